@@ -1,0 +1,169 @@
+//! What a run has shown, for people and for programs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// A histogram of microseconds up to two minutes, to three digits.
+pub(super) fn latencies() -> Histogram<u64> {
+    match Histogram::new_with_bounds(1, 120_000_000, 3) {
+        Ok(histogram) => histogram,
+        Err(error) => unreachable!("the bounds are in order: {error}"),
+    }
+}
+
+/// Percentiles in milliseconds.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Latency {
+    pub(super) count: u64,
+    pub(super) p50: f64,
+    pub(super) p90: f64,
+    pub(super) p99: f64,
+    pub(super) p999: f64,
+    pub(super) max: f64,
+}
+
+impl Latency {
+    pub(super) fn of(histogram: &Histogram<u64>) -> Self {
+        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
+        Self {
+            count: histogram.len(),
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: histogram.max() as f64 / 1000.0,
+        }
+    }
+}
+
+/// All of it. Sums over the dashboards where it is about deliveries.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Report {
+    pub(super) class: String,
+    pub(super) connections: usize,
+    pub(super) batch: usize,
+    pub(super) dashboards: usize,
+    /// Events a second asked for; absent in a closed loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rate: Option<f64>,
+    pub(super) seconds: f64,
+    pub(super) sent: u64,
+    pub(super) unsent: u64,
+    pub(super) acknowledged: u64,
+    pub(super) rejected: u64,
+    /// Delivered though their POST was not answered with success.
+    pub(super) unconfirmed: u64,
+    pub(super) delivered_min: u64,
+    pub(super) delivered_max: u64,
+    pub(super) lost: u64,
+    pub(super) duplicated: u64,
+    pub(super) stored_twice: u64,
+    pub(super) out_of_order: u64,
+    pub(super) reconnects: u64,
+    pub(super) resets: u64,
+    /// POSTs that failed, by status or by what went wrong below HTTP.
+    pub(super) failures: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) first_failure: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dashboard_failure: Option<String>,
+    pub(super) posts_per_second: f64,
+    pub(super) acknowledged_per_second: f64,
+    /// At the slowest dashboard.
+    pub(super) subscriber_events_per_second: f64,
+    /// At all dashboards together.
+    pub(super) deliveries_per_second: f64,
+    /// Milliseconds.
+    pub(super) post_latency: Latency,
+    /// Milliseconds, from when the POST was due.
+    pub(super) post_to_frame_latency: Latency,
+    /// Of this process, from the load's beginning to the last delivery.
+    pub(super) own_cpu_seconds: f64,
+}
+
+impl Report {
+    /// What makes the run a failure, if anything does.
+    pub(super) fn verdict(&self) -> Option<String> {
+        let wrong: Vec<String> = [
+            (self.lost, "lost"),
+            (self.duplicated, "duplicated"),
+            (self.stored_twice, "stored twice"),
+            (self.out_of_order, "out of order"),
+        ]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+        if !wrong.is_empty() {
+            return Some(format!("events went wrong: {}", wrong.join(", ")));
+        }
+        (self.acknowledged == 0).then(|| "no event was acknowledged".to_owned())
+    }
+
+    /// A table for people.
+    pub(super) fn table(&self) -> String {
+        let mut out = String::new();
+        let mut row = |name: &str, text: String| {
+            // Writing into a String cannot fail.
+            let _ = writeln!(out, "{name:<24}{text}");
+        };
+        let load = match self.rate {
+            Some(rate) => format!("{rate} events/s offered"),
+            None => "as fast as answered".to_owned(),
+        };
+        row("class", self.class.clone());
+        row(
+            "load",
+            format!("{load}, {} connections, {} a POST, {:.1} s", self.connections, self.batch, self.seconds),
+        );
+        row("events sent", self.sent.to_string());
+        row("events acknowledged", self.acknowledged.to_string());
+        for (count, name) in [
+            (self.unsent, "due, never sent"),
+            (self.rejected, "rejected"),
+            (self.unconfirmed, "delivered unconfirmed"),
+            (self.reconnects, "dashboards reconnected"),
+            (self.resets, "dashboards reset"),
+        ] {
+            if count > 0 {
+                row(name, count.to_string());
+            }
+        }
+        for (what, count) in &self.failures {
+            row(&format!("POSTs failed: {what}"), count.to_string());
+        }
+        for (said, name) in [(&self.first_failure, "the first"), (&self.dashboard_failure, "a dashboard")] {
+            if let Some(said) = said {
+                row(name, said.escape_debug().to_string());
+            }
+        }
+        if self.dashboards > 0 {
+            row(
+                "delivered",
+                format!("{} to {} at {} dashboards", self.delivered_min, self.delivered_max, self.dashboards),
+            );
+            row(
+                "lost / dup. / disorder",
+                format!("{} / {} / {}", self.lost, self.duplicated + self.stored_twice, self.out_of_order),
+            );
+        }
+        row("POSTs/s", format!("{:.0}", self.posts_per_second));
+        row("events/s acknowledged", format!("{:.0}", self.acknowledged_per_second));
+        if self.dashboards > 0 {
+            row("events/s at dashboards", format!("{:.0} (the slowest)", self.subscriber_events_per_second));
+            row("deliveries/s", format!("{:.0}", self.deliveries_per_second));
+        }
+        row("ms", "     p50      p90      p99    p99.9      max".to_owned());
+        for (name, l) in [("POST", &self.post_latency), ("POST to frame", &self.post_to_frame_latency)] {
+            if l.count > 0 {
+                row(name, format!("{:8.2} {:8.2} {:8.2} {:8.2} {:8.2}", l.p50, l.p90, l.p99, l.p999, l.max));
+            }
+        }
+        row("own CPU", format!("{:.2} s", self.own_cpu_seconds));
+        out
+    }
+}

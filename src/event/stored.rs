@@ -1,0 +1,108 @@
+//! An event as it lies in the table, and as it is delivered.
+
+use std::fmt::Write as _;
+
+use super::{Micros, json};
+
+/// One row of the log.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredEvent<'a> {
+    /// Its place in the log.
+    pub id: i64,
+    /// Its class.
+    pub class: &'a str,
+    /// Its student.
+    pub student: &'a str,
+    /// The database's clock when it was stored.
+    pub received_at: Micros,
+    /// A JSON object: the relay's own writing, or anyone's who inserts with SQL.
+    pub body: &'a str,
+}
+
+/// The members that the row's columns speak for.
+const COLUMNS: &[&str] = &["id", "classId", "studentId", "receivedAt"];
+
+impl StoredEvent<'_> {
+    /// Appends the event as subscribers get it: the stored body, the row's columns in front.
+    pub fn write(&self, out: &mut String) {
+        // Writing into a String cannot fail.
+        let _ = write!(out, "{{\"id\":{},\"classId\":", self.id);
+        json::write_string(self.class, out);
+        out.push_str(",\"studentId\":");
+        json::write_string(self.student, out);
+        let _ = write!(out, ",\"receivedAt\":\"{}\"", self.received_at.to_rfc3339());
+        if self.is_own_writing() {
+            let members = self.body.get(1..).unwrap_or("}");
+            if members != "}" {
+                out.push(',');
+            }
+            out.push_str(members);
+        } else {
+            self.write_foreign(out);
+        }
+    }
+
+    /// Whether the body is as the relay's ingest writes it, and can be passed on untouched.
+    fn is_own_writing(&self) -> bool {
+        // Line breaks outside strings would end a line of `tail --json` or an SSE field; inside they are escaped.
+        let one_line = !self.body.contains(['\n', '\r']);
+        // The relay escapes only control characters (ANSI colours in tracebacks): never U+0000 or a surrogate.
+        let own_escapes = self.body.match_indices("\\u").all(|(at, _)| {
+            let digits = &self.body[at + 2..];
+            digits.starts_with("00") && !digits.starts_with("0000")
+        });
+        self.body.starts_with('{')
+            && self.body.ends_with('}')
+            && one_line
+            && own_escapes
+            && !json::members(self.body).any(|(key, _)| COLUMNS.contains(&&*key))
+    }
+
+    fn write_foreign(&self, out: &mut String) {
+        for (key, value) in json::members(self.body) {
+            if COLUMNS.contains(&&*key) {
+                continue;
+            }
+            out.push(',');
+            json::write_string(&key, out);
+            out.push(':');
+            let start = out.len();
+            if json::canonical(value, out).is_err() {
+                // Too deep to walk through: valid JSON all the same, on one line.
+                out.truncate(start);
+                out.extend(value.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }));
+            }
+        }
+        out.push('}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivered(body: &str) -> serde_json::Value {
+        let row = StoredEvent { id: 7, class: "a\"b", student: "s", received_at: Micros(0), body };
+        let mut out = String::new();
+        row.write(&mut out);
+        assert!(!out.contains('\n'), "{out}");
+        serde_json::from_str(&out).expect("valid")
+    }
+
+    #[test]
+    fn columns_come_first_and_win() {
+        for body in ["{}", r#"{"x":1}"#, r#"{"id":9,"x":1}"#, "{\n\"x\" : 1 , \"classId\":\"z\"\n}"] {
+            let event = delivered(body);
+            assert_eq!(event["id"], 7, "{body}");
+            assert_eq!(event["classId"], "a\"b", "{body}");
+            assert_eq!(event["receivedAt"], "1970-01-01T00:00:00.000000Z", "{body}");
+            assert_eq!(event["x"], if body == "{}" { serde_json::Value::Null } else { 1.into() }, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_others_inserted_is_mended() {
+        assert_eq!(delivered(r#"{"a":"\ud83d","b":"\u001b[0m"}"#)["a"], "\u{fffd}");
+        assert_eq!(delivered(r#"{"a":"\u0000"}"#)["a"], "\u{fffd}");
+    }
+}

@@ -1,0 +1,218 @@
+//! Applies sql/: numbered files, embedded in the binary, each once, under a lock.
+//!
+//! A file begins with `-- oldest-release: X.Y.Z`, the oldest release of the relay that can work with the database once it
+//! is applied: only binaries older than that are refused, so that replicas can be rolled one by one. A file with a line
+//! `-- no-transaction` is applied outside a transaction, a statement at a time.
+
+use tokio_postgres::{Client, Error};
+
+use crate::store::{self, ConnectError, Connector};
+
+/// One file of sql/.
+#[derive(Debug)]
+pub struct Migration {
+    /// Its number, without gaps from 1.
+    pub version: i32,
+    /// Its file's name.
+    pub name: &'static str,
+    sql: &'static str,
+}
+
+/// Every file of sql/, in order.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "0001_progress_event",
+    sql: include_str!("../sql/0001_progress_event.sql"),
+}];
+
+/// The key of the advisory lock that migrations are applied under: a constant of this project's.
+const LOCK: i64 = 0x7072_6f67_6d69_6772;
+
+/// This binary's release.
+pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
+
+/// Why the database is not as this binary needs it.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A statement of the migration itself.
+    #[error("applying {name}: {reason}; nothing of it was kept")]
+    Apply {
+        /// The file.
+        name: &'static str,
+        /// The database's word.
+        reason: String,
+    },
+    /// Anything around it.
+    #[error("while looking at the migrations: {}", store::explain(.0))]
+    Database(#[from] Error),
+    /// The database was migrated by a newer release that this one cannot work with.
+    #[error(
+        "the database is too new: its migration {version} ({name}) needs progress-relay {oldest} or newer, this is {RELEASE}; \
+         start a newer release"
+    )]
+    TooNew {
+        /// The migration's number.
+        version: i32,
+        /// Its file's name.
+        name: String,
+        /// The oldest release it works with.
+        oldest: String,
+    },
+    /// `--no-migrate`, and something is missing.
+    #[error(
+        "the database lacks migration {0}; run `progress-relay migrate`, or start `serve` without --no-migrate"
+    )]
+    Missing(&'static str),
+    /// A header of a file in sql/ is wrong: a mistake in this release.
+    #[error("sql/{0}.sql does not begin with `-- oldest-release: X.Y.Z`")]
+    Header(&'static str),
+}
+
+impl MigrateError {
+    /// Whether trying again may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect(error) => !error.is_permanent(),
+            Self::Database(error) => error.is_closed(),
+            _ => false,
+        }
+    }
+}
+
+impl Migration {
+    fn oldest_release(&self) -> Option<&'static str> {
+        let release = self.sql.lines().next()?.strip_prefix("-- oldest-release: ")?.trim();
+        numbers(release).map(|_| release)
+    }
+
+    fn in_transaction(&self) -> bool {
+        !self.sql.lines().any(|line| line.trim() == "-- no-transaction")
+    }
+}
+
+fn numbers(release: &str) -> Option<[u32; 3]> {
+    let core = release.split(['-', '+']).next()?;
+    let mut parts = core.split('.').map(|part| part.parse().ok());
+    let numbers = [parts.next()??, parts.next()??, parts.next()??];
+    parts.next().is_none().then_some(numbers)
+}
+
+/// What is applied already, checked against this release.
+async fn applied(client: &Client) -> Result<Vec<i32>, MigrateError> {
+    let exists = client.query_one("SELECT to_regclass('relay_migration') IS NOT NULL", &[]).await?;
+    if !exists.try_get::<_, bool>(0)? {
+        return Ok(Vec::new());
+    }
+    let rows = client
+        .query("SELECT version, name, oldest_release FROM relay_migration ORDER BY version", &[])
+        .await?;
+    let mut versions = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (version, name, oldest): (i32, String, String) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        if numbers(&oldest) > numbers(RELEASE) {
+            return Err(MigrateError::TooNew { version, name, oldest });
+        }
+        versions.push(version);
+    }
+    Ok(versions)
+}
+
+/// Checks that nothing is missing and nothing too new, and changes nothing.
+pub async fn check(connector: &Connector) -> Result<(), MigrateError> {
+    let session = connector.connect("migrate").await?;
+    let applied = applied(&session.client).await?;
+    match MIGRATIONS.iter().find(|migration| !applied.contains(&migration.version)) {
+        Some(missing) => Err(MigrateError::Missing(missing.name)),
+        None => Ok(()),
+    }
+}
+
+/// Applies what is missing; returns the names. Whoever comes second waits for the first, and finds nothing to do.
+pub async fn apply(connector: &Connector) -> Result<Vec<&'static str>, MigrateError> {
+    let session = connector.connect("migrate").await?;
+    let client = &session.client;
+    // A migration on a large table may take long, and waits for locks: deadlines of the role must not end it.
+    client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
+    client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
+    // The lock is the session's: it is gone with it, whatever happens below.
+    let applied = applied(client).await?;
+    client
+        .batch_execute(
+            "CREATE TABLE IF NOT EXISTS relay_migration (\
+               version int PRIMARY KEY, name text NOT NULL, oldest_release text NOT NULL, \
+               applied_at timestamptz NOT NULL DEFAULT now())",
+        )
+        .await?;
+    let mut done = Vec::new();
+    for migration in MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.version)) {
+        tracing::info!(migration = migration.name, "applying a migration");
+        apply_one(client, migration).await?;
+        done.push(migration.name);
+    }
+    Ok(done)
+}
+
+async fn apply_one(client: &Client, migration: &'static Migration) -> Result<(), MigrateError> {
+    let oldest = migration.oldest_release().ok_or(MigrateError::Header(migration.name))?;
+    let failed = |error: Error| MigrateError::Apply { name: migration.name, reason: store::explain(&error) };
+    let transaction = migration.in_transaction();
+    if transaction {
+        client.batch_execute("BEGIN").await?;
+        client.batch_execute(migration.sql).await.map_err(failed)?;
+    } else {
+        for statement in migration.sql.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+            client.batch_execute(statement).await.map_err(failed)?;
+        }
+    }
+    client
+        .execute(
+            "INSERT INTO relay_migration (version, name, oldest_release) VALUES ($1, $2, $3)",
+            &[&migration.version, &migration.name, &oldest],
+        )
+        .await
+        .map_err(failed)?;
+    if transaction {
+        client.batch_execute("COMMIT").await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Renews the log's nonce, so that every cursor given out before is answered with a reset. A step of restoring a backup.
+pub async fn new_epoch(connector: &Connector) -> Result<String, MigrateError> {
+    let session = connector.connect("migrate").await?;
+    session.client.execute(RENEW_NONCE, &[&None::<String>]).await?;
+    let row = session.client.query_one("SELECT progress_epoch()", &[]).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Renews the nonce, if the epoch is still `$1` (or whatever it is): of several relays that find the same, one does.
+pub const RENEW_NONCE: &str = "UPDATE progress_log SET nonce = left(replace(gen_random_uuid()::text, '-', ''), 12) \
+     WHERE $1::text IS NULL OR starts_with($1, nonce)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_numbered_and_say_their_oldest_release() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.version as usize, index + 1);
+            assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));
+            let oldest = migration.oldest_release().expect("a header");
+            assert!(numbers(oldest) <= numbers(RELEASE));
+        }
+        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).expect("sql/").count();
+        assert_eq!(files, MIGRATIONS.len());
+    }
+
+    #[test]
+    fn releases_compare_by_number() {
+        assert!(numbers("0.10.0") > numbers("0.9.12"));
+        assert_eq!(numbers("1.2.3-rc.1"), Some([1, 2, 3]));
+        assert_eq!(numbers("1.2"), None);
+    }
+}

@@ -1,0 +1,52 @@
+//! The database: connections, the statements that read the log, and what PostgreSQL's errors mean to the relay.
+
+mod connect;
+mod pages;
+mod read;
+mod types;
+
+pub use connect::{ConnectError, Connector, Session};
+pub use pages::{PageError, Pages};
+pub use read::{Extent, Header, LogReader, ReadError, SETTINGS as READ_SETTINGS};
+pub use types::{PgMicros, RawJson};
+
+use tokio_postgres::error::{Error, SqlState};
+
+/// The channel that the doorbell rings on.
+pub const CHANNEL: &str = "progress_event";
+
+/// Oldest major release of PostgreSQL that the SQL here is for (`pg_locks.waitstart`).
+pub const OLDEST_POSTGRES: u32 = 14;
+
+/// What an error of a statement means for what it carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The database cannot take these values, now or ever: one of the rows is at fault.
+    Data,
+    /// It may work later or elsewhere: the connection is gone, a lock or a deadline was in the way, the server is
+    /// starting, stopping, read-only, full, or not as it should be.
+    Retry,
+}
+
+/// Judges an error. The classes are those of the manual's appendix "PostgreSQL Error Codes".
+pub fn verdict(error: &Error) -> Verdict {
+    let Some(state) = error.code() else { return Verdict::Retry };
+    if matches!(*state, SqlState::CHECK_VIOLATION | SqlState::NOT_NULL_VIOLATION | SqlState::UNIQUE_VIOLATION)
+    {
+        return Verdict::Data;
+    }
+    match state.code().get(..2) {
+        // Data exception; integrity constraint; program limit exceeded (an index entry too large, a stack too deep);
+        // a trigger's RAISE.
+        Some("22" | "23" | "54" | "P0") => Verdict::Data,
+        _ => Verdict::Retry,
+    }
+}
+
+/// An error with its causes and, from the server, its code: tokio-postgres's own text is just "db error".
+pub fn explain(error: &Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} ({})", db.message(), db.code().code()),
+        None => crate::error::chain(error),
+    }
+}

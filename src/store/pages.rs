@@ -1,0 +1,94 @@
+//! Pages of a few classes' history, for subscribers that are behind the log in memory.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use tokio_postgres::NoTls;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::connect::Connector;
+use super::read::{EVENT, Extent, HEADER, Header, ReadError, consume};
+use crate::event::{ClassId, StoredEvent};
+
+/// Connections that pages are read on. After a restart every dashboard may be behind at once: they take turns.
+const POOL_SIZE: usize = 4;
+/// Longest wait for one of them, and for a new one to be made.
+const POOL_WAIT: Duration = Duration::from_secs(10);
+/// Longest a page may take.
+const PAGE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    /// No connection.
+    #[error("no connection to read history on: {0}")]
+    Pool(#[from] PoolError),
+    /// The read itself.
+    #[error("reading history: {0}")]
+    Read(#[from] ReadError),
+    /// Over [`PAGE_DEADLINE`].
+    #[error("reading history took over {} s", PAGE_DEADLINE.as_secs())]
+    Slow,
+}
+
+/// Reads pages by way of the pool.
+#[derive(Debug, Clone)]
+pub struct Pages {
+    pool: Pool,
+}
+
+impl Pages {
+    /// A pool over `connector`, which may lead through a pooler in transaction mode: nothing here needs a session.
+    pub fn new(connector: &Connector) -> Result<Self, deadpool_postgres::BuildError> {
+        let manager = Manager::from_config(
+            connector.named("pages"),
+            NoTls,
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
+        let timeouts = Timeouts { wait: Some(POOL_WAIT), create: Some(POOL_WAIT), recycle: Some(POOL_WAIT) };
+        let pool =
+            Pool::builder(manager).max_size(POOL_SIZE).runtime(Runtime::Tokio1).timeouts(timeouts).build()?;
+        Ok(Self { pool })
+    }
+
+    /// The statement: `$1` the classes, `$2` the id after which, `$3` how many.
+    ///
+    /// The row comparison and the order by both columns leave the planner one way: the index on both, a class at a time.
+    pub fn statement() -> String {
+        format!(
+            "{HEADER} UNION ALL (SELECT {EVENT} FROM unnest($1::text[]) AS wanted(class) CROSS JOIN LATERAL (\
+               SELECT id, class_id, student_id, received_at, body FROM progress_event \
+               WHERE (class_id, id) > (wanted.class, $2) AND (class_id, id) <= (wanted.class, 9223372036854775807) \
+               ORDER BY class_id, id LIMIT $3) AS run ORDER BY id LIMIT $3)"
+        )
+    }
+
+    /// Reads at most `max_rows` events that follow `after` in `classes`, handing the header and then each event to `each`
+    /// as they arrive, until it breaks off.
+    pub async fn read(
+        &self,
+        classes: &[ClassId],
+        after: i64,
+        max_rows: usize,
+        each: impl FnMut(&Header, Option<&StoredEvent<'_>>) -> ControlFlow<()>,
+    ) -> Result<Extent, PageError> {
+        let client = self.pool.get().await?;
+        let classes: Vec<&str> = classes.iter().map(ClassId::as_str).collect();
+        let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&classes, Type::TEXT_ARRAY), (&after, Type::INT8), (&limit, Type::INT8)];
+        // Typed and unnamed: PgBouncer before 1.21 loses named statements, and each page is planned for its own limit.
+        let statement = Self::statement();
+        let reading = async {
+            let rows = client.query_typed_raw(&statement, parameters).await?;
+            consume(rows, after, each).await
+        };
+        let outcome = tokio::time::timeout(PAGE_DEADLINE, reading).await;
+        if !matches!(&outcome, Ok(Ok(extent)) if !extent.broken_off) {
+            // The rest of the answer is still on its way: cheaper to end the connection than to read it.
+            drop(deadpool_postgres::Object::take(client));
+        }
+        outcome.map_err(|_| PageError::Slow)?.map_err(PageError::Read)
+    }
+}

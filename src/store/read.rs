@@ -1,0 +1,155 @@
+//! Reading the log: the statement that the tail runs, and what stands above every read.
+
+use std::ops::ControlFlow;
+use std::pin::pin;
+
+use futures::TryStreamExt;
+use tokio_postgres::{Error, Row, RowStream, Statement};
+
+use super::connect::Session;
+use super::types::{PgMicros, RawJson};
+use crate::event::{Epoch, StoredEvent};
+
+/// What a connection that tails is set to. On a table that was never analysed, PostgreSQL would read all of it and sort:
+/// the primary key's index is the only right way, whatever the statistics say.
+pub const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; \
+     SET plan_cache_mode = force_generic_plan; SET max_parallel_workers_per_gather = 0; SET jit = off";
+
+/// The columns of [`Header`], and as many empty ones as an event has.
+pub(super) const HEADER: &str = "SELECT progress_epoch(), (SELECT last_value FROM progress_event_id_seq), pruned_id, \
+     (SELECT coalesce(max(id), 0) FROM progress_event), \
+     NULL::bigint, NULL::text, NULL::text, NULL::timestamptz, NULL::json FROM progress_log";
+
+/// As many empty columns as [`Header`] has, and an event's.
+pub(super) const EVENT: &str =
+    "NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, id, class_id, student_id, received_at, body";
+
+/// What a read says of the log as a whole, from the same snapshot as its rows.
+#[derive(Debug, Clone)]
+pub struct Header {
+    /// The issue of ids.
+    pub epoch: Epoch,
+    /// The last id ever allocated.
+    pub sequence: i64,
+    /// Ids up to here may have been pruned.
+    pub pruned: i64,
+    /// The largest id that was visible; 0 when the table is empty.
+    pub newest: i64,
+}
+
+impl Header {
+    /// The first row of a read; `None` when it is an event's.
+    pub(super) fn of(row: &Row) -> Result<Option<Self>, Error> {
+        let Some(epoch) = row.try_get::<_, Option<&str>>(0)? else { return Ok(None) };
+        Ok(Some(Self {
+            epoch: Epoch::new(epoch),
+            sequence: row.try_get(1)?,
+            pruned: row.try_get(2)?,
+            newest: row.try_get(3)?,
+        }))
+    }
+}
+
+/// An event of a read's row.
+fn event(row: &Row) -> Result<StoredEvent<'_>, Error> {
+    Ok(StoredEvent {
+        id: row.try_get(4)?,
+        class: row.try_get(5)?,
+        student: row.try_get(6)?,
+        received_at: row.try_get::<_, PgMicros>(7)?.0,
+        body: row.try_get::<_, RawJson<'_>>(8)?.0,
+    })
+}
+
+/// Reads all classes' events in id order, on a connection of its own.
+#[derive(Debug)]
+pub struct LogReader {
+    /// The connection; its statements may be interleaved with the reader's.
+    pub session: Session,
+    statement: Statement,
+}
+
+impl LogReader {
+    /// Prepares `session` for reading.
+    pub async fn new(session: Session) -> Result<Self, Error> {
+        session.client.batch_execute(SETTINGS).await?;
+        let statement = session.client.prepare(&Self::statement()).await?;
+        Ok(Self { session, statement })
+    }
+
+    /// The statement: `$1` the id after which, `$2` how many.
+    pub fn statement() -> String {
+        format!("{HEADER} UNION ALL (SELECT {EVENT} FROM progress_event WHERE id > $1 ORDER BY id LIMIT $2)")
+    }
+
+    /// Reads up to `limit` events after `after`, handing the header and then each event to `each` as they arrive: never
+    /// more than a few rows are held here.
+    pub async fn read(
+        &self,
+        after: i64,
+        limit: i64,
+        mut each: impl FnMut(&Header, Option<&StoredEvent<'_>>),
+    ) -> Result<Extent, ReadError> {
+        let rows = self.session.client.query_raw(&self.statement, [after, limit]).await?;
+        consume(rows, after, |header, event| {
+            each(header, event);
+            ControlFlow::Continue(())
+        })
+        .await
+    }
+}
+
+/// What a read covered.
+#[derive(Debug)]
+pub struct Extent {
+    /// Of the same snapshot.
+    pub header: Header,
+    /// How many events.
+    pub events: usize,
+    /// The last one's id; where the read began when there was none.
+    pub last: i64,
+    /// Whether the reader had enough before the rows ended.
+    pub broken_off: bool,
+}
+
+/// Takes a read's rows as they arrive.
+pub(super) async fn consume(
+    rows: RowStream,
+    after: i64,
+    mut each: impl FnMut(&Header, Option<&StoredEvent<'_>>) -> ControlFlow<()>,
+) -> Result<Extent, ReadError> {
+    let mut rows = pin!(rows);
+    let first = rows.try_next().await?.ok_or(ReadError::NoHeader)?;
+    let header = Header::of(&first)?.ok_or(ReadError::NoHeader)?;
+    let mut broken_off = each(&header, None).is_break();
+    let (mut last, mut events) = (after, 0);
+    while !broken_off && let Some(row) = rows.try_next().await? {
+        let event = event(&row)?;
+        if event.id <= last {
+            return Err(ReadError::Order { id: event.id, last });
+        }
+        last = event.id;
+        events += 1;
+        broken_off = each(&header, Some(&event)).is_break();
+    }
+    Ok(Extent { header, events, last, broken_off })
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The database's word.
+    #[error("{}", super::explain(.0))]
+    Database(#[from] Error),
+    /// The table `progress_log` has lost its row, or came last.
+    #[error("progress_log is empty: restore its one row, or apply the migrations to a fresh database")]
+    NoHeader,
+    /// Rows came in another order than asked for.
+    #[error("event {id} came after {last}: the database returned rows out of order")]
+    Order {
+        /// The row's.
+        id: i64,
+        /// The one before.
+        last: i64,
+    },
+}

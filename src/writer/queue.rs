@@ -1,0 +1,239 @@
+//! What waits to be written: bounded in rows and bytes, in the order it came.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::event::Event;
+
+/// What became of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Committed, under this id.
+    Stored(i64),
+    /// It was there already.
+    Duplicate,
+    /// The database cannot take it; what it says.
+    Refused(String),
+}
+
+/// The queue's bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueLimits {
+    /// Events that may wait or be under way.
+    pub rows: usize,
+    /// Their bytes.
+    pub bytes: usize,
+}
+
+/// The queue is at its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the queue to the database is full")]
+pub struct QueueFull;
+
+/// The events of one request, written together or not at all in one statement.
+#[derive(Debug)]
+pub(super) struct Submission {
+    pub(super) events: Vec<Event>,
+    /// After this nobody waits for the answer any more, and the client has been told to try again.
+    pub(super) deadline: Instant,
+    pub(super) reply: oneshot::Sender<Vec<Outcome>>,
+    room: Room,
+}
+
+/// A place in the queue, given back when the submission is done with, however that comes about.
+#[derive(Debug)]
+struct Room {
+    queue: Arc<Queue>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut used = self.queue.lock_used();
+        used.rows -= self.rows;
+        used.bytes -= self.bytes;
+    }
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    rows: usize,
+    bytes: usize,
+}
+
+/// The queue itself.
+#[derive(Debug)]
+pub(super) struct Queue {
+    /// What waits, oldest first. Held for a push or a pop.
+    waiting: Mutex<VecDeque<Submission>>,
+    /// What waits and what is under way; apart from `waiting`, so that a submission may be dropped under that lock.
+    used: Mutex<Used>,
+    limits: QueueLimits,
+    bell: Notify,
+}
+
+impl Queue {
+    pub(super) fn new(limits: QueueLimits) -> Arc<Self> {
+        Arc::new(Self { waiting: Mutex::default(), used: Mutex::default(), limits, bell: Notify::new() })
+    }
+
+    fn lock_waiting(&self) -> MutexGuard<'_, VecDeque<Submission>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Rows that wait or are under way.
+    pub(super) fn rows(&self) -> usize {
+        self.lock_used().rows
+    }
+
+    /// Adds a request's events, or says at once that there is no room.
+    pub(super) fn submit(
+        self: &Arc<Self>,
+        events: Vec<Event>,
+        deadline: Instant,
+    ) -> Result<oneshot::Receiver<Vec<Outcome>>, QueueFull> {
+        let rows = events.len();
+        let bytes = events.iter().map(Event::weight).sum();
+        let room = match self.reserve(rows, bytes) {
+            Ok(room) => room,
+            Err(QueueFull) => {
+                // What nobody waits for any more must not keep the living out.
+                self.drop_expired();
+                self.reserve(rows, bytes)?
+            }
+        };
+        let (reply, receiver) = oneshot::channel();
+        self.lock_waiting().push_back(Submission { events, deadline, reply, room });
+        self.bell.notify_one();
+        Ok(receiver)
+    }
+
+    fn reserve(self: &Arc<Self>, rows: usize, bytes: usize) -> Result<Room, QueueFull> {
+        let mut used = self.lock_used();
+        // An empty queue takes any one request: its own bounds (--max-body) have let it pass.
+        let fits = used.rows + rows <= self.limits.rows && used.bytes + bytes <= self.limits.bytes;
+        if !fits && used.rows > 0 {
+            return Err(QueueFull);
+        }
+        used.rows += rows;
+        used.bytes += bytes;
+        Ok(Room { queue: Arc::clone(self), rows, bytes })
+    }
+
+    /// Takes what waits, up to the bounds of one statement (one request at least); waits while nothing does.
+    pub(super) async fn take(&self, max_rows: usize, max_bytes: usize) -> Vec<Submission> {
+        loop {
+            let (taken, more) = self.take_waiting(max_rows, max_bytes);
+            if more {
+                self.bell.notify_one();
+            }
+            if !taken.is_empty() {
+                return taken;
+            }
+            self.bell.notified().await;
+        }
+    }
+
+    fn take_waiting(&self, max_rows: usize, max_bytes: usize) -> (Vec<Submission>, bool) {
+        let now = Instant::now();
+        let (mut rows, mut bytes) = (0, 0);
+        let mut taken = Vec::new();
+        let mut waiting = self.lock_waiting();
+        while let Some(next) = waiting.front() {
+            if next.deadline <= now {
+                waiting.pop_front();
+                continue;
+            }
+            if !taken.is_empty() && (rows + next.room.rows > max_rows || bytes + next.room.bytes > max_bytes)
+            {
+                break;
+            }
+            rows += next.room.rows;
+            bytes += next.room.bytes;
+            taken.extend(waiting.pop_front());
+        }
+        (taken, !waiting.is_empty())
+    }
+
+    /// Puts back what could not be written, in front: its turn comes first.
+    pub(super) fn put_back(&self, submissions: Vec<Submission>) {
+        let mut waiting = self.lock_waiting();
+        for submission in submissions.into_iter().rev() {
+            waiting.push_front(submission);
+        }
+        drop(waiting);
+        self.bell.notify_one();
+    }
+
+    /// Lets go of what nobody waits for any more.
+    pub(super) fn drop_expired(&self) {
+        let now = Instant::now();
+        self.lock_waiting().retain(|submission| submission.deadline > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::{Limits, parse_body};
+
+    fn events(count: usize) -> Vec<Event> {
+        let one = r#"{"eventId":"9f582f0c-d406-435e-866c-7bbfe15dc8cd","eventType":"help","eventTime":"2026-11-23T15:36:03Z","userId":"s"}"#;
+        let limits = Limits { max_batch: count, max_field: 1024 };
+        let body = format!("[{}]", vec![one; count].join(","));
+        let batch = parse_body(body.as_bytes(), None, limits).expect("valid");
+        batch.events.into_iter().map(|(_, event)| event).collect()
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[tokio::test]
+    async fn requests_stay_whole_and_in_order() {
+        let queue = Queue::new(QueueLimits { rows: 100, bytes: usize::MAX });
+        let _replies: Vec<_> =
+            [3, 4, 9, 1].map(|count| queue.submit(events(count), soon()).expect("room")).into();
+        let sizes = |taken: &[Submission]| taken.iter().map(|s| s.events.len()).collect::<Vec<_>>();
+        let first = queue.take(8, usize::MAX).await;
+        assert_eq!(sizes(&first), [3, 4]);
+        queue.put_back(first);
+        assert_eq!(sizes(&queue.take(4, usize::MAX).await), [3]);
+        assert_eq!(sizes(&queue.take(6, usize::MAX).await), [4]);
+        // One larger than a statement's bound goes alone.
+        assert_eq!(sizes(&queue.take(5, usize::MAX).await), [9]);
+    }
+
+    #[tokio::test]
+    async fn full_is_said_at_once_and_room_comes_back() {
+        let queue = Queue::new(QueueLimits { rows: 5, bytes: usize::MAX });
+        let _first = queue.submit(events(4), soon()).expect("room");
+        assert!(queue.submit(events(2), soon()).is_err());
+        let taken = queue.take(10, usize::MAX).await;
+        assert!(queue.submit(events(2), soon()).is_err(), "under way counts too");
+        drop(taken);
+        assert_eq!(queue.rows(), 0);
+        let _large = queue.submit(events(9), soon()).expect("an empty queue takes any one request");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_waits_for_makes_room() {
+        let queue = Queue::new(QueueLimits { rows: 5, bytes: usize::MAX });
+        let _old = queue.submit(events(5), soon()).expect("room");
+        tokio::time::advance(Duration::from_secs(61)).await;
+        let _new = queue.submit(events(1), soon()).expect("room");
+        let taken = queue.take(10, usize::MAX).await;
+        assert_eq!(taken.len(), 1);
+        assert_eq!(taken[0].events.len(), 1);
+    }
+}
