@@ -55,7 +55,8 @@ impl<'a> Reader<'a> {
                 _ => self.at += 1,
             }
         }
-        &self.text[start..self.at.min(bytes.len())]
+        self.at = self.at.min(bytes.len());
+        &self.text[start..self.at]
     }
 
     /// A number, `true`, `false` or `null`.
