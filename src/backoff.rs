@@ -1,6 +1,6 @@
 //! Waiting between attempts: exponential, with full jitter, so that many who lost the same thing do not come back at once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The waits between attempts at one thing.
 #[derive(Debug, Clone)]
@@ -31,6 +31,51 @@ impl Backoff {
     /// To be called once an attempt has succeeded in full.
     pub fn reset(&mut self) {
         self.attempts = 0;
+    }
+}
+
+/// A connection to the database is tried again this soon after its loss, and then ever more slowly.
+const RECONNECT_BASE: Duration = Duration::from_millis(20);
+/// Clients' own retries are spent within seconds: an outage's end must be noticed well within one.
+const RECONNECT_CAP: Duration = Duration::from_millis(400);
+/// How often an outage that goes on is mentioned in the log.
+const REMINDER: Duration = Duration::from_secs(10);
+
+/// A connection to the database that is kept up: waits between attempts, and says an outage's beginning and end once.
+#[derive(Debug)]
+pub struct Reconnect {
+    what: &'static str,
+    backoff: Backoff,
+    since: Option<Instant>,
+    said: Option<Instant>,
+}
+
+impl Reconnect {
+    /// `what` names the connection in the log.
+    pub fn new(what: &'static str) -> Self {
+        Self { what, backoff: Backoff::new(RECONNECT_BASE, RECONNECT_CAP), since: None, said: None }
+    }
+
+    /// It failed: says so, unless that was just said, and waits until the next attempt is due.
+    pub async fn failed(&mut self, reason: &str) {
+        self.since.get_or_insert_with(Instant::now);
+        if self.said.is_none_or(|said| said.elapsed() >= REMINDER) {
+            self.said = Some(Instant::now());
+            tracing::warn!(connection = self.what, "it is down and tried again: {reason}");
+        } else {
+            tracing::debug!(connection = self.what, "still down: {reason}");
+        }
+        self.backoff.wait().await;
+    }
+
+    /// It did what it is there for: the next failure is a new one.
+    pub fn succeeded(&mut self) {
+        self.backoff.reset();
+        self.said = None;
+        if let Some(since) = self.since.take() {
+            let seconds = since.elapsed().as_secs_f32();
+            tracing::info!(connection = self.what, "it is up again after {seconds:.1} s");
+        }
     }
 }
 

@@ -184,14 +184,10 @@ async fn apply_one(client: &Client, migration: &'static Migration) -> Result<(),
 /// Renews the log's nonce, so that every cursor given out before is answered with a reset. A step of restoring a backup.
 pub async fn new_epoch(connector: &Connector) -> Result<String, MigrateError> {
     let session = connector.connect("migrate").await?;
-    session.client.execute(RENEW_NONCE, &[&None::<String>]).await?;
+    store::renew_nonce(&session, None).await?;
     let row = session.client.query_one("SELECT progress_epoch()", &[]).await?;
     Ok(row.try_get(0)?)
 }
-
-/// Renews the nonce, if the epoch is still `$1` (or whatever it is): of several relays that find the same, one does.
-pub const RENEW_NONCE: &str = "UPDATE progress_log SET nonce = left(replace(gen_random_uuid()::text, '-', ''), 12) \
-     WHERE $1::text IS NULL OR starts_with($1, nonce)";
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,108 @@
 //! The command line: one file a subcommand. Raw arguments are parsed here and validated once, before anything runs.
 
+mod database;
+pub mod logging;
+pub mod migrate;
+pub mod serve;
 pub mod simulate;
 pub mod tail;
 pub mod units;
 
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::builder::Resettable;
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
 use crate::error::Failure;
 use crate::http::client::BaseUrl;
+
+/// Relays students' JupyterLab progress events through PostgreSQL to every instructor's dashboard.
+#[derive(Debug, Parser)]
+#[command(name = "progress-relay", version, about, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    logging: logging::Args,
+    #[command(subcommand)]
+    command: Commands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Commands {
+    Serve(Box<serve::Args>),
+    Migrate(migrate::Args),
+    Tail(tail::Args),
+    Simulate(simulate::Args),
+}
+
+/// Parses `arguments`, runs what they ask for, and chooses the exit code: 0, 1 for a failure, 2 for usage.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = without_empty_variables(Cli::command());
+    let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed stdout or stderr is no reason for another code.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "progress-relay: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<(), Failure> {
+    logging::init(&cli.logging)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Commands::Serve(args) => serve::run(*args).await,
+            Commands::Migrate(args) => migrate::run(args).await,
+            Commands::Tail(args) => tail::run(args).await,
+            Commands::Simulate(args) => simulate::run(args).await,
+        }
+    });
+    // A name being looked up, or a blocking write, must not keep a program that is done.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// An environment variable that is empty is one that is not set.
+fn without_empty_variables(command: Command) -> Command {
+    let command = command.mut_args(|arg| match arg.get_env() {
+        Some(name) if std::env::var_os(name).is_some_and(|value| value.is_empty()) => {
+            arg.env(Resettable::Reset)
+        }
+        _ => arg,
+    });
+    command.mut_subcommands(without_empty_variables)
+}
+
+/// A line on stdout.
+fn print(line: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::new(format!("cannot write to stdout: {error}")))
+}
 
 /// The URL of `--url`.
 fn base_url(text: &str) -> Result<BaseUrl, Failure> {
     BaseUrl::parse(text).map_err(|error| Failure::usage(format!("--url: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

@@ -1,2 +1,78 @@
-//! HTTP.
+//! HTTP: what the relay says and hears. The only place that knows warp, hyper and sockets.
+//!
+//! - `server`: the accept loop; `connection`: a connection's timeouts and its place; `drain`: going away
+//! - `ingest`: events in; `health`: readiness; `problem`: every error; `query`, `access`: what stands above a request
+//! - `subscribe`: from a request to a `session`, which is logic over a stream and a sink; `socket`: its WebSocket
+//! - [`client`]: the other side of the wire, for the command line and the tests
+
+mod access;
 pub mod client;
+mod connection;
+mod drain;
+mod health;
+mod ingest;
+mod problem;
+mod query;
+mod routes;
+mod server;
+mod session;
+mod socket;
+mod subscribe;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::event::Limits as EventLimits;
+use crate::listener::Listener;
+use crate::log::Log;
+use crate::store::Pages;
+use crate::tail::Tail;
+use crate::writer::Writer;
+
+pub use access::Access;
+pub use drain::Drain;
+pub use server::serve;
+
+/// Bounds on requests and connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of a request's body.
+    pub max_body: usize,
+    /// Bounds on a request's events.
+    pub events: EventLimits,
+    /// How long a request's body may take to arrive.
+    pub request_timeout: Duration,
+    /// How long a request's events may take to be committed; the writer keeps it, an answer names it.
+    pub commit_timeout: Duration,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Connections at once from one address.
+    pub max_connections_per_address: usize,
+}
+
+/// The parts of a running relay that requests meet. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    /// Stores events.
+    pub writer: Writer,
+    /// Follows the table.
+    pub tail: Tail,
+    /// What the tail read last.
+    pub log: Arc<Log>,
+    /// What lies before that.
+    pub pages: Pages,
+    /// Hears the doorbell.
+    pub listener: Arc<Listener>,
+    /// Who may read.
+    pub access: Arc<Access>,
+    /// Bounds.
+    pub limits: Arc<Limits>,
+    /// Going away.
+    pub drain: Drain,
+}
+
+impl Relay {
+    fn sources(&self) -> session::Sources {
+        session::Sources { log: Arc::clone(&self.log), pages: self.pages.clone(), tail: self.tail.clone() }
+    }
+}

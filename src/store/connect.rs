@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures::channel::mpsc;
 use futures::{StreamExt, stream};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
@@ -135,14 +134,14 @@ impl Connector {
 
     /// Connects; notifications that arrive are dropped. `name` shows in `pg_stat_activity`.
     pub async fn connect(&self, name: &str) -> Result<Session, ConnectError> {
-        self.connect_with(name, None).await
+        self.connect_with(name, |_| {}).await
     }
 
-    /// Connects; every notification's payload goes into `notifications`, whose end tells that the connection ended.
+    /// Connects; `notified` is called with every notification's payload, in the task that drives the connection.
     pub async fn connect_with(
         &self,
         name: &str,
-        notifications: Option<mpsc::Sender<String>>,
+        mut notified: impl FnMut(&str) + Send + 'static,
     ) -> Result<Session, ConnectError> {
         let refused = |error: tokio_postgres::Error| self.refused(&error);
         let config = self.named(name);
@@ -164,16 +163,10 @@ impl Connector {
         let guard = gone.clone().drop_guard();
         let driver = tokio::spawn(async move {
             let _guard = guard;
-            let mut notifications = notifications;
             let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
             while let Some(message) = messages.next().await {
                 match message {
-                    Ok(AsyncMessage::Notification(notification)) => {
-                        if let Some(sender) = &mut notifications {
-                            // Full means that a bell is waiting to be heard already.
-                            let _ = sender.try_send(notification.payload().to_owned());
-                        }
-                    }
+                    Ok(AsyncMessage::Notification(notification)) => notified(notification.payload()),
                     Ok(AsyncMessage::Notice(notice)) => {
                         tracing::debug!(
                             severity = notice.severity(),

@@ -4,11 +4,13 @@ mod connect;
 mod pages;
 mod read;
 mod types;
+mod watch;
 
 pub use connect::{ConnectError, Connector, Session};
 pub use pages::{PageError, Pages};
-pub use read::{Extent, Header, LogReader, ReadError, SETTINGS as READ_SETTINGS};
+pub use read::{Extent, Header, LogReader, ReadError, SETTINGS as READ_SETTINGS, renew_nonce};
 pub use types::{PgMicros, RawJson};
+pub use watch::{Blocker, LONG_WAIT, blocker, notify};
 
 use tokio_postgres::error::{Error, SqlState};
 

@@ -99,6 +99,14 @@ impl LogReader {
     }
 }
 
+/// Renews the log's nonce, so that the epoch changes; if `seen` is given, only while the epoch is still that one: of
+/// several relays that find the same, one does it.
+pub async fn renew_nonce(session: &Session, seen: Option<&Epoch>) -> Result<(), Error> {
+    const RENEW: &str = "UPDATE progress_log SET nonce = left(replace(gen_random_uuid()::text, '-', ''), 12) \
+         WHERE $1::text IS NULL OR starts_with($1, nonce)";
+    session.client.execute(RENEW, &[&seen.map(Epoch::to_string)]).await.map(|_| ())
+}
+
 /// What a read covered.
 #[derive(Debug)]
 pub struct Extent {

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::backoff::Backoff;
+use crate::backoff::Reconnect;
 use crate::event::Event;
 use crate::store::{Connector, explain};
 
@@ -28,10 +28,6 @@ const STATEMENTS: usize = 2;
 /// Bounds of one statement; a request larger than that goes alone.
 const MAX_STATEMENT_ROWS: usize = 2_000;
 const MAX_STATEMENT_BYTES: usize = 8 * 1024 * 1024;
-/// A reconnect is tried this soon after a loss, and then ever more slowly.
-const RECONNECT_BASE: Duration = Duration::from_millis(20);
-/// Clients' own retries are spent within seconds: an outage's end must be noticed well within one.
-const RECONNECT_CAP: Duration = Duration::from_millis(400);
 
 /// Why an event was not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -148,17 +144,17 @@ impl Drop for Connected<'_> {
 
 impl Worker {
     async fn run(self) {
-        let mut backoff = Backoff::new(RECONNECT_BASE, RECONNECT_CAP);
+        let mut reconnect = Reconnect::new("writer");
         loop {
-            match self.connect().await {
+            let reason = match self.connect().await {
                 Ok(inserter) => {
                     let _connected = Connected::new(&self.connected);
-                    self.write_on(&inserter, &mut backoff).await;
+                    self.write_on(&inserter, &mut reconnect).await
                 }
-                Err(reason) => tracing::warn!("the writer has no connection and tries again: {reason}"),
-            }
+                Err(reason) => reason,
+            };
             self.queue.drop_expired();
-            backoff.wait().await;
+            reconnect.failed(&reason).await;
         }
     }
 
@@ -167,19 +163,16 @@ impl Worker {
         Inserter::new(session).await.map_err(|error| format!("preparing its statement: {}", explain(&error)))
     }
 
-    /// Writes what comes until the connection fails.
-    async fn write_on(&self, inserter: &Inserter, backoff: &mut Backoff) {
+    /// Writes what comes until the connection fails; says why it did.
+    async fn write_on(&self, inserter: &Inserter, reconnect: &mut Reconnect) -> String {
         loop {
             let submissions = tokio::select! {
                 taken = self.queue.take(MAX_STATEMENT_ROWS, MAX_STATEMENT_BYTES) => taken,
-                () = inserter.session.ended() => return,
+                () = inserter.session.ended() => return "the connection was lost".to_owned(),
             };
             match self.write(inserter, submissions).await {
-                Ok(()) => backoff.reset(),
-                Err(reason) => {
-                    tracing::warn!("a statement failed and is tried again: {reason}");
-                    return;
-                }
+                Ok(()) => reconnect.succeeded(),
+                Err(reason) => return format!("a statement failed: {reason}"),
             }
         }
     }

@@ -1,0 +1,333 @@
+//! `progress-relay serve`: the relay. Its parts are put together here, and taken apart in the opposite order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use clap::builder::BoolishValueParser;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::database::{DatabaseArgs, private_options};
+use super::units::{Size, parse_duration};
+use crate::backoff::Backoff;
+use crate::config::{Config, Database, Urls, at_least};
+use crate::embedded::PrivatePostgres;
+use crate::error::{Failure, chain};
+use crate::event::Limits as EventLimits;
+use crate::http::{self, Access, Drain, Limits, Relay};
+use crate::listener::Listener;
+use crate::migrate;
+use crate::store::{Connector, Pages};
+use crate::tail::Tail;
+use crate::writer::{QueueLimits, Writer};
+
+/// How long a database that is away at the start is waited for.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+const START_RETRY_BASE: Duration = Duration::from_millis(100);
+const START_RETRY_CAP: Duration = Duration::from_secs(2);
+/// What the last commits, and then the private PostgreSQL, have beyond the drain.
+const LAST_COMMITS: Duration = Duration::from_secs(5);
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
+/// A private PostgreSQL that ended is started anew after this long, and ever more slowly.
+const RESTART_BASE: Duration = Duration::from_millis(50);
+const RESTART_CAP: Duration = Duration::from_secs(5);
+
+/// Run the relay: store what students POST, push it to every dashboard.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// Where to listen; port 0 takes a free one. Beyond loopback it needs --insecure
+    #[arg(long, env = "RELAY_BIND", value_name = "ADDR:PORT", default_value = "127.0.0.1:8000")]
+    bind: SocketAddr,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Largest body of a request
+    #[arg(long, env = "RELAY_MAX_BODY", value_name = "SIZE", default_value = "8MiB")]
+    max_body: Size,
+    /// Most events in a request
+    #[arg(long, env = "RELAY_MAX_BATCH", value_name = "N", default_value_t = 1000)]
+    max_batch: usize,
+    /// Longest code, errorMessage or result; what is over is cut, and named in the event's `truncated`
+    #[arg(long, env = "RELAY_MAX_FIELD", value_name = "SIZE", default_value = "2MiB")]
+    max_field: Size,
+    /// Most events that wait to be written; beyond it a POST is answered 503 at once
+    #[arg(long, env = "RELAY_QUEUE_ROWS", value_name = "N", default_value_t = 100_000)]
+    queue_rows: usize,
+    /// Most bytes of events that wait to be written
+    #[arg(long, env = "RELAY_QUEUE_BYTES", value_name = "SIZE", default_value = "128MiB")]
+    queue_bytes: Size,
+    /// How long a POST waits for its commit before it is answered 503
+    #[arg(long, env = "RELAY_COMMIT_TIMEOUT", value_name = "TIME", default_value = "6s", value_parser = parse_duration)]
+    commit_timeout: Duration,
+    /// Newest events kept in memory, all classes together; subscribers further behind read the table
+    #[arg(long, env = "RELAY_LOG_MEMORY", value_name = "SIZE", default_value = "64MiB")]
+    log_memory: Size,
+    /// How long a request's body may take to arrive
+    #[arg(long, env = "RELAY_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    request_timeout: Duration,
+    /// Most connections at once, dashboards included
+    #[arg(long, env = "RELAY_MAX_CONNECTIONS", value_name = "N", default_value_t = 20_000)]
+    max_connections: usize,
+    /// Most connections at once from one address [default: as --max-connections; a proxy is one address]
+    #[arg(long, env = "RELAY_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N")]
+    max_connections_per_address: Option<usize>,
+    /// From SIGTERM to the end of accepting, while /readyz says 503: what a balancer needs to notice
+    #[arg(long, env = "RELAY_DRAIN_DELAY", value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
+    drain_delay: Duration,
+    /// After that, how long requests may take to end, and over how long dashboards are sent elsewhere
+    #[arg(long, env = "RELAY_DRAIN", value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    drain: Duration,
+    /// Do not apply migrations, only check that none is missing
+    #[arg(long, env = "RELAY_NO_MIGRATE", value_parser = BoolishValueParser::new())]
+    no_migrate: bool,
+    /// An origin whose pages may read and open WebSockets, as browsers write it: https://HOST; its host is one the relay
+    /// goes by. May be given several times
+    #[arg(long, env = "RELAY_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    allow_origin: Vec<String>,
+    /// Listen beyond loopback although anyone who reaches the port may read and write
+    #[arg(long, env = "RELAY_INSECURE", value_parser = BoolishValueParser::new())]
+    insecure: bool,
+}
+
+impl Args {
+    /// Validates everything, once.
+    fn config(self) -> Result<Config, Failure> {
+        if !self.bind.ip().is_loopback() && !self.insecure {
+            return Err(Failure::usage(format!(
+                "--bind {}: beyond loopback anyone who reaches the port may read and write, since there is no \
+                 authentication; say --insecure if that is wanted, or put a proxy before 127.0.0.1",
+                self.bind
+            )));
+        }
+        let access = Access::new(self.bind, &self.allow_origin)
+            .map_err(|wrong| Failure::usage(format!("--allow-origin: {wrong}")))?;
+        let limits = Limits {
+            max_body: at_least("--max-body", self.max_body.0, 1024)?,
+            events: EventLimits {
+                max_batch: at_least("--max-batch", self.max_batch, 1)?,
+                max_field: at_least("--max-field", self.max_field.0, 64)?,
+            },
+            request_timeout: positive("--request-timeout", self.request_timeout)?,
+            commit_timeout: positive("--commit-timeout", self.commit_timeout)?,
+            max_connections: at_least("--max-connections", self.max_connections, 1)?,
+            max_connections_per_address: at_least(
+                "--max-connections-per-address",
+                self.max_connections_per_address.unwrap_or(self.max_connections),
+                1,
+            )?,
+        };
+        Ok(Config {
+            bind: self.bind,
+            database: self.database.database()?,
+            migrate: !self.no_migrate,
+            queue: QueueLimits {
+                rows: at_least("--queue-rows", self.queue_rows, 1)?,
+                bytes: at_least("--queue-bytes", self.queue_bytes.0, 1024)?,
+            },
+            commit_timeout: limits.commit_timeout,
+            limits,
+            log_memory: self.log_memory.0,
+            access,
+            drain_delay: self.drain_delay,
+            drain: self.drain,
+        })
+    }
+}
+
+fn positive(flag: &str, value: Duration) -> Result<Duration, Failure> {
+    if value.is_zero() {
+        return Err(Failure::usage(format!("{flag} is 0s: it must be longer")));
+    }
+    Ok(value)
+}
+
+/// Serves until a signal says otherwise.
+///
+/// # Errors
+/// If it cannot begin: the port, the database, the migrations.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let config = args.config()?;
+    raise_file_limit();
+    let mut signals = Signals::new()?;
+    // The port first: a second relay by mistake should say so before it touches a database.
+    let listener = TcpListener::bind(config.bind).await.map_err(|error| {
+        Failure::new(format!(
+            "cannot listen on {}: {error}; is another relay running? Choose another port with --bind",
+            config.bind
+        ))
+    })?;
+    let address = listener.local_addr()?;
+    // Starting may take long (a crash to recover from): a signal ends it at any time.
+    let started = tokio::select! {
+        started = start(&config, address) => started?,
+        () = signals.next() => return Ok(()),
+    };
+    let Started { relay, writer_tasks, private, _tail_task } = started;
+    let served = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, relay.clone())));
+    let keeper = private.map(Keeper::start);
+    super::print(&format!("listening on http://{address}"))?;
+    tracing::info!(%address, release = migrate::RELEASE, "the relay serves");
+
+    signals.next().await;
+    tracing::info!(delay = ?config.drain_delay, drain = ?config.drain, "draining; a second signal ends at once");
+    relay.drain.announce();
+    let ending = async {
+        tokio::time::sleep(config.drain_delay).await;
+        relay.drain.close();
+        let deadline = Instant::now() + config.drain;
+        let ended =
+            tokio::time::timeout_at(deadline, async { tokio::join!(served, relay.drain.gone()) }).await;
+        if ended.is_err() {
+            tracing::warn!("the drain's time is over: what is still open is cut off");
+        }
+        writer_tasks.drain(deadline.max(Instant::now()) + LAST_COMMITS).await;
+    };
+    let at_once = tokio::select! {
+        () = ending => false,
+        () = signals.next() => true,
+    };
+    match keeper {
+        Some(keeper) if at_once => keeper.abandon().await,
+        Some(keeper) => keeper.stop().await?,
+        None => {}
+    }
+    tracing::info!(at_once, "the relay has ended");
+    if at_once { Err(Failure::new("ended at once, by a second signal")) } else { Ok(()) }
+}
+
+/// What runs once the relay has started.
+struct Started {
+    relay: Relay,
+    writer_tasks: crate::writer::WriterTasks,
+    private: Option<PrivatePostgres>,
+    _tail_task: AbortOnDropHandle<()>,
+}
+
+async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure> {
+    let (urls, private) = match &config.database {
+        Database::External(urls) => (urls.clone(), None),
+        Database::Private(folder) => {
+            let owner = format!("progress-relay serve, pid {}, on http://{address}", std::process::id());
+            let private = PrivatePostgres::start(private_options(folder.clone()), &owner).await?;
+            let connector = Connector::new(private.config());
+            (Urls { pool: connector.clone(), direct: connector }, Some(private))
+        }
+    };
+    prepare(&urls.direct, config.migrate).await?;
+    let (tail, log, tail_task) = Tail::start(&urls.direct, config.log_memory).await?;
+    let listener = Listener::start(&urls.direct, &tail);
+    let (writer, writer_tasks) = Writer::start(&urls.direct, config.queue, config.commit_timeout);
+    let relay = Relay {
+        writer,
+        tail,
+        log,
+        pages: Pages::new(&urls.pool)?,
+        listener: Arc::new(listener),
+        access: Arc::new(config.access.clone()),
+        limits: Arc::new(config.limits),
+        drain: Drain::new(config.drain),
+    };
+    Ok(Started { relay, writer_tasks, private, _tail_task: tail_task })
+}
+
+/// Applies or checks the migrations; a database that is just starting is waited for.
+async fn prepare(connector: &Connector, apply: bool) -> Result<(), Failure> {
+    let begin = Instant::now();
+    let mut backoff = Backoff::new(START_RETRY_BASE, START_RETRY_CAP);
+    loop {
+        let prepared =
+            if apply { migrate::apply(connector).await.map(drop) } else { migrate::check(connector).await };
+        match prepared {
+            Err(error) if error.is_transient() && begin.elapsed() < START_PATIENCE => {
+                tracing::warn!("the database is not there yet, trying again: {}", chain(&error));
+                backoff.wait().await;
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// Keeps the private PostgreSQL running.
+struct Keeper {
+    task: tokio::task::JoinHandle<PrivatePostgres>,
+    stop: tokio_util::sync::CancellationToken,
+}
+
+impl Keeper {
+    fn start(private: PrivatePostgres) -> Self {
+        let stop = tokio_util::sync::CancellationToken::new();
+        let task = tokio::spawn(keep(private, stop.clone()));
+        Self { task, stop }
+    }
+
+    async fn stop(self) -> Result<(), Failure> {
+        self.stop.cancel();
+        Ok(self.task.await?.stop(STOP_PATIENCE).await?)
+    }
+
+    async fn abandon(self) {
+        self.stop.cancel();
+        if let Ok(private) = self.task.await {
+            private.abandon();
+        }
+    }
+}
+
+async fn keep(mut private: PrivatePostgres, stop: tokio_util::sync::CancellationToken) -> PrivatePostgres {
+    let mut backoff = Backoff::new(RESTART_BASE, RESTART_CAP);
+    loop {
+        let status = tokio::select! {
+            status = private.exited() => status,
+            () = stop.cancelled() => return private,
+        };
+        tracing::error!(?status, "the private PostgreSQL has ended; starting it again");
+        let since = Instant::now();
+        tokio::select! {
+            restarted = private.restart() => match restarted {
+                Ok(()) => tracing::info!("the private PostgreSQL is back after {:.1} s", since.elapsed().as_secs_f32()),
+                Err(error) => tracing::error!("the private PostgreSQL does not start: {}", chain(&error)),
+            },
+            () = stop.cancelled() => return private,
+        }
+        tokio::select! {
+            () = backoff.wait() => {}
+            () = stop.cancelled() => return private,
+        }
+        if since.elapsed() > RESTART_CAP {
+            backoff.reset();
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// As many open files as the system allows: each dashboard is one.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
+    });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files could not be raised: it bounds the dashboards");
+    }
+}

@@ -1,0 +1,199 @@
+//! A TCP connection while it carries HTTP: its timeouts, and its place among all of them.
+//!
+//! hyper's one timer covers a header and the wait for it alike; here a header that was begun must end soon, an answer must be
+//! taken, and only a connection that is idle between two requests may wait.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+/// How long a request's header may take from its first byte; of a new connection, from its beginning.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer may take nothing of an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Beyond the cap, this many connections more are answered with a refusal that a client can understand, then none.
+const REFUSALS: usize = 64;
+
+/// Counts connections, all and by address.
+#[derive(Debug)]
+pub(super) struct Places {
+    max: usize,
+    max_per_address: usize,
+    /// Held for a few lines.
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// One connection's place; it moves on into the session.
+#[derive(Debug)]
+struct Place {
+    places: Arc<Places>,
+    address: IpAddr,
+}
+
+impl Places {
+    pub(super) fn new(max: usize, max_per_address: usize) -> Arc<Self> {
+        Arc::new(Self { max, max_per_address, taken: Mutex::default() })
+    }
+
+    /// A place for a new connection; one that is refused is there to be told so. `None`: not even that.
+    pub(super) fn take(self: &Arc<Self>, remote: SocketAddr) -> Option<Peer> {
+        let address = remote.ip().to_canonical();
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.all >= self.max + REFUSALS {
+            return None;
+        }
+        let own = taken.by_address.get(&address).copied().unwrap_or(0);
+        if own >= self.max_per_address + REFUSALS {
+            return None;
+        }
+        let refused = taken.all >= self.max || own >= self.max_per_address;
+        taken.all += 1;
+        *taken.by_address.entry(address).or_default() += 1;
+        drop(taken);
+        Some(Peer { refused, _place: Arc::new(Place { places: Arc::clone(self), address }) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.all -= 1;
+        if let Some(own) = taken.by_address.get_mut(&self.address) {
+            *own -= 1;
+            if *own == 0 {
+                taken.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// The other end of a connection, as requests know it.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    refused: bool,
+    _place: Arc<Place>,
+}
+
+impl Peer {
+    /// Whether there is no room for it.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
+    }
+}
+
+/// Whether a request is being served: told by the service, heard by the connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Serving(Arc<AtomicBool>);
+
+impl Serving {
+    pub(super) fn set(&self, serving: bool) {
+        self.0.store(serving, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A TCP stream that ends when its peer takes too long.
+#[derive(Debug)]
+pub(super) struct Watched {
+    stream: TcpStream,
+    serving: Serving,
+    header: Option<Pin<Box<Sleep>>>,
+    answer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Watched {
+    pub(super) fn new(stream: TcpStream, serving: Serving) -> Self {
+        Self { stream, serving, header: Some(Box::pin(sleep(HEADER_TIMEOUT))), answer: None }
+    }
+
+    /// The stream itself, once it carries something else.
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    /// Arms or disarms the timer of a write by what became of it.
+    fn time_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        wrote: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if wrote.is_ready() {
+            self.answer = None;
+            return wrote;
+        }
+        let timer = self.answer.get_or_insert_with(|| Box::pin(sleep(ANSWER_TIMEOUT)));
+        timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        if self.serving.get() {
+            // A body is timed by whoever reads it.
+            self.header = None;
+            return read;
+        }
+        if read.is_ready() {
+            if into.filled().len() > before && self.header.is_none() {
+                self.header = Some(Box::pin(sleep(HEADER_TIMEOUT)));
+            }
+            return read;
+        }
+        match &mut self.header {
+            Some(timer) => timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.time_write(cx, wrote)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.time_write(cx, wrote)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

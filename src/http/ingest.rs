@@ -1,0 +1,240 @@
+//! `POST /student-progress`, also `/api/v1/events`: events in, an answer for each.
+
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use futures::{Stream, StreamExt};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+use warp::Reply;
+use warp::reply::Response;
+
+use super::Relay;
+use super::problem::Problem;
+use super::query::Query;
+use crate::event::{Batch, BodyError, Cursor, Rejection, parse_body};
+use crate::writer::{Outcome, WriteError};
+
+/// What a client is told to wait before it tries again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a browser may remember that it may post here: the most that Chromium honours.
+const PREFLIGHT_MAX_AGE: &str = "7200";
+
+/// Takes a request's events and answers once they are committed.
+pub(super) async fn post<S, B>(relay: Relay, headers: HeaderMap, query: String, body: S) -> Response
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send + Unpin,
+    B: Buf + Send,
+{
+    let answer = match take(&relay, &headers, &query, body).await {
+        Ok(answer) => answer,
+        Err(problem) => problem.into_response(),
+    };
+    with_cors(answer)
+}
+
+async fn take<S, B>(relay: &Relay, headers: &HeaderMap, query: &str, body: S) -> Result<Response, Problem>
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send + Unpin,
+    B: Buf + Send,
+{
+    check_type(headers)?;
+    let body = read(relay, headers, body).await?;
+    let query = Query::parse(query);
+    let batch = parse_body(&body, query.first("class"), relay.limits.events).map_err(refuse)?;
+    drop(body);
+    store(relay, batch).await
+}
+
+/// A body in another form than plain JSON is refused before it is read.
+fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let unsupported = |detail: String| {
+        Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "the body is not in a form that is taken",
+            detail,
+        )
+    };
+    for encoding in headers.get_all(header::CONTENT_ENCODING) {
+        if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
+            return Err(unsupported("the body must not be compressed (Content-Encoding)".to_owned()));
+        }
+    }
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let text = value.to_str().unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let taken = essence.is_empty() && value.is_empty()
+        || essence == "application/json"
+        || essence == "text/plain"
+        || essence.split_once('/').is_some_and(|(_, subtype)| subtype.ends_with("+json"));
+    if taken {
+        return Ok(());
+    }
+    Err(unsupported(
+        "send application/json (another +json, text/plain or no Content-Type do as well)".to_owned(),
+    ))
+}
+
+/// Reads the body up to its bound, within the time that a request has.
+async fn read<S, B>(relay: &Relay, headers: &HeaderMap, mut body: S) -> Result<BytesMut, Problem>
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send + Unpin,
+    B: Buf + Send,
+{
+    let max_body = relay.limits.max_body;
+    let too_large = || {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            "the body is too large",
+            format!("at most {max_body} bytes are taken (--max-body); send fewer events at a time"),
+        )
+    };
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > max_body) {
+        return Err(too_large());
+    }
+    let reading = async {
+        // What is announced may never come: it buys no more than a page at once.
+        let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(64 * 1024));
+        while let Some(part) = body.next().await {
+            let mut part = part.map_err(|error| {
+                Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "body-incomplete",
+                    "the body did not arrive whole",
+                    crate::error::chain(&error),
+                )
+            })?;
+            if whole.len() + part.remaining() > max_body {
+                return Err(too_large());
+            }
+            while part.has_remaining() {
+                let chunk = part.chunk();
+                whole.extend_from_slice(chunk);
+                let taken = chunk.len();
+                part.advance(taken);
+            }
+        }
+        Ok(whole)
+    };
+    match tokio::time::timeout(relay.limits.request_timeout, reading).await {
+        Ok(read) => read,
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body-too-slow",
+            "the body did not arrive in time",
+            format!("a request has {} s (--request-timeout)", relay.limits.request_timeout.as_secs_f32()),
+        )),
+    }
+}
+
+fn refuse(error: BodyError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        BodyError::NotUtf8(_) => {
+            Problem::new(StatusCode::BAD_REQUEST, "body-not-utf8", "the body is not UTF-8", detail)
+        }
+        BodyError::NotJson(_) => {
+            Problem::new(StatusCode::BAD_REQUEST, "body-not-json", "the body is not JSON", detail)
+        }
+        BodyError::NotEvents => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "body-not-events",
+            "the body is neither an event nor an array of events",
+            detail,
+        ),
+        BodyError::TooMany(_) => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "batch-too-large", "the batch is too large", detail)
+        }
+    }
+}
+
+async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
+    let Batch { events, mut rejected } = batch;
+    let indices: Vec<usize> = events.iter().map(|(index, _)| *index).collect();
+    let events = events.into_iter().map(|(_, event)| event).collect::<Vec<_>>();
+    let outcomes = if events.is_empty() {
+        Vec::new()
+    } else {
+        relay.writer.write(events).await.map_err(|error| unwritten(relay, error))?
+    };
+    let (mut accepted, mut duplicates, mut last) = (0_usize, 0_usize, None);
+    for (index, outcome) in indices.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Stored(id) => {
+                accepted += 1;
+                last = last.max(Some(id));
+            }
+            Outcome::Duplicate => duplicates += 1,
+            Outcome::Refused(reason) => rejected.push(Rejection { index: *index, field: None, reason }),
+        }
+    }
+    rejected.sort_by_key(|rejection| rejection.index);
+    let nothing = accepted + duplicates == 0 && !rejected.is_empty();
+    let rejected = serde_json::to_value(rejected).unwrap_or(Value::Null);
+    if nothing {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "events-rejected",
+            "every event is rejected",
+            "`rejected` says of each which field is at fault, and why",
+        )
+        .with("accepted", 0)
+        .with("duplicates", 0)
+        .with("rejected", rejected));
+    }
+    let mut answer = json!({"accepted": accepted, "duplicates": duplicates, "rejected": rejected});
+    if let Some(id) = last {
+        let epoch = relay.log.position().epoch;
+        answer["cursor"] = Cursor { epoch, id }.to_string().into();
+    }
+    Ok(warp::reply::json(&answer).into_response())
+}
+
+fn unwritten(relay: &Relay, error: WriteError) -> Problem {
+    match error {
+        WriteError::QueueFull => Problem::unavailable(
+            "queue-full",
+            "too much waits to be stored",
+            "nothing of this request was stored; send it again (--queue-rows, --queue-bytes)",
+            RETRY_AFTER,
+        ),
+        WriteError::Late => Problem::unavailable(
+            "not-committed-in-time",
+            "the database did not commit in time",
+            format!(
+                "it was waited for {} s (--commit-timeout); send the same request again, an event that was stored all the \
+                 same is not stored twice",
+                relay.limits.commit_timeout.as_secs_f32()
+            ),
+            RETRY_AFTER,
+        ),
+    }
+}
+
+/// The answer to a browser that asks whether it may post here: from anywhere, with any header.
+pub(super) fn preflight(headers: &HeaderMap) -> Response {
+    let mut response = with_cors(StatusCode::NO_CONTENT.into_response());
+    let answer = response.headers_mut();
+    answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
+    answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_MAX_AGE));
+    let any = HeaderValue::from_static("*");
+    let requested = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned().unwrap_or(any);
+    answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, requested);
+    // Chromium asks this of a page on a public address that posts to a private one.
+    if headers.contains_key("access-control-request-private-network") {
+        answer.insert("access-control-allow-private-network", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// Any page may read the answer: without it a browser hides even errors from the client.
+pub(super) fn with_cors(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
+    response
+}

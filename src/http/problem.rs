@@ -1,0 +1,107 @@
+//! The answer to what cannot be done: `application/problem+json` (RFC 9457), one type for every route.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Map, Value};
+use warp::reply::Response;
+
+/// What a problem's `type` begins with; the rest is stable and for programs.
+const TYPE_PREFIX: &str = "urn:progress-relay:problem:";
+
+/// An answer that says what went wrong.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    name: &'static str,
+    title: &'static str,
+    detail: String,
+    headers: HeaderMap,
+    members: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem: `name` ends its `type`, `title` is the same for all of that type, `detail` is about this one.
+    pub fn new(
+        status: StatusCode,
+        name: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        let detail = detail.into();
+        Self { status, name, title, detail, headers: HeaderMap::new(), members: Map::new() }
+    }
+
+    /// No such path.
+    pub fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "there is nothing at this path",
+            "events are POSTed to /student-progress or /api/v1/events; a dashboard connects to /ws/connect",
+        )
+    }
+
+    /// The path is there, the method is not.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "this path does not take that method",
+            format!("it takes {allow}"),
+        )
+        .with_header(header::ALLOW, HeaderValue::from_static(allow))
+    }
+
+    /// The class, a parameter, is not one.
+    pub fn bad_parameter(name: &str, reason: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-parameter",
+            "a parameter of the URL cannot be used",
+            format!("{name} {reason}"),
+        )
+        .with("field", name)
+    }
+
+    /// It cannot be served now; the same request may be made again.
+    pub fn unavailable(
+        name: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+        retry_after: Duration,
+    ) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, name, title, detail)
+            .with_header(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)))
+    }
+
+    /// Adds a member of this problem's own.
+    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(member.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a header to the answer.
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+}
+
+impl warp::Reply for Problem {
+    fn into_response(self) -> Response {
+        let mut body = Map::new();
+        body.insert("type".to_owned(), format!("{TYPE_PREFIX}{}", self.name).into());
+        body.insert("title".to_owned(), self.title.into());
+        body.insert("status".to_owned(), self.status.as_u16().into());
+        body.insert("detail".to_owned(), self.detail.into());
+        body.extend(self.members);
+        let mut response = Response::new(Value::Object(body).to_string().into());
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.extend(self.headers);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}

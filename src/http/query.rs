@@ -1,0 +1,62 @@
+//! The parameters of a URL.
+
+use std::borrow::Cow;
+
+use crate::event::{ClassId, IdError};
+
+/// A URL's query, decoded: repeated names stay, in order.
+#[derive(Debug, Default)]
+pub struct Query<'a> {
+    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> Query<'a> {
+    /// Reads what is behind the question mark. Nothing in it is an error: what is not UTF-8 becomes U+FFFD.
+    pub fn parse(text: &'a str) -> Self {
+        Self { pairs: url::form_urlencoded::parse(text.as_bytes()).collect() }
+    }
+
+    /// The values of a name, in order.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value)
+    }
+
+    /// The first value of a name.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// The classes named by `class`, each once; the default class if there is none.
+    ///
+    /// # Errors
+    /// If one of them is not a class.
+    pub fn classes(&self) -> Result<Vec<ClassId>, IdError> {
+        let mut classes: Vec<ClassId> = Vec::new();
+        for class in self.all("class") {
+            let class = ClassId::new(class)?;
+            if !classes.contains(&class) {
+                classes.push(class);
+            }
+        }
+        if classes.is_empty() {
+            classes.push(ClassId::default());
+        }
+        Ok(classes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_named_once_or_the_default() {
+        let names = |query: &str| -> Vec<String> {
+            Query::parse(query).classes().expect("classes").iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(names(""), ["default"]);
+        assert_eq!(names("class=a&cursor=x.1&class=b%20c&class=a"), ["a", "b c"]);
+        assert!(Query::parse("class=").classes().is_err());
+        assert_eq!(Query::parse("cursor=a%2E1&cursor=b").first("cursor"), Some("a.1"));
+    }
+}

@@ -1,0 +1,110 @@
+//! Which path is answered by what.
+
+use std::convert::Infallible;
+
+use http::{HeaderMap, Method, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+use warp::{Filter, Rejection, Reply};
+
+use super::connection::Peer;
+use super::problem::Problem;
+use super::{Relay, health, ingest, subscribe};
+
+/// All of them. Nothing is rejected: every request has an answer here.
+pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
+    let relay = warp::any().map(move || relay.clone());
+    let query = || warp::query::raw().or(warp::any().map(String::new)).unify();
+    let ingest = warp::path!("student-progress")
+        .or(warp::path!("api" / "v1" / "events"))
+        .unify()
+        .and(warp::method())
+        .and(relay.clone())
+        .and(peer())
+        .and(warp::header::headers_cloned())
+        .and(query())
+        .and(warp::body::stream())
+        .then(
+            |method: Method, relay: Relay, peer: Peer, headers: HeaderMap, query: String, body| async move {
+                match method {
+                    _ if peer.is_refused() => ingest::with_cors(crowded().into_response()),
+                    Method::POST => ingest::post(relay, headers, query, body).await,
+                    Method::OPTIONS => ingest::preflight(&headers),
+                    _ => ingest::with_cors(Problem::method_not_allowed("POST, OPTIONS").into_response()),
+                }
+            },
+        );
+    // An old client's second, anonymous copy of every run.
+    let discarded = warp::path!("cell-monitor").and(warp::method()).and(warp::header::headers_cloned()).map(
+        |method: Method, headers: HeaderMap| match method {
+            Method::POST => ingest::with_cors(StatusCode::NO_CONTENT.into_response()),
+            Method::OPTIONS => ingest::preflight(&headers),
+            _ => ingest::with_cors(Problem::method_not_allowed("POST, OPTIONS").into_response()),
+        },
+    );
+    let websocket = warp::path!("ws" / "connect")
+        .and(get())
+        .and(relay.clone())
+        .and(peer())
+        .and(warp::header::headers_cloned())
+        .and(query())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .then(|relay: Relay, peer, headers, query, upgrade| async move {
+            subscribe::websocket(relay, peer, headers, query, upgrade)
+                .await
+                .unwrap_or_else(Problem::into_response)
+        });
+    let alive = warp::path!("healthz").and(get()).map(health::alive);
+    let ready = warp::path!("readyz").and(get()).and(relay).map(|relay: Relay| health::ready(&relay));
+    ingest
+        .or(discarded)
+        .unify()
+        .or(websocket)
+        .unify()
+        .or(alive)
+        .unify()
+        .or(ready)
+        .unify()
+        .recover(recover)
+        .unify()
+        .boxed()
+}
+
+/// GET, and HEAD, whose answer hyper sends without its body.
+fn get() -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    warp::get().or(warp::head()).unify()
+}
+
+/// Who asks; put there by the server.
+fn peer() -> impl Filter<Extract = (Peer,), Error = Rejection> + Copy {
+    warp::ext::get::<Peer>()
+}
+
+fn crowded() -> Problem {
+    Problem::unavailable(
+        "too-many-connections",
+        "the relay has too many connections",
+        "try again later, or raise --max-connections",
+        std::time::Duration::from_secs(5),
+    )
+}
+
+/// What no route took.
+async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
+    // A path that is there rejects a method; any other says that it is not there. Both come together, so the method first.
+    let problem = if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+        Problem::method_not_allowed("GET, HEAD")
+    } else if rejection.is_not_found() {
+        Problem::not_found()
+    } else {
+        tracing::error!(?rejection, "a request was rejected in a way that no route foresees");
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "unforeseen",
+            "the relay does not know what to answer",
+            "this is a mistake in the relay: its log has more",
+        )
+    };
+    Ok(problem.into_response())
+}

@@ -1,0 +1,102 @@
+//! The accept loop, and what every connection is bound to.
+
+use std::io;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::Relay;
+use super::connection::{Peer, Places, Serving, Watched};
+use super::routes::routes;
+
+/// How long an idle connection is kept: longer than proxies keep theirs (nginx and the cloud's balancers: 60 s), so that
+/// it is they who close, and no request meets a connection that is just being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// A connection's buffer for headers and answers.
+const MAX_BUFFER: usize = 64 * 1024;
+/// How long to wait when the system has no more descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Serves on `listener` until the relay drains: returns once every request in flight is answered. Sessions are their own:
+/// [`super::Drain::gone`].
+pub async fn serve(listener: TcpListener, relay: Relay) {
+    let places = Places::new(relay.limits.max_connections, relay.limits.max_connections_per_address);
+    let connections = TaskTracker::new();
+    let closing = relay.drain.closing().clone();
+    let routes = routes(relay.clone());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = closing.cancelled() => break,
+        };
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // A peer that is gone again is its own affair; anything else passes, or an operator must see it.
+                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+                {
+                    tracing::error!(%error, "cannot accept a connection; if files are too many, raise ulimit -n");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+                continue;
+            }
+        };
+        let Some(peer) = places.take(remote) else {
+            tracing::debug!(%remote, "a connection beyond every bound is dropped");
+            continue;
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%remote, %error, "a connection went before it was served");
+            continue;
+        }
+        connections.spawn(connection(stream, peer, routes.clone(), closing.clone()));
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    routes: BoxedFilter<(Response,)>,
+    closing: tokio_util::sync::CancellationToken,
+) {
+    let serving = Serving::default();
+    let io = TokioIo::new(Watched::new(stream, serving.clone()));
+    let service = TowerToHyperService::new(warp::service(routes));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        serving.set(true);
+        request.extensions_mut().insert(peer.clone());
+        let answer = service.call(request);
+        let serving = serving.clone();
+        async move {
+            let answer = answer.await;
+            serving.set(false);
+            answer
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(KEEP_ALIVE).max_buf_size(MAX_BUFFER);
+    let connection = http.serve_connection(io, service).with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!("a connection ended: {}", crate::error::chain(&error));
+    }
+}

@@ -1,0 +1,278 @@
+//! A session: a cursor over the log, and over the table's pages behind it, for one subscriber.
+//!
+//! Live, resume, replay and catching up are the one loop of [`Session::run`]: give what follows the cursor, then wait until
+//! there is more. It knows a [`Transport`], a stream of what the peer says and a sink of frames, not a socket.
+
+mod page;
+mod peer;
+mod start;
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::{Sink, Stream};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::drain::Drain;
+use crate::event::{ClassId, Cursor};
+use crate::log::{Frame, Log, Read, Subscription};
+use crate::store::Pages;
+use crate::tail::Tail;
+
+pub(super) use peer::{Close, Incoming, Life, Outgoing};
+pub(super) use start::{ResetReason, Start};
+
+/// Half of the interval between pings. A mark is due at a tick if nothing was sent since the last one, so that silence
+/// stays under two of them.
+const TICK: Duration = Duration::from_millis(12_250);
+/// Pings go out at every second tick: 24.5 s.
+const TICKS_PER_PING: u32 = 2;
+/// A peer from which nothing came, and by which nothing was taken, for this long is gone.
+pub(super) const LIFETIME: Duration = Duration::from_secs(60);
+/// Bytes taken from the log at once, at first: what a session that stalls may hold.
+const MIN_GULP: usize = 32 * 1024;
+/// Bytes taken at once by a session whose socket takes all it is given.
+const MAX_GULP: usize = 256 * 1024;
+/// Most events of a page; its bytes are bounded by the gulp.
+const PAGE_ROWS: usize = 5_000;
+/// How long to wait after a page could not be read.
+const PAGE_RETRY: Duration = Duration::from_millis(500);
+
+/// What a session talks through.
+pub(super) trait Transport: Stream<Item = Incoming> + Sink<Outgoing, Error = Close> + Unpin {}
+impl<T: Stream<Item = Incoming> + Sink<Outgoing, Error = Close> + Unpin> Transport for T {}
+
+/// What sessions share.
+#[derive(Clone)]
+pub(super) struct Sources {
+    pub(super) log: Arc<Log>,
+    pub(super) pages: Pages,
+    pub(super) tail: Tail,
+}
+
+/// One subscriber.
+pub(super) struct Session<T> {
+    sources: Sources,
+    classes: Arc<[ClassId]>,
+    transport: T,
+    life: Life,
+    cursor: Cursor,
+    /// Said once the cursor is there.
+    live_at: Option<i64>,
+    gulp: usize,
+    ticks: Interval,
+    tick: u32,
+    sent_since_tick: bool,
+    pong_due: bool,
+    mark_due: bool,
+    leaving: Leaving,
+}
+
+/// When a session of a relay that drains goes.
+struct Leaving {
+    drain: Drain,
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
+    leave: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T: Transport> Session<T> {
+    pub(super) fn new(
+        sources: Sources,
+        classes: Vec<ClassId>,
+        start: Start,
+        transport: T,
+        life: Life,
+        drain: &Drain,
+    ) -> Self {
+        // The first tick is somewhere within the interval: sessions that came together do not ping together.
+        let first = Instant::now() + TICK.mul_f64(fastrand::f64());
+        let mut ticks = tokio::time::interval_at(first, TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let closing = Box::pin(drain.closing().clone().cancelled_owned());
+        let leaving = Leaving { drain: drain.clone(), closing, leave: None };
+        Self {
+            sources,
+            classes: classes.into(),
+            transport,
+            life,
+            cursor: start.cursor,
+            live_at: Some(start.live_at),
+            gulp: MIN_GULP,
+            ticks,
+            tick: 0,
+            sent_since_tick: false,
+            pong_due: false,
+            mark_due: false,
+            leaving,
+        }
+    }
+
+    /// Serves the subscriber to its end, and says why that is; hands back the transport, for the farewell.
+    pub(super) async fn run(mut self, reset: Option<ResetReason>) -> (T, Close) {
+        let Err(close) = self.serve(reset).await;
+        (self.transport, close)
+    }
+
+    async fn serve(&mut self, reset: Option<ResetReason>) -> Result<Infallible, Close> {
+        // Before the first look at the log: what comes between a look and a wait must wake.
+        let subscription = self.sources.log.subscribe(&self.classes);
+        if let Some(reason) = reset {
+            self.send(start::reset_frame(reason, &self.cursor))?;
+        }
+        loop {
+            match self.sources.log.read(&self.cursor, &self.classes, self.gulp) {
+                Read::Frames(frames, through) => self.send_frames(frames, through)?,
+                Read::Behind => self.read_page().await?,
+                Read::OtherEpoch(position) => self.reset(ResetReason::Epoch, position)?,
+                Read::UpToDate(through) => {
+                    // Below the cursor when another replica, which gave it out, is ahead of this one.
+                    self.cursor.id = self.cursor.id.max(through);
+                    self.say_what_is_due()?;
+                    self.flush().await?;
+                    self.gulp = MIN_GULP;
+                    self.wait(&subscription).await?;
+                    continue;
+                }
+            }
+            self.say_what_is_due()?;
+            self.flush().await?;
+            self.gulp = (self.gulp * 2).min(MAX_GULP);
+        }
+    }
+
+    fn send(&mut self, frame: Outgoing) -> Result<(), Close> {
+        self.sent_since_tick = true;
+        Pin::new(&mut self.transport).start_send(frame)
+    }
+
+    fn send_frames(&mut self, frames: Vec<Frame>, through: i64) -> Result<(), Close> {
+        for frame in frames {
+            let cursor = Cursor { epoch: self.cursor.epoch.clone(), id: frame.last };
+            self.send(Outgoing::Text { text: frame.text, cursor })?;
+        }
+        self.cursor.id = through;
+        Ok(())
+    }
+
+    /// From here on it goes on elsewhere, and the subscriber is told.
+    fn reset(&mut self, reason: ResetReason, position: Cursor) -> Result<(), Close> {
+        self.live_at = Some(position.id);
+        self.cursor = position;
+        self.send(start::reset_frame(reason, &self.cursor))
+    }
+
+    /// What is not an event: each is said where the subscriber stands.
+    fn say_what_is_due(&mut self) -> Result<(), Close> {
+        if self.live_at.is_some_and(|id| id <= self.cursor.id) {
+            self.live_at = None;
+            self.send(start::cursor_frame("live", &self.cursor))?;
+        }
+        if std::mem::take(&mut self.pong_due) {
+            self.send(start::cursor_frame("pong", &self.cursor))?;
+        }
+        if std::mem::take(&mut self.mark_due) {
+            self.send(start::cursor_frame("mark", &self.cursor))?;
+        }
+        Ok(())
+    }
+
+    /// Sends a page of the table: the cursor lies before what is in memory.
+    async fn read_page(&mut self) -> Result<(), Close> {
+        let (pages, classes) = (self.sources.pages.clone(), Arc::clone(&self.classes));
+        let (after, gulp) = (self.cursor.clone(), self.gulp);
+        // Boxed: it is larger than all else of a session, and most never read a page.
+        let page = Box::pin(async move { page::read_page(&pages, &classes, &after, PAGE_ROWS, gulp).await });
+        let page = self.attend(page).await?;
+        match page {
+            // The tail finds the same, and then the log says so: that path resets.
+            Ok(page) if page.header.epoch != self.cursor.epoch => {
+                self.sources.tail.ring();
+                self.attend(tokio::time::sleep(PAGE_RETRY)).await
+            }
+            Ok(page) if page.header.pruned > self.cursor.id => {
+                self.reset(ResetReason::Expired, self.sources.log.position())
+            }
+            Ok(page) => self.send_frames(page.frames, page.through),
+            Err(error) => {
+                tracing::warn!(classes = ?self.classes, "a subscriber waits for history: {error}");
+                self.attend(tokio::time::sleep(PAGE_RETRY.mul_f64(0.5 + fastrand::f64()))).await
+            }
+        }
+    }
+
+    /// Waits until something of the classes comes, or something is due.
+    async fn wait(&mut self, subscription: &Subscription) -> Result<(), Close> {
+        let mut woken = pin!(subscription.woken());
+        poll_fn(|cx| {
+            self.poll_peer(cx)?;
+            if self.pong_due || self.mark_due {
+                return Poll::Ready(Ok(()));
+            }
+            woken.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
+    /// Waits for `work`, the peer attended to meanwhile.
+    async fn attend<F: Future>(&mut self, work: F) -> Result<F::Output, Close> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            self.poll_peer(cx)?;
+            work.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
+    /// Waits until the peer has taken what was sent.
+    async fn flush(&mut self) -> Result<(), Close> {
+        poll_fn(|cx| {
+            self.poll_peer(cx)?;
+            Pin::new(&mut self.transport).poll_flush(cx)
+        })
+        .await
+    }
+
+    /// Attends to everything but the log: the peer's words, the clock, the drain. Registers to be woken by each.
+    fn poll_peer(&mut self, cx: &mut Context<'_>) -> Result<(), Close> {
+        while let Poll::Ready(said) = Pin::new(&mut self.transport).poll_next(cx) {
+            match said {
+                Some(Incoming::Ping) => self.pong_due = true,
+                Some(Incoming::Close(close)) => return Err(close),
+                None => return Err(Close::Gone),
+            }
+        }
+        while self.ticks.poll_tick(cx).is_ready() {
+            if self.life.idle() >= LIFETIME {
+                return Err(Close::Silent);
+            }
+            self.mark_due |= !std::mem::take(&mut self.sent_since_tick);
+            self.tick = self.tick.wrapping_add(1);
+            if self.tick.is_multiple_of(TICKS_PER_PING) {
+                Pin::new(&mut self.transport).start_send(Outgoing::Ping)?;
+            }
+        }
+        self.leaving.poll(cx)?;
+        // Answers to the peer's control frames go out whatever else is waited for.
+        if let Poll::Ready(Err(close)) = Pin::new(&mut self.transport).poll_flush(cx) {
+            return Err(close);
+        }
+        Ok(())
+    }
+}
+
+impl Leaving {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), Close> {
+        let drain = &self.drain;
+        let leave = match &mut self.leave {
+            Some(leave) => leave,
+            None if self.closing.as_mut().poll(cx).is_pending() => return Ok(()),
+            None => self.leave.insert(Box::pin(tokio::time::sleep(drain.stay()))),
+        };
+        if leave.as_mut().poll(cx).is_ready() { Err(Close::GoingAway) } else { Ok(()) }
+    }
+}

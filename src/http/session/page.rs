@@ -1,0 +1,43 @@
+//! A page of the table as frames, for a session whose cursor lies before what is in memory.
+
+use std::ops::ControlFlow;
+
+use crate::event::{ClassId, Cursor};
+use crate::log::{ChunkBuilder, Frame};
+use crate::store::{Header, PageError, Pages};
+
+/// What follows a cursor.
+pub(super) struct Page {
+    pub(super) frames: Vec<Frame>,
+    /// Complete up to here.
+    pub(super) through: i64,
+    /// Of the same snapshot.
+    pub(super) header: Header,
+}
+
+/// Reads what follows `after` in `classes`: at most `max_rows` events, of about `max_bytes`; one at least, if there is one.
+pub(super) async fn read_page(
+    pages: &Pages,
+    classes: &[ClassId],
+    after: &Cursor,
+    max_rows: usize,
+    max_bytes: usize,
+) -> Result<Page, PageError> {
+    let mut builder = ChunkBuilder::new(after.epoch.clone());
+    let extent = pages
+        .read(classes, after.id, max_rows, |header, event| {
+            if header.epoch != after.epoch || header.pruned > after.id {
+                return ControlFlow::Break(());
+            }
+            if let Some(event) = event {
+                builder.push(event);
+            }
+            if builder.bytes() >= max_bytes { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .await?;
+    let frames: Vec<Frame> = builder.finish().iter().map(crate::log::Chunk::frame).collect();
+    // To the end of the snapshot: there is nothing more of these classes up to the newest event of all.
+    let whole = !extent.broken_off && extent.events < max_rows;
+    let through = if whole { extent.last.max(extent.header.newest) } else { extent.last };
+    Ok(Page { frames, through, header: extent.header })
+}

@@ -1,0 +1,68 @@
+//! Where a session starts, and what it says beside events.
+
+use std::fmt;
+
+use super::Outgoing;
+use crate::event::Cursor;
+use crate::tail::Position;
+
+/// Why a subscriber cannot go on from its cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum ResetReason {
+    /// It is no cursor of a relay's.
+    Malformed,
+    /// Ids were issued anew since.
+    Epoch,
+    /// What follows it was pruned.
+    Expired,
+    /// It lies beyond what the database has ever allocated.
+    Ahead,
+}
+
+impl fmt::Display for ResetReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "malformed",
+            Self::Epoch => "epoch",
+            Self::Expired => "expired",
+            Self::Ahead => "ahead",
+        })
+    }
+}
+
+/// Where a session starts.
+#[derive(Debug)]
+pub(in crate::http) struct Start {
+    /// Events after this are sent.
+    pub(in crate::http) cursor: Cursor,
+    /// Once the cursor is here, all that was committed before the subscriber came has been sent.
+    pub(in crate::http) live_at: i64,
+}
+
+impl Start {
+    /// For a subscriber that brought `cursor`, or none; `position` was read after its request came.
+    pub(in crate::http) fn at(cursor: Option<&str>, position: Position) -> (Self, Option<ResetReason>) {
+        let end = position.cursor;
+        let live_at = end.id;
+        let wrong = match cursor.map(Cursor::parse) {
+            None => None,
+            Some(None) => Some(ResetReason::Malformed),
+            Some(Some(cursor)) if cursor.epoch != end.epoch => Some(ResetReason::Epoch),
+            Some(Some(cursor)) if cursor.id < position.pruned => Some(ResetReason::Expired),
+            Some(Some(cursor)) if cursor.id > position.sequence.max(end.id) => Some(ResetReason::Ahead),
+            Some(Some(cursor)) => return (Self { cursor, live_at }, None),
+        };
+        (Self { cursor: end, live_at }, wrong)
+    }
+}
+
+/// A frame that has a type and a cursor.
+pub(super) fn cursor_frame(kind: &str, cursor: &Cursor) -> Outgoing {
+    let text = format!("{{\"type\":\"{kind}\",\"cursor\":\"{cursor}\"}}");
+    Outgoing::Text { text: text.into(), cursor: cursor.clone() }
+}
+
+pub(super) fn reset_frame(reason: ResetReason, cursor: &Cursor) -> Outgoing {
+    let text = format!("{{\"type\":\"reset\",\"reason\":\"{reason}\",\"cursor\":\"{cursor}\"}}");
+    Outgoing::Text { text: text.into(), cursor: cursor.clone() }
+}

@@ -1,0 +1,147 @@
+//! `GET /ws/connect`: from a request to a session.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use warp::reply::Response;
+
+use super::Relay;
+use super::connection::{Peer, Watched};
+use super::problem::Problem;
+use super::query::Query;
+use super::session::{Close, Life, ResetReason, Session, Start};
+use super::socket::Socket;
+use crate::event::ClassId;
+
+/// How long a subscriber waits at the door for the database to say where the log ends.
+const POSITION_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the connection may take to become a WebSocket once the answer is given.
+const UPGRADE_PATIENCE: Duration = Duration::from_secs(10);
+/// Most classes in one subscription.
+const MAX_CLASSES: usize = 64;
+
+/// A subscriber that may begin.
+pub(super) struct Admitted {
+    pub(super) classes: Vec<ClassId>,
+    pub(super) start: Start,
+    pub(super) reset: Option<ResetReason>,
+}
+
+/// Decides where a subscriber starts, or why it may not. Nothing of this is a status: a browser could not see it.
+pub(super) async fn admit(
+    relay: &Relay,
+    peer: &Peer,
+    headers: &HeaderMap,
+    query: &Query<'_>,
+    cursor: Option<&str>,
+) -> Result<Admitted, Close> {
+    if peer.is_refused() || relay.drain.is_draining() {
+        return Err(Close::TryAgainLater);
+    }
+    relay.access.check(headers).map_err(|_| Close::NotAllowed)?;
+    let classes = query.classes().map_err(|_| Close::NotAllowed)?;
+    if classes.len() > MAX_CLASSES {
+        return Err(Close::NotAllowed);
+    }
+    // What was acknowledged before this request, by any replica, is within it; what is POSTed after the answer is not.
+    let position = relay.tail.position(POSITION_PATIENCE).await.map_err(|_| Close::TryAgainLater)?;
+    let (start, reset) = Start::at(cursor, position);
+    Ok(Admitted { classes, start, reset })
+}
+
+/// Answers the handshake and leaves a session behind.
+pub(super) async fn websocket(
+    relay: Relay,
+    peer: Peer,
+    headers: HeaderMap,
+    query: String,
+    upgrade: Option<OnUpgrade>,
+) -> Result<Response, Problem> {
+    let key = handshake_key(&headers)?;
+    let upgrade = upgrade.ok_or_else(|| upgrade_required("the connection cannot be upgraded"))?;
+    let admitted = {
+        let query = Query::parse(&query);
+        admit(&relay, &peer, &headers, &query, query.first("cursor")).await
+    };
+    let sessions = relay.drain.sessions().clone();
+    sessions.spawn(async move {
+        let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_PATIENCE, upgrade).await else { return };
+        let Some((io, read)) = take_apart(upgraded) else { return };
+        let life = Life::new();
+        let socket = Socket::new(io, read, life.clone());
+        let (socket, close) = match admitted {
+            Ok(admitted) => {
+                let session = Session::new(
+                    relay.sources(),
+                    admitted.classes,
+                    admitted.start,
+                    socket,
+                    life,
+                    &relay.drain,
+                );
+                session.run(admitted.reset).await
+            }
+            Err(close) => (socket, close),
+        };
+        tracing::debug!(?close, "a subscriber left");
+        socket.farewell(close).await;
+        // Counted until here.
+        drop(peer);
+    });
+    let mut response = Response::new(String::new().into());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let answer = response.headers_mut();
+    answer.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    answer.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    answer.insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    Ok(response)
+}
+
+/// The TCP connection below, and what the peer has sent already.
+fn take_apart(upgraded: Upgraded) -> Option<(tokio::net::TcpStream, Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<Watched>>().ok()?;
+    Some((parts.io.into_inner().into_stream(), parts.read_buf))
+}
+
+/// Checks the request as RFC 6455, section 4.2.1, has it; returns the value of `Sec-WebSocket-Accept`.
+fn handshake_key(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
+    let has = |name: header::HeaderName, token: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
+    };
+    if !has(header::UPGRADE, "websocket") || !has(header::CONNECTION, "upgrade") {
+        return Err(upgrade_required(
+            "this path is a WebSocket's: send Connection: Upgrade and Upgrade: websocket",
+        ));
+    }
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(upgrade_required("Sec-WebSocket-Version must be 13"));
+    }
+    // 16 bytes in base64.
+    let key = headers
+        .get(header::SEC_WEBSOCKET_KEY)
+        .filter(|key| key.len() == 24 && key.as_bytes().ends_with(b"=="));
+    let accept = key.map(|key| derive_accept_key(key.as_bytes()));
+    accept.and_then(|accept| HeaderValue::try_from(accept).ok()).ok_or_else(|| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "bad-handshake",
+            "the WebSocket handshake is not one",
+            "Sec-WebSocket-Key must be 16 bytes in base64",
+        )
+    })
+}
+
+fn upgrade_required(detail: &str) -> Problem {
+    Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade-required", "this path is a WebSocket's", detail)
+        .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
+        .with_header(header::CONNECTION, HeaderValue::from_static("upgrade"))
+        .with_header(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+}
