@@ -13,7 +13,7 @@ use crate::writer::QueueLimits;
 #[derive(Debug, Clone)]
 pub enum Database {
     /// Someone runs it.
-    External(Urls),
+    External(Box<Urls>),
     /// The relay runs it, in this folder.
     Private(PathBuf),
 }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Reconnect;
+use crate::migrate::{self, MigrateError};
 use crate::store::{self, Blocker, CHANNEL, Connector, Session};
 use crate::tail::Tail;
 
@@ -30,6 +31,8 @@ pub struct Hearing {
     pub proven: bool,
     /// Who keeps writers waiting.
     pub blocker: Option<Blocker>,
+    /// What is wrong with the database's migrations: a newer release may have been here since.
+    pub schema: Option<String>,
 }
 
 /// The listener.
@@ -94,7 +97,12 @@ impl Ear {
         self.tail.ring();
         loop {
             let blocker = in_time("the look at the locks", store::blocker(&prover)).await?;
-            self.tell_blocker(blocker);
+            let schema = match timeout(CHECK_DEADLINE, migrate::verify(&prover.client)).await {
+                Ok(Err(MigrateError::Database(error))) => return Err(store::explain(&error)),
+                Ok(verified) => verified.err().map(|error| error.to_string()),
+                Err(_) => return Err("the look at the migrations was not answered in time".to_owned()),
+            };
+            self.tell(blocker, schema);
             tokio::select! {
                 () = session.ended() => return Err("the connection was lost".to_owned()),
                 () = prover.ended() => return Err("the connection that proves it was lost".to_owned()),
@@ -104,11 +112,14 @@ impl Ear {
         }
     }
 
-    fn tell_blocker(&self, blocker: Option<Blocker>) {
+    fn tell(&self, blocker: Option<Blocker>, schema: Option<String>) {
         if let Some(blocker) = &blocker {
             tracing::warn!(pid = blocker.pid, application = blocker.application, "{blocker}");
         }
-        self.tell.send_replace(Hearing { proven: true, blocker });
+        if let Some(wrong) = &schema {
+            tracing::error!("{wrong}");
+        }
+        self.tell.send_replace(Hearing { proven: true, blocker, schema });
     }
 }
 

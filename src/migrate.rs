@@ -123,8 +123,12 @@ async fn applied(client: &Client) -> Result<Vec<i32>, MigrateError> {
 
 /// Checks that nothing is missing and nothing too new, and changes nothing.
 pub async fn check(connector: &Connector) -> Result<(), MigrateError> {
-    let session = connector.connect("migrate").await?;
-    let applied = applied(&session.client).await?;
+    verify(&connector.connect("migrate").await?.client).await
+}
+
+/// The same, on a connection that is there.
+pub async fn verify(client: &Client) -> Result<(), MigrateError> {
+    let applied = applied(client).await?;
     match MIGRATIONS.iter().find(|migration| !applied.contains(&migration.version)) {
         Some(missing) => Err(MigrateError::Missing(missing.name)),
         None => Ok(()),

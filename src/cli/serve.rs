@@ -208,7 +208,7 @@ struct Started {
 
 async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure> {
     let (urls, private) = match &config.database {
-        Database::External(urls) => (urls.clone(), None),
+        Database::External(urls) => (Urls::clone(urls), None),
         Database::Private(folder) => {
             let owner = format!("progress-relay serve, pid {}, on http://{address}", std::process::id());
             let private = PrivatePostgres::start(private_options(folder.clone()), &owner).await?;

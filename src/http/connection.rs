@@ -16,10 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::session::LIFETIME;
+
 /// How long a request's header may take from its first byte; of a new connection, from its beginning.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a peer may take nothing of an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Beyond the cap, this many connections more are answered with a refusal that a client can understand, then none.
 const REFUSALS: usize = 64;
 
@@ -121,11 +121,13 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn new(stream: TcpStream, serving: Serving) -> Self {
+        set_user_timeout(&stream, LIFETIME);
         Self { stream, serving, header: Some(Box::pin(sleep(HEADER_TIMEOUT))), answer: None }
     }
 
-    /// The stream itself, once it carries something else.
+    /// The stream itself, once it carries something else, which has timers of its own.
     pub(super) fn into_stream(self) -> TcpStream {
+        set_user_timeout(&self.stream, Duration::ZERO);
         self.stream
     }
 
@@ -139,9 +141,23 @@ impl Watched {
             self.answer = None;
             return wrote;
         }
-        let timer = self.answer.get_or_insert_with(|| Box::pin(sleep(ANSWER_TIMEOUT)));
+        let timer = self.answer.get_or_insert_with(|| Box::pin(sleep(LIFETIME)));
         timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
+}
+
+/// What the kernel took and the peer does not take ends the connection after this long; zero is never. A stream of events has
+/// no other way to find that its peer is gone.
+fn set_user_timeout(stream: &TcpStream, timeout: Duration) {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
+        let millis = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+        // It fails on a connection that is gone, which is found soon enough.
+        let _ = setsockopt(stream, TcpUserTimeout, &millis);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, timeout);
 }
 
 impl AsyncRead for Watched {

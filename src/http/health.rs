@@ -18,8 +18,7 @@ pub(super) fn ready(relay: &Relay) -> Response {
     let hearing = relay.listener.hearing();
     let checks: [(&str, Option<String>); 5] = [
         ("database", (!relay.writer.is_connected()).then(|| "no connection to write on".to_owned())),
-        // serve does not begin before they are applied, or checked; another epoch of the schema comes with a new process.
-        ("migrations", None),
+        ("migrations", hearing.schema),
         ("tail", (!relay.tail.is_connected()).then(|| "no connection to read new events on".to_owned())),
         ("listener", (!hearing.proven).then(|| "notifications are not heard".to_owned())),
         ("lock", hearing.blocker.map(|blocker| blocker.to_string())),

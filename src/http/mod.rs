@@ -2,13 +2,15 @@
 //!
 //! - `server`: the accept loop; `connection`: a connection's timeouts and its place; `drain`: going away
 //! - `ingest`: events in; `health`: readiness; `problem`: every error; `query`, `access`: what stands above a request
-//! - `subscribe`: from a request to a `session`, which is logic over a stream and a sink; `socket`: its WebSocket
+//! - `subscribe`: from a request to a `session`, which is logic over a stream and a sink; `socket`: a WebSocket under it,
+//!   `events`: Server-Sent Events
 //! - [`client`]: the other side of the wire, for the command line and the tests
 
 mod access;
 pub mod client;
 mod connection;
 mod drain;
+mod events;
 mod health;
 mod ingest;
 mod problem;

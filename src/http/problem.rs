@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 use warp::reply::Response;
 
@@ -16,7 +16,7 @@ pub struct Problem {
     name: &'static str,
     title: &'static str,
     detail: String,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
     members: Map<String, Value>,
 }
 
@@ -29,7 +29,7 @@ impl Problem {
         detail: impl Into<String>,
     ) -> Self {
         let detail = detail.into();
-        Self { status, name, title, detail, headers: HeaderMap::new(), members: Map::new() }
+        Self { status, name, title, detail, headers: Vec::new(), members: Map::new() }
     }
 
     /// No such path.
@@ -81,9 +81,14 @@ impl Problem {
         self
     }
 
+    /// What it is about, for a person.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Adds a header to the answer.
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 }

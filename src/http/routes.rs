@@ -10,7 +10,7 @@ use warp::{Filter, Rejection, Reply};
 
 use super::connection::Peer;
 use super::problem::Problem;
-use super::{Relay, health, ingest, subscribe};
+use super::{Relay, events, health, ingest, subscribe};
 
 /// All of them. Nothing is rejected: every request has an answer here.
 pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
@@ -55,12 +55,23 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
                 .await
                 .unwrap_or_else(Problem::into_response)
         });
+    let events = warp::path!("api" / "class" / "stream")
+        .and(get())
+        .and(relay.clone())
+        .and(peer())
+        .and(warp::header::headers_cloned())
+        .and(query())
+        .then(|relay: Relay, peer, headers, query| async move {
+            events::stream(relay, peer, headers, query).await.unwrap_or_else(Problem::into_response)
+        });
     let alive = warp::path!("healthz").and(get()).map(health::alive);
     let ready = warp::path!("readyz").and(get()).and(relay).map(|relay: Relay| health::ready(&relay));
     ingest
         .or(discarded)
         .unify()
         .or(websocket)
+        .unify()
+        .or(events)
         .unify()
         .or(alive)
         .unify()

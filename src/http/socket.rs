@@ -32,6 +32,8 @@ const MAX_MESSAGE: usize = 64 * 1024;
 const MAX_CONTROL: usize = 4 * 1024;
 /// Frames handed to the kernel at once; IOV_MAX is 1,024 and a frame takes two.
 const MAX_SLICES: usize = 64;
+/// Longest reason of a close, in bytes.
+const MAX_REASON: usize = 123;
 /// How long the farewell may take, the peer's answer included.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -109,11 +111,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
     }
 
     /// Says goodbye, or answers the peer's, and lets it go; all for a bounded time.
-    pub(super) async fn farewell(mut self, close: Close) {
+    pub(super) async fn farewell(self, close: Close) {
+        let reason = close.code().map_or("", |(_, reason)| reason);
+        self.farewell_because(close, reason).await;
+    }
+
+    /// The same, for a reason of its own.
+    pub(super) async fn farewell_because(mut self, close: Close, reason: &str) {
         // A frame that is half out is finished; the others the peer gets when it comes back with its cursor.
         self.queue.truncate(usize::from(self.written > 0));
         let said = match close.code() {
-            Some((code, reason)) => {
+            Some((code, _)) => {
+                // A control frame holds 125 bytes, two of them the code.
+                let reason = &reason[..reason.floor_char_boundary(MAX_REASON)];
                 let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
                 self.with_context(None, |context, io| context.close(io, Some(frame)))
             }

@@ -31,24 +31,33 @@ pub(super) struct Admitted {
     pub(super) reset: Option<ResetReason>,
 }
 
-/// Decides where a subscriber starts, or why it may not. Nothing of this is a status: a browser could not see it.
+/// Why a subscriber may not begin.
+pub(super) struct Refusal {
+    pub(super) close: Close,
+    pub(super) reason: String,
+}
+
+/// Decides where a subscriber starts, or why it may not.
 pub(super) async fn admit(
     relay: &Relay,
     peer: &Peer,
-    headers: &HeaderMap,
     query: &Query<'_>,
     cursor: Option<&str>,
-) -> Result<Admitted, Close> {
-    if peer.is_refused() || relay.drain.is_draining() {
-        return Err(Close::TryAgainLater);
+) -> Result<Admitted, Refusal> {
+    let later = |reason: &str| Refusal { close: Close::TryAgainLater, reason: reason.to_owned() };
+    let never = |reason: String| Refusal { close: Close::NotAllowed, reason };
+    if peer.is_refused() {
+        return Err(later("the relay has too many connections"));
     }
-    relay.access.check(headers).map_err(|_| Close::NotAllowed)?;
-    let classes = query.classes().map_err(|_| Close::NotAllowed)?;
+    if relay.drain.is_draining() {
+        return Err(later("the relay is going away"));
+    }
+    let classes = query.classes().map_err(|error| never(format!("a class {error}")))?;
     if classes.len() > MAX_CLASSES {
-        return Err(Close::NotAllowed);
+        return Err(never(format!("more than {MAX_CLASSES} classes")));
     }
     // What was acknowledged before this request, by any replica, is within it; what is POSTed after the answer is not.
-    let position = relay.tail.position(POSITION_PATIENCE).await.map_err(|_| Close::TryAgainLater)?;
+    let position = relay.tail.position(POSITION_PATIENCE).await.map_err(|error| later(&error.to_string()))?;
     let (start, reset) = Start::at(cursor, position);
     Ok(Admitted { classes, start, reset })
 }
@@ -63,9 +72,10 @@ pub(super) async fn websocket(
 ) -> Result<Response, Problem> {
     let key = handshake_key(&headers)?;
     let upgrade = upgrade.ok_or_else(|| upgrade_required("the connection cannot be upgraded"))?;
-    let admitted = {
-        let query = Query::parse(&query);
-        admit(&relay, &peer, &headers, &query, query.first("cursor")).await
+    let query = Query::parse(&query);
+    let admitted = match relay.access.check(&headers) {
+        Ok(()) => admit(&relay, &peer, &query, query.first("cursor")).await,
+        Err(problem) => Err(Refusal { close: Close::NotAllowed, reason: problem.detail().to_owned() }),
     };
     let sessions = relay.drain.sessions().clone();
     sessions.spawn(async move {
@@ -85,7 +95,11 @@ pub(super) async fn websocket(
                 );
                 session.run(admitted.reset).await
             }
-            Err(close) => (socket, close),
+            Err(Refusal { close, reason }) => {
+                tracing::debug!(?close, "a subscriber is refused: {reason}");
+                // Said by a close code and not by a status: a browser could not see the status.
+                return socket.farewell_because(close, &reason).await;
+            }
         };
         tracing::debug!(?close, "a subscriber left");
         socket.farewell(close).await;

@@ -1,0 +1,135 @@
+//! `GET /api/class/stream`: the same session as a WebSocket's, as Server-Sent Events.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::channel::mpsc;
+use futures::{Sink, Stream, StreamExt, stream};
+use http::{HeaderMap, HeaderValue, header};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use warp::Reply;
+use warp::reply::Response;
+
+use super::Relay;
+use super::connection::Peer;
+use super::problem::Problem;
+use super::query::Query;
+use super::session::{Close, Incoming, Life, Outgoing, Session};
+use super::subscribe::{Refusal, admit};
+
+/// How soon a browser comes back after the stream ended.
+const RETRY: Duration = Duration::from_secs(1);
+/// The same, when there was no room or no database.
+const RETRY_LATER: Duration = Duration::from_secs(5);
+
+/// Answers with a stream, and leaves a session behind that fills it.
+pub(super) async fn stream(
+    relay: Relay,
+    peer: Peer,
+    headers: HeaderMap,
+    query: String,
+) -> Result<Response, Problem> {
+    relay.access.check(&headers)?;
+    let admitted = {
+        let query = Query::parse(&query);
+        // What a browser sends when it comes back by itself.
+        let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or_default());
+        admit(&relay, &peer, &query, last.or_else(|| query.first("cursor"))).await
+    };
+    let (sender, receiver) = mpsc::channel(0);
+    let gone = CancellationToken::new();
+    let guard = gone.clone().drop_guard();
+    let body = receiver.map(move |bytes| {
+        // Dropped with the body, when the connection ends.
+        let _ = &guard;
+        Ok::<Bytes, Infallible>(bytes)
+    });
+    let (retry, admitted) = match admitted {
+        Ok(admitted) => (RETRY, Some(admitted)),
+        // A browser takes any other status than 200 as final, and never comes back by itself.
+        Err(Refusal { close: Close::TryAgainLater, .. }) => (RETRY_LATER, None),
+        Err(refusal) => return Err(Problem::bad_parameter("class", &refusal.reason)),
+    };
+    if let Some(admitted) = admitted {
+        let life = Life::new();
+        let transport =
+            EventStream { sender, gone: Box::pin(gone.cancelled_owned()), queue: VecDeque::new() };
+        let session =
+            Session::new(relay.sources(), admitted.classes, admitted.start, transport, life, &relay.drain);
+        relay.drain.sessions().spawn(async move {
+            let (_, close) = session.run(admitted.reset).await;
+            tracing::debug!(?close, "a subscriber of events left");
+            drop(peer);
+        });
+    }
+    let first = Bytes::from(format!("retry: {}\n\n", retry.as_millis()));
+    let mut response = warp::reply::stream(stream::iter([Ok(first)]).chain(body)).into_response();
+    let answer = response.headers_mut();
+    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx would collect the stream in a buffer of its own.
+    answer.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    answer.insert(header::VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = relay.access.foreign_origin(&headers) {
+        answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    }
+    Ok(response)
+}
+
+/// A stream of events as a session's transport. Its peer says nothing: it is there, or gone.
+struct EventStream {
+    sender: mpsc::Sender<Bytes>,
+    gone: Pin<Box<WaitForCancellationFutureOwned>>,
+    queue: VecDeque<Bytes>,
+}
+
+impl Stream for EventStream {
+    type Item = Incoming;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        self.gone.as_mut().poll(cx).map(|()| Some(Incoming::Close(Close::Gone)))
+    }
+}
+
+impl Sink<Outgoing> for EventStream {
+    type Error = Close;
+
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Close>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, frame: Outgoing) -> Result<(), Close> {
+        match frame {
+            Outgoing::Text { text, cursor } => {
+                // The text has no line break: none is left in what the relay writes.
+                let mut event = format!("id: {cursor}\ndata: ").into_bytes();
+                event.extend_from_slice(&text);
+                event.extend_from_slice(b"\n\n");
+                self.queue.push_back(event.into());
+            }
+            // A comment, for whatever stands between and drops what is silent.
+            Outgoing::Ping if self.queue.is_empty() => self.queue.push_back(Bytes::from_static(b":\n\n")),
+            Outgoing::Ping => {}
+        }
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
+        while !self.queue.is_empty() {
+            ready!(self.sender.poll_ready(cx)).map_err(|_| Close::Gone)?;
+            if let Some(event) = self.queue.pop_front() {
+                self.sender.start_send(event).map_err(|_| Close::Gone)?;
+            }
+        }
+        // Taken, not only handed over: the channel has room again once the connection has.
+        self.sender.poll_ready(cx).map_err(|_| Close::Gone)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
+        self.poll_flush(cx)
+    }
+}
