@@ -31,7 +31,9 @@ impl DatabaseArgs {
     /// Names the flag at fault.
     pub fn database(&self) -> Result<Database, Failure> {
         match (&self.database_url, &self.listen_url, &self.data_dir) {
-            (Some(url), listen, _) => Urls::parse(url, listen.as_deref()).map(|urls| Database::External(Box::new(urls))),
+            (Some(url), listen, _) => {
+                Urls::parse(url, listen.as_deref()).map(|urls| Database::External(Box::new(urls)))
+            }
             (None, Some(_), _) => {
                 Err(Failure::usage("--listen-url is of no use without --database-url (DATABASE_URL)"))
             }

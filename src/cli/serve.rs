@@ -18,7 +18,7 @@ use crate::config::{Config, Database, Urls, at_least};
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::Limits as EventLimits;
-use crate::http::{self, Access, Drain, Limits, Relay};
+use crate::http::{self, Access, BodyBudget, Drain, Limits, Relay};
 use crate::listener::Listener;
 use crate::migrate;
 use crate::store::{Connector, Pages};
@@ -56,7 +56,7 @@ pub struct Args {
     /// Most events that wait to be written; beyond it a POST is answered 503 at once
     #[arg(long, env = "RELAY_QUEUE_ROWS", value_name = "N", default_value_t = 100_000)]
     queue_rows: usize,
-    /// Most bytes of events that wait to be written
+    /// Most bytes of events that wait to be written, and as many of large bodies that are just arriving
     #[arg(long, env = "RELAY_QUEUE_BYTES", value_name = "SIZE", default_value = "128MiB")]
     queue_bytes: Size,
     /// How long a POST waits for its commit before it is answered 503
@@ -226,6 +226,7 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         log,
         pages: Pages::new(&urls.pool)?,
         listener: Arc::new(listener),
+        bodies: BodyBudget::new(config.queue.bytes),
         access: Arc::new(config.access.clone()),
         limits: Arc::new(config.limits),
         drain: Drain::new(config.drain),

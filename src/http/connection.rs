@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -96,17 +96,32 @@ impl Peer {
     }
 }
 
-/// Whether a request is being served: told by the service, heard by the connection.
+/// How many requests have come and how many were answered: told by the service, heard by the connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Serving(Arc<AtomicBool>);
+pub(super) struct Requests(Arc<Counts>);
 
-impl Serving {
-    pub(super) fn set(&self, serving: bool) {
-        self.0.store(serving, Ordering::Relaxed);
+#[derive(Debug, Default)]
+struct Counts {
+    begun: AtomicU64,
+    answered: AtomicU64,
+}
+
+impl Requests {
+    pub(super) fn begin(&self) {
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    pub(super) fn answer(&self) {
+        self.0.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn begun(&self) -> u64 {
+        self.0.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether one is being served.
+    fn is_serving(&self) -> bool {
+        self.begun() > self.0.answered.load(Ordering::Relaxed)
     }
 }
 
@@ -114,15 +129,17 @@ impl Serving {
 #[derive(Debug)]
 pub(super) struct Watched {
     stream: TcpStream,
-    serving: Serving,
+    requests: Requests,
+    /// Requests whose headers have come whole.
+    begun: u64,
     header: Option<Pin<Box<Sleep>>>,
     answer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
-    pub(super) fn new(stream: TcpStream, serving: Serving) -> Self {
+    pub(super) fn new(stream: TcpStream, requests: Requests) -> Self {
         set_user_timeout(&stream, LIFETIME);
-        Self { stream, serving, header: Some(Box::pin(sleep(HEADER_TIMEOUT))), answer: None }
+        Self { stream, requests, begun: 0, header: Some(Box::pin(sleep(HEADER_TIMEOUT))), answer: None }
     }
 
     /// The stream itself, once it carries something else, which has timers of its own.
@@ -168,9 +185,12 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, into);
-        if self.serving.get() {
-            // A body is timed by whoever reads it.
+        if self.begun != self.requests.begun() {
+            self.begun = self.requests.begun();
             self.header = None;
+        }
+        if self.requests.is_serving() {
+            // A body is timed by whoever reads it.
             return read;
         }
         if read.is_ready() {

@@ -1,6 +1,5 @@
 //! `GET /api/class/stream`: the same session as a WebSocket's, as Server-Sent Events.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,8 +17,9 @@ use super::Relay;
 use super::connection::Peer;
 use super::problem::Problem;
 use super::query::Query;
-use super::session::{Close, Incoming, Life, Outgoing, Session};
+use super::session::{Close, Incoming, Life, Outbox, Outgoing, Session, Transport};
 use super::subscribe::{Refusal, admit};
+use crate::event::Cursor;
 
 /// How soon a browser comes back after the stream ended.
 const RETRY: Duration = Duration::from_secs(1);
@@ -56,8 +56,7 @@ pub(super) async fn stream(
     };
     if let Some(admitted) = admitted {
         let life = Life::new();
-        let transport =
-            EventStream { sender, gone: Box::pin(gone.cancelled_owned()), queue: VecDeque::new() };
+        let transport = EventStream { sender, gone: Box::pin(gone.cancelled_owned()), outbox: Outbox::new() };
         let session =
             Session::new(relay.sources(), admitted.classes, admitted.start, transport, life, &relay.drain);
         relay.drain.sessions().spawn(async move {
@@ -84,7 +83,7 @@ pub(super) async fn stream(
 struct EventStream {
     sender: mpsc::Sender<Bytes>,
     gone: Pin<Box<WaitForCancellationFutureOwned>>,
-    queue: VecDeque<Bytes>,
+    outbox: Outbox<Bytes>,
 }
 
 impl Stream for EventStream {
@@ -92,6 +91,12 @@ impl Stream for EventStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         self.gone.as_mut().poll(cx).map(|()| Some(Incoming::Close(Close::Gone)))
+    }
+}
+
+impl Transport for EventStream {
+    fn shed(&mut self) -> Option<Cursor> {
+        self.outbox.shed(0)
     }
 }
 
@@ -104,24 +109,24 @@ impl Sink<Outgoing> for EventStream {
 
     fn start_send(mut self: Pin<&mut Self>, frame: Outgoing) -> Result<(), Close> {
         match frame {
-            Outgoing::Text { text, cursor } => {
+            Outgoing::Text { text, cursor, events } => {
                 // The text has no line break: none is left in what the relay writes.
                 let mut event = format!("id: {cursor}\ndata: ").into_bytes();
                 event.extend_from_slice(&text);
                 event.extend_from_slice(b"\n\n");
-                self.queue.push_back(event.into());
+                self.outbox.push(event.into(), cursor, events);
             }
             // A comment, for whatever stands between and drops what is silent.
-            Outgoing::Ping if self.queue.is_empty() => self.queue.push_back(Bytes::from_static(b":\n\n")),
+            Outgoing::Ping if self.outbox.is_empty() => self.outbox.insert(0, Bytes::from_static(b":\n\n")),
             Outgoing::Ping => {}
         }
         Ok(())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
-        while !self.queue.is_empty() {
+        while !self.outbox.is_empty() {
             ready!(self.sender.poll_ready(cx)).map_err(|_| Close::Gone)?;
-            if let Some(event) = self.queue.pop_front() {
+            if let Some(event) = self.outbox.pop_front() {
                 self.sender.start_send(event).map_err(|_| Close::Gone)?;
             }
         }

@@ -1,11 +1,13 @@
 //! `POST /student-progress`, also `/api/v1/events`: events in, an answer for each.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use warp::Reply;
 use warp::reply::Response;
 
@@ -19,6 +21,55 @@ use crate::writer::{Outcome, WriteError};
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long a browser may remember that it may post here: the most that Chromium honours.
 const PREFLIGHT_MAX_AGE: &str = "7200";
+
+/// What every body may take up without asking; what it has beyond comes out of a budget that all requests share, so that a
+/// few large bodies, sent slowly, keep no small one out.
+const FREE_BODY: usize = 64 * 1024;
+/// The budget's unit in bytes.
+const BUDGET_UNIT: usize = 1024;
+
+/// Bytes that the large bodies of all requests may take up together.
+#[derive(Debug, Clone)]
+pub struct BodyBudget(Arc<Semaphore>);
+
+impl BodyBudget {
+    /// A budget of about so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new((bytes / BUDGET_UNIT).min(Semaphore::MAX_PERMITS))))
+    }
+}
+
+/// A body as it arrives, and its part of the budget.
+struct Body {
+    bytes: BytesMut,
+    reserved: usize,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Body {
+    /// Makes sure that `more` bytes have room.
+    fn reserve(&mut self, more: usize, budget: &BodyBudget) -> Result<(), Problem> {
+        let over = (self.bytes.len() + more).saturating_sub(FREE_BODY).div_ceil(BUDGET_UNIT);
+        if over <= self.reserved {
+            return Ok(());
+        }
+        let units = u32::try_from(over - self.reserved).unwrap_or(u32::MAX);
+        let Ok(permit) = Arc::clone(&budget.0).try_acquire_many_owned(units) else {
+            return Err(Problem::unavailable(
+                "too-many-large-bodies",
+                "too many large requests at once",
+                "nothing of this request was stored; send it again, or fewer events at a time",
+                RETRY_AFTER,
+            ));
+        };
+        self.reserved = over;
+        match &mut self.permit {
+            Some(held) => held.merge(permit),
+            None => self.permit = Some(permit),
+        }
+        Ok(())
+    }
+}
 
 /// Takes a request's events and answers once they are committed.
 pub(super) async fn post<S, B>(relay: Relay, headers: HeaderMap, query: String, body: S) -> Response
@@ -41,7 +92,7 @@ where
     check_type(headers)?;
     let body = read(relay, headers, body).await?;
     let query = Query::parse(query);
-    let batch = parse_body(&body, query.first("class"), relay.limits.events).map_err(refuse)?;
+    let batch = parse_body(&body.bytes, query.first("class"), relay.limits.events).map_err(refuse)?;
     drop(body);
     store(relay, batch).await
 }
@@ -77,7 +128,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Reads the body up to its bound, within the time that a request has.
-async fn read<S, B>(relay: &Relay, headers: &HeaderMap, mut body: S) -> Result<BytesMut, Problem>
+async fn read<S, B>(relay: &Relay, headers: &HeaderMap, mut body: S) -> Result<Body, Problem>
 where
     S: Stream<Item = Result<B, warp::Error>> + Send + Unpin,
     B: Buf + Send,
@@ -98,7 +149,8 @@ where
     }
     let reading = async {
         // What is announced may never come: it buys no more than a page at once.
-        let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(64 * 1024));
+        let bytes = BytesMut::with_capacity(announced.unwrap_or(0).min(FREE_BODY));
+        let mut whole = Body { bytes, reserved: 0, permit: None };
         while let Some(part) = body.next().await {
             let mut part = part.map_err(|error| {
                 Problem::new(
@@ -108,12 +160,13 @@ where
                     crate::error::chain(&error),
                 )
             })?;
-            if whole.len() + part.remaining() > max_body {
+            if whole.bytes.len() + part.remaining() > max_body {
                 return Err(too_large());
             }
+            whole.reserve(part.remaining(), &relay.bodies)?;
             while part.has_remaining() {
                 let chunk = part.chunk();
-                whole.extend_from_slice(chunk);
+                whole.bytes.extend_from_slice(chunk);
                 let taken = chunk.len();
                 part.advance(taken);
             }

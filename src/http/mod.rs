@@ -33,6 +33,7 @@ use crate::writer::Writer;
 
 pub use access::Access;
 pub use drain::Drain;
+pub use ingest::BodyBudget;
 pub use server::serve;
 
 /// Bounds on requests and connections.
@@ -65,6 +66,8 @@ pub struct Relay {
     pub pages: Pages,
     /// Hears the doorbell.
     pub listener: Arc<Listener>,
+    /// What large bodies may take up.
+    pub bodies: BodyBudget,
     /// Who may read.
     pub access: Arc<Access>,
     /// Bounds.

@@ -15,7 +15,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::Relay;
-use super::connection::{Peer, Places, Serving, Watched};
+use super::connection::{Peer, Places, Requests, Watched};
 use super::routes::routes;
 
 /// How long an idle connection is kept: longer than proxies keep theirs (nginx and the cloud's balancers: 60 s), so that
@@ -71,17 +71,17 @@ async fn connection(
     routes: BoxedFilter<(Response,)>,
     closing: tokio_util::sync::CancellationToken,
 ) {
-    let serving = Serving::default();
-    let io = TokioIo::new(Watched::new(stream, serving.clone()));
+    let requests = Requests::default();
+    let io = TokioIo::new(Watched::new(stream, requests.clone()));
     let service = TowerToHyperService::new(warp::service(routes));
     let service = service_fn(move |mut request: Request<Incoming>| {
-        serving.set(true);
+        requests.begin();
         request.extensions_mut().insert(peer.clone());
         let answer = service.call(request);
-        let serving = serving.clone();
+        let requests = requests.clone();
         async move {
             let answer = answer.await;
-            serving.set(false);
+            requests.answer();
             answer
         }
     });

@@ -5,7 +5,6 @@
 //! to the kernel without being copied: tungstenite would copy each into a buffer of every connection, and keep that at its
 //! largest size for as long as the connection lives.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
@@ -22,7 +21,8 @@ use tokio_tungstenite::tungstenite::protocol::{
     CloseFrame, Message, Role, WebSocketConfig, WebSocketContext,
 };
 
-use super::session::{Close, Incoming, Life, Outgoing};
+use super::session::{Close, Incoming, Life, Outbox, Outgoing, Transport};
+use crate::event::Cursor;
 
 /// Allocated for as long as the connection lives; clients say next to nothing.
 const READ_BUFFER: usize = 1024;
@@ -89,8 +89,8 @@ pub(super) struct Socket<I> {
     context: WebSocketContext,
     /// What tungstenite wrote: whole control frames.
     control: Vec<u8>,
-    queue: VecDeque<Pending>,
-    /// Bytes of the queue's first that are written.
+    outbox: Outbox<Pending>,
+    /// Bytes of the outbox's first that are written.
     written: usize,
     /// Whether the peer's side had no room at the last write: progress after that is the peer's doing.
     blocked: bool,
@@ -107,7 +107,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
         let context = WebSocketContext::from_partially_read(read.to_vec(), Role::Server, Some(config));
-        Self { io, context, control: Vec::new(), queue: VecDeque::new(), written: 0, blocked: false, life }
+        Self { io, context, control: Vec::new(), outbox: Outbox::new(), written: 0, blocked: false, life }
     }
 
     /// Says goodbye, or answers the peer's, and lets it go; all for a bounded time.
@@ -119,7 +119,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
     /// The same, for a reason of its own.
     pub(super) async fn farewell_because(mut self, close: Close, reason: &str) {
         // A frame that is half out is finished; the others the peer gets when it comes back with its cursor.
-        self.queue.truncate(usize::from(self.written > 0));
+        self.outbox.truncate(usize::from(self.written > 0));
         let said = match close.code() {
             Some((code, _)) => {
                 // A control frame holds 125 bytes, two of them the code.
@@ -135,7 +135,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             return;
         }
         let goodbye = async {
-            poll_fn(|cx| self.poll_write_queue(cx)).await?;
+            poll_fn(|cx| self.poll_write(cx)).await?;
             poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await?;
             // Closing while the peer still sends would reset the connection, and with it the reason.
             let mut discarded = [0; 1024];
@@ -161,20 +161,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         }
     }
 
-    fn poll_write_queue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if !self.control.is_empty() && self.queued_control() == 0 {
                 let control = Pending::raw(std::mem::take(&mut self.control).into());
                 // Between two frames, not within one.
-                self.queue.insert(usize::from(self.written > 0), control);
+                self.outbox.insert(usize::from(self.written > 0), control);
             }
-            if self.queue.is_empty() {
-                // A burst's room is given back.
-                self.queue.shrink_to(4);
+            if self.outbox.is_empty() {
                 return Poll::Ready(Ok(()));
             }
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let filled = fill(&mut slices, &self.queue, self.written);
+            let filled = fill(&mut slices, &self.outbox, self.written);
             let Poll::Ready(result) = Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..filled])
             else {
                 self.blocked = true;
@@ -188,7 +186,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             if std::mem::take(&mut self.blocked) {
                 self.life.touch();
             }
-            while let Some(first) = self.queue.front() {
+            while let Some(first) = self.outbox.front() {
                 let left = first.len() - self.written;
                 if taken < left {
                     self.written += taken;
@@ -196,16 +194,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
                 }
                 taken -= left;
                 self.written = 0;
-                self.queue.pop_front();
+                self.outbox.pop_front();
             }
         }
     }
 }
 
-/// The queue's bytes after the first `written`, as the kernel takes them; returns how many slices there are.
-fn fill<'a>(slices: &mut [IoSlice<'a>; MAX_SLICES], queue: &'a VecDeque<Pending>, written: usize) -> usize {
+/// The outbox's bytes after the first `written`, as the kernel takes them; returns how many slices there are.
+fn fill<'a>(slices: &mut [IoSlice<'a>; MAX_SLICES], outbox: &'a Outbox<Pending>, written: usize) -> usize {
     let (mut skip, mut filled) = (written, 0);
-    for pending in queue.iter().take(MAX_SLICES / 2) {
+    for pending in outbox.iter().take(MAX_SLICES / 2) {
         for part in [pending.head(), &pending.text] {
             let skipped = skip.min(part.len());
             skip -= skipped;
@@ -252,7 +250,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Stream for Socket<I> {
 
 impl<I> Socket<I> {
     fn queued_control(&self) -> usize {
-        self.queue.iter().take(2).filter(|pending| pending.head_len == 0).map(Pending::len).sum()
+        self.outbox.iter().take(2).filter(|pending| pending.head_len == 0).map(Pending::len).sum()
     }
 }
 
@@ -265,7 +263,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Outgoing> for Socket<I> {
 
     fn start_send(mut self: Pin<&mut Self>, frame: Outgoing) -> Result<(), Close> {
         match frame {
-            Outgoing::Text { text, .. } => self.queue.push_back(Pending::text(text)),
+            Outgoing::Text { text, cursor, events } => self.outbox.push(Pending::text(text), cursor, events),
             Outgoing::Ping if self.control.len() + self.queued_control() == 0 => {
                 let ping = Message::Ping(Bytes::new());
                 self.with_context(None, |context, io| context.write(io, ping)).map_err(|_| Close::Gone)?;
@@ -277,11 +275,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Outgoing> for Socket<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
-        self.poll_write_queue(cx).map_err(|_| Close::Gone)
+        self.poll_write(cx).map_err(|_| Close::Gone)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
         self.poll_flush(cx)
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Transport for Socket<I> {
+    fn shed(&mut self) -> Option<Cursor> {
+        self.outbox.shed(usize::from(self.written > 0))
     }
 }
 

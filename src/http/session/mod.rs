@@ -3,6 +3,7 @@
 //! Live, resume, replay and catching up are the one loop of [`Session::run`]: give what follows the cursor, then wait until
 //! there is more. It knows a [`Transport`], a stream of what the peer says and a sink of frames, not a socket.
 
+mod outbox;
 mod page;
 mod peer;
 mod start;
@@ -15,7 +16,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Sink, Stream};
-use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::drain::Drain;
@@ -24,6 +25,7 @@ use crate::log::{Frame, Log, Read, Subscription};
 use crate::store::Pages;
 use crate::tail::Tail;
 
+pub(super) use outbox::Outbox;
 pub(super) use peer::{Close, Incoming, Life, Outgoing};
 pub(super) use start::{ResetReason, Start};
 
@@ -38,14 +40,21 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(60);
 const MIN_GULP: usize = 32 * 1024;
 /// Bytes taken at once by a session whose socket takes all it is given.
 const MAX_GULP: usize = 256 * 1024;
-/// Most events of a page; its bytes are bounded by the gulp.
-const PAGE_ROWS: usize = 5_000;
+/// What an event is taken to weigh when a page's rows are counted from a gulp. Where they weigh more, the page is broken off
+/// at twice the gulp, which costs its connection; known clients' events weigh about this much.
+const PAGE_EVENT_BYTES: usize = 512;
+/// A socket that takes nothing for this long is not fed any more: what it has not begun to take is forgotten, and read again
+/// once it goes on. So a subscriber that stalls costs its cursor and one frame.
+const STALL: Duration = Duration::from_secs(2);
 /// How long to wait after a page could not be read.
 const PAGE_RETRY: Duration = Duration::from_millis(500);
 
-/// What a session talks through.
-pub(super) trait Transport: Stream<Item = Incoming> + Sink<Outgoing, Error = Close> + Unpin {}
-impl<T: Stream<Item = Incoming> + Sink<Outgoing, Error = Close> + Unpin> Transport for T {}
+/// What a session talks through: a stream of what the peer says, a sink of frames. It takes any number of frames; the session
+/// flushes it before it goes on.
+pub(super) trait Transport: Stream<Item = Incoming> + Sink<Outgoing, Error = Close> + Unpin {
+    /// Forgets the frames that the peer has not begun to take; returns how far those go that are kept, if any is.
+    fn shed(&mut self) -> Option<Cursor>;
+}
 
 /// What sessions share.
 #[derive(Clone)]
@@ -153,7 +162,7 @@ impl<T: Transport> Session<T> {
     fn send_frames(&mut self, frames: Vec<Frame>, through: i64) -> Result<(), Close> {
         for frame in frames {
             let cursor = Cursor { epoch: self.cursor.epoch.clone(), id: frame.last };
-            self.send(Outgoing::Text { text: frame.text, cursor })?;
+            self.send(Outgoing::Text { text: frame.text, cursor, events: true })?;
         }
         self.cursor.id = through;
         Ok(())
@@ -186,7 +195,8 @@ impl<T: Transport> Session<T> {
         let (pages, classes) = (self.sources.pages.clone(), Arc::clone(&self.classes));
         let (after, gulp) = (self.cursor.clone(), self.gulp);
         // Boxed: it is larger than all else of a session, and most never read a page.
-        let page = Box::pin(async move { page::read_page(&pages, &classes, &after, PAGE_ROWS, gulp).await });
+        let rows = gulp / PAGE_EVENT_BYTES;
+        let page = Box::pin(async move { page::read_page(&pages, &classes, &after, rows, 2 * gulp).await });
         let page = self.attend(page).await?;
         match page {
             // The tail finds the same, and then the log says so: that path resets.
@@ -228,8 +238,21 @@ impl<T: Transport> Session<T> {
         .await
     }
 
-    /// Waits until the peer has taken what was sent.
+    /// Waits until the peer has taken what was sent; if it stalls, forgets what can be read again.
     async fn flush(&mut self) -> Result<(), Close> {
+        match timeout(STALL, self.flushed()).await {
+            Ok(flushed) => flushed,
+            Err(_) => {
+                if let Some(cursor) = self.transport.shed() {
+                    self.cursor = cursor;
+                }
+                self.gulp = MIN_GULP;
+                self.flushed().await
+            }
+        }
+    }
+
+    async fn flushed(&mut self) -> Result<(), Close> {
         poll_fn(|cx| {
             self.poll_peer(cx)?;
             Pin::new(&mut self.transport).poll_flush(cx)

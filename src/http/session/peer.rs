@@ -12,12 +12,14 @@ use crate::event::Cursor;
 /// To the peer.
 #[derive(Debug)]
 pub(in crate::http) enum Outgoing {
-    /// A frame's text, in UTF-8, and the cursor in it.
+    /// A frame's text, in UTF-8.
     Text {
         /// `{"type":…}`
         text: Bytes,
         /// Where the subscriber stands once it has it.
         cursor: Cursor,
+        /// Whether these are events, which the log gives again to whoever stands before them.
+        events: bool,
     },
     /// A sign of life is asked for.
     Ping,

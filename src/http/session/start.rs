@@ -59,10 +59,10 @@ impl Start {
 /// A frame that has a type and a cursor.
 pub(super) fn cursor_frame(kind: &str, cursor: &Cursor) -> Outgoing {
     let text = format!("{{\"type\":\"{kind}\",\"cursor\":\"{cursor}\"}}");
-    Outgoing::Text { text: text.into(), cursor: cursor.clone() }
+    Outgoing::Text { text: text.into(), cursor: cursor.clone(), events: false }
 }
 
 pub(super) fn reset_frame(reason: ResetReason, cursor: &Cursor) -> Outgoing {
     let text = format!("{{\"type\":\"reset\",\"reason\":\"{reason}\",\"cursor\":\"{cursor}\"}}");
-    Outgoing::Text { text: text.into(), cursor: cursor.clone() }
+    Outgoing::Text { text: text.into(), cursor: cursor.clone(), events: false }
 }
