@@ -86,6 +86,15 @@ impl Tail {
         Ok((Self { shared }, log, task))
     }
 
+    /// A tail that follows nothing, for sessions without a database.
+    #[cfg(test)]
+    pub(crate) fn detached() -> Self {
+        let cursor = Cursor { epoch: Epoch::new("none"), id: 0 };
+        let position = Position { cursor, sequence: 0, pruned: 0 };
+        let (answered, _) = watch::channel(Answered { asked: 0, position, connected: false });
+        Self { shared: Arc::new(Shared { bell: Notify::new(), asked: AtomicU64::new(0), answered }) }
+    }
+
     /// Something may have come.
     pub fn ring(&self) {
         self.shared.bell.notify_one();

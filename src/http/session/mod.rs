@@ -7,6 +7,8 @@ mod outbox;
 mod page;
 mod peer;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
