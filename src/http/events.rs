@@ -96,7 +96,7 @@ impl Stream for EventStream {
 
 impl Transport for EventStream {
     fn shed(&mut self) -> Option<Cursor> {
-        self.outbox.shed(0)
+        self.outbox.shed()
     }
 }
 

@@ -285,7 +285,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Outgoing> for Socket<I> {
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Transport for Socket<I> {
     fn shed(&mut self) -> Option<Cursor> {
-        self.outbox.shed(usize::from(self.written > 0))
+        self.outbox.shed()
     }
 }
 

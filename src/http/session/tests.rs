@@ -85,7 +85,7 @@ impl Sink<Outgoing> for Channel {
 
 impl Transport for Channel {
     fn shed(&mut self) -> Option<Cursor> {
-        let kept = self.outbox.shed(0);
+        let kept = self.outbox.shed();
         self.note_held();
         kept
     }
