@@ -224,7 +224,7 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         writer,
         tail,
         log,
-        pages: Pages::new(&urls.pool)?,
+        pages: Pages::new(&urls.direct)?,
         listener: Arc::new(listener),
         bodies: BodyBudget::new(config.queue.bytes),
         access: Arc::new(config.access.clone()),
