@@ -165,7 +165,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         started = start(&config, address) => started?,
         () = signals.next() => return Ok(()),
     };
-    let Started { relay, writer_tasks, private, _tail_task } = started;
+    let Started { relay, writer_tasks, private, tail_task } = started;
     let served = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, relay.clone())));
     let keeper = private.map(Keeper::start);
     super::print(&format!("listening on http://{address}"))?;
@@ -189,6 +189,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         () = ending => false,
         () = signals.next() => true,
     };
+    // Whoever reads the database lets go of it before it ends.
+    drop((relay, tail_task));
     match keeper {
         Some(keeper) if at_once => keeper.abandon().await,
         Some(keeper) => keeper.stop().await?,
@@ -203,7 +205,7 @@ struct Started {
     relay: Relay,
     writer_tasks: crate::writer::WriterTasks,
     private: Option<PrivatePostgres>,
-    _tail_task: AbortOnDropHandle<()>,
+    tail_task: AbortOnDropHandle<()>,
 }
 
 async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure> {
@@ -231,7 +233,7 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         limits: Arc::new(config.limits),
         drain: Drain::new(config.drain),
     };
-    Ok(Started { relay, writer_tasks, private, _tail_task: tail_task })
+    Ok(Started { relay, writer_tasks, private, tail_task })
 }
 
 /// Applies or checks the migrations; a database that is just starting is waited for.
