@@ -38,6 +38,8 @@ const RESTART_CAP: Duration = Duration::from_secs(5);
 
 /// Run the relay: store what students POST, push it to every dashboard.
 #[derive(Debug, ClapArgs)]
+// So that -1 is an error of the flag before it, not a flag of its own.
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     /// Where to listen; port 0 takes a free one. Beyond loopback it needs --insecure
     #[arg(long, env = "RELAY_BIND", value_name = "ADDR:PORT", default_value = "127.0.0.1:8000")]
