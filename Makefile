@@ -29,9 +29,10 @@ run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for fl
 test: setup lint ## formatting, clippy, all tests
 	cargo test --locked
 
-lint: toolchain ## formatting and clippy, warnings denied
+lint: toolchain ## formatting, clippy and the documentation, warnings denied
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet
 
 check: toolchain ## quick: does it compile
 	cargo check --all-targets --locked
