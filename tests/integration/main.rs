@@ -12,6 +12,7 @@ mod cursors;
 mod delivery;
 mod drain;
 mod edges;
+mod epochs;
 mod faults;
 mod ingest;
 mod measure;

@@ -103,11 +103,28 @@ impl Database {
 
     /// For `--database-url`.
     pub fn url(&self) -> String {
-        let host = match self.config.get_hosts() {
-            [tokio_postgres::config::Host::Unix(folder)] => folder.display().to_string(),
+        let host = self.folder();
+        format!(
+            "host={} port={} user=postgres dbname={}",
+            host.display(),
+            self.config.get_ports()[0],
+            self.name
+        )
+    }
+
+    /// Where the server's user may write.
+    pub fn folder(&self) -> PathBuf {
+        match self.config.get_hosts() {
+            [tokio_postgres::config::Host::Unix(folder)] => folder.clone(),
             other => panic!("a socket: {other:?}"),
-        };
-        format!("host={host} port={} user=postgres dbname={}", self.config.get_ports()[0], self.name)
+        }
+    }
+
+    /// A session on another server than the run's.
+    pub async fn session(socket: &Path, port: u16, database: &str) -> Client {
+        let mut config = Config::new();
+        config.host_path(socket).port(port).user("postgres").dbname(database);
+        connect(&config).await
     }
 
     pub fn connector(&self) -> Connector {
