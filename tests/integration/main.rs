@@ -15,4 +15,6 @@ mod faults;
 mod ingest;
 mod ordering;
 mod plans;
+mod refusals;
 mod slow;
+mod tailing;
