@@ -109,7 +109,7 @@ async fn a_cursor_ahead_of_a_relay_waits() {
 async fn a_quiet_class_is_told_how_far_it_is_and_asked_whether_it_lives() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
-    let mut quiet = Raw::connect(&relay, "").await;
+    let mut quiet = Raw::connect(&relay).await;
     let mut follower =
         Subscriber::connect(&relay.url, &["quiet".to_owned()], None).await.expect("a subscription");
     assert!(matches!(frame(&mut follower).await, Frame::Live { .. }));

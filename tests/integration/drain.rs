@@ -79,7 +79,7 @@ async fn peers_that_neither_send_nor_take_do_not_hold_it_up() {
     half.write_all(b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         .await
         .expect("sent");
-    let _full = Raw::connect(&relay, "").await;
+    let _full = Raw::connect(&relay).await;
     for n in 0..20 {
         let padded = |n| {
             let mut event = event(n);

@@ -166,7 +166,7 @@ async fn posts_wait_while_the_database_refuses() {
         assert!(early.is_err(), "answered while the database was away: {early:?}");
         assert_eq!(check(&relay, "database").await.0, 503);
         // Nobody can say where a subscription would start.
-        assert_eq!(Raw::connect(&relay, "").await.closed().await, 1013);
+        assert_eq!(Raw::connect(&relay).await.closed().await, 1013);
         database.allow_connections(true).await;
         post.await
     };

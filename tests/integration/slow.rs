@@ -13,10 +13,9 @@ const BATCH: usize = 100;
 const EVENT: usize = 8_000;
 /// What the relay may grow by while they stall, beyond its log in memory: for each one frame (256 KiB at most, and mostly the
 /// same one), and what the allocator keeps of the requests that pass through. Far below what is sent meanwhile.
-const GROWTH: usize = 24 << 20;
-
+const GROWTH: usize = 16 << 20;
 /// Bytes to send while they stall, at least: with half as much waiting for one of them, it would show.
-const SENT: usize = 64 << 20;
+const SENT: usize = 40 << 20;
 
 struct Loaded {
     relay: Relay,
@@ -60,7 +59,7 @@ async fn stall(flags: &[&str], stall: Duration, bytes: usize) -> (Database, Load
     }
     let mut stalled = Vec::new();
     for _ in 0..STALLED {
-        stalled.push(Raw::connect(&loaded.relay, "").await);
+        stalled.push(Raw::connect(&loaded.relay).await);
     }
     let first = loaded.sent;
     let alone = std::mem::take(&mut loaded.delays);

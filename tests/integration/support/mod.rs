@@ -2,6 +2,7 @@
 
 mod follower;
 mod load;
+mod pooler;
 mod postgres;
 mod proxy;
 mod raw;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 pub use follower::Follower;
 pub use load::Load;
+pub use pooler::Pooler;
 pub use postgres::{Database, data_folder};
 pub use proxy::Proxy;
 pub use raw::{Raw, RawFrame};

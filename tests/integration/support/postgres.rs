@@ -135,11 +135,29 @@ impl Database {
 
     /// For `--database-url`.
     pub fn url(&self) -> String {
-        let host = match self.config.get_hosts() {
-            [tokio_postgres::config::Host::Unix(folder)] => folder.display().to_string(),
+        let folder = self.folder();
+        self.url_by(&folder)
+    }
+
+    /// The same, by way of a socket in another folder.
+    pub fn url_by(&self, folder: &Path) -> String {
+        format!("host={} port={} user=postgres dbname={}", folder.display(), self.port(), self.name)
+    }
+
+    /// The server's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder().join(format!(".s.PGSQL.{}", self.port()))
+    }
+
+    fn folder(&self) -> PathBuf {
+        match self.config.get_hosts() {
+            [tokio_postgres::config::Host::Unix(folder)] => folder.clone(),
             other => panic!("a socket: {other:?}"),
-        };
-        format!("host={host} port={} user=postgres dbname={}", self.config.get_ports()[0], self.name)
+        }
+    }
+
+    fn port(&self) -> u16 {
+        self.config.get_ports()[0]
     }
 
     pub fn connector(&self) -> Connector {
@@ -153,8 +171,9 @@ impl Database {
 
     /// Ends the relay's sessions of these names; returns them.
     pub async fn terminate(&self, application: &str) -> Vec<String> {
-        let sql = "SELECT application_name FROM pg_stat_activity \
-             WHERE datname = $1 AND application_name LIKE $2 AND pg_terminate_backend(pid)";
+        // Not in the condition, of which any part may be looked at first: it would end everyone's.
+        let sql = "SELECT application_name, pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = $1 AND application_name LIKE $2";
         // By way of another database: this one may not take connections.
         let rows = self.admin().await.query(sql, &[&self.name, &application]).await.expect("an answer");
         rows.iter().map(|row| row.get(0)).collect()

@@ -1,4 +1,4 @@
-//! A WebSocket by hand, for what a proper client does not do: take nothing, say what it must not.
+//! A WebSocket by hand, for what a proper client does not do: take nothing.
 
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,15 +35,14 @@ struct Mark {
 }
 
 impl Raw {
-    /// Subscribes to the default class from now on, with these further headers.
-    pub async fn connect(relay: &Relay, headers: &str) -> Self {
+    /// Subscribes to the default class from now on.
+    pub async fn connect(relay: &Relay) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
         let address = relay.url.authority().parse().expect("an address");
         let mut stream = socket.connect(address).await.expect("a connection");
-        let host = if headers.starts_with("Host:") { String::new() } else { format!("Host: {address}\r\n") };
         let request = format!(
-            "GET /ws/connect HTTP/1.1\r\n{host}{headers}Connection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET /ws/connect HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await.expect("sent");
@@ -102,21 +101,5 @@ impl Raw {
                 return code;
             }
         }
-    }
-
-    /// Sends one frame, of at most 125 bytes or over 65,535, masked with zeros.
-    pub async fn send(&mut self, opcode: u8, payload: &[u8]) {
-        let mut frame = vec![0x80 | opcode];
-        match u8::try_from(payload.len()) {
-            Ok(short @ ..=125) => frame.push(0x80 | short),
-            _ => {
-                frame.push(0x80 | 127);
-                frame.extend((payload.len() as u64).to_be_bytes());
-            }
-        }
-        frame.extend([0; 4]);
-        frame.extend(payload);
-        // It may be refused before all of it is sent.
-        let _ = self.stream.write_all(&frame).await;
     }
 }

@@ -72,6 +72,13 @@ impl Relay {
 
     /// With these flags, on a free port, ready.
     pub async fn serve(flags: &[&str]) -> Self {
+        let relay = Self::begin(flags).await;
+        relay.ready().await;
+        relay
+    }
+
+    /// The same, listening, ready or not.
+    pub async fn begin(flags: &[&str]) -> Self {
         let mut process = spawn(&[&["serve", "--bind", "127.0.0.1:0"], flags].concat(), &[]);
         let log = collect(process.stderr.take().expect("a pipe"));
         let mut stdout = BufReader::new(process.stdout.take().expect("a pipe"));
@@ -84,9 +91,7 @@ impl Relay {
         let mut rest = stdout;
         let url = BaseUrl::parse(url).expect("a URL");
         tokio::spawn(async move { rest.read_to_end(&mut Vec::new()).await });
-        let relay = Self { process, url, log };
-        relay.ready().await;
-        relay
+        Self { process, url, log }
     }
 
     /// Waits until it says that it is ready.
