@@ -34,7 +34,7 @@ async fn assert_all_came(relay: &Relay, follower: &mut Follower, mut acknowledge
     assert_eq!(follower.events.len(), acknowledged.len(), "an event came twice");
 }
 
-/// Kept away for as long as it takes: events come all the same, by the fallback's tick, and go on coming when it is back.
+/// Kept away for as long as it takes: events that are stored meanwhile come all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_listener_s_backend_is_terminated() {
     let database = Database::new().await;

@@ -90,8 +90,11 @@ async fn a_listener_that_has_gone_deaf_is_found_out() {
     let mut follower = Follower::new(&relay.url, &["default"], None).await;
     assert!(delay(&relay, &mut follower, 0).await < SOON);
     pooler.deafen();
+    let begin = Instant::now();
     relay.post(&event(100)).await;
     follower.until_mark(100).await;
+    // By the fallback's tick of 2 s: finding out takes a check's deadline, 5 s, at least.
+    assert!(begin.elapsed() < Duration::from_millis(4500), "{:?} without a bell", begin.elapsed());
     until("the relay to find out", async || {
         let response = relay.connection().await.get("/readyz").await.expect("an answer");
         (response.status == 503 || relay.log().contains("connection=\"listener\"")).then_some(())
