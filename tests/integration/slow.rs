@@ -80,10 +80,11 @@ async fn stall(flags: &[&str], stall: Duration, bytes: usize) -> (Database, Load
     if !flags.is_empty() {
         assert!(grown < GROWTH, "the relay grew by {grown} bytes while {mib} MiB were sent");
     }
-    // A relay that waited for one who stalls would wait for as long as it stalls; beside them it is as before, or nearly.
+    // As before, or nearly: the machine may be busy with other tests. Whoever waited for one of them would wait for seconds with
+    // every batch, or for ever.
     let delay = median(&loaded.delays);
-    assert!(delay < 3 * usual + Duration::from_millis(100), "{usual:?} before, {delay:?} beside them");
-    assert!(worst < Duration::from_secs(5), "a batch took {worst:?}");
+    assert!(delay < 3 * usual + Duration::from_millis(500), "{usual:?} before, {delay:?} beside them");
+    assert!(worst < Duration::from_secs(20), "a batch took {worst:?}");
 
     // Two of them read in parallel, the others are let go of.
     let expected: Vec<i64> = (first as i64..loaded.sent as i64).collect();

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Database;
+use super::{Database, data_folder};
 
 /// How the server calls a notification (the manual's "Message Formats").
 const NOTIFICATION: u8 = b'A';
@@ -23,18 +22,17 @@ pub struct Pooler {
     /// The same of each that came.
     connections: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
     _accepting: AbortOnDropHandle<()>,
-    _folder: TempDir,
 }
 
 impl Pooler {
     /// Before a database; deaf from the beginning, or not.
     pub fn before(database: &Database, deaf: bool) -> Self {
-        let folder =
-            tempfile::Builder::new().prefix("progress-relay-pooler-").tempdir_in("/tmp").expect("a folder");
+        let folder = data_folder();
+        std::fs::create_dir(&folder).expect("a folder");
         let server = database.socket();
         let listener =
-            UnixListener::bind(folder.path().join(server.file_name().expect("a name"))).expect("a socket");
-        let url = database.url_by(folder.path());
+            UnixListener::bind(folder.join(server.file_name().expect("a name"))).expect("a socket");
+        let url = database.url_by(&folder);
         let deaf = Arc::new(AtomicBool::new(deaf));
         let connections: Arc<Mutex<Vec<Arc<AtomicBool>>>> = Arc::default();
         let (deaf_from_now, known) = (Arc::clone(&deaf), Arc::clone(&connections));
@@ -45,7 +43,7 @@ impl Pooler {
                 tokio::spawn(pass_on(client, server.clone(), deaf));
             }
         });
-        Self { url, deaf, connections, _accepting: AbortOnDropHandle::new(accepting), _folder: folder }
+        Self { url, deaf, connections, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
     /// For `--database-url`.

@@ -80,7 +80,7 @@ static FOLDERS: AtomicUsize = AtomicUsize::new(0);
 static DATABASES: AtomicUsize = AtomicUsize::new(0);
 static SERVER: OnceLock<Config> = OnceLock::new();
 
-/// A data folder for a private PostgreSQL; whatever runs on it is ended with this run, and it is removed.
+/// A folder's name, for a private PostgreSQL's data mostly: what runs on it is ended with this run, and it is removed.
 pub fn data_folder() -> PathBuf {
     let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
     // Directly below /tmp, where the server's user can pass.
