@@ -8,7 +8,7 @@
 //! - [`store`]: connections, statements that read, what errors mean; [`migrate`]: applies sql/
 //! - [`embedded`]: the private PostgreSQL
 //! - [`http`]: requests, WebSockets, Server-Sent Events, and the client of all that
-//! - [`cli`]: the commands; [`config`]: what `serve` was asked to do; [`error`], [`backoff`]: below all
+//! - [`cli`]: the commands; [`config`]: what `serve` was asked to do; [`error`], [`backoff`], [`vital`]: below all
 
 pub mod backoff;
 pub mod cli;
@@ -22,4 +22,5 @@ pub mod log;
 pub mod migrate;
 pub mod store;
 pub mod tail;
+pub mod vital;
 pub mod writer;

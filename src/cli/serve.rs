@@ -23,6 +23,7 @@ use crate::listener::Listener;
 use crate::migrate;
 use crate::store::{Connector, Pages};
 use crate::tail::Tail;
+use crate::vital::Vital;
 use crate::writer::{QueueLimits, Writer};
 
 /// How long a database that is away at the start is waited for.
@@ -167,13 +168,16 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         started = start(&config, address) => started?,
         () = signals.next() => return Ok(()),
     };
-    let Started { relay, writer_tasks, private, tail_task } = started;
-    let served = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, relay.clone())));
+    let Started { relay, writer_tasks, private, tail_task, vital } = started;
+    let served = vital.spawn("accept loop", http::serve(listener, relay.clone()));
     let keeper = private.map(Keeper::start);
     super::print(&format!("listening on http://{address}"))?;
     tracing::info!(%address, release = migrate::RELEASE, "the relay serves");
 
-    signals.next().await;
+    let failed = tokio::select! {
+        () = signals.next() => false,
+        () = vital.failed() => true,
+    };
     tracing::info!(delay = ?config.drain_delay, drain = ?config.drain, "draining; a second signal ends at once");
     relay.drain.announce();
     let ending = async {
@@ -199,7 +203,11 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         None => {}
     }
     tracing::info!(at_once, "the relay has ended");
-    if at_once { Err(Failure::new("ended at once, by a second signal")) } else { Ok(()) }
+    match (at_once, failed) {
+        (true, _) => Err(Failure::new("ended at once, by a second signal")),
+        (_, true) => Err(Failure::new("ended, since a vital part had failed (see the log)")),
+        _ => Ok(()),
+    }
 }
 
 /// What runs once the relay has started.
@@ -208,6 +216,7 @@ struct Started {
     writer_tasks: crate::writer::WriterTasks,
     private: Option<PrivatePostgres>,
     tail_task: AbortOnDropHandle<()>,
+    vital: Vital,
 }
 
 async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure> {
@@ -221,9 +230,10 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         }
     };
     prepare(&urls.direct, config.migrate).await?;
-    let (tail, log, tail_task) = Tail::start(&urls.direct, config.log_memory).await?;
-    let listener = Listener::start(&urls.direct, &tail);
-    let (writer, writer_tasks) = Writer::start(&urls.direct, config.queue, config.commit_timeout);
+    let vital = Vital::default();
+    let (tail, log, tail_task) = Tail::start(&urls.direct, config.log_memory, &vital).await?;
+    let listener = Listener::start(&urls.direct, &tail, &vital);
+    let (writer, writer_tasks) = Writer::start(&urls.direct, config.queue, config.commit_timeout, &vital);
     let relay = Relay {
         writer,
         tail,
@@ -235,7 +245,7 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         limits: Arc::new(config.limits),
         drain: Drain::new(config.drain),
     };
-    Ok(Started { relay, writer_tasks, private, tail_task })
+    Ok(Started { relay, writer_tasks, private, tail_task, vital })
 }
 
 /// Applies or checks the migrations; a database that is just starting is waited for.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
 };
 use tokio_postgres::NoTls;
 use tokio_postgres::types::ToSql;
@@ -29,9 +29,24 @@ pub enum PageError {
     /// The read itself.
     #[error("reading history: {0}")]
     Read(#[from] ReadError),
-    /// Over [`PAGE_DEADLINE`].
+    /// Not in time.
     #[error("reading history took over {} s", PAGE_DEADLINE.as_secs())]
     Slow,
+}
+
+/// A connection of the pool's, given back only if its answer was read to the end: what is still on its way, be it that the reader
+/// had enough, failed, or was itself given up, would keep the next reader waiting. Ending the connection is cheaper.
+struct Borrowed {
+    client: Option<Object>,
+    whole: bool,
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take().filter(|_| !self.whole) {
+            drop(Object::take(client));
+        }
+    }
 }
 
 /// Reads pages by way of the pool.
@@ -84,7 +99,8 @@ impl Pages {
         max_rows: usize,
         each: impl FnMut(&Header, Option<&StoredEvent<'_>>) -> ControlFlow<()>,
     ) -> Result<Extent, PageError> {
-        let client = self.pool.get().await?;
+        let mut borrowed = Borrowed { client: Some(self.pool.get().await?), whole: false };
+        let Some(client) = &borrowed.client else { return Err(PageError::Slow) };
         let classes: Vec<&str> = classes.iter().map(ClassId::as_str).collect();
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
         let reading = async {
@@ -92,11 +108,8 @@ impl Pages {
             let parameters: [&(dyn ToSql + Sync); 3] = [&classes, &after, &limit];
             consume(client.query_raw(&statement, parameters).await?, after, each).await
         };
-        let outcome = tokio::time::timeout(PAGE_DEADLINE, reading).await;
-        if !matches!(&outcome, Ok(Ok(extent)) if !extent.broken_off) {
-            // The rest of the answer is still on its way: cheaper to end the connection than to read it.
-            drop(deadpool_postgres::Object::take(client));
-        }
-        outcome.map_err(|_| PageError::Slow)?.map_err(PageError::Read)
+        let extent = tokio::time::timeout(PAGE_DEADLINE, reading).await.map_err(|_| PageError::Slow)??;
+        borrowed.whole = !extent.broken_off;
+        Ok(extent)
     }
 }

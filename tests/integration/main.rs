@@ -11,6 +11,7 @@ mod command_line;
 mod cursors;
 mod delivery;
 mod drain;
+mod edges;
 mod faults;
 mod ingest;
 mod listening;

@@ -92,30 +92,3 @@ async fn a_post_behind_an_open_transaction_waits_and_both_are_delivered_in_order
     follower.take(2).await;
     assert_eq!(follower.marks(), [1, 2]);
 }
-
-/// Whoever keeps everyone waiting is named where an operator looks.
-#[tokio::test]
-async fn who_holds_the_lock_for_long_is_named() {
-    let database = Database::new().await;
-    let relay = Relay::start(&database, &["--commit-timeout", "29s"]).await;
-    let holder = database.client().await;
-    holder.batch_execute("SET application_name = 'someone''s psql'; BEGIN").await.expect("BEGIN");
-    holder.batch_execute(INSERT).await.expect("an insert");
-    let pid: i32 = holder.query_one("SELECT pg_backend_pid()", &[]).await.expect("a pid").get(0);
-    let waiting = event(1);
-    let named = async {
-        until("the lock's holder to be named", async || {
-            let response = relay.connection().await.get("/readyz").await.expect("an answer");
-            // It stops every replica: no reason to take this one out of the balancer.
-            assert_eq!(response.status, 200);
-            let body: serde_json::Value = response.json().expect("JSON");
-            let lock = body["checks"]["lock"].as_str().expect("a check").to_owned();
-            (lock.contains(&format!("pid {pid}")) && lock.contains("someone's psql")).then_some(())
-        })
-        .await;
-        until("the log to say so", async || relay.log().contains(&format!("pid={pid}")).then_some(())).await;
-        holder.batch_execute("COMMIT").await.expect("COMMIT");
-    };
-    let (answer, ()) = tokio::join!(relay.post(&waiting), named);
-    assert_eq!(answer["accepted"], 1);
-}
