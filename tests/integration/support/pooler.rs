@@ -20,7 +20,7 @@ pub struct Pooler {
     /// Whether connections that come lose their notifications.
     deaf: Arc<AtomicBool>,
     /// The same of each that came.
-    connections: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
+    came: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
     _accepting: AbortOnDropHandle<()>,
 }
 
@@ -34,8 +34,8 @@ impl Pooler {
             UnixListener::bind(folder.join(server.file_name().expect("a name"))).expect("a socket");
         let url = database.url_by(&folder);
         let deaf = Arc::new(AtomicBool::new(deaf));
-        let connections: Arc<Mutex<Vec<Arc<AtomicBool>>>> = Arc::default();
-        let (deaf_from_now, known) = (Arc::clone(&deaf), Arc::clone(&connections));
+        let came: Arc<Mutex<Vec<Arc<AtomicBool>>>> = Arc::default();
+        let (deaf_from_now, known) = (Arc::clone(&deaf), Arc::clone(&came));
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let deaf = Arc::new(AtomicBool::new(deaf_from_now.load(Ordering::Relaxed)));
@@ -43,7 +43,7 @@ impl Pooler {
                 tokio::spawn(pass_on(client, server.clone(), deaf));
             }
         });
-        Self { url, deaf, connections, _accepting: AbortOnDropHandle::new(accepting) }
+        Self { url, deaf, came, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
     /// For `--database-url`.
@@ -53,9 +53,14 @@ impl Pooler {
 
     /// Connections that stand hear nothing any more; those that come do.
     pub fn deafen(&self) {
-        for connection in &*self.connections.lock().expect("a list") {
+        for connection in &*self.came.lock().expect("a list") {
             connection.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// How many connections have come so far.
+    pub fn connections(&self) -> usize {
+        self.came.lock().expect("a list").len()
     }
 
     /// Connections that come hear.
