@@ -15,6 +15,7 @@ mod edges;
 mod faults;
 mod ingest;
 mod listening;
+mod measure;
 mod ordering;
 mod plans;
 mod slow;
