@@ -31,13 +31,20 @@ for relay in $relays; do
     set -- ${stat##*) }
     [ "${20}" = "${relay#*,}" ] && kill -KILL "$pid" 2>/dev/null
 done
-# All are told at once, then waited for one after the other.
+# All are told at once, then waited for one after the other. The fifth line says where the socket is: in a folder of its own.
 for folder in $folders; do
-    read -r pid <"$folder/postgresql/postmaster.pid" && kill -INT "$pid" && echo "$pid" >"$folder/ending"
+    {
+        read -r pid
+        read -r data
+        read -r since
+        read -r port
+        read -r socket
+    } <"$folder/postgresql/postmaster.pid" && kill -INT "$pid" && echo "$pid $socket" >"$folder/ending"
 done 2>/dev/null
 for folder in $folders; do
-    if read -r pid <"$folder/ending"; then
+    if read -r pid socket <"$folder/ending"; then
         while kill -0 "$pid"; do sleep 0.05; done
+        rmdir "$socket"
     fi
     rm -rf "$folder"
 done 2>/dev/null
