@@ -27,6 +27,7 @@ use std::time::Duration;
 use crate::event::Limits as EventLimits;
 use crate::listener::Listener;
 use crate::log::Log;
+use crate::state::Classes;
 use crate::store::Pages;
 use crate::tail::Tail;
 use crate::writer::Writer;
@@ -62,6 +63,8 @@ pub struct Relay {
     pub tail: Tail,
     /// What the tail read last.
     pub log: Arc<Log>,
+    /// What the events of the classes in use come to.
+    pub classes: Classes,
     /// What lies before that.
     pub pages: Pages,
     /// Hears the doorbell.

@@ -2,20 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use crate::store::Minute;
+
 /// Minutes kept: a day. Counted back from the newest that anything was received in.
 pub const MAX_MINUTES: i64 = 24 * 60;
 const MINUTE: i64 = 60_000_000;
-
-/// One minute, by the database's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Minute {
-    /// Runs, repeats left out.
-    pub runs: i64,
-    /// Those that failed.
-    pub errors: i64,
-    /// Hands raised.
-    pub help: i64,
-}
 
 /// The minutes in which there was something, by their start in microseconds since 1970.
 #[derive(Debug, Default)]
@@ -53,9 +44,7 @@ impl Activity {
 
     /// The minutes that end after `from`, in order.
     pub(super) fn since(&self, from: i64) -> impl Iterator<Item = (i64, Minute)> {
-        self.minutes
-            .range(from.saturating_sub(MINUTE).saturating_add(1)..)
-            .map(|(&start, &minute)| (start, minute))
+        self.minutes.range(from.saturating_sub(MINUTE - 1)..).map(|(&start, &minute)| (start, minute))
     }
 
     pub(super) fn get(&self, start: i64) -> Option<Minute> {

@@ -3,25 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use crate::store::{Cell, Runs};
+
 /// Messages kept of a cell; the rarest gives way, of equally rare ones the one that was not seen for longest.
 pub const MAX_MESSAGES: usize = 20;
-
-/// What is known of a cell.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Cell {
-    /// Where it stands in its notebook: the last that was said.
-    pub cell_index: Option<i64>,
-    /// Runs, repeats left out.
-    pub runs: i64,
-    /// Those that failed.
-    pub failed_runs: i64,
-    /// Students of whom a run is kept.
-    pub students: i64,
-    /// Those with a failed one.
-    pub failing_students: i64,
-    /// First lines of errors, the commonest first, of equals the latest.
-    pub messages: Vec<(Box<str>, i64)>,
-}
 
 impl Cell {
     pub(super) fn add_message(&mut self, message: &str) {
@@ -44,19 +29,6 @@ impl Cell {
 pub(super) struct Kept {
     pub(super) state: Cell,
     pub(super) students: BTreeSet<Arc<str>>,
-}
-
-/// A student's runs of a cell.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Runs {
-    /// All of them.
-    pub runs: i64,
-    /// Those that failed.
-    pub failed_runs: i64,
-    /// Whether the latest did.
-    pub failed: bool,
-    /// The latest one's moment, in microseconds since 1970.
-    pub at: i64,
 }
 
 impl Runs {

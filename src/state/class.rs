@@ -50,9 +50,11 @@ impl ClassState {
         }
     }
 
-    /// Folds the class's next event.
+    /// Folds the class's next event; one that is folded already changes nothing, so that a read may be repeated.
     pub fn fold(&mut self, event: &StoredEvent<'_>) {
-        self.observe(&Observed::of(event));
+        if event.id > self.last_event {
+            self.observe(&Observed::of(event));
+        }
     }
 
     fn observe(&mut self, event: &Observed<'_>) {

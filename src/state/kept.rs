@@ -39,6 +39,15 @@ impl<V> Kept<V> {
         self.entries.get(name)
     }
 
+    /// The name as it is kept, to be shared.
+    pub(super) fn name(&self, name: &str) -> Option<Arc<str>> {
+        self.entries.get_key_value(name).map(|(name, _)| Arc::clone(name))
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Arc<str>, &Entry<V>)> {
+        self.entries.iter()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &V)> {
         self.entries.iter().map(|(name, entry)| (name, &entry.value))
     }
@@ -101,11 +110,10 @@ impl<V> Kept<V> {
     }
 
     /// Puts back what a snapshot holds.
-    pub(super) fn restore(&mut self, name: &str, last_event: i64, value: V) -> Arc<str> {
+    pub(super) fn restore(&mut self, name: &str, last_event: i64, value: V) {
         let name: Arc<str> = Arc::from(name);
         self.order.insert(last_event, Arc::clone(&name));
-        self.entries.insert(Arc::clone(&name), Entry { value, last_event });
-        name
+        self.entries.insert(name, Entry { value, last_event });
     }
 
     /// From now on changes are remembered, or not.

@@ -2,7 +2,9 @@
 //! use, with snapshots in PostgreSQL.
 //!
 //! - `observed`: what the fold sees of an event; `student`, `cell`, `activity`: what it changes; `kept`: their bounds
-//! - `class`: a class's fold; `view`: the state as it is written on the wire
+//! - `class`: a class's fold; `view`: the state as it is written on the wire; `snapshot`: to and from the tables' rows
+//! - `classes`: those in use, kept up by the tail; `load`: how one comes in; `live`: the pictures made of it
+//! - `clock`: the database's
 //!
 //! # The rules
 //!
@@ -41,8 +43,13 @@
 mod activity;
 mod cell;
 mod class;
+mod classes;
+mod clock;
 mod kept;
+mod live;
+mod load;
 mod observed;
+mod snapshot;
 mod student;
 #[cfg(test)]
 mod tests;
@@ -51,5 +58,8 @@ pub mod view;
 pub use activity::{MAX_MINUTES, Minute};
 pub use cell::{Cell, MAX_MESSAGES, Runs};
 pub use class::{ClassState, MAX_CELLS, MAX_RUNS, MAX_STUDENTS};
+pub use classes::{Classes, Intake};
+pub use live::Picture;
+pub use load::LoadError;
 pub use observed::{MAX_MESSAGE_CHARS, MAX_TEXT_BYTES};
 pub use student::{LastRun, Status, Student};

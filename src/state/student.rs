@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::observed::{Kind, Observed};
+pub use crate::store::{LastRun, Student};
 
 /// A run with the same session, notebook, cell and execution count whose time is this close to the last one's is that one
 /// sent again. Old clients send a run up to five times, each time with an id of its own.
@@ -18,62 +19,6 @@ const STUCK_FAILURES: i64 = 3;
 /// How long a failed run, and how long anything at all, says what a student is doing.
 const ERROR_SPAN: i64 = 300_000_000;
 const ACTIVE_SPAN: i64 = 120_000_000;
-
-/// The last run, by which its repeats are known.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct LastRun {
-    /// The session it ran in.
-    pub session_id: Option<Box<str>>,
-    /// Its notebook.
-    pub notebook_path: Option<Box<str>>,
-    /// Its cell.
-    pub cell_id: Option<Box<str>>,
-    /// The kernel's count.
-    pub execution_count: Option<i64>,
-    /// The client's clock, in microseconds.
-    pub at: i64,
-    /// The database's clock.
-    pub received_at: i64,
-}
-
-/// What is known of a student. Times are in microseconds since 1970.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Student {
-    /// The last name that was not empty.
-    pub user_name: Option<Box<str>>,
-    /// The last team that was not empty.
-    pub team_name: Option<Box<str>>,
-    /// Where the student is.
-    pub notebook_path: Option<Box<str>>,
-    /// In that notebook.
-    pub cell_id: Option<Box<str>>,
-    /// Where that cell stands.
-    pub cell_index: Option<i64>,
-    /// Of the last event that was not late.
-    pub last_event_type: Option<Box<str>>,
-    /// Its time, by the client's clock.
-    pub last_event_time: i64,
-    /// When anything, late events too, was last received: the database's clock.
-    pub last_received_at: i64,
-    /// Runs, repeats left out.
-    pub cells_executed: i64,
-    /// Runs that failed.
-    pub error_count: i64,
-    /// Failures in a row on the last run's cell; 0 when the last run succeeded.
-    pub consecutive_errors: i64,
-    /// That cell; none when it has no id or the count is 0.
-    pub streak_cell: Option<Box<str>>,
-    /// The last run that was not late.
-    pub last_run: Option<LastRun>,
-    /// Since when the hand is up, by the database's clock; whether it still is, [`Student::status`] says.
-    pub help_since: Option<i64>,
-    /// When `help` was last received.
-    pub last_help_at: Option<i64>,
-    /// Resolved by an instructor: repeats do not raise the hand again.
-    pub hand_closed: bool,
-    /// The moment of the last `help_stop`.
-    pub hand_lowered_at: Option<i64>,
-}
 
 /// What a student is doing, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

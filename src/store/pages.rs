@@ -9,6 +9,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::connect::Connector;
 use super::read::{EVENT, Extent, HEADER, Header, ReadError, consume};
+use super::rows::Snapshot;
+use super::snapshot::read_snapshot;
 use crate::event::{ClassId, StoredEvent};
 
 /// Connections that pages are read on. After a restart every dashboard may be behind at once: they take turns.
@@ -27,6 +29,9 @@ pub enum PageError {
     /// The read itself.
     #[error("reading history: {0}")]
     Read(#[from] ReadError),
+    /// Reading a class's snapshot.
+    #[error("reading a class's snapshot: {}", super::explain(.0))]
+    Snapshot(tokio_postgres::Error),
     /// Over [`PAGE_DEADLINE`].
     #[error("reading history took over {} s", PAGE_DEADLINE.as_secs())]
     Slow,
@@ -90,5 +95,15 @@ impl Pages {
             drop(deadpool_postgres::Object::take(client));
         }
         outcome.map_err(|_| PageError::Slow)?.map_err(PageError::Read)
+    }
+
+    /// A class's snapshot, if it has one.
+    pub async fn snapshot(&self, class: &ClassId) -> Result<Option<Snapshot>, PageError> {
+        let mut client = self.pool.get().await?;
+        let outcome = tokio::time::timeout(PAGE_DEADLINE, read_snapshot(&mut client, class)).await;
+        if !matches!(&outcome, Ok(Ok(_))) {
+            drop(deadpool_postgres::Object::take(client));
+        }
+        outcome.map_err(|_| PageError::Slow)?.map_err(PageError::Snapshot)
     }
 }
