@@ -1,4 +1,15 @@
-//! progress
+//! Relays students' JupyterLab progress events through PostgreSQL to every instructor's dashboard.
+//!
+//! The table is the log, NOTIFY is the doorbell, a subscriber is a cursor. ARCHITECTURE.md tells the flow; this is the map:
+//!
+//! - [`event`]: events, classes, cursors; everything from outside is checked here, once
+//! - [`writer`]: group commit of what was POSTed
+//! - [`listener`]: hears the doorbell; [`tail`]: reads what is new, once per replica; [`log`]: keeps its newest in memory
+//! - [`store`]: connections, statements that read, what errors mean; [`migrate`]: applies sql/
+//! - [`embedded`]: the private PostgreSQL
+//! - [`http`]: requests, WebSockets, Server-Sent Events, and the client of all that
+//! - [`cli`]: the commands; [`config`]: what `serve` was asked to do; [`error`], [`backoff`]: below all
+
 pub mod backoff;
 pub mod cli;
 pub mod config;

@@ -39,6 +39,8 @@ const RESTART_CAP: Duration = Duration::from_secs(5);
 
 /// Run the relay: store what students POST, push it to every dashboard.
 #[derive(Debug, ClapArgs)]
+// So that -1 is an error of the flag before it, not a flag of its own.
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     /// Where to listen; port 0 takes a free one. Beyond loopback it needs --insecure
     #[arg(long, env = "RELAY_BIND", value_name = "ADDR:PORT", default_value = "127.0.0.1:8000")]
@@ -166,7 +168,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         started = start(&config, address) => started?,
         () = signals.next() => return Ok(()),
     };
-    let Started { relay, writer_tasks, private, _tail_task } = started;
+    let Started { relay, writer_tasks, private, tail_task } = started;
     let served = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, relay.clone())));
     let keeper = private.map(Keeper::start);
     super::print(&format!("listening on http://{address}"))?;
@@ -190,6 +192,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         () = ending => false,
         () = signals.next() => true,
     };
+    // Whoever reads the database lets go of it before it ends.
+    drop((relay, tail_task));
     match keeper {
         Some(keeper) if at_once => keeper.abandon().await,
         Some(keeper) => keeper.stop().await?,
@@ -204,7 +208,7 @@ struct Started {
     relay: Relay,
     writer_tasks: crate::writer::WriterTasks,
     private: Option<PrivatePostgres>,
-    _tail_task: AbortOnDropHandle<()>,
+    tail_task: AbortOnDropHandle<()>,
 }
 
 async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure> {
@@ -227,14 +231,14 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         tail,
         log,
         classes,
-        pages: Pages::new(&urls.pool)?,
+        pages: Pages::new(&urls.direct)?,
         listener: Arc::new(listener),
         bodies: BodyBudget::new(config.queue.bytes),
         access: Arc::new(config.access.clone()),
         limits: Arc::new(config.limits),
         drain: Drain::new(config.drain),
     };
-    Ok(Started { relay, writer_tasks, private, _tail_task: tail_task })
+    Ok(Started { relay, writer_tasks, private, tail_task })
 }
 
 /// Applies or checks the migrations; a database that is just starting is waited for.

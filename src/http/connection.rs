@@ -142,9 +142,8 @@ impl Watched {
         Self { stream, requests, begun: 0, header: Some(Box::pin(sleep(HEADER_TIMEOUT))), answer: None }
     }
 
-    /// The stream itself, once it carries something else, which has timers of its own.
+    /// The stream itself, once it carries something else.
     pub(super) fn into_stream(self) -> TcpStream {
-        set_user_timeout(&self.stream, Duration::ZERO);
         self.stream
     }
 
@@ -163,8 +162,8 @@ impl Watched {
     }
 }
 
-/// What the kernel took and the peer does not take ends the connection after this long; zero is never. A stream of events has
-/// no other way to find that its peer is gone.
+/// What the kernel took and the peer does not take ends the connection after this long. A stream of events has no other way to
+/// find that its peer is gone.
 fn set_user_timeout(stream: &TcpStream, timeout: Duration) {
     #[cfg(target_os = "linux")]
     {

@@ -1,9 +1,10 @@
 //! The accept loop, and what every connection is bound to.
 
+use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
-use http::Request;
+use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -14,9 +15,9 @@ use tokio_util::task::TaskTracker;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::Relay;
 use super::connection::{Peer, Places, Requests, Watched};
 use super::routes::routes;
+use super::{Drain, Relay};
 
 /// How long an idle connection is kept: longer than proxies keep theirs (nginx and the cloud's balancers: 60 s), so that
 /// it is they who close, and no request meets a connection that is just being closed.
@@ -58,19 +59,15 @@ pub async fn serve(listener: TcpListener, relay: Relay) {
             tracing::debug!(%remote, %error, "a connection went before it was served");
             continue;
         }
-        connections.spawn(connection(stream, peer, routes.clone(), closing.clone()));
+        connections.spawn(connection(stream, peer, routes.clone(), relay.drain.clone()));
     }
     drop(listener);
     connections.close();
     connections.wait().await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: Peer,
-    routes: BoxedFilter<(Response,)>,
-    closing: tokio_util::sync::CancellationToken,
-) {
+async fn connection(stream: TcpStream, peer: Peer, routes: BoxedFilter<(Response,)>, drain: Drain) {
+    let closing = drain.closing().clone();
     let requests = Requests::default();
     let io = TokioIo::new(Watched::new(stream, requests.clone()));
     let service = TowerToHyperService::new(warp::service(routes));
@@ -79,10 +76,15 @@ async fn connection(
         request.extensions_mut().insert(peer.clone());
         let answer = service.call(request);
         let requests = requests.clone();
+        let drain = drain.clone();
         async move {
-            let answer = answer.await;
+            let mut answer = answer.await?;
             requests.answer();
-            answer
+            if drain.is_draining() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                // A client that is told connects elsewhere; one that is cut off finds out by losing a request.
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
         }
     });
     let mut http = http1::Builder::new();

@@ -41,12 +41,13 @@ const FAREWELL: Duration = Duration::from_secs(2);
 struct Pending {
     head: [u8; 10],
     head_len: u8,
+    events: bool,
     text: Bytes,
 }
 
 impl Pending {
     /// A text frame, whole and unmasked as a server's are (RFC 6455, section 5.2).
-    fn text(text: Bytes) -> Self {
+    fn text(text: Bytes, events: bool) -> Self {
         const FIN_TEXT: u8 = 0x81;
         let mut head = [0; 10];
         head[0] = FIN_TEXT;
@@ -66,12 +67,12 @@ impl Pending {
                 10
             }
         };
-        Self { head, head_len, text }
+        Self { head, head_len, events, text }
     }
 
     /// Bytes that are frames already.
     fn raw(text: Bytes) -> Self {
-        Self { head: [0; 10], head_len: 0, text }
+        Self { head: [0; 10], head_len: 0, events: false, text }
     }
 
     fn head(&self) -> &[u8] {
@@ -182,10 +183,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             if taken == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            // Room in the kernel says nothing of the peer; room that comes after there was none does.
-            if std::mem::take(&mut self.blocked) {
-                self.life.touch();
-            }
+            // A ping or a mark always finds room in the kernel, and says nothing of the peer. Events find it as long as the
+            // peer goes on taking them, but for the few that fit between (and what fits there and is not acknowledged ends
+            // the connection, see `connection`); so does anything that had to wait.
+            let mut alive = std::mem::take(&mut self.blocked);
             while let Some(first) = self.outbox.front() {
                 let left = first.len() - self.written;
                 if taken < left {
@@ -194,7 +195,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
                 }
                 taken -= left;
                 self.written = 0;
-                self.outbox.pop_front();
+                alive |= self.outbox.pop_front().is_some_and(|given| given.events);
+            }
+            if alive {
+                self.life.touch();
             }
         }
     }
@@ -263,7 +267,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Outgoing> for Socket<I> {
 
     fn start_send(mut self: Pin<&mut Self>, frame: Outgoing) -> Result<(), Close> {
         match frame {
-            Outgoing::Text { text, cursor, events } => self.outbox.push(Pending::text(text), cursor, events),
+            Outgoing::Text { text, cursor, events } => {
+                self.outbox.push(Pending::text(text, events), cursor, events)
+            }
             Outgoing::Ping if self.control.len() + self.queued_control() == 0 => {
                 let ping = Message::Ping(Bytes::new());
                 self.with_context(None, |context, io| context.write(io, ping)).map_err(|_| Close::Gone)?;

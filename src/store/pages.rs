@@ -3,12 +3,14 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+};
 use tokio_postgres::NoTls;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::ToSql;
 
 use super::connect::Connector;
-use super::read::{EVENT, Extent, HEADER, Header, ReadError, consume};
+use super::read::{EVENT, Extent, HEADER, Header, ReadError, SETTINGS, consume};
 use super::rows::Snapshot;
 use super::snapshot::read_snapshot;
 use crate::event::{ClassId, StoredEvent};
@@ -44,7 +46,9 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// A pool over `connector`, which may lead through a pooler in transaction mode: nothing here needs a session.
+    /// A pool over `connector`, which must lead to the database directly: its sessions are set up as the tail's is, since
+    /// here too the planner must not be led astray (on a table that was never analysed it read a class by the identity's
+    /// index and sorted it, a quarter of a second a page).
     pub fn new(connector: &Connector) -> Result<Self, deadpool_postgres::BuildError> {
         let manager = Manager::from_config(
             connector.named("pages"),
@@ -52,8 +56,15 @@ impl Pages {
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let timeouts = Timeouts { wait: Some(POOL_WAIT), create: Some(POOL_WAIT), recycle: Some(POOL_WAIT) };
-        let pool =
-            Pool::builder(manager).max_size(POOL_SIZE).runtime(Runtime::Tokio1).timeouts(timeouts).build()?;
+        let settle = Hook::async_fn(|client, _| {
+            Box::pin(async move { client.batch_execute(SETTINGS).await.map_err(HookError::Backend) })
+        });
+        let pool = Pool::builder(manager)
+            .max_size(POOL_SIZE)
+            .runtime(Runtime::Tokio1)
+            .timeouts(timeouts)
+            .post_create(settle)
+            .build()?;
         Ok(Self { pool })
     }
 
@@ -81,13 +92,10 @@ impl Pages {
         let client = self.pool.get().await?;
         let classes: Vec<&str> = classes.iter().map(ClassId::as_str).collect();
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
-        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&classes, Type::TEXT_ARRAY), (&after, Type::INT8), (&limit, Type::INT8)];
-        // Typed and unnamed: PgBouncer before 1.21 loses named statements, and each page is planned for its own limit.
-        let statement = Self::statement();
         let reading = async {
-            let rows = client.query_typed_raw(&statement, parameters).await?;
-            consume(rows, after, each).await
+            let statement = client.prepare_cached(&Self::statement()).await?;
+            let parameters: [&(dyn ToSql + Sync); 3] = [&classes, &after, &limit];
+            consume(client.query_raw(&statement, parameters).await?, after, each).await
         };
         let outcome = tokio::time::timeout(PAGE_DEADLINE, reading).await;
         if !matches!(&outcome, Ok(Ok(extent)) if !extent.broken_off) {

@@ -10,10 +10,11 @@ use super::connect::Session;
 use super::types::{PgMicros, RawJson};
 use crate::event::{Epoch, Micros, StoredEvent};
 
-/// What a connection that tails is set to. On a table that was never analysed, PostgreSQL would read all of it and sort:
-/// the primary key's index is the only right way, whatever the statistics say.
+/// What a connection that reads the log is set to. On a table that was never analysed, PostgreSQL would read all of it, or all
+/// of a class, and sort: the index in the order that is asked for is the only right way, whatever the statistics say.
 pub const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; \
-     SET plan_cache_mode = force_generic_plan; SET max_parallel_workers_per_gather = 0; SET jit = off";
+     SET enable_incremental_sort = off; SET plan_cache_mode = force_generic_plan; \
+     SET max_parallel_workers_per_gather = 0; SET jit = off";
 
 /// The columns of [`Header`], and as many empty ones as an event has.
 pub(super) const HEADER: &str = "SELECT progress_epoch(), (SELECT last_value FROM progress_event_id_seq), pruned_id, \

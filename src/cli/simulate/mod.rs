@@ -36,6 +36,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Measure a relay: a class of students and dashboards, rates, latencies, losses.
 #[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     /// Where the relay is; several replicas take posts and dashboards in turn
     #[arg(

@@ -1,0 +1,202 @@
+//! Where a subscription starts, goes on, and cannot go on.
+
+use progress_relay::http::client::ws::{Frame, Subscriber};
+use serde_json::Value;
+
+use crate::support::{Database, Follower, Relay, event, event_of, run, within};
+
+async fn frame(subscriber: &mut Subscriber) -> Frame {
+    within("a frame", subscriber.next()).await.expect("a frame")
+}
+
+/// Reset with this reason, then live, then what comes.
+async fn assert_reset(relay: &Relay, cursor: &str, expected: &str) {
+    let mut subscriber = relay.subscribe(&["default"], Some(cursor)).await;
+    let Frame::Reset { reason, cursor: from } = frame(&mut subscriber).await else {
+        panic!("no reset of {cursor}")
+    };
+    assert_eq!(reason, expected, "{cursor}");
+    let Frame::Live { cursor: live } = frame(&mut subscriber).await else { panic!("no live") };
+    assert_eq!(from, live);
+    let answer = relay.post(&event(1)).await;
+    let Frame::Progress { cursor: next, .. } = frame(&mut subscriber).await else { panic!("no event") };
+    assert_eq!(answer["cursor"], next.as_str());
+}
+
+#[tokio::test]
+async fn without_a_cursor_it_starts_with_what_comes_after_the_handshake() {
+    let database = Database::new().await;
+    let (one, two) = (Relay::start(&database, &[]).await, Relay::start(&database, &[]).await);
+    for n in 0..50_usize {
+        // Acknowledged by the other relay, a moment before.
+        one.post(&event(2 * n)).await;
+        let mut subscriber = two.subscribe(&["default"], None).await;
+        one.post(&event(2 * n + 1)).await;
+        let mut seen = Vec::new();
+        while seen.is_empty() {
+            if let Frame::Progress { events, .. } = frame(&mut subscriber).await {
+                seen.extend(events.iter().map(|event| {
+                    serde_json::from_str::<Value>(event.get()).expect("JSON")["n"].as_u64().expect("a mark")
+                }));
+            }
+        }
+        assert_eq!(seen, [2 * n as u64 + 1]);
+    }
+}
+
+#[tokio::test]
+async fn with_a_cursor_it_goes_on_at_any_relay() {
+    let database = Database::new().await;
+    let (one, two) = (Relay::start(&database, &[]).await, Relay::start(&database, &[]).await);
+    let mut follower = Follower::new(&one.url, &["default"], None).await;
+    follower.until_live().await;
+    let cursor = follower.cursor.clone().expect("a cursor");
+    for n in 0..30 {
+        one.post(&event(n)).await;
+        if n % 10 == 9 {
+            follower.take(n + 1).await;
+            follower.move_to(if n % 20 == 9 { &two.url } else { &one.url }).await;
+        }
+    }
+    assert_eq!(follower.marks(), (0..30).collect::<Vec<_>>());
+    // From the beginning, at a relay that has none of it in memory.
+    let three = Relay::start(&database, &[]).await;
+    let mut again = Follower::new(&three.url, &["default"], Some(&cursor)).await;
+    again.until_live().await;
+    assert_eq!(again.marks(), (0..30).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn one_cursor_serves_several_classes() {
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &[]).await;
+    let mut all = Follower::new(&relay.url, &["a", "b", "a"], None).await;
+    let mut only = Follower::new(&relay.url, &["b"], None).await;
+    all.until_live().await;
+    let cursor = all.cursor.clone().expect("a cursor");
+    for n in 0..30 {
+        relay.post(&event_of(["a", "b", "c"][n % 3], n)).await;
+    }
+    let of = |classes: &[usize]| {
+        (0..30).filter(|n| classes.contains(&(n % 3))).map(|n| n as i64).collect::<Vec<_>>()
+    };
+    all.take(20).await;
+    assert_eq!(all.marks(), of(&[0, 1]));
+    only.take(10).await;
+    assert_eq!(only.marks(), of(&[1]));
+    // The same from the table.
+    let fresh = Relay::start(&database, &[]).await;
+    let mut again = Follower::new(&fresh.url, &["b", "a"], Some(&cursor)).await;
+    again.until_live().await;
+    assert_eq!(again.marks(), of(&[0, 1]));
+}
+
+#[tokio::test]
+async fn what_cannot_be_resumed_is_said() {
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &[]).await;
+    let answer = relay.post(&event(0)).await;
+    let cursor = answer["cursor"].as_str().expect("a cursor").to_owned();
+    let (epoch, _) = cursor.split_once('.').expect("a cursor");
+    for text in ["nonsense", "", "a.b.c", ".1", "1.-1", "é.1", &format!("{epoch}.9223372036854775808")] {
+        assert_reset(&relay, text, "malformed").await;
+    }
+    assert_reset(&relay, "0123456789ab1.1", "epoch").await;
+    assert_reset(&relay, &format!("{epoch}.999999"), "ahead").await;
+    let client = database.client().await;
+    client.execute("DELETE FROM progress_event WHERE id <= 3", &[]).await.expect("pruned");
+    client.execute("UPDATE progress_log SET pruned_id = 3", &[]).await.expect("pruned");
+    assert_reset(&relay, &format!("{epoch}.2"), "expired").await;
+    let mut follower = Follower::new(&relay.url, &["default"], Some(&format!("{epoch}.3"))).await;
+    follower.until_live().await;
+}
+
+/// In mid-connection: the epoch is renewed, by hand and because ids were set back.
+#[tokio::test]
+async fn a_new_epoch_resets_open_connections() {
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &[]).await;
+    for n in 0..5 {
+        relay.post(&event(n)).await;
+    }
+    let mut subscriber = relay.subscribe(&["default"], None).await;
+    let Frame::Live { cursor: before } = frame(&mut subscriber).await else { panic!("no live") };
+    let migrated = run(&["migrate", "--new-epoch", "--database-url", &database.url()], &[]).await;
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+    let Frame::Reset { reason, cursor } = frame(&mut subscriber).await else { panic!("no reset") };
+    assert_eq!(reason, "epoch");
+    assert_ne!(cursor.split_once('.').expect("a cursor").0, before.split_once('.').expect("a cursor").0);
+    assert!(matches!(frame(&mut subscriber).await, Frame::Live { .. }));
+    assert_reset(&relay, &before, "epoch").await;
+    assert!(matches!(frame(&mut subscriber).await, Frame::Progress { .. }));
+
+    // As a restore of an older backup does, under a running relay.
+    let client = database.client().await;
+    client.batch_execute("TRUNCATE progress_event RESTART IDENTITY").await.expect("set back");
+    let Frame::Reset { reason, cursor } = frame(&mut subscriber).await else { panic!("no reset") };
+    assert_eq!(reason, "epoch");
+    assert!(cursor.ends_with(".0"), "{cursor}");
+    assert!(matches!(frame(&mut subscriber).await, Frame::Live { .. }));
+    relay.post(&event(9)).await;
+    assert!(matches!(frame(&mut subscriber).await, Frame::Progress { .. }));
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_and_other_text_is_ignored() {
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &[]).await;
+    let mut subscriber = relay.subscribe(&["default"], None).await;
+    let Frame::Live { cursor } = frame(&mut subscriber).await else { panic!("no live") };
+    for text in ["", "hello", "{\"type\":\"dance\"}", "[]", "{\"type\":7}"] {
+        subscriber.send(text.into()).await.expect("sent");
+    }
+    subscriber.ping().await.expect("sent");
+    let Frame::Pong { cursor: pong } = frame(&mut subscriber).await else { panic!("no pong") };
+    assert_eq!(cursor, pong);
+}
+
+#[tokio::test]
+async fn a_plain_get_is_told_to_upgrade() {
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &[]).await;
+    let response = relay.connection().await.get("/ws/connect").await.expect("an answer");
+    assert_eq!(response.status, 426);
+    assert_eq!(response.header("upgrade"), Some("websocket"));
+    assert_eq!(response.header("content-type"), Some("application/problem+json"));
+}
+
+/// The same session as Server-Sent Events.
+#[tokio::test]
+async fn events_are_streamed_and_resumed_by_their_id() {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &[]).await;
+    let first = relay.post(&event(0)).await["cursor"].as_str().expect("a cursor").to_owned();
+    relay.post(&event(1)).await;
+    let mut stream = tokio::net::TcpStream::connect(relay.url.authority()).await.expect("a connection");
+    let request = format!(
+        "GET /api/class/stream HTTP/1.1\r\nHost: {}\r\nLast-Event-ID: {first}\r\n\r\n",
+        relay.url.authority()
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut lines = BufReader::new(stream).lines();
+    let mut next = async |prefix: &str| loop {
+        let line = within(prefix, lines.next_line()).await.expect("a line").expect("a line");
+        if let Some(rest) = line.strip_prefix(prefix) {
+            return rest.to_owned();
+        }
+    };
+    assert_eq!(next("HTTP/1.1 ").await, "200 OK");
+    assert_eq!(next("content-type: ").await, "text/event-stream");
+    assert_eq!(next("retry: ").await, "1000");
+    let id = next("id: ").await;
+    let data: Value = serde_json::from_str(&next("data: ").await).expect("JSON");
+    assert_eq!(data["events"][0]["n"], 1);
+    assert_eq!(data["cursor"], id.as_str());
+    let live: Value = serde_json::from_str(&next("data: ").await).expect("JSON");
+    assert_eq!(live["type"], "live");
+    relay.post(&event(2)).await;
+    let data: Value = serde_json::from_str(&next("data: ").await).expect("JSON");
+    assert_eq!(data["events"][0]["n"], 2);
+}

@@ -1,0 +1,66 @@
+//! Id order is commit order: because of the lock, and not by luck.
+
+use tokio_postgres::Client;
+
+use crate::support::{Database, until, within};
+
+const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
+     VALUES (gen_random_uuid(), 'default', 's', now(), '{}')";
+
+/// What a tail by id sees of two writers: A inserts, B inserts and commits if it can, the reader reads, A commits, B commits,
+/// the reader goes on after the last id it saw. Returns how many events it saw, of two.
+async fn seen(database: &Database, b_waits: bool) -> usize {
+    let (a, b, reader) = (database.client().await, database.client().await, database.client().await);
+    a.batch_execute("BEGIN").await.expect("A begins");
+    a.batch_execute(INSERT).await.expect("A inserts");
+    let b_pid: i32 = b.query_one("SELECT pg_backend_pid()", &[]).await.expect("a pid").get(0);
+    let b = tokio::spawn(async move { b.batch_execute(INSERT).await.expect("B inserts and commits") });
+    if b_waits {
+        until("B to wait for the lock", || waits(&reader, b_pid)).await;
+    } else {
+        until("B to have committed", || async { (count(&reader, 0).await.0 == 1).then_some(()) }).await;
+    }
+    let (first, cursor) = count(&reader, 0).await;
+    a.batch_execute("COMMIT").await.expect("A commits");
+    within("B to commit", b).await.expect("B");
+    let (second, _) = count(&reader, cursor).await;
+    first + second
+}
+
+async fn waits(reader: &Client, pid: i32) -> Option<()> {
+    let sql = "SELECT FROM pg_locks WHERE pid = $1 AND locktype = 'advisory' AND NOT granted";
+    let rows = reader.query(sql, &[&pid]).await.expect("an answer");
+    (!rows.is_empty()).then_some(())
+}
+
+/// How many events are after `cursor`, and the last one's id.
+async fn count(reader: &Client, cursor: i64) -> (usize, i64) {
+    let sql = "SELECT id FROM progress_event WHERE id > $1 ORDER BY id";
+    let rows = reader.query(sql, &[&cursor]).await.expect("an answer");
+    (rows.len(), rows.last().map_or(cursor, |row| row.get(0)))
+}
+
+#[tokio::test]
+async fn with_the_lock_nothing_is_skipped() {
+    let database = Database::migrated().await;
+    assert_eq!(seen(&database, true).await, 2);
+}
+
+#[tokio::test]
+async fn without_the_lock_the_same_steps_skip_one() {
+    let database = Database::migrated().await;
+    let sql = "ALTER TABLE progress_event DISABLE TRIGGER progress_event_order";
+    database.client().await.batch_execute(sql).await.expect("no lock");
+    assert_eq!(seen(&database, false).await, 1);
+}
+
+/// Also for a session that replicates, which skips ordinary triggers.
+#[tokio::test]
+async fn a_replicating_session_takes_the_lock_too() {
+    let database = Database::migrated().await;
+    let client = database.client().await;
+    client.batch_execute("SET session_replication_role = replica; BEGIN").await.expect("BEGIN");
+    client.batch_execute(INSERT).await.expect("an insert");
+    let sql = "SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND granted";
+    assert_eq!(client.query(sql, &[]).await.expect("an answer").len(), 1);
+}
