@@ -222,7 +222,7 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         }
     };
     prepare(&urls.direct, config.migrate).await?;
-    let classes = Classes::new(Pages::new(&urls.pool)?);
+    let classes = Classes::new(Pages::new(&urls.direct)?);
     let (tail, log, tail_task) = Tail::start(&urls.direct, config.log_memory, &classes).await?;
     let listener = Listener::start(&urls.direct, &tail);
     let (writer, writer_tasks) = Writer::start(&urls.direct, config.queue, config.commit_timeout);

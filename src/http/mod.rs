@@ -4,9 +4,11 @@
 //! - `ingest`: events in; `health`: readiness; `problem`: every error; `query`, `access`: what stands above a request
 //! - `subscribe`: from a request to a `session`, which is logic over a stream and a sink; `socket`: a WebSocket under it,
 //!   `events`: Server-Sent Events
+//! - `api`: what the events of a class come to, read from the state, and what instructors do
 //! - [`client`]: the other side of the wire, for the command line and the tests
 
 mod access;
+mod api;
 pub mod client;
 mod connection;
 mod drain;

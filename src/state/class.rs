@@ -8,6 +8,7 @@ use super::kept::Kept;
 use super::observed::{Kind, Observed};
 use super::student;
 use crate::event::StoredEvent;
+use crate::store::ClassRow;
 
 /// Students kept of a class. The one of whom nothing came for longest gives way to a new one, and comes back as new.
 pub const MAX_STUDENTS: usize = 10_000;
@@ -171,7 +172,17 @@ impl ClassState {
         self.events
     }
 
-    /// Whether the student is known and has a hand to be resolved: up, by the events alone.
+    /// When the newest event was received, by the database's clock; `i64::MIN` before any.
+    pub fn last_received_at(&self) -> i64 {
+        self.last_received_at
+    }
+
+    /// What the class's list says of it.
+    pub fn listed(&self) -> ClassRow {
+        self.row(self.last_event)
+    }
+
+    /// A student, if it is kept.
     pub fn student(&self, name: &str) -> Option<&student::Student> {
         self.students.get(name).map(|student| &student.state)
     }

@@ -4,7 +4,7 @@
 //! few, the tail puts by what comes until a read that began later has brought all before it. Whoever asks meanwhile waits.
 //! It is let go when nobody has asked for long.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::live::{Live, Picture};
 use super::load::{self, LoadError};
 use super::view::Parts;
 use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent};
-use crate::store::Pages;
+use crate::store::{ClassRow, Pages};
 
 /// A class that nobody asked for in this long is let go.
 const IDLE: Duration = Duration::from_secs(600);
@@ -209,6 +209,37 @@ impl Classes {
             with(&live.state, &cursor, Micros(now))
         })
         .await
+    }
+
+    /// At most `limit` classes by name, after `after`, and whether there are more: as their snapshots have it, which are a
+    /// second old, but for those that something has come of since; these are brought in.
+    ///
+    /// # Errors
+    /// If the snapshots cannot be read.
+    pub async fn list(
+        &self,
+        after: &str,
+        limit: usize,
+    ) -> Result<(Vec<(ClassId, ClassRow)>, bool), LoadError> {
+        let stored = self.shared.pages.classes(after, limit + 1).await?;
+        let mut listed: BTreeMap<ClassId, ClassRow> =
+            stored.into_iter().map(|listed| (listed.class, listed.row)).collect();
+        // Beyond the last that was read, snapshots may stand between those that were heard of.
+        let end = if listed.len() > limit { listed.keys().next_back().cloned() } else { None };
+        let is_in = |class: &ClassId| class.as_str() > after && end.as_ref().is_none_or(|end| class <= end);
+        let heard: Vec<ClassId> = {
+            let mut inner = self.lock();
+            inner.heard.retain(|class, last| listed.get(class).is_none_or(|row| row.through < *last));
+            inner.heard.keys().filter(|class| is_in(class)).cloned().collect()
+        };
+        let mut heard = heard;
+        heard.sort_unstable();
+        for class in heard.into_iter().take(limit + 1) {
+            let row = self.read(&class, |state, _, _| state.listed()).await?;
+            listed.insert(class, row);
+        }
+        let more = listed.len() > limit;
+        Ok((listed.into_iter().take(limit).collect(), more))
     }
 
     async fn with<T>(

@@ -115,7 +115,7 @@ impl ClassState {
         snapshot
     }
 
-    fn row(&self, through: i64) -> ClassRow {
+    pub(super) fn row(&self, through: i64) -> ClassRow {
         ClassRow {
             through,
             events: self.events,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::activity::Minute;
 use super::cell::{cell_parts, runs_name};
 use super::class::ClassState;
 use super::observed::rfc3339;
@@ -253,17 +254,23 @@ pub fn grid(class: &ClassState, notebook: Option<&str>, out: &mut String) {
 /// Writes `"activity":[…]`, the minutes that end after `from` and in which there was something.
 pub fn activity(class: &ClassState, from: i64, out: &mut String) {
     out.push_str("\"activity\":");
-    buckets(class, from, out);
+    array(out, class.activity.since(from), |out, (start, minute)| write_minute(out, start, minute));
 }
 
-/// The same, the array alone.
-pub fn buckets(class: &ClassState, from: i64, out: &mut String) {
-    array(out, class.activity.since(from), |out, (start, minute)| {
-        let mut object = Object::begin(out);
-        object.time("start", start);
-        object.number("runs", minute.runs);
-        object.number("errors", minute.errors);
-        object.number("help", minute.help);
-        object.end();
+/// Writes an array of every minute from `first` to `last`, also those in which there was nothing.
+pub fn buckets(class: &ClassState, first: i64, last: i64, out: &mut String) {
+    const MINUTE: usize = 60_000_000;
+    let minutes = (first..=last).step_by(MINUTE);
+    array(out, minutes, |out, start| {
+        write_minute(out, start, class.activity.get(start).unwrap_or_default());
     });
+}
+
+fn write_minute(out: &mut String, start: i64, minute: Minute) {
+    let mut object = Object::begin(out);
+    object.time("start", start);
+    object.number("runs", minute.runs);
+    object.number("errors", minute.errors);
+    object.number("help", minute.help);
+    object.end();
 }

@@ -1,6 +1,7 @@
 //! The database: connections, the statements that read the log, and what PostgreSQL's errors mean to the relay.
 
 mod connect;
+mod history;
 mod pages;
 mod read;
 mod rows;
@@ -9,6 +10,7 @@ mod types;
 mod watch;
 
 pub use connect::{ConnectError, Connector, Session};
+pub use history::{ListedClass, history_statements};
 pub use pages::{PageError, Pages};
 pub use read::{Extent, Header, LogReader, ReadError, SETTINGS as READ_SETTINGS, renew_nonce};
 pub use rows::{Cell, Changes, ClassRow, LastRun, Minute, Runs, Snapshot, Student};

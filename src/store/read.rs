@@ -53,14 +53,14 @@ impl Header {
     }
 }
 
-/// An event of a read's row.
-fn event(row: &Row) -> Result<StoredEvent<'_>, Error> {
+/// An event whose columns begin with the row's column `first`.
+pub(super) fn event(row: &Row, first: usize) -> Result<StoredEvent<'_>, Error> {
     Ok(StoredEvent {
-        id: row.try_get(5)?,
-        class: row.try_get(6)?,
-        student: row.try_get(7)?,
-        received_at: row.try_get::<_, PgMicros>(8)?.0,
-        body: row.try_get::<_, RawJson<'_>>(9)?.0,
+        id: row.try_get(first)?,
+        class: row.try_get(first + 1)?,
+        student: row.try_get(first + 2)?,
+        received_at: row.try_get::<_, PgMicros>(first + 3)?.0,
+        body: row.try_get::<_, RawJson<'_>>(first + 4)?.0,
     })
 }
 
@@ -135,7 +135,7 @@ pub(super) async fn consume(
     let mut broken_off = each(&header, None).is_break();
     let (mut last, mut events) = (after, 0);
     while !broken_off && let Some(row) = rows.try_next().await? {
-        let event = event(&row)?;
+        let event = event(&row, 5)?;
         if event.id <= last {
             return Err(ReadError::Order { id: event.id, last });
         }
