@@ -20,6 +20,7 @@ pub mod http;
 pub mod listener;
 pub mod log;
 pub mod migrate;
+pub mod state;
 pub mod store;
 pub mod tail;
 pub mod writer;

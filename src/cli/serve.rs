@@ -21,6 +21,7 @@ use crate::event::Limits as EventLimits;
 use crate::http::{self, Access, BodyBudget, Drain, Limits, Relay};
 use crate::listener::Listener;
 use crate::migrate;
+use crate::state::Classes;
 use crate::store::{Connector, Pages};
 use crate::tail::Tail;
 use crate::writer::{QueueLimits, Writer};
@@ -221,13 +222,15 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         }
     };
     prepare(&urls.direct, config.migrate).await?;
-    let (tail, log, tail_task) = Tail::start(&urls.direct, config.log_memory).await?;
+    let classes = Classes::new(Pages::new(&urls.direct)?);
+    let (tail, log, tail_task) = Tail::start(&urls.direct, config.log_memory, &classes).await?;
     let listener = Listener::start(&urls.direct, &tail);
     let (writer, writer_tasks) = Writer::start(&urls.direct, config.queue, config.commit_timeout);
     let relay = Relay {
         writer,
         tail,
         log,
+        classes,
         pages: Pages::new(&urls.direct)?,
         listener: Arc::new(listener),
         bodies: BodyBudget::new(config.queue.bytes),

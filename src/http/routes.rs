@@ -5,9 +5,11 @@ use std::convert::Infallible;
 use http::{HeaderMap, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use warp::filters::BoxedFilter;
+use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
+use super::api::{self, Route};
 use super::connection::Peer;
 use super::problem::Problem;
 use super::{Relay, events, health, ingest, subscribe};
@@ -64,6 +66,21 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
         .then(|relay: Relay, peer, headers, query| async move {
             events::stream(relay, peer, headers, query).await.unwrap_or_else(Problem::into_response)
         });
+    let api = warp::path::full()
+        .and_then(
+            |path: FullPath| async move { Route::of(path.as_str()).ok_or_else(warp::reject::not_found) },
+        )
+        .and(warp::method())
+        .and(relay.clone())
+        .and(peer())
+        .and(warp::header::headers_cloned())
+        .and(query())
+        .then(|route: Route, method, relay: Relay, peer: Peer, headers, query| async move {
+            if peer.is_refused() {
+                return crowded().into_response();
+            }
+            api::answer(relay, route, method, headers, query).await
+        });
     let alive = warp::path!("healthz").and(get()).map(health::alive);
     let ready = warp::path!("readyz").and(get()).and(relay).map(|relay: Relay| health::ready(&relay));
     ingest
@@ -72,6 +89,8 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
         .or(websocket)
         .unify()
         .or(events)
+        .unify()
+        .or(api)
         .unify()
         .or(alive)
         .unify()

@@ -1,14 +1,20 @@
 //! The database: connections, the statements that read the log, and what PostgreSQL's errors mean to the relay.
 
 mod connect;
+mod history;
 mod pages;
 mod read;
+mod rows;
+mod snapshot;
 mod types;
 mod watch;
 
 pub use connect::{ConnectError, Connector, Session};
+pub use history::{ListedClass, history_statements};
 pub use pages::{PageError, Pages};
 pub use read::{Extent, Header, LogReader, ReadError, SETTINGS as READ_SETTINGS, renew_nonce};
+pub use rows::{Cell, Changes, ClassRow, LastRun, Minute, Runs, Snapshot, Student};
+pub use snapshot::{SnapshotWriter, read_in, read_snapshot, select_statements};
 pub use types::{PgMicros, RawJson};
 pub use watch::{Blocker, LONG_WAIT, blocker, notify};
 

@@ -4,13 +4,15 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
 };
 use tokio_postgres::NoTls;
 use tokio_postgres::types::ToSql;
 
 use super::connect::Connector;
 use super::read::{EVENT, Extent, HEADER, Header, ReadError, SETTINGS, consume};
+use super::rows::Snapshot;
+use super::snapshot::read_snapshot;
 use crate::event::{ClassId, StoredEvent};
 
 /// Connections that pages are read on. After a restart every dashboard may be behind at once: they take turns.
@@ -84,19 +86,37 @@ impl Pages {
         max_rows: usize,
         each: impl FnMut(&Header, Option<&StoredEvent<'_>>) -> ControlFlow<()>,
     ) -> Result<Extent, PageError> {
-        let client = self.pool.get().await?;
         let classes: Vec<&str> = classes.iter().map(ClassId::as_str).collect();
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
-        let reading = async {
+        self.run(async |client| {
             let statement = client.prepare_cached(&Self::statement()).await?;
             let parameters: [&(dyn ToSql + Sync); 3] = [&classes, &after, &limit];
-            consume(client.query_raw(&statement, parameters).await?, after, each).await
-        };
-        let outcome = tokio::time::timeout(PAGE_DEADLINE, reading).await;
-        if !matches!(&outcome, Ok(Ok(extent)) if !extent.broken_off) {
+            let extent = consume(client.query_raw(&statement, parameters).await?, after, each).await?;
+            let whole = !extent.broken_off;
+            Ok((extent, whole))
+        })
+        .await
+    }
+
+    /// Runs `read` on a connection, within the deadline. It says whether it has taken its answer whole.
+    pub(super) async fn run<T>(
+        &self,
+        read: impl AsyncFnOnce(&mut Object) -> Result<(T, bool), ReadError>,
+    ) -> Result<T, PageError> {
+        let mut client = self.pool.get().await?;
+        let outcome = tokio::time::timeout(PAGE_DEADLINE, read(&mut client)).await;
+        if !matches!(&outcome, Ok(Ok((_, true)))) {
             // The rest of the answer is still on its way: cheaper to end the connection than to read it.
-            drop(deadpool_postgres::Object::take(client));
+            drop(Object::take(client));
         }
-        outcome.map_err(|_| PageError::Slow)?.map_err(PageError::Read)
+        outcome.map_err(|_| PageError::Slow)?.map(|(answer, _)| answer).map_err(PageError::Read)
+    }
+
+    /// A class's snapshot, if it has one.
+    ///
+    /// # Errors
+    /// If it cannot be read in time.
+    pub async fn snapshot(&self, class: &ClassId) -> Result<Option<Snapshot>, PageError> {
+        self.run(async |client| Ok((read_snapshot(client, class).await?, true))).await
     }
 }
