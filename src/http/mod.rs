@@ -5,6 +5,7 @@
 //! - `subscribe`: from a request to a `session`, which is logic over a stream and a sink; `socket`: a WebSocket under it,
 //!   `events`: Server-Sent Events
 //! - `api`: what the events of a class come to, read from the state, and what instructors do
+//! - `page`: the dashboard's files
 //! - [`client`]: the other side of the wire, for the command line and the tests
 
 mod access;
@@ -15,6 +16,7 @@ mod drain;
 mod events;
 mod health;
 mod ingest;
+mod page;
 mod problem;
 mod query;
 mod routes;

@@ -12,7 +12,7 @@ use warp::{Filter, Rejection, Reply};
 use super::api::{self, Route};
 use super::connection::Peer;
 use super::problem::Problem;
-use super::{Relay, events, health, ingest, subscribe};
+use super::{Relay, events, health, ingest, page, subscribe};
 
 /// All of them. Nothing is rejected: every request has an answer here.
 pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
@@ -81,6 +81,17 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
             }
             api::answer(relay, route, method, headers, query).await
         });
+    let page = warp::path::full()
+        .and_then(
+            |path: FullPath| async move { page::asset(path.as_str()).ok_or_else(warp::reject::not_found) },
+        )
+        .and(warp::method())
+        .and(relay.clone())
+        .and(warp::header::headers_cloned())
+        .map(|asset, method, relay: Relay, headers: HeaderMap| match method {
+            Method::GET | Method::HEAD => page::serve(&relay, asset, &headers),
+            _ => page::method_not_allowed(),
+        });
     let alive = warp::path!("healthz").and(get()).map(health::alive);
     let ready = warp::path!("readyz").and(get()).and(relay).map(|relay: Relay| health::ready(&relay));
     ingest
@@ -91,6 +102,8 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
         .or(events)
         .unify()
         .or(api)
+        .unify()
+        .or(page)
         .unify()
         .or(alive)
         .unify()

@@ -86,40 +86,34 @@ export class List {
 
   show(items) {
     const focused = document.activeElement;
-    const gone = new Map(this.#children);
+    const keys = items.map(this.#key);
+    const wanted = new Set(keys);
+    for (const [key, child] of this.#children) if (!wanted.has(key)) this.#remove(key, child, wanted);
     let place = this.#parent.firstElementChild;
-    for (const item of items) {
-      const key = this.#key(item);
+    items.forEach((item, at) => {
+      const key = keys[at];
       let child = this.#children.get(key);
       if (child === undefined) {
         child = this.#create(item);
+        child.dataset.key = key;
         this.#children.set(key, child);
       }
-      gone.delete(key);
-      // Whoever goes makes room without anything else being moved.
-      while (place !== null && place !== child && gone.has(place.dataset.key)) place = this.#remove(place, gone);
-      child.dataset.key = key;
-      if (place === child) {
-        place = place.nextElementSibling;
-      } else {
-        this.#parent.insertBefore(child, place);
-      }
+      if (place === child) place = place.nextElementSibling;
+      else this.#parent.insertBefore(child, place);
       this.#update(child, item);
-    }
-    for (const child of gone.values()) this.#remove(child, gone);
+    });
+    // What is moved loses the focus.
     if (focused !== document.activeElement && this.#parent.contains(focused)) focused.focus({ preventScroll: true });
   }
 
-  #remove(child, gone) {
-    const next = child.nextElementSibling;
-    gone.delete(child.dataset.key);
-    this.#children.delete(child.dataset.key);
+  #remove(key, child, wanted) {
     // Whoever works through the list by keyboard goes on with the next.
     if (child.contains(document.activeElement)) {
-      const other = next ?? child.previousElementSibling;
-      other?.querySelector("button")?.focus({ preventScroll: true });
+      let other = child.nextElementSibling;
+      while (other !== null && !wanted.has(other.dataset.key)) other = other.nextElementSibling;
+      other?.querySelector("button:last-of-type")?.focus({ preventScroll: true });
     }
+    this.#children.delete(key);
     child.remove();
-    return next;
   }
 }

@@ -76,8 +76,10 @@ export class Store {
       }
       this.#count(row);
       this.#judge(row, this.#clock.now());
-      row.ranAt = cell === null ? row.ranAt : performance.now();
-      if (cell !== null) this.#changes.cells.add(cell);
+      if (cell !== null) {
+        row.ran = { cell, at: performance.now() };
+        this.#changes.cells.add(cell);
+      }
       if (folded.raised) {
         this.#changes.minutes = true;
         this.#changes.raised.push(row);
@@ -135,8 +137,8 @@ export class Store {
       streak: null,
       runs: 0,
       errors: 0,
-      /** When something of this student's last lit up the grid, by `performance.now()`. */
-      ranAt: -Infinity,
+      /** The run that came last: its cell, and when by `performance.now()`. */
+      ran: null,
     };
     this.rows.set(student.studentId, row);
     this.#count(row);

@@ -72,7 +72,7 @@ fn tag(parts: &[&str]) -> String {
 }
 
 /// Whether the client has the body with this tag.
-pub(super) fn has(headers: &HeaderMap, etag: &str) -> bool {
+pub(in crate::http) fn has(headers: &HeaderMap, etag: &str) -> bool {
     let opaque = etag.trim_start_matches("W/");
     headers
         .get_all(header::IF_NONE_MATCH)

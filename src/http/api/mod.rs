@@ -19,6 +19,8 @@ use super::query::Query;
 use crate::event::ClassId;
 use crate::state::LoadError;
 use crate::store::PageError;
+pub(super) use answer::has as if_none_match;
+
 use answer::Answer;
 
 /// The description of this API.
