@@ -6,6 +6,7 @@
 mod support;
 
 mod architecture;
+mod browser;
 mod captures;
 mod command_line;
 mod cursors;

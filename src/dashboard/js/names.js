@@ -22,11 +22,12 @@ export function cellLabel(cell, t) {
 }
 
 /** Where a student is: the cell, with the notebook where there are several. */
-export function placeLabel(student, state, t) {
+export function placeLabel(student, store, t) {
   const notebook = notebookName(student.notebookPath, t);
   if (student.cellId === null) return student.notebookPath === null ? t.noCell : notebook;
-  const known = state.cells.get(cellName(student.notebookPath, student.cellId));
-  return t.cellOf(notebook, cellLabel({ cellId: student.cellId, cellIndex: student.cellIndex ?? known?.cellIndex ?? null }, t));
+  const known = store.state.cells.get(cellName(student.notebookPath, student.cellId));
+  const cell = cellLabel({ cellId: student.cellId, cellIndex: student.cellIndex ?? known?.cellIndex ?? null }, t);
+  return store.notebooks.size > 1 ? t.cellOf(notebook, cell) : cell;
 }
 
 /** A text without the escape sequences that colour a terminal. */

@@ -9,6 +9,8 @@ export class Store {
   state = new ClassState();
   /** By student id: the student beside what only this page needs to know. */
   rows = new Map();
+  /** The notebooks in which cells were run: one needs not be named. */
+  notebooks = new Set();
   /** Students by status. */
   counts = emptyCounts();
   /** Runs and failures of all students. */
@@ -30,6 +32,7 @@ export class Store {
   load(summary, asked) {
     this.#clock.set(summary.now, asked);
     this.state = restore(summary);
+    this.notebooks = new Set([...this.state.cells.values()].map((cell) => cell.notebookPath));
     const before = this.rows;
     this.rows = new Map();
     this.counts = emptyCounts();
@@ -51,6 +54,7 @@ export class Store {
   /** Forgets the class. */
   clear() {
     this.state = new ClassState();
+    this.notebooks = new Set();
     this.rows = new Map();
     this.counts = emptyCounts();
     this.totals = { runs: 0, errors: 0 };
@@ -79,6 +83,7 @@ export class Store {
       if (cell !== null) {
         row.ran = { cell, at: performance.now() };
         this.#changes.cells.add(cell);
+        this.notebooks.add(cell.notebookPath);
       }
       if (folded.raised) {
         this.#changes.minutes = true;

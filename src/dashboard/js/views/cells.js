@@ -72,11 +72,12 @@ function create() {
   return remember(element, { label, notebook, students, runs, message, times });
 }
 
-function update({ t }, element, cell) {
+function update({ store, t }, element, cell) {
   const part = partsOf(element);
   const students = cell.students.size;
   setText(part.label, cellLabel(cell, t));
   setText(part.notebook, notebookName(cell.notebookPath, t));
+  show(part.notebook, store.notebooks.size > 1);
   setText(part.students.text, t.cells.of(cell.failingStudents, students));
   setVariable(part.students.element, "--share", students > 0 ? cell.failingStudents / students : 0);
   setText(part.runs.text, t.percent(cell.failedRuns / cell.runs));

@@ -89,7 +89,7 @@ export function drawer(page) {
     const { student } = row;
     const { facts } = parts;
     setText(parts.name.firstChild, studentName(student));
-    nameMark(parts.status, row, placeLabel(student, store.state, t), t);
+    nameMark(parts.status, row, placeLabel(student, store, t), t);
     setText(facts.team, student.teamName ?? "–");
     setText(facts.id, student.studentId);
     setText(facts.executed, t.number(student.cellsExecuted));

@@ -89,7 +89,7 @@ export class GridCanvas {
     const count = Math.max(1, this.#rows.length);
     const fit = (height - head) / count;
     const row = this.#overview ? Math.max(2, Math.min(1.5 * rem, fit)) : 1.5 * rem;
-    const most = this.#overview ? 3.2 * rem : 2.6 * rem;
+    const most = this.#overview ? 4.5 * rem : 3.5 * rem;
     const column = Math.max(1.1 * rem, Math.min(most, (width - gutter - 0.5 * rem) / Math.max(1, this.#columns.length)));
     this.#measures = { width, height, rem, head, gutter, row, column };
     this.#spacer.style.height = `${head + row * this.#rows.length}px`;

@@ -50,7 +50,7 @@ function create(page, row) {
   const wait = h("time", { class: "wait" });
   const name = nameButton(page, row);
   const team = bdi("", { class: "team" });
-  const place = h("span", { class: "place" });
+  const place = h("span", { class: "spot" });
   const streak = h("span", { class: "streak", title: t.status.stuck });
   const failed = h("p", { class: "failed", role: "alert", hidden: true }, t.help.failed);
   const resolve = h("button", { type: "button", class: "action" }, t.help.resolve);
@@ -77,7 +77,7 @@ function update(page, element, row) {
   part.name.update(student);
   setText(part.team, student.teamName ?? "");
   show(part.team, student.teamName !== null);
-  setText(part.place, placeLabel(student, store.state, t));
+  setText(part.place, placeLabel(student, store, t));
   setText(part.streak, t.stuck.times(student.consecutiveErrors));
   show(part.streak, student.consecutiveErrors > 0);
   setAttribute(part.resolve, "aria-label", t.help.resolveName(studentName(student)));

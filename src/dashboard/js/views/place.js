@@ -57,7 +57,7 @@ export function classPlace(page) {
   };
 }
 
-/** Without the cells before the first and after the last where someone is, and those that hardly anyone ever ran. */
+/** Without those that hardly anyone ever ran, and where nobody is. */
 function trim(places) {
   const here = places.filter(({ rows }) => rows.length > 0);
   const most = Math.max(0, ...here.map(({ rows }) => rows.length));

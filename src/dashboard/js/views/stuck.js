@@ -94,7 +94,7 @@ function groupByCell(stuck, { store, t }) {
   const groups = new Map();
   for (const row of stuck) {
     const name = placeName(row);
-    const group = groups.get(name) ?? { name, count: 0, label: streakPlace(row.student, store.state, t) };
+    const group = groups.get(name) ?? { name, count: 0, label: streakPlace(row.student, store, t) };
     group.count += 1;
     groups.set(name, group);
   }
@@ -102,15 +102,15 @@ function groupByCell(stuck, { store, t }) {
 }
 
 /** The cell that the streak is of; the student may have looked elsewhere since. */
-function streakPlace(student, state, t) {
+function streakPlace(student, store, t) {
   const { notebookPath, cellId } = student.lastRun;
-  return placeLabel({ notebookPath, cellId, cellIndex: null }, state, t);
+  return placeLabel({ notebookPath, cellId, cellIndex: null }, store, t);
 }
 
 function create(page, row) {
   const count = h("span", { class: "times" });
   const name = nameButton(page, row);
-  const place = h("span", { class: "place" });
+  const place = h("span", { class: "spot" });
   const since = h("span", { class: "since" });
   const message = bdi("", { class: "message" });
   const element = h(
@@ -130,7 +130,7 @@ function update(page, element, row) {
   setText(part.count, t.stuck.times(student.consecutiveErrors));
   setAttribute(part.count, "title", t.stuck.failed(student.consecutiveErrors));
   part.name.update(student);
-  setText(part.place, streakPlace(student, store.state, t));
+  setText(part.place, streakPlace(student, store, t));
   const message = streak === null ? t.stuck.loading : errorLine(streak.message) || t.stuck.noMessage;
   setText(part.message, message);
   setAttribute(part.message, "title", message);
