@@ -5,6 +5,7 @@
 
 mod support;
 
+mod api;
 mod architecture;
 mod captures;
 mod command_line;
@@ -16,3 +17,4 @@ mod ingest;
 mod ordering;
 mod plans;
 mod slow;
+mod state;
