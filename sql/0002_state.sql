@@ -19,6 +19,15 @@ CREATE TABLE class_state (
     updated_at       timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- Every event up to this id is in its class's snapshot, also where that has not been touched for long, and no class
+-- without a row has any; one row.
+CREATE TABLE state_through (
+    singleton  boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    through_id bigint NOT NULL,
+    nonce      text NOT NULL
+);
+INSERT INTO state_through (through_id, nonce) VALUES (0, '');
+
 -- Rows are updated in place, all the time: room on the page keeps the indexes out of it.
 CREATE TABLE student_state (
     class_id                 text COLLATE "C" NOT NULL,

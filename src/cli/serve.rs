@@ -21,7 +21,7 @@ use crate::event::Limits as EventLimits;
 use crate::http::{self, Access, BodyBudget, Drain, Limits, Relay};
 use crate::listener::Listener;
 use crate::migrate;
-use crate::state::Classes;
+use crate::state::{Classes, Keeper as StateKeeper};
 use crate::store::{Connector, Pages};
 use crate::tail::Tail;
 use crate::writer::{QueueLimits, Writer};
@@ -32,6 +32,7 @@ const START_RETRY_BASE: Duration = Duration::from_millis(100);
 const START_RETRY_CAP: Duration = Duration::from_secs(2);
 /// What the last commits, and then the private PostgreSQL, have beyond the drain.
 const LAST_COMMITS: Duration = Duration::from_secs(5);
+const LAST_READ: Duration = Duration::from_secs(1);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 /// A private PostgreSQL that ended is started anew after this long, and ever more slowly.
 const RESTART_BASE: Duration = Duration::from_millis(50);
@@ -168,7 +169,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         started = start(&config, address) => started?,
         () = signals.next() => return Ok(()),
     };
-    let Started { relay, writer_tasks, private, tail_task } = started;
+    let Started { relay, writer_tasks, state, private, tail_task } = started;
     let served = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, relay.clone())));
     let keeper = private.map(Keeper::start);
     super::print(&format!("listening on http://{address}"))?;
@@ -186,7 +187,11 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         if ended.is_err() {
             tracing::warn!("the drain's time is over: what is still open is cut off");
         }
-        writer_tasks.drain(deadline.max(Instant::now()) + LAST_COMMITS).await;
+        let deadline = deadline.max(Instant::now()) + LAST_COMMITS;
+        writer_tasks.drain(deadline).await;
+        // What was just committed belongs into the last snapshot; if it is not heard of in time, the next relay adds it.
+        let _ = relay.tail.position(LAST_READ).await;
+        state.stop(deadline).await;
     };
     let at_once = tokio::select! {
         () = ending => false,
@@ -207,6 +212,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 struct Started {
     relay: Relay,
     writer_tasks: crate::writer::WriterTasks,
+    state: StateKeeper,
     private: Option<PrivatePostgres>,
     tail_task: AbortOnDropHandle<()>,
 }
@@ -225,6 +231,7 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
     let classes = Classes::new(Pages::new(&urls.direct)?);
     let (tail, log, tail_task) = Tail::start(&urls.direct, config.log_memory, &classes).await?;
     let listener = Listener::start(&urls.direct, &tail);
+    let state = StateKeeper::start(&urls.direct, &classes);
     let (writer, writer_tasks) = Writer::start(&urls.direct, config.queue, config.commit_timeout);
     let relay = Relay {
         writer,
@@ -238,7 +245,7 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         limits: Arc::new(config.limits),
         drain: Drain::new(config.drain),
     };
-    Ok(Started { relay, writer_tasks, private, tail_task })
+    Ok(Started { relay, writer_tasks, state, private, tail_task })
 }
 
 /// Applies or checks the migrations; a database that is just starting is waited for.

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::class::ClassState;
 use super::clock::Clock;
+pub(super) use super::live::Unsaved;
 use super::live::{Live, Picture};
 use super::load::{self, LoadError};
 use super::view::Parts;
@@ -52,6 +53,10 @@ struct Inner {
     /// All classes' events up to here are folded.
     head: i64,
     classes: HashMap<ClassId, Arc<Slot>>,
+    /// Whether this replica writes snapshots, and classes remember what has changed.
+    remembers: bool,
+    /// Something came for a class that could not be put among `heard`.
+    missed: bool,
     /// The last event of each class that came since the tail stands, unless a snapshot is known to hold it.
     heard: HashMap<ClassId, i64>,
 }
@@ -138,7 +143,14 @@ impl PutBy {
 impl Classes {
     /// None in use; `pages` reads their past.
     pub fn new(pages: Pages) -> Self {
-        let inner = Inner { epoch: None, head: 0, classes: HashMap::new(), heard: HashMap::new() };
+        let inner = Inner {
+            epoch: None,
+            head: 0,
+            classes: HashMap::new(),
+            remembers: false,
+            missed: false,
+            heard: HashMap::new(),
+        };
         let shared =
             Shared { inner: Mutex::new(inner), clock: Clock::default(), pages, loads: Semaphore::new(LOADS) };
         Self { shared: Arc::new(shared) }
@@ -163,6 +175,7 @@ impl Classes {
         let mut inner = self.lock();
         let gone = std::mem::take(&mut inner.classes);
         inner.heard.clear();
+        inner.missed = true;
         (inner.epoch, inner.head) = (Some(at.epoch.clone()), at.id);
         drop(inner);
         for slot in gone.values() {
@@ -323,7 +336,11 @@ impl Classes {
             }
         }
         tracing::debug!(%class, events = past.state.events(), read = past.read, elapsed = ?began.elapsed(), "a class is in use");
-        let live = Live::new(class.clone(), epoch, past.state, through);
+        let mut live = Live::new(class.clone(), epoch, past.state, through, past.stored);
+        // With the class's lock held: whoever changes this next waits for it.
+        if !self.lock().remembers {
+            live.remember(false);
+        }
         *phase = Phase::Live(Box::new(live));
         Ok(())
     }
@@ -336,6 +353,90 @@ impl Classes {
         }
         *phase = next;
         Ok(())
+    }
+}
+
+/// For whoever writes snapshots.
+impl Classes {
+    fn slots(&self) -> Vec<(ClassId, Arc<Slot>)> {
+        self.lock().classes.iter().map(|(class, slot)| (class.clone(), Arc::clone(slot))).collect()
+    }
+
+    /// From now on this replica writes snapshots, or no longer.
+    pub(super) fn remember(&self, on: bool) {
+        self.lock().remembers = on;
+        for (_, slot) in self.slots() {
+            slot.live(|live| live.remember(on));
+        }
+    }
+
+    /// Classes of which something came that no snapshot is known to hold.
+    pub(super) fn heard(&self) -> Vec<ClassId> {
+        self.lock().heard.keys().cloned().collect()
+    }
+
+    /// Whether something came for a class that is not among those heard of, since this was last asked.
+    pub(super) fn take_missed(&self) -> bool {
+        std::mem::take(&mut self.lock().missed)
+    }
+
+    /// The classes with something that their snapshot does not hold.
+    pub(super) fn unsaved(&self) -> Vec<ClassId> {
+        let unsaved = |slot: &Slot| slot.live(|live| live.is_unsaved()) == Some(true);
+        self.slots().into_iter().filter(|(_, slot)| unsaved(slot)).map(|(class, _)| class).collect()
+    }
+
+    /// What the class's snapshot does not hold; it is taken for written.
+    pub(super) fn take_unsaved(&self, class: &ClassId, epoch: &Epoch) -> Option<Unsaved> {
+        let (slot, head) = {
+            let inner = self.lock();
+            (Arc::clone(inner.classes.get(class)?), inner.head)
+        };
+        slot.live(|live| live.take_unsaved(epoch, head)).flatten()
+    }
+
+    /// It is written.
+    pub(super) fn saved(&self, class: &ClassId, unsaved: &Unsaved) {
+        let slot = {
+            let mut inner = self.lock();
+            if inner.heard.get(class).is_some_and(|&last| last <= unsaved.last_event) {
+                inner.heard.remove(class);
+            }
+            inner.classes.get(class).cloned()
+        };
+        if let Some(slot) = slot {
+            slot.live(|live| live.saved(unsaved.last_event));
+            // While this replica writes it, it is in use.
+            slot.touch();
+        }
+    }
+
+    /// Lets go of the classes that nobody asked for in long, and of more while they take up too much.
+    pub(super) fn sweep(&self) {
+        let remembers = self.lock().remembers;
+        let mut kept: Vec<(Instant, usize, ClassId, Arc<Slot>)> = Vec::new();
+        for (class, slot) in self.slots() {
+            let look = |live: &mut Live| {
+                live.forget_pictures();
+                (live.state.weight(), remembers && live.is_unsaved())
+            };
+            // Whatever is not written yet stays.
+            if let Some((weight, false)) = slot.live(look) {
+                kept.push((slot.used(), weight, class, slot));
+            }
+        }
+        kept.sort_unstable_by_key(|&(used, ..)| used);
+        let mut bytes: usize = kept.iter().map(|&(_, weight, ..)| weight).sum();
+        for (used, weight, class, slot) in kept {
+            if used.elapsed() < IDLE && bytes <= MAX_BYTES {
+                break;
+            }
+            bytes -= weight;
+            // First out of reach: whoever asks now brings it in anew. What is folded into it meanwhile was heard of.
+            self.lock().classes.retain(|other, place| *other != class || !Arc::ptr_eq(place, &slot));
+            *slot.lock() = Phase::Gone;
+            tracing::debug!(%class, "a class is let go");
+        }
     }
 }
 
@@ -377,6 +478,8 @@ impl Intake<'_> {
         let mut inner = self.classes.lock();
         if inner.heard.len() < MAX_HEARD || inner.heard.contains_key(&class) {
             inner.heard.insert(class, last);
+        } else {
+            inner.missed = true;
         }
     }
 }

@@ -10,6 +10,9 @@ pub(super) struct Entry<V> {
     pub(super) last_event: i64,
 }
 
+/// What gave way, and its name.
+pub(super) type Evicted<V> = (Arc<str>, V);
+
 /// At most so many values. Which one gives way depends on the events alone, never on when or where they are folded: the
 /// one whose last event has the smallest id.
 #[derive(Debug)]
@@ -72,7 +75,7 @@ impl<V> Kept<V> {
         name: &str,
         event: i64,
         make: impl FnOnce() -> V,
-    ) -> (Arc<str>, &mut V, Option<(Arc<str>, V)>) {
+    ) -> (Arc<str>, &mut V, Option<Evicted<V>>) {
         let known =
             self.entries.get_key_value(name).map(|(name, entry)| (Arc::clone(name), entry.last_event));
         let (name, evicted) = match known {
@@ -95,7 +98,7 @@ impl<V> Kept<V> {
         (name, &mut entry.value, evicted)
     }
 
-    fn remove_oldest(&mut self) -> Option<(Arc<str>, V)> {
+    fn remove_oldest(&mut self) -> Option<Evicted<V>> {
         let name = self.order.first_key_value().map(|(_, name)| Arc::clone(name))?;
         self.remove(&name).map(|value| (name, value))
     }

@@ -11,6 +11,7 @@ use flate2::{Compression, Crc};
 use super::class::ClassState;
 use super::view::{self, Parts};
 use crate::event::{ClassId, Cursor, Epoch, Micros, json};
+use crate::store::Changes;
 
 /// After this long a picture is made anew although nothing came, in microseconds: a quiet class's cursor must not grow so
 /// old that the events after it are pruned.
@@ -97,6 +98,14 @@ fn deflate(bytes: &[u8]) -> (Bytes, Crc) {
     (encoder.finish().unwrap_or_default().into(), crc)
 }
 
+/// What a class's snapshot does not hold.
+#[derive(Debug)]
+pub(super) struct Unsaved {
+    pub(super) changes: Changes,
+    /// The last event in it.
+    pub(super) last_event: i64,
+}
+
 /// A class that is kept up.
 #[derive(Debug)]
 pub(super) struct Live {
@@ -106,11 +115,47 @@ pub(super) struct Live {
     /// All of its events up to here were folded when it came to live.
     pub(super) joined: i64,
     pictures: HashMap<Parts, Arc<Picture>>,
+    /// The last event that a snapshot of this replica's, or the one that it began with, holds.
+    stored: i64,
+    /// Whether it is not known what has changed since that snapshot, so that all has to be written.
+    whole: bool,
 }
 
 impl Live {
-    pub(super) fn new(class: ClassId, epoch: Epoch, state: ClassState, joined: i64) -> Self {
-        Self { class, epoch, state, joined, pictures: HashMap::new() }
+    /// A class of which all events up to `joined` are in `state`, and all up to `stored` in its snapshot.
+    pub(super) fn new(class: ClassId, epoch: Epoch, state: ClassState, joined: i64, stored: i64) -> Self {
+        Self { class, epoch, state, joined, pictures: HashMap::new(), stored, whole: false }
+    }
+
+    /// Whether there is something that its snapshot does not hold.
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.state.last_event() > self.stored
+    }
+
+    /// From now on this replica writes snapshots, or no longer. Another may have written in between.
+    pub(super) fn remember(&mut self, on: bool) {
+        self.state.remember(on);
+        self.whole = on;
+    }
+
+    /// What its snapshot does not hold, if ids are still those of `epoch`.
+    pub(super) fn take_unsaved(&mut self, epoch: &Epoch, head: i64) -> Option<Unsaved> {
+        if *epoch != self.epoch || !self.is_unsaved() {
+            return None;
+        }
+        let through = self.cursor(head).id;
+        let mut changes = self.state.take_changes(through);
+        if self.whole {
+            changes = Changes { whole: true, rows: self.state.snapshot(through), ..Changes::default() };
+        }
+        // If it cannot be written the connection goes, and with it the election: then all is whole again.
+        self.whole = false;
+        Some(Unsaved { changes, last_event: self.state.last_event() })
+    }
+
+    /// A snapshot holds all up to this event.
+    pub(super) fn saved(&mut self, last_event: i64) {
+        self.stored = self.stored.max(last_event);
     }
 
     /// A picture at `now` of the class, in which all classes' events up to `head` are folded. One that was made before
@@ -154,7 +199,7 @@ mod tests {
             let body = r#"{"eventType":"cell_executed","notebookPath":"a.ipynb","cellId":"c"}"#;
             state.fold(&StoredEvent { id, class: "é", student: &student, received_at: Micros(id), body });
         }
-        Live::new(ClassId::new("é").expect("a class"), Epoch::new("e1"), state, 0)
+        Live::new(ClassId::new("é").expect("a class"), Epoch::new("e1"), state, 0, 0)
     }
 
     #[test]

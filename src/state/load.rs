@@ -39,6 +39,8 @@ pub(super) struct Past {
     pub(super) state: ClassState,
     /// All of its events up to here are in it.
     pub(super) through: i64,
+    /// The last event that its snapshot holds.
+    pub(super) stored: i64,
     /// Events read, beside the snapshot.
     pub(super) read: usize,
 }
@@ -63,9 +65,12 @@ pub(super) async fn read(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Resul
 }
 
 async fn begin(pages: &Pages, class: &ClassId) -> Result<Past, LoadError> {
-    let snapshot = pages.snapshot(class).await?.unwrap_or_default();
-    let through = snapshot.class.through;
-    Ok(Past { state: ClassState::restore(snapshot), through, read: 0 })
+    let snapshot = pages.snapshot(class).await?;
+    let (through, stored) = (snapshot.class.through, snapshot.class.last_event);
+    let mut state = ClassState::restore(snapshot);
+    // What is folded from here on is not in the snapshot.
+    state.remember(true);
+    Ok(Past { state, through, stored, read: 0 })
 }
 
 impl Past {

@@ -4,7 +4,7 @@
 //! - `observed`: what the fold sees of an event; `student`, `cell`, `activity`: what it changes; `kept`: their bounds
 //! - `class`: a class's fold; `view`: the state as it is written on the wire; `snapshot`: to and from the tables' rows
 //! - `classes`: those in use, kept up by the tail; `load`: how one comes in; `live`: the pictures made of it
-//! - `clock`: the database's
+//! - `keeper`: writes the snapshots; `rebuild`: makes them anew from the events; `clock`: the database's
 //!
 //! # The rules
 //!
@@ -45,10 +45,12 @@ mod cell;
 mod class;
 mod classes;
 mod clock;
+mod keeper;
 mod kept;
 mod live;
 mod load;
 mod observed;
+mod rebuild;
 mod snapshot;
 mod student;
 #[cfg(test)]
@@ -59,7 +61,9 @@ pub use activity::{MAX_MINUTES, Minute};
 pub use cell::{Cell, MAX_MESSAGES, Runs};
 pub use class::{ClassState, MAX_CELLS, MAX_RUNS, MAX_STUDENTS};
 pub use classes::{Classes, Intake};
+pub use keeper::Keeper;
 pub use live::Picture;
 pub use load::LoadError;
 pub use observed::{MAX_MESSAGE_CHARS, MAX_TEXT_BYTES};
+pub use rebuild::{Difference, Outcome, Rebuilder};
 pub use student::{LastRun, Status, Student};

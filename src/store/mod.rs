@@ -2,6 +2,7 @@
 
 mod connect;
 mod history;
+mod keeping;
 mod pages;
 mod read;
 mod rows;
@@ -11,10 +12,16 @@ mod watch;
 
 pub use connect::{ConnectError, Connector, Session};
 pub use history::{ListedClass, history_statements};
+pub use keeping::{
+    EventRow, class_events, classes_after, classes_kept, current_epoch, hold_class, kept_through,
+    scan_statement, set_kept_through, try_elect,
+};
 pub use pages::{PageError, Pages};
 pub use read::{Extent, Header, LogReader, ReadError, SETTINGS as READ_SETTINGS, renew_nonce};
-pub use rows::{Cell, Changes, ClassRow, LastRun, Minute, Runs, Snapshot, Student};
-pub use snapshot::{SnapshotWriter, read_in, read_snapshot, select_statements};
+pub use rows::{
+    Cell, CellRow, Changes, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
+};
+pub use snapshot::{SnapshotStatements, SnapshotWriter, read_in, read_snapshot, select_statements};
 pub use types::{PgMicros, RawJson};
 pub use watch::{Blocker, LONG_WAIT, blocker, notify};
 

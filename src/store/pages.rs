@@ -112,11 +112,11 @@ impl Pages {
         outcome.map_err(|_| PageError::Slow)?.map(|(answer, _)| answer).map_err(PageError::Read)
     }
 
-    /// A class's snapshot, if it has one.
+    /// A class's snapshot; an empty one if it has none.
     ///
     /// # Errors
     /// If it cannot be read in time.
-    pub async fn snapshot(&self, class: &ClassId) -> Result<Option<Snapshot>, PageError> {
+    pub async fn snapshot(&self, class: &ClassId) -> Result<Snapshot, PageError> {
         self.run(async |client| Ok((read_snapshot(client, class).await?, true))).await
     }
 }

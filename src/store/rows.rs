@@ -99,17 +99,24 @@ pub struct Minute {
     pub help: i64,
 }
 
+/// A student's name, the last event that touched it, and the state.
+pub type StudentRow = (Box<str>, i64, Student);
+/// Notebook (empty for none) and cell, the last event, and the state.
+pub type CellRow = (Box<str>, Box<str>, i64, Cell);
+/// Student, notebook and cell, the last event, and the runs.
+pub type RunsRow = (Box<str>, Box<str>, Box<str>, i64, Runs);
+
 /// A class as the tables hold it. Beside each row stands the id of the last event that touched it.
 #[derive(Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// The class as a whole.
     pub class: ClassRow,
     /// By student.
-    pub students: Vec<(Box<str>, i64, Student)>,
+    pub students: Vec<StudentRow>,
     /// By notebook (empty for none) and cell.
-    pub cells: Vec<(Box<str>, Box<str>, i64, Cell)>,
+    pub cells: Vec<CellRow>,
     /// By student, notebook and cell.
-    pub runs: Vec<(Box<str>, Box<str>, Box<str>, i64, Runs)>,
+    pub runs: Vec<RunsRow>,
     /// By the minute's start.
     pub minutes: Vec<(i64, Minute)>,
 }

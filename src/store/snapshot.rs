@@ -5,7 +5,9 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, GenericClient, IsolationLevel, Row, Statement, Transaction};
 
 use super::connect::Session;
-use super::rows::{Cell, Changes, ClassRow, LastRun, Minute, Runs, Snapshot, Student};
+use super::rows::{
+    Cell, CellRow, Changes, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
+};
 use super::types::{PgMicros, RawJson};
 use crate::event::{ClassId, Micros, json};
 
@@ -64,7 +66,6 @@ const RUNS: Columns = &[
 ];
 const MINUTE: Columns =
     &[("start", "timestamptz"), ("runs", "bigint"), ("errors", "bigint"), ("help", "bigint")];
-const CLASS: &str = "through_id, events, students, last_received_at, last_event_id";
 
 /// A table of snapshots.
 struct Table {
@@ -131,18 +132,22 @@ pub fn select_statements() -> Vec<String> {
 }
 
 /// A snapshot counts only with the nonce under which it was made. A promotion changes the epoch and not the nonce: what is
-/// in the tables followed the events in the same log, so it is right there too.
+/// in the tables followed the events in the same log, so it is right there too. Always one row: a class without a snapshot
+/// has no event up to the id that holds for all.
 fn select_class() -> String {
-    format!(
-        "SELECT {CLASS} FROM class_state WHERE class_id = $1 AND nonce = (SELECT nonce FROM progress_log)"
-    )
+    "SELECT greatest(kept.through_id, overall.through_id, 0), coalesce(events, 0), coalesce(students, 0), \
+            last_received_at, coalesce(last_event_id, 0) \
+     FROM progress_log \
+     LEFT JOIN state_through AS overall ON overall.nonce = progress_log.nonce \
+     LEFT JOIN class_state AS kept ON kept.class_id = $1 AND kept.nonce = progress_log.nonce"
+        .to_owned()
 }
 
-/// Reads a class's snapshot, all tables as of one moment; `None` if there is none.
+/// Reads a class's snapshot, all tables as of one moment; an empty one if there is none.
 ///
 /// # Errors
 /// The database's.
-pub async fn read_snapshot(client: &mut Client, class: &ClassId) -> Result<Option<Snapshot>, Error> {
+pub async fn read_snapshot(client: &mut Client, class: &ClassId) -> Result<Snapshot, Error> {
     let transaction = client
         .build_transaction()
         .isolation_level(IsolationLevel::RepeatableRead)
@@ -158,30 +163,32 @@ pub async fn read_snapshot(client: &mut Client, class: &ClassId) -> Result<Optio
 ///
 /// # Errors
 /// The database's.
-pub async fn read_in(transaction: &Transaction<'_>, class: &ClassId) -> Result<Option<Snapshot>, Error> {
+pub async fn read_in(transaction: &Transaction<'_>, class: &ClassId) -> Result<Snapshot, Error> {
     let class = class.as_str();
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&class, Type::TEXT)];
     let select = select_class();
-    let Some(row) = transaction.query_typed(&select, &parameters).await?.into_iter().next() else {
-        return Ok(None);
-    };
-    let class = class_row(&row)?;
     let [students, cells, runs, minutes] = TABLES.map(Table::select);
     // Sent one after the other without waiting; answered in that order, in the same snapshot.
-    let (students, cells, runs, minutes) = future::try_join4(
+    let (class, students, cells, runs, minutes) = future::try_join5(
+        transaction.query_typed(&select, &parameters),
         transaction.query_typed(&students, &parameters),
         transaction.query_typed(&cells, &parameters),
         transaction.query_typed(&runs, &parameters),
         transaction.query_typed(&minutes, &parameters),
     )
     .await?;
-    Ok(Some(Snapshot {
+    let class = class.first().map(class_row).transpose()?.unwrap_or_default();
+    if class.last_event == 0 {
+        // Of another nonce, or none.
+        return Ok(Snapshot { class, ..Snapshot::default() });
+    }
+    Ok(Snapshot {
         class,
         students: students.iter().map(student).collect::<Result<_, _>>()?,
         cells: cells.iter().map(cell).collect::<Result<_, _>>()?,
         runs: runs.iter().map(pair).collect::<Result<_, _>>()?,
         minutes: minutes.iter().map(minute).collect::<Result<_, _>>()?,
-    }))
+    })
 }
 
 fn class_row(row: &Row) -> Result<ClassRow, Error> {
@@ -203,7 +210,7 @@ fn opt_time(row: &Row, at: usize) -> Result<Option<i64>, Error> {
     row.try_get::<_, Option<PgMicros>>(at).map(|time| time.map(|time| time.0.in_years().0))
 }
 
-fn student(row: &Row) -> Result<(Box<str>, i64, Student), Error> {
+fn student(row: &Row) -> Result<StudentRow, Error> {
     let last_run = match (opt_time(row, 18)?, opt_time(row, 19)?) {
         (Some(at), Some(received_at)) => Some(LastRun {
             session_id: row.try_get(14)?,
@@ -237,7 +244,7 @@ fn student(row: &Row) -> Result<(Box<str>, i64, Student), Error> {
     Ok((row.try_get(0)?, row.try_get(1)?, student))
 }
 
-fn cell(row: &Row) -> Result<(Box<str>, Box<str>, i64, Cell), Error> {
+fn cell(row: &Row) -> Result<CellRow, Error> {
     let messages = row.try_get::<_, RawJson<'_>>(8)?.0;
     let messages = json::elements(messages).filter_map(|pair| {
         let mut pair = json::elements(pair);
@@ -255,7 +262,7 @@ fn cell(row: &Row) -> Result<(Box<str>, Box<str>, i64, Cell), Error> {
     Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, cell))
 }
 
-fn pair(row: &Row) -> Result<(Box<str>, Box<str>, Box<str>, i64, Runs), Error> {
+fn pair(row: &Row) -> Result<RunsRow, Error> {
     let runs = Runs {
         runs: row.try_get(4)?,
         failed_runs: row.try_get(5)?,
@@ -274,6 +281,12 @@ fn minute(row: &Row) -> Result<(i64, Minute), Error> {
 pub struct SnapshotWriter {
     /// The connection.
     pub session: Session,
+    statements: SnapshotStatements,
+}
+
+/// What is run on it.
+#[derive(Debug)]
+pub struct SnapshotStatements {
     class: Statement,
     upserts: [Statement; 4],
     deletes: [Statement; 3],
@@ -310,9 +323,19 @@ impl SnapshotWriter {
         ];
         let delete_minutes =
             client.prepare("DELETE FROM activity_state WHERE class_id = $1 AND start < $2").await?;
-        Ok(Self { session, class, upserts, deletes, delete_minutes })
+        Ok(Self { session, statements: SnapshotStatements { class, upserts, deletes, delete_minutes } })
     }
 
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn begin(&mut self) -> Result<(Transaction<'_>, &SnapshotStatements), Error> {
+        Ok((self.session.client.transaction().await?, &self.statements))
+    }
+}
+
+impl SnapshotStatements {
     /// Writes a class's changes and its new id in `transaction`, one of this connection's.
     ///
     /// # Errors
@@ -324,8 +347,15 @@ impl SnapshotWriter {
         changes: &Changes,
     ) -> Result<(), Error> {
         let name = class.as_str();
+        // The class's own row first: whoever else writes a class's snapshot waits for it there.
+        let row = &changes.rows.class;
+        let received = row.last_received_at.map(|at| PgMicros(Micros(at)));
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&name, &row.through, &row.events, &row.students, &received, &row.last_event];
+        transaction.execute(&self.class, &parameters).await?;
         if changes.whole {
             for table in TABLES {
+                // A constant's name, no value.
                 let delete = format!("DELETE FROM {} WHERE class_id = $1", table.name);
                 transaction.execute(&delete, &[&name]).await?;
             }
@@ -346,11 +376,6 @@ impl SnapshotWriter {
         let column = |of: fn(&Minute) -> i64| rows.iter().map(|(_, minute)| of(minute)).collect::<Vec<_>>();
         let (runs, errors, help) = (column(|m| m.runs), column(|m| m.errors), column(|m| m.help));
         transaction.execute(minutes, &[&name, &starts, &runs, &errors, &help]).await?;
-        let row = &changes.rows.class;
-        let received = row.last_received_at.map(|at| PgMicros(Micros(at)));
-        let parameters: [&(dyn ToSql + Sync); 6] =
-            [&name, &row.through, &row.events, &row.students, &received, &row.last_event];
-        transaction.execute(&self.class, &parameters).await?;
         Ok(())
     }
 
@@ -392,9 +417,9 @@ async fn upsert_students(
     transaction: &impl GenericClient,
     statement: &Statement,
     class: &str,
-    rows: &[(Box<str>, i64, Student)],
+    rows: &[StudentRow],
 ) -> Result<(), Error> {
-    fn column<'a, T>(rows: &'a [(Box<str>, i64, Student)], of: impl Fn(&'a Student) -> T) -> Vec<T> {
+    fn column<'a, T>(rows: &'a [StudentRow], of: impl Fn(&'a Student) -> T) -> Vec<T> {
         rows.iter().map(|(_, _, student)| of(student)).collect()
     }
     fn run<'a, T>(student: &'a Student, of: impl Fn(&'a LastRun) -> Option<T>) -> Option<T> {
@@ -436,9 +461,9 @@ async fn upsert_cells(
     transaction: &impl GenericClient,
     statement: &Statement,
     class: &str,
-    rows: &[(Box<str>, Box<str>, i64, Cell)],
+    rows: &[CellRow],
 ) -> Result<(), Error> {
-    fn column<T>(rows: &[(Box<str>, Box<str>, i64, Cell)], of: impl Fn(&Cell) -> T) -> Vec<T> {
+    fn column<T>(rows: &[CellRow], of: impl Fn(&Cell) -> T) -> Vec<T> {
         rows.iter().map(|(_, _, _, cell)| of(cell)).collect()
     }
     let notebooks: Vec<&str> = rows.iter().map(|(notebook, _, _, _)| &**notebook).collect();
@@ -476,7 +501,7 @@ async fn upsert_pairs(
     transaction: &impl GenericClient,
     statement: &Statement,
     class: &str,
-    rows: &[(Box<str>, Box<str>, Box<str>, i64, Runs)],
+    rows: &[RunsRow],
 ) -> Result<(), Error> {
     let students: Vec<&str> = rows.iter().map(|row| &*row.0).collect();
     let notebooks: Vec<&str> = rows.iter().map(|row| &*row.1).collect();

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod api;
 mod architecture;
 mod browser;
 mod captures;
@@ -17,3 +18,4 @@ mod ingest;
 mod ordering;
 mod plans;
 mod slow;
+mod state;
