@@ -38,5 +38,5 @@ export function withoutAnsi(text) {
 
 /** An error's first line, to be read. */
 export function errorLine(message) {
-  return withoutAnsi(message ?? "").trim();
+  return typeof message === "string" ? withoutAnsi(message).trim() : "";
 }

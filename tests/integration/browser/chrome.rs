@@ -5,6 +5,8 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -245,7 +247,31 @@ impl Page {
     /// A picture of what is in sight, as PNG.
     pub async fn picture(&self) -> Vec<u8> {
         let answer = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
-        base64(answer["data"].as_str().expect("a picture"))
+        BASE64_STANDARD.decode(answer["data"].as_str().expect("a picture")).expect("base64")
+    }
+
+    /// Ends a trace that was started; what it holds.
+    pub async fn trace(&self) -> Vec<Value> {
+        self.call("Tracing.end", json!({})).await;
+        let is = |event: &Value, method: &str| {
+            event["method"] == method && event["sessionId"] == self.session.as_str()
+        };
+        crate::support::until("the trace", || async {
+            let mut events = self.link.events.lock().expect("events");
+            events.iter().any(|event| is(event, "Tracing.tracingComplete")).then(|| {
+                let (own, others) = events.drain(..).partition(|event| {
+                    is(event, "Tracing.dataCollected") || is(event, "Tracing.tracingComplete")
+                });
+                *events = others;
+                let own: Vec<Value> = own;
+                own.iter()
+                    .filter_map(|event| event["params"]["value"].as_array())
+                    .flatten()
+                    .cloned()
+                    .collect()
+            })
+        })
+        .await
     }
 
     /// What went wrong on the page: exceptions, violations of its policy, requests that failed.
@@ -261,26 +287,4 @@ impl Page {
         })
         .collect()
     }
-}
-
-fn base64(text: &str) -> Vec<u8> {
-    let value = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
-    let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
-    let (mut bits, mut held) = (0u32, 0);
-    for six in text.bytes().filter_map(value) {
-        bits = bits << 6 | u32::from(six);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-        }
-    }
-    bytes
 }

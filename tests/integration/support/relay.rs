@@ -64,10 +64,10 @@ impl Relay {
         Self::serve(&[&["--database-url", &url], flags].concat()).await
     }
 
-    /// With these flags, on a free port, ready.
+    /// With these flags, on a free port unless they name one, ready.
     pub async fn serve(flags: &[&str]) -> Self {
-        let mut process =
-            command().args(["serve", "--bind", "127.0.0.1:0"]).args(flags).spawn().expect("the program");
+        let bind: &[&str] = if flags.contains(&"--bind") { &[] } else { &["--bind", "127.0.0.1:0"] };
+        let mut process = command().arg("serve").args(bind).args(flags).spawn().expect("the program");
         let log = Arc::new(Mutex::new(String::new()));
         let mut stderr = BufReader::new(process.stderr.take().expect("a pipe")).lines();
         let said = Arc::clone(&log);

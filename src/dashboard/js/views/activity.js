@@ -8,7 +8,7 @@ const SPANS = [15, 60, 180];
 const HEIGHT = 120;
 const WIDTH = 600;
 /** The axis's top: one of these, times a power of ten. */
-const ROUND = [1, 2, 5, 10];
+const ROUND = [1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10];
 
 export function activity(page) {
   const { store, clock, t, preferences } = page;

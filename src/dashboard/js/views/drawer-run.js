@@ -2,6 +2,7 @@
 
 import { h, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
+import { errorLine, withoutAnsi } from "../names.js";
 import { statusMark } from "./common.js";
 import { terminalText } from "./terminal.js";
 
@@ -59,10 +60,11 @@ export function latestRun({ t }) {
       show(none, false);
       show(body, true);
       code.show(event.code, cut.includes("code"), false);
-      error.show(failed ? event.errorMessage : "", cut.includes("errorMessage"), true);
-      // Some clients send the error as the result too.
-      const same = failed && event.result === event.errorMessage;
-      result.show(same ? "" : event.result, cut.includes("result"), true);
+      // Some clients send the error, or the whole traceback, as the result: then it is what there is to read of the error.
+      const told = failed && typeof event.result === "string" && withoutAnsi(event.result).includes(errorLine(event.errorMessage));
+      const name = told ? "result" : "errorMessage";
+      error.show(failed ? event[name] : "", cut.includes(name), true);
+      result.show(told ? "" : event.result, cut.includes("result"), true);
       when.replaceChildren(icon(failed ? "error" : "active"), t.clock(Date.parse(event.receivedAt) * 1000));
       when.classList.toggle("failed", failed);
     },

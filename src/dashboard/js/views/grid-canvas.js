@@ -85,10 +85,9 @@ export class GridCanvas {
     const { clientWidth: width, clientHeight: height } = this.element;
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     const head = 1.75 * rem;
-    const gutter = Math.min(12 * rem, width * 0.36);
-    const count = Math.max(1, this.#rows.length);
-    const fit = (height - head) / count;
+    const fit = (height - head) / Math.max(1, this.#rows.length);
     const row = this.#overview ? Math.max(2, Math.min(1.5 * rem, fit)) : 1.5 * rem;
+    const gutter = row < NAMED ? 1.5 * rem : Math.min(12 * rem, width * 0.36);
     const most = this.#overview ? 4.5 * rem : 3.5 * rem;
     const column = Math.max(1.1 * rem, Math.min(most, (width - gutter - 0.5 * rem) / Math.max(1, this.#columns.length)));
     this.#measures = { width, height, rem, head, gutter, row, column };

@@ -50,7 +50,7 @@ export class GridTable {
     this.#from = Math.max(0, Math.min(this.#from, Math.floor((length - 1) / PAGE) * PAGE));
     const shown = this.#rows.slice(this.#from, this.#from + PAGE);
     const focused = this.#body.contains(document.activeElement) ? document.activeElement.closest("tr").dataset.key : null;
-    const heads = this.#columns.map(({ cell }) => h("th", { scope: "col" }, bdi(cellLabel(cell, t))));
+    const heads = this.#columns.map(({ cell }) => h("th", { scope: "col", title: cellLabel(cell, t) }, bdi(cell.cellIndex ?? cellLabel(cell, t))));
     this.#head.replaceChildren(h("th", { scope: "col" }, t.grid.student), ...heads);
     this.#body.replaceChildren(...shown.map((row) => this.#row(row)));
     if (focused !== null) {
@@ -70,6 +70,6 @@ export class GridTable {
       const kind = outcome(runs);
       return h("td", { class: kind }, h("span", { "aria-hidden": "true" }, SIGNS[kind]), h("span", { class: "sr" }, outcomeText(runs, t)));
     });
-    return h("tr", { data: { key: row.student.studentId } }, h("th", { scope: "row" }, statusMark(row.status, t), name.button), cells);
+    return h("tr", { data: { key: row.student.studentId } }, h("th", { scope: "row" }, h("div", { class: "line" }, statusMark(row.status, t), name.button)), cells);
   }
 }

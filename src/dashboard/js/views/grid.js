@@ -74,7 +74,7 @@ export function grid(page) {
     setText(empty.firstElementChild, some ? t.grid.nobody : t.grid.empty);
     show(canvas.element, visible && !tabular);
     show(table.element, visible && tabular);
-    show(legend, visible);
+    show(legend, visible && !tabular);
     show(filtered, page.status !== null);
     if (page.status !== null) setText(filtered, `${t.grid.filtered(t.status[page.status])} ×`);
     setAttribute(overview, "aria-pressed", String(preferences.gridOverview));
