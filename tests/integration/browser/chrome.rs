@@ -27,6 +27,7 @@ const FLAGS: &[&str] = &[
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-backgrounding-occluded-windows",
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
     "--lang=en",
@@ -115,7 +116,8 @@ impl Chrome {
 
     /// A page that shows nothing yet.
     pub async fn blank(&self) -> Page {
-        let target = json!({ "url": "about:blank", "browserContextId": self.context });
+        // In a window of its own: a page behind another one is given no frames.
+        let target = json!({ "url": "about:blank", "browserContextId": self.context, "newWindow": true });
         let target = self.link.call(None, "Target.createTarget", target).await;
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session = self.link.call(None, "Target.attachToTarget", attach).await;

@@ -36,7 +36,7 @@ async fn open(chrome: &Chrome, relay: &Relay, class: &str, size: (u32, u32, f64)
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes docs/screenshots"]
 async fn screenshots() {
-    const DESK: (u32, u32, f64) = (1440, 900, 1.0);
+    const DESK: (u32, u32, f64) = (1280, 800, 1.0);
     const PHONE: (u32, u32, f64) = (390, 844, 1.5);
     let database = Database::migrated().await;
     classroom::fill(&database, "data-science-101", &classroom::lesson(500, 8)).await;
