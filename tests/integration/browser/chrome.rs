@@ -173,6 +173,11 @@ pub struct Page {
 }
 
 impl Page {
+    /// Closes it.
+    pub async fn close(self) {
+        self.call("Page.close", json!({})).await;
+    }
+
     /// A command of the protocol.
     pub async fn call(&self, method: &str, params: Value) -> Value {
         self.link.call(Some(&self.session), method, params).await

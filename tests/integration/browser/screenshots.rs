@@ -53,8 +53,10 @@ async fn screenshots() {
     page.until(&says("#grid .count", "200")).await;
     page.until("![...document.querySelectorAll('#stuck .message')].some((m) => m.textContent === '…')").await;
     take(&page, "light").await;
-    page.value("document.querySelector('#cells').scrollIntoView(); scrollBy(0, -70)").await;
+    page.size(1280, 1050, 1.0).await;
+    page.value("document.querySelector('#cells').scrollIntoView(); scrollBy(0, -60)").await;
     take(&page, "below").await;
+    page.size(DESK.0, DESK.1, DESK.2).await;
     page.value("scrollTo(0, 0)").await;
     page.click("#stuck .name").await;
     page.until("document.querySelectorAll('.timeline li').length > 5").await;

@@ -42,6 +42,13 @@ export function nameButton(page, row) {
   return { button, update: (student) => setText(name, studentName(student)) };
 }
 
+/** Whether a list of the students of a status may be another. */
+export function concerns(changes, status) {
+  if (changes.all || changes.statuses) return true;
+  for (const row of changes.students) if (row.status === status) return true;
+  return false;
+}
+
 /** Children that are found again when they are to be written. */
 const parts = new WeakMap();
 

@@ -1,15 +1,16 @@
-// The grid's drawing: only what is in sight, on a canvas that stays while the scrolled area moves below it.
+// The grid's drawing: only what is in sight, on a canvas that stays while the scrolled area moves below it; and of that, only
+// the rows in which something happened.
 
 import { h, setText, show } from "../dom.js";
 import { cellLabel, studentName } from "../names.js";
 import { outcome, outcomeText } from "./grid-model.js";
+import { Cells, Names, outline, paintMark, readColours } from "./grid-paint.js";
 
 /** How long a run that just came lights up, in milliseconds. */
 const GLOW = 900;
 /** Below this height, in pixels, a row has no name. */
 const NAMED = 12;
 const STILL = window.matchMedia("(prefers-reduced-motion: reduce)");
-const COLOURS = ["ink", "ink-2", "ink-3", "line", "surface", "hover", "ok", "mended", "failed", "none", "accent", "help", "stuck", "error", "active", "idle"];
 
 export class GridCanvas {
   element;
@@ -26,8 +27,12 @@ export class GridCanvas {
   #measures = null;
   #cursor = null;
   #hover = null;
-  #fitted = new Map();
-  #redraw = false;
+  #names = new Names();
+  #places = new Map();
+  /** What is to be drawn in the next frame: everything, or these rows. */
+  #everything = true;
+  #touched = new Set();
+  #requested = false;
 
   constructor(page) {
     this.#page = page;
@@ -51,7 +56,7 @@ export class GridCanvas {
   /** Other colours, another size. */
   restyle() {
     this.#colours = null;
-    this.#fitted.clear();
+    this.#names.clear();
     this.#measure();
     this.invalidate();
   }
@@ -60,6 +65,7 @@ export class GridCanvas {
     const chosen = this.#cursor && this.#rows[this.#cursor.row];
     this.#rows = rows;
     this.#columns = columns;
+    this.#places = new Map(rows.map((row, place) => [row, place]));
     this.#overview = overview;
     if (this.#cursor !== null) {
       const at = rows.indexOf(chosen);
@@ -71,12 +77,23 @@ export class GridCanvas {
     this.invalidate();
   }
 
-  /** Draws in the next frame. */
+  /** Draws everything in the next frame. */
   invalidate() {
-    if (this.#redraw) return;
-    this.#redraw = true;
+    this.#everything = true;
+    this.#request();
+  }
+
+  /** Draws these rows in the next frame. */
+  touch(rows) {
+    for (const row of rows) this.#touched.add(row);
+    this.#request();
+  }
+
+  #request() {
+    if (this.#requested) return;
+    this.#requested = true;
     requestAnimationFrame(() => {
-      this.#redraw = false;
+      this.#requested = false;
       this.#draw();
     });
   }
@@ -86,7 +103,7 @@ export class GridCanvas {
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     const head = 1.75 * rem;
     const fit = (height - head) / Math.max(1, this.#rows.length);
-    const row = this.#overview ? Math.max(2, Math.min(1.5 * rem, fit)) : 1.5 * rem;
+    const row = this.#overview ? Math.max(1, Math.min(1.5 * rem, fit)) : 1.5 * rem;
     const gutter = row < NAMED ? 1.5 * rem : Math.min(12 * rem, width * 0.36);
     const most = this.#overview ? 4.5 * rem : 3.5 * rem;
     const column = Math.max(1.1 * rem, Math.min(most, (width - gutter - 0.5 * rem) / Math.max(1, this.#columns.length)));
@@ -106,79 +123,98 @@ export class GridCanvas {
   #draw() {
     const context = this.#canvas.getContext("2d");
     this.#colours ??= readColours(this.element);
-    const colours = this.#colours;
-    const { width, height, rem, head, gutter, row, column } = this.#measures;
+    const { width, height, head, gutter, row, column } = this.#measures;
     const { scrollTop, scrollLeft } = this.element;
     const ratio = window.devicePixelRatio;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, height);
     const from = Math.max(0, Math.floor(scrollTop / row));
     const to = Math.min(this.#rows.length, Math.ceil((scrollTop + height - head) / row));
     const left = Math.max(0, Math.floor(scrollLeft / column));
     const right = Math.min(this.#columns.length, Math.ceil((scrollLeft + width - gutter) / column));
-    const now = performance.now();
-    let glowing = false;
-
+    let places = Array.from({ length: Math.max(0, to - from) }, (_, at) => from + at);
+    if (!this.#everything) {
+      const touched = [...this.#touched].map((row) => this.#places.get(row));
+      places = touched.filter((place) => place >= from && place < to);
+    }
+    const everything = this.#everything;
+    this.#everything = false;
+    this.#touched.clear();
+    if (everything) context.clearRect(0, 0, width, height);
     context.save();
     context.beginPath();
     context.rect(0, head, width, height - head);
     context.clip();
-    const lit = this.#lit();
-    if (lit !== null) {
-      context.fillStyle = colours.hover;
-      context.fillRect(0, head + lit.row * row - scrollTop, width, Math.max(row, 2));
+    this.#drawRows(context, places, left, right);
+    context.restore();
+    if (everything) this.#drawHead(context, left, right);
+    this.#drawCursor(context);
+  }
+
+  /** Where a row is on the canvas, in whole pixels: a thousand of them leave no seams. */
+  #span(place) {
+    const { head, row } = this.#measures;
+    const top = Math.round(place * row) - Math.round(this.element.scrollTop);
+    return [head + top, Math.round((place + 1) * row) - Math.round(place * row)];
+  }
+
+  #drawRows(context, places, left, right) {
+    const { width, height, head, gutter, row, column } = this.#measures;
+    const colours = this.#colours;
+    const lit = this.#lit()?.row;
+    const now = performance.now();
+    const cells = new Cells();
+    const frames = [];
+    const gap = row >= 8 ? Math.min(2, row / 8) : row >= 4 ? 0.5 : 0;
+    for (const place of places) {
+      const { student, ran } = this.#rows[place];
+      const [y, tall] = this.#span(place);
+      context.clearRect(0, y, width, tall);
+      if (place === lit) {
+        context.fillStyle = colours.hover;
+        context.fillRect(0, y, width, tall);
+      }
+      const glow = ran !== null && !STILL.matches ? 1 - (now - ran.at) / GLOW : 0;
+      if (glow > 0) this.touch([this.#rows[place]]);
+      for (let at = left; at < right; at += 1) {
+        const { cell, name } = this.#columns[at];
+        const box = [gutter + at * column - this.element.scrollLeft + 1, y + gap, column - 2, tall - 2 * gap];
+        cells.add(outcome(student.cells.get(name)), ...box);
+        if (row >= NAMED && student.cellId === cell.cellId && student.notebookPath === cell.notebookPath) {
+          frames.push([1, colours.ink, box, 1.5]);
+        }
+        if (glow > 0 && ran.cell === cell) frames.push([glow, colours.accent, box, row >= NAMED ? 3 : 1]);
+      }
     }
     context.save();
     context.beginPath();
     context.rect(gutter, head, width - gutter, height - head);
     context.clip();
-    const gap = row >= 8 ? Math.min(2, row / 8) : row >= 4 ? 0.5 : 0;
-    for (let at = from; at < to; at += 1) {
-      const { student, ran } = this.#rows[at];
-      const y = head + at * row - scrollTop;
-      const glow = ran !== null && now - ran.at < GLOW && !STILL.matches ? 1 - (now - ran.at) / GLOW : 0;
-      for (let place = left; place < right; place += 1) {
-        const { cell, name } = this.#columns[place];
-        const x = gutter + place * column - scrollLeft;
-        const box = [x + 1, y + gap, column - 2, row - 2 * gap];
-        drawOutcome(context, colours, outcome(student.cells.get(name)), box);
-        if (row >= NAMED && student.cellId === cell.cellId && student.notebookPath === cell.notebookPath) {
-          outline(context, colours.ink, box, 1.5);
-        }
-        if (glow > 0 && ran.cell === cell) {
-          glowing = true;
-          context.globalAlpha = glow;
-          outline(context, colours.accent, box, row >= NAMED ? 3 : 1);
-          context.globalAlpha = 1;
-        }
-      }
+    cells.paint(context, colours);
+    for (const [alpha, ...frame] of frames) {
+      context.globalAlpha = alpha;
+      outline(context, ...frame);
     }
     context.restore();
-    this.#drawNames(context, from, to);
-    context.restore();
-    this.#drawHead(context, left, right);
-    this.#drawCursor(context);
-    if (glowing) this.invalidate();
+    this.#drawNames(context, places);
   }
 
-  #drawNames(context, from, to) {
-    const { rem, head, gutter, row } = this.#measures;
+  #drawNames(context, places) {
+    const { rem, gutter, row } = this.#measures;
     const colours = this.#colours;
-    const { scrollTop } = this.element;
     context.textBaseline = "middle";
     context.direction = "ltr";
     context.font = this.#font(0.8125);
-    for (let at = from; at < to; at += 1) {
-      const { student, status } = this.#rows[at];
-      const y = head + at * row - scrollTop;
-      context.fillStyle = colours[status];
+    for (const place of places) {
+      const { student, status } = this.#rows[place];
+      const [y, tall] = this.#span(place);
       if (row < NAMED) {
-        context.fillRect(gutter - 0.75 * rem, y, 0.5 * rem, Math.max(1, row - (row >= 4 ? 1 : 0)));
+        context.fillStyle = colours[status];
+        context.fillRect(gutter - 0.75 * rem, y, 0.5 * rem, tall);
         continue;
       }
-      drawMark(context, status, 0.6 * rem, y + row / 2, 0.26 * rem);
+      paintMark(context, colours[status], status, 0.6 * rem, y + tall / 2, 0.26 * rem);
       context.fillStyle = status === "idle" ? colours["ink-3"] : colours.ink;
-      context.fillText(this.#fit(context, studentName(student), gutter - 1.75 * rem), 1.25 * rem, y + row / 2 + 0.5);
+      context.fillText(this.#names.fit(context, studentName(student), gutter - 1.75 * rem), 1.25 * rem, y + tall / 2 + 0.5);
     }
   }
 
@@ -212,34 +248,15 @@ export class GridCanvas {
   }
 
   #drawCursor(context) {
-    const { head, gutter, row, column } = this.#measures;
+    const { gutter, column } = this.#measures;
     if (this.#cursor === null || document.activeElement !== this.element) return;
     const x = gutter + this.#cursor.column * column - this.element.scrollLeft;
-    const y = head + this.#cursor.row * row - this.element.scrollTop;
-    outline(context, this.#colours.accent, [x, y, column, Math.max(row, 4)], 2.5);
+    const [y, tall] = this.#span(this.#cursor.row);
+    outline(context, this.#colours.accent, [x, y, column, Math.max(tall, 4)], 2.5);
   }
 
   #font(size) {
     return `${size * this.#measures.rem}px ${getComputedStyle(this.element).fontFamily}`;
-  }
-
-  /** A name as far as it fits, isolated so that its direction of writing turns nothing else around. */
-  #fit(context, name, width) {
-    let text = this.#fitted.get(name);
-    if (text === undefined) {
-      const characters = [...name.slice(0, 80)];
-      const isolated = (count) => `\u2068${characters.slice(0, count).join("")}${count < characters.length ? "…" : ""}\u2069`;
-      let [low, high] = [0, characters.length];
-      while (low < high) {
-        const middle = Math.ceil((low + high) / 2);
-        if (context.measureText(isolated(middle)).width <= width) low = middle;
-        else high = middle - 1;
-      }
-      text = isolated(low);
-      if (this.#fitted.size > 5000) this.#fitted.clear();
-      this.#fitted.set(name, text);
-    }
-    return text;
   }
 
   /** The row and column that are pointed at, or where the cursor is. */
@@ -334,73 +351,5 @@ export class GridCanvas {
     if (column === null) return `${name} · ${t.status[status]}`;
     const { cell, name: key } = this.#columns[column];
     return t.grid.at(name, cellLabel(cell, t), outcomeText(student.cells.get(key), t));
-  }
-}
-
-function readColours(element) {
-  const style = getComputedStyle(element);
-  return Object.fromEntries(COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
-}
-
-/** Outcomes differ by shape as well: a failure is crossed, a mended cell has a notch, what was not run is a dot. */
-function drawOutcome(context, colours, name, [x, y, width, height]) {
-  if (name === "none") {
-    if (height < 6) return;
-    context.fillStyle = colours.none;
-    const size = Math.min(3, height / 4);
-    context.fillRect(x + width / 2 - size / 2, y + height / 2 - size / 2, size, size);
-    return;
-  }
-  context.fillStyle = colours[name === "mended" ? "ok" : name];
-  const radius = Math.min(3, height / 4);
-  context.beginPath();
-  context.roundRect(x, y, width, Math.max(height, 1), radius);
-  context.fill();
-  if (height < 8) return;
-  const size = Math.min(width, height) * 0.22;
-  const [cx, cy] = [x + width / 2, y + height / 2];
-  context.strokeStyle = colours.surface;
-  context.fillStyle = colours.surface;
-  context.lineWidth = Math.max(1.25, size / 3);
-  context.beginPath();
-  if (name === "failed") {
-    context.moveTo(cx - size, cy - size);
-    context.lineTo(cx + size, cy + size);
-    context.moveTo(cx + size, cy - size);
-    context.lineTo(cx - size, cy + size);
-    context.stroke();
-  } else if (name === "mended") {
-    context.arc(cx, cy, size * 0.62, 0, 2 * Math.PI);
-    context.fill();
-  }
-}
-
-function outline(context, colour, [x, y, width, height], thick) {
-  context.strokeStyle = colour;
-  context.lineWidth = thick;
-  context.beginPath();
-  context.roundRect(x + thick / 2 - 1, y + thick / 2 - 1, width - thick + 2, height - thick + 2, Math.min(4, height / 3));
-  context.stroke();
-}
-
-/** A status beside a name: a diamond, a square, a triangle, a disc, a ring. */
-function drawMark(context, status, x, y, size) {
-  context.beginPath();
-  const corners = {
-    help: [[0, -1.2], [1.2, 0], [0, 1.2], [-1.2, 0]],
-    stuck: [[-1, -1], [1, -1], [1, 1], [-1, 1]],
-    error: [[0, -1.1], [1.15, 0.95], [-1.15, 0.95]],
-  }[status];
-  if (corners !== undefined) {
-    corners.forEach(([dx, dy]) => context.lineTo(x + dx * size, y + dy * size));
-    context.fill();
-  } else if (status === "active") {
-    context.arc(x, y, size * 0.85, 0, 2 * Math.PI);
-    context.fill();
-  } else {
-    context.strokeStyle = context.fillStyle;
-    context.lineWidth = 1.25;
-    context.arc(x, y, size * 0.75, 0, 2 * Math.PI);
-    context.stroke();
   }
 }

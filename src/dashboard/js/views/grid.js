@@ -90,7 +90,7 @@ export function grid(page) {
     restyle: () => canvas.restyle(),
     redraw: draw,
     update(changes) {
-      if (changes.students.size > 0) canvas.invalidate();
+      canvas.touch(changes.students);
     },
     /** Which rows and columns there are, and their order: calmly, and not under someone's pointer. */
     calmly(changes) {

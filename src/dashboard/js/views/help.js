@@ -5,7 +5,7 @@ import { List, bdi, h, setAttribute, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { placeLabel, studentName } from "../names.js";
 import { MINUTE } from "../time.js";
-import { card, emptyState, nameButton, partsOf, remember } from "./common.js";
+import { card, concerns, emptyState, nameButton, partsOf, remember } from "./common.js";
 
 /** A wait that is said to be long. */
 const LONG_WAIT = 5 * MINUTE;
@@ -31,7 +31,7 @@ export function helpQueue(page) {
     update(changes) {
       const names = changes.raised.map((row) => studentName(row.student));
       if (names.length > 0) setText(announcer, t.help.raised(names.join(", ")));
-      if (changes.all || changes.statuses || changes.students.size > 0) {
+      if (concerns(changes, "help")) {
         const queue = store.withStatus("help").sort((a, b) => a.student.helpSince - b.student.helpSince);
         items.show(queue);
         setText(view.count, queue.length);

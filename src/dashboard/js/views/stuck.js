@@ -5,7 +5,7 @@ import { List, bdi, h, setAttribute, setText, show } from "../dom.js";
 import { cellName } from "../fold.js";
 import { observe } from "../observe.js";
 import { errorLine, placeLabel } from "../names.js";
-import { card, emptyState, nameButton, partsOf, remember } from "./common.js";
+import { card, concerns, emptyState, nameButton, partsOf, remember } from "./common.js";
 
 /** Shown at first; more at a click. */
 const FEW = 12;
@@ -71,7 +71,7 @@ export function stuckList(page) {
   return {
     element: view.element,
     update(changes) {
-      if (changes.all || changes.statuses || changes.students.size > 0) draw();
+      if (concerns(changes, "stuck")) draw();
       else if (changes.tick) for (const element of list.children) tick(page, element, clock.now());
     },
   };
