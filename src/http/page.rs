@@ -142,6 +142,11 @@ mod tests {
         assert!(found.remove("index.html"));
         let served: BTreeSet<String> = ASSETS.iter().map(|asset| asset.path.to_owned()).collect();
         assert_eq!(served, found);
+        // All modules are fetched at once, not import after import.
+        let index = std::str::from_utf8(INDEX.bytes).expect("UTF-8");
+        for asset in ASSETS {
+            assert!(index.contains(&format!("=\"assets/{}\"", asset.path)), "{} in index.html", asset.path);
+        }
         assert_eq!(asset("/").map(|asset| asset.content_type), Some(HTML));
         assert!(asset("/assets/js/main.js").is_some() && asset("/assets/js/").is_none());
         let tags: BTreeSet<&str> = ASSETS.iter().map(Asset::etag).collect();

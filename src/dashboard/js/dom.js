@@ -107,11 +107,14 @@ export class List {
   }
 
   #remove(key, child, wanted) {
-    // Whoever works through the list by keyboard goes on with the next.
-    if (child.contains(document.activeElement)) {
+    // Whoever works through the list by keyboard goes on with the next, at the same button.
+    const focused = document.activeElement;
+    if (child.contains(focused)) {
       let other = child.nextElementSibling;
       while (other !== null && !wanted.has(other.dataset.key)) other = other.nextElementSibling;
-      other?.querySelector("button:last-of-type")?.focus({ preventScroll: true });
+      const buttons = [...(other?.querySelectorAll("button") ?? [])];
+      const next = buttons.find((button) => button.className === focused.className) ?? this.#parent.closest("section");
+      next?.focus({ preventScroll: true });
     }
     this.#children.delete(key);
     child.remove();

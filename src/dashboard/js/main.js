@@ -135,7 +135,7 @@ function build() {
 
 function draw(changes = store.takeChanges()) {
   const some = store.rows.size > 0;
-  show(views.loading, !store.loaded);
+  show(views.loading, !store.loaded && state.name !== "refused");
   show(views.empty, store.loaded && !some);
   show(views.board, store.loaded && some);
   document.title = page.t.title(store.counts.help, classId);

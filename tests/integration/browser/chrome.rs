@@ -34,6 +34,9 @@ const FLAGS: &[&str] = &[
     "--remote-debugging-port=0",
 ];
 
+/// What it is called on different systems.
+const NAMES: &[&str] = &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
 /// One browser at a time: several would only measure each other.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -79,7 +82,8 @@ impl Chrome {
     pub async fn start() -> Self {
         let alone = ONE.lock().await;
         let profile = tempfile::tempdir().expect("a folder");
-        let mut process = Command::new("chromium")
+        let name = NAMES.iter().copied().find(|name| is_on_path(name));
+        let mut process = Command::new(name.expect("chromium on the PATH: make setup-browser installs it"))
             .args(FLAGS)
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
@@ -88,7 +92,7 @@ impl Chrome {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("chromium (make setup installs it)");
+            .expect("a browser");
         let mut lines = BufReader::new(process.stderr.take().expect("a pipe")).lines();
         let url = within("the browser", async {
             loop {
@@ -129,6 +133,11 @@ impl Chrome {
         page.size(1440, 900, 1.0).await;
         page
     }
+}
+
+fn is_on_path(name: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()))
 }
 
 async fn connect(url: &str) -> Link {

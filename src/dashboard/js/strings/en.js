@@ -63,6 +63,7 @@ export const en = {
   overview: {
     heading: "The class now",
     filter: (status, count) => `${status}: ${count}. Show only these in the grid`,
+    download: "Download events (CSV)",
   },
   help: {
     heading: "Help queue",

@@ -62,6 +62,7 @@ export const ja = {
   overview: {
     heading: "現在のクラス",
     filter: (status, count) => `${status}：${count}。一覧をこの状態だけに絞る`,
+    download: "記録をダウンロード（CSV）",
   },
   help: {
     heading: "ヘルプ待ち",

@@ -85,8 +85,8 @@ export class GridCanvas {
 
   /** Draws these rows in the next frame. */
   touch(rows) {
-    for (const row of rows) this.#touched.add(row);
-    this.#request();
+    for (const row of rows) if (this.#places.has(row)) this.#touched.add(row);
+    if (this.#touched.size > 0) this.#request();
   }
 
   #request() {

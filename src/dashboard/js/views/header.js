@@ -73,9 +73,14 @@ function picker(page) {
   const select = h("select", { id: "class-picker", on: { change: () => page.choose(select.value) } });
   const option = (id, text) => h("option", { value: id }, text);
   select.append(option(classId, classId));
+  let listed = "";
   const refresh = async () => {
     try {
       const { classes } = await api.classes();
+      const ids = JSON.stringify(classes.map((other) => other.classId));
+      // A list that someone is choosing from is not pulled away for the sake of its counts.
+      if (ids === listed && document.activeElement === select) return;
+      listed = ids;
       const known = classes.some((other) => other.classId === classId);
       const options = classes.map((other) => option(other.classId, t.picker.option(other.classId, t.students(other.students))));
       if (!known) options.unshift(option(classId, classId));
@@ -85,6 +90,7 @@ function picker(page) {
       select.title = t.picker.none;
     }
   };
+  select.addEventListener("pointerenter", refresh);
   select.addEventListener("focus", refresh);
   refresh();
   return h("label", { class: "picker" }, h("span", {}, t.picker.label), select);

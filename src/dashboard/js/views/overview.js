@@ -19,7 +19,9 @@ export function overview(page) {
     return { status, number, button };
   });
   const bar = statusBar(t);
-  const totals = h("p", { class: "totals" });
+  const sums = h("span");
+  const address = `api/class/export?${new URLSearchParams({ class: page.classId, format: "csv" })}`;
+  const totals = h("p", { class: "totals" }, sums, h("a", { href: address, download: "" }, t.overview.download));
   const element = h(
     "section",
     { class: "overview", "aria-labelledby": "overview-heading" },
@@ -42,7 +44,7 @@ export function overview(page) {
       }
       bar.update(store.counts, store.rows.size);
       const { runs, errors } = store.totals;
-      setText(totals, [t.students(store.rows.size), t.runs(runs), t.failures(errors)].join(" · "));
+      setText(sums, [t.students(store.rows.size), t.runs(runs), t.failures(errors)].join(" · "));
       show(element, store.rows.size > 0);
     },
   };
