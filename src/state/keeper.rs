@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::classes::{Classes, Unsaved};
+use super::classes::Classes;
+use super::live::Unsaved;
 use crate::backoff::Reconnect;
 use crate::event::{ClassId, Epoch};
 use crate::store::{
@@ -23,9 +24,9 @@ use crate::store::{
 const ELECTION_TICK: Duration = Duration::from_secs(1);
 /// How often snapshots are written at most.
 const WRITE_TICK: Duration = Duration::from_secs(1);
-/// Of the time, the part that writing may take: under load it is done less often.
-const IDLE_SHARE: u32 = 19;
-const MAX_TICK: Duration = Duration::from_secs(30);
+/// Under load they are written less often: for each second of writing there are so many without, a few in any case.
+const REST_SHARE: u32 = 19;
+const MAX_REST: Duration = Duration::from_secs(5);
 /// How often classes that nobody asks for are looked for.
 const SWEEP_TICK: Duration = Duration::from_secs(10);
 /// Longest the database may take for anything here.
@@ -113,7 +114,8 @@ impl Keeping {
         loop {
             let began = Instant::now();
             let stopping = self.stop.is_cancelled();
-            match self.write(&mut writer, missed).await {
+            let mut writing = Duration::ZERO;
+            match self.write(&mut writer, missed, &mut writing).await {
                 Ok(()) => missed = self.classes.take_missed(),
                 Err(Stale::Later) => missed = true,
                 Err(Stale::Failed(reason)) => return Some(reason),
@@ -122,8 +124,7 @@ impl Keeping {
                 return None;
             }
             self.sweep(&mut swept);
-            let took = began.elapsed();
-            let rest = WRITE_TICK.saturating_sub(took).max((took * IDLE_SHARE).min(MAX_TICK));
+            let rest = (writing * REST_SHARE).min(MAX_REST).max(WRITE_TICK.saturating_sub(began.elapsed()));
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
                 () = writer.session.ended() => return Some("the connection was lost".to_owned()),
@@ -133,7 +134,13 @@ impl Keeping {
     }
 
     /// Writes all that has changed up to now. `missed`: classes may have events that were not heard of.
-    async fn write(&self, writer: &mut SnapshotWriter, missed: bool) -> Result<(), Stale> {
+    /// `writing` is how long it wrote.
+    async fn write(
+        &self,
+        writer: &mut SnapshotWriter,
+        missed: bool,
+        writing: &mut Duration,
+    ) -> Result<(), Stale> {
         let position = self.classes.position().ok_or(Stale::Later)?;
         let mut heard = self.classes.heard();
         if missed {
@@ -151,11 +158,11 @@ impl Keeping {
             complete &= self.bring_in(some).await;
             if heard.len() > TRANSACTION_CLASSES {
                 // A relay that begins on a long history meets more classes than it can hold at once.
-                self.write_unsaved(writer, &position.epoch).await?;
+                self.write_unsaved(writer, &position.epoch, writing).await?;
                 self.classes.sweep();
             }
         }
-        let wrote = self.write_unsaved(writer, &position.epoch).await?;
+        let wrote = self.write_unsaved(writer, &position.epoch, writing).await?;
         if !complete {
             return Err(Stale::Later);
         }
@@ -167,12 +174,19 @@ impl Keeping {
     }
 
     /// Writes every class with something that its snapshot does not hold; whether there was any.
-    async fn write_unsaved(&self, writer: &mut SnapshotWriter, epoch: &Epoch) -> Result<bool, Stale> {
+    async fn write_unsaved(
+        &self,
+        writer: &mut SnapshotWriter,
+        epoch: &Epoch,
+        writing: &mut Duration,
+    ) -> Result<bool, Stale> {
+        let began = Instant::now();
         let unsaved = self.classes.unsaved();
         for classes in unsaved.chunks(TRANSACTION_CLASSES) {
-            let writing = self.write_some(writer, classes, epoch);
-            timeout(DEADLINE, writing).await.map_err(|_| Stale::Failed(late()))??;
+            let some = self.write_some(writer, classes, epoch);
+            timeout(DEADLINE, some).await.map_err(|_| Stale::Failed(late()))??;
         }
+        *writing += began.elapsed();
         Ok(!unsaved.is_empty())
     }
 
