@@ -9,6 +9,7 @@ mod api;
 mod architecture;
 mod captures;
 mod command_line;
+mod cost;
 mod cursors;
 mod delivery;
 mod drain;
