@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::classes::Classes;
 use super::live::Unsaved;
@@ -19,6 +19,7 @@ use crate::store::{
     Connector, Session, SnapshotWriter, classes_after, current_epoch, explain, kept_through,
     set_kept_through, try_elect,
 };
+use crate::vital::Vital;
 
 /// How often a replica that is not elected asks again.
 const ELECTION_TICK: Duration = Duration::from_secs(1);
@@ -39,25 +40,22 @@ const BRING_IN: usize = 2;
 /// The keeper's task.
 #[derive(Debug)]
 pub struct Keeper {
-    task: JoinHandle<()>,
+    task: AbortOnDropHandle<()>,
     stop: CancellationToken,
 }
 
 impl Keeper {
     /// Starts it; `connector` must lead to the primary directly.
-    pub fn start(connector: &Connector, classes: &Classes) -> Self {
+    pub fn start(connector: &Connector, classes: &Classes, vital: &Vital) -> Self {
         let stop = CancellationToken::new();
         let keeping = Keeping { connector: connector.clone(), classes: classes.clone(), stop: stop.clone() };
-        Self { task: tokio::spawn(keeping.run()), stop }
+        Self { task: vital.spawn("state", keeping.run()), stop }
     }
 
     /// Writes what is unwritten, if this replica is the one, and ends; at `deadline` in any case.
     pub async fn stop(self, deadline: Instant) {
         self.stop.cancel();
-        let abort = self.task.abort_handle();
-        if tokio::time::timeout_at(deadline, self.task).await.is_err() {
-            abort.abort();
-        }
+        let _ = tokio::time::timeout_at(deadline, self.task).await;
     }
 }
 

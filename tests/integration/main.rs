@@ -13,6 +13,7 @@ mod cost;
 mod cursors;
 mod delivery;
 mod drain;
+mod edges;
 mod faults;
 mod ingest;
 mod ordering;
