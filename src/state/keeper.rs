@@ -27,7 +27,7 @@ const ELECTION_TICK: Duration = Duration::from_secs(1);
 const WRITE_TICK: Duration = Duration::from_secs(1);
 /// Under load they are written less often: for each second of writing there are so many without, a few in any case.
 const REST_SHARE: u32 = 19;
-const MAX_REST: Duration = Duration::from_secs(5);
+const MAX_REST: Duration = Duration::from_secs(10);
 /// How often classes that nobody asks for are looked for.
 const SWEEP_TICK: Duration = Duration::from_secs(10);
 /// Longest the database may take for anything here.
@@ -183,6 +183,9 @@ impl Keeping {
         for classes in unsaved.chunks(TRANSACTION_CLASSES) {
             let some = self.write_some(writer, classes, epoch);
             timeout(DEADLINE, some).await.map_err(|_| Stale::Failed(late()))??;
+        }
+        if !unsaved.is_empty() {
+            tracing::debug!(classes = unsaved.len(), elapsed = ?began.elapsed(), "snapshots are written");
         }
         *writing += began.elapsed();
         Ok(!unsaved.is_empty())
