@@ -14,6 +14,7 @@ use crate::backoff::Reconnect;
 use crate::migrate::{self, MigrateError};
 use crate::store::{self, Blocker, CHANNEL, Connector, Session};
 use crate::tail::Tail;
+use crate::vital::Vital;
 
 /// How often it is proved that bells are heard.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -44,10 +45,10 @@ pub struct Listener {
 
 impl Listener {
     /// Starts to listen on `connector`, which must lead to the primary directly, and rings `tail`.
-    pub fn start(connector: &Connector, tail: &Tail) -> Self {
+    pub fn start(connector: &Connector, tail: &Tail, vital: &Vital) -> Self {
         let (tell, hearing) = watch::channel(Hearing::default());
         let ear = Ear { connector: connector.clone(), tail: tail.clone(), tell };
-        Self { hearing, _task: AbortOnDropHandle::new(tokio::spawn(ear.run())) }
+        Self { hearing, _task: vital.spawn("listener", ear.run()) }
     }
 
     /// What it knows now.
@@ -78,19 +79,20 @@ impl Ear {
     async fn listen(&self, reconnect: &mut Reconnect) -> Result<Infallible, String> {
         let (heard, mut proofs) = watch::channel(String::new());
         let tail = self.tail.clone();
-        let notified = move |payload: &str| {
-            if payload.starts_with(PROOF) {
-                heard.send_replace(payload.to_owned());
-            } else {
-                tail.ring();
-            }
+        // Every replica proves on the same channel: only this one's own are its proofs.
+        let own = format!("{PROOF}{:016x} ", fastrand::u64(..));
+        let mark = own.clone();
+        let notified = move |payload: &str| match payload.strip_prefix(PROOF) {
+            Some(_) if payload.starts_with(&mark) => drop(heard.send_replace(payload.to_owned())),
+            Some(_) => {}
+            None => tail.ring(),
         };
         let session = self.connector.connect_with("listener", notified).await.map_err(|e| e.to_string())?;
         let prover = self.connector.connect("prover").await.map_err(|error| error.to_string())?;
         let listen = format!("LISTEN {CHANNEL}");
         in_time("LISTEN", session.client.batch_execute(&listen)).await?;
         for _ in 0..PROOFS_AT_START {
-            prove(&prover, &mut proofs).await?;
+            prove(&prover, &own, &mut proofs).await?;
         }
         reconnect.succeeded();
         // Only now: what is committed after LISTEN rings, and what was before is read.
@@ -108,7 +110,7 @@ impl Ear {
                 () = prover.ended() => return Err("the connection that proves it was lost".to_owned()),
                 () = tokio::time::sleep(CHECK_INTERVAL) => {}
             }
-            prove(&prover, &mut proofs).await?;
+            prove(&prover, &own, &mut proofs).await?;
         }
     }
 
@@ -124,8 +126,8 @@ impl Ear {
 }
 
 /// Rings from `prover` and waits until it is heard.
-async fn prove(prover: &Session, proofs: &mut watch::Receiver<String>) -> Result<(), String> {
-    let nonce = format!("{PROOF}{:016x}", fastrand::u64(..));
+async fn prove(prover: &Session, own: &str, proofs: &mut watch::Receiver<String>) -> Result<(), String> {
+    let nonce = format!("{own}{:016x}", fastrand::u64(..));
     in_time("the bell", store::notify(prover, &nonce)).await?;
     match timeout(CHECK_DEADLINE, proofs.wait_for(|heard| *heard == nonce)).await {
         Ok(Ok(_)) => Ok(()),

@@ -16,7 +16,8 @@ use crate::backoff::Reconnect;
 use crate::event::{Cursor, Epoch};
 use crate::log::{ChunkSet, Log};
 use crate::state::Classes;
-use crate::store::{ConnectError, Connector, Header, LogReader, explain, renew_nonce};
+use crate::store::{ConnectError, Connector, Header, LogReader, explain, mend_sequence, renew_nonce};
+use crate::vital::Vital;
 
 /// How often the table is looked at when no bell rings.
 const FALLBACK_TICK: Duration = Duration::from_secs(2);
@@ -75,6 +76,7 @@ impl Tail {
         connector: &Connector,
         log_memory: usize,
         classes: &Classes,
+        vital: &Vital,
     ) -> Result<(Self, Arc<Log>, AbortOnDropHandle<()>), StartError> {
         let reader = connect(connector).await?;
         let header =
@@ -91,7 +93,7 @@ impl Tail {
             classes: classes.clone(),
             shared: Arc::clone(&shared),
         };
-        let task = AbortOnDropHandle::new(tokio::spawn(follower.run(reader)));
+        let task = vital.spawn("tail", follower.run(reader));
         Ok((Self { shared }, log, task))
     }
 
@@ -194,17 +196,13 @@ impl Follower {
         loop {
             // Whoever asked by now is answered by a read that begins now.
             let asked = self.shared.asked.load(Ordering::Acquire);
-            match timeout(READ_DEADLINE, self.read(reader)).await {
-                Ok(Ok(position)) => {
+            match self.read(reader).await {
+                Ok(position) => {
                     let connected = true;
                     self.shared.answered.send_replace(Answered { asked, position, connected });
                     reconnect.succeeded();
                 }
-                Ok(Err(reason)) => return reason,
-                Err(_) => {
-                    reader.session.cancel().await;
-                    return format!("a read took over {} s", READ_DEADLINE.as_secs());
-                }
+                Err(reason) => return reason,
             }
             tokio::select! {
                 () = self.shared.bell.notified() => {}
@@ -220,25 +218,34 @@ impl Follower {
             let from = self.log.position();
             let mut set = ChunkSet::new(from.epoch.clone());
             let mut intake = self.classes.begin();
-            let extent = reader
-                .read(from.id, READ_ROWS, |header, event| {
-                    if event.is_none() {
-                        self.classes.set_clock(header.clock);
-                    }
-                    // Of another epoch, ids mean nothing here.
-                    let Some(event) = event.filter(|_| header.epoch == from.epoch) else { return };
-                    intake.event(event);
-                    set.push(event);
-                    if set.bytes() >= APPEND_BYTES {
-                        intake.through(event.id);
-                        self.log.append(set.take(), event.id);
-                    }
-                })
-                .await
-                .map_err(|error| error.to_string())?;
+            let reading = reader.read(from.id, READ_ROWS, |header, event| {
+                if event.is_none() {
+                    self.classes.set_clock(header.clock);
+                }
+                // Of another epoch, ids mean nothing here.
+                let Some(event) = event.filter(|_| header.epoch == from.epoch) else { return };
+                intake.event(event);
+                set.push(event);
+                if set.bytes() >= APPEND_BYTES {
+                    intake.through(event.id);
+                    self.log.append(set.take(), event.id);
+                }
+            });
+            let Ok(extent) = timeout(READ_DEADLINE, reading).await else {
+                reader.session.cancel().await;
+                return Err(format!("a read took over {} s", READ_DEADLINE.as_secs()));
+            };
+            let extent = extent.map_err(|error| error.to_string())?;
             let header = extent.header;
             if header.epoch != from.epoch {
                 self.renew(&header, &from.epoch);
+            } else if header.sequence < header.newest {
+                tracing::warn!(
+                    sequence = header.sequence,
+                    newest = header.newest,
+                    "there are ids that the sequence has not given out: it is raised, and every cursor is void"
+                );
+                mend_sequence(&reader.session).await.map_err(|error| explain(&error))?;
             } else if header.sequence < from.id {
                 tracing::warn!(
                     sequence = header.sequence,

@@ -24,6 +24,7 @@ use crate::migrate;
 use crate::state::{Classes, Keeper as StateKeeper};
 use crate::store::{Connector, Pages};
 use crate::tail::Tail;
+use crate::vital::Vital;
 use crate::writer::{QueueLimits, Writer};
 
 /// How long a database that is away at the start is waited for.
@@ -169,13 +170,16 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         started = start(&config, address) => started?,
         () = signals.next() => return Ok(()),
     };
-    let Started { relay, writer_tasks, state, private, tail_task } = started;
-    let served = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, relay.clone())));
+    let Started { relay, writer_tasks, state, private, tail_task, vital } = started;
+    let served = vital.spawn("accept loop", http::serve(listener, relay.clone()));
     let keeper = private.map(Keeper::start);
     super::print(&format!("listening on http://{address}"))?;
     tracing::info!(%address, release = migrate::RELEASE, "the relay serves");
 
-    signals.next().await;
+    let failed = tokio::select! {
+        () = signals.next() => false,
+        () = vital.failed() => true,
+    };
     tracing::info!(delay = ?config.drain_delay, drain = ?config.drain, "draining; a second signal ends at once");
     relay.drain.announce();
     let ending = async {
@@ -205,7 +209,11 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         None => {}
     }
     tracing::info!(at_once, "the relay has ended");
-    if at_once { Err(Failure::new("ended at once, by a second signal")) } else { Ok(()) }
+    match (at_once, failed) {
+        (true, _) => Err(Failure::new("ended at once, by a second signal")),
+        (_, true) => Err(Failure::new("ended, since a vital part had failed (see the log)")),
+        _ => Ok(()),
+    }
 }
 
 /// What runs once the relay has started.
@@ -215,6 +223,7 @@ struct Started {
     state: StateKeeper,
     private: Option<PrivatePostgres>,
     tail_task: AbortOnDropHandle<()>,
+    vital: Vital,
 }
 
 async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure> {
@@ -228,11 +237,12 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         }
     };
     prepare(&urls.direct, config.migrate).await?;
+    let vital = Vital::default();
     let classes = Classes::new(Pages::new(&urls.direct)?);
-    let (tail, log, tail_task) = Tail::start(&urls.direct, config.log_memory, &classes).await?;
-    let listener = Listener::start(&urls.direct, &tail);
-    let state = StateKeeper::start(&urls.direct, &classes);
-    let (writer, writer_tasks) = Writer::start(&urls.direct, config.queue, config.commit_timeout);
+    let (tail, log, tail_task) = Tail::start(&urls.direct, config.log_memory, &classes, &vital).await?;
+    let listener = Listener::start(&urls.direct, &tail, &vital);
+    let state = StateKeeper::start(&urls.direct, &classes, &vital);
+    let (writer, writer_tasks) = Writer::start(&urls.direct, config.queue, config.commit_timeout, &vital);
     let relay = Relay {
         writer,
         tail,
@@ -245,7 +255,7 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         limits: Arc::new(config.limits),
         drain: Drain::new(config.drain),
     };
-    Ok(Started { relay, writer_tasks, state, private, tail_task })
+    Ok(Started { relay, writer_tasks, state, private, tail_task, vital })
 }
 
 /// Applies or checks the migrations; a database that is just starting is waited for.

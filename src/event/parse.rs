@@ -144,9 +144,12 @@ pub(super) fn parse_event(text: &str, url_class: Option<&str>, max_field: usize)
 /// The moment, and how it is written in the body: as it came if that is UTC with at most six digits, else rewritten so.
 fn parse_time(text: &str) -> Result<(Micros, Cow<'_, str>), &'static str> {
     const RULE: &str = "must be an RFC 3339 time with an offset, such as 2026-04-01T09:00:00.000Z";
-    let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| RULE)?.to_offset(UtcOffset::UTC);
+    const RANGE: &str = "must lie in the years 2000 to 2100";
+    let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| RULE)?;
+    // In UTC the last hours of 9999 can be in a year that the type does not have.
+    let moment = moment.checked_to_offset(UtcOffset::UTC).ok_or(RANGE)?;
     if !YEARS.contains(&moment.year()) {
-        return Err("must lie in the years 2000 to 2100");
+        return Err(RANGE);
     }
     let micros = i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000)).map_err(|_| RULE)?;
     // "2026-04-01T09:00:00.123456Z" has 27 bytes.

@@ -17,9 +17,8 @@ use super::Relay;
 use super::connection::Peer;
 use super::problem::Problem;
 use super::query::Query;
-use super::session::{Close, Incoming, Life, Outbox, Outgoing, Session, Transport};
+use super::session::{Close, Incoming, Life, Outbox, Outgoing, Session, Shed, Transport};
 use super::subscribe::{Refusal, admit};
-use crate::event::Cursor;
 
 /// How soon a browser comes back after the stream ended.
 const RETRY: Duration = Duration::from_secs(1);
@@ -56,7 +55,12 @@ pub(super) async fn stream(
     };
     if let Some(admitted) = admitted {
         let life = Life::new();
-        let transport = EventStream { sender, gone: Box::pin(gone.cancelled_owned()), outbox: Outbox::new() };
+        let transport = EventStream {
+            life: life.clone(),
+            sender,
+            gone: Box::pin(gone.cancelled_owned()),
+            outbox: Outbox::new(),
+        };
         let session =
             Session::new(relay.sources(), admitted.classes, admitted.start, transport, life, &relay.drain);
         relay.drain.sessions().spawn(async move {
@@ -81,6 +85,7 @@ pub(super) async fn stream(
 
 /// A stream of events as a session's transport. Its peer says nothing: it is there, or gone.
 struct EventStream {
+    life: Life,
     sender: mpsc::Sender<Bytes>,
     gone: Pin<Box<WaitForCancellationFutureOwned>>,
     outbox: Outbox<Bytes>,
@@ -95,7 +100,7 @@ impl Stream for EventStream {
 }
 
 impl Transport for EventStream {
-    fn shed(&mut self) -> Option<Cursor> {
+    fn shed(&mut self) -> Shed {
         self.outbox.shed()
     }
 }
@@ -109,12 +114,12 @@ impl Sink<Outgoing> for EventStream {
 
     fn start_send(mut self: Pin<&mut Self>, frame: Outgoing) -> Result<(), Close> {
         match frame {
-            Outgoing::Text { text, cursor, events } => {
+            Outgoing::Text { text, cursor, kind } => {
                 // The text has no line break: none is left in what the relay writes.
                 let mut event = format!("id: {cursor}\ndata: ").into_bytes();
                 event.extend_from_slice(&text);
                 event.extend_from_slice(b"\n\n");
-                self.outbox.push(event.into(), cursor, events);
+                self.outbox.push(event.into(), kind, cursor);
             }
             // A comment, for whatever stands between and drops what is silent.
             Outgoing::Ping if self.outbox.is_empty() => self.outbox.insert(0, Bytes::from_static(b":\n\n")),
@@ -126,6 +131,9 @@ impl Sink<Outgoing> for EventStream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
         while !self.outbox.is_empty() {
             ready!(self.sender.poll_ready(cx)).map_err(|_| Close::Gone)?;
+            // There is room once the connection has taken what was before. Whether its peer still takes anything is timed by
+            // the connection: see `connection::Watched`.
+            self.life.touch();
             if let Some(event) = self.outbox.pop_front() {
                 self.sender.start_send(event).map_err(|_| Close::Gone)?;
             }

@@ -1,5 +1,6 @@
 //! `POST /student-progress`, also `/api/v1/events`: events in, an answer for each.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,10 @@ const PREFLIGHT_MAX_AGE: &str = "7200";
 
 /// What every body may take up without asking; what it has beyond comes out of a budget that all requests share, so that a
 /// few large bodies, sent slowly, keep no small one out.
-const FREE_BODY: usize = 64 * 1024;
+const FREE_BODY: usize = 16 * 1024;
+/// How much of a refused body is passed over, and for how long.
+const MAX_PASSED: usize = 16 * 1024 * 1024;
+const PASSING_TIME: Duration = Duration::from_secs(1);
 /// The budget's unit in bytes.
 const BUDGET_UNIT: usize = 1024;
 
@@ -74,14 +78,40 @@ impl Body {
 /// Takes a request's events and answers once they are committed.
 pub(super) async fn post<S, B>(relay: Relay, headers: HeaderMap, query: String, body: S) -> Response
 where
-    S: Stream<Item = Result<B, warp::Error>> + Send + Unpin,
+    S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf + Send,
 {
-    let answer = match take(&relay, &headers, &query, body).await {
-        Ok(answer) => answer,
-        Err(problem) => problem.into_response(),
+    let mut body = pin!(body);
+    match take(&relay, &headers, &query, body.as_mut()).await {
+        Ok(answer) => with_cors(answer),
+        Err(problem) => refuse(body, problem.into_response()).await,
+    }
+}
+
+/// Answers a request whose body was not read to its end: what there is of it is passed over first, within bounds. To close
+/// while the client still sends would reset the connection, and it would read of that instead of the answer.
+pub(super) async fn refuse<S, B>(body: S, answer: Response) -> Response
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send,
+    B: Buf + Send,
+{
+    let mut body = pin!(body);
+    let passing = async {
+        let mut passed = 0;
+        while let Some(Ok(part)) = body.next().await {
+            passed += part.remaining();
+            if passed > MAX_PASSED {
+                return false;
+            }
+        }
+        true
     };
-    with_cors(answer)
+    let mut answer = with_cors(answer);
+    if tokio::time::timeout(PASSING_TIME, passing).await != Ok(true) {
+        // What else comes is not the next request.
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }
 
 async fn take<S, B>(relay: &Relay, headers: &HeaderMap, query: &str, body: S) -> Result<Response, Problem>
@@ -92,7 +122,7 @@ where
     check_type(headers)?;
     let body = read(relay, headers, body).await?;
     let query = Query::parse(query);
-    let batch = parse_body(&body.bytes, query.first("class"), relay.limits.events).map_err(refuse)?;
+    let batch = parse_body(&body.bytes, query.first("class"), relay.limits.events).map_err(refused)?;
     drop(body);
     store(relay, batch).await
 }
@@ -184,7 +214,7 @@ where
     }
 }
 
-fn refuse(error: BodyError) -> Problem {
+fn refused(error: BodyError) -> Problem {
     let detail = error.to_string();
     match error {
         BodyError::NotUtf8(_) => {
@@ -209,6 +239,7 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
     let Batch { events, mut rejected } = batch;
     let indices: Vec<usize> = events.iter().map(|(index, _)| *index).collect();
     let events = events.into_iter().map(|(_, event)| event).collect::<Vec<_>>();
+    let epoch = relay.log.position().epoch;
     let outcomes = if events.is_empty() {
         Vec::new()
     } else {
@@ -240,8 +271,8 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
         .with("rejected", rejected));
     }
     let mut answer = json!({"accepted": accepted, "duplicates": duplicates, "rejected": rejected});
-    if let Some(id) = last {
-        let epoch = relay.log.position().epoch;
+    // Of which issue the id is, nobody knows if ids were issued anew meanwhile.
+    if let Some(id) = last.filter(|_| epoch == relay.log.position().epoch) {
         answer["cursor"] = Cursor { epoch, id }.to_string().into();
     }
     Ok(warp::reply::json(&answer).into_response())
@@ -286,7 +317,7 @@ pub(super) fn preflight(headers: &HeaderMap) -> Response {
 }
 
 /// Any page may read the answer: without it a browser hides even errors from the client.
-pub(super) fn with_cors(mut response: Response) -> Response {
+fn with_cors(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));

@@ -30,30 +30,35 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
         .then(
             |method: Method, relay: Relay, peer: Peer, headers: HeaderMap, query: String, body| async move {
                 match method {
-                    _ if peer.is_refused() => ingest::with_cors(crowded().into_response()),
+                    _ if peer.is_refused() => ingest::refuse(body, crowded().into_response()).await,
                     Method::POST => ingest::post(relay, headers, query, body).await,
                     Method::OPTIONS => ingest::preflight(&headers),
-                    _ => ingest::with_cors(Problem::method_not_allowed("POST, OPTIONS").into_response()),
+                    _ => ingest::refuse(body, not_here().into_response()).await,
                 }
             },
         );
     // An old client's second, anonymous copy of every run.
-    let discarded = warp::path!("cell-monitor").and(warp::method()).and(warp::header::headers_cloned()).map(
-        |method: Method, headers: HeaderMap| match method {
-            Method::POST => ingest::with_cors(StatusCode::NO_CONTENT.into_response()),
-            Method::OPTIONS => ingest::preflight(&headers),
-            _ => ingest::with_cors(Problem::method_not_allowed("POST, OPTIONS").into_response()),
-        },
-    );
+    let discarded = warp::path!("cell-monitor")
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(|method: Method, headers: HeaderMap, body| async move {
+            match method {
+                Method::POST => ingest::refuse(body, StatusCode::NO_CONTENT.into_response()).await,
+                Method::OPTIONS => ingest::preflight(&headers),
+                _ => ingest::refuse(body, not_here().into_response()).await,
+            }
+        });
     let websocket = warp::path!("ws" / "connect")
         .and(get())
         .and(relay.clone())
         .and(peer())
+        .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(query())
         .and(warp::ext::optional::<OnUpgrade>())
-        .then(|relay: Relay, peer, headers, query, upgrade| async move {
-            subscribe::websocket(relay, peer, headers, query, upgrade)
+        .then(|relay: Relay, peer, method, headers, query, upgrade| async move {
+            subscribe::websocket(relay, peer, method, headers, query, upgrade)
                 .await
                 .unwrap_or_else(Problem::into_response)
         });
@@ -122,6 +127,10 @@ fn get() -> impl Filter<Extract = (), Error = Rejection> + Copy {
 /// Who asks; put there by the server.
 fn peer() -> impl Filter<Extract = (Peer,), Error = Rejection> + Copy {
     warp::ext::get::<Peer>()
+}
+
+fn not_here() -> Problem {
+    Problem::method_not_allowed("POST, OPTIONS")
 }
 
 fn crowded() -> Problem {

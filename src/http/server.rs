@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
@@ -22,10 +22,12 @@ use super::{Drain, Relay};
 /// How long an idle connection is kept: longer than proxies keep theirs (nginx and the cloud's balancers: 60 s), so that
 /// it is they who close, and no request meets a connection that is just being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// A connection's buffer for headers and answers.
-const MAX_BUFFER: usize = 64 * 1024;
+/// A connection's buffer for headers and answers; hyper takes headers of up to about twice that.
+const MAX_BUFFER: usize = 32 * 1024;
 /// How long to wait when the system has no more descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// How often that is mentioned.
+const ACCEPT_REMINDER: Duration = Duration::from_secs(10);
 
 /// Serves on `listener` until the relay drains: returns once every request in flight is answered. Sessions are their own:
 /// [`super::Drain::gone`].
@@ -34,6 +36,7 @@ pub async fn serve(listener: TcpListener, relay: Relay) {
     let connections = TaskTracker::new();
     let closing = relay.drain.closing().clone();
     let routes = routes(relay.clone());
+    let mut said = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -45,7 +48,10 @@ pub async fn serve(listener: TcpListener, relay: Relay) {
                 // A peer that is gone again is its own affair; anything else passes, or an operator must see it.
                 if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
                 {
-                    tracing::error!(%error, "cannot accept a connection; if files are too many, raise ulimit -n");
+                    if said.is_none_or(|said: Instant| said.elapsed() >= ACCEPT_REMINDER) {
+                        said = Some(Instant::now());
+                        tracing::error!(%error, "cannot accept connections; if files are too many, raise ulimit -n");
+                    }
                     tokio::time::sleep(ACCEPT_RETRY).await;
                 }
                 continue;

@@ -21,8 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{
     CloseFrame, Message, Role, WebSocketConfig, WebSocketContext,
 };
 
-use super::session::{Close, Incoming, Life, Outbox, Outgoing, Transport};
-use crate::event::Cursor;
+use super::session::{Close, Incoming, Kind, Life, Outbox, Outgoing, Shed, Transport};
 
 /// Allocated for as long as the connection lives; clients say next to nothing.
 const READ_BUFFER: usize = 1024;
@@ -226,8 +225,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Stream for Socket<I> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         loop {
             if self.control.len() + self.queued_control() > MAX_CONTROL {
-                // Its pongs are not taken: it is not heard until they are. The write will wake.
-                return Poll::Pending;
+                // As long as its pongs are not taken it is not heard. Once they are, the write wakes.
+                match ready!(self.poll_write(cx)) {
+                    Ok(()) => continue,
+                    Err(_) => return Poll::Ready(Some(Incoming::Close(Close::Gone))),
+                }
             }
             return Poll::Ready(Some(match ready!(self.poll_message(cx)) {
                 Ok(Message::Text(text)) if is_ping(&text) => Incoming::Ping,
@@ -267,8 +269,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Outgoing> for Socket<I> {
 
     fn start_send(mut self: Pin<&mut Self>, frame: Outgoing) -> Result<(), Close> {
         match frame {
-            Outgoing::Text { text, cursor, events } => {
-                self.outbox.push(Pending::text(text, events), cursor, events)
+            Outgoing::Text { text, cursor, kind } => {
+                self.outbox.push(Pending::text(text, kind == Kind::Events), kind, cursor);
             }
             Outgoing::Ping if self.control.len() + self.queued_control() == 0 => {
                 let ping = Message::Ping(Bytes::new());
@@ -290,7 +292,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Outgoing> for Socket<I> {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Transport for Socket<I> {
-    fn shed(&mut self) -> Option<Cursor> {
+    fn shed(&mut self) -> Shed {
         self.outbox.shed()
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -49,7 +49,7 @@ pub(super) async fn admit(
     if peer.is_refused() {
         return Err(later("the relay has too many connections"));
     }
-    if relay.drain.is_draining() {
+    if relay.drain.closing().is_cancelled() {
         return Err(later("the relay is going away"));
     }
     let classes = query.classes().map_err(|error| never(format!("a class {error}")))?;
@@ -66,10 +66,14 @@ pub(super) async fn admit(
 pub(super) async fn websocket(
     relay: Relay,
     peer: Peer,
+    method: Method,
     headers: HeaderMap,
     query: String,
     upgrade: Option<OnUpgrade>,
 ) -> Result<Response, Problem> {
+    if method != Method::GET {
+        return Err(upgrade_required("a WebSocket begins with a GET"));
+    }
     let key = handshake_key(&headers)?;
     let upgrade = upgrade.ok_or_else(|| upgrade_required("the connection cannot be upgraded"))?;
     let query = Query::parse(&query);

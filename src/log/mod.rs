@@ -24,8 +24,8 @@ pub enum Read {
     Frames(Vec<Frame>, i64),
     /// Nothing; complete up to this id. It is below the cursor when another replica is ahead of this one.
     UpToDate(i64),
-    /// The cursor lies before what is in memory: the table has it.
-    Behind,
+    /// The cursor lies before what is in memory, which begins after this id: the table has it.
+    Behind(i64),
     /// Ids were issued anew: nothing follows from this cursor. The log's own position instead.
     OtherEpoch(Cursor),
 }
@@ -48,6 +48,8 @@ struct Inner {
     /// The class of every chunk, oldest first.
     order: VecDeque<ClassId>,
     bytes: usize,
+    /// Bytes appended since every subscriber was woken.
+    since_all_woken: usize,
 }
 
 impl Inner {
@@ -59,6 +61,7 @@ impl Inner {
             classes: HashMap::new(),
             order: VecDeque::new(),
             bytes: 0,
+            since_all_woken: 0,
         }
     }
 
@@ -97,10 +100,11 @@ impl Log {
     /// Adds what the tail read: all events in `(head before, head]`, of every class.
     pub fn append(&self, chunks: Vec<(ClassId, Chunk)>, head: i64) {
         let mut rung = Vec::with_capacity(chunks.len());
-        {
+        let all = {
             let mut inner = self.lock();
             for (class, chunk) in chunks {
                 inner.bytes += chunk.weight();
+                inner.since_all_woken += chunk.weight();
                 inner.order.push_back(class.clone());
                 if rung.last() != Some(&class) {
                     rung.push(class.clone());
@@ -109,8 +113,19 @@ impl Log {
             }
             inner.head = inner.head.max(head);
             inner.evict(self.max_bytes);
+            // A quiet class's subscribers are woken before the memory has turned over, to move on to its head: else a busy
+            // class would leave them behind it, and send each to the table for its next event.
+            let all = inner.since_all_woken > self.max_bytes / 2;
+            if all {
+                inner.since_all_woken = 0;
+            }
+            all
+        };
+        if all {
+            self.waiters.wake_all();
+        } else {
+            self.waiters.wake(&rung);
         }
-        self.waiters.wake(&rung);
     }
 
     /// Forgets everything and stands at `at`: its ids are of another issue.
@@ -132,7 +147,7 @@ impl Log {
                 return Read::OtherEpoch(Cursor { epoch: inner.epoch.clone(), id: inner.head });
             }
             if after.id < inner.floor {
-                return Read::Behind;
+                return Read::Behind(inner.floor);
             }
             let sources: Vec<Vec<Arc<Chunk>>> = classes
                 .iter()

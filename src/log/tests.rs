@@ -99,7 +99,7 @@ fn memory_is_bounded_and_what_is_gone_is_said() {
     assert!(log.lock().bytes <= 4_000);
     let floor = log.lock().floor;
     assert!(floor > 900);
-    assert!(matches!(log.read(&at(floor - 1), &[class("quiet")], 1), Read::Behind));
+    assert!(matches!(log.read(&at(floor - 1), &[class("quiet")], 1), Read::Behind(_)));
     assert_eq!(
         follow(&log, floor, &[class("loud"), class("quiet")], 1),
         (floor + 1..=1_000).collect::<Vec<_>>()
@@ -109,7 +109,7 @@ fn memory_is_bounded_and_what_is_gone_is_said() {
     let mut set = ChunkSet::new(epoch());
     set.push(&StoredEvent { id: 1_001, class: "loud", student: "s", received_at: Micros(0), body: &body });
     log.append(set.take(), 1_001);
-    assert!(matches!(log.read(&at(1_000), &[class("loud")], 1), Read::Behind));
+    assert!(matches!(log.read(&at(1_000), &[class("loud")], 1), Read::Behind(_)));
     assert!(matches!(log.read(&at(1_001), &[class("loud")], 1), Read::UpToDate(1_001)));
     assert!(log.lock().classes.is_empty() && log.lock().order.is_empty());
 }

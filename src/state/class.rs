@@ -39,7 +39,8 @@ impl Default for ClassState {
 }
 
 impl ClassState {
-    fn bounded(students: usize, cells: usize, runs: usize) -> Self {
+    /// With bounds of a test's own.
+    pub(super) fn bounded(students: usize, cells: usize, runs: usize) -> Self {
         Self {
             students: Kept::new(students),
             cells: Kept::new(cells),

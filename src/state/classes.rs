@@ -6,30 +6,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::class::ClassState;
 use super::clock::Clock;
-pub(super) use super::live::Unsaved;
+use super::intake::Intake;
 use super::live::{Live, Picture};
 use super::load::{self, LoadError};
+use super::slot::{Phase, PutBy, Slot};
 use super::view::Parts;
 use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent};
 use crate::store::{ClassRow, Pages};
 
-/// A class that nobody asked for in this long is let go.
-const IDLE: Duration = Duration::from_secs(600);
-/// Bytes of classes in memory, as they are reckoned, beyond which the one not asked for longest is let go.
-const MAX_BYTES: usize = 512 << 20;
 /// Classes that come in at once; the others take turns.
 const LOADS: usize = 2;
-/// Bytes of events put by while a class joins the tail. A join lasts a few milliseconds; beyond this it begins again.
-const MAX_PUT_BY: usize = 32 << 20;
-/// Classes of which it is remembered that something came, for the list of classes.
-const MAX_HEARD: usize = 50_000;
 
 /// The classes in use. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -47,97 +39,18 @@ pub(super) struct Shared {
 }
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     /// `None` until the tail stands.
-    epoch: Option<Epoch>,
+    pub(super) epoch: Option<Epoch>,
     /// All classes' events up to here are folded.
-    head: i64,
-    classes: HashMap<ClassId, Arc<Slot>>,
+    pub(super) head: i64,
+    pub(super) classes: HashMap<ClassId, Arc<Slot>>,
     /// Whether this replica writes snapshots, and classes remember what has changed.
-    remembers: bool,
+    pub(super) remembers: bool,
     /// Something came for a class that could not be put among `heard`.
-    missed: bool,
+    pub(super) missed: bool,
     /// The last event of each class that came since the tail stands, unless a snapshot is known to hold it.
-    heard: HashMap<ClassId, i64>,
-}
-
-/// A class's place.
-#[derive(Debug)]
-pub(super) struct Slot {
-    /// Held while an event is folded or a picture made.
-    phase: Mutex<Phase>,
-    /// Changes once, when the phase is no longer [`Phase::Loading`] or [`Phase::Joining`].
-    ready: watch::Sender<Option<Result<(), LoadError>>>,
-    used: Mutex<Instant>,
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// Its past is being read; the tail passes it by.
-    Loading,
-    /// The last of its past is being read; the tail puts its events by.
-    Joining(PutBy),
-    Live(Box<Live>),
-    /// Let go.
-    Gone,
-}
-
-/// Events that came while a class joins.
-#[derive(Debug, Default)]
-struct PutBy {
-    events: Vec<(i64, Micros, Box<str>, Box<str>)>,
-    bytes: usize,
-    overflowed: bool,
-}
-
-impl Slot {
-    fn new() -> Self {
-        Self {
-            phase: Mutex::new(Phase::Loading),
-            ready: watch::channel(None).0,
-            used: Mutex::new(Instant::now()),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn touch(&self) {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    fn used(&self) -> Instant {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Runs `with` on the class if it lives.
-    pub(super) fn live<T>(&self, with: impl FnOnce(&mut Live) -> T) -> Option<T> {
-        match &mut *self.lock() {
-            Phase::Live(live) => Some(with(live)),
-            _ => None,
-        }
-    }
-
-    fn fold(&self, event: &StoredEvent<'_>) {
-        match &mut *self.lock() {
-            Phase::Live(live) => live.state.fold(event),
-            Phase::Joining(put_by) => put_by.add(event),
-            _ => {}
-        }
-    }
-}
-
-impl PutBy {
-    fn add(&mut self, event: &StoredEvent<'_>) {
-        self.bytes += event.body.len() + event.student.len();
-        if self.overflowed || self.bytes > MAX_PUT_BY {
-            self.overflowed = true;
-            self.events = Vec::new();
-            return;
-        }
-        self.events.push((event.id, event.received_at, event.student.into(), event.body.into()));
-    }
+    pub(super) heard: HashMap<ClassId, i64>,
 }
 
 impl Classes {
@@ -156,7 +69,7 @@ impl Classes {
         Self { shared: Arc::new(shared) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -185,7 +98,7 @@ impl Classes {
 
     /// Begins to take what one read of the tail brings.
     pub fn begin(&self) -> Intake<'_> {
-        Intake { classes: self, current: None }
+        Intake::new(self)
     }
 
     /// The issue of ids, and the id up to which every event is folded.
@@ -353,133 +266,5 @@ impl Classes {
         }
         *phase = next;
         Ok(())
-    }
-}
-
-/// For whoever writes snapshots.
-impl Classes {
-    fn slots(&self) -> Vec<(ClassId, Arc<Slot>)> {
-        self.lock().classes.iter().map(|(class, slot)| (class.clone(), Arc::clone(slot))).collect()
-    }
-
-    /// From now on this replica writes snapshots, or no longer.
-    pub(super) fn remember(&self, on: bool) {
-        self.lock().remembers = on;
-        for (_, slot) in self.slots() {
-            slot.live(|live| live.remember(on));
-        }
-    }
-
-    /// Classes of which something came that no snapshot is known to hold.
-    pub(super) fn heard(&self) -> Vec<ClassId> {
-        self.lock().heard.keys().cloned().collect()
-    }
-
-    /// Whether something came for a class that is not among those heard of, since this was last asked.
-    pub(super) fn take_missed(&self) -> bool {
-        std::mem::take(&mut self.lock().missed)
-    }
-
-    /// The classes with something that their snapshot does not hold.
-    pub(super) fn unsaved(&self) -> Vec<ClassId> {
-        let unsaved = |slot: &Slot| slot.live(|live| live.is_unsaved()) == Some(true);
-        self.slots().into_iter().filter(|(_, slot)| unsaved(slot)).map(|(class, _)| class).collect()
-    }
-
-    /// What the class's snapshot does not hold; it is taken for written.
-    pub(super) fn take_unsaved(&self, class: &ClassId, epoch: &Epoch) -> Option<Unsaved> {
-        let (slot, head) = {
-            let inner = self.lock();
-            (Arc::clone(inner.classes.get(class)?), inner.head)
-        };
-        slot.live(|live| live.take_unsaved(epoch, head)).flatten()
-    }
-
-    /// It is written.
-    pub(super) fn saved(&self, class: &ClassId, unsaved: &Unsaved) {
-        let slot = {
-            let mut inner = self.lock();
-            if inner.heard.get(class).is_some_and(|&last| last <= unsaved.last_event) {
-                inner.heard.remove(class);
-            }
-            inner.classes.get(class).cloned()
-        };
-        if let Some(slot) = slot {
-            slot.live(|live| live.saved(unsaved.last_event));
-            // While this replica writes it, it is in use.
-            slot.touch();
-        }
-    }
-
-    /// Lets go of the classes that nobody asked for in long, and of more while they take up too much.
-    pub(super) fn sweep(&self) {
-        let remembers = self.lock().remembers;
-        let mut kept: Vec<(Instant, usize, ClassId, Arc<Slot>)> = Vec::new();
-        for (class, slot) in self.slots() {
-            let look = |live: &mut Live| {
-                live.forget_pictures();
-                (live.state.weight(), remembers && live.is_unsaved())
-            };
-            // Whatever is not written yet stays.
-            if let Some((weight, false)) = slot.live(look) {
-                kept.push((slot.used(), weight, class, slot));
-            }
-        }
-        kept.sort_unstable_by_key(|&(used, ..)| used);
-        let mut bytes: usize = kept.iter().map(|&(_, weight, ..)| weight).sum();
-        for (used, weight, class, slot) in kept {
-            if used.elapsed() < IDLE && bytes <= MAX_BYTES {
-                break;
-            }
-            bytes -= weight;
-            // First out of reach: whoever asks now brings it in anew. What is folded into it meanwhile was heard of.
-            self.lock().classes.retain(|other, place| *other != class || !Arc::ptr_eq(place, &slot));
-            *slot.lock() = Phase::Gone;
-            tracing::debug!(%class, "a class is let go");
-        }
-    }
-}
-
-/// Takes one read's events.
-#[derive(Debug)]
-pub struct Intake<'a> {
-    classes: &'a Classes,
-    /// The class of the event before, its place if it has one, and the event's id. Not beyond one read: a class that has
-    /// come in since this read began would be missed, while what the read brings was committed before.
-    current: Option<(ClassId, Option<Arc<Slot>>, i64)>,
-}
-
-impl Intake<'_> {
-    /// Folds the next event of all.
-    pub fn event(&mut self, event: &StoredEvent<'_>) {
-        match &mut self.current {
-            Some((class, _, last)) if class.as_str() == event.class => *last = event.id,
-            _ => {
-                self.note();
-                let class = ClassId::stored(event.class);
-                let slot = self.classes.lock().classes.get(&class).cloned();
-                self.current = Some((class, slot, event.id));
-            }
-        }
-        if let Some((_, Some(slot), _)) = &self.current {
-            slot.fold(event);
-        }
-    }
-
-    /// Everything up to `id` has been taken.
-    pub fn through(&mut self, id: i64) {
-        self.note();
-        let mut inner = self.classes.lock();
-        inner.head = inner.head.max(id);
-    }
-
-    fn note(&mut self) {
-        let Some((class, _, last)) = self.current.take() else { return };
-        let mut inner = self.classes.lock();
-        if inner.heard.len() < MAX_HEARD || inner.heard.contains_key(&class) {
-            inner.heard.insert(class, last);
-        } else {
-            inner.missed = true;
-        }
     }
 }

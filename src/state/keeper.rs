@@ -7,25 +7,27 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::classes::{Classes, Unsaved};
+use super::classes::Classes;
+use super::live::Unsaved;
 use crate::backoff::Reconnect;
 use crate::event::{ClassId, Epoch};
 use crate::store::{
     Connector, Session, SnapshotWriter, classes_after, current_epoch, explain, kept_through,
     set_kept_through, try_elect,
 };
+use crate::vital::Vital;
 
 /// How often a replica that is not elected asks again.
 const ELECTION_TICK: Duration = Duration::from_secs(1);
 /// How often snapshots are written at most.
 const WRITE_TICK: Duration = Duration::from_secs(1);
-/// Of the time, the part that writing may take: under load it is done less often.
-const IDLE_SHARE: u32 = 19;
-const MAX_TICK: Duration = Duration::from_secs(30);
+/// Under load they are written less often: for each second of writing there are so many without, a few in any case.
+const REST_SHARE: u32 = 19;
+const MAX_REST: Duration = Duration::from_secs(10);
 /// How often classes that nobody asks for are looked for.
 const SWEEP_TICK: Duration = Duration::from_secs(10);
 /// Longest the database may take for anything here.
@@ -38,25 +40,22 @@ const BRING_IN: usize = 2;
 /// The keeper's task.
 #[derive(Debug)]
 pub struct Keeper {
-    task: JoinHandle<()>,
+    task: AbortOnDropHandle<()>,
     stop: CancellationToken,
 }
 
 impl Keeper {
     /// Starts it; `connector` must lead to the primary directly.
-    pub fn start(connector: &Connector, classes: &Classes) -> Self {
+    pub fn start(connector: &Connector, classes: &Classes, vital: &Vital) -> Self {
         let stop = CancellationToken::new();
         let keeping = Keeping { connector: connector.clone(), classes: classes.clone(), stop: stop.clone() };
-        Self { task: tokio::spawn(keeping.run()), stop }
+        Self { task: vital.spawn("state", keeping.run()), stop }
     }
 
     /// Writes what is unwritten, if this replica is the one, and ends; at `deadline` in any case.
     pub async fn stop(self, deadline: Instant) {
         self.stop.cancel();
-        let abort = self.task.abort_handle();
-        if tokio::time::timeout_at(deadline, self.task).await.is_err() {
-            abort.abort();
-        }
+        let _ = tokio::time::timeout_at(deadline, self.task).await;
     }
 }
 
@@ -113,7 +112,8 @@ impl Keeping {
         loop {
             let began = Instant::now();
             let stopping = self.stop.is_cancelled();
-            match self.write(&mut writer, missed).await {
+            let mut writing = Duration::ZERO;
+            match self.write(&mut writer, missed, &mut writing).await {
                 Ok(()) => missed = self.classes.take_missed(),
                 Err(Stale::Later) => missed = true,
                 Err(Stale::Failed(reason)) => return Some(reason),
@@ -122,8 +122,7 @@ impl Keeping {
                 return None;
             }
             self.sweep(&mut swept);
-            let took = began.elapsed();
-            let rest = WRITE_TICK.saturating_sub(took).max((took * IDLE_SHARE).min(MAX_TICK));
+            let rest = (writing * REST_SHARE).min(MAX_REST).max(WRITE_TICK.saturating_sub(began.elapsed()));
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
                 () = writer.session.ended() => return Some("the connection was lost".to_owned()),
@@ -133,7 +132,13 @@ impl Keeping {
     }
 
     /// Writes all that has changed up to now. `missed`: classes may have events that were not heard of.
-    async fn write(&self, writer: &mut SnapshotWriter, missed: bool) -> Result<(), Stale> {
+    /// `writing` is how long it wrote.
+    async fn write(
+        &self,
+        writer: &mut SnapshotWriter,
+        missed: bool,
+        writing: &mut Duration,
+    ) -> Result<(), Stale> {
         let position = self.classes.position().ok_or(Stale::Later)?;
         let mut heard = self.classes.heard();
         if missed {
@@ -151,11 +156,11 @@ impl Keeping {
             complete &= self.bring_in(some).await;
             if heard.len() > TRANSACTION_CLASSES {
                 // A relay that begins on a long history meets more classes than it can hold at once.
-                self.write_unsaved(writer, &position.epoch).await?;
+                self.write_unsaved(writer, &position.epoch, writing).await?;
                 self.classes.sweep();
             }
         }
-        let wrote = self.write_unsaved(writer, &position.epoch).await?;
+        let wrote = self.write_unsaved(writer, &position.epoch, writing).await?;
         if !complete {
             return Err(Stale::Later);
         }
@@ -167,12 +172,22 @@ impl Keeping {
     }
 
     /// Writes every class with something that its snapshot does not hold; whether there was any.
-    async fn write_unsaved(&self, writer: &mut SnapshotWriter, epoch: &Epoch) -> Result<bool, Stale> {
+    async fn write_unsaved(
+        &self,
+        writer: &mut SnapshotWriter,
+        epoch: &Epoch,
+        writing: &mut Duration,
+    ) -> Result<bool, Stale> {
+        let began = Instant::now();
         let unsaved = self.classes.unsaved();
         for classes in unsaved.chunks(TRANSACTION_CLASSES) {
-            let writing = self.write_some(writer, classes, epoch);
-            timeout(DEADLINE, writing).await.map_err(|_| Stale::Failed(late()))??;
+            let some = self.write_some(writer, classes, epoch);
+            timeout(DEADLINE, some).await.map_err(|_| Stale::Failed(late()))??;
         }
+        if !unsaved.is_empty() {
+            tracing::debug!(classes = unsaved.len(), elapsed = ?began.elapsed(), "snapshots are written");
+        }
+        *writing += began.elapsed();
         Ok(!unsaved.is_empty())
     }
 

@@ -3,7 +3,8 @@
 //!
 //! - `observed`: what the fold sees of an event; `student`, `cell`, `activity`: what it changes; `kept`: their bounds
 //! - `class`: a class's fold; `view`: the state as it is written on the wire; `snapshot`: to and from the tables' rows
-//! - `classes`: those in use, kept up by the tail; `load`: how one comes in; `live`: the pictures made of it
+//! - `classes`: those in use; `slot`: a place of one; `load`: how one comes in; `intake`: what the tail brings; `live`: the
+//!   pictures made of it; `unsaved`: what is not written yet, and which are let go
 //! - `keeper`: writes the snapshots; `rebuild`: makes them anew from the events; `clock`: the database's
 //!
 //! # The rules
@@ -45,22 +46,26 @@ mod cell;
 mod class;
 mod classes;
 mod clock;
+mod intake;
 mod keeper;
 mod kept;
 mod live;
 mod load;
 mod observed;
 mod rebuild;
+mod slot;
 mod snapshot;
 mod student;
 #[cfg(test)]
 mod tests;
+mod unsaved;
 pub mod view;
 
 pub use activity::{MAX_MINUTES, Minute};
 pub use cell::{Cell, MAX_MESSAGES, Runs};
 pub use class::{ClassState, MAX_CELLS, MAX_RUNS, MAX_STUDENTS};
-pub use classes::{Classes, Intake};
+pub use classes::Classes;
+pub use intake::Intake;
 pub use keeper::Keeper;
 pub use live::Picture;
 pub use load::LoadError;

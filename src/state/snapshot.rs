@@ -10,7 +10,12 @@ use crate::store::{Changes, ClassRow, Snapshot};
 impl ClassState {
     /// The state that a snapshot holds.
     pub fn restore(snapshot: Snapshot) -> Self {
-        let mut class = Self::default();
+        Self::default().filled(snapshot)
+    }
+
+    /// The same, into a class of which nothing is known yet.
+    pub(super) fn filled(mut self, snapshot: Snapshot) -> Self {
+        let class = &mut self;
         class.events = snapshot.class.events;
         class.last_event = snapshot.class.last_event;
         class.last_received_at = snapshot.class.last_received_at.unwrap_or(i64::MIN);
@@ -36,7 +41,7 @@ impl ClassState {
         for (start, minute) in snapshot.minutes {
             class.activity.restore(start, minute);
         }
-        class
+        self
     }
 
     /// From now on what changes is remembered for [`ClassState::take_changes`], or no longer.

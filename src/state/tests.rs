@@ -6,6 +6,7 @@ use super::observed::parse_rfc3339;
 use super::view::{self, Parts};
 use super::{ClassState, MAX_MESSAGES};
 use crate::event::{Micros, StoredEvent};
+use crate::store::{Changes, Snapshot};
 
 const VECTORS: &str = include_str!("../../tests/vectors/state.json");
 
@@ -100,4 +101,72 @@ fn the_vectors_reach_the_bound_of_messages() {
         .filter_map(|cell| cell["topErrors"].as_array().map(Vec::len))
         .max();
     assert_eq!(longest, Some(MAX_MESSAGES));
+}
+
+/// A student's event of any kind, by clocks that are wrong at times.
+fn random_body(n: i64) -> String {
+    let kind =
+        ["cell_executed", "cell_executed", "cell_executed", "help", "help_stop", "help_resolved", "other"];
+    let kind = kind[fastrand::usize(..kind.len())];
+    let second = n / 4 + fastrand::i64(-8..8);
+    format!(
+        r#"{{"eventType":"{kind}","eventTime":"2026-04-01T09:{:02}:{:02}Z","notebookPath":"n{}","cellId":"c{}","cellIndex":{},"executionCount":{},"hasError":{},"errorMessage":"E{}"}}"#,
+        second.rem_euclid(3600) / 60,
+        second.rem_euclid(60),
+        fastrand::u8(..2),
+        fastrand::u8(..6),
+        fastrand::u8(..9),
+        fastrand::u8(..3),
+        fastrand::bool(),
+        fastrand::u8(..30),
+    )
+}
+
+/// What the tables hold once changes are written.
+fn write(tables: &mut Snapshot, changes: Changes) {
+    tables.students.retain(|row| !changes.gone_students.contains(&row.0));
+    tables.cells.retain(|row| !changes.gone_cells.contains(&(row.0.clone(), row.1.clone())));
+    tables.runs.retain(|row| !changes.gone_runs.contains(&(row.0.clone(), row.1.clone(), row.2.clone())));
+    tables.minutes.retain(|&(start, _)| changes.minutes_begin.is_none_or(|begin| start >= begin));
+    let Snapshot { class, students, cells, runs, minutes } = changes.rows;
+    tables.class = class;
+    tables.students.retain(|row| !students.iter().any(|new| new.0 == row.0));
+    tables.students.extend(students);
+    tables.cells.retain(|row| !cells.iter().any(|new| (&new.0, &new.1) == (&row.0, &row.1)));
+    tables.cells.extend(cells);
+    tables.runs.retain(|row| !runs.iter().any(|new| (&new.0, &new.1, &new.2) == (&row.0, &row.1, &row.2)));
+    tables.runs.extend(runs);
+    tables.minutes.retain(|row| !minutes.iter().any(|new| new.0 == row.0));
+    tables.minutes.extend(minutes);
+    tables.sort();
+}
+
+/// However often changes are written, and the class let go and brought in again from the tables: in the end it is what the
+/// events make, within bounds so small that everything gives way to something all the time.
+#[test]
+fn portions_snapshots_and_bounds_change_nothing() {
+    for _ in 0..30 {
+        let fresh = || ClassState::bounded(5, 7, 15);
+        let (mut whole, mut parts, mut tables) = (fresh(), fresh(), Snapshot::default());
+        parts.remember(true);
+        for id in 1..=600 {
+            let (student, body) = (format!("s{}", fastrand::u8(..8)), random_body(id));
+            let received_at = Micros(1_775_034_000_000_000 + id * 2_500_000);
+            let event = StoredEvent { id, class: "c", student: &student, received_at, body: &body };
+            whole.fold(&event);
+            parts.fold(&event);
+            if fastrand::u8(..9) == 0 {
+                write(&mut tables, parts.take_changes(id));
+                assert_eq!(tables, whole.snapshot(id), "after {id}");
+            }
+            if fastrand::u8(..9) == 0 {
+                // What is not written is folded again from the events: here, written before it is let go.
+                write(&mut tables, parts.take_changes(id));
+                assert_eq!(tables, parts.snapshot(id));
+                parts = fresh().filled(parts.snapshot(id));
+                parts.remember(true);
+            }
+        }
+        assert_eq!(parts.snapshot(600), whole.snapshot(600));
+    }
 }

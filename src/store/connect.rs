@@ -35,6 +35,16 @@ pub enum ConnectError {
         /// Whether another attempt can only fail too: password, role or database wrong.
         permanent: bool,
     },
+    /// Not every text would fit, and not every text that is there could be read.
+    #[error(
+        "the database at {place} is encoded in {found}; the relay needs UTF8: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+    )]
+    Encoding {
+        /// Host, port and database.
+        place: String,
+        /// The database's encoding.
+        found: String,
+    },
     /// Older than [`OLDEST_POSTGRES`].
     #[error("PostgreSQL at {place} is release {found}; the relay needs {OLDEST_POSTGRES} or newer")]
     TooOld {
@@ -157,6 +167,9 @@ impl Connector {
             if major.is_some_and(|major| major < OLDEST_POSTGRES) {
                 return Err(ConnectError::TooOld { place: self.place.clone(), found });
             }
+        }
+        if let Some(found) = connection.parameter("server_encoding").filter(|found| *found != "UTF8") {
+            return Err(ConnectError::Encoding { place: self.place.clone(), found: found.to_owned() });
         }
         // Awaiting the connection as a future would throw notifications away.
         let gone = CancellationToken::new();

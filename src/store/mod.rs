@@ -17,7 +17,7 @@ pub use keeping::{
     scan_statement, set_kept_through, try_elect,
 };
 pub use pages::{PageError, Pages};
-pub use read::{Extent, Header, LogReader, ReadError, SETTINGS as READ_SETTINGS, renew_nonce};
+pub use read::{Extent, Header, LogReader, ReadError, SETTINGS as READ_SETTINGS, mend_sequence, renew_nonce};
 pub use rows::{
     Cell, CellRow, Changes, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
 };
@@ -46,9 +46,9 @@ pub enum Verdict {
 /// Judges an error. The classes are those of the manual's appendix "PostgreSQL Error Codes".
 pub fn verdict(error: &Error) -> Verdict {
     let Some(state) = error.code() else { return Verdict::Retry };
-    if matches!(*state, SqlState::CHECK_VIOLATION | SqlState::NOT_NULL_VIOLATION | SqlState::UNIQUE_VIOLATION)
-    {
-        return Verdict::Data;
+    // An event that is there already is no error: these are ids given out twice, or none left. No event is at fault.
+    if matches!(*state, SqlState::UNIQUE_VIOLATION | SqlState::SEQUENCE_GENERATOR_LIMIT_EXCEEDED) {
+        return Verdict::Retry;
     }
     match state.code().get(..2) {
         // Data exception; integrity constraint; program limit exceeded (an index entry too large, a stack too deep);

@@ -36,6 +36,21 @@ pub enum PageError {
     Slow,
 }
 
+/// A connection of the pool's, given back only if its answer was read to the end: what is still on its way, be it that the reader
+/// had enough, failed, or was itself given up, would keep the next reader waiting. Ending the connection is cheaper.
+struct Borrowed {
+    client: Option<Object>,
+    whole: bool,
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take().filter(|_| !self.whole) {
+            drop(Object::take(client));
+        }
+    }
+}
+
 /// Reads pages by way of the pool.
 #[derive(Debug, Clone)]
 pub struct Pages {
@@ -103,13 +118,12 @@ impl Pages {
         &self,
         read: impl AsyncFnOnce(&mut Object) -> Result<(T, bool), ReadError>,
     ) -> Result<T, PageError> {
-        let mut client = self.pool.get().await?;
-        let outcome = tokio::time::timeout(PAGE_DEADLINE, read(&mut client)).await;
-        if !matches!(&outcome, Ok(Ok((_, true)))) {
-            // The rest of the answer is still on its way: cheaper to end the connection than to read it.
-            drop(Object::take(client));
-        }
-        outcome.map_err(|_| PageError::Slow)?.map(|(answer, _)| answer).map_err(PageError::Read)
+        let mut borrowed = Borrowed { client: Some(self.pool.get().await?), whole: false };
+        let Some(client) = &mut borrowed.client else { return Err(PageError::Slow) };
+        let outcome = tokio::time::timeout(PAGE_DEADLINE, read(client)).await;
+        let (answer, whole) = outcome.map_err(|_| PageError::Slow)??;
+        borrowed.whole = whole;
+        Ok(answer)
     }
 
     /// A class's snapshot; an empty one if it has none.

@@ -110,6 +110,18 @@ pub async fn renew_nonce(session: &Session, seen: Option<&Epoch>) -> Result<(), 
     session.client.execute(RENEW, &[&seen.map(Epoch::to_string)]).await.map(|_| ())
 }
 
+/// Raises the sequence above every id there is, and renews the nonce. Ids that were not given out by the sequence (logical
+/// replication does not carry it over; a restore of data alone does not set it) would be given out again otherwise.
+pub async fn mend_sequence(session: &Session) -> Result<(), Error> {
+    const MEND: &str = "\
+        BEGIN; SELECT progress_event_lock(); \
+        SELECT setval('progress_event_id_seq', newest) FROM (SELECT max(id) AS newest FROM progress_event) AS ids \
+            WHERE newest > (SELECT last_value FROM progress_event_id_seq); \
+        COMMIT";
+    session.client.batch_execute(MEND).await?;
+    renew_nonce(session, None).await
+}
+
 /// What a read covered.
 #[derive(Debug)]
 pub struct Extent {

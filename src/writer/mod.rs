@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Reconnect;
 use crate::event::Event;
 use crate::store::{Connector, explain};
+use crate::vital::Vital;
 
 pub use queue::{Outcome, QueueFull, QueueLimits};
 use queue::{Queue, Submission};
@@ -28,6 +29,9 @@ const STATEMENTS: usize = 2;
 /// Bounds of one statement; a request larger than that goes alone.
 const MAX_STATEMENT_ROWS: usize = 2_000;
 const MAX_STATEMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long a new connection may take to be set up.
+const PREPARE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why an event was not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +56,7 @@ pub struct Writer {
 #[derive(Debug)]
 pub struct WriterTasks {
     queue: Arc<Queue>,
-    tasks: JoinSet<()>,
+    tasks: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Writer {
@@ -61,10 +65,11 @@ impl Writer {
         connector: &Connector,
         limits: QueueLimits,
         commit_timeout: Duration,
+        vital: &Vital,
     ) -> (Self, WriterTasks) {
         let queue = Queue::new(limits);
         let connected = Arc::new(AtomicUsize::new(0));
-        let mut tasks = JoinSet::new();
+        let mut tasks = Vec::new();
         for _ in 0..STATEMENTS {
             let worker = Worker {
                 queue: Arc::clone(&queue),
@@ -72,7 +77,7 @@ impl Writer {
                 statement_timeout: commit_timeout,
                 connected: Arc::clone(&connected),
             };
-            tasks.spawn(worker.run());
+            tasks.push(vital.spawn("writer", worker.run()));
         }
         (Self { queue: Arc::clone(&queue), commit_timeout, connected }, WriterTasks { queue, tasks })
     }
@@ -109,13 +114,13 @@ impl Writer {
 
 impl WriterTasks {
     /// Waits until nothing is queued (requests whose client has gone count too), at most until `deadline`, and stops.
-    pub async fn drain(mut self, deadline: Instant) {
+    pub async fn drain(self, deadline: Instant) {
         const LOOK: Duration = Duration::from_millis(10);
         while self.queue.rows() > 0 && Instant::now() < deadline {
             self.queue.drop_expired();
             tokio::time::sleep(LOOK).await;
         }
-        self.tasks.shutdown().await;
+        drop(self.tasks);
     }
 }
 
@@ -160,7 +165,11 @@ impl Worker {
 
     async fn connect(&self) -> Result<Inserter, String> {
         let session = self.connector.connect("writer").await.map_err(|error| error.to_string())?;
-        Inserter::new(session).await.map_err(|error| format!("preparing its statement: {}", explain(&error)))
+        match tokio::time::timeout(PREPARE_PATIENCE, Inserter::new(session)).await {
+            Ok(prepared) => prepared.map_err(|error| format!("preparing its statement: {}", explain(&error))),
+            // Someone has the table locked, perhaps.
+            Err(_) => Err(format!("its statement was not prepared within {} s", PREPARE_PATIENCE.as_secs())),
+        }
     }
 
     /// Writes what comes until the connection fails; says why it did.

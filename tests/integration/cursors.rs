@@ -141,6 +141,31 @@ async fn a_new_epoch_resets_open_connections() {
     assert!(matches!(frame(&mut subscriber).await, Frame::Progress { .. }));
 }
 
+/// Ids that the sequence has not given out, as after a logical replica took over, or a restore of data alone: the sequence is
+/// raised, so that no event is refused for an id that was there already.
+#[tokio::test]
+async fn ids_beyond_the_sequence_are_mended() {
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &[]).await;
+    let mut subscriber = relay.subscribe(&["default"], None).await;
+    assert!(matches!(frame(&mut subscriber).await, Frame::Live { .. }));
+    let sql = "INSERT INTO progress_event (id, event_id, class_id, student_id, occurred_at, body) OVERRIDING SYSTEM VALUE \
+         SELECT n, gen_random_uuid(), 'default', 's', now(), '{}' FROM generate_series(5, 9) AS n";
+    database.client().await.batch_execute(sql).await.expect("ids by hand");
+    let Frame::Reset { reason, cursor } = frame(&mut subscriber).await else { panic!("no reset") };
+    assert_eq!(reason, "epoch");
+    assert!(cursor.ends_with(".9"), "{cursor}");
+    assert!(matches!(frame(&mut subscriber).await, Frame::Live { .. }));
+    for n in 0..3 {
+        let answer = relay.post(&event(n)).await;
+        assert!(
+            answer["cursor"].as_str().is_some_and(|cursor| cursor.ends_with(&format!(".{}", 10 + n))),
+            "{answer}"
+        );
+        assert!(matches!(frame(&mut subscriber).await, Frame::Progress { .. }));
+    }
+}
+
 #[tokio::test]
 async fn a_ping_is_answered_and_other_text_is_ignored() {
     let database = Database::new().await;

@@ -198,6 +198,28 @@ async fn posts_wait_while_the_database_refuses() {
     relay.ready().await;
 }
 
+/// A transaction that keeps the ordering lock is named where an operator looks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_holds_the_lock_is_named() {
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &["--commit-timeout", "1s"]).await;
+    let client = database.client().await;
+    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.expect("a pid").get(0);
+    client.batch_execute("BEGIN; SELECT progress_event_lock()").await.expect("the lock");
+    let named = until("the holder to be named", || async {
+        assert_eq!(relay.try_post(&event(1)).await.status, 503);
+        let ready = relay.connection().await.get("/readyz").await.expect("an answer");
+        let body: Value = ready.json().expect("JSON");
+        let lock = body["checks"]["lock"].as_str().expect("text").to_owned();
+        (lock != "ok").then_some(lock)
+    })
+    .await;
+    assert!(named.contains(&format!("pg_terminate_backend({pid})")), "{named}");
+    assert!(relay.log().contains(&format!("pid={pid}")), "{}", relay.log());
+    client.batch_execute("COMMIT").await.expect("the lock back");
+    assert_eq!(relay.post(&event(1)).await["accepted"], 1);
+}
+
 async fn database_terminate(client: &tokio_postgres::Client, name: &str) -> i64 {
     let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
          WHERE datname = $1 AND application_name LIKE 'progress-relay%'";

@@ -27,7 +27,7 @@ use crate::log::{Frame, Log, Read, Subscription};
 use crate::store::Pages;
 use crate::tail::Tail;
 
-pub(super) use outbox::Outbox;
+pub(super) use outbox::{Kind, Outbox, Shed};
 pub(super) use peer::{Close, Incoming, Life, Outgoing};
 pub(super) use start::{ResetReason, Start};
 
@@ -54,8 +54,8 @@ const PAGE_RETRY: Duration = Duration::from_millis(500);
 /// What a session talks through: a stream of what the peer says, a sink of frames. It takes any number of frames; the session
 /// flushes it before it goes on.
 pub(super) trait Transport: Stream<Item = Incoming> + Sink<Outgoing, Error = Close> + Unpin {
-    /// Forgets the frames that the peer has not begun to take; returns how far those go that are kept, if any is.
-    fn shed(&mut self) -> Option<Cursor>;
+    /// Forgets the frames that the peer has not begun to take and that can be said again.
+    fn shed(&mut self) -> Shed;
 }
 
 /// What sessions share.
@@ -73,8 +73,11 @@ pub(super) struct Session<T> {
     transport: T,
     life: Life,
     cursor: Cursor,
-    /// Said once the cursor is there.
-    live_at: Option<i64>,
+    /// Where the cursor stood when the peer had last taken everything.
+    taken: Cursor,
+    /// Once the cursor is here it is said, once, that the subscriber is live.
+    live_at: i64,
+    live_said: bool,
     gulp: usize,
     ticks: Interval,
     tick: u32,
@@ -111,8 +114,10 @@ impl<T: Transport> Session<T> {
             classes: classes.into(),
             transport,
             life,
+            taken: start.cursor.clone(),
             cursor: start.cursor,
-            live_at: Some(start.live_at),
+            live_at: start.live_at,
+            live_said: false,
             gulp: MIN_GULP,
             ticks,
             tick: 0,
@@ -138,7 +143,7 @@ impl<T: Transport> Session<T> {
         loop {
             match self.sources.log.read(&self.cursor, &self.classes, self.gulp) {
                 Read::Frames(frames, through) => self.send_frames(frames, through)?,
-                Read::Behind => self.read_page().await?,
+                Read::Behind(floor) => self.read_page(floor).await?,
                 Read::OtherEpoch(position) => self.reset(ResetReason::Epoch, position)?,
                 Read::UpToDate(through) => {
                     // Below the cursor when another replica, which gave it out, is ahead of this one.
@@ -164,7 +169,7 @@ impl<T: Transport> Session<T> {
     fn send_frames(&mut self, frames: Vec<Frame>, through: i64) -> Result<(), Close> {
         for frame in frames {
             let cursor = Cursor { epoch: self.cursor.epoch.clone(), id: frame.last };
-            self.send(Outgoing::Text { text: frame.text, cursor, events: true })?;
+            self.send(Outgoing::Text { text: frame.text, cursor, kind: Kind::Events })?;
         }
         self.cursor.id = through;
         Ok(())
@@ -172,33 +177,35 @@ impl<T: Transport> Session<T> {
 
     /// From here on it goes on elsewhere, and the subscriber is told.
     fn reset(&mut self, reason: ResetReason, position: Cursor) -> Result<(), Close> {
-        self.live_at = Some(position.id);
+        self.live_at = position.id;
+        self.live_said = false;
         self.cursor = position;
         self.send(start::reset_frame(reason, &self.cursor))
     }
 
     /// What is not an event: each is said where the subscriber stands.
     fn say_what_is_due(&mut self) -> Result<(), Close> {
-        if self.live_at.is_some_and(|id| id <= self.cursor.id) {
-            self.live_at = None;
-            self.send(start::cursor_frame("live", &self.cursor))?;
+        if !self.live_said && self.live_at <= self.cursor.id {
+            self.live_said = true;
+            self.send(start::cursor_frame(Kind::Live, &self.cursor))?;
         }
         if std::mem::take(&mut self.pong_due) {
-            self.send(start::cursor_frame("pong", &self.cursor))?;
+            self.send(start::cursor_frame(Kind::Pong, &self.cursor))?;
         }
         if std::mem::take(&mut self.mark_due) {
-            self.send(start::cursor_frame("mark", &self.cursor))?;
+            self.send(start::cursor_frame(Kind::Mark, &self.cursor))?;
         }
         Ok(())
     }
 
     /// Sends a page of the table: the cursor lies before what is in memory.
-    async fn read_page(&mut self) -> Result<(), Close> {
+    async fn read_page(&mut self, floor: i64) -> Result<(), Close> {
         let (pages, classes) = (self.sources.pages.clone(), Arc::clone(&self.classes));
         let (after, gulp) = (self.cursor.clone(), self.gulp);
         // Boxed: it is larger than all else of a session, and most never read a page.
         let rows = gulp / PAGE_EVENT_BYTES;
-        let page = Box::pin(async move { page::read_page(&pages, &classes, &after, rows, 2 * gulp).await });
+        let page =
+            Box::pin(async move { page::read_page(&pages, &classes, &after, floor, rows, 2 * gulp).await });
         let page = self.attend(page).await?;
         match page {
             // The tail finds the same, and then the log says so: that path resets.
@@ -209,7 +216,12 @@ impl<T: Transport> Session<T> {
             Ok(page) if page.header.pruned > self.cursor.id => {
                 self.reset(ResetReason::Expired, self.sources.log.position())
             }
-            Ok(page) => self.send_frames(page.frames, page.through),
+            Ok(page) if page.through > self.cursor.id => self.send_frames(page.frames, page.through),
+            // Nothing to go on with, and the log is further: the table lost its end a moment ago, and the tail is to find it.
+            Ok(_) => {
+                self.sources.tail.ring();
+                self.attend(tokio::time::sleep(PAGE_RETRY)).await
+            }
             Err(error) => {
                 tracing::warn!(classes = ?self.classes, "a subscriber waits for history: {error}");
                 self.attend(tokio::time::sleep(PAGE_RETRY.mul_f64(0.5 + fastrand::f64()))).await
@@ -242,16 +254,20 @@ impl<T: Transport> Session<T> {
 
     /// Waits until the peer has taken what was sent; if it stalls, forgets what can be read again.
     async fn flush(&mut self) -> Result<(), Close> {
-        match timeout(STALL, self.flushed()).await {
-            Ok(flushed) => flushed,
-            Err(_) => {
-                if let Some(cursor) = self.transport.shed() {
-                    self.cursor = cursor;
-                }
-                self.gulp = MIN_GULP;
-                self.flushed().await
-            }
+        if let Ok(flushed) = timeout(STALL, self.flushed()).await {
+            flushed?;
+            self.taken = self.cursor.clone();
+            return Ok(());
         }
+        let shed = self.transport.shed();
+        self.cursor = shed.cursor.unwrap_or_else(|| self.taken.clone());
+        self.live_said &= !shed.live;
+        self.mark_due |= shed.mark;
+        self.pong_due |= shed.pong;
+        self.gulp = MIN_GULP;
+        self.flushed().await?;
+        self.taken = self.cursor.clone();
+        Ok(())
     }
 
     async fn flushed(&mut self) -> Result<(), Close> {

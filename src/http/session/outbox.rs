@@ -7,6 +7,21 @@ use crate::event::Cursor;
 /// Room that an empty outbox keeps; a burst's is given back.
 const IDLE_CAPACITY: usize = 4;
 
+/// What a frame says. All but a reset can be said again, from the cursor before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Kind {
+    /// Events, which the log gives again.
+    Events,
+    /// `live`
+    Live,
+    /// `mark`
+    Mark,
+    /// `pong`
+    Pong,
+    /// `reset`: it must be said, or the gap would be silent.
+    Reset,
+}
+
 /// What waits to be taken, in order, as the transport has it.
 #[derive(Debug)]
 pub(in crate::http) struct Outbox<T> {
@@ -18,10 +33,18 @@ pub(in crate::http) struct Outbox<T> {
 #[derive(Debug)]
 struct Item<T> {
     what: T,
-    /// Where the peer stands once it has it; none if it says nothing of that.
-    cursor: Option<Cursor>,
-    /// Whether it can be made again from the cursor before.
-    repeatable: bool,
+    /// What it says, and where the peer stands once it has it; none for what is the protocol's own.
+    says: Option<(Kind, Cursor)>,
+}
+
+/// What was forgotten.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::http) struct Shed {
+    /// How far the peer will have everything; `None` if it was never given anything.
+    pub(in crate::http) cursor: Option<Cursor>,
+    pub(in crate::http) live: bool,
+    pub(in crate::http) mark: bool,
+    pub(in crate::http) pong: bool,
 }
 
 impl<T> Outbox<T> {
@@ -33,14 +56,14 @@ impl<T> Outbox<T> {
         self.items.is_empty()
     }
 
-    /// Appends a frame after which the peer stands at `cursor`; `repeatable` if the log gives it again.
-    pub(in crate::http) fn push(&mut self, what: T, cursor: Cursor, repeatable: bool) {
-        self.items.push_back(Item { what, cursor: Some(cursor), repeatable });
+    /// Appends a frame after which the peer stands at `cursor`.
+    pub(in crate::http) fn push(&mut self, what: T, kind: Kind, cursor: Cursor) {
+        self.items.push_back(Item { what, says: Some((kind, cursor)) });
     }
 
     /// Puts something of the protocol's own at `index`.
     pub(in crate::http) fn insert(&mut self, index: usize, what: T) {
-        self.items.insert(index, Item { what, cursor: None, repeatable: false });
+        self.items.insert(index, Item { what, says: None });
     }
 
     pub(in crate::http) fn front(&self) -> Option<&T> {
@@ -54,8 +77,8 @@ impl<T> Outbox<T> {
     /// Takes the first: it has been given.
     pub(in crate::http) fn pop_front(&mut self) -> Option<T> {
         let item = self.items.pop_front()?;
-        if item.cursor.is_some() {
-            self.given = item.cursor;
+        if let Some((_, cursor)) = item.says {
+            self.given = Some(cursor);
         }
         if self.items.is_empty() {
             self.items.shrink_to(IDLE_CAPACITY);
@@ -68,13 +91,24 @@ impl<T> Outbox<T> {
         self.items.truncate(begun);
     }
 
-    /// Forgets what can be made again, of the end of what waits; the first stays, since the peer may have begun to take it.
-    /// Returns how far the rest goes, `None` if nothing was ever given and nothing is left.
-    pub(in crate::http) fn shed(&mut self) -> Option<Cursor> {
-        let kept = self.items.iter().rposition(|item| !item.repeatable).map_or(0, |last| last + 1);
-        self.items.truncate(kept.max(1));
+    /// Forgets what can be said again. The first stays, since the peer may have begun to take it; so does a reset, and what is
+    /// before it.
+    pub(in crate::http) fn shed(&mut self) -> Shed {
+        let is_reset = |item: &Item<T>| matches!(item.says, Some((Kind::Reset, _)));
+        let kept = self.items.iter().rposition(is_reset).map_or(0, |last| last + 1).max(1);
+        let mut shed = Shed::default();
+        while self.items.len() > kept {
+            match self.items.pop_back().and_then(|item| item.says) {
+                Some((Kind::Live, _)) => shed.live = true,
+                Some((Kind::Mark, _)) => shed.mark = true,
+                Some((Kind::Pong, _)) => shed.pong = true,
+                Some((Kind::Events | Kind::Reset, _)) | None => {}
+            }
+        }
         self.items.shrink_to_fit();
-        self.items.iter().rev().find_map(|item| item.cursor.clone()).or_else(|| self.given.clone())
+        let left = self.items.iter().rev().find_map(|item| item.says.as_ref()).map(|(_, cursor)| cursor);
+        shed.cursor = left.or(self.given.as_ref()).cloned();
+        shed
     }
 }
 
@@ -87,23 +121,38 @@ mod tests {
         Cursor { epoch: Epoch::new("e"), id }
     }
 
+    fn ids(outbox: &Outbox<i64>) -> Vec<i64> {
+        outbox.iter().copied().collect()
+    }
+
     #[test]
-    fn only_what_can_be_made_again_is_forgotten() {
+    fn what_can_be_said_again_is_forgotten() {
         let mut outbox = Outbox::new();
-        assert_eq!(outbox.shed(), None);
-        outbox.push("events", at(1), true);
-        outbox.push("live", at(1), false);
-        outbox.push("events", at(5), true);
-        outbox.push("events", at(9), true);
-        assert_eq!(outbox.shed(), Some(at(1)));
-        assert_eq!(outbox.iter().copied().collect::<Vec<_>>(), ["events", "live"]);
-        outbox.push("events", at(5), true);
-        while outbox.pop_front().is_some() {}
-        outbox.push("events", at(9), true);
-        outbox.push("events", at(12), true);
-        assert_eq!(outbox.shed(), Some(at(9)), "the first stays");
-        assert_eq!(outbox.pop_front(), Some("events"));
-        assert_eq!(outbox.shed(), Some(at(9)), "what was given counts");
-        assert!(outbox.is_empty());
+        assert_eq!(outbox.shed(), Shed::default());
+        outbox.push(1, Kind::Reset, at(1));
+        outbox.push(2, Kind::Events, at(5));
+        outbox.push(3, Kind::Live, at(5));
+        outbox.push(4, Kind::Pong, at(5));
+        assert_eq!(outbox.shed(), Shed { cursor: Some(at(1)), live: true, mark: false, pong: true });
+        assert_eq!(ids(&outbox), [1]);
+        assert_eq!(outbox.pop_front(), Some(1));
+        outbox.push(5, Kind::Events, at(9));
+        outbox.push(6, Kind::Events, at(12));
+        outbox.push(7, Kind::Mark, at(12));
+        assert_eq!(outbox.shed(), Shed { cursor: Some(at(9)), live: false, mark: true, pong: false });
+        assert_eq!(ids(&outbox), [5], "the first stays: it may have been begun");
+    }
+
+    #[test]
+    fn what_is_the_protocol_s_own_says_nothing_of_the_cursor() {
+        let mut outbox = Outbox::new();
+        outbox.push(1, Kind::Events, at(3));
+        outbox.insert(0, 0);
+        assert_eq!(outbox.shed().cursor, None, "nothing was given, and what is left says nothing");
+        assert_eq!(ids(&outbox), [0]);
+        outbox.push(1, Kind::Events, at(3));
+        assert_eq!((outbox.pop_front(), outbox.pop_front()), (Some(0), Some(1)));
+        outbox.insert(0, 9);
+        assert_eq!(outbox.shed().cursor, Some(at(3)));
     }
 }

@@ -16,10 +16,12 @@ pub(super) struct Page {
 }
 
 /// Reads what follows `after` in `classes`: at most `max_rows` events, of about `max_bytes`; one at least, if there is one.
+/// Everything up to `floor` had been committed before.
 pub(super) async fn read_page(
     pages: &Pages,
     classes: &[ClassId],
     after: &Cursor,
+    floor: i64,
     max_rows: usize,
     max_bytes: usize,
 ) -> Result<Page, PageError> {
@@ -36,8 +38,9 @@ pub(super) async fn read_page(
         })
         .await?;
     let frames: Vec<Frame> = builder.finish().iter().map(crate::log::Chunk::frame).collect();
-    // To the end of the snapshot: there is nothing more of these classes up to the newest event of all.
+    // To the end of the snapshot: there is nothing more of these classes up to the newest event of all, or the newest that ever
+    // was, if that has been deleted since.
     let whole = !extent.broken_off && extent.events < max_rows;
-    let through = if whole { extent.last.max(extent.header.newest) } else { extent.last };
+    let through = if whole { extent.last.max(extent.header.newest).max(floor) } else { extent.last };
     Ok(Page { frames, through, header: extent.header })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::outbox::Kind;
 use crate::event::Cursor;
 
 /// To the peer.
@@ -18,8 +19,8 @@ pub(in crate::http) enum Outgoing {
         text: Bytes,
         /// Where the subscriber stands once it has it.
         cursor: Cursor,
-        /// Whether these are events, which the log gives again to whoever stands before them.
-        events: bool,
+        /// What it says.
+        kind: Kind,
     },
     /// A sign of life is asked for.
     Ping,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Outgoing;
+use super::{Kind, Outgoing};
 use crate::event::Cursor;
 use crate::tail::Position;
 
@@ -56,13 +56,20 @@ impl Start {
     }
 }
 
-/// A frame that has a type and a cursor.
-pub(super) fn cursor_frame(kind: &str, cursor: &Cursor) -> Outgoing {
-    let text = format!("{{\"type\":\"{kind}\",\"cursor\":\"{cursor}\"}}");
-    Outgoing::Text { text: text.into(), cursor: cursor.clone(), events: false }
+/// A frame that says no more than its type and a cursor.
+pub(super) fn cursor_frame(kind: Kind, cursor: &Cursor) -> Outgoing {
+    let name = match kind {
+        Kind::Live => "live",
+        Kind::Mark => "mark",
+        Kind::Pong => "pong",
+        Kind::Events => "progress",
+        Kind::Reset => "reset",
+    };
+    let text = format!("{{\"type\":\"{name}\",\"cursor\":\"{cursor}\"}}");
+    Outgoing::Text { text: text.into(), cursor: cursor.clone(), kind }
 }
 
 pub(super) fn reset_frame(reason: ResetReason, cursor: &Cursor) -> Outgoing {
     let text = format!("{{\"type\":\"reset\",\"reason\":\"{reason}\",\"cursor\":\"{cursor}\"}}");
-    Outgoing::Text { text: text.into(), cursor: cursor.clone(), events: false }
+    Outgoing::Text { text: text.into(), cursor: cursor.clone(), kind: Kind::Reset }
 }

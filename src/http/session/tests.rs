@@ -57,9 +57,9 @@ impl Sink<Outgoing> for Channel {
 
     fn start_send(mut self: Pin<&mut Self>, frame: Outgoing) -> Result<(), Close> {
         match &frame {
-            Outgoing::Text { cursor, events, .. } => {
-                let (cursor, events) = (cursor.clone(), *events);
-                self.outbox.push(frame, cursor, events);
+            Outgoing::Text { cursor, kind, .. } => {
+                let (cursor, kind) = (cursor.clone(), *kind);
+                self.outbox.push(frame, kind, cursor);
             }
             Outgoing::Ping => self.outbox.insert(0, frame),
         }
@@ -84,7 +84,7 @@ impl Sink<Outgoing> for Channel {
 }
 
 impl Transport for Channel {
-    fn shed(&mut self) -> Option<Cursor> {
+    fn shed(&mut self) -> Shed {
         let kept = self.outbox.shed();
         self.note_held();
         kept

@@ -1,0 +1,166 @@
+//! Arbitrary JSON and arbitrary bytes: always a clear answer, and what is accepted is delivered as valid JSON.
+
+use progress_relay::event::{Limits, parse_body};
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::Value;
+
+use super::event_with;
+use crate::support::{Database, Follower, Relay};
+
+const LIMITS: Limits = Limits { max_batch: 50, max_field: 40 };
+
+/// JSON text, with what serde_json's own values could not hold: lone surrogates, repeated keys.
+fn json_text() -> impl Strategy<Value = String> {
+    let string = prop_oneof![
+        any::<String>().prop_map(|text| Value::from(text).to_string()),
+        Just("\"\\ud800\"".to_owned()),
+        Just("\"\\udfff\\u0000x\"".to_owned()),
+        Just("\"\\ud83d\\ude00\"".to_owned()),
+    ];
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|value| value.to_string()),
+        any::<i64>().prop_map(|value| value.to_string()),
+        any::<f64>()
+            .prop_filter("JSON has no infinity", |value| value.is_finite())
+            .prop_map(|value| format!("{value:e}")),
+        string.clone(),
+    ];
+    leaf.prop_recursive(5, 40, 6, move |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..6).prop_map(|values| format!("[ {} ]", values.join(" , "))),
+            vec((string.clone(), inner), 0..6).prop_map(|members| {
+                let members: Vec<String> =
+                    members.iter().map(|(key, value)| format!("{key} : {value}")).collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+/// An event with some of its members replaced, and some unknown ones.
+fn event_text() -> impl Strategy<Value = String> {
+    const KNOWN: [&str; 14] = [
+        "eventId",
+        "eventType",
+        "eventTime",
+        "studentId",
+        "userId",
+        "classId",
+        "userName",
+        "code",
+        "result",
+        "cellIndex",
+        "hasError",
+        "id",
+        "truncated",
+        "receivedAt",
+    ];
+    let key = prop_oneof![proptest::sample::select(&KNOWN[..]).prop_map(str::to_owned), "[a-z]{0,6}",];
+    btree_map(key, json_text(), 0..4).prop_map(|changes| {
+        let changes: Vec<(&str, &str)> = changes.iter().map(|(key, value)| (&**key, &**value)).collect();
+        event_with(&changes)
+    })
+}
+
+fn body() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        2 => event_text().prop_map(String::into_bytes),
+        4 => vec(prop_oneof![3 => event_text(), 1 => json_text()], 0..8)
+            .prop_map(|events| format!("[{}]", events.join(",")).into_bytes()),
+        2 => json_text().prop_map(String::into_bytes),
+        1 => vec(any::<u8>(), 0..200),
+        // Good JSON with a byte broken.
+        1 => (event_text(), any::<proptest::sample::Index>(), any::<u8>()).prop_map(|(text, at, byte)| {
+            let mut bytes = text.into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            bytes
+        }),
+    ]
+}
+
+#[test]
+fn whatever_is_parsed_is_within_its_bounds() {
+    let config = Config { cases: 3_000, failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&body(), |body| {
+        let Ok(batch) = parse_body(&body, Some("a class"), LIMITS) else { return Ok(()) };
+        for (_, event) in batch.events {
+            let stored: Value = serde_json::from_str(&event.body).expect("the stored body is JSON");
+            let stored = stored.as_object().expect("an object");
+            assert!(
+                (1..=200).contains(&event.student.as_str().len())
+                    && (1..=200).contains(&event.class.as_str().len())
+            );
+            assert!(
+                !event.body.contains('\0') && !event.body.contains("\\u0000") && !event.body.contains("\\ud")
+            );
+            assert!(
+                ["id", "classId", "studentId", "receivedAt"].iter().all(|own| !stored.contains_key(*own))
+            );
+            for long in ["code", "result"] {
+                assert!(
+                    stored
+                        .get(long)
+                        .is_none_or(|text| text.as_str().expect("text").len() <= LIMITS.max_field)
+                );
+            }
+            // Sent again, it is the same event.
+            let again = event.body.replacen(
+                '{',
+                &format!("{{\"studentId\":{},", Value::from(event.student.as_str())),
+                1,
+            );
+            let again = parse_body(again.as_bytes(), Some(event.class.as_str()), LIMITS).expect("JSON");
+            let again = &again.events.first().expect("the same event").1;
+            assert_eq!((again.event_id, again.occurred_at), (event.event_id, event.occurred_at));
+        }
+        assert!(batch.rejected.iter().all(|rejection| !rejection.reason.is_empty()));
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_posted_has_a_clear_answer() {
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &[]).await;
+    let mut connection = relay.connection().await;
+    let cursor = relay.post(&serde_json::from_str(&event_with(&[])).expect("JSON")).await["cursor"].clone();
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+    for _ in 0..400 {
+        let body = body().new_tree(&mut runner).expect("a body").current();
+        let shown = String::from_utf8_lossy(&body).into_owned();
+        let response = connection.post_json("/student-progress", body).await.expect("an answer");
+        let answer: Value = response.json().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        match response.status.as_u16() {
+            200 => assert!(answer["accepted"].is_u64() && answer["rejected"].is_array(), "{shown}: {answer}"),
+            422 => {
+                assert!(answer["rejected"].as_array().is_some_and(|all| !all.is_empty()), "{shown}: {answer}")
+            }
+            400 => {
+                assert!(answer["detail"].as_str().is_some_and(|text| !text.is_empty()), "{shown}: {answer}")
+            }
+            other => panic!("{other} to {shown}: {answer}"),
+        }
+        let good = connection.post_json("/student-progress", event_with(&[])).await.expect("an answer");
+        assert_eq!(good.status, 200, "after {shown}");
+    }
+    // All of it, of every class that came to be, is delivered and is JSON.
+    let rows = database
+        .client()
+        .await
+        .query("SELECT class_id, count(*) FROM progress_event GROUP BY class_id", &[])
+        .await
+        .expect("counts");
+    for row in rows {
+        let (class, count): (String, i64) = (row.get(0), row.get(1));
+        let before = format!("{}.0", cursor.as_str().and_then(|c| c.split_once('.')).expect("a cursor").0);
+        let mut follower = Follower::new(&relay.url, &[&class], Some(&before)).await;
+        follower.until_live().await;
+        assert_eq!(i64::try_from(follower.events.len()), Ok(count), "{class:?}");
+    }
+}
