@@ -17,6 +17,7 @@ mod drain;
 mod edges;
 mod faults;
 mod ingest;
+mod measure;
 mod ordering;
 mod plans;
 mod slow;
