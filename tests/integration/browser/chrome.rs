@@ -83,7 +83,7 @@ impl Chrome {
         let alone = ONE.lock().await;
         let profile = tempfile::tempdir().expect("a folder");
         let name = NAMES.iter().copied().find(|name| is_on_path(name));
-        let mut process = Command::new(name.expect("chromium on the PATH: make setup-browser installs it"))
+        let mut process = Command::new(name.expect("chromium on the PATH: make browser installs it"))
             .args(FLAGS)
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")

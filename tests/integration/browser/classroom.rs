@@ -301,7 +301,11 @@ fn name(number: usize) -> String {
     // As many of both as make every pair another for 24 × 21 students.
     let given = GIVEN[number % GIVEN.len()];
     let family = (number + number / 168) % FAMILY.len();
-    if number % 2 == 0 { format!("{given} {}", FAMILY[family]) } else { format!("{} {given}", MYOJI[family]) }
+    if number.is_multiple_of(2) {
+        format!("{given} {}", FAMILY[family])
+    } else {
+        format!("{} {given}", MYOJI[family])
+    }
 }
 
 /// As IPython writes it, colours and all.
