@@ -7,7 +7,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser toolchain screenshots build run test lint check hostile memory churn frames deny clean
+.PHONY: help setup browser toolchain pictures build run test lint check hostile memory churn frames deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
@@ -49,7 +49,7 @@ memory: setup ## measure: what a dashboard costs after bursts, over 4,000 (2 min
 churn: setup ## measure: what ten minutes of coming and going leave behind; CHURN_MINUTES=n
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::churn
 
-screenshots: browser ## docs/screenshots, from a lesson that never was
+pictures: browser ## docs/screenshots, from a lesson that never was
 	@bash scripts/setup fonts
 	cargo test --locked --test integration -- --ignored browser::screenshots::screenshots
 

@@ -21,7 +21,7 @@ export function speak(code) {
   const number = new Intl.NumberFormat(text.locale);
   const percent = new Intl.NumberFormat(text.locale, { style: "percent" });
   const minute = new Intl.DateTimeFormat(text.locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-  const second = new Intl.DateTimeFormat(text.locale, { timeStyle: "medium", hourCycle: "h23" });
+  const second = new Intl.DateTimeFormat(text.locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   const day = new Intl.DateTimeFormat(text.locale, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
   return {
     ...text,

@@ -145,12 +145,25 @@ async fn keyboard_language_and_address() {
     page.until("new URLSearchParams(location.search).get('student')?.endsWith('@example.com')").await;
     page.press("Escape").await;
     page.until("document.activeElement.className.includes('grid-scroll')").await;
+    // Whatever is said in one language is said in the other.
+    let strange = page
+        .value(
+            "(async () => {
+               const load = (name) => import(new URL(`assets/js/strings/${name}.js`, document.baseURI));
+               const [{ en }, { ja }] = await Promise.all([load('en'), load('ja')]);
+               const names = (object, path = '') => Object.entries(object).flatMap(([name, value]) =>
+                 typeof value === 'object' ? names(value, `${path}${name}.`) : [`${path}${name}: ${typeof value}`]);
+               return [names(en), names(ja)].flatMap((one, at, both) => one.filter((name) => !both[1 - at].includes(name)));
+             })()",
+        )
+        .await;
+    assert_eq!(strange, json!([]));
     // A student's address opens the student; the language stays.
     page.click("[lang=ja]").await;
     page.until(&says("#help-heading", "ヘルプ待ち")).await;
     assert_eq!(page.value("document.documentElement.lang").await, "ja");
     page.go(&format!("{}&student=s003%40example.com", page_of(&relay, "c"))).await;
-    page.until(&says(".drawer .facts dt", "チーム")).await;
+    page.until(&says(".drawer .facts dt", "ID")).await;
     page.until("document.querySelector('.drawer').open").await;
     assert_eq!(page.complaints(), [""; 0]);
 }

@@ -87,3 +87,24 @@ async fn a_drain_is_followed_promptly() {
     again.post(&json!([run("c", "s2", 1, None)])).await;
     page.until(&says("#grid .count", "2")).await;
 }
+
+/// A relay that says nothing at all any more, with the connection still there: the page asks, and does not wait for ever.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes 45 s: cargo test -- --ignored a_relay_that_hangs"]
+async fn a_relay_that_hangs_is_noticed() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    relay.post(&json!([run("c", "s1", 1, None)])).await;
+    let chrome = Chrome::start().await;
+    let page = chrome.open(&page_of(&relay, "c")).await;
+    relay.signal(nix::sys::signal::Signal::SIGSTOP);
+    let offline = "new Promise((done) => { const look = () => document.documentElement.dataset.connection === 'offline' ? done(true) : setTimeout(look, 100); look(); })";
+    // Twice: an answer is waited for no longer than 30 s.
+    let soon = format!("Promise.race([{offline}, new Promise((done) => setTimeout(done, 25000))])");
+    let noticed = page.value(&soon).await == true || page.value(&soon).await == true;
+    relay.signal(nix::sys::signal::Signal::SIGCONT);
+    assert!(noticed);
+    page.until("document.documentElement.dataset.connection === 'live'").await;
+    relay.post(&json!([run("c", "s2", 1, None)])).await;
+    page.until(&says("#grid .count", "2")).await;
+}

@@ -1,4 +1,4 @@
-//! The pictures of the README: `make screenshots`.
+//! The pictures of the README: `make pictures`.
 
 use std::path::Path;
 

@@ -144,7 +144,7 @@ export const en = {
     lastHeard: "Last heard",
     executed: "Runs",
     errors: "Failures",
-    streak: "Failures in a row",
+    inARow: (count) => `${n(count)} in a row`,
     code: "Latest code",
     result: "Result",
     error: "Error",
@@ -158,7 +158,6 @@ export const en = {
     beginning: "That is the beginning.",
     cut: (chars) => `cut after ${n(chars)} characters`,
     cutByRelay: "cut by the relay: too long",
-    noOutput: "no output",
     shared: "This is the extension’s default address: several students may be behind it.",
     execution: (count) => `[${count}]`,
     event: {

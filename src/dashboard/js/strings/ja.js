@@ -143,7 +143,7 @@ export const ja = {
     lastHeard: "最後の操作",
     executed: "実行",
     errors: "失敗",
-    streak: "連続失敗",
+    inARow: (count) => `連続${n(count)}回`,
     code: "最新のコード",
     result: "結果",
     error: "エラー",
@@ -157,7 +157,6 @@ export const ja = {
     beginning: "ここが最初です。",
     cut: (chars) => `${n(chars)}文字まで表示`,
     cutByRelay: "長すぎるためリレーで切り詰められました",
-    noOutput: "出力なし",
     shared: "拡張機能の初期設定のアドレスです。複数の受講者が含まれている可能性があります。",
     execution: (count) => `[${count}]`,
     event: {

@@ -56,7 +56,7 @@ export function drawer(page) {
     parts?.timeline.close();
     const name = h("h2", { id: "drawer-name", tabindex: "-1" }, bdi());
     const status = h("span", { class: "drawer-status" });
-    const facts = Object.fromEntries(["team", "id", "lastHeard", "executed", "errors", "streak"].map((fact) => [fact, bdi()]));
+    const facts = Object.fromEntries(["id", "team", "lastHeard", "executed", "errors"].map((fact) => [fact, bdi()]));
     const shut = h("button", { type: "button", class: "icon-button close", "aria-label": t.drawer.close, title: t.drawer.close, on: { click: close } }, icon("close"));
     const run = latestRun(page);
     const timeline = new Timeline(page, studentId, (event) => run.update(event));
@@ -93,8 +93,8 @@ export function drawer(page) {
     setText(facts.team, student.teamName ?? "–");
     setText(facts.id, student.studentId);
     setText(facts.executed, t.number(student.cellsExecuted));
-    setText(facts.errors, t.number(student.errorCount));
-    setText(facts.streak, t.number(student.consecutiveErrors));
+    const streak = student.consecutiveErrors;
+    setText(facts.errors, [t.number(student.errorCount), streak > 1 ? t.drawer.inARow(streak) : ""].filter(Boolean).join(" · "));
     drawCells(parts.cells, student);
     tick();
   }

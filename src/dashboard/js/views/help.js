@@ -79,7 +79,7 @@ function update(page, element, row) {
   show(part.team, student.teamName !== null);
   setText(part.place, placeLabel(student, store, t));
   setText(part.streak, t.stuck.times(student.consecutiveErrors));
-  show(part.streak, student.consecutiveErrors > 0);
+  show(part.streak, student.consecutiveErrors > 1);
   setAttribute(part.resolve, "aria-label", t.help.resolveName(studentName(student)));
   tick(page, element, clock.now());
 }
