@@ -7,7 +7,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchain build run test lint check deny clean
+.PHONY: help setup toolchain build run test lint check hostile memory churn deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
@@ -29,12 +29,22 @@ run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for fl
 test: setup lint ## formatting, clippy, all tests
 	cargo test --locked
 
-lint: toolchain ## formatting and clippy, warnings denied
+lint: toolchain ## formatting, clippy and the documentation, warnings denied
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet
 
 check: toolchain ## quick: does it compile
 	cargo check --all-targets --locked
+
+hostile: setup ## measure: a class at work beside 500 peers that do their worst (2 min)
+	cargo test --release --locked --test integration -- --ignored --nocapture measure::hostile
+
+memory: setup ## measure: what a dashboard costs after bursts, over 4,000 (2 min)
+	cargo test --release --locked --test integration -- --ignored --nocapture measure::memory
+
+churn: setup ## measure: what ten minutes of coming and going leave behind; CHURN_MINUTES=n
+	cargo test --release --locked --test integration -- --ignored --nocapture measure::churn
 
 deny: toolchain ## licences, advisories and sources of dependencies, where cargo-deny is at hand
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install cargo-deny --locked" >&2; exit 1; }

@@ -38,6 +38,8 @@ pub struct Config {
     pub migrate: bool,
     /// Bounds on requests and connections.
     pub limits: Limits,
+    /// Connections at once, and from one address.
+    pub connections: (usize, usize),
     /// Bounds on what waits to be written.
     pub queue: QueueLimits,
     /// How long a POST waits for its commit.

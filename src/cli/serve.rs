@@ -18,7 +18,7 @@ use crate::config::{Config, Database, Urls, at_least};
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::Limits as EventLimits;
-use crate::http::{self, Access, BodyBudget, Drain, Limits, Relay};
+use crate::http::{self, Access, BodyBudget, Drain, Limits, Places, Relay};
 use crate::listener::Listener;
 use crate::migrate;
 use crate::state::{Classes, Keeper as StateKeeper};
@@ -117,15 +117,12 @@ impl Args {
             },
             request_timeout: positive("--request-timeout", self.request_timeout)?,
             commit_timeout: positive("--commit-timeout", self.commit_timeout)?,
-            max_connections: at_least("--max-connections", self.max_connections, 1)?,
-            max_connections_per_address: at_least(
-                "--max-connections-per-address",
-                self.max_connections_per_address.unwrap_or(self.max_connections),
-                1,
-            )?,
         };
+        let connections = at_least("--max-connections", self.max_connections, 1)?;
+        let of_one = self.max_connections_per_address.unwrap_or(connections);
         Ok(Config {
             bind: self.bind,
+            connections: (connections, at_least("--max-connections-per-address", of_one, 1)?),
             database: self.database.database()?,
             migrate: !self.no_migrate,
             queue: QueueLimits {
@@ -250,6 +247,7 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         classes,
         pages: Pages::new(&urls.direct)?,
         listener: Arc::new(listener),
+        places: Places::new(config.connections.0, config.connections.1),
         bodies: BodyBudget::new(config.queue.bytes),
         access: Arc::new(config.access.clone()),
         limits: Arc::new(config.limits),

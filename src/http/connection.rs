@@ -25,7 +25,7 @@ const REFUSALS: usize = 64;
 
 /// Counts connections, all and by address.
 #[derive(Debug)]
-pub(super) struct Places {
+pub struct Places {
     max: usize,
     max_per_address: usize,
     /// Held for a few lines.
@@ -46,8 +46,14 @@ struct Place {
 }
 
 impl Places {
-    pub(super) fn new(max: usize, max_per_address: usize) -> Arc<Self> {
+    /// So many at once, and so many from one address.
+    pub fn new(max: usize, max_per_address: usize) -> Arc<Self> {
         Arc::new(Self { max, max_per_address, taken: Mutex::default() })
+    }
+
+    /// How many there are.
+    pub(super) fn taken(&self) -> usize {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).all
     }
 
     /// A place for a new connection; one that is refused is there to be told so. `None`: not even that.

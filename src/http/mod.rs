@@ -1,7 +1,7 @@
 //! HTTP: what the relay says and hears. The only place that knows warp, hyper and sockets.
 //!
 //! - `server`: the accept loop; `connection`: a connection's timeouts and its place; `drain`: going away
-//! - `ingest`: events in; `health`: readiness; `problem`: every error; `query`, `access`: what stands above a request
+//! - `ingest`: events in; `health`, `metrics`: how it is; `problem`: every error; `query`, `access`: what stands above a request
 //! - `subscribe`: from a request to a `session`, which is logic over a stream and a sink; `socket`: a WebSocket under it,
 //!   `events`: Server-Sent Events
 //! - `api`: what the events of a class come to, read from the state, and what instructors do
@@ -15,6 +15,7 @@ mod drain;
 mod events;
 mod health;
 mod ingest;
+mod metrics;
 mod problem;
 mod query;
 mod routes;
@@ -35,6 +36,7 @@ use crate::tail::Tail;
 use crate::writer::Writer;
 
 pub use access::Access;
+pub use connection::Places;
 pub use drain::Drain;
 pub use ingest::BodyBudget;
 pub use server::serve;
@@ -50,10 +52,6 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// How long a request's events may take to be committed; the writer keeps it, an answer names it.
     pub commit_timeout: Duration,
-    /// Connections at once.
-    pub max_connections: usize,
-    /// Connections at once from one address.
-    pub max_connections_per_address: usize,
 }
 
 /// The parts of a running relay that requests meet. Cheap to clone.
@@ -71,6 +69,8 @@ pub struct Relay {
     pub pages: Pages,
     /// Hears the doorbell.
     pub listener: Arc<Listener>,
+    /// Counts connections.
+    pub places: Arc<Places>,
     /// What large bodies may take up.
     pub bodies: BodyBudget,
     /// Who may read.

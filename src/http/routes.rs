@@ -12,7 +12,7 @@ use warp::{Filter, Rejection, Reply};
 use super::api::{self, Route};
 use super::connection::Peer;
 use super::problem::Problem;
-use super::{Relay, events, health, ingest, subscribe};
+use super::{Relay, events, health, ingest, metrics, subscribe};
 
 /// All of them. Nothing is rejected: every request has an answer here.
 pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
@@ -87,7 +87,8 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
             api::answer(relay, route, method, headers, query).await
         });
     let alive = warp::path!("healthz").and(get()).map(health::alive);
-    let ready = warp::path!("readyz").and(get()).and(relay).map(|relay: Relay| health::ready(&relay));
+    let ready = warp::path!("readyz").and(get()).and(relay.clone()).map(|relay: Relay| health::ready(&relay));
+    let metrics = warp::path!("metrics").and(get()).and(relay).map(|relay: Relay| metrics::metrics(&relay));
     ingest
         .or(discarded)
         .unify()
@@ -100,6 +101,8 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
         .or(alive)
         .unify()
         .or(ready)
+        .unify()
+        .or(metrics)
         .unify()
         .recover(recover)
         .unify()

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::connection::{Peer, Places, Requests, Watched};
+use super::connection::{Peer, Requests, Watched};
 use super::routes::routes;
 use super::{Drain, Relay};
 
@@ -32,7 +32,6 @@ const ACCEPT_REMINDER: Duration = Duration::from_secs(10);
 /// Serves on `listener` until the relay drains: returns once every request in flight is answered. Sessions are their own:
 /// [`super::Drain::gone`].
 pub async fn serve(listener: TcpListener, relay: Relay) {
-    let places = Places::new(relay.limits.max_connections, relay.limits.max_connections_per_address);
     let connections = TaskTracker::new();
     let closing = relay.drain.closing().clone();
     let routes = routes(relay.clone());
@@ -57,7 +56,7 @@ pub async fn serve(listener: TcpListener, relay: Relay) {
                 continue;
             }
         };
-        let Some(peer) = places.take(remote) else {
+        let Some(peer) = relay.places.take(remote) else {
             tracing::debug!(%remote, "a connection beyond every bound is dropped");
             continue;
         };

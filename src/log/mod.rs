@@ -30,6 +30,17 @@ pub enum Read {
     OtherEpoch(Cursor),
 }
 
+/// How much of the log is in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Of all chunks.
+    pub bytes: usize,
+    /// Events after this id are in memory.
+    pub floor: i64,
+    /// Events up to this id are.
+    pub head: i64,
+}
+
 /// The log. One in a replica, fed by the tail.
 #[derive(Debug)]
 pub struct Log {
@@ -95,6 +106,12 @@ impl Log {
     pub fn position(&self) -> Cursor {
         let inner = self.lock();
         Cursor { epoch: inner.epoch.clone(), id: inner.head }
+    }
+
+    /// How much of the log is in memory.
+    pub fn size(&self) -> Size {
+        let inner = self.lock();
+        Size { bytes: inner.bytes, floor: inner.floor, head: inner.head }
     }
 
     /// Adds what the tail read: all events in `(head before, head]`, of every class.

@@ -31,7 +31,7 @@ pub enum PageError {
     /// The read itself.
     #[error("reading history: {0}")]
     Read(#[from] ReadError),
-    /// Over [`PAGE_DEADLINE`].
+    /// Not in time.
     #[error("reading history took over {} s", PAGE_DEADLINE.as_secs())]
     Slow,
 }

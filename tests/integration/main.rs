@@ -16,6 +16,7 @@ mod drain;
 mod edges;
 mod faults;
 mod ingest;
+mod measure;
 mod ordering;
 mod plans;
 mod slow;

@@ -47,7 +47,7 @@ pub struct Args {
         default_value = "http://127.0.0.1:8000"
     )]
     pub urls: Vec<String>,
-    /// The class to write to [default: simulate-<random>]; not RELAY_CLASS, so that no real class is written to
+    /// The class to write to [default: simulate-RANDOM]; not RELAY_CLASS, so that no real class is written to
     #[arg(long, env = "RELAY_SIMULATE_CLASS", value_name = "CLASS")]
     pub class: Option<String>,
     /// Connections that post, each one POST at a time

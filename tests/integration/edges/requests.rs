@@ -16,7 +16,7 @@ async fn raw(relay: &Relay, what: &str, bytes: &[u8]) -> (u16, String, String) {
     let _ = within(what, stream.read_to_end(&mut answer)).await;
     let answer = String::from_utf8_lossy(&answer).into_owned();
     // An interim answer stands before the final one.
-    let last = answer.rfind("HTTP/1.1 ").map_or("", |at| &answer[at..]);
+    let last = answer.rfind("HTTP/1.").map_or("", |at| &answer[at..]);
     let (head, body) = last.split_once("\r\n\r\n").unwrap_or((last, ""));
     let status = head.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0);
     (status, head.to_ascii_lowercase(), body.to_owned())
@@ -211,7 +211,7 @@ fn header_cases() -> Vec<Case> {
     // Closed without a word, as hyper has it.
     cases.push(case("HTTP/2's preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), 0, ""));
     let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
-    cases.push(case("a path of 70 KB", long.into_bytes(), 414, ""));
+    cases.push(case("a path of 70 KB", long.into_bytes(), 431, ""));
     let fat = format!("GET /healthz HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(70_000));
     cases.push(case("a header of 70 KB", fat.into_bytes(), 431, ""));
     let many = format!("GET /healthz HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(200));
@@ -314,7 +314,7 @@ async fn every_request_has_its_answer_and_harms_no_other() {
         }
         let ingest = [&b"/student-progress"[..], b"/api/v1/events", b"/cell-monitor"];
         let path = bytes.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
-        if got >= 200 && ingest.iter().any(|own| path == *own) && !problem.is_empty() {
+        if got >= 200 && ingest.contains(&path) && !problem.is_empty() {
             assert!(head.contains("access-control-allow-origin: *"), "{what}: {head}");
         }
         let response = good.post_json("/student-progress", event_with(&[])).await.expect("an answer");

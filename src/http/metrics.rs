@@ -1,0 +1,48 @@
+//! `/metrics`: what the relay holds right now, for Prometheus.
+
+use std::fmt::Write as _;
+
+use http::{HeaderValue, header};
+use warp::reply::Response;
+
+use super::Relay;
+
+/// Prometheus's text format.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) fn metrics(relay: &Relay) -> Response {
+    let hearing = relay.listener.hearing();
+    let log = relay.log.size();
+    let gauges: [(&str, &str, i128); 10] = [
+        ("relay_connections", "TCP connections, those of sessions included", relay.places.taken() as i128),
+        ("relay_sessions", "Subscribers", relay.drain.sessions().len() as i128),
+        (
+            "relay_tasks",
+            "Tasks of the runtime",
+            tokio::runtime::Handle::current().metrics().num_alive_tasks() as i128,
+        ),
+        (
+            "relay_queued_events",
+            "Events that wait to be written or are being written",
+            relay.writer.queued() as i128,
+        ),
+        ("relay_log_bytes", "Bytes of the log in memory", log.bytes as i128),
+        ("relay_log_head", "The id up to which events were read", i128::from(log.head)),
+        ("relay_log_floor", "The id after which events are in memory", i128::from(log.floor)),
+        (
+            "relay_writer_connected",
+            "Whether there is a connection to write on",
+            i128::from(relay.writer.is_connected()),
+        ),
+        ("relay_listener_proven", "Whether notifications are heard", i128::from(hearing.proven)),
+        ("relay_draining", "Whether the relay is going away", i128::from(relay.drain.is_draining())),
+    ];
+    let mut text = String::new();
+    for (name, help, value) in gauges {
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}");
+    }
+    let mut response = Response::new(text.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    response
+}

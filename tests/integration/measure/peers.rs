@@ -1,0 +1,149 @@
+//! Peers that do their worst.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+/// How many ways there are.
+pub const WAYS: usize = 14;
+
+/// Between two acts of one peer.
+const PAUSE: Duration = Duration::from_millis(500);
+const HANDSHAKE: &str = "GET /ws/connect HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// Does its worst in one way, over and over, until it is aborted. Whatever fails, it begins anew.
+pub async fn misbehave(address: String, way: usize) {
+    // Not all in the same instant.
+    sleep(PAUSE.mul_f64(fastrand::f64())).await;
+    loop {
+        let _ = act(&address, way % WAYS).await;
+        sleep(PAUSE).await;
+    }
+}
+
+/// A masked frame; a mask of zeros leaves the payload as it is.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match payload.len() {
+        short @ 0..=125 => bytes.push(0x80 | short as u8),
+        longer => {
+            bytes.push(0x80 | 126);
+            bytes.extend_from_slice(&(longer as u16).to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+async fn act(address: &str, way: usize) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    match way {
+        // A header that never ends.
+        0 => {
+            stream.write_all(b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nX-A: ").await?;
+            loop {
+                stream.write_all(b"x").await?;
+                sleep(PAUSE).await;
+            }
+        }
+        // A body that never ends.
+        1 => {
+            stream
+                .write_all(
+                    b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n[",
+                )
+                .await?;
+            loop {
+                stream.write_all(&[b' '; 1000]).await?;
+                sleep(PAUSE).await;
+            }
+        }
+        // Bodies that are large for nothing.
+        2 => {
+            let body = format!("[{}0]", "0,".repeat(500_000));
+            let head = format!(
+                "POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(body.as_bytes()).await?;
+            let _ = stream.read(&mut [0; 1000]).await?;
+            sleep(8 * PAUSE).await;
+        }
+        // A subscriber that takes nothing.
+        3 | 4 => {
+            stream.write_all(HANDSHAKE.as_bytes()).await?;
+            sleep(Duration::from_secs(3600)).await;
+        }
+        // One that floods with pings and takes no pong.
+        5 => {
+            stream.write_all(HANDSHAKE.as_bytes()).await?;
+            let pings: Vec<u8> = (0..100).flat_map(|_| frame(0x89, &[7; 125])).collect();
+            loop {
+                stream.write_all(&pings).await?;
+            }
+        }
+        // One that talks at length.
+        6 => {
+            stream.write_all(HANDSHAKE.as_bytes()).await?;
+            let text = frame(0x81, &[b'x'; 60_000]);
+            for _ in 0..20 {
+                stream.write_all(&text).await?;
+                sleep(PAUSE).await;
+            }
+        }
+        // Connecting and going, at once and after the handshake.
+        7 => {
+            stream.write_all(HANDSHAKE.as_bytes()).await?;
+            let _ = stream.read(&mut [0; 10]).await?;
+        }
+        // What is not understood.
+        8 => {
+            let body = "{\"eventId\":\"x\",".repeat(200);
+            let request = format!(
+                "POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(request.as_bytes()).await?;
+            let _ = stream.read(&mut [0; 1000]).await?;
+        }
+        // Requests whose answers are not taken.
+        9 => loop {
+            stream
+                .write_all("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100).as_bytes())
+                .await?;
+        },
+        // A stream of events that is not taken.
+        10 => {
+            stream.write_all(b"GET /api/class/stream HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+            sleep(Duration::from_secs(3600)).await;
+        }
+        // Control frames within fragments, then one that may not be.
+        11 => {
+            stream.write_all(HANDSHAKE.as_bytes()).await?;
+            stream.write_all(&frame(0x01, b"a")).await?;
+            for _ in 0..10 {
+                stream.write_all(&frame(0x89, b"p")).await?;
+                stream.write_all(&frame(0x00, b"b")).await?;
+            }
+            stream.write_all(&frame(0x09, b"fragmented")).await?;
+            let _ = stream.read(&mut [0; 1000]).await?;
+        }
+        // Half closed.
+        12 => {
+            stream.write_all(HANDSHAKE.as_bytes()).await?;
+            stream.shutdown().await?;
+            sleep(PAUSE).await;
+        }
+        // No HTTP.
+        _ => {
+            stream.write_all(&[0xff; 4000]).await?;
+            let _ = stream.read(&mut [0; 1000]).await?;
+        }
+    }
+    Ok(())
+}
