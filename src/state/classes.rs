@@ -73,6 +73,12 @@ impl Classes {
         self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many there are, and whether this replica keeps the snapshots.
+    pub fn in_use(&self) -> (usize, bool) {
+        let inner = self.lock();
+        (inner.classes.len(), inner.remembers)
+    }
+
     /// The database's clock, as far as this replica knows.
     pub fn now(&self) -> Micros {
         Micros(self.shared.clock.now())

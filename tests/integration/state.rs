@@ -1,7 +1,7 @@
 //! Class state: the same on every replica, in the snapshots and at a dashboard, whatever happens.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::Signal;
 use progress_relay::http::client::BaseUrl;
@@ -56,7 +56,7 @@ fn how_many(default: usize) -> usize {
 }
 
 /// Posts random events in random batches until told to stop, or `left` is used up; retries until they are stored.
-async fn post_random(urls: Vec<BaseUrl>, class: &'static str, left: Arc<AtomicUsize>, stop: Arc<AtomicBool>) {
+async fn post_random(urls: Urls, class: &'static str, left: Arc<AtomicUsize>, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::Relaxed) {
         let count = fastrand::usize(1..40);
         if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(count)).is_err() {
@@ -71,8 +71,7 @@ async fn post_random(urls: Vec<BaseUrl>, class: &'static str, left: Arc<AtomicUs
         }
         let body = Value::Array(events).to_string();
         loop {
-            let url = &urls[fastrand::usize(..urls.len())];
-            let Ok(mut connection) = Connection::open(url).await else { continue };
+            let Ok(mut connection) = Connection::open(&urls.any()).await else { continue };
             match connection.post_json("/student-progress", body.clone()).await {
                 Ok(response) if response.status == 200 => break,
                 _ => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
@@ -94,6 +93,21 @@ async fn insert_random(client: Client, class: &'static str, left: Arc<AtomicUsiz
     }
 }
 
+/// Where relays are, as far as is known.
+#[derive(Clone, Default)]
+struct Urls(Arc<Mutex<Vec<BaseUrl>>>);
+
+impl Urls {
+    fn set(&self, relays: &[Relay]) {
+        *self.0.lock().expect("urls") = relays.iter().map(|relay| relay.url.clone()).collect();
+    }
+
+    fn any(&self) -> BaseUrl {
+        let urls = self.0.lock().expect("urls");
+        urls[fastrand::usize(..urls.len())].clone()
+    }
+}
+
 fn keeps(relay: &Relay) -> bool {
     relay.log().contains("keeps the snapshots")
 }
@@ -106,29 +120,21 @@ async fn three_replicas_agree_though_the_keeper_is_killed_twice() {
     for _ in 0..3 {
         relays.push(Relay::start(&database, &[]).await);
     }
-    let stays = relays.remove(0);
+    let urls = Urls::default();
+    urls.set(&relays);
     let (left, stop) = (Arc::new(AtomicUsize::new(how_many(12_000))), Arc::new(AtomicBool::new(false)));
     let mut writers = JoinSet::new();
     for _ in 0..3 {
-        // Through the one that stays: the others are killed.
-        writers.spawn(post_random(vec![stays.url.clone()], "r", Arc::clone(&left), Arc::clone(&stop)));
+        writers.spawn(post_random(urls.clone(), "r", Arc::clone(&left), Arc::clone(&stop)));
     }
     writers.spawn(insert_random(database.client().await, "r", Arc::clone(&left)));
-    let mut stays = Some(stays);
     for _ in 0..2 {
-        // Whoever keeps the snapshots, unless it is the one that is posted to: that one is asked to step down.
-        until("a keeper", || async {
-            (relays.iter().any(keeps) || stays.as_ref().is_some_and(keeps)).then_some(())
-        })
-        .await;
-        match relays.iter().position(keeps) {
-            Some(index) => relays.remove(index).kill().await,
-            None => drop(database.terminate("progress-relay state").await),
-        }
+        let keeper = until("a keeper", || async { relays.iter().position(keeps) }).await;
+        relays.remove(keeper).kill().await;
         relays.push(Relay::start(&database, &[]).await);
+        urls.set(&relays);
     }
     while writers.join_next().await.is_some() {}
-    relays.extend(stays.take());
 
     let newest = newest(&client).await;
     let mut expected = ClassState::default();
@@ -162,8 +168,10 @@ async fn a_summary_folded_forward_is_the_next_summary() {
     let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];
     let (left, stop) = (Arc::new(AtomicUsize::new(usize::MAX)), Arc::new(AtomicBool::new(false)));
     let mut writers = JoinSet::new();
-    for relay in &relays {
-        writers.spawn(post_random(vec![relay.url.clone()], "f", Arc::clone(&left), Arc::clone(&stop)));
+    let urls = Urls::default();
+    urls.set(&relays);
+    for _ in 0..2 {
+        writers.spawn(post_random(urls.clone(), "f", Arc::clone(&left), Arc::clone(&stop)));
     }
     for round in 0..how_many(40).min(1_000) {
         let relay = &relays[round % 2];

@@ -47,6 +47,7 @@ impl Request<'_> {
                 "cells" => parts.cells = true,
                 "grid" => (parts.cells, parts.grid) = (true, true),
                 "activity" => parts.activity = true,
+                "" => {}
                 _ => return Err(Problem::bad_parameter("include", "takes cells, grid and activity")),
             }
         }
