@@ -7,7 +7,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchain build run test lint check hostile memory churn fuzz deny clean
+.PHONY: help setup browser toolchain pictures build run test lint check hostile memory churn frames fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
@@ -20,13 +20,16 @@ setup: ## install what is missing (PostgreSQL's server, by apt), without a clust
 toolchain:
 	@bash scripts/setup toolchain
 
+browser: setup
+	@bash scripts/setup browser
+
 build: toolchain ## the release build
 	cargo build --release --locked
 
 run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for flags
 	cargo run --release --locked -- serve $(ARGS)
 
-test: setup lint ## formatting, clippy, all tests
+test: setup browser lint ## formatting, clippy, all tests; installs Chromium when it is missing
 	cargo test --locked
 
 lint: toolchain ## formatting, clippy and the documentation, warnings denied
@@ -53,6 +56,13 @@ fuzz: toolchain ## fuzz events, batches and cursors, FUZZ_SECONDS (300) each; ne
 	  mkdir -p fuzz/corpus/$$target && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target \
 	    fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 || exit 1; \
 	done
+
+pictures: browser ## docs/screenshots, from a lesson that never was
+	@bash scripts/setup fonts
+	cargo test --locked --test integration -- --ignored browser::screenshots::screenshots
+
+frames: browser ## measure: a hand on the page, and frames at 500 students and 200 events/s (2 min)
+	cargo test --release --locked --test integration -- --ignored --nocapture --test-threads 1 browser::measures
 
 deny: toolchain ## licences, advisories and sources of dependencies, where cargo-deny is at hand
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install cargo-deny --locked" >&2; exit 1; }

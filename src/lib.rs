@@ -5,6 +5,7 @@
 //! - [`event`]: events, classes, cursors; everything from outside is checked here, once
 //! - [`writer`]: group commit of what was POSTed
 //! - [`listener`]: hears the doorbell; [`tail`]: reads what is new, once per replica; [`log`]: keeps its newest in memory
+//! - [`state`]: what the events of a class come to: kept in memory, with snapshots in the database
 //! - [`store`]: connections, statements that read, what errors mean; [`migrate`]: applies sql/
 //! - [`embedded`]: the private PostgreSQL
 //! - [`http`]: requests, WebSockets, Server-Sent Events, and the client of all that
@@ -20,6 +21,7 @@ pub mod http;
 pub mod listener;
 pub mod log;
 pub mod migrate;
+pub mod state;
 pub mod store;
 pub mod tail;
 pub mod vital;

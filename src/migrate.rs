@@ -19,11 +19,14 @@ pub struct Migration {
 }
 
 /// Every file of sql/, in order.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "0001_progress_event",
-    sql: include_str!("../sql/0001_progress_event.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "0001_progress_event",
+        sql: include_str!("../sql/0001_progress_event.sql"),
+    },
+    Migration { version: 2, name: "0002_state", sql: include_str!("../sql/0002_state.sql") },
+];
 
 /// The key of the advisory lock that migrations are applied under: a constant of this project's.
 const LOCK: i64 = 0x7072_6f67_6d69_6772;

@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::backoff::Reconnect;
 use crate::event::{Cursor, Epoch};
 use crate::log::{ChunkSet, Log};
+use crate::state::Classes;
 use crate::store::{ConnectError, Connector, Header, LogReader, explain, mend_sequence, renew_nonce};
 use crate::vital::Vital;
 
@@ -66,13 +67,15 @@ struct Answered {
 }
 
 impl Tail {
-    /// Connects, and makes a log of at most `log_memory` bytes that stands at the table's end; then follows it.
+    /// Connects, and makes a log of at most `log_memory` bytes that stands at the table's end; then follows it, and keeps
+    /// `classes` up.
     ///
     /// # Errors
     /// If there is no connection, or the first read fails; later the tail tries again by itself.
     pub async fn start(
         connector: &Connector,
         log_memory: usize,
+        classes: &Classes,
         vital: &Vital,
     ) -> Result<(Self, Arc<Log>, AbortOnDropHandle<()>), StartError> {
         let reader = connect(connector).await?;
@@ -80,10 +83,16 @@ impl Tail {
             reader.read(0, 0, |_, _| {}).await.map_err(|error| StartError::Read(error.to_string()))?.header;
         let position = position(&header, end_of(&header));
         let log = Arc::new(Log::new(position.cursor.clone(), log_memory));
+        classes.set_clock(header.clock);
+        classes.reset(&position.cursor);
         let (answered, _) = watch::channel(Answered { asked: 0, position, connected: true });
         let shared = Arc::new(Shared { bell: Notify::new(), asked: AtomicU64::new(0), answered });
-        let follower =
-            Follower { connector: connector.clone(), log: Arc::clone(&log), shared: Arc::clone(&shared) };
+        let follower = Follower {
+            connector: connector.clone(),
+            log: Arc::clone(&log),
+            classes: classes.clone(),
+            shared: Arc::clone(&shared),
+        };
         let task = vital.spawn("tail", follower.run(reader));
         Ok((Self { shared }, log, task))
     }
@@ -160,6 +169,7 @@ fn position(header: &Header, id: i64) -> Position {
 struct Follower {
     connector: Connector,
     log: Arc<Log>,
+    classes: Classes,
     shared: Arc<Shared>,
 }
 
@@ -207,11 +217,17 @@ impl Follower {
         loop {
             let from = self.log.position();
             let mut set = ChunkSet::new(from.epoch.clone());
+            let mut intake = self.classes.begin();
             let reading = reader.read(from.id, READ_ROWS, |header, event| {
+                if event.is_none() {
+                    self.classes.set_clock(header.clock);
+                }
                 // Of another epoch, ids mean nothing here.
                 let Some(event) = event.filter(|_| header.epoch == from.epoch) else { return };
+                intake.event(event);
                 set.push(event);
                 if set.bytes() >= APPEND_BYTES {
+                    intake.through(event.id);
                     self.log.append(set.take(), event.id);
                 }
             });
@@ -238,6 +254,8 @@ impl Follower {
                 );
                 renew_nonce(&reader.session, Some(&from.epoch)).await.map_err(|error| explain(&error))?;
             } else {
+                // State first: whoever is woken by the log finds it there.
+                intake.through(extent.last);
                 self.log.append(set.take(), extent.last);
                 if extent.events < READ_ROWS as usize {
                     return Ok(position(&header, extent.last));
@@ -249,6 +267,8 @@ impl Follower {
     /// Ids were issued anew: what is in memory is of no use, and every subscriber is told.
     fn renew(&self, header: &Header, before: &Epoch) {
         tracing::warn!(%before, now = %header.epoch, "the log's epoch has changed: every subscriber is reset");
-        self.log.reset(Cursor { epoch: header.epoch.clone(), id: end_of(header) });
+        let end = Cursor { epoch: header.epoch.clone(), id: end_of(header) };
+        self.classes.reset(&end);
+        self.log.reset(end);
     }
 }

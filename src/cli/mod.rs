@@ -3,6 +3,7 @@
 mod database;
 pub mod logging;
 pub mod migrate;
+pub mod rebuild_state;
 pub mod serve;
 pub mod simulate;
 pub mod tail;
@@ -32,6 +33,7 @@ pub struct Cli {
 enum Commands {
     Serve(Box<serve::Args>),
     Migrate(migrate::Args),
+    RebuildState(rebuild_state::Args),
     Tail(tail::Args),
     Simulate(simulate::Args),
 }
@@ -64,6 +66,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         match cli.command {
             Commands::Serve(args) => serve::run(*args).await,
             Commands::Migrate(args) => migrate::run(args).await,
+            Commands::RebuildState(args) => rebuild_state::run(args).await,
             Commands::Tail(args) => tail::run(args).await,
             Commands::Simulate(args) => simulate::run(args).await,
         }

@@ -22,6 +22,7 @@ use crate::http::{self, Access, BodyBudget, Drain, Limits, Places, Relay};
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::migrate;
+use crate::state::{Classes, Keeper as StateKeeper};
 use crate::store::{Connector, Pages};
 use crate::tail::{self, Tail};
 use crate::vital::Vital;
@@ -33,6 +34,7 @@ const START_RETRY_BASE: Duration = Duration::from_millis(100);
 const START_RETRY_CAP: Duration = Duration::from_secs(2);
 /// What the last commits, and then the private PostgreSQL, have beyond the drain.
 const LAST_COMMITS: Duration = Duration::from_secs(5);
+const LAST_READ: Duration = Duration::from_secs(1);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 /// A private PostgreSQL that ended is started anew after this long, and ever more slowly.
 const RESTART_BASE: Duration = Duration::from_millis(50);
@@ -166,7 +168,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         started = start(&config, address) => started?,
         () = signals.next() => return Ok(()),
     };
-    let Started { relay, writer_tasks, private, tail_task, vital } = started;
+    let Started { relay, writer_tasks, state, private, tail_task, vital } = started;
     let served = vital.spawn("accept loop", http::serve(listener, relay.clone()));
     let keeper = private.map(Keeper::start);
     super::print(&format!("listening on http://{address}"))?;
@@ -187,7 +189,11 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         if ended.is_err() {
             tracing::warn!("the drain's time is over: what is still open is cut off");
         }
-        writer_tasks.drain(deadline.max(Instant::now()) + LAST_COMMITS).await;
+        let deadline = deadline.max(Instant::now()) + LAST_COMMITS;
+        writer_tasks.drain(deadline).await;
+        // What was just committed belongs into the last snapshot; if it is not heard of in time, the next relay adds it.
+        let _ = relay.tail.position(LAST_READ).await;
+        state.stop(deadline).await;
     };
     let at_once = tokio::select! {
         () = ending => false,
@@ -212,6 +218,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 struct Started {
     relay: Relay,
     writer_tasks: crate::writer::WriterTasks,
+    state: StateKeeper,
     private: Option<PrivatePostgres>,
     tail_task: AbortOnDropHandle<()>,
     vital: Vital,
@@ -228,13 +235,16 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         }
     };
     let vital = Vital::default();
-    let (tail, log, tail_task) = begin(&urls.direct, config, &vital).await?;
+    let classes = Classes::new(Pages::new(&urls.direct)?);
+    let (tail, log, tail_task) = begin(&urls.direct, config, &classes, &vital).await?;
     let listener = Listener::start(&urls.direct, &tail, &vital);
+    let state = StateKeeper::start(&urls.direct, &classes, &vital);
     let (writer, writer_tasks) = Writer::start(&urls.direct, config.queue, config.commit_timeout, &vital);
     let relay = Relay {
         writer,
         tail,
         log,
+        classes,
         pages: Pages::new(&urls.direct)?,
         listener: Arc::new(listener),
         places: Places::new(config.connections.0, config.connections.1),
@@ -243,13 +253,14 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         limits: Arc::new(config.limits),
         drain: Drain::new(config.drain),
     };
-    Ok(Started { relay, writer_tasks, private, tail_task, vital })
+    Ok(Started { relay, writer_tasks, state, private, tail_task, vital })
 }
 
 /// Applies or checks the migrations, and makes the log; a database that is just starting, or starts anew meanwhile, is waited for.
 async fn begin(
     connector: &Connector,
     config: &Config,
+    classes: &Classes,
     vital: &Vital,
 ) -> Result<(Tail, Arc<Log>, AbortOnDropHandle<()>), Failure> {
     let begin = Instant::now();
@@ -261,7 +272,7 @@ async fn begin(
             } else {
                 migrate::check(connector).await?;
             }
-            Ok::<_, StartError>(Tail::start(connector, config.log_memory, vital).await?)
+            Ok::<_, StartError>(Tail::start(connector, config.log_memory, classes, vital).await?)
         };
         match attempt.await {
             Err(error) if error.is_transient() && begin.elapsed() < START_PATIENCE => {

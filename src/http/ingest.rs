@@ -278,7 +278,8 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
     Ok(warp::reply::json(&answer).into_response())
 }
 
-fn unwritten(relay: &Relay, error: WriteError) -> Problem {
+/// Why events could not be stored now.
+pub(super) fn unwritten(relay: &Relay, error: WriteError) -> Problem {
     match error {
         WriteError::QueueFull => Problem::unavailable(
             "queue-full",

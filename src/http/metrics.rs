@@ -13,7 +13,8 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) fn metrics(relay: &Relay) -> Response {
     let hearing = relay.listener.hearing();
     let log = relay.log.size();
-    let gauges: [(&str, &str, i128); 10] = [
+    let (classes, keeps) = relay.classes.in_use();
+    let gauges: [(&str, &str, i128); 12] = [
         ("relay_connections", "TCP connections, those of sessions included", relay.places.taken() as i128),
         ("relay_sessions", "Subscribers", relay.drain.sessions().len() as i128),
         (
@@ -29,6 +30,8 @@ pub(super) fn metrics(relay: &Relay) -> Response {
         ("relay_log_bytes", "Bytes of the log in memory", log.bytes as i128),
         ("relay_log_head", "The id up to which events were read", i128::from(log.head)),
         ("relay_log_floor", "The id after which events are in memory", i128::from(log.floor)),
+        ("relay_classes", "Classes whose state is in memory", classes as i128),
+        ("relay_state_keeper", "Whether this replica keeps the snapshots of class state", i128::from(keeps)),
         (
             "relay_writer_connected",
             "Whether there is a connection to write on",

@@ -4,9 +4,12 @@
 //! - `ingest`: events in; `health`, `metrics`: how it is; `problem`: every error; `query`, `access`: what stands above a request
 //! - `subscribe`: from a request to a `session`, which is logic over a stream and a sink; `socket`: a WebSocket under it,
 //!   `events`: Server-Sent Events
+//! - `api`: what the events of a class come to, read from the state, and what instructors do
+//! - `page`: the dashboard's files
 //! - [`client`]: the other side of the wire, for the command line and the tests
 
 mod access;
+mod api;
 pub mod client;
 mod connection;
 mod drain;
@@ -14,6 +17,7 @@ mod events;
 mod health;
 mod ingest;
 mod metrics;
+mod page;
 mod problem;
 mod query;
 mod routes;
@@ -28,6 +32,7 @@ use std::time::Duration;
 use crate::event::Limits as EventLimits;
 use crate::listener::Listener;
 use crate::log::Log;
+use crate::state::Classes;
 use crate::store::Pages;
 use crate::tail::Tail;
 use crate::writer::Writer;
@@ -60,6 +65,8 @@ pub struct Relay {
     pub tail: Tail,
     /// What the tail read last.
     pub log: Arc<Log>,
+    /// What the events of the classes in use come to.
+    pub classes: Classes,
     /// What lies before that.
     pub pages: Pages,
     /// Hears the doorbell.

@@ -64,6 +64,27 @@ impl Problem {
         .with("field", name)
     }
 
+    /// The class has no such student.
+    pub fn no_student(student: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no-such-student",
+            "the class has no such student",
+            format!("nothing of a student {student:?} was received in this class"),
+        )
+        .with("field", "student")
+    }
+
+    /// The database does not take it.
+    pub fn refused(reason: &str) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "refused-by-the-database",
+            "the database does not take it",
+            reason,
+        )
+    }
+
     /// It cannot be served now; the same request may be made again.
     pub fn unavailable(
         name: &'static str,

@@ -5,12 +5,14 @@ use std::convert::Infallible;
 use http::{HeaderMap, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use warp::filters::BoxedFilter;
+use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
+use super::api::{self, Route};
 use super::connection::Peer;
 use super::problem::Problem;
-use super::{Relay, events, health, ingest, metrics, subscribe};
+use super::{Relay, events, health, ingest, metrics, page, subscribe};
 
 /// All of them. Nothing is rejected: every request has an answer here.
 pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
@@ -69,6 +71,32 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
         .then(|relay: Relay, peer, headers, query| async move {
             events::stream(relay, peer, headers, query).await.unwrap_or_else(Problem::into_response)
         });
+    let api = warp::path::full()
+        .and_then(
+            |path: FullPath| async move { Route::of(path.as_str()).ok_or_else(warp::reject::not_found) },
+        )
+        .and(warp::method())
+        .and(relay.clone())
+        .and(peer())
+        .and(warp::header::headers_cloned())
+        .and(query())
+        .then(|route: Route, method, relay: Relay, peer: Peer, headers, query| async move {
+            if peer.is_refused() {
+                return crowded().into_response();
+            }
+            api::answer(relay, route, method, headers, query).await
+        });
+    let page = warp::path::full()
+        .and_then(
+            |path: FullPath| async move { page::asset(path.as_str()).ok_or_else(warp::reject::not_found) },
+        )
+        .and(warp::method())
+        .and(relay.clone())
+        .and(warp::header::headers_cloned())
+        .map(|asset, method, relay: Relay, headers: HeaderMap| match method {
+            Method::GET | Method::HEAD => page::serve(&relay, asset, &headers),
+            _ => page::method_not_allowed(),
+        });
     let alive = warp::path!("healthz").and(get()).map(health::alive);
     let ready = warp::path!("readyz").and(get()).and(relay.clone()).map(|relay: Relay| health::ready(&relay));
     let metrics = warp::path!("metrics").and(get()).and(relay).map(|relay: Relay| metrics::metrics(&relay));
@@ -78,6 +106,10 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
         .or(websocket)
         .unify()
         .or(events)
+        .unify()
+        .or(api)
+        .unify()
+        .or(page)
         .unify()
         .or(alive)
         .unify()

@@ -1,14 +1,27 @@
 //! The database: connections, the statements that read the log, and what PostgreSQL's errors mean to the relay.
 
 mod connect;
+mod history;
+mod keeping;
 mod pages;
 mod read;
+mod rows;
+mod snapshot;
 mod types;
 mod watch;
 
 pub use connect::{ConnectError, Connector, Session};
+pub use history::{ListedClass, history_statements};
+pub use keeping::{
+    EventRow, class_events, classes_after, classes_kept, current_epoch, hold_class, kept_through,
+    scan_statement, set_kept_through, try_elect,
+};
 pub use pages::{PageError, Pages};
 pub use read::{Extent, Header, LogReader, ReadError, SETTINGS as READ_SETTINGS, mend_sequence, renew_nonce};
+pub use rows::{
+    Cell, CellRow, Changes, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
+};
+pub use snapshot::{SnapshotStatements, SnapshotWriter, read_in, read_snapshot, select_statements};
 pub use types::{PgMicros, RawJson};
 pub use watch::{Blocker, LONG_WAIT, blocker, notify};
 

@@ -11,6 +11,8 @@ use tokio_postgres::types::ToSql;
 
 use super::connect::Connector;
 use super::read::{EVENT, Extent, HEADER, Header, ReadError, SETTINGS, consume};
+use super::rows::Snapshot;
+use super::snapshot::read_snapshot;
 use crate::event::{ClassId, StoredEvent};
 
 /// Connections that pages are read on. After a restart every dashboard may be behind at once: they take turns.
@@ -99,17 +101,36 @@ impl Pages {
         max_rows: usize,
         each: impl FnMut(&Header, Option<&StoredEvent<'_>>) -> ControlFlow<()>,
     ) -> Result<Extent, PageError> {
-        let mut borrowed = Borrowed { client: Some(self.pool.get().await?), whole: false };
-        let Some(client) = &borrowed.client else { return Err(PageError::Slow) };
         let classes: Vec<&str> = classes.iter().map(ClassId::as_str).collect();
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
-        let reading = async {
+        self.run(async |client| {
             let statement = client.prepare_cached(&Self::statement()).await?;
             let parameters: [&(dyn ToSql + Sync); 3] = [&classes, &after, &limit];
-            consume(client.query_raw(&statement, parameters).await?, after, each).await
-        };
-        let extent = tokio::time::timeout(PAGE_DEADLINE, reading).await.map_err(|_| PageError::Slow)??;
-        borrowed.whole = !extent.broken_off;
-        Ok(extent)
+            let extent = consume(client.query_raw(&statement, parameters).await?, after, each).await?;
+            let whole = !extent.broken_off;
+            Ok((extent, whole))
+        })
+        .await
+    }
+
+    /// Runs `read` on a connection, within the deadline. It says whether it has taken its answer whole.
+    pub(super) async fn run<T>(
+        &self,
+        read: impl AsyncFnOnce(&mut Object) -> Result<(T, bool), ReadError>,
+    ) -> Result<T, PageError> {
+        let mut borrowed = Borrowed { client: Some(self.pool.get().await?), whole: false };
+        let Some(client) = &mut borrowed.client else { return Err(PageError::Slow) };
+        let outcome = tokio::time::timeout(PAGE_DEADLINE, read(client)).await;
+        let (answer, whole) = outcome.map_err(|_| PageError::Slow)??;
+        borrowed.whole = whole;
+        Ok(answer)
+    }
+
+    /// A class's snapshot; an empty one if it has none.
+    ///
+    /// # Errors
+    /// If it cannot be read in time.
+    pub async fn snapshot(&self, class: &ClassId) -> Result<Snapshot, PageError> {
+        self.run(async |client| Ok((read_snapshot(client, class).await?, true))).await
     }
 }

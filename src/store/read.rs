@@ -8,7 +8,7 @@ use tokio_postgres::{Error, Row, RowStream, Statement};
 
 use super::connect::Session;
 use super::types::{PgMicros, RawJson};
-use crate::event::{Epoch, StoredEvent};
+use crate::event::{Epoch, Micros, StoredEvent};
 
 /// What a connection that reads the log is set to. On a table that was never analysed, PostgreSQL would read all of it, or all
 /// of a class, and sort: the index in the order that is asked for is the only right way, whatever the statistics say.
@@ -18,12 +18,11 @@ pub const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = of
 
 /// The columns of [`Header`], and as many empty ones as an event has.
 pub(super) const HEADER: &str = "SELECT progress_epoch(), (SELECT last_value FROM progress_event_id_seq), pruned_id, \
-     (SELECT coalesce(max(id), 0) FROM progress_event), \
+     (SELECT coalesce(max(id), 0) FROM progress_event), clock_timestamp(), \
      NULL::bigint, NULL::text, NULL::text, NULL::timestamptz, NULL::json FROM progress_log";
 
 /// As many empty columns as [`Header`] has, and an event's.
-pub(super) const EVENT: &str =
-    "NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, id, class_id, student_id, received_at, body";
+pub(super) const EVENT: &str = "NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz, id, class_id, student_id, received_at, body";
 
 /// What a read says of the log as a whole, from the same snapshot as its rows.
 #[derive(Debug, Clone)]
@@ -36,6 +35,8 @@ pub struct Header {
     pub pruned: i64,
     /// The largest id that was visible; 0 when the table is empty.
     pub newest: i64,
+    /// The database's clock when it was read.
+    pub clock: Micros,
 }
 
 impl Header {
@@ -47,18 +48,19 @@ impl Header {
             sequence: row.try_get(1)?,
             pruned: row.try_get(2)?,
             newest: row.try_get(3)?,
+            clock: row.try_get::<_, PgMicros>(4)?.0,
         }))
     }
 }
 
-/// An event of a read's row.
-fn event(row: &Row) -> Result<StoredEvent<'_>, Error> {
+/// An event whose columns begin with the row's column `first`.
+pub(super) fn event(row: &Row, first: usize) -> Result<StoredEvent<'_>, Error> {
     Ok(StoredEvent {
-        id: row.try_get(4)?,
-        class: row.try_get(5)?,
-        student: row.try_get(6)?,
-        received_at: row.try_get::<_, PgMicros>(7)?.0,
-        body: row.try_get::<_, RawJson<'_>>(8)?.0,
+        id: row.try_get(first)?,
+        class: row.try_get(first + 1)?,
+        student: row.try_get(first + 2)?,
+        received_at: row.try_get::<_, PgMicros>(first + 3)?.0,
+        body: row.try_get::<_, RawJson<'_>>(first + 4)?.0,
     })
 }
 
@@ -145,7 +147,7 @@ pub(super) async fn consume(
     let mut broken_off = each(&header, None).is_break();
     let (mut last, mut events) = (after, 0);
     while !broken_off && let Some(row) = rows.try_next().await? {
-        let event = event(&row)?;
+        let event = event(&row, 5)?;
         if event.id <= last {
             return Err(ReadError::Order { id: event.id, last });
         }

@@ -91,15 +91,19 @@ fn imports_point_one_way() {
             .collect()
     };
     assert_eq!(
-        below("event/", &["store", "log", "writer", "tail", "listener", "http", "cli", "config"]),
+        below("event/", &["store", "state", "log", "writer", "tail", "listener", "http", "cli", "config"]),
         [""; 0]
     );
     assert_eq!(
-        below("store/", &["log", "writer", "tail", "listener", "http", "cli", "config", "migrate"]),
+        below("store/", &["state", "log", "writer", "tail", "listener", "http", "cli", "config", "migrate"]),
         [""; 0]
     );
-    assert_eq!(below("log/", &["store", "writer", "tail", "listener", "http", "cli", "config"]), [""; 0]);
-    assert_eq!(below("writer/", &["log", "tail", "listener", "http", "cli", "config"]), [""; 0]);
+    assert_eq!(
+        below("log/", &["store", "state", "writer", "tail", "listener", "http", "cli", "config"]),
+        [""; 0]
+    );
+    assert_eq!(below("writer/", &["log", "state", "tail", "listener", "http", "cli", "config"]), [""; 0]);
+    assert_eq!(below("state/", &["writer", "tail", "listener", "http", "cli", "config", "migrate"]), [""; 0]);
     assert_eq!(below("tail.rs", &["writer", "listener", "http", "cli", "config"]), [""; 0]);
     assert_eq!(below("http/", &["cli", "config", "embedded"]), [""; 0]);
 }

@@ -1,5 +1,7 @@
 //! The commands: flags, errors for people, exit codes.
 
+use progress_relay::migrate::MIGRATIONS;
+
 use crate::support::{Database, Relay, data_folder, event, run, until};
 
 #[tokio::test]
@@ -48,7 +50,9 @@ async fn an_empty_variable_is_unset_and_a_boolean_takes_1() {
     let finished =
         run(&["migrate"], &[("DATABASE_URL", &url), ("RELAY_LISTEN_URL", ""), ("RELAY_NEW_EPOCH", "")]).await;
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
-    assert_eq!(finished.stdout, "applied 0001_progress_event\n");
+    let applied: String =
+        progress_relay::migrate::MIGRATIONS.iter().map(|m| format!("applied {}\n", m.name)).collect();
+    assert_eq!(finished.stdout, applied);
     let finished = run(&["migrate"], &[("DATABASE_URL", &url), ("RELAY_NEW_EPOCH", "1")]).await;
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     assert!(
@@ -95,8 +99,10 @@ async fn migrations_of_several_at_once_are_applied_by_one() {
         said.extend(finished.stdout.lines());
     }
     said.sort_unstable();
-    let again = "the database is up to date";
-    assert_eq!(said, ["applied 0001_progress_event", again, again, again]);
+    let mut expected: Vec<String> =
+        MIGRATIONS.iter().map(|migration| format!("applied {}", migration.name)).collect();
+    expected.extend(vec!["the database is up to date".to_owned(); runs.len() - 1]);
+    assert_eq!(said, expected);
 }
 
 #[tokio::test]

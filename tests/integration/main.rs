@@ -5,9 +5,12 @@
 
 mod support;
 
+mod api;
 mod architecture;
+mod browser;
 mod captures;
 mod command_line;
+mod cost;
 mod cursors;
 mod delivery;
 mod drain;
@@ -21,4 +24,5 @@ mod ordering;
 mod outage;
 mod plans;
 mod slow;
+mod state;
 mod tailing;

@@ -70,7 +70,7 @@ impl Relay {
         Self::serve(&[&["--database-url", &url], flags].concat()).await
     }
 
-    /// With these flags, on a free port, ready.
+    /// With these flags, on a free port unless they name one, ready.
     pub async fn serve(flags: &[&str]) -> Self {
         let relay = Self::begin(flags).await;
         relay.ready().await;
@@ -79,7 +79,8 @@ impl Relay {
 
     /// The same, listening, ready or not.
     pub async fn begin(flags: &[&str]) -> Self {
-        let mut process = spawn(&[&["serve", "--bind", "127.0.0.1:0"], flags].concat(), &[]);
+        let bind: &[&str] = if flags.contains(&"--bind") { &[] } else { &["--bind", "127.0.0.1:0"] };
+        let mut process = spawn(&[&["serve"], bind, flags].concat(), &[]);
         let log = collect(process.stderr.take().expect("a pipe"));
         let mut stdout = BufReader::new(process.stdout.take().expect("a pipe"));
         let mut line = String::new();

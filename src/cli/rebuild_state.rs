@@ -1,0 +1,93 @@
+//! `progress-relay rebuild-state`: the snapshots of class state made anew from the events.
+
+use std::time::{Duration, Instant};
+
+use clap::Args as ClapArgs;
+use clap::builder::BoolishValueParser;
+
+use super::database::{DatabaseArgs, private_options};
+use crate::config::Database;
+use crate::embedded::PrivatePostgres;
+use crate::error::Failure;
+use crate::event::ClassId;
+use crate::migrate;
+use crate::state::Rebuilder;
+use crate::store::{Connector, explain};
+
+/// How long the private PostgreSQL may take to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Make the snapshots of class state anew from the table, and say where they differed. A relay may go on meanwhile; what
+/// it has in memory of a class is its own until it is started again.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Only this class; may be given several times
+    #[arg(long, env = "RELAY_CLASS", value_name = "CLASS", value_delimiter = ',')]
+    class: Vec<String>,
+    /// Only compare: write nothing, and exit 1 if anything differs
+    #[arg(long, env = "RELAY_CHECK", value_parser = BoolishValueParser::new())]
+    check: bool,
+}
+
+/// Rebuilds, and says what of each class.
+///
+/// # Errors
+/// If the database cannot be reached; with `--check`, if anything differs.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let classes = args.class.iter().map(|class| {
+        ClassId::new(class).map_err(|error| Failure::usage(format!("--class {class:?} {error}")))
+    });
+    let classes = classes.collect::<Result<Vec<_>, _>>()?;
+    match args.database.database()? {
+        Database::External(urls) => rebuild(&urls.direct, classes, args.check).await,
+        Database::Private(folder) => {
+            let owner = format!("progress-relay rebuild-state, pid {}", std::process::id());
+            let private = PrivatePostgres::join_or_start(private_options(folder), &owner).await?;
+            let rebuilt = rebuild(&Connector::new(private.config()), classes, args.check).await;
+            private.stop(STOP_PATIENCE).await?;
+            rebuilt
+        }
+    }
+}
+
+async fn rebuild(connector: &Connector, mut classes: Vec<ClassId>, check: bool) -> Result<(), Failure> {
+    migrate::check(connector).await?;
+    let failed =
+        |error: tokio_postgres::Error| Failure::new(format!("rebuilding state: {}", explain(&error)));
+    let mut rebuilder = Rebuilder::new(connector.connect("rebuild-state").await?).await.map_err(failed)?;
+    if classes.is_empty() {
+        classes = rebuilder.classes().await.map_err(failed)?;
+    }
+    let mut differing = 0;
+    for (index, class) in classes.iter().enumerate() {
+        let began = Instant::now();
+        let outcome = rebuilder.rebuild(class, !check).await.map_err(failed)?;
+        let (events, elapsed) = (outcome.events, began.elapsed().as_secs_f32());
+        let place = format!("{}/{}", index + 1, classes.len());
+        let verdict = match outcome.count {
+            0 => "no difference".to_owned(),
+            count if check => format!("{count} rows differ"),
+            count => format!("{count} rows differed and are made anew"),
+        };
+        super::print(&format!(
+            "{place} class {class}: {events} events up to id {} in {elapsed:.1} s: {verdict}",
+            outcome.through
+        ))?;
+        for difference in &outcome.differences {
+            super::print(&format!("  {difference}"))?;
+        }
+        if outcome.count > outcome.differences.len() {
+            super::print(&format!("  and {} more", outcome.count - outcome.differences.len()))?;
+        }
+        differing += usize::from(outcome.count > 0);
+    }
+    if check && differing > 0 {
+        return Err(Failure::new(format!(
+            "the snapshots of {differing} of {} classes are not what the events make; without --check they are made anew",
+            classes.len()
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,43 @@
+// Moments as the relay counts them: microseconds since 1970, which a JavaScript number holds exactly beyond the year 2200.
+
+export const SECOND = 1_000_000;
+export const MINUTE = 60 * SECOND;
+
+/** The years that a client's clock may show: 2000 to 2100. */
+const YEAR_2000 = Date.UTC(2000, 0) * 1000;
+const YEAR_2101 = Date.UTC(2101, 0) * 1000;
+
+const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))$/;
+
+/** A time as it is written on the wire, cut below a microsecond; `null` if it is none: a day that exists, no leap second. */
+export function parseTime(text) {
+  if (typeof text !== "string") return null;
+  const match = RFC3339.exec(text);
+  if (!match) return null;
+  const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number);
+  if (hour > 23 || minute > 59 || second > 59) return null;
+  const millis = Date.UTC(year, month - 1, day, hour, minute, second);
+  const date = new Date(millis);
+  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return null;
+  const fraction = match[7] === undefined ? 0 : Number(match[7].slice(0, 6).padEnd(6, "0"));
+  let offset = 0;
+  if (match[8] !== undefined) {
+    const [hours, minutes] = [Number(match[9]), Number(match[10])];
+    if (hours > 23 || minutes > 59) return null;
+    offset = (match[8] === "+" ? 1 : -1) * (hours * 60 + minutes) * MINUTE;
+  }
+  return millis * 1000 + fraction - offset;
+}
+
+/** A client's time; `null` where it is of no use. */
+export function parseClientTime(text) {
+  const micros = parseTime(text);
+  return micros !== null && micros >= YEAR_2000 && micros < YEAR_2101 ? micros : null;
+}
+
+/** A moment as the relay writes it. */
+export function formatTime(micros) {
+  const millis = Math.floor(micros / 1000);
+  const below = String(micros - millis * 1000).padStart(3, "0");
+  return `${new Date(millis).toISOString().slice(0, -1)}${below}Z`;
+}

@@ -1,0 +1,125 @@
+//! What is answered from the state in memory: a class's summary, cells and activity; and which classes there are.
+
+use std::time::Duration;
+
+use warp::reply::Response;
+
+use super::answer::{self, Answer};
+use super::{Problem, Request};
+use crate::event::{ClassId, Micros, json};
+use crate::state::MAX_MINUTES;
+use crate::state::view::{self, Parts};
+
+/// How long a reader waits for this replica to have all that was acknowledged before the request. Without an answer the
+/// database is away: what is known is better than nothing.
+const POSITION_PATIENCE: Duration = Duration::from_secs(2);
+/// Minutes of activity, unless asked otherwise.
+const DEFAULT_MINUTES: i64 = 60;
+const MINUTE: i64 = 60_000_000;
+/// Classes in one answer, and the most that may be asked for.
+const DEFAULT_CLASSES: i64 = 1_000;
+const MAX_CLASSES: i64 = 10_000;
+
+impl Request<'_> {
+    /// Once this replica has folded all that was acknowledged before: up to which id that is, if the database says so.
+    pub(super) async fn caught_up(&self) -> Option<i64> {
+        let position = self.relay.tail.position(POSITION_PATIENCE).await;
+        position.ok().map(|position| position.cursor.id)
+    }
+
+    pub(super) async fn summary(&self) -> Result<Response, Problem> {
+        let (class, parts) = (self.class()?, self.parts()?);
+        let enough = self.caught_up().await;
+        let picture = self.relay.classes.picture(&class, parts, enough).await?;
+        if answer::has(self.headers, &picture.etag) {
+            return Ok(answer::not_modified(&picture.etag));
+        }
+        let now = self.relay.classes.now();
+        let gzip = answer::takes_gzip(self.headers);
+        let body = if gzip { picture.gzip(now) } else { picture.json(now) };
+        Ok(answer::tagged(body.into(), &picture.etag, gzip))
+    }
+
+    fn parts(&self) -> Result<Parts, Problem> {
+        let mut parts = Parts::default();
+        for part in self.query.all("include").flat_map(|value| value.split(',')) {
+            match part.trim() {
+                "cells" => parts.cells = true,
+                "grid" => (parts.cells, parts.grid) = (true, true),
+                "activity" => parts.activity = true,
+                "" => {}
+                _ => return Err(Problem::bad_parameter("include", "takes cells, grid and activity")),
+            }
+        }
+        Ok(parts)
+    }
+
+    pub(super) async fn cells(&self) -> Result<Response, Problem> {
+        let (class, notebook) = (self.class()?, self.once("notebook")?);
+        self.caught_up().await;
+        let members = self
+            .relay
+            .classes
+            .read(&class, |state, _, _| {
+                let mut out = members_of(&class);
+                view::cells(state, notebook, &mut out);
+                out
+            })
+            .await?;
+        Ok(self.stamped(&members))
+    }
+
+    pub(super) async fn activity(&self) -> Result<Response, Problem> {
+        let class = self.class()?;
+        let minutes = self.number("minutes", 1, MAX_MINUTES)?.unwrap_or(DEFAULT_MINUTES);
+        self.caught_up().await;
+        let members = self
+            .relay
+            .classes
+            .read(&class, |state, _, now| {
+                let mut out = members_of(&class);
+                out.push_str("\"buckets\":");
+                // An event may be a moment ahead of what is known of the database's clock.
+                let last = now.0.max(state.last_received_at()).div_euclid(MINUTE) * MINUTE;
+                view::buckets(state, last - (minutes - 1) * MINUTE, last, &mut out);
+                out
+            })
+            .await?;
+        Ok(self.stamped(&members))
+    }
+
+    pub(super) async fn classes(&self) -> Result<Response, Problem> {
+        let limit = self.number("limit", 1, MAX_CLASSES)?.unwrap_or(DEFAULT_CLASSES) as usize;
+        let after = self.once("after")?.unwrap_or_default();
+        self.caught_up().await;
+        let (listed, more) = self.relay.classes.list(after, limit).await?;
+        let mut out = String::from("\"classes\":[");
+        for (index, (class, row)) in listed.iter().enumerate() {
+            out.push_str(if index > 0 { ",{\"classId\":" } else { "{\"classId\":" });
+            json::write_string(class.as_str(), &mut out);
+            out.push_str(&format!(",\"students\":{},\"events\":{}", row.students, row.events));
+            if let Some(at) = row.last_received_at {
+                out.push_str(&format!(",\"lastReceivedAt\":\"{}\"", Micros(at).to_rfc3339()));
+            }
+            out.push('}');
+        }
+        out.push(']');
+        if let Some((class, _)) = listed.last().filter(|_| more) {
+            out.push_str(",\"next\":");
+            json::write_string(class.as_str(), &mut out);
+        }
+        Ok(self.stamped(&out))
+    }
+
+    fn stamped(&self, members: &str) -> Response {
+        Answer::with_now(members, &self.relay.classes.now().to_rfc3339()).reply(self.headers)
+    }
+}
+
+/// `"classId":…,` to go on from.
+fn members_of(class: &ClassId) -> String {
+    let mut out = String::from("\"classId\":");
+    json::write_string(class.as_str(), &mut out);
+    out.push(',');
+    out
+}

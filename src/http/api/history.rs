@@ -1,0 +1,67 @@
+//! `GET /api/class/events`: the events themselves, newest first.
+
+use std::ops::ControlFlow;
+
+use warp::reply::Response;
+
+use super::answer::Answer;
+use super::{Problem, Request};
+use crate::event::{StudentId, json};
+
+/// Events of one answer, unless asked otherwise, and at most.
+const DEFAULT_EVENTS: i64 = 100;
+const MAX_EVENTS: i64 = 1_000;
+/// Bytes of events after which an answer ends: one event may hold megabytes.
+const MAX_BYTES: usize = 4 << 20;
+/// Events looked through for those of a notebook; an answer may be short, or empty, and still have a `next`.
+const MAX_LOOKED_AT: usize = 5_000;
+
+impl Request<'_> {
+    pub(super) async fn events(&self) -> Result<Response, Problem> {
+        let class = self.class()?;
+        let student = self.once("student")?.map(StudentId::new).transpose();
+        let student = student.map_err(|error| Problem::bad_parameter("student", &error.to_string()))?;
+        let notebook = self.once("notebook")?;
+        let before = self.number("before", 1, i64::MAX)?.unwrap_or(i64::MAX);
+        let limit = self.number("limit", 1, MAX_EVENTS)?.unwrap_or(DEFAULT_EVENTS) as usize;
+        // One more than asked for tells whether there are more.
+        let rows = if notebook.is_some() { MAX_LOOKED_AT } else { limit + 1 };
+        let mut out = String::from("{\"events\":[");
+        let (mut taken, mut last, mut next) = (0, before, None);
+        let student = student.as_ref().map(StudentId::as_str);
+        let looked_at = self
+            .relay
+            .pages
+            .history(&class, student, before, rows, |event| {
+                if taken == limit || out.len() > MAX_BYTES {
+                    next = Some(last);
+                    return ControlFlow::Break(());
+                }
+                last = event.id;
+                if notebook.is_none_or(|notebook| is_of(event.body, notebook)) {
+                    if taken > 0 {
+                        out.push(',');
+                    }
+                    taken += 1;
+                    event.write(&mut out);
+                }
+                ControlFlow::Continue(())
+            })
+            .await?;
+        if next.is_none() && looked_at == rows {
+            next = Some(last);
+        }
+        out.push(']');
+        if let Some(next) = next {
+            out.push_str(&format!(",\"next\":{next}"));
+        }
+        out.push('}');
+        Ok(Answer::json(out).reply(self.headers))
+    }
+}
+
+/// Whether an event names this notebook; of a key that comes twice, the last counts.
+fn is_of(body: &str, notebook: &str) -> bool {
+    let path = json::members(body).filter(|(key, _)| key == "notebookPath").last();
+    path.is_some_and(|(_, value)| value.starts_with('"') && json::decode(value) == notebook)
+}

@@ -1,0 +1,179 @@
+//! `GET /` and what the page is made of: the dashboard's files, embedded in the program.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::OnceLock;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use warp::Reply;
+use warp::reply::Response;
+
+use super::Relay;
+use super::api::if_none_match;
+use super::problem::Problem;
+
+/// What the page may do: run and look like what this relay serves, talk to this relay, and nothing else. A name or a code
+/// that came through as markup would still run nothing.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+    img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// A file of the page.
+pub(super) struct Asset {
+    path: &'static str,
+    content_type: &'static str,
+    bytes: &'static [u8],
+}
+
+macro_rules! assets {
+    ($($content_type:ident: $($path:literal)*;)*) => {
+        [$($(Asset {
+            path: $path,
+            content_type: $content_type,
+            bytes: include_bytes!(concat!("../dashboard/", $path)),
+        },)*)*]
+    };
+}
+
+static INDEX: Asset =
+    Asset { path: "", content_type: HTML, bytes: include_bytes!("../dashboard/index.html") };
+
+/// Below `/assets/`.
+static ASSETS: &[Asset] = &assets! {
+    SVG: "favicon.svg";
+    CSS: "css/base.css" "css/layout.css" "css/views.css" "css/drawer.css";
+    SCRIPT: "boot.js"
+        "js/api.js" "js/clock.js" "js/connection.js" "js/dom.js" "js/fold.js" "js/frame.js" "js/i18n.js"
+        "js/icons.js" "js/kept.js" "js/main.js" "js/names.js" "js/observe.js" "js/picture.js"
+        "js/preferences.js" "js/store.js" "js/student.js" "js/time.js"
+        "js/strings/en.js" "js/strings/ja.js"
+        "js/views/activity.js" "js/views/cells.js" "js/views/common.js" "js/views/connection.js"
+        "js/views/drawer-run.js" "js/views/drawer-timeline.js" "js/views/drawer.js" "js/views/grid-canvas.js"
+        "js/views/grid-model.js" "js/views/grid-paint.js" "js/views/grid-table.js" "js/views/grid.js" "js/views/header.js"
+        "js/views/help.js" "js/views/overview.js" "js/views/place.js" "js/views/silent.js"
+        "js/views/stuck.js" "js/views/teams.js" "js/views/terminal.js";
+};
+
+/// The file at a path of a URL; `None` if the page has none there.
+pub(super) fn asset(path: &str) -> Option<&'static Asset> {
+    match path {
+        "/" => Some(&INDEX),
+        _ => {
+            let name = path.strip_prefix("/assets/")?;
+            ASSETS.iter().find(|asset| asset.path == name)
+        }
+    }
+}
+
+/// Serves a file, or says that the client has it.
+pub(super) fn serve(relay: &Relay, asset: &'static Asset, headers: &HeaderMap) -> Response {
+    if let Err(problem) = relay.access.check(headers) {
+        return problem.into_response();
+    }
+    let etag = asset.etag();
+    let mut response = if if_none_match(headers, etag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        Response::new(bytes::Bytes::from_static(asset.bytes).to_vec().into())
+    };
+    let answer = response.headers_mut();
+    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
+    answer.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    answer.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // The address may name a class and a student.
+    answer.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // The files of a release belong together: each is asked about, none is fetched twice.
+    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        answer.insert(header::ETAG, etag);
+    }
+    response
+}
+
+/// The answer to another method than GET.
+pub(super) fn method_not_allowed() -> Response {
+    Problem::method_not_allowed("GET, HEAD").into_response()
+}
+
+impl Asset {
+    /// Strong: of the bytes. Reckoned once for all files.
+    fn etag(&'static self) -> &'static str {
+        static TAGS: OnceLock<Vec<(&'static str, String)>> = OnceLock::new();
+        let tags = TAGS.get_or_init(|| {
+            std::iter::once(&INDEX).chain(ASSETS).map(|asset| (asset.path, tag(asset.bytes))).collect()
+        });
+        tags.iter().find(|(path, _)| *path == self.path).map_or("", |(_, tag)| tag)
+    }
+}
+
+fn tag(bytes: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    format!("\"{:016x}\"", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    fn files(folder: &Path, root: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).expect("src/dashboard") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                files(&path, root, found);
+            } else {
+                found.insert(path.strip_prefix(root).expect("below").to_string_lossy().into_owned());
+            }
+        }
+    }
+
+    /// Every file is served, and every import of a script is of one that is.
+    #[test]
+    fn every_file_is_embedded() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/dashboard");
+        let mut found = BTreeSet::new();
+        files(&root, &root, &mut found);
+        assert!(found.remove("index.html"));
+        let served: BTreeSet<String> = ASSETS.iter().map(|asset| asset.path.to_owned()).collect();
+        assert_eq!(served, found);
+        // All modules are fetched at once, not import after import.
+        let index = std::str::from_utf8(INDEX.bytes).expect("UTF-8");
+        for asset in ASSETS {
+            assert!(index.contains(&format!("=\"assets/{}\"", asset.path)), "{} in index.html", asset.path);
+        }
+        assert_eq!(asset("/").map(|asset| asset.content_type), Some(HTML));
+        assert!(asset("/assets/js/main.js").is_some() && asset("/assets/js/").is_none());
+        let tags: BTreeSet<&str> = ASSETS.iter().map(Asset::etag).collect();
+        assert_eq!(tags.len(), ASSETS.len());
+    }
+
+    /// What would let a student's text become markup or script, or fetch from elsewhere, does not occur.
+    #[test]
+    fn nothing_parses_markup_or_looks_elsewhere() {
+        for asset in ASSETS.iter().filter(|asset| asset.content_type == SCRIPT).chain([&INDEX]) {
+            let text = std::str::from_utf8(asset.bytes).expect("UTF-8");
+            for word in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "DOMParser",
+                "createContextualFragment",
+                "eval(",
+                "new Function",
+                "style=",
+                "onclick=",
+                "location.reload",
+                "https://",
+            ] {
+                assert!(!text.contains(word), "{word} in {}", asset.path);
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The classes in use, kept up by the tail.
+//!
+//! A class comes in on first use: its snapshot and the events after it are read while the tail goes on; then, for the last
+//! few, the tail puts by what comes until a read that began later has brought all before it. Whoever asks meanwhile waits.
+//! It is let go when nobody has asked for long.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::class::ClassState;
+use super::clock::Clock;
+use super::intake::Intake;
+use super::live::{Live, Picture};
+use super::load::{self, LoadError};
+use super::slot::{Phase, PutBy, Slot};
+use super::view::Parts;
+use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent};
+use crate::store::{ClassRow, Pages};
+
+/// Classes that come in at once; the others take turns.
+const LOADS: usize = 2;
+
+/// The classes in use. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Classes {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Held for a few lines; never while a class's own lock is waited for.
+    inner: Mutex<Inner>,
+    clock: Clock,
+    pages: Pages,
+    loads: Semaphore,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    /// `None` until the tail stands.
+    pub(super) epoch: Option<Epoch>,
+    /// All classes' events up to here are folded.
+    pub(super) head: i64,
+    pub(super) classes: HashMap<ClassId, Arc<Slot>>,
+    /// Whether this replica writes snapshots, and classes remember what has changed.
+    pub(super) remembers: bool,
+    /// Something came for a class that could not be put among `heard`.
+    pub(super) missed: bool,
+    /// The last event of each class that came since the tail stands, unless a snapshot is known to hold it.
+    pub(super) heard: HashMap<ClassId, i64>,
+}
+
+impl Classes {
+    /// None in use; `pages` reads their past.
+    pub fn new(pages: Pages) -> Self {
+        let inner = Inner {
+            epoch: None,
+            head: 0,
+            classes: HashMap::new(),
+            remembers: false,
+            missed: false,
+            heard: HashMap::new(),
+        };
+        let shared =
+            Shared { inner: Mutex::new(inner), clock: Clock::default(), pages, loads: Semaphore::new(LOADS) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many there are, and whether this replica keeps the snapshots.
+    pub fn in_use(&self) -> (usize, bool) {
+        let inner = self.lock();
+        (inner.classes.len(), inner.remembers)
+    }
+
+    /// The database's clock, as far as this replica knows.
+    pub fn now(&self) -> Micros {
+        Micros(self.shared.clock.now())
+    }
+
+    /// The database's clock was just read.
+    pub fn set_clock(&self, clock: Micros) {
+        self.shared.clock.set(clock);
+    }
+
+    /// The tail stands at `at`, in an issue of ids of which nothing is known: whatever is here is of no use.
+    pub fn reset(&self, at: &Cursor) {
+        let mut inner = self.lock();
+        let gone = std::mem::take(&mut inner.classes);
+        inner.heard.clear();
+        inner.missed = true;
+        (inner.epoch, inner.head) = (Some(at.epoch.clone()), at.id);
+        drop(inner);
+        for slot in gone.values() {
+            *slot.lock() = Phase::Gone;
+        }
+    }
+
+    /// Begins to take what one read of the tail brings.
+    pub fn begin(&self) -> Intake<'_> {
+        Intake::new(self)
+    }
+
+    /// The issue of ids, and the id up to which every event is folded.
+    pub fn position(&self) -> Option<Cursor> {
+        let inner = self.lock();
+        inner.epoch.clone().map(|epoch| Cursor { epoch, id: inner.head })
+    }
+
+    /// A picture of the class. `enough`, if the caller knows an id up to which all must be in it, lets callers share one
+    /// although the class goes on.
+    ///
+    /// # Errors
+    /// If the class has to come in and cannot.
+    pub async fn picture(
+        &self,
+        class: &ClassId,
+        parts: Parts,
+        enough: Option<i64>,
+    ) -> Result<Arc<Picture>, LoadError> {
+        self.with(class, |live, head, now| live.picture(parts, head, enough, now)).await
+    }
+
+    /// Runs `with` on a class's state, as it is at the cursor.
+    ///
+    /// # Errors
+    /// If the class has to come in and cannot.
+    pub async fn read<T>(
+        &self,
+        class: &ClassId,
+        mut with: impl FnMut(&ClassState, &Cursor, Micros) -> T,
+    ) -> Result<T, LoadError> {
+        self.with(class, |live, head, now| {
+            let cursor = live.cursor(head);
+            with(&live.state, &cursor, Micros(now))
+        })
+        .await
+    }
+
+    /// At most `limit` classes by name, after `after`, and whether there are more: as their snapshots have it, which are a
+    /// second old, but for those that something has come of since; these are brought in.
+    ///
+    /// # Errors
+    /// If the snapshots cannot be read.
+    pub async fn list(
+        &self,
+        after: &str,
+        limit: usize,
+    ) -> Result<(Vec<(ClassId, ClassRow)>, bool), LoadError> {
+        let stored = self.shared.pages.classes(after, limit + 1).await?;
+        let mut listed: BTreeMap<ClassId, ClassRow> =
+            stored.into_iter().map(|listed| (listed.class, listed.row)).collect();
+        // Beyond the last that was read, snapshots may stand between those that were heard of.
+        let end = if listed.len() > limit { listed.keys().next_back().cloned() } else { None };
+        let is_in = |class: &ClassId| class.as_str() > after && end.as_ref().is_none_or(|end| class <= end);
+        let heard: Vec<ClassId> = {
+            let mut inner = self.lock();
+            inner.heard.retain(|class, last| listed.get(class).is_none_or(|row| row.through < *last));
+            inner.heard.keys().filter(|class| is_in(class)).cloned().collect()
+        };
+        let mut heard = heard;
+        heard.sort_unstable();
+        for class in heard.into_iter().take(limit + 1) {
+            let row = self.read(&class, |state, _, _| state.listed()).await?;
+            listed.insert(class, row);
+        }
+        let more = listed.len() > limit;
+        Ok((listed.into_iter().take(limit).collect(), more))
+    }
+
+    async fn with<T>(
+        &self,
+        class: &ClassId,
+        mut with: impl FnMut(&mut Live, i64, i64) -> T,
+    ) -> Result<T, LoadError> {
+        // It may be let go, or the epoch change, between its coming in and our looking: then once more.
+        const ATTEMPTS: usize = 3;
+        for _ in 0..ATTEMPTS {
+            let slot = self.bring_in(class).await?;
+            // Before the class's own lock: whatever is at or below it is folded there by then.
+            let head = self.lock().head;
+            let now = self.shared.clock.now();
+            if let Some(answer) = slot.live(|live| with(live, head, now)) {
+                slot.touch();
+                return Ok(answer);
+            }
+        }
+        Err(LoadError::Restarted)
+    }
+
+    /// The class's place, once it lives or as it could not.
+    pub(super) async fn bring_in(&self, class: &ClassId) -> Result<Arc<Slot>, LoadError> {
+        let slot = {
+            let mut inner = self.lock();
+            if inner.epoch.is_none() {
+                return Err(LoadError::NotStarted);
+            }
+            match inner.classes.get(class) {
+                Some(slot) => Arc::clone(slot),
+                None => {
+                    let slot = Arc::new(Slot::new());
+                    inner.classes.insert(class.clone(), Arc::clone(&slot));
+                    // In a task of its own: many may wait for it, and whoever asked first may go.
+                    tokio::spawn(self.clone().load(class.clone(), Arc::clone(&slot)));
+                    slot
+                }
+            }
+        };
+        let mut ready = slot.ready.subscribe();
+        let outcome = match ready.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Err(LoadError::Restarted)),
+            Err(_) => Err(LoadError::Restarted),
+        };
+        outcome.map(|()| slot)
+    }
+
+    async fn load(self, class: ClassId, slot: Arc<Slot>) {
+        let outcome = self.try_load(&class, &slot).await;
+        if let Err(error) = &outcome {
+            tracing::warn!(%class, "its state could not be brought in: {error}");
+            let mut inner = self.lock();
+            if inner.classes.get(&class).is_some_and(|other| Arc::ptr_eq(other, &slot)) {
+                inner.classes.remove(&class);
+            }
+        }
+        slot.ready.send_replace(Some(outcome));
+    }
+
+    async fn try_load(&self, class: &ClassId, slot: &Slot) -> Result<(), LoadError> {
+        let _turn = self.shared.loads.acquire().await.map_err(|_| LoadError::Restarted)?;
+        let began = Instant::now();
+        let epoch = self.lock().epoch.clone().ok_or(LoadError::NotStarted)?;
+        let pages = &self.shared.pages;
+        let mut past = load::read(pages, class, &epoch).await?;
+        // From here on the tail puts by. A read that begins now brings what it had passed before.
+        self.enter(slot, Phase::Joining(PutBy::default()))?;
+        past.catch_up(pages, class, &epoch, true).await?;
+        let mut phase = slot.lock();
+        let put_by = match std::mem::replace(&mut *phase, Phase::Gone) {
+            Phase::Joining(put_by) if !put_by.overflowed => put_by,
+            _ => return Err(LoadError::Restarted),
+        };
+        let through = past.through;
+        for (id, received_at, student, body) in &put_by.events {
+            if *id > through {
+                let event =
+                    StoredEvent { id: *id, class: class.as_str(), student, received_at: *received_at, body };
+                past.state.fold(&event);
+            }
+        }
+        tracing::debug!(%class, events = past.state.events(), read = past.read, elapsed = ?began.elapsed(), "a class is in use");
+        let mut live = Live::new(class.clone(), epoch, past.state, through, past.stored);
+        // With the class's lock held: whoever changes this next waits for it.
+        if !self.lock().remembers {
+            live.remember(false);
+        }
+        *phase = Phase::Live(Box::new(live));
+        Ok(())
+    }
+
+    /// Goes on to the next phase, unless the class was let go meanwhile.
+    fn enter(&self, slot: &Slot, next: Phase) -> Result<(), LoadError> {
+        let mut phase = slot.lock();
+        if matches!(*phase, Phase::Gone) {
+            return Err(LoadError::Restarted);
+        }
+        *phase = next;
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! A class's past: its snapshot and the events after it.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::class::ClassState;
+use crate::event::{ClassId, Epoch};
+use crate::store::{PageError, Pages};
+
+/// Events of one page of the past.
+const PAGE_ROWS: usize = 10_000;
+
+/// Why a class's state cannot be had now; trying again may help.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LoadError {
+    /// Before the tail's first read.
+    #[error("the relay is starting")]
+    NotStarted,
+    /// The database.
+    #[error("{0}")]
+    Read(Arc<PageError>),
+    /// Events that it takes are no more.
+    #[error("what follows its snapshot was pruned")]
+    Pruned,
+    /// The ids were issued anew, or what was read gave way to something else, meanwhile.
+    #[error("it changed while it was read")]
+    Restarted,
+}
+
+impl From<PageError> for LoadError {
+    fn from(error: PageError) -> Self {
+        Self::Read(Arc::new(error))
+    }
+}
+
+/// A class as far as it has been read.
+#[derive(Debug)]
+pub(super) struct Past {
+    pub(super) state: ClassState,
+    /// All of its events up to here are in it.
+    pub(super) through: i64,
+    /// The last event that its snapshot holds.
+    pub(super) stored: i64,
+    /// Events read, beside the snapshot.
+    pub(super) read: usize,
+}
+
+/// Reads the snapshot and what follows it, to the end of what is committed by now.
+pub(super) async fn read(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Result<Past, LoadError> {
+    let mut past = begin(pages, class).await?;
+    match past.catch_up(pages, class, epoch, true).await {
+        Err(LoadError::Pruned) => {}
+        other => return other.map(|()| past),
+    }
+    // The snapshot may have gone on, and what followed it been pruned, between the two reads.
+    past = begin(pages, class).await?;
+    match past.catch_up(pages, class, epoch, true).await {
+        Err(LoadError::Pruned) => {}
+        other => return other.map(|()| past),
+    }
+    tracing::warn!(%class, through = past.through, "events that its snapshot does not hold were pruned: they will not be counted");
+    past = begin(pages, class).await?;
+    past.catch_up(pages, class, epoch, false).await?;
+    Ok(past)
+}
+
+async fn begin(pages: &Pages, class: &ClassId) -> Result<Past, LoadError> {
+    let snapshot = pages.snapshot(class).await?;
+    let (through, stored) = (snapshot.class.through, snapshot.class.last_event);
+    let mut state = ClassState::restore(snapshot);
+    // What is folded from here on is not in the snapshot.
+    state.remember(true);
+    Ok(Past { state, through, stored, read: 0 })
+}
+
+impl Past {
+    /// Reads and folds what follows, to the end of what is committed by now. `strict`: not if something of it was pruned.
+    pub(super) async fn catch_up(
+        &mut self,
+        pages: &Pages,
+        class: &ClassId,
+        epoch: &Epoch,
+        strict: bool,
+    ) -> Result<(), LoadError> {
+        let classes = std::slice::from_ref(class);
+        loop {
+            let (state, from) = (&mut self.state, self.through);
+            let mut wrong = None;
+            let extent = pages
+                .read(classes, from, PAGE_ROWS, |header, event| {
+                    if header.epoch != *epoch {
+                        wrong = Some(LoadError::Restarted);
+                    } else if strict && from > 0 && header.pruned > from {
+                        wrong = Some(LoadError::Pruned);
+                    } else if let Some(event) = event {
+                        state.fold(event);
+                    }
+                    if wrong.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                })
+                .await?;
+            if let Some(wrong) = wrong {
+                return Err(wrong);
+            }
+            self.read += extent.events;
+            if extent.events < PAGE_ROWS {
+                // No event of the class lies between its last and the newest of all that this read saw.
+                self.through = extent.last.max(extent.header.newest);
+                return Ok(());
+            }
+            self.through = extent.last;
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A class's snapshot made anew from its events, and compared with the one that is kept.
+
+use std::fmt;
+
+use futures::TryStreamExt;
+use tokio_postgres::{Error, IsolationLevel, Transaction};
+
+use super::class::ClassState;
+use crate::event::ClassId;
+use crate::store::{
+    Changes, RunsRow, Session, Snapshot, SnapshotWriter, class_events, classes_after, classes_kept,
+    hold_class, read_in,
+};
+
+/// Differences that are named; the rest is counted.
+const NAMED: usize = 10;
+
+/// A row that is not as the events have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The table.
+    pub table: &'static str,
+    /// The row's key.
+    pub key: String,
+    /// What is wrong with it.
+    pub kind: Kind,
+}
+
+/// How a row differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The events make it, and it is not kept.
+    Missing,
+    /// It is kept, and the events do not make it.
+    Extra,
+    /// Its columns are not those that the events make.
+    Other,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            Kind::Missing => "is missing",
+            Kind::Extra => "should not be there",
+            Kind::Other => "is not as the events make it",
+        };
+        write!(f, "{} {} {what}", self.table, self.key)
+    }
+}
+
+/// What came of a class.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Events folded.
+    pub events: i64,
+    /// Up to this id.
+    pub through: i64,
+    /// How many rows differed.
+    pub count: usize,
+    /// The first of them.
+    pub differences: Vec<Difference>,
+}
+
+/// Makes snapshots anew.
+#[derive(Debug)]
+pub struct Rebuilder {
+    writer: SnapshotWriter,
+}
+
+impl Rebuilder {
+    /// On a connection of its own.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn new(session: Session) -> Result<Self, Error> {
+        Ok(Self { writer: SnapshotWriter::new(session).await? })
+    }
+
+    /// Every class that has events or a snapshot.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn classes(&self) -> Result<Vec<ClassId>, Error> {
+        let client = &self.writer.session.client;
+        let mut classes = classes_after(client, 0).await?;
+        classes.extend(classes_kept(client).await?);
+        classes.sort_unstable();
+        classes.dedup();
+        Ok(classes)
+    }
+
+    /// Folds a class's events up to the id that its snapshot is of, compares, and, if asked to, writes what the events make.
+    /// Nobody is kept waiting while the events are read, but for the last few.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn rebuild(&mut self, class: &ClassId, write: bool) -> Result<Outcome, Error> {
+        let client = &mut self.writer.session.client;
+        let transaction = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .await?;
+        let mut kept = read_in(&transaction, class).await?;
+        let mut state = ClassState::default();
+        fold(&transaction, class, &mut state, kept.class.through).await?;
+        transaction.commit().await?;
+        kept.sort();
+        let made = state.snapshot(kept.class.through);
+        let (count, differences) = compare(&kept, &made);
+        let outcome = Outcome { events: made.class.events, through: made.class.through, count, differences };
+        if !write || outcome.count == 0 {
+            return Ok(outcome);
+        }
+        let (transaction, statements) = self.writer.begin().await?;
+        hold_class(&transaction, class).await?;
+        // What the relay has written meanwhile is of a later id.
+        let through = read_in(&transaction, class).await?.class.through.max(outcome.through);
+        fold(&transaction, class, &mut state, through).await?;
+        let changes = Changes { whole: true, rows: state.snapshot(through), ..Changes::default() };
+        statements.write(&transaction, class, &changes).await?;
+        transaction.commit().await?;
+        Ok(outcome)
+    }
+}
+
+async fn fold(
+    transaction: &Transaction<'_>,
+    class: &ClassId,
+    state: &mut ClassState,
+    through: i64,
+) -> Result<(), Error> {
+    let after = state.last_event();
+    let mut events = std::pin::pin!(class_events(transaction, class, after, through).await?);
+    while let Some(row) = events.try_next().await? {
+        state.fold(&row.event()?);
+    }
+    Ok(())
+}
+
+/// Both are sorted.
+fn compare(kept: &Snapshot, made: &Snapshot) -> (usize, Vec<Difference>) {
+    let mut found = Found::default();
+    if (kept.class.events, kept.class.students, kept.class.last_received_at, kept.class.last_event)
+        != (made.class.events, made.class.students, made.class.last_received_at, made.class.last_event)
+    {
+        found.add("class_state", String::new(), Kind::Other);
+    }
+    found.rows("student_state", &kept.students, &made.students, |row| format!("{:?}", row.0));
+    found.rows("cell_state", &kept.cells, &made.cells, |row| format!("{:?}, {:?}", row.0, row.1));
+    let name = |row: &RunsRow| format!("{:?}, {:?}, {:?}", row.0, row.1, row.2);
+    found.rows("student_cell_state", &kept.runs, &made.runs, name);
+    found.rows("activity_state", &kept.minutes, &made.minutes, |row| super::observed::rfc3339(row.0));
+    (found.count, found.differences)
+}
+
+#[derive(Default)]
+struct Found {
+    count: usize,
+    differences: Vec<Difference>,
+}
+
+impl Found {
+    fn add(&mut self, table: &'static str, key: String, kind: Kind) {
+        self.count += 1;
+        if self.differences.len() < NAMED {
+            self.differences.push(Difference { table, key, kind });
+        }
+    }
+
+    /// Compares rows by their keys.
+    fn rows<R: PartialEq>(
+        &mut self,
+        table: &'static str,
+        kept: &[R],
+        made: &[R],
+        key: impl Fn(&R) -> String,
+    ) {
+        let kept: std::collections::BTreeMap<String, &R> = kept.iter().map(|row| (key(row), row)).collect();
+        let made: std::collections::BTreeMap<String, &R> = made.iter().map(|row| (key(row), row)).collect();
+        for (name, row) in &made {
+            match kept.get(name) {
+                None => self.add(table, name.clone(), Kind::Missing),
+                Some(other) if other != row => self.add(table, name.clone(), Kind::Other),
+                Some(_) => {}
+            }
+        }
+        for name in kept.keys().filter(|name| !made.contains_key(*name)) {
+            self.add(table, name.clone(), Kind::Extra);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! History for people: a class's events newest first, all or one student's, and the classes there are.
+
+use std::ops::ControlFlow;
+use std::pin::pin;
+
+use futures::TryStreamExt;
+use tokio_postgres::types::ToSql;
+
+use super::pages::{PageError, Pages};
+use super::read::{ReadError, event};
+use super::rows::ClassRow;
+use super::types::PgMicros;
+use crate::event::{ClassId, StoredEvent};
+
+/// Of a student's events, those among this many of the class's newest are found by walking back through the class: cheap
+/// for whoever is active, however long the history under that name is (unconfigured clients all share one).
+const RECENT_ROWS: i64 = 2_000;
+
+const COLUMNS: &str = "id, class_id, student_id, received_at, body";
+/// In the order of the class's index, which is the only one that both comparisons fit.
+const BEFORE: &str = "FROM progress_event WHERE (class_id, id) < ($1, $2) AND (class_id, id) >= ($1, 0) \
+     ORDER BY class_id DESC, id DESC";
+
+/// A class as the list of classes has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedClass {
+    /// The class.
+    pub class: ClassId,
+    /// Its snapshot's numbers.
+    pub row: ClassRow,
+}
+
+/// The statements that read history, named, for a test of their plans.
+pub fn history_statements() -> [(&'static str, String); 5] {
+    [
+        ("class", by_class()),
+        ("recent", recent()),
+        ("recent count", recent_count()),
+        ("student", by_student()),
+        ("classes", classes()),
+    ]
+}
+
+/// `$1` the class, `$2` the id before which, `$3` how many.
+fn by_class() -> String {
+    format!("SELECT {COLUMNS} {BEFORE} LIMIT $3")
+}
+
+/// `$1` to `$3` as [`by_class`] has them, `$4` the student.
+fn recent() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM (SELECT {COLUMNS} {BEFORE} LIMIT {RECENT_ROWS}) AS recent WHERE student_id = $4 LIMIT $3"
+    )
+}
+
+/// `$1` the class, `$2` the id before which, `$3` the student.
+fn recent_count() -> String {
+    format!(
+        "SELECT count(*) FROM (SELECT student_id {BEFORE} LIMIT {RECENT_ROWS}) AS recent WHERE student_id = $3"
+    )
+}
+
+/// As [`recent`]: by the identity's index, the only one that begins with both; what it finds has to be sorted. `id + 0` fits
+/// no index, or the planner may walk through the whole class, or the whole table, in the order that is asked for.
+fn by_student() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM progress_event \
+         WHERE class_id = $1 AND student_id = $4 AND id + 0 < $2 \
+         ORDER BY id + 0 DESC LIMIT $3"
+    )
+}
+
+/// `$1` the class after which, `$2` how many.
+fn classes() -> String {
+    "SELECT class_id, through_id, events, students, last_received_at, last_event_id FROM class_state \
+     WHERE class_id > $1 ORDER BY class_id LIMIT $2"
+        .to_owned()
+}
+
+impl Pages {
+    /// Hands at most `rows` of a class's events before `before`, newest first, to `each` until it breaks off; only a
+    /// student's, if one is named. Returns how many.
+    ///
+    /// # Errors
+    /// If they cannot be read in time.
+    pub async fn history(
+        &self,
+        class: &ClassId,
+        student: Option<&str>,
+        before: i64,
+        rows: usize,
+        mut each: impl FnMut(&StoredEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<usize, PageError> {
+        let class = class.as_str();
+        let limit = i64::try_from(rows).unwrap_or(i64::MAX);
+        self.run(async |client| {
+            let parameters: [&(dyn ToSql + Sync); 4] = [&class, &before, &limit, &student];
+            let (statement, parameters) = match student {
+                None => (by_class(), &parameters[..3]),
+                Some(student) => {
+                    let count = client.prepare_cached(&recent_count()).await?;
+                    let count: i64 =
+                        client.query_one(&count, &[&class, &before, &student]).await?.try_get(0)?;
+                    (if count >= limit { recent() } else { by_student() }, &parameters[..])
+                }
+            };
+            let statement = client.prepare_cached(&statement).await?;
+            let mut found = pin!(client.query_raw(&statement, parameters.iter().copied()).await?);
+            let mut count = 0;
+            while let Some(row) = found.try_next().await? {
+                count += 1;
+                if each(&event(&row, 0)?).is_break() {
+                    return Ok((count, false));
+                }
+            }
+            Ok((count, true))
+        })
+        .await
+    }
+
+    /// At most `rows` classes that have a snapshot, by name, after `after`.
+    ///
+    /// # Errors
+    /// If they cannot be read in time.
+    pub async fn classes(&self, after: &str, rows: usize) -> Result<Vec<ListedClass>, PageError> {
+        let limit = i64::try_from(rows).unwrap_or(i64::MAX);
+        self.run(async |client| {
+            let statement = client.prepare_cached(&classes()).await?;
+            let rows = client.query(&statement, &[&after, &limit]).await?;
+            let listed = rows.iter().map(|row| {
+                let last_received_at = row.try_get::<_, Option<PgMicros>>(4)?;
+                Ok(ListedClass {
+                    class: ClassId::stored(row.try_get(0)?),
+                    row: ClassRow {
+                        through: row.try_get(1)?,
+                        events: row.try_get(2)?,
+                        students: row.try_get(3)?,
+                        last_received_at: last_received_at.map(|at| at.0.in_years().0),
+                        last_event: row.try_get(5)?,
+                    },
+                })
+            });
+            Ok((listed.collect::<Result<_, tokio_postgres::Error>>().map_err(ReadError::from)?, true))
+        })
+        .await
+    }
+}

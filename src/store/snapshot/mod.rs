@@ -1,0 +1,8 @@
+//! Snapshots of class state: how they are read and written.
+
+mod read;
+mod tables;
+mod write;
+
+pub use read::{read_in, read_snapshot, select_statements};
+pub use write::{SnapshotStatements, SnapshotWriter};

@@ -1,0 +1,162 @@
+//! Reading a class's snapshot.
+
+use futures::future;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error, IsolationLevel, Row, Transaction};
+
+use super::tables::{TABLES, Table};
+use crate::event::{ClassId, json};
+use crate::store::rows::{
+    Cell, CellRow, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
+};
+use crate::store::types::{PgMicros, RawJson};
+
+/// The statements that read, for a test of their plans: `$1` is the class.
+pub fn select_statements() -> Vec<String> {
+    std::iter::once(select_class()).chain(TABLES.iter().map(|table| table.select())).collect()
+}
+
+/// A snapshot counts only with the nonce under which it was made. A promotion changes the epoch and not the nonce: what is
+/// in the tables followed the events in the same log, so it is right there too. Always one row: a class without a snapshot
+/// has no event up to the id that holds for all.
+fn select_class() -> String {
+    "SELECT greatest(kept.through_id, overall.through_id, 0), coalesce(events, 0), coalesce(students, 0), \
+            last_received_at, coalesce(last_event_id, 0) \
+     FROM progress_log \
+     LEFT JOIN state_through AS overall ON overall.nonce = progress_log.nonce \
+     LEFT JOIN class_state AS kept ON kept.class_id = $1 AND kept.nonce = progress_log.nonce"
+        .to_owned()
+}
+
+/// Reads a class's snapshot, all tables as of one moment; an empty one if there is none.
+///
+/// # Errors
+/// The database's.
+pub async fn read_snapshot(client: &mut Client, class: &ClassId) -> Result<Snapshot, Error> {
+    let transaction = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?;
+    let snapshot = read_in(&transaction, class).await?;
+    transaction.commit().await?;
+    Ok(snapshot)
+}
+
+/// The same, within a transaction of the caller's.
+///
+/// # Errors
+/// The database's.
+pub async fn read_in(transaction: &Transaction<'_>, class: &ClassId) -> Result<Snapshot, Error> {
+    let class = class.as_str();
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&class, Type::TEXT)];
+    let select = select_class();
+    let [students, cells, runs, minutes] = TABLES.map(Table::select);
+    // Sent one after the other without waiting; answered in that order, in the same snapshot.
+    let (class, students, cells, runs, minutes) = future::try_join5(
+        transaction.query_typed(&select, &parameters),
+        transaction.query_typed(&students, &parameters),
+        transaction.query_typed(&cells, &parameters),
+        transaction.query_typed(&runs, &parameters),
+        transaction.query_typed(&minutes, &parameters),
+    )
+    .await?;
+    let class = class.first().map(class_row).transpose()?.unwrap_or_default();
+    if class.last_event == 0 {
+        // Of another nonce, or none.
+        return Ok(Snapshot { class, ..Snapshot::default() });
+    }
+    Ok(Snapshot {
+        class,
+        students: students.iter().map(student).collect::<Result<_, _>>()?,
+        cells: cells.iter().map(cell).collect::<Result<_, _>>()?,
+        runs: runs.iter().map(pair).collect::<Result<_, _>>()?,
+        minutes: minutes.iter().map(minute).collect::<Result<_, _>>()?,
+    })
+}
+
+fn class_row(row: &Row) -> Result<ClassRow, Error> {
+    Ok(ClassRow {
+        through: row.try_get(0)?,
+        events: row.try_get(1)?,
+        students: row.try_get(2)?,
+        last_received_at: opt_time(row, 3)?,
+        last_event: row.try_get(4)?,
+    })
+}
+
+fn time(row: &Row, at: usize) -> Result<i64, Error> {
+    // What anyone may have written there must not overflow later.
+    row.try_get::<_, PgMicros>(at).map(|time| time.0.in_years().0)
+}
+
+fn opt_time(row: &Row, at: usize) -> Result<Option<i64>, Error> {
+    row.try_get::<_, Option<PgMicros>>(at).map(|time| time.map(|time| time.0.in_years().0))
+}
+
+fn student(row: &Row) -> Result<StudentRow, Error> {
+    let last_run = match (opt_time(row, 18)?, opt_time(row, 19)?) {
+        (Some(at), Some(received_at)) => Some(LastRun {
+            session_id: row.try_get(14)?,
+            notebook_path: row.try_get(15)?,
+            cell_id: row.try_get(16)?,
+            execution_count: row.try_get(17)?,
+            at,
+            received_at,
+        }),
+        _ => None,
+    };
+    let student = Student {
+        user_name: row.try_get(2)?,
+        team_name: row.try_get(3)?,
+        notebook_path: row.try_get(4)?,
+        cell_id: row.try_get(5)?,
+        cell_index: row.try_get(6)?,
+        last_event_type: row.try_get(7)?,
+        last_event_time: time(row, 8)?,
+        last_received_at: time(row, 9)?,
+        cells_executed: row.try_get(10)?,
+        error_count: row.try_get(11)?,
+        consecutive_errors: row.try_get(12)?,
+        streak_cell: row.try_get(13)?,
+        last_run,
+        help_since: opt_time(row, 20)?,
+        last_help_at: opt_time(row, 21)?,
+        hand_closed: row.try_get(22)?,
+        hand_lowered_at: opt_time(row, 23)?,
+    };
+    Ok((row.try_get(0)?, row.try_get(1)?, student))
+}
+
+fn cell(row: &Row) -> Result<CellRow, Error> {
+    let messages = row.try_get::<_, RawJson<'_>>(8)?.0;
+    let messages = json::elements(messages).filter_map(|pair| {
+        let mut pair = json::elements(pair);
+        let message = json::decode(pair.next()?).into();
+        Some((message, pair.next()?.parse().ok()?))
+    });
+    let cell = Cell {
+        cell_index: row.try_get(3)?,
+        runs: row.try_get(4)?,
+        failed_runs: row.try_get(5)?,
+        students: row.try_get(6)?,
+        failing_students: row.try_get(7)?,
+        messages: messages.collect(),
+    };
+    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, cell))
+}
+
+fn pair(row: &Row) -> Result<RunsRow, Error> {
+    let runs = Runs {
+        runs: row.try_get(4)?,
+        failed_runs: row.try_get(5)?,
+        failed: row.try_get(6)?,
+        at: time(row, 7)?,
+    };
+    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, runs))
+}
+
+fn minute(row: &Row) -> Result<(i64, Minute), Error> {
+    Ok((time(row, 0)?, Minute { runs: row.try_get(1)?, errors: row.try_get(2)?, help: row.try_get(3)? }))
+}

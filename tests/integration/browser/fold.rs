@@ -1,0 +1,119 @@
+//! The page's fold is the relay's.
+
+use serde_json::{Value, json};
+
+use super::chrome::{Chrome, Page};
+use super::{classroom, page_of, says};
+use crate::support::class::random_event;
+use crate::support::{Database, Relay};
+
+const VECTORS: &str = include_str!("../../vectors/state.json");
+
+/// The fold as the page has it.
+const IMPORTS: &str = "const [{ ClassState }, { picture, restore }, { parseTime }] = await Promise.all(\
+    ['fold', 'picture', 'time'].map((name) => import(new URL(`assets/js/${name}.js`, document.baseURI))));\
+    const sorted = (value) => Array.isArray(value) ? value.map(sorted) : value === null || typeof value !== 'object' ? value :\
+        Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));\
+    const same = (a, b) => JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));";
+
+async fn in_page(page: &Page, body: &str) -> Value {
+    page.value(&format!("(async () => {{ {IMPORTS} {body} }})()")).await
+}
+
+/// Every shared vector; folded from the beginning, and from a summary taken at any point.
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    let chrome = Chrome::start().await;
+    let page = chrome.open(&page_of(&relay, "c")).await;
+    let wrong = in_page(
+        &page,
+        &format!(
+            "const wrong = [];
+             const cases = {VECTORS};
+             for (const {{ name, events, now: at, expect }} of cases) {{
+               const now = parseTime(at);
+               const state = new ClassState();
+               for (const event of events) state.fold(event);
+               if (!same(picture(state, now), expect)) wrong.push(name);
+               const cuts = events.length > 100 ? [0, 7, 50, 99, events.length] : events.map((_, cut) => cut);
+               for (const cut of cuts) {{
+                 let resumed = new ClassState();
+                 for (const event of events.slice(0, cut)) resumed.fold(event);
+                 resumed = restore(JSON.parse(JSON.stringify(picture(resumed, now))));
+                 for (const event of events.slice(cut)) resumed.fold(event);
+                 if (!same(picture(resumed, now), expect)) wrong.push(`${{name}}, resumed after ${{cut}}`);
+               }}
+             }}
+             return {{ cases: cases.length, wrong }};"
+        ),
+    )
+    .await;
+    assert!(wrong["cases"].as_u64() > Some(50), "{wrong}");
+    assert_eq!(wrong["wrong"], json!([]));
+}
+
+/// A summary folded on by what the WebSocket brings is the next summary.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_summary_folded_on_is_the_next_summary() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    let batch = |class: &str| json!((0..100).map(|_| random_event(class, 40)).collect::<Vec<_>>());
+    for _ in 0..5 {
+        relay.post(&batch("c")).await;
+    }
+    let chrome = Chrome::start().await;
+    let page = chrome.open(&page_of(&relay, "c")).await;
+    in_page(
+        &page,
+        "const summary = () => fetch('/api/class/summary?class=c&include=grid,activity').then((r) => r.json());
+         const { Connection } = await import(new URL('assets/js/connection.js', document.baseURI));
+         window.following = { state: null, folded: 0 };
+         new Connection('c', {
+           summary: (answer) => { following.state = restore(answer); },
+           events: (events) => { for (const event of events) { following.state.fold(event); following.folded += 1; } },
+           state: ({ name }) => { following.name = name; },
+         });
+         window.compare = async () => {
+           const { now, cursor, classId, ...members } = await summary();
+           const own = picture(following.state, parseTime(now));
+           // A picture that was made a moment ago has the statuses of then.
+           for (const { students } of [members, own]) for (const s of students) { delete s.status; delete s.statusUntil; }
+           delete members.metrics; delete own.metrics;
+           return Object.keys(members).filter((name) => !same(members[name], own[name]));
+         };",
+    )
+    .await;
+    page.until("following.name === 'live'").await;
+    for round in 1..=10 {
+        relay.post(&batch("c")).await;
+        page.until(&format!("following.folded === {}", round * 100)).await;
+        assert_eq!(page.value("compare()").await, json!([]), "round {round}");
+    }
+}
+
+/// Five hundred students: what the page shows is what the relay says, while a thousand events come.
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_students() {
+    let database = Database::migrated().await;
+    classroom::fill(&database, "big", &classroom::lesson(500, 8)).await;
+    let relay = Relay::start(&database, &[]).await;
+    let chrome = Chrome::start().await;
+    let page = chrome.open(&page_of(&relay, "big")).await;
+    page.until(&says("#grid .count", "500")).await;
+    for _ in 0..50 {
+        relay.post(&json!((0..20).map(|_| random_event("big", 500)).collect::<Vec<_>>())).await;
+    }
+    let same = "(async () => {
+        const { metrics } = await fetch('/api/class/summary?class=big').then((r) => r.json());
+        const tile = (name) => Number(document.querySelector(`.tile.${name} .tile-number`).textContent.replace(/\\D/g, ''));
+        return ['help', 'stuck', 'error', 'active', 'idle'].every((name) => tile(name) === metrics[name]) &&
+            document.querySelector('.totals').textContent.replace(/,/g, '').includes(`${metrics.cellsExecuted} runs · ${metrics.errorCount} failures`);
+    })()";
+    crate::support::until("the page and the relay to agree", || async {
+        (page.value(same).await == true).then_some(())
+    })
+    .await;
+    assert_eq!(page.complaints(), [""; 0]);
+}

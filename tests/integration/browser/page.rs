@@ -1,0 +1,222 @@
+//! What an instructor sees and does.
+
+use serde_json::json;
+
+use super::chrome::Chrome;
+use super::{MARK, MARKED, classroom, counts, event, page_of, run, says};
+use crate::support::{Database, Relay};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_is_shown_and_followed() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    relay.post(&json!([run("c", "s1", 1, None), run("c", "s2", 1, Some("NameError: x"))])).await;
+    let chrome = Chrome::start().await;
+    let page = chrome.open(&page_of(&relay, "c")).await;
+    page.until(&says(".tile.active .tile-number", "1")).await;
+    page.until(&says(".tile.error .tile-number", "1")).await;
+    page.until(&says("#grid .count", "2")).await;
+    page.until(&says("#cells .message", "NameError: x")).await;
+    page.value(MARK).await;
+
+    // Two more failures: stuck, on what, how often.
+    relay.post(&json!([run("c", "s2", 1, Some("NameError: x"))])).await;
+    relay.post(&json!([run("c", "s2", 1, Some("\u{1b}[31mValueError\u{1b}[0m: y\nmore"))])).await;
+    page.until(&says("#stuck .name", "Name of s2")).await;
+    page.until(&says("#stuck .times", "3×")).await;
+    page.until(&says("#stuck .message", "ValueError: y")).await;
+    // Someone new.
+    relay.post(&json!([run("c", "s3", 2, None)])).await;
+    page.until(&says("#grid .count", "3")).await;
+    page.until(&counts("#place .place-item", 2)).await;
+    assert_eq!(page.value(MARKED).await, true);
+    assert_eq!(page.complaints(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_goes_up_and_down_on_every_page() {
+    let database = Database::migrated().await;
+    let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];
+    relays[0].post(&json!([run("c", "a/b ü", 1, None), run("c", "s2", 1, None)])).await;
+    let chrome = Chrome::start().await;
+    let here = chrome.open(&page_of(&relays[0], "c")).await;
+    // At another replica.
+    let there = chrome.open(&page_of(&relays[1], "c")).await;
+    for page in [&here, &there] {
+        page.until("!document.querySelector('#help .empty').hidden").await;
+    }
+    relays[0].post(&json!([event("c", "s2", "help", &json!({}))])).await;
+    relays[1].post(&json!([event("c", "a/b ü", "help", &json!({}))])).await;
+    for page in [&here, &there] {
+        page.until(&counts("#help .queue-item", 2)).await;
+        page.until(&says("#help .name", "Name of s2")).await;
+        page.until("document.title.startsWith('(2) ')").await;
+    }
+    here.value("document.querySelectorAll('#help .action')[1].focus()").await;
+    here.value("document.activeElement.click()").await;
+    for page in [&here, &there] {
+        page.until(&counts("#help .queue-item", 1)).await;
+        page.until(&says("#help .name", "Name of s2")).await;
+    }
+    there.click("#help .action").await;
+    for page in [&here, &there] {
+        page.until("!document.querySelector('#help .empty').hidden").await;
+        assert_eq!(page.complaints(), [""; 0]);
+    }
+    // The client repeats its help until the student lowers the hand: that does not raise it again.
+    relays[0].post(&json!([event("c", "s2", "help", &json!({})), run("c", "s2", 2, None)])).await;
+    here.until("document.querySelector('#overview-heading').parentElement.textContent.includes('3 runs')")
+        .await;
+    assert_eq!(here.value("document.querySelectorAll('#help .queue-item').length").await, 0);
+}
+
+/// Whatever a student writes is text.
+#[tokio::test(flavor = "multi_thread")]
+async fn markup_is_text() {
+    const MARKUP: &str = "<img src=x onerror=\"window.hacked = true\"><script>window.hacked = true</script>";
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    let long = "ながい名前".repeat(60);
+    let unbroken = "x".repeat(1000);
+    let refused = event("c", "s9", "help", &json!({ "userName": "n".repeat(10_000) }));
+    assert_eq!(relay.try_post(&json!([refused])).await.status, 422);
+    let hostile = [
+        json!({ "userName": MARKUP, "teamName": MARKUP, "notebookPath": MARKUP }),
+        json!({ "userName": format!("\u{202e}{long}"), "teamName": unbroken }),
+        json!({ "userName": unbroken, "teamName": "\u{202e}\u{2066}عربي" }),
+    ];
+    let mut events = Vec::new();
+    for (number, names) in hostile.iter().enumerate() {
+        let student = format!("<b>{number}</b>");
+        for cell in [1, 1, 1] {
+            let mut run = run("c", &student, cell, Some(&format!("\u{1b}[31m{MARKUP}\u{1b}[0m")));
+            run["code"] = format!("</pre>{MARKUP}\u{1b}]0;title\u{7}\u{202e}{unbroken}").into();
+            run["result"] = format!("\u{1b}[1;38;5;9m{MARKUP}").into();
+            run["cellId"] = format!("{MARKUP}{number}").into();
+            for (key, value) in names.as_object().expect("an object") {
+                run[key] = value.clone();
+            }
+            events.push(run);
+        }
+        let mut help = event("c", &student, "help", &json!({}));
+        for (key, value) in names.as_object().expect("an object") {
+            help[key] = value.clone();
+        }
+        events.push(help);
+    }
+    relay.post(&json!(events)).await;
+    let chrome = Chrome::start().await;
+    let page = chrome.open(&page_of(&relay, "c")).await;
+    page.until(&counts("#help .queue-item", 3)).await;
+    page.until(&says("#help .name", MARKUP)).await;
+    for student in 0..3 {
+        page.value(&format!("document.querySelectorAll('#help .name')[{student}].click()")).await;
+        page.until("document.querySelector('.drawer .timeline li') !== null").await;
+        page.until("document.querySelector('.drawer .text.code').textContent.startsWith('</pre><img')").await;
+    }
+    page.value("document.querySelectorAll('#grid .tools .icon-button')[1].click()").await;
+    page.until(&counts(".grid-table tbody tr", 3)).await;
+    assert_eq!(page.value("document.querySelectorAll('img, body script, b').length").await, 0);
+    assert_eq!(page.value("window.hacked === undefined").await, true);
+    for width in [1440, 390] {
+        page.size(width, 900, 1.0).await;
+        let wide = page.value("document.documentElement.scrollWidth - window.innerWidth").await;
+        assert!(wide.as_i64().expect("a number") <= 0, "{width}: {wide} too wide");
+    }
+    assert_eq!(page.complaints(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keyboard_language_and_address() {
+    let database = Database::migrated().await;
+    classroom::fill(&database, "c", &classroom::lesson(30, 1)).await;
+    let relay = Relay::start(&database, &[]).await;
+    let chrome = Chrome::start().await;
+    let page = chrome.open(&page_of(&relay, "c")).await;
+    page.until(&says("#grid .count", "30")).await;
+    // Through the grid by arrow keys; what it says is read out.
+    page.value("document.querySelector('.grid-scroll').focus()").await;
+    for key in ["ArrowDown", "ArrowDown", "ArrowRight"] {
+        page.press(key).await;
+    }
+    page.until("/, Cell 2: /.test(document.querySelector('.grid-scroll .sr').textContent)").await;
+    page.press("Enter").await;
+    page.until("document.activeElement.id === 'drawer-name'").await;
+    page.until("new URLSearchParams(location.search).get('student')?.endsWith('@example.com')").await;
+    page.press("Escape").await;
+    page.until("document.activeElement.className.includes('grid-scroll')").await;
+    // Whatever is said in one language is said in the other.
+    let strange = page
+        .value(
+            "(async () => {
+               const load = (name) => import(new URL(`assets/js/strings/${name}.js`, document.baseURI));
+               const [{ en }, { ja }] = await Promise.all([load('en'), load('ja')]);
+               const names = (object, path = '') => Object.entries(object).flatMap(([name, value]) =>
+                 typeof value === 'object' ? names(value, `${path}${name}.`) : [`${path}${name}: ${typeof value}`]);
+               return [names(en), names(ja)].flatMap((one, at, both) => one.filter((name) => !both[1 - at].includes(name)));
+             })()",
+        )
+        .await;
+    assert_eq!(strange, json!([]));
+    // A student's address opens the student; the language stays.
+    page.click("[lang=ja]").await;
+    page.until(&says("#help-heading", "ヘルプ待ち")).await;
+    assert_eq!(page.value("document.documentElement.lang").await, "ja");
+    page.go(&format!("{}&student=s003%40example.com", page_of(&relay, "c"))).await;
+    page.until(&says(".drawer .facts dt", "ID")).await;
+    page.until("document.querySelector('.drawer').open").await;
+    assert_eq!(page.complaints(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_class_is_chosen_without_a_reload() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    relay.post(&json!([run("a", "s1", 1, None), run("b", "s1", 1, None), run("b", "s2", 1, None)])).await;
+    let chrome = Chrome::start().await;
+    let page = chrome.open(&page_of(&relay, "nobody")).await;
+    page.until("!document.querySelector('.empty-class').hidden").await;
+    page.value(MARK).await;
+    page.until("document.querySelectorAll('.others .chip').length === 2").await;
+    page.click(".others .chip").await;
+    page.until(&says("#grid .count", "1")).await;
+    page.until("document.title.includes('a · ')").await;
+    page.until("[...document.querySelector('#class-picker').options].some((o) => o.value === 'b')").await;
+    page.value(
+        "{ const p = document.querySelector('#class-picker'); p.value = 'b'; p.dispatchEvent(new Event('change')); }",
+    )
+    .await;
+    page.until(&says("#grid .count", "2")).await;
+    page.value("history.back()").await;
+    page.until(&says("#grid .count", "1")).await;
+    // What comes first to an empty class fills it.
+    page.value("history.back()").await;
+    page.until("!document.querySelector('.empty-class').hidden").await;
+    page.until("document.documentElement.dataset.connection === 'live'").await;
+    relay.post(&json!([run("nobody", "s1", 1, None)])).await;
+    page.until(&says("#grid .count", "1")).await;
+    assert_eq!(page.value(MARKED).await, true);
+    assert_eq!(page.complaints(), [""; 0]);
+}
+
+/// The page's files: who may have them, and what they may do.
+#[tokio::test(flavor = "multi_thread")]
+async fn files() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    let mut connection = relay.connection().await;
+    let index = connection.get("/").await.expect("an answer");
+    assert_eq!(index.status, 200);
+    assert_eq!(index.header("content-type"), Some("text/html; charset=utf-8"));
+    let policy = index.header("content-security-policy").expect("a policy");
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'")
+    );
+    assert_eq!(index.header("x-content-type-options"), Some("nosniff"));
+    let tag = index.header("etag").expect("a tag");
+    assert!(tag.starts_with('"'), "a strong one: {tag}");
+    let script = connection.get("/assets/js/main.js?x=1").await.expect("an answer");
+    assert_eq!(script.header("content-type"), Some("text/javascript; charset=utf-8"));
+    assert_eq!(connection.get("/assets/js/none.js").await.expect("an answer").status, 404);
+    assert_eq!(connection.get("/assets/../Cargo.toml").await.expect("an answer").status, 404);
+}

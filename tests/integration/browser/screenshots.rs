@@ -1,0 +1,97 @@
+//! The pictures of the README: `make pictures`.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::chrome::{Chrome, Page};
+use super::{classroom, page_of, says};
+use crate::support::{Database, Relay};
+
+/// A picture larger than this has no place in a README.
+const MOST_BYTES: usize = 200 * 1024;
+
+async fn take(page: &Page, name: &str) {
+    // What glows or slides comes to rest.
+    page.value("new Promise((done) => setTimeout(done, 1500))").await;
+    let picture = page.picture().await;
+    assert!(picture.len() < MOST_BYTES, "{name} takes {} bytes", picture.len());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/screenshots");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join(name).with_extension("png"), picture).expect("a file");
+}
+
+/// Opens a class as someone who has chosen these preferences.
+async fn open(chrome: &Chrome, relay: &Relay, class: &str, size: (u32, u32, f64), chosen: &str) -> Page {
+    let page = chrome.blank().await;
+    page.size(size.0, size.1, size.2).await;
+    page.scheme("light").await;
+    let script = format!("localStorage.setItem('progress-relay', {})", json!(chosen));
+    page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await;
+    page.go(&page_of(relay, class)).await;
+    page.until("document.documentElement.dataset.connection === 'live'").await;
+    page
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "writes docs/screenshots"]
+async fn screenshots() {
+    const DESK: (u32, u32, f64) = (1280, 800, 1.0);
+    const PHONE: (u32, u32, f64) = (390, 844, 1.5);
+    let database = Database::migrated().await;
+    classroom::fill(&database, "data-science-101", &classroom::lesson(500, 8)).await;
+    classroom::fill(&database, "python-101", &classroom::lesson(200, 7)).await;
+    let relay = Relay::start(&database, &[]).await;
+    let chrome = Chrome::start().await;
+    crate::support::until("the classes to be listed", || async {
+        let listed = relay.connection().await.get("/api/classes").await.ok()?;
+        String::from_utf8_lossy(&listed.body).contains("data-science-101").then_some(())
+    })
+    .await;
+
+    let page = open(&chrome, &relay, "python-101", DESK, "{}").await;
+    page.until(&says("#grid .count", "200")).await;
+    page.until("![...document.querySelectorAll('#stuck .message')].some((m) => m.textContent === '…')").await;
+    take(&page, "light").await;
+    page.size(1280, 1050, 1.0).await;
+    page.value("document.querySelector('#cells').scrollIntoView(); scrollBy(0, -60)").await;
+    take(&page, "below").await;
+    page.size(DESK.0, DESK.1, DESK.2).await;
+    page.value("scrollTo(0, 0)").await;
+    page.click("#stuck .name").await;
+    page.until("document.querySelectorAll('.timeline li').length > 5").await;
+    take(&page, "student").await;
+
+    let page = open(&chrome, &relay, "python-101", DESK, r#"{"theme":"dark"}"#).await;
+    take(&page, "dark").await;
+    let page = open(&chrome, &relay, "python-101", DESK, r#"{"language":"ja"}"#).await;
+    take(&page, "japanese").await;
+    let page =
+        open(&chrome, &relay, "python-101", (1920, 1080, 0.75), r#"{"projector":true,"theme":"dark"}"#).await;
+    take(&page, "projector").await;
+    let page = open(&chrome, &relay, "data-science-101", DESK, r#"{"gridOverview":true}"#).await;
+    page.until(&says("#grid .count", "500")).await;
+    take(&page, "everyone").await;
+    let page = open(&chrome, &relay, "python-101", PHONE, "{}").await;
+    take(&page, "phone").await;
+    let page = open(&chrome, &relay, "nobody", DESK, "{}").await;
+    page.until("document.querySelector('.others .chip') !== null").await;
+    take(&page, "empty").await;
+    let page = open(&chrome, &relay, "python-101", DESK, "{}").await;
+    relay.kill().await;
+    page.until("!document.querySelector('.banner').hidden").await;
+    take(&page, "offline").await;
+}
+
+/// For whoever works on the page: the same classes, until it is ended.
+/// `cargo test --test integration -- --ignored --nocapture a_class_to_look_at`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "runs until it is ended"]
+async fn a_class_to_look_at() {
+    let database = Database::migrated().await;
+    classroom::fill(&database, "data-science-101", &classroom::lesson(500, 8)).await;
+    classroom::fill(&database, "python-101", &classroom::lesson(200, 7)).await;
+    let relay = Relay::start(&database, &[]).await;
+    println!("{}", page_of(&relay, "python-101"));
+    std::future::pending::<()>().await;
+}

@@ -1,0 +1,167 @@
+//! A made-up class, and what a dashboard knows of a real one.
+
+use progress_relay::event::{Micros, StoredEvent};
+use progress_relay::state::view::{self, Parts};
+use progress_relay::state::{Cell, ClassState, LastRun, Minute, Runs, Student};
+use progress_relay::store::{ClassRow, Snapshot};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Microseconds since 1970 of a time on the wire.
+pub fn micros(time: &Value) -> i64 {
+    let text = time.as_str().unwrap_or_else(|| panic!("a time: {time}"));
+    let moment = OffsetDateTime::parse(text, &Rfc3339).expect("RFC 3339");
+    i64::try_from(moment.unix_timestamp_nanos() / 1000).expect("a time of ours")
+}
+
+/// Any event that a class's students may send, about now by their clocks, which are wrong at times.
+pub fn random_event(class: &str, students: usize) -> Value {
+    let now = OffsetDateTime::now_utc()
+        + time::Duration::milliseconds(match fastrand::u8(..10) {
+            0 => fastrand::i64(-3_600_000..3_600_000),
+            1..3 => fastrand::i64(-3_000..3_000),
+            _ => 0,
+        });
+    let kind = match fastrand::u8(..20) {
+        0..12 => "cell_executed",
+        12..15 => "help",
+        15 => "help_stop",
+        16 => "notebook_opened",
+        17 => "notebook_closed",
+        18 => "coffee_break",
+        _ => "notebook_saved",
+    };
+    let student = fastrand::usize(..students);
+    let mut event = json!({
+        "eventId": uuid::Uuid::new_v4().to_string(),
+        "eventType": kind,
+        "eventTime": now.format(&Rfc3339).expect("a time"),
+        "classId": class,
+        "userId": format!("s{student:03}"),
+        "userName": format!("Student \u{1f600} {}", student),
+        "sessionId": format!("k{}", fastrand::u8(..2)),
+        "notebookPath": format!("lesson{}.ipynb", fastrand::u8(..2)),
+    });
+    if kind == "cell_executed" {
+        let cell = fastrand::u8(..12);
+        event["cellId"] = format!("cell-{cell}").into();
+        event["cellIndex"] = cell.into();
+        event["executionCount"] = fastrand::u8(..5).into();
+        if fastrand::u8(..3) == 0 {
+            event["hasError"] = true.into();
+            event["errorMessage"] = format!("Error{}: no", fastrand::u8(..30)).into();
+        }
+    }
+    event
+}
+
+/// What a summary with all its parts says, as a state to go on from, the way a dashboard does.
+pub fn state_of(summary: &Value) -> ClassState {
+    let text = |value: &Value| value.as_str().map(Box::<str>::from);
+    let time = |value: &Value| value.as_str().map(|_| micros(value));
+    let number = |value: &Value| value.as_i64().unwrap_or_else(|| panic!("a number: {value}"));
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mut snapshot = Snapshot::default();
+    for (index, student) in list(&summary["students"]).iter().enumerate() {
+        let run = &student["lastRun"];
+        let last_run = run.as_object().map(|_| LastRun {
+            session_id: text(&run["sessionId"]),
+            notebook_path: text(&run["notebookPath"]),
+            cell_id: text(&run["cellId"]),
+            execution_count: run["executionCount"].as_i64(),
+            at: micros(&run["at"]),
+            received_at: micros(&run["receivedAt"]),
+        });
+        let state = Student {
+            user_name: text(&student["userName"]),
+            team_name: text(&student["teamName"]),
+            notebook_path: text(&student["notebookPath"]),
+            cell_id: text(&student["cellId"]),
+            cell_index: student["cellIndex"].as_i64(),
+            last_event_type: text(&student["lastEventType"]),
+            last_event_time: micros(&student["lastEventTime"]),
+            last_received_at: micros(&student["lastReceivedAt"]),
+            cells_executed: number(&student["cellsExecuted"]),
+            error_count: number(&student["errorCount"]),
+            consecutive_errors: number(&student["consecutiveErrors"]),
+            streak_cell: text(&student["streakCell"]),
+            last_run,
+            help_since: time(&student["helpSince"]),
+            last_help_at: time(&student["lastHelpAt"]),
+            hand_closed: student["handClosed"].as_bool().expect("a boolean"),
+            hand_lowered_at: time(&student["handLoweredAt"]),
+        };
+        snapshot.students.push((text(&student["studentId"]).expect("a name"), index as i64, state));
+    }
+    let cells = list(&summary["cells"]);
+    let name = |cell: &Value| {
+        (text(&cell["notebookPath"]).unwrap_or_default(), text(&cell["cellId"]).expect("a cell"))
+    };
+    for (index, cell) in cells.iter().enumerate() {
+        let messages = list(&cell["topErrors"]);
+        let messages = messages
+            .iter()
+            .map(|error| (text(&error["message"]).expect("a message"), number(&error["count"])));
+        let state = Cell {
+            cell_index: cell["cellIndex"].as_i64(),
+            runs: number(&cell["runs"]),
+            failed_runs: number(&cell["failedRuns"]),
+            students: number(&cell["students"]),
+            failing_students: number(&cell["failingStudents"]),
+            messages: messages.collect(),
+        };
+        let (notebook, id) = name(cell);
+        snapshot.cells.push((notebook, id, index as i64, state));
+    }
+    let mut event = 0;
+    for row in list(&summary["grid"]) {
+        for runs in list(&row["runs"]) {
+            let (notebook, id) = name(&cells[number(&runs[0]) as usize]);
+            let state = Runs {
+                runs: number(&runs[1]),
+                failed_runs: number(&runs[2]),
+                failed: runs[3].as_bool().expect("a boolean"),
+                at: micros(&runs[4]),
+            };
+            event += 1;
+            snapshot.runs.push((text(&row["studentId"]).expect("a name"), notebook, id, event, state));
+        }
+    }
+    for minute in list(&summary["activity"]) {
+        let (runs, errors, help) =
+            (number(&minute["runs"]), number(&minute["errors"]), number(&minute["help"]));
+        snapshot.minutes.push((micros(&minute["start"]), Minute { runs, errors, help }));
+    }
+    let cursor = summary["cursor"].as_str().expect("a cursor");
+    snapshot.class = ClassRow { last_event: cursor_id(cursor), ..ClassRow::default() };
+    ClassState::restore(snapshot)
+}
+
+/// The id in a cursor.
+pub fn cursor_id(cursor: &str) -> i64 {
+    cursor
+        .rsplit_once('.')
+        .and_then(|(_, id)| id.parse().ok())
+        .unwrap_or_else(|| panic!("a cursor: {cursor}"))
+}
+
+/// Folds an event as it was delivered.
+pub fn fold(state: &mut ClassState, event: &Value) {
+    let body = event.to_string();
+    state.fold(&StoredEvent {
+        id: event["id"].as_i64().expect("an id"),
+        class: event["classId"].as_str().expect("a class"),
+        student: event["studentId"].as_str().expect("a student"),
+        received_at: Micros(micros(&event["receivedAt"])),
+        body: &body,
+    });
+}
+
+/// What a summary would say at `now`: its members after `now`, all parts.
+pub fn picture(state: &mut ClassState, now: i64) -> Value {
+    let mut out = String::from("{");
+    view::summary(state, now, Parts { cells: true, grid: true, activity: true }, &mut out);
+    out.push('}');
+    serde_json::from_str(&out).expect("JSON")
+}
