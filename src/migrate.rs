@@ -47,10 +47,12 @@ pub enum MigrateError {
         name: &'static str,
         /// The database's word.
         reason: String,
+        /// Whether it was the connection that was lost.
+        lost: bool,
     },
     /// Anything around it.
     #[error("while looking at the migrations: {}", store::explain(.0))]
-    Database(#[from] Error),
+    Database(Error),
     /// The database was migrated by a newer release that this one cannot work with.
     #[error(
         "the database is too new: its migration {version} ({name}) needs progress-relay {oldest} or newer, this is {RELEASE}; \
@@ -74,12 +76,20 @@ pub enum MigrateError {
     Header(&'static str),
 }
 
+// Not by #[from], which would make it the source as well: it is said already.
+impl From<Error> for MigrateError {
+    fn from(error: Error) -> Self {
+        Self::Database(error)
+    }
+}
+
 impl MigrateError {
     /// Whether trying again may help.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect(error) => !error.is_permanent(),
-            Self::Database(error) => error.is_closed(),
+            Self::Database(error) => store::is_connection_lost(error),
+            Self::Apply { lost, .. } => *lost,
             _ => false,
         }
     }
@@ -165,7 +175,11 @@ pub async fn apply(connector: &Connector) -> Result<Vec<&'static str>, MigrateEr
 
 async fn apply_one(client: &Client, migration: &'static Migration) -> Result<(), MigrateError> {
     let oldest = migration.oldest_release().ok_or(MigrateError::Header(migration.name))?;
-    let failed = |error: Error| MigrateError::Apply { name: migration.name, reason: store::explain(&error) };
+    let failed = |error: Error| MigrateError::Apply {
+        name: migration.name,
+        reason: store::explain(&error),
+        lost: store::is_connection_lost(&error),
+    };
     let transaction = migration.in_transaction();
     if transaction {
         client.batch_execute("BEGIN").await?;

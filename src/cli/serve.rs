@@ -20,10 +20,11 @@ use crate::error::{Failure, chain};
 use crate::event::Limits as EventLimits;
 use crate::http::{self, Access, BodyBudget, Drain, Limits, Places, Relay};
 use crate::listener::Listener;
+use crate::log::Log;
 use crate::migrate;
 use crate::state::{Classes, Keeper as StateKeeper};
 use crate::store::{Connector, Pages};
-use crate::tail::Tail;
+use crate::tail::{self, Tail};
 use crate::vital::Vital;
 use crate::writer::{QueueLimits, Writer};
 
@@ -233,10 +234,9 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
             (Urls { pool: connector.clone(), direct: connector }, Some(private))
         }
     };
-    prepare(&urls.direct, config.migrate).await?;
     let vital = Vital::default();
     let classes = Classes::new(Pages::new(&urls.direct)?);
-    let (tail, log, tail_task) = Tail::start(&urls.direct, config.log_memory, &classes, &vital).await?;
+    let (tail, log, tail_task) = begin(&urls.direct, config, &classes, &vital).await?;
     let listener = Listener::start(&urls.direct, &tail, &vital);
     let state = StateKeeper::start(&urls.direct, &classes, &vital);
     let (writer, writer_tasks) = Writer::start(&urls.direct, config.queue, config.commit_timeout, &vital);
@@ -256,19 +256,50 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
     Ok(Started { relay, writer_tasks, state, private, tail_task, vital })
 }
 
-/// Applies or checks the migrations; a database that is just starting is waited for.
-async fn prepare(connector: &Connector, apply: bool) -> Result<(), Failure> {
+/// Applies or checks the migrations, and makes the log; a database that is just starting, or starts anew meanwhile, is waited for.
+async fn begin(
+    connector: &Connector,
+    config: &Config,
+    classes: &Classes,
+    vital: &Vital,
+) -> Result<(Tail, Arc<Log>, AbortOnDropHandle<()>), Failure> {
     let begin = Instant::now();
     let mut backoff = Backoff::new(START_RETRY_BASE, START_RETRY_CAP);
     loop {
-        let prepared =
-            if apply { migrate::apply(connector).await.map(drop) } else { migrate::check(connector).await };
-        match prepared {
+        let attempt = async {
+            if config.migrate {
+                migrate::apply(connector).await?;
+            } else {
+                migrate::check(connector).await?;
+            }
+            Ok::<_, StartError>(Tail::start(connector, config.log_memory, classes, vital).await?)
+        };
+        match attempt.await {
             Err(error) if error.is_transient() && begin.elapsed() < START_PATIENCE => {
                 tracing::warn!("the database is not there yet, trying again: {}", chain(&error));
                 backoff.wait().await;
             }
             other => return Ok(other?),
+        }
+    }
+}
+
+/// Why the database cannot be begun with.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Migrate(#[from] migrate::MigrateError),
+    #[error(transparent)]
+    Tail(#[from] tail::StartError),
+}
+
+impl StartError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Migrate(error) => error.is_transient(),
+            Self::Tail(tail::StartError::Connect(error)) => !error.is_permanent(),
+            // The migrations went through a moment ago.
+            Self::Tail(tail::StartError::Read(_)) => true,
         }
     }
 }

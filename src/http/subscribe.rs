@@ -17,8 +17,9 @@ use super::session::{Close, Life, ResetReason, Session, Start};
 use super::socket::Socket;
 use crate::event::ClassId;
 
-/// How long a subscriber waits at the door for the database to say where the log ends.
-const POSITION_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a subscriber waits at the door for the database to say where the log ends: shorter than clients wait for an answer,
+/// so that they are told.
+const POSITION_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the connection may take to become a WebSocket once the answer is given.
 const UPGRADE_PATIENCE: Duration = Duration::from_secs(10);
 /// Most classes in one subscription.

@@ -58,6 +58,12 @@ pub fn verdict(error: &Error) -> Verdict {
     }
 }
 
+/// Whether the connection is gone, or the server is starting or stopping: what was asked may be asked again on another.
+pub fn is_connection_lost(error: &Error) -> bool {
+    let state = error.code().map(SqlState::code);
+    error.is_closed() || state.is_some_and(|state| state.starts_with("57P0") || state.starts_with("08"))
+}
+
 /// An error with its causes and, from the server, its code: tokio-postgres's own text is just "db error".
 pub fn explain(error: &Error) -> String {
     match error.as_db_error() {

@@ -1,6 +1,6 @@
 //! The commands: flags, errors for people, exit codes.
 
-use crate::support::{Database, Relay, data_folder, event, run};
+use crate::support::{Database, Relay, data_folder, event, run, until};
 
 #[tokio::test]
 async fn a_wrong_flag_is_named_with_its_value() {
@@ -58,6 +58,47 @@ async fn an_empty_variable_is_unset_and_a_boolean_takes_1() {
         "{}",
         finished.stdout
     );
+}
+
+/// A composed environment sets every name, most to nothing.
+#[tokio::test]
+async fn every_variable_of_serve_may_be_empty() {
+    let help = run(&["serve", "--help"], &[]).await.stdout;
+    let names: Vec<&str> =
+        help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next()).collect();
+    assert!(
+        names.len() >= 20 && names.contains(&"RELAY_BIND") && names.contains(&"DATABASE_URL"),
+        "{names:?}"
+    );
+    let environment: Vec<(&str, &str)> = names.iter().map(|&name| (name, "")).collect();
+    let database = Database::new().await;
+    let url = database.url();
+    // They are read before anything is checked: all that is wrong is the flag that is.
+    let finished = run(&["serve", "--database-url", &url, "--max-batch", "0"], &environment).await;
+    assert_eq!(finished.code, Some(2), "{}", finished.stderr);
+    assert!(finished.stderr.contains("--max-batch is 0"), "{}", finished.stderr);
+    // And the defaults hold: a port in use is the default one's, or it serves there.
+    let held = tokio::net::TcpListener::bind("127.0.0.1:8000").await;
+    let finished = run(&["serve", "--database-url", &url], &environment).await;
+    drop(held);
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    assert!(finished.stderr.contains("127.0.0.1:8000"), "{}", finished.stderr);
+}
+
+#[tokio::test]
+async fn migrations_of_several_at_once_are_applied_by_one() {
+    let database = Database::new().await;
+    let url = database.url();
+    let arguments = ["migrate", "--database-url", &url];
+    let runs = futures::future::join_all((0..4).map(|_| run(&arguments, &[]))).await;
+    let mut said: Vec<&str> = Vec::new();
+    for finished in &runs {
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        said.extend(finished.stdout.lines());
+    }
+    said.sort_unstable();
+    let again = "the database is up to date";
+    assert_eq!(said, ["applied 0001_progress_event", again, again, again]);
 }
 
 #[tokio::test]
@@ -139,7 +180,7 @@ async fn a_database_that_is_too_new_or_not_there_is_said() {
         .batch_execute("UPDATE relay_migration SET oldest_release = '99.0.0' WHERE version = 9999")
         .await
         .expect("newer");
-    crate::support::until("readiness to be withdrawn", || async {
+    until("readiness to be withdrawn", || async {
         let response = relay.connection().await.get("/readyz").await.expect("an answer");
         (response.status == 503 && String::from_utf8_lossy(&response.body).contains("9999_future"))
             .then_some(())
@@ -179,41 +220,4 @@ async fn a_data_folder_is_for_one_relay() {
         migrate.stderr
     );
     assert_eq!(relay.post(&event(1)).await["accepted"], 1);
-}
-
-#[tokio::test]
-async fn tail_ends_quietly_with_its_reader_and_says_what_is_wrong() {
-    let finished = run(&["tail", "--url", "ftp://nowhere"], &[]).await;
-    assert_eq!(finished.code, Some(2), "{}", finished.stderr);
-    assert!(finished.stderr.contains("--url"), "{}", finished.stderr);
-    let database = Database::new().await;
-    let relay = Relay::start(&database, &[]).await;
-    let url = relay.url.to_string();
-    let cursor = relay.post(&event(0)).await["cursor"].as_str().expect("a cursor").to_owned();
-    let before = format!("{}.0", cursor.split_once('.').expect("a cursor").0);
-    for n in 1..200 {
-        relay.post(&event(n)).await;
-    }
-    let script = format!(
-        "{} tail --url {url} --cursor {before} | head -n 3; echo \"${{PIPESTATUS[0]}}\"",
-        env!("CARGO_BIN_EXE_progress-relay")
-    );
-    let shell = tokio::process::Command::new("bash").args(["-c", &script]).output();
-    // It finds that nobody reads once it writes again.
-    let (output, ()) = tokio::join!(shell, async {
-        for n in 200..220 {
-            relay.post(&event(n)).await;
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    });
-    let output = output.expect("a shell");
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(stdout.lines().count(), 4, "{stdout}");
-    assert_eq!(stdout.lines().last(), Some("0"), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(stdout.lines().next().is_some_and(|line| line.contains("s000  cell_executed")), "{stdout}");
-    assert!(
-        !String::from_utf8_lossy(&output.stderr).contains("rror"),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }

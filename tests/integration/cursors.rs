@@ -3,7 +3,7 @@
 use progress_relay::http::client::ws::{Frame, Subscriber};
 use serde_json::Value;
 
-use crate::support::{Database, Follower, Relay, event, event_of, run, within};
+use crate::support::{Database, Follower, Raw, RawFrame, Relay, event, event_of, parts, run, text, within};
 
 async fn frame(subscriber: &mut Subscriber) -> Frame {
     within("a frame", subscriber.next()).await.expect("a frame")
@@ -66,6 +66,69 @@ async fn with_a_cursor_it_goes_on_at_any_relay() {
     assert_eq!(again.marks(), (0..30).collect::<Vec<_>>());
 }
 
+/// A cursor that one relay gave out, at another that may not have read so far: it waits, whatever gaps the ids have.
+#[tokio::test]
+async fn a_cursor_ahead_of_a_relay_waits() {
+    let database = Database::new().await;
+    let (one, two) = (Relay::start(&database, &[]).await, Relay::start(&database, &[]).await);
+    let client = database.client().await;
+    for n in 0..30_usize {
+        if n % 3 == 0 {
+            // Ids that never come: of what is undone, and of what is there already.
+            client
+                .batch_execute(
+                    "BEGIN; INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
+                     SELECT gen_random_uuid(), 'default', 's', now(), '{}' FROM generate_series(1, 5); ROLLBACK",
+                )
+                .await
+                .expect("undone");
+        }
+        let posted = event(2 * n);
+        let answer = one.post(&posted).await;
+        one.post(&posted).await;
+        let mut subscriber = two.subscribe(&["default"], Some(text(&answer, "cursor"))).await;
+        let Frame::Live { cursor } = frame(&mut subscriber).await else { panic!("not live") };
+        assert!(parts(&cursor).1 >= parts(text(&answer, "cursor")).1, "{cursor} after {answer}");
+        one.post(&event(2 * n + 1)).await;
+        let Frame::Progress { events, .. } = frame(&mut subscriber).await else { panic!("no event") };
+        let event: Value = serde_json::from_str(events[0].get()).expect("JSON");
+        assert_eq!((events.len(), event["n"].as_u64()), (1, Some(2 * n as u64 + 1)));
+    }
+    // Up to the last id that was ever given out, and not beyond.
+    let sql = "SELECT last_value FROM progress_event_id_seq";
+    let last: i64 = client.query_one(sql, &[]).await.expect("an id").get(0);
+    let follower = Follower::new(&two.url, &["default"], None).await;
+    let epoch = parts(follower.cursor.as_deref().expect("a cursor")).0.to_owned();
+    let mut subscriber = two.subscribe(&["default"], Some(&format!("{epoch}.{last}"))).await;
+    assert!(matches!(frame(&mut subscriber).await, Frame::Live { .. }));
+    assert_reset(&two, &format!("{epoch}.{}", last + 1), "ahead").await;
+}
+
+/// A class in which nothing happens, beside one in which much does.
+#[tokio::test]
+async fn a_quiet_class_is_told_how_far_it_is_and_asked_whether_it_lives() {
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &[]).await;
+    let mut quiet = Raw::connect(&relay).await;
+    let mut follower =
+        Subscriber::connect(&relay.url, &["quiet".to_owned()], None).await.expect("a subscription");
+    assert!(matches!(frame(&mut follower).await, Frame::Live { .. }));
+    let answer = relay.post(&event_of("busy", 1)).await;
+    let marked = async {
+        loop {
+            if let Frame::Mark { cursor } = frame(&mut follower).await {
+                return cursor;
+            }
+        }
+    };
+    let asked = async { while !matches!(quiet.frame().await, RawFrame::Ping) {} };
+    let begin = std::time::Instant::now();
+    let (cursor, ()) = tokio::join!(marked, asked);
+    assert_eq!(cursor, text(&answer, "cursor"));
+    // The frames' own deadline is beyond what is promised.
+    assert!(begin.elapsed().as_secs_f32() < 26.0, "{:?}", begin.elapsed());
+}
+
 #[tokio::test]
 async fn one_cursor_serves_several_classes() {
     let database = Database::new().await;
@@ -98,8 +161,9 @@ async fn what_cannot_be_resumed_is_said() {
     let answer = relay.post(&event(0)).await;
     let cursor = answer["cursor"].as_str().expect("a cursor").to_owned();
     let (epoch, _) = cursor.split_once('.').expect("a cursor");
-    for text in ["nonsense", "", "a.b.c", ".1", "1.-1", "é.1", &format!("{epoch}.9223372036854775808")] {
-        assert_reset(&relay, text, "malformed").await;
+    for malformed in ["nonsense", "", "a.b.c", ".1", "1.-1", "é.1", &format!("{epoch}.9223372036854775808")]
+    {
+        assert_reset(&relay, malformed, "malformed").await;
     }
     assert_reset(&relay, "0123456789ab1.1", "epoch").await;
     assert_reset(&relay, &format!("{epoch}.999999"), "ahead").await;

@@ -3,15 +3,19 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use progress_relay::http::client::BaseUrl;
+use progress_relay::http::client::http::Connection;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::support::{Database, Follower, Relay, event};
+use crate::support::{Database, Follower, Relay, event, parts, within};
 
 const POSTERS: usize = 12;
 const POSTS: usize = 25;
 const SQL_WRITERS: usize = 6;
 const TRANSACTIONS: usize = 20;
+/// The mark of the event that is stored after all others: whoever has it has everything.
+const LAST: i64 = -1;
 
 /// One SQL writer: single inserts, transactions of several statements, slow ones, and ones that are undone. Returns the marks
 /// that were committed.
@@ -44,32 +48,58 @@ async fn write_sql(database: Arc<Database>, writer: usize) -> Vec<i64> {
     committed
 }
 
+/// One HTTP writer, of requests of one to four events. Returns the marks.
+async fn write_http(url: BaseUrl, poster: usize) -> Vec<i64> {
+    let mut marks = Vec::new();
+    let mut connection = Connection::open(&url).await.expect("a connection");
+    for post in 0..POSTS {
+        let size = 1 + post % 4;
+        let first = 1_000 * poster + 10 * post;
+        let events: Vec<Value> = (first..first + size).map(event).collect();
+        let body = serde_json::to_vec(&events).expect("JSON");
+        let response = connection.post_json("/api/v1/events", body).await.expect("an answer");
+        assert_eq!(response.status, 200);
+        let answer: Value = response.json().expect("an answer");
+        assert_eq!(answer["accepted"], size);
+        marks.extend((first..first + size).map(|n| n as i64));
+    }
+    marks
+}
+
+/// Follows to the last event, while it is being written, changing from relay to relay now and then.
+async fn follow(mut follower: Follower, relays: Vec<BaseUrl>) -> Follower {
+    const STAY: usize = 40;
+    let has_last = |follower: &Follower| follower.events.last().is_some_and(|event| event["n"] == LAST);
+    for url in relays.iter().cycle() {
+        if relays.len() > 1 {
+            follower.move_to(url).await;
+        }
+        let leave = follower.events.len() + STAY;
+        while follower.events.len() < leave && !has_last(&follower) {
+            assert!(follower.step().await, "the connection was lost");
+        }
+        if has_last(&follower) {
+            break;
+        }
+    }
+    follower
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_committed_event_reaches_everyone_once_and_in_order() {
     let database = Arc::new(Database::new().await);
     // Both at once on an empty database.
     let (one, two) = tokio::join!(Relay::start(&database, &[]), Relay::start(&database, &[]));
-    let (one, two) = (Arc::new(one), Arc::new(two));
-    let mut live_one = Follower::new(&one.url, &["default"], None).await;
-    let mut live_two = Follower::new(&two.url, &["default"], None).await;
+    let mut followers = Vec::new();
+    for relays in [vec![&one], vec![&two], vec![&two, &one], vec![&one, &two]] {
+        let follower = Follower::new(&relays[0].url, &["default"], None).await;
+        let urls = relays.iter().map(|relay| relay.url.clone()).collect();
+        followers.push(tokio::spawn(follow(follower, urls)));
+    }
 
     let mut writers = JoinSet::new();
     for poster in 0..POSTERS {
-        let relay = Arc::clone(if poster % 2 == 0 { &one } else { &two });
-        writers.spawn(async move {
-            let mut marks = Vec::new();
-            let mut connection = relay.connection().await;
-            for post in 0..POSTS {
-                let size = 1 + post % 4;
-                let first = 1_000 * poster + 10 * post;
-                let events: Vec<Value> = (first..first + size).map(event).collect();
-                let body = serde_json::to_vec(&events).expect("JSON");
-                let response = connection.post_json("/api/v1/events", body).await.expect("an answer");
-                assert_eq!(response.status, 200);
-                marks.extend((first..first + size).map(|n| n as i64));
-            }
-            marks
-        });
+        writers.spawn(write_http(if poster % 2 == 0 { &one } else { &two }.url.clone(), poster));
     }
     for writer in 0..SQL_WRITERS {
         writers.spawn(write_sql(Arc::clone(&database), writer));
@@ -80,25 +110,30 @@ async fn every_committed_event_reaches_everyone_once_and_in_order() {
             assert!(committed.insert(mark), "the test marks each event once");
         }
     }
+    let mut last = event(0);
+    last["n"] = LAST.into();
+    one.post(&last).await;
+    committed.insert(LAST);
 
-    for follower in [&mut live_one, &mut live_two] {
-        follower.take(committed.len()).await;
+    let sql = "SELECT id FROM progress_event ORDER BY id";
+    let rows = database.client().await.query(sql, &[]).await.expect("ids");
+    let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+    let mut cursor = String::new();
+    for follower in followers {
+        let follower = within("the last event", follower).await.expect("a follower");
+        assert_eq!(follower.ids(), ids);
         assert_eq!(follower.marks().into_iter().collect::<HashSet<_>>(), committed);
+        cursor = follower.cursor.expect("a cursor");
     }
-    assert_eq!(live_one.ids(), live_two.ids());
 
     // Whoever resumes from the middle, at either relay, gets the rest, then is live.
-    let ids = live_one.ids();
-    let epoch =
-        live_one.cursor.as_deref().and_then(|cursor| cursor.split_once('.')).expect("a cursor").0.to_owned();
     for (relay, middle) in [(&one, ids.len() / 2), (&two, ids.len() / 3), (&two, ids.len() - 1)] {
-        let cursor = format!("{epoch}.{}", ids[middle]);
+        let cursor = format!("{}.{}", parts(&cursor).0, ids[middle]);
         let mut follower = Follower::new(&relay.url, &["default"], Some(&cursor)).await;
         follower.until_live().await;
         assert_eq!(follower.ids(), &ids[middle + 1..]);
     }
 }
-
 /// What is too large for a NOTIFY's payload, and just not; what is larger than a frame; and the largest that the field has shown.
 #[tokio::test]
 async fn large_events_are_stored_and_delivered() {
@@ -115,7 +150,9 @@ async fn large_events_are_stored_and_delivered() {
     }
     let got = follower.take(sent.len()).await;
     for (event, got) in sent.iter().zip(got) {
-        assert!(event["result"] == got["result"], "{} bytes came differently", event.to_string().len());
+        for (name, value) in event.as_object().expect("an object") {
+            assert!(value == &got[name], "{name} of {} bytes came differently", event.to_string().len());
+        }
     }
     let sql = "SELECT array_agg(octet_length(body::text) ORDER BY id) FROM progress_event";
     let sizes: Vec<i32> = database.client().await.query_one(sql, &[]).await.expect("sizes").get(0);

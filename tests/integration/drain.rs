@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use progress_relay::http::client::ws::Frame;
+use tokio::io::AsyncWriteExt;
 
-use crate::support::{Database, Relay, data_folder, event, until, within};
+use crate::support::{Database, Follower, Raw, Relay, data_folder, event, origin, text, until, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn posts_in_flight_are_answered_and_sockets_closed_with_1001() {
@@ -66,20 +69,28 @@ async fn readiness_is_withdrawn_before_the_port_is() {
     assert!(begin.elapsed() >= Duration::from_secs(2));
 }
 
+/// Half a request, and a subscriber whose connection is full to the brim.
 #[tokio::test]
-async fn a_subscriber_that_takes_nothing_does_not_hold_it_up() {
-    use tokio::io::AsyncWriteExt;
-
+async fn peers_that_neither_send_nor_take_do_not_hold_it_up() {
+    const BATCH: usize = 100;
     let database = Database::new().await;
     let mut relay = Relay::start(&database, &["--drain", "1s"]).await;
     let mut half = tokio::net::TcpStream::connect(relay.url.authority()).await.expect("a connection");
     half.write_all(b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         .await
         .expect("sent");
-    let _subscriber = relay.subscribe(&["default"], None).await;
+    let _full = Raw::connect(&relay).await;
+    for n in 0..20 {
+        let padded = |n| {
+            let mut event = event(n);
+            event["result"] = "x".repeat(8_000).into();
+            event
+        };
+        relay.post(&(BATCH * n..BATCH * (n + 1)).map(padded).collect()).await;
+    }
     let begin = Instant::now();
     relay.signal(Signal::SIGTERM);
-    assert_eq!(relay.ended(Duration::from_secs(15)).await.code(), Some(0));
+    assert_eq!(relay.ended(Duration::from_secs(15)).await.code(), Some(0), "{}", relay.log());
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
 
@@ -88,18 +99,21 @@ async fn the_private_database_is_stopped_and_its_data_is_there_again() {
     let folder = data_folder();
     let flags = ["--data-dir", folder.to_str().expect("UTF-8"), "--drain", "1s"];
     let mut relay = Relay::serve(&flags).await;
-    let cursor = relay.post(&event(1)).await["cursor"].as_str().expect("a cursor").to_owned();
+    let answer = relay.post(&event(1)).await;
     let file = folder.join("postgresql/postmaster.pid");
-    assert!(file.exists());
+    let pid_file = std::fs::read_to_string(&file).expect("a pid file");
+    let postmaster =
+        pid_file.lines().next().and_then(|line| line.parse().ok()).map(Pid::from_raw).expect("a pid");
     relay.signal(Signal::SIGINT);
     assert_eq!(relay.ended(Duration::from_secs(30)).await.code(), Some(0), "{}", relay.log());
     assert!(!file.exists(), "the server was not shut down");
+    assert_eq!(kill(postmaster, None), Err(Errno::ESRCH), "the server still runs");
     let relay = Relay::serve(&flags).await;
-    assert_eq!(relay.post(&event(2)).await["accepted"], 1);
-    let (epoch, id) = cursor.split_once('.').expect("a cursor");
-    let before = format!("{epoch}.{}", id.parse::<i64>().expect("an id") - 1);
-    let lines = relay.tail_json("default", &before, 2).await;
-    assert_eq!((&lines[0]["n"], &lines[1]["n"]), (&1.into(), &2.into()));
+    relay.post(&event(2)).await;
+    let before = origin(text(&answer, "cursor"));
+    let mut follower = Follower::new(&relay.url, &["default"], Some(&before)).await;
+    follower.until_live().await;
+    assert_eq!(follower.marks(), [1, 2]);
 }
 
 #[tokio::test]
@@ -114,6 +128,7 @@ async fn a_second_signal_ends_it_at_once() {
     .await;
     let begin = Instant::now();
     relay.signal(Signal::SIGTERM);
-    relay.ended(Duration::from_secs(15)).await;
+    let status = relay.ended(Duration::from_secs(15)).await;
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(status.code(), Some(1), "it was not done as it should be");
 }

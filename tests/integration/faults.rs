@@ -1,100 +1,70 @@
 //! What fails under load: connections, relays, the database. Nothing is lost, nothing comes twice.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use progress_relay::http::client::BaseUrl;
-use progress_relay::http::client::http::Connection;
 use serde_json::Value;
-use tokio::task::JoinHandle;
 
-use crate::support::{Database, Follower, Relay, data_folder, event, until};
+use crate::support::{
+    Database, Follower, Load, Pooler, Raw, Relay, data_folder, event, origin, until, within,
+};
 
-/// Students who post one event after the other, each again until it is acknowledged, as the clients in the field do.
-struct Load {
-    stop: Arc<AtomicBool>,
-    acknowledged: Arc<AtomicUsize>,
-    posters: Vec<JoinHandle<Vec<i64>>>,
+/// An event by way of SQL, on a connection that was made before.
+async fn insert(client: &tokio_postgres::Client, mark: i64) {
+    let sql = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
+         VALUES (gen_random_uuid(), 'default', 's', now(), json_build_object('n', $1::bigint))";
+    client.execute(sql, &[&mark]).await.expect("an insert");
 }
 
-impl Load {
-    fn start(url: &BaseUrl, posters: usize) -> Self {
-        let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let posters = (0..posters)
-            .map(|poster| {
-                let (url, stop, acknowledged) = (url.clone(), Arc::clone(&stop), Arc::clone(&acknowledged));
-                tokio::spawn(async move {
-                    let mut marks = Vec::new();
-                    while !stop.load(Ordering::Relaxed) {
-                        let mark = 100_000 * poster + marks.len();
-                        post_until_acknowledged(&url, &event(mark)).await;
-                        acknowledged.fetch_add(1, Ordering::Relaxed);
-                        marks.push(mark as i64);
-                    }
-                    marks
-                })
-            })
-            .collect();
-        Self { stop, acknowledged, posters }
-    }
-
-    /// Waits until `count` more were acknowledged.
-    async fn more(&self, count: usize) {
-        let goal = self.acknowledged.load(Ordering::Relaxed) + count;
-        until("POSTs to be acknowledged", || async {
-            (self.acknowledged.load(Ordering::Relaxed) >= goal).then_some(())
-        })
-        .await;
-    }
-
-    /// Stops; returns the marks of what was acknowledged.
-    async fn stop(self) -> HashSet<i64> {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut marks = HashSet::new();
-        for poster in self.posters {
-            marks.extend(poster.await.expect("a poster"));
-        }
-        marks
-    }
+/// What `/readyz` says of one check, together with its status.
+async fn check(relay: &Relay, name: &str) -> (u16, String) {
+    let response = relay.connection().await.get("/readyz").await.expect("an answer");
+    let body: Value = response.json().expect("JSON");
+    (response.status.as_u16(), body["checks"][name].as_str().expect("a check").to_owned())
 }
 
-async fn post_until_acknowledged(url: &BaseUrl, event: &Value) {
-    let body = event.to_string();
-    until("an acknowledgement", || async {
-        let mut connection = Connection::open(url).await.ok()?;
-        let response = connection.post_json("/student-progress", body.clone()).await.ok()?;
-        response.status.is_success().then_some(())
-    })
-    .await;
+/// Everything acknowledged came to the follower, once, and nothing else.
+async fn assert_all_came(relay: &Relay, follower: &mut Follower, mut acknowledged: HashSet<i64>) {
+    const LAST: i64 = 77_777_777;
+    relay.post(&event(LAST as usize)).await;
+    acknowledged.insert(LAST);
+    follower.until_mark(LAST).await;
+    assert_eq!(follower.marks().into_iter().collect::<HashSet<_>>(), acknowledged);
+    assert_eq!(follower.events.len(), acknowledged.len(), "an event came twice");
 }
 
-/// Everything acknowledged came to the follower, once.
-async fn assert_all_came(follower: &mut Follower, acknowledged: &HashSet<i64>) {
-    follower.take(acknowledged.len()).await;
-    assert_eq!(&follower.marks().into_iter().collect::<HashSet<_>>(), acknowledged);
-}
-
+/// Kept away for as long as it takes: events that are stored meanwhile come all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_listener_s_backend_is_terminated() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
+    let sql = database.client().await;
     let mut follower = Follower::new(&relay.url, &["default"], None).await;
     let load = Load::start(&relay.url, 8);
-    for _ in 0..5 {
+    let mut inserted = Vec::new();
+    for round in 1..=3 {
         load.more(50).await;
-        assert_eq!(database.terminate("progress-relay listener").await, 1);
-        // While it is away, by another road.
-        let sql = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
-             VALUES (gen_random_uuid(), 'another', 's', now(), '{}')";
-        database.client().await.batch_execute(sql).await.expect("an insert");
+        database.allow_connections(false).await;
+        assert_eq!(database.terminate("progress-relay listener").await, ["progress-relay listener"]);
+        until("the relay to notice", async || {
+            let (status, listener) = check(&relay, "listener").await;
+            (status == 503 && listener != "ok").then_some(())
+        })
+        .await;
+        insert(&sql, -round).await;
+        load.more(50).await;
+        follower.past_mark(-round).await;
+        insert(&sql, -10 * round).await;
+        inserted.extend([-round, -10 * round]);
+        database.allow_connections(true).await;
         relay.ready().await;
     }
-    let acknowledged = load.stop().await;
-    assert_all_came(&mut follower, &acknowledged).await;
+    let mut acknowledged = load.stop().await;
+    acknowledged.extend(inserted);
+    assert_all_came(&relay, &mut follower, acknowledged).await;
     assert!(relay.log().contains("connection=\"listener\""), "{}", relay.log());
 }
 
@@ -106,47 +76,58 @@ async fn all_of_the_relay_s_backends_are_terminated() {
     let load = Load::start(&relay.url, 8);
     for _ in 0..5 {
         load.more(50).await;
-        assert!(database.terminate("progress-relay %").await >= 5);
+        relay.ready().await;
+        let ended = database.terminate("progress-relay %").await;
+        for name in ["writer", "tail", "listener"] {
+            assert!(ended.contains(&format!("progress-relay {name}")), "no {name} in {ended:?}");
+        }
     }
     load.more(50).await;
     let acknowledged = load.stop().await;
-    assert_all_came(&mut follower, &acknowledged).await;
+    assert_all_came(&relay, &mut follower, acknowledged).await;
 }
 
+/// The private postmaster's pid, by its folder.
+fn postmaster(folder: &Path) -> Option<Pid> {
+    let file = std::fs::read_to_string(folder.join("postgresql/postmaster.pid")).ok()?;
+    Some(Pid::from_raw(file.lines().next()?.parse().ok()?))
+}
+
+/// The relay alone, and then with its PostgreSQL, as when the power is cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_relay_is_killed_and_started_again_on_its_private_database() {
-    let folder = data_folder();
-    let folder = folder.to_str().expect("UTF-8");
+    let path = data_folder();
+    let folder = path.to_str().expect("UTF-8");
     let mut relay = Relay::serve(&["--data-dir", folder]).await;
     let mut follower = Follower::new(&relay.url, &["default"], None).await;
-    follower.until_live().await;
-    let mut all = HashSet::new();
-    for round in 0..3 {
-        let load = Load::start(&relay.url, 4);
+    let before_all = origin(follower.cursor.as_deref().expect("a cursor"));
+    let mut acknowledged = HashSet::new();
+    for round in 0..4 {
+        let load = Load::start_at(&relay.url, 4, round);
         load.more(40).await;
-        let posters = load.posters.iter().map(JoinHandle::abort_handle).collect::<Vec<_>>();
-        let acknowledged = Arc::clone(&load.acknowledged);
+        let database = postmaster(&path).expect("a pid file");
+        let both = round % 2 == 1;
+        if both {
+            kill(database, Signal::SIGKILL).expect("a postmaster");
+        }
         relay.kill().await;
-        // Nobody is there to acknowledge what is under way.
-        posters.iter().for_each(|poster| poster.abort());
-        all.insert((round, acknowledged.load(Ordering::Relaxed)));
+        acknowledged.extend(load.cut().await);
         relay = Relay::serve(&["--data-dir", folder]).await;
-        assert!(relay.log().contains("adopted"), "{}", relay.log());
+        assert_eq!(postmaster(&path) == Some(database), !both, "a server that lives is adopted");
         follower.move_to(&relay.url).await;
         follower.until_live().await;
-        let before = follower.events.len();
-        assert!(
-            before >= all.iter().map(|(_, count)| count).sum::<usize>(),
-            "an acknowledged event is missing"
-        );
+        let came: HashSet<i64> = follower.marks().into_iter().collect();
+        let missing: Vec<&i64> = acknowledged.difference(&came).collect();
+        assert!(missing.is_empty(), "acknowledged in round {round} or before, and lost: {missing:?}");
+        assert_eq!(came.len(), follower.events.len(), "an event came twice");
     }
-    let last = relay.post(&event(7_777_777)).await;
-    let count = follower.events.len() + 1;
-    follower.take(count).await;
-    assert_eq!(follower.cursor.as_deref(), last["cursor"].as_str());
-    let distinct: HashSet<String> =
-        follower.events.iter().map(|event| event["eventId"].to_string()).collect();
-    assert_eq!(distinct.len(), follower.events.len(), "an event came twice");
+    // What came bit by bit is what the table has.
+    let mut whole = Follower::new(&relay.url, &["default"], Some(&before_all)).await;
+    whole.until_live().await;
+    assert_eq!(whole.ids(), follower.ids());
+    // And it goes on.
+    relay.post(&event(77_777_777)).await;
+    follower.until_mark(77_777_777).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,43 +138,42 @@ async fn the_private_database_is_killed_under_load() {
     let load = Load::start(&relay.url, 8);
     for _ in 0..2 {
         load.more(50).await;
-        let file = std::fs::read_to_string(folder.join("postgresql/postmaster.pid")).expect("a pid file");
-        let pid: i32 = file.lines().next().and_then(|line| line.parse().ok()).expect("a pid");
-        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a postmaster");
-        until("another postmaster", || async {
-            let file = std::fs::read_to_string(folder.join("postgresql/postmaster.pid")).ok()?;
-            (file.lines().next()? != pid.to_string()).then_some(())
-        })
-        .await;
+        let pid = postmaster(&folder).expect("a pid file");
+        kill(pid, Signal::SIGKILL).expect("a postmaster");
+        until("another postmaster", async || postmaster(&folder).filter(|&other| other != pid)).await;
     }
     load.more(50).await;
     let acknowledged = load.stop().await;
-    assert_all_came(&mut follower, &acknowledged).await;
+    assert_all_came(&relay, &mut follower, acknowledged).await;
 }
 
-/// A database that is away for longer than the clients' own retries last: POSTs wait for it.
+/// A database that is away: POSTs wait for it, subscribers are told to come again later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn posts_wait_while_the_database_refuses() {
     let database = Database::new().await;
-    let relay = Relay::start(&database, &[]).await;
+    let relay = Relay::start(&database, &["--commit-timeout", "25s"]).await;
     let mut follower = Follower::new(&relay.url, &["default"], None).await;
-    let admin = database.client().await;
-    let name: String = admin.query_one("SELECT current_database()::text", &[]).await.expect("a name").get(0);
-    // Whoever is connected to the database may not change this: from another one.
-    let other = Database::new().await.client().await;
-    other.batch_execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await.expect("closed");
-    assert!(database_terminate(&other, &name).await >= 5);
-    let waiting = event(1);
-    let post = relay.post(&waiting);
-    let outage = async {
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        let ready = relay.connection().await.get("/readyz").await.expect("an answer");
-        other.batch_execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await.expect("open");
-        ready
+    database.allow_connections(false).await;
+    assert!(database.terminate("progress-relay %").await.len() >= 4);
+    until("the relay to notice", async || {
+        (check(&relay, "database").await.1 != "ok" && check(&relay, "tail").await.1 != "ok").then_some(())
+    })
+    .await;
+    let answers = async {
+        let waiting = event(1);
+        let post = relay.post(&waiting);
+        let mut post = std::pin::pin!(post);
+        // Longer than the clients' own first retries are apart.
+        let early = tokio::time::timeout(Duration::from_millis(1500), &mut post).await;
+        assert!(early.is_err(), "answered while the database was away: {early:?}");
+        assert_eq!(check(&relay, "database").await.0, 503);
+        // Nobody can say where a subscription would start.
+        assert_eq!(Raw::connect(&relay).await.closed().await, 1013);
+        database.allow_connections(true).await;
+        post.await
     };
-    let (answer, ready) = tokio::join!(post, outage);
+    let answer = within("the POST", answers).await;
     assert_eq!(answer["accepted"], 1);
-    assert_eq!(ready.status, 503);
     follower.take(1).await;
     relay.ready().await;
 }
@@ -220,8 +200,42 @@ async fn who_holds_the_lock_is_named() {
     assert_eq!(relay.post(&event(1)).await["accepted"], 1);
 }
 
-async fn database_terminate(client: &tokio_postgres::Client, name: &str) -> i64 {
-    let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-         WHERE datname = $1 AND application_name LIKE 'progress-relay%'";
-    client.query_one(sql, &[&name]).await.expect("an answer").get(0)
+/// At the start, too: whoever starts both at once need not wait for one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_not_there_yet_is_waited_for() {
+    let database = Database::new().await;
+    let pooler = Pooler::before(&database, false);
+    database.allow_connections(false).await;
+    let started = async {
+        let relay = Relay::begin(&["--database-url", pooler.url()]).await;
+        relay.ready().await;
+        relay
+    };
+    let there = async {
+        until("some attempts", async || (pooler.connections() >= 3).then_some(())).await;
+        database.allow_connections(true).await;
+    };
+    let (relay, ()) = tokio::join!(started, there);
+    assert_eq!(relay.post(&event(1)).await["accepted"], 1);
+}
+
+/// A server that is restarted ends the connections of whoever is just starting, in the middle of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_restarts_during_the_migrations_is_waited_for() {
+    let database = Database::new().await;
+    let client = database.client().await;
+    // The migrations' own lock keeps it where it is.
+    client.batch_execute("SELECT pg_advisory_lock(x'70726f676d696772'::bigint)").await.expect("the lock");
+    let ended = async {
+        until("the relay to wait for the migrations' lock", async || {
+            let sql = "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) \
+                 WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()";
+            (!client.query(sql, &[]).await.expect("an answer").is_empty()).then_some(())
+        })
+        .await;
+        assert_eq!(database.terminate("progress-relay %").await, ["progress-relay migrate"]);
+        client.batch_execute("SELECT pg_advisory_unlock_all()").await.expect("the lock back");
+    };
+    let (relay, ()) = tokio::join!(Relay::start(&database, &[]), ended);
+    assert_eq!(relay.post(&event(1)).await["accepted"], 1);
 }

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use crate::support::{Database, until, within};
+use crate::support::{Database, Follower, Relay, event, until, within};
 
 const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
      VALUES (gen_random_uuid(), 'default', 's', now(), '{}')";
@@ -63,4 +63,32 @@ async fn a_replicating_session_takes_the_lock_too() {
     client.batch_execute(INSERT).await.expect("an insert");
     let sql = "SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND granted";
     assert_eq!(client.query(sql, &[]).await.expect("an answer").len(), 1);
+}
+
+/// The same two writers, one of them a relay, and the reader a subscriber of another.
+#[tokio::test]
+async fn a_post_behind_an_open_transaction_waits_and_both_are_delivered_in_order() {
+    let database = Database::new().await;
+    let (one, two) = (Relay::start(&database, &[]).await, Relay::start(&database, &[]).await);
+    let mut follower = Follower::new(&two.url, &["default"], None).await;
+    let (a, reader) = (database.client().await, database.client().await);
+    a.batch_execute("BEGIN").await.expect("A begins");
+    a.batch_execute(&INSERT.replace("'{}'", "'{\"n\":1}'")).await.expect("A inserts");
+    let second = event(2);
+    let post = one.post(&second);
+    let commit = async {
+        until("the POST to wait for the lock", async || {
+            let sql = "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) \
+                 WHERE locktype = 'advisory' AND NOT granted AND application_name = 'progress-relay writer' \
+                   AND datname = current_database()";
+            (!reader.query(sql, &[]).await.expect("an answer").is_empty()).then_some(())
+        })
+        .await;
+        assert_eq!(count(&reader, 0).await.0, 0, "neither is committed");
+        a.batch_execute("COMMIT").await.expect("A commits");
+    };
+    let (answer, ()) = tokio::join!(post, commit);
+    assert_eq!(answer["accepted"], 1);
+    follower.take(2).await;
+    assert_eq!(follower.marks(), [1, 2]);
 }

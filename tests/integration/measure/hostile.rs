@@ -18,10 +18,10 @@ const PHASE: Duration = Duration::from_secs(30);
 const MEMORY_BOUND: usize = 256 << 20;
 
 /// Follows the class; for every event, how long after its POST was due it came.
-fn dashboard(relay: &Relay, begin: Instant, latencies: Arc<Mutex<Vec<Duration>>>) -> JoinHandle<()> {
-    let url = relay.url.clone();
+async fn dashboard(relay: &Relay, begin: Instant, latencies: Arc<Mutex<Vec<Duration>>>) -> JoinHandle<()> {
+    let mut follower = crate::support::Follower::new(&relay.url, &["default"], None).await;
+    follower.until_live().await;
     tokio::spawn(async move {
-        let mut follower = crate::support::Follower::new(&url, &["default"], None).await;
         let mut seen = 0;
         while follower.step().await {
             let now = begin.elapsed();
@@ -80,7 +80,10 @@ async fn hostile() {
     let relay = Relay::serve(&["--data-dir", folder.to_str().expect("UTF-8")]).await;
     let begin = Instant::now();
     let frames = Arc::new(Mutex::new(Vec::new()));
-    let dashboards: Vec<_> = (0..DASHBOARDS).map(|_| dashboard(&relay, begin, Arc::clone(&frames))).collect();
+    let mut dashboards = Vec::new();
+    for _ in 0..DASHBOARDS {
+        dashboards.push(dashboard(&relay, begin, Arc::clone(&frames)).await);
+    }
     let expected = DASHBOARDS * POSTS_PER_SECOND as usize * PHASE.as_secs() as usize;
     let collect = async || {
         crate::support::until("every event at every dashboard", || async {

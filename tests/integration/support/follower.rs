@@ -4,7 +4,7 @@ use progress_relay::http::client::BaseUrl;
 use progress_relay::http::client::ws::{Frame, Subscriber};
 use serde_json::Value;
 
-use super::within;
+use super::{parts, within};
 
 /// Follows a class through disconnects, as a dashboard does, and holds everything it got. An event that comes out of order, or
 /// twice, fails the test at once; so does a reset.
@@ -28,9 +28,13 @@ impl Follower {
             cursor: cursor.map(str::to_owned),
             events: Vec::new(),
             live: false,
-            last: 0,
+            last: cursor.map_or(0, |cursor| parts(cursor).1),
         };
         follower.connect().await;
+        if cursor.is_none() {
+            // Until it has a cursor, a lost connection would be a gap.
+            follower.until_live().await;
+        }
         follower
     }
 
@@ -58,6 +62,8 @@ impl Follower {
                 for event in events {
                     let event: Value = serde_json::from_str(event.get()).expect("JSON");
                     let id = event["id"].as_i64().expect("an id");
+                    let class = event["classId"].as_str().expect("a class");
+                    assert!(self.classes.iter().any(|wanted| wanted == class), "an event of {class:?}");
                     assert!(id > self.last, "event {id} after {}", self.last);
                     self.last = id;
                     self.events.push(event);
@@ -66,6 +72,7 @@ impl Follower {
                 self.cursor = Some(cursor);
             }
             Frame::Live { cursor } => {
+                assert!(!self.live, "live twice on one connection");
                 self.live = true;
                 self.cursor = Some(cursor);
             }
@@ -76,22 +83,45 @@ impl Follower {
         true
     }
 
-    /// Takes frames until it has `count` events; comes back by its cursor when the connection is lost.
-    pub async fn take(&mut self, count: usize) -> &[Value] {
-        while self.events.len() < count {
-            if !self.step().await {
-                self.connect().await;
+    /// Takes frames until `enough`; comes back by its cursor when the connection is lost. A gap shows as a wait in vain.
+    async fn follow(&mut self, what: &str, enough: impl Fn(&[Value]) -> bool) {
+        within(what, async {
+            while !enough(&self.events) {
+                if !self.step().await {
+                    self.connect().await;
+                }
             }
-        }
+        })
+        .await;
+    }
+
+    /// Takes frames until it has `count` events.
+    pub async fn take(&mut self, count: usize) -> &[Value] {
+        self.follow(&format!("{count} events"), |events| events.len() >= count).await;
         assert_eq!(self.events.len(), count, "more than was stored");
         &self.events
     }
 
+    /// Takes frames until the event marked `n` is the last one.
+    pub async fn until_mark(&mut self, n: i64) {
+        let is_it = |events: &[Value]| events.last().is_some_and(|event| event["n"] == n);
+        self.follow(&format!("the event marked {n}"), is_it).await;
+    }
+
+    /// Takes frames until the event marked `n` has come, perhaps with others behind it.
+    pub async fn past_mark(&mut self, n: i64) {
+        let has_it = |events: &[Value]| events.iter().rev().any(|event| event["n"] == n);
+        self.follow(&format!("the event marked {n}"), has_it).await;
+    }
+
     /// Takes frames until `live`.
     pub async fn until_live(&mut self) {
-        while !self.live {
-            assert!(self.step().await, "the connection was lost");
-        }
+        within("live", async {
+            while !self.live {
+                assert!(self.step().await, "the connection was lost");
+            }
+        })
+        .await;
     }
 
     /// The marks of the events it got.

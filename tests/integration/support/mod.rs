@@ -2,7 +2,11 @@
 
 pub mod class;
 mod follower;
+mod load;
+mod pooler;
 mod postgres;
+mod proxy;
+mod raw;
 mod relay;
 
 use std::time::Duration;
@@ -10,8 +14,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 pub use follower::Follower;
+pub use load::Load;
+pub use pooler::Pooler;
 pub use postgres::{Database, data_folder};
-pub use relay::{Relay, run};
+pub use proxy::Proxy;
+pub use raw::{Raw, RawFrame};
+pub use relay::{Relay, Tail, run};
 
 /// The longest anything is waited for: far beyond what it takes, so that a busy machine does not fail a test.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -54,4 +62,20 @@ pub fn event_of(class: &str, n: usize) -> Value {
     let mut event = event(n);
     event["classId"] = class.into();
     event
+}
+
+/// The text of a JSON value that must be one.
+pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("no text {name} in {value}"))
+}
+
+/// A cursor's epoch and id.
+pub fn parts(cursor: &str) -> (&str, i64) {
+    let (epoch, id) = cursor.split_once('.').expect("a cursor");
+    (epoch, id.parse().expect("an id"))
+}
+
+/// The cursor before the first event of the epoch.
+pub fn origin(cursor: &str) -> String {
+    format!("{}.0", parts(cursor).0)
 }

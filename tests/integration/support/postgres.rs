@@ -1,6 +1,7 @@
 //! The run's PostgreSQL, and what ends it.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,25 +12,74 @@ use progress_relay::migrate;
 use progress_relay::store::Connector;
 use tokio_postgres::{Client, Config, NoTls};
 
-/// Ends every server of the run, and removes its folder, once its input ends: that is when this process does, also by SIGKILL,
-/// which no destructor survives. (Statics have none at all.)
+/// Ends every process of the run, and removes its folders, once its input ends: that is when this process does, also by SIGKILL,
+/// which no destructor survives. (Statics have none at all.) The relays go first: one that lives starts its database again.
 const UNDERTAKER: &str = r#"
 trap '' INT TERM HUP
 folders=
-while read -r folder; do folders="$folders $folder"; done
+relays=
+while read -r what one two; do
+    case $what in
+        folder) folders="$folders $one" ;;
+        relay) relays="$relays $one,$two" ;;
+    esac
+done
+for relay in $relays; do
+    pid=${relay%,*}
+    # What has this pid now is another process unless it was born at the same moment, the 22nd field of its stat.
+    stat=$(cat "/proc/$pid/stat" 2>/dev/null) || continue
+    set -- ${stat##*) }
+    [ "${20}" = "${relay#*,}" ] && kill -KILL "$pid" 2>/dev/null
+done
+# All are told at once, then waited for one after the other. The fifth line says where the socket is: in a folder of its own.
 for folder in $folders; do
-    pid=$(head -n 1 "$folder/postgresql/postmaster.pid" 2>/dev/null)
-    if [ -n "$pid" ] && kill -INT "$pid" 2>/dev/null; then
-        while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+    {
+        read -r pid
+        read -r data
+        read -r since
+        read -r port
+        read -r socket
+    } <"$folder/postgresql/postmaster.pid" && kill -INT "$pid" && echo "$pid $socket" >"$folder/ending"
+done 2>/dev/null
+for folder in $folders; do
+    if read -r pid socket <"$folder/ending"; then
+        while kill -0 "$pid"; do sleep 0.05; done
+        rmdir "$socket"
     fi
     rm -rf "$folder"
-done
+done 2>/dev/null
 "#;
 
 struct Undertaker {
     /// Never waited for: it outlives this process by a moment.
     _process: Child,
-    folders: ChildStdin,
+    orders: ChildStdin,
+}
+
+/// Has the undertaker see to something.
+fn entrust(order: &str) {
+    let mut undertaker = UNDERTAKEN.lock().expect("no test panics while it holds this");
+    let undertaker = undertaker.get_or_insert_with(|| {
+        let mut process = Command::new("sh")
+            .args(["-c", UNDERTAKER])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            // A group of its own: Ctrl-C and a CI's kill of the group must not reach it.
+            .process_group(0)
+            .spawn()
+            .expect("a shell");
+        let orders = process.stdin.take().expect("a pipe");
+        Undertaker { _process: process, orders }
+    });
+    writeln!(undertaker.orders, "{order}").expect("the undertaker listens");
+}
+
+/// Has a process that was just started killed with this run, should it outlive it.
+pub fn entrust_process(pid: u32) {
+    // It may have ended already.
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return };
+    let born = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(19));
+    entrust(&format!("relay {pid} {}", born.expect("a time of birth")));
 }
 
 static UNDERTAKEN: Mutex<Option<Undertaker>> = Mutex::new(None);
@@ -37,23 +87,12 @@ static FOLDERS: AtomicUsize = AtomicUsize::new(0);
 static DATABASES: AtomicUsize = AtomicUsize::new(0);
 static SERVER: OnceLock<Config> = OnceLock::new();
 
-/// A data folder for a private PostgreSQL; whatever runs on it is ended with this run, and it is removed.
+/// A folder's name, for a private PostgreSQL's data mostly: what runs on it is ended with this run, and it is removed.
 pub fn data_folder() -> PathBuf {
     let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
     // Directly below /tmp, where the server's user can pass.
     let folder = Path::new("/tmp").join(format!("progress-relay-test-{}-{number}", std::process::id()));
-    let mut undertaker = UNDERTAKEN.lock().expect("no test panics while it holds this");
-    let undertaker = undertaker.get_or_insert_with(|| {
-        let mut process = Command::new("sh")
-            .args(["-c", UNDERTAKER])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("a shell");
-        let folders = process.stdin.take().expect("a pipe");
-        Undertaker { _process: process, folders }
-    });
-    writeln!(undertaker.folders, "{}", folder.display()).expect("the undertaker listens");
+    entrust(&format!("folder {}", folder.display()));
     folder
 }
 
@@ -103,11 +142,37 @@ impl Database {
 
     /// For `--database-url`.
     pub fn url(&self) -> String {
-        let host = match self.config.get_hosts() {
-            [tokio_postgres::config::Host::Unix(folder)] => folder.display().to_string(),
+        let folder = self.folder();
+        self.url_by(&folder)
+    }
+
+    /// The same, by way of a socket in another folder.
+    pub fn url_by(&self, folder: &Path) -> String {
+        format!("host={} port={} user=postgres dbname={}", folder.display(), self.port(), self.name)
+    }
+
+    /// The server's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder().join(format!(".s.PGSQL.{}", self.port()))
+    }
+
+    /// Where the server's user may write.
+    pub fn folder(&self) -> PathBuf {
+        match self.config.get_hosts() {
+            [tokio_postgres::config::Host::Unix(folder)] => folder.clone(),
             other => panic!("a socket: {other:?}"),
-        };
-        format!("host={host} port={} user=postgres dbname={}", self.config.get_ports()[0], self.name)
+        }
+    }
+
+    fn port(&self) -> u16 {
+        self.config.get_ports()[0]
+    }
+
+    /// A session on another server than the run's.
+    pub async fn session(socket: &Path, port: u16, database: &str) -> Client {
+        let mut config = Config::new();
+        config.host_path(socket).port(port).user("postgres").dbname(database);
+        connect(&config).await
     }
 
     pub fn connector(&self) -> Connector {
@@ -119,19 +184,25 @@ impl Database {
         connect(&self.config).await
     }
 
-    /// Ends the relay's sessions of these names; returns how many.
-    pub async fn terminate(&self, application: &str) -> i64 {
-        let row = self
-            .client()
-            .await
-            .query_one(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                 WHERE datname = current_database() AND application_name LIKE $1",
-                &[&application],
-            )
-            .await
-            .expect("an answer");
-        row.get(0)
+    /// Ends the relay's sessions of these names; returns them.
+    pub async fn terminate(&self, application: &str) -> Vec<String> {
+        // Not in the condition, of which any part may be looked at first: it would end everyone's.
+        let sql = "SELECT application_name, pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = $1 AND application_name LIKE $2";
+        // By way of another database: this one may not take connections.
+        let rows = self.admin().await.query(sql, &[&self.name, &application]).await.expect("an answer");
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// Whether new connections are let in; those that stand go on.
+    pub async fn allow_connections(&self, allow: bool) {
+        let sql = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allow}", self.name);
+        self.admin().await.batch_execute(&sql).await.expect("another setting");
+    }
+
+    /// A session in another database of the same server.
+    pub async fn admin(&self) -> Client {
+        connect(self.config.clone().dbname("postgres")).await
     }
 }
 

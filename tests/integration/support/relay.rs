@@ -1,8 +1,8 @@
 //! Relays, and other runs of the program, as processes.
 
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -10,10 +10,10 @@ use progress_relay::http::client::BaseUrl;
 use progress_relay::http::client::http::{Connection, Response};
 use progress_relay::http::client::ws::Subscriber;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
-use super::postgres::Database;
+use super::postgres::{Database, entrust_process};
 use super::{PATIENCE, until, within};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_progress-relay");
@@ -38,11 +38,17 @@ pub struct Finished {
     pub stderr: String,
 }
 
+/// Starts the program; it ends with this run, if not before.
+fn spawn(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
+    let process = command().args(arguments).envs(environment.iter().copied()).spawn().expect("the program");
+    entrust_process(process.id().expect("it was just started"));
+    process
+}
+
 /// Runs the program to its end.
 pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
-    let mut command = command();
-    command.args(arguments).envs(environment.iter().copied());
-    let output = within(&format!("{arguments:?} to end"), command.output()).await.expect("a program");
+    let ended = spawn(arguments, environment).wait_with_output();
+    let output = within(&format!("{arguments:?} to end"), ended).await.expect("its output");
     Finished {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -50,7 +56,7 @@ pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
     }
 }
 
-/// A `serve` that serves. Killed on drop.
+/// A `serve` that serves.
 pub struct Relay {
     process: Child,
     pub url: BaseUrl,
@@ -66,18 +72,15 @@ impl Relay {
 
     /// With these flags, on a free port, ready.
     pub async fn serve(flags: &[&str]) -> Self {
-        let mut process =
-            command().args(["serve", "--bind", "127.0.0.1:0"]).args(flags).spawn().expect("the program");
-        let log = Arc::new(Mutex::new(String::new()));
-        let mut stderr = BufReader::new(process.stderr.take().expect("a pipe")).lines();
-        let said = Arc::clone(&log);
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = stderr.next_line().await {
-                let mut said = said.lock().expect("a log");
-                said.push_str(&line);
-                said.push('\n');
-            }
-        });
+        let relay = Self::begin(flags).await;
+        relay.ready().await;
+        relay
+    }
+
+    /// The same, listening, ready or not.
+    pub async fn begin(flags: &[&str]) -> Self {
+        let mut process = spawn(&[&["serve", "--bind", "127.0.0.1:0"], flags].concat(), &[]);
+        let log = collect(process.stderr.take().expect("a pipe"));
         let mut stdout = BufReader::new(process.stdout.take().expect("a pipe"));
         let mut line = String::new();
         let read = tokio::time::timeout(PATIENCE, stdout.read_line(&mut line)).await;
@@ -88,9 +91,7 @@ impl Relay {
         let mut rest = stdout;
         let url = BaseUrl::parse(url).expect("a URL");
         tokio::spawn(async move { rest.read_to_end(&mut Vec::new()).await });
-        let relay = Self { process, url, log };
-        relay.ready().await;
-        relay
+        Self { process, url, log }
     }
 
     /// Waits until it says that it is ready.
@@ -149,7 +150,8 @@ impl Relay {
 
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        self.log.lock().expect("a log").clone()
+        // Also while a test panics that holds it.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Its resident memory in bytes.
@@ -159,20 +161,75 @@ impl Relay {
         let kib: usize = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
         kib * 1024
     }
+}
 
-    /// `tail --json` on it, until `count` events have come; its lines.
-    pub async fn tail_json(&self, class: &str, cursor: &str, count: usize) -> Vec<Value> {
-        let url = self.url.to_string();
-        let mut tail = command()
-            .args(["tail", "--json", "--url", &url, "--class", class, "--cursor", cursor])
-            .spawn()
-            .expect("tail");
-        let mut lines = BufReader::new(tail.stdout.take().expect("a pipe")).lines();
-        let mut events = Vec::new();
-        while events.len() < count {
-            let line = within("a line of tail", lines.next_line()).await.expect("stdout").expect("a line");
+impl Drop for Relay {
+    /// Kills it and waits until it is gone, so that nothing of it meets what the test does next; says what it logged if the
+    /// test failed.
+    fn drop(&mut self) {
+        let _ = self.process.start_kill();
+        let begin = Instant::now();
+        while matches!(self.process.try_wait(), Ok(None)) && begin.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the log of the relay at {} ---\n{}---", self.url, self.log());
+        }
+    }
+}
+
+/// A `tail --json` that runs.
+pub struct Tail {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    said: Arc<Mutex<String>>,
+}
+
+impl Tail {
+    /// Of a class, after a cursor, at this URL.
+    pub fn start(url: &str, class: &str, cursor: &str) -> Self {
+        let arguments = ["tail", "--json", "--url", url, "--class", class, "--cursor", cursor];
+        let mut process = spawn(&arguments, &[]);
+        let lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        let said = collect(process.stderr.take().expect("a pipe"));
+        Self { process, lines, said }
+    }
+
+    /// Its lines up to the event marked `last`, as JSON.
+    pub async fn until(&mut self, last: i64) -> Vec<Value> {
+        let mut events: Vec<Value> = Vec::new();
+        while events.last().is_none_or(|event| event["n"] != last) {
+            let line = within("a line of tail", self.lines.next_line()).await.expect("stdout");
+            let line = line.unwrap_or_else(|| panic!("tail has ended: {}", self.said()));
             events.push(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}")));
         }
         events
     }
+
+    /// What it has said on stderr so far.
+    pub fn said(&self) -> String {
+        self.said.lock().expect("what it said").clone()
+    }
+
+    /// Interrupts it, as Ctrl-C does; returns its exit code.
+    pub async fn interrupt(mut self) -> Option<i32> {
+        let pid = self.process.id().expect("it runs").try_into().expect("a pid");
+        kill(Pid::from_raw(pid), Signal::SIGINT).expect("a process to signal");
+        within("tail to end", self.process.wait()).await.expect("a status").code()
+    }
+}
+
+/// Takes a process's lines as they come.
+fn collect(pipe: impl AsyncRead + Send + Unpin + 'static) -> Arc<Mutex<String>> {
+    let said = Arc::new(Mutex::new(String::new()));
+    let collected = Arc::clone(&said);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(pipe).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let mut said = collected.lock().unwrap_or_else(PoisonError::into_inner);
+            said.push_str(&line);
+            said.push('\n');
+        }
+    });
+    said
 }

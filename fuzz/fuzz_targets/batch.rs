@@ -1,0 +1,27 @@
+//! A request's body: never a panic; each element is an event or a rejection; and rows that anyone wrote are delivered as JSON.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use progress_relay::event::{Limits, Micros, StoredEvent, parse_body};
+use serde_json::value::RawValue;
+
+const LIMITS: Limits = Limits { max_batch: 100, max_field: 64 };
+
+fuzz_target!(|body: &[u8]| {
+    if let Ok(batch) = parse_body(body, None, LIMITS) {
+        let mut indices: Vec<usize> = batch.events.iter().map(|(index, _)| *index).collect();
+        indices.extend(batch.rejected.iter().map(|rejection| rejection.index));
+        indices.sort_unstable();
+        assert!(indices.iter().enumerate().all(|(at, index)| at == *index), "each element once");
+        assert!(batch.events.iter().all(|(_, event)| serde_json::from_str::<&RawValue>(&event.body).is_ok()));
+    }
+    // What SQL may have put there: any JSON object.
+    let Ok(text) = std::str::from_utf8(body) else { return };
+    if text.starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok() {
+        let row = StoredEvent { id: 1, class: "c", student: "s", received_at: Micros(i64::MAX), body: text };
+        let mut delivered = String::new();
+        row.write(&mut delivered);
+        serde_json::from_str::<&RawValue>(&delivered).expect("what is delivered is JSON");
+    }
+});

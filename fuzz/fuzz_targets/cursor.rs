@@ -1,0 +1,17 @@
+//! A cursor: what is taken for one is written as it was read.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use progress_relay::event::Cursor;
+
+fuzz_target!(|text: &[u8]| {
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let Some(cursor) = Cursor::parse(text) else { return };
+    assert!(cursor.id >= 0);
+    let written = cursor.to_string();
+    assert_eq!(Cursor::parse(&written), Some(cursor));
+    // But for zeros in front.
+    let (epoch, id) = text.split_once('.').expect("a dot");
+    assert_eq!(written, format!("{epoch}.{}", id.trim_start_matches('0').parse::<u64>().unwrap_or(0)));
+});

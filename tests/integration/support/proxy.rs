@@ -1,0 +1,67 @@
+//! A road to a relay that can be cut, and led to another.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use progress_relay::http::client::BaseUrl;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A TCP proxy: what a balancer is to a client, whose URL stays the same.
+pub struct Proxy {
+    address: SocketAddr,
+    road: Arc<Mutex<Road>>,
+    _accepting: AbortOnDropHandle<()>,
+}
+
+/// Where connections lead, and what ends those that stand.
+struct Road {
+    to: String,
+    cut: CancellationToken,
+    connections: usize,
+}
+
+impl Proxy {
+    /// One that leads to `url`.
+    pub async fn to(url: &BaseUrl) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let road = Road { to: url.authority(), cut: CancellationToken::new(), connections: 0 };
+        let road = Arc::new(Mutex::new(road));
+        let shared = Arc::clone(&road);
+        let accepting = tokio::spawn(async move {
+            loop {
+                let Ok((mut near, _)) = listener.accept().await else { return };
+                let (to, cut) = {
+                    let mut road = shared.lock().expect("a road");
+                    road.connections += 1;
+                    (road.to.clone(), road.cut.clone())
+                };
+                tokio::spawn(cut.run_until_cancelled_owned(async move {
+                    let Ok(mut far) = TcpStream::connect(&to).await else { return };
+                    // Ends with either side; dropped, it closes both without a word.
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                }));
+            }
+        });
+        Self { address, road, _accepting: AbortOnDropHandle::new(accepting) }
+    }
+
+    /// What a client is told.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Leads to another relay from now on, and cuts what stands.
+    pub fn lead_to(&self, url: &BaseUrl) {
+        let mut road = self.road.lock().expect("a road");
+        road.to = url.authority();
+        std::mem::take(&mut road.cut).cancel();
+    }
+
+    /// How many connections have come so far.
+    pub fn connections(&self) -> usize {
+        self.road.lock().expect("a road").connections
+    }
+}
