@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{MutexGuard, mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::within;
+use crate::support::{data_folder, within};
 
 /// Headless; as root, which runs the tests in containers, there is no sandbox.
 const FLAGS: &[&str] = &[
@@ -47,7 +47,6 @@ pub struct Chrome {
     link: Link,
     context: String,
     _process: Child,
-    _profile: tempfile::TempDir,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -81,11 +80,12 @@ impl Chrome {
     /// Starts one.
     pub async fn start() -> Self {
         let alone = ONE.lock().await;
-        let profile = tempfile::tempdir().expect("a folder");
+        // Removed with the run.
+        let profile = data_folder();
         let name = NAMES.iter().copied().find(|name| is_on_path(name));
         let mut process = Command::new(name.expect("chromium on the PATH: make browser installs it"))
             .args(FLAGS)
-            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(format!("--user-data-dir={}", profile.display()))
             .arg("about:blank")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -107,7 +107,7 @@ impl Chrome {
         let link = connect(&url).await;
         let context = link.call(None, "Target.createBrowserContext", json!({})).await;
         let context = context["browserContextId"].as_str().expect("a context").to_owned();
-        Self { link, context, _process: process, _profile: profile, _alone: alone }
+        Self { link, context, _process: process, _alone: alone }
     }
 
     /// Opens a page of its own at `url`, of 1440 × 900, and waits until it is live.
