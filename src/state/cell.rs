@@ -74,6 +74,18 @@ pub(super) fn runs_name(student: &str, cell_name: &str) -> String {
     name
 }
 
+/// Writes the name of a student's runs of a cell into `out`; returns where the cell's own begins.
+pub(super) fn write_runs_name(student: &str, notebook: Option<&str>, cell: &str, out: &mut String) -> usize {
+    out.clear();
+    out.push_str(student);
+    out.push(SEPARATOR);
+    let at = out.len();
+    out.push_str(notebook.unwrap_or_default());
+    out.push(SEPARATOR);
+    out.push_str(cell);
+    at
+}
+
 /// Student, and the cell's name.
 pub(super) fn runs_parts(name: &str) -> (&str, &str) {
     name.split_once(SEPARATOR).unwrap_or(("", name))

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::activity::Activity;
-use super::cell::{self, Runs, cell_name, runs_name, runs_parts};
-use super::kept::Kept;
+use super::cell::{self, Runs, runs_name, runs_parts, write_runs_name};
+use super::kept::{Kept, Touched};
 use super::observed::{Kind, Observed};
 use super::student;
 use crate::event::StoredEvent;
@@ -30,6 +30,8 @@ pub struct ClassState {
     pub(super) last_received_at: i64,
     /// The last event folded; 0 before any.
     pub(super) last_event: i64,
+    /// For names, so that an event makes none of its own.
+    scratch: String,
 }
 
 impl Default for ClassState {
@@ -49,6 +51,7 @@ impl ClassState {
             events: 0,
             last_received_at: i64::MIN,
             last_event: 0,
+            scratch: String::new(),
         }
     }
 
@@ -76,7 +79,11 @@ impl ClassState {
             return;
         }
         let make = || student::Kept { state: student::Student::new(event.received), ..Default::default() };
-        let (name, student, evicted) = self.students.touch(event.student, event.id, make);
+        let Some(Touched { name, value: student, evicted, .. }) =
+            self.students.touch(event.student, event.id, make)
+        else {
+            return;
+        };
         student.written = None;
         let seen = student.state.fold(event);
         if let Some((name, student)) = evicted {
@@ -96,36 +103,46 @@ impl ClassState {
             minute.runs += 1;
             minute.errors += i64::from(event.failed);
         }
-        let Some(cell) = event.cell.as_deref() else { return };
-        let name = cell_name(event.notebook.as_deref(), cell);
-        let (cell_name, cell, evicted) = self.cells.touch(&name, event.id, cell::Kept::default);
-        let state = &mut cell.state;
+        let Some(id) = event.cell.as_deref() else { return };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        self.cell_run(student, id, event, &mut scratch);
+        self.scratch = scratch;
+    }
+
+    /// `pair` is a buffer for the name of the student's runs of the cell, behind which is the cell's.
+    fn cell_run(&mut self, student: &Arc<str>, id: &str, event: &Observed<'_>, pair: &mut String) {
+        let at = write_runs_name(student, event.notebook.as_deref(), id, pair);
+        let Some(touched) = self.cells.touch(&pair[at..], event.id, cell::Kept::default) else { return };
+        let (cell_name, evicted) = (touched.name, touched.evicted);
+        let state = &mut touched.value.state;
         state.cell_index = event.cell_index.or(state.cell_index);
         state.runs += 1;
         state.failed_runs += i64::from(event.failed);
         if let Some(message) = event.message.as_deref() {
             state.add_message(message);
         }
-        let pair = runs_name(student, &cell_name);
-        if self.runs.get(&pair).is_none() {
-            state.students += 1;
-            cell.students.insert(Arc::clone(student));
-        }
         if let Some((name, cell)) = evicted {
             self.forget_cell(&name, &cell);
         }
-        let (_, runs, evicted) = self.runs.touch(&pair, event.id, || Runs::new(event.moment()));
+        let Some(touched) = self.runs.touch(pair, event.id, || Runs::new(event.moment())) else { return };
+        let (is_new, evicted, runs) = (touched.is_new, touched.evicted, touched.value);
         let failing = runs.failed_runs > 0;
         runs.add(event.failed, event.moment());
-        let fails_now = runs.failed_runs > 0 && !failing;
+        let fails_now = event.failed && !failing;
         if let Some((pair, runs)) = evicted {
             self.forget_runs(&pair, &runs);
         }
-        if fails_now && let Some(cell) = self.cells.peek_mut(&cell_name) {
-            // Touched above: it is among the changed already.
-            cell.state.failing_students += 1;
+        // Both were touched above: they are among the changed already.
+        if (is_new || fails_now)
+            && let Some(cell) = self.cells.peek_mut(&cell_name)
+        {
+            cell.state.failing_students += i64::from(fails_now);
+            if is_new {
+                cell.state.students += 1;
+                cell.students.insert(Arc::clone(student));
+            }
         }
-        if let Some(student) = self.students.peek_mut(student) {
+        if is_new && let Some(student) = self.students.peek_mut(student) {
             student.cells.insert(cell_name);
         }
     }
@@ -200,6 +217,7 @@ impl ClassState {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cell::cell_name;
     use super::*;
     use crate::event::Micros;
 

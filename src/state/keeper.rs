@@ -26,7 +26,7 @@ const ELECTION_TICK: Duration = Duration::from_secs(1);
 /// How often snapshots are written at most.
 const WRITE_TICK: Duration = Duration::from_secs(1);
 /// Under load they are written less often: for each second of writing there are so many without, a few in any case.
-const REST_SHARE: u32 = 19;
+const REST_SHARE: u32 = 39;
 const MAX_REST: Duration = Duration::from_secs(10);
 /// How often classes that nobody asks for are looked for.
 const SWEEP_TICK: Duration = Duration::from_secs(10);
