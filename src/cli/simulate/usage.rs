@@ -29,6 +29,7 @@ impl Memory {
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Usage {
+    #[serde(rename = "elapsedSeconds")]
     pub(super) seconds: f64,
     pub(super) own_cpu_seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
