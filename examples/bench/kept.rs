@@ -84,7 +84,7 @@ fn compare_figures(kept: &Kept, now: Vec<(&str, &str, Figure)>) -> (String, bool
         // Writing into a String cannot fail.
         let _ = writeln!(
             out,
-            "{:<40} {:>8} {unit}, was {:>8}: {:+.0}% fast{machine}{}",
+            "{:<40} {:>8} {unit}, was {:>8}: speed {:+.0}%{machine}{}",
             title,
             number(is),
             number(was),
