@@ -5,14 +5,17 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 # Flags for what `make run` starts.
 ARGS ?=
+# Runs that `make bench` takes a median of, and the seconds of each.
+RUNS ?= 5
+SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser toolchain pictures build run test lint check hostile memory churn frames fuzz deny clean
+.PHONY: help setup browser toolchain pictures build run test lint check bench bench-quick hostile memory churn frames fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing (PostgreSQL's server, by apt), without a cluster on port 5432
 	@bash scripts/setup
@@ -39,6 +42,14 @@ lint: toolchain ## formatting, clippy and the documentation, warnings denied
 
 check: toolchain ## quick: does it compile
 	cargo check --all-targets --locked
+
+bench: setup ## measure against the floors, some 20 minutes; writes BENCHMARKS.md; RUNS=3 SECONDS_EACH=4 for less
+	cargo build --release --locked --bin progress-relay --example bench
+	cargo run --release --locked --example bench -- full --runs $(RUNS) --seconds $(SECONDS_EACH)
+
+bench-quick: setup ## two minutes: what got slower than bench/kept.json by more than 20%
+	cargo build --release --locked --bin progress-relay --example bench
+	cargo run --release --locked --example bench -- quick
 
 hostile: setup ## measure: a class at work beside 500 peers that do their worst (2 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::hostile

@@ -35,7 +35,7 @@ enum Commands {
     Migrate(migrate::Args),
     RebuildState(rebuild_state::Args),
     Tail(tail::Args),
-    Simulate(simulate::Args),
+    Simulate(Box<simulate::Args>),
 }
 
 /// Parses `arguments`, runs what they ask for, and chooses the exit code: 0, 1 for a failure, 2 for usage.
@@ -68,7 +68,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             Commands::Migrate(args) => migrate::run(args).await,
             Commands::RebuildState(args) => rebuild_state::run(args).await,
             Commands::Tail(args) => tail::run(args).await,
-            Commands::Simulate(args) => simulate::run(args).await,
+            Commands::Simulate(args) => simulate::run(*args).await,
         }
     });
     // A name being looked up, or a blocking write, must not keep a program that is done.
@@ -98,6 +98,17 @@ fn print(line: &str) -> Result<(), Failure> {
 /// The URL of `--url`.
 fn base_url(text: &str) -> Result<BaseUrl, Failure> {
     BaseUrl::parse(text).map_err(|error| Failure::usage(format!("--url: {error}")))
+}
+
+/// As many open files as the system allows: each dashboard is one.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
+    });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files could not be raised: it bounds the dashboards");
+    }
 }
 
 #[cfg(test)]

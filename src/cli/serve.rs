@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::database::{DatabaseArgs, private_options};
+use super::raise_file_limit;
 use super::units::{Size, parse_duration};
 use crate::backoff::Backoff;
 use crate::config::{Config, Database, Urls, at_least};
@@ -372,16 +373,5 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-    }
-}
-
-/// As many open files as the system allows: each dashboard is one.
-fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
-        if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
-    });
-    if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files could not be raised: it bounds the dashboards");
     }
 }

@@ -1,25 +1,25 @@
 //! The students: POSTs over keep-alive connections, as fast as they are answered or at a given rate.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use hdrhistogram::Histogram;
 use serde::Deserialize;
-use time::OffsetDateTime;
-use time::macros::format_description;
-use tokio::sync::Semaphore;
 
+use super::body::{Kind, Occurrence, body};
+use super::class::Student;
+use super::pace::Pace;
 use super::report::latencies;
 use super::run::{Run, nanos};
+use crate::backoff::Backoff;
 use crate::http::client::http::{Connection, Response};
 use crate::http::client::{ClientError, query, reconnect_backoff};
 
 /// How long after the end what was due before it is still sent, when the relay cannot keep up with the rate.
 const OVERRUN: Duration = Duration::from_secs(10);
+/// How late a runtime's timer may be.
+const TIMER: Duration = Duration::from_millis(2);
 
 /// What is sent.
 #[derive(Debug, Clone)]
@@ -84,64 +84,6 @@ impl Posts {
     }
 }
 
-/// Hands out when each POST is due. A thread of its own waits, since a runtime's timers are exact to a millisecond.
-#[derive(Debug)]
-pub(super) struct Pace {
-    due: Semaphore,
-    taken: AtomicU64,
-    begin: u64,
-    interval: f64,
-    total: u64,
-}
-
-impl Pace {
-    /// `posts_per_second` from `begin` to `end`, to `connections` takers.
-    pub(super) fn start(
-        run: &Arc<Run>,
-        posts_per_second: f64,
-        begin: u64,
-        end: u64,
-        connections: usize,
-    ) -> std::io::Result<Arc<Self>> {
-        let interval = 1e9 / posts_per_second;
-        let total = (end.saturating_sub(begin) as f64 / interval) as u64;
-        let pace =
-            Arc::new(Self { due: Semaphore::new(0), taken: AtomicU64::new(0), begin, interval, total });
-        let (run, paced) = (Arc::clone(run), Arc::clone(&pace));
-        std::thread::Builder::new()
-            .name("pace".to_owned())
-            .spawn(move || paced.release(&run, connections))?;
-        Ok(pace)
-    }
-
-    fn at(&self, index: u64) -> u64 {
-        self.begin + (index as f64 * self.interval) as u64
-    }
-
-    fn release(&self, run: &Run, connections: usize) {
-        let mut released = 0;
-        while released < self.total {
-            let now = run.now();
-            let mut ready = 0;
-            while released < self.total && self.at(released) <= now {
-                ready += 1;
-                released += 1;
-            }
-            self.due.add_permits(ready);
-            std::thread::sleep(Duration::from_nanos(self.at(released).saturating_sub(run.now())));
-        }
-        // Each connection learns that there is no more.
-        self.due.add_permits(connections);
-    }
-
-    /// When the next POST is due, once it is; `None` after the last.
-    async fn next(&self) -> Option<u64> {
-        self.due.acquire().await.ok()?.forget();
-        let index = self.taken.fetch_add(1, Ordering::Relaxed);
-        (index < self.total).then(|| self.at(index))
-    }
-}
-
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]
@@ -161,6 +103,7 @@ pub(super) struct Poster {
     plan: Plan,
     path: String,
     index: usize,
+    runs: u64,
     connection: Option<Connection>,
     posts: Posts,
 }
@@ -169,7 +112,15 @@ impl Poster {
     pub(super) async fn open(run: &Arc<Run>, plan: &Plan, index: usize) -> Result<Self, ClientError> {
         let connection = Some(Connection::open(run.url(index)).await?);
         let path = format!("/api/v1/events?{}", query([("class", &*run.class)]));
-        Ok(Self { run: Arc::clone(run), plan: plan.clone(), path, index, connection, posts: Posts::new() })
+        Ok(Self {
+            run: Arc::clone(run),
+            plan: plan.clone(),
+            path,
+            index,
+            runs: 0,
+            connection,
+            posts: Posts::new(),
+        })
     }
 
     /// The load's end, once its beginning is known.
@@ -179,42 +130,81 @@ impl Poster {
 
     /// Posts until the end; in a closed loop without `pace`.
     pub(super) async fn post(mut self, pace: Option<Arc<Pace>>) -> Posts {
-        let mut backoff = reconnect_backoff();
         let stop = self.plan.end + if pace.is_some() { nanos(OVERRUN) } else { 0 };
+        let mut backoff = reconnect_backoff();
         loop {
             // Connected before a POST is taken on, so that an absent relay costs time and not POSTs.
-            while self.connection.is_none() && self.run.now() < stop {
-                self.index += 1;
-                match Connection::open(self.run.url(self.index)).await {
-                    Ok(connection) => self.connection = Some(connection),
-                    Err(error) => {
-                        self.posts.fail("connect", || error.to_string());
-                        tokio::time::sleep(backoff.next_wait()).await;
-                    }
-                }
-            }
+            self.connect(stop, &mut backoff).await;
             let due = match &pace {
                 Some(pace) => pace.next().await,
                 None => Some(self.run.now()).filter(|&now| now < stop),
             };
             let Some(due) = due else { return self.posts };
-            match &mut self.connection {
-                Some(connection) if self.run.now() < stop => {
-                    let first = self.run.ledger().send(self.plan.batch);
-                    let body = body(&self.run.marker, &self.plan, first, due);
-                    let headers = [("content-type", "application/json")];
-                    let answer = connection.request("POST", &self.path, &headers, body).await;
-                    if answer.is_ok() {
-                        backoff.reset();
-                    }
-                    self.answered(answer, first, due);
+            let events: Vec<_> = (0..self.plan.batch).map(|_| self.any()).collect();
+            self.send(&events, due, stop, &mut backoff).await;
+        }
+    }
+
+    /// Posts what a student does, from the lesson's beginning to the end; latency counts from when it was done.
+    pub(super) async fn live(mut self, mut student: Student) -> Posts {
+        let stop = self.plan.end;
+        let mut backoff = reconnect_backoff();
+        let mut due = self.run.now() + nanos(Student::arrival());
+        while due < stop {
+            tokio::time::sleep(Duration::from_nanos(due.saturating_sub(self.run.now()))).await;
+            self.connect(stop, &mut backoff).await;
+            let (event, pause) = student.act();
+            let late = self.run.now().saturating_sub(due);
+            // A runtime's timer is a millisecond late, a student's finger may be.
+            let done = if late < nanos(TIMER) { due + late } else { due };
+            self.send(&[event], done, stop + nanos(OVERRUN), &mut backoff).await;
+            due += nanos(pause);
+        }
+        self.posts
+    }
+
+    /// A run of anyone's.
+    fn any(&mut self) -> Occurrence {
+        self.runs += 1;
+        Occurrence {
+            kind: Kind::Run { failed: fastrand::u8(..10) == 0 },
+            student: fastrand::u32(..self.plan.students.max(1)),
+            cell: fastrand::u32(..20),
+            // No two runs of a student's are one run repeated.
+            execution: self.runs * 1000 + self.index as u64 % 1000,
+        }
+    }
+
+    async fn connect(&mut self, stop: u64, backoff: &mut Backoff) {
+        while self.connection.is_none() && self.run.now() < stop {
+            self.index += 1;
+            match Connection::open(self.run.url(self.index)).await {
+                Ok(connection) => self.connection = Some(connection),
+                Err(error) => {
+                    self.posts.fail("connect", || error.to_string());
+                    tokio::time::sleep(backoff.next_wait()).await;
                 }
-                _ => self.posts.unsent += self.plan.batch as u64,
             }
         }
     }
 
-    fn answered(&mut self, answer: Result<Response, ClientError>, first: usize, due: u64) {
+    async fn send(&mut self, events: &[Occurrence], due: u64, stop: u64, backoff: &mut Backoff) {
+        match &mut self.connection {
+            Some(connection) if self.run.now() < stop => {
+                let first = self.run.ledger().send(events.len());
+                let body = body(&self.run.marker, first, due, events);
+                let headers = [("content-type", "application/json")];
+                let answer = connection.request("POST", &self.path, &headers, body).await;
+                if answer.is_ok() {
+                    backoff.reset();
+                }
+                self.answered(answer, first, events.len(), due);
+            }
+            _ => self.posts.unsent += events.len() as u64,
+        }
+    }
+
+    fn answered(&mut self, answer: Result<Response, ClientError>, first: usize, events: usize, due: u64) {
         let now = self.run.now();
         let response = match answer {
             Ok(response) => response,
@@ -237,7 +227,7 @@ impl Poster {
             Ok(answer) => answer,
             Err(error) => return self.posts.fail("answer", || error.to_string()),
         };
-        let mut refused = vec![false; self.plan.batch];
+        let mut refused = vec![false; events];
         for rejected in &answer.rejected {
             if let Some(refused) = refused.get_mut(rejected.index) {
                 *refused = true;
@@ -250,63 +240,12 @@ impl Poster {
             ledger.acknowledge(first + index);
         }
         drop(ledger);
-        self.posts.rejected += (self.plan.batch - accepted) as u64;
+        self.posts.rejected += (events - accepted) as u64;
         if due >= self.run.counted_from() {
             self.posts.counted += 1;
             self.posts.counted_events += accepted as u64;
             self.posts.last_answer = now;
             self.posts.latency.saturating_record(now.saturating_sub(due) / 1000);
         }
-    }
-}
-
-/// A body as JupyterLab's Cell Monitor 1.1.4 sends it, of some 450 bytes an event. No brace but the object's own: it
-/// keeps the scan of the dashboards short.
-fn body(marker: &str, plan: &Plan, first: usize, sent: u64) -> Bytes {
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    let time = OffsetDateTime::now_utc().format(&format).unwrap_or_default();
-    let mut out = String::with_capacity(plan.batch * 560 + 2);
-    for index in first..first + plan.batch {
-        let event_id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_le_bytes()).into_uuid();
-        let student = fastrand::u32(..plan.students.max(1));
-        let cell = fastrand::u32(..20);
-        let execution = index % 1000 + 1;
-        out.push(if index == first { '[' } else { ',' });
-        // Writing into a String cannot fail.
-        let _ = write!(
-            out,
-            "{{{marker}{index}\",\"simulateSentAt\":{sent},\"eventId\":\"{event_id}\",\
-             \"eventType\":\"cell_executed\",\"eventTime\":\"{time}\",\"emailAddress\":\"s{student:04}@example.com\",\
-             \"teamName\":\"Team {team}\",\"userName\":\"Student {student}\",\
-             \"sessionId\":\"17e2b34b-0de8-4810-ac52-{student:012x}\",\"notebookPath\":\"lesson1.ipynb\",\
-             \"cellId\":\"c-{cell}\",\"cellIndex\":{cell},\"cellType\":\"code\",\"code\":\"x = 6*7\\nx\",\
-             \"executionCount\":{execution},",
-            team = student % 20,
-        );
-        out.push_str(if fastrand::u8(..10) == 0 {
-            "\"hasError\":true,\"errorMessage\":\"NameError: name 'y' is not defined\",\"executionDurationMs\":1}"
-        } else {
-            "\"hasError\":false,\"result\":\"42\",\"executionDurationMs\":1}"
-        });
-    }
-    out.push(']');
-    out.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::simulate::scan;
-
-    #[test]
-    fn a_body_is_json_that_carries_its_stamps() {
-        let plan = Plan { batch: 3, students: 5, end: 0 };
-        let body = body("\"simulateSeq\":\"ab-", &plan, 7, 99);
-        let events: Vec<Box<serde_json::value::RawValue>> = serde_json::from_slice(&body).expect("valid");
-        let stamps: Vec<_> =
-            events.iter().map(|event| scan::stamp(event.get(), "\"simulateSeq\":\"ab-")).collect();
-        assert_eq!(stamps, [Some((7, 99)), Some((8, 99)), Some((9, 99))]);
-        let each = body.len() / 3;
-        assert!((400..600).contains(&each), "{each}");
     }
 }

@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::args::Pace;
+use super::usage::Usage;
+
 /// A histogram of microseconds up to two minutes, to three digits.
 pub(super) fn latencies() -> Histogram<u64> {
     match Histogram::new_with_bounds(1, 120_000_000, 3) {
@@ -47,6 +50,9 @@ pub(super) struct Report {
     pub(super) connections: usize,
     pub(super) batch: usize,
     pub(super) dashboards: usize,
+    pub(super) students: u32,
+    pub(super) pace: Pace,
+    pub(super) relays: usize,
     /// Events a second asked for; absent in a closed loop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rate: Option<f64>,
@@ -81,8 +87,8 @@ pub(super) struct Report {
     pub(super) post_latency: Latency,
     /// Milliseconds, from when the POST was due.
     pub(super) post_to_frame_latency: Latency,
-    /// Of this process, from the load's beginning to the last delivery.
-    pub(super) own_cpu_seconds: f64,
+    #[serde(flatten)]
+    pub(super) usage: Usage,
 }
 
 impl Report {
@@ -111,9 +117,10 @@ impl Report {
             // Writing into a String cannot fail.
             let _ = writeln!(out, "{name:<24}{text}");
         };
-        let load = match self.rate {
-            Some(rate) => format!("{rate} events/s offered"),
-            None => "as fast as answered".to_owned(),
+        let load = match (self.pace, self.rate) {
+            (Pace::Realistic, _) => format!("a lesson of {} students", self.students),
+            (Pace::Flat, Some(rate)) => format!("{rate} events/s offered"),
+            (Pace::Flat, None) => "as fast as answered".to_owned(),
         };
         row("class", self.class.clone());
         row(
@@ -163,7 +170,34 @@ impl Report {
                 row(name, format!("{:8.2} {:8.2} {:8.2} {:8.2} {:8.2}", l.p50, l.p90, l.p99, l.p999, l.max));
             }
         }
-        row("own CPU", format!("{:.2} s", self.own_cpu_seconds));
+        self.usage(&mut row);
         out
+    }
+    fn usage(&self, row: &mut impl FnMut(&str, String)) {
+        let usage = &self.usage;
+        let each = usage.relay_cpu_micros_per_delivery.map(|each| format!(", {each:.2} µs a delivery"));
+        let lines = [
+            ("relays' CPU", usage.relay_cpu_seconds, each.unwrap_or_default()),
+            ("PostgreSQL's CPU", usage.postgres_cpu_seconds, String::new()),
+            ("own CPU", Some(usage.own_cpu_seconds), String::new()),
+        ];
+        for (name, seconds, more) in lines {
+            if let Some(seconds) = seconds {
+                let cores = seconds / usage.seconds.max(0.001);
+                row(name, format!("{seconds:.2} s in {:.1} s, {cores:.2} cores{more}", usage.seconds));
+            }
+        }
+        let Some(memory) = &usage.memory else { return };
+        let mib = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
+        let idled = memory.idled.map(|bytes| format!(", idled {}", mib(bytes))).unwrap_or_default();
+        let (before, connected, loaded) =
+            (mib(memory.before_dashboards), mib(memory.connected), mib(memory.loaded));
+        row(
+            "relays' memory, MiB",
+            format!("before dashboards {before}, connected {connected}, after the load {loaded}{idled}"),
+        );
+        if memory.idled.is_some() && self.dashboards > 0 {
+            row("a dashboard's memory", format!("{:.1} KiB", memory.per_dashboard / 1024.0));
+        }
     }
 }

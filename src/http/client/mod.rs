@@ -8,9 +8,10 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::backoff::Backoff;
 
@@ -22,6 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first wait before connecting again is at most this long, and none longer than the cap.
 const RECONNECT_BASE: Duration = Duration::from_millis(100);
 const RECONNECT_CAP: Duration = Duration::from_secs(5);
+/// How many loopback addresses a client may come from.
+const LOOPBACKS: u8 = 16;
 
 /// Why a request or a subscription failed.
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +153,14 @@ impl BaseUrl {
         let connect = async {
             let stream = match &self.host {
                 url::Host::Domain(name) => TcpStream::connect((name.as_str(), self.port)).await,
-                url::Host::Ipv4(address) => TcpStream::connect((*address, self.port)).await,
+                url::Host::Ipv4(address) => match TcpStream::connect((*address, self.port)).await {
+                    Err(error)
+                        if address.is_loopback() && error.kind() == io::ErrorKind::AddrNotAvailable =>
+                    {
+                        from_another_loopback(SocketAddr::from((*address, self.port)), error).await
+                    }
+                    connected => connected,
+                },
                 url::Host::Ipv6(address) => TcpStream::connect((*address, self.port)).await,
             }?;
             stream.set_nodelay(true)?;
@@ -165,6 +175,19 @@ impl BaseUrl {
             ))),
         }
     }
+}
+
+/// A loopback address has some 28,000 ports towards a server; where it has run out of them, there are more addresses.
+async fn from_another_loopback(to: SocketAddr, mut error: io::Error) -> io::Result<TcpStream> {
+    for last in 2..=LOOPBACKS {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
+        match socket.connect(to).await {
+            Err(failed) if failed.kind() == io::ErrorKind::AddrNotAvailable => error = failed,
+            connected => return connected,
+        }
+    }
+    Err(error)
 }
 
 impl fmt::Display for BaseUrl {

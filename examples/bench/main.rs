@@ -1,0 +1,116 @@
+//! `make bench` and `make bench-quick`: the relay's figures, and beside them in the same run its floors: what pgbench inserts
+//! into the same schema, and a bare WebSocket broadcast of the same bytes that stores nothing.
+//!
+//! - `stage`: PostgreSQL, relays, one run of `simulate`; `floors`: pgbench; `broadcast`: the bare broadcast, a server
+//! - `rows`: the table's repeated rows; `single`: those that run once; `curves`: the plots
+//! - `report`: BENCHMARKS.md; `svg`: drawing; `kept`: the figures that `quick` compares with
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod broadcast;
+mod curves;
+mod floors;
+mod kept;
+mod report;
+mod resume;
+mod rows;
+mod single;
+mod stage;
+mod stats;
+mod svg;
+
+/// Whatever went wrong: a benchmark ends then, and says so.
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[derive(Parser)]
+#[command(about = "Measures the relay and its floors")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// All of it; writes BENCHMARKS.md, its plots, and the kept figures
+    Full {
+        /// Runs that a median is of
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        /// Seconds that each run measures
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// Where BENCHMARKS.md and bench/ are
+        #[arg(long, default_value = ".")]
+        folder: PathBuf,
+    },
+    /// The first rows, compared with the kept figures; fails if something got slower by more than a fifth
+    Quick {
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+        #[arg(long, default_value_t = 2)]
+        seconds: u64,
+        #[arg(long, default_value = ".")]
+        folder: PathBuf,
+    },
+    /// The bare broadcast, until it is killed
+    Broadcast,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Full { runs, seconds, folder } => {
+            on_a_stage(async |stage| full(stage, runs, seconds, &folder).await).await
+        }
+        Command::Quick { runs, seconds, folder } => {
+            on_a_stage(async |stage| quick(stage, runs, seconds, &folder).await).await
+        }
+        Command::Broadcast => broadcast::serve().await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Has a PostgreSQL, and ends it whatever comes.
+async fn on_a_stage(work: impl AsyncFnOnce(&stage::Stage) -> Outcome<()>) -> Outcome<()> {
+    let stage = stage::Stage::set().await?;
+    let done = tokio::select! {
+        done = work(&stage) => done,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    };
+    stage.strike().await?;
+    done
+}
+
+async fn full(stage: &stage::Stage, runs: usize, seconds: u64, folder: &std::path::Path) -> Outcome<()> {
+    let begun = std::time::Instant::now();
+    let rows = rows::measure(stage, runs, seconds).await?;
+    let singles = single::measure(stage, runs, &rows).await?;
+    let plots = curves::measure(stage, seconds.min(3)).await?;
+    let machine = report::Machine::look(stage).await?;
+    let text = report::page(&machine, runs, seconds, begun.elapsed(), &rows, &singles, &plots);
+    std::fs::create_dir_all(folder.join("bench"))?;
+    for plot in &plots {
+        std::fs::write(folder.join("bench").join(format!("{}.svg", plot.name)), svg::draw(&plot.panels))?;
+    }
+    std::fs::write(folder.join("BENCHMARKS.md"), &text)?;
+    kept::write(folder, &machine.processor, &rows)?;
+    println!("{text}");
+    Ok(())
+}
+
+async fn quick(stage: &stage::Stage, runs: usize, seconds: u64, folder: &std::path::Path) -> Outcome<()> {
+    let kept = kept::read(folder)?;
+    let rows = rows::measure_without_broadcast(stage, runs, seconds).await?;
+    let (text, slower) = kept::compare(&kept, &rows);
+    print!("{text}");
+    if slower { Err("slower than the kept figures by more than 20%, see above".into()) } else { Ok(()) }
+}

@@ -1,0 +1,211 @@
+//! The rows that take longer and run once, or a few times: memory, ten thousand dashboards, resuming, the summary, overload.
+
+use std::time::Instant;
+
+use progress_relay::http::client::http::Connection;
+use progress_relay::http::client::{BaseUrl, query};
+
+use crate::Outcome;
+use crate::resume::Missed;
+use crate::rows::Row;
+use crate::stage::{Server, Stage, figure};
+use crate::stats::{median, number};
+
+/// A line of the table.
+pub struct Line {
+    pub title: String,
+    pub bar: &'static str,
+    pub measured: String,
+    /// Whether the bar is met; nothing where there is no bar, or nothing to measure.
+    pub met: Option<bool>,
+    pub command: String,
+}
+
+const MEMORY_DASHBOARDS: u32 = 4000;
+const MISSED: usize = 100_000;
+/// A class's history before it grew, and after.
+const HISTORY: [u32; 2] = [1000, 1_000_000];
+const SUMMARIES: usize = 200;
+
+pub async fn measure(stage: &Stage, runs: usize, rows: &[Row]) -> Outcome<Vec<Line>> {
+    let mut lines = vec![memory(stage).await?, ten_thousand(stage).await?];
+    lines.extend(resume(stage, runs).await?);
+    lines.push(summary(stage).await?);
+    let capacity =
+        rows.iter().find(|row| row.load.name == "batch50").map_or(50_000.0, |row| row.relay.events);
+    lines.extend(overload(stage, capacity).await?);
+    Ok(lines)
+}
+
+/// Of a dashboard that received over 1 MiB in bursts and then idled.
+async fn memory(stage: &Stage) -> Outcome<Line> {
+    eprintln!("a dashboard's memory");
+    let relay = stage.relays(1).await?;
+    // What the relay itself takes under load is there before.
+    stage.simulate(&relay, "--connections 32 --duration 2s").await?;
+    let flags = format!(
+        "--dashboards {MEMORY_DASHBOARDS} --rate 250 --burst 50 --duration 9s --warmup 0s --idle 30s"
+    );
+    let report = stage.simulate(&relay, &flags).await?;
+    let each = figure(&report, "/memory/perDashboard");
+    Ok(Line {
+        title: "a dashboard's memory, after 1 MiB in bursts and 30 s idle".into(),
+        bar: "≤ 8 KB",
+        measured: format!("{} KB", number(each / 1000.0)),
+        met: Some(each <= 8000.0),
+        command: flags,
+    })
+}
+
+async fn ten_thousand(stage: &Stage) -> Outcome<Line> {
+    eprintln!("10,000 dashboards");
+    let relay = stage.relays(1).await?;
+    let flags = "--dashboards 10000 --rate 50 --duration 10s".to_owned();
+    let report = stage.simulate(&relay, &flags).await?;
+    let (lost, reconnects) = (figure(&report, "/lost"), figure(&report, "/reconnects"));
+    let p99 = figure(&report, "/postToFrameLatency/p99");
+    Ok(Line {
+        title: "10,000 dashboards on one replica, 50 events/s".into(),
+        bar: "all get every event",
+        measured: format!(
+            "{lost} lost, {reconnects} reconnected; {} deliveries/s, p99 {} ms",
+            number(figure(&report, "/deliveriesPerSecond")),
+            number(p99)
+        ),
+        met: Some(lost == 0.0 && reconnects == 0.0),
+        command: flags,
+    })
+}
+
+/// From the log in memory, and from the table, at a relay that was not there when it was stored.
+async fn resume(stage: &Stage, runs: usize) -> Outcome<Vec<Line>> {
+    eprintln!("resuming");
+    let first = stage.relay().await?;
+    let missed = Missed::store(&first, MISSED).await?;
+    let mut lines = Vec::new();
+    let second = stage.relay().await?;
+    for (title, relay) in [("from the log in memory", &first), ("from the table", &second)] {
+        let mut rates = Vec::new();
+        for _ in 0..runs {
+            rates.push(missed.resume(relay).await?);
+        }
+        let rate = median(&rates);
+        lines.push(Line {
+            title: format!("resuming over 100,000 missed events, {title}"),
+            bar: "≥ 100,000 events/s",
+            measured: format!("{} events/s", number(rate)),
+            met: Some(rate >= 100_000.0),
+            command: "–".into(),
+        });
+    }
+    Ok(lines)
+}
+
+/// How long the summary takes with a short history and with a long one.
+async fn summary(stage: &Stage) -> Outcome<Line> {
+    eprintln!("the summary");
+    let database = stage.database().await?;
+    let mut times = Vec::new();
+    let classes = ["history-short", "history-long"];
+    for (class, events) in classes.into_iter().zip(HISTORY) {
+        grow(&database, class, events).await?;
+    }
+    let relay = stage.relay().await?;
+    for class in classes {
+        match summary_time(&relay, class).await? {
+            Some(time) => times.push(time),
+            None => break,
+        }
+    }
+    let (measured, met) = match times[..] {
+        [short, long] => {
+            let ratio = long / short;
+            let (short, long) = (number(short * 1e3), number(long * 1e3));
+            (format!("{ratio:.2}× ({short} ms, then {long} ms)"), Some(ratio <= 1.2))
+        }
+        _ => ("not served by this build".into(), None),
+    };
+    Ok(Line {
+        title: "summary, history grown 1,000-fold to a million events".into(),
+        bar: "≤ 1.2×",
+        measured,
+        met,
+        command: "GET /api/class/summary".into(),
+    })
+}
+
+/// Appends `events` to a class, by SQL, in statements that hold the ordering lock for a moment only.
+pub async fn grow(database: &tokio_postgres::Client, class: &str, events: u32) -> Outcome<()> {
+    const STATEMENT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
+         SELECT id, $1, student, at, json_build_object('eventId', id, 'eventType', 'cell_executed', \
+             'eventTime', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
+             'userName', 'Student', 'sessionId', 'a', 'notebookPath', 'lesson1.ipynb', 'cellId', 'c-1', \
+             'cellIndex', 1, 'code', repeat('x = 6*7 ', 25), 'executionCount', number, 'hasError', false, 'result', '42') \
+         FROM (SELECT number, gen_random_uuid() AS id, 's' || number % 200 || '@example.com' AS student, \
+               clock_timestamp() AS at FROM generate_series(1, $2::int) AS number) AS made";
+    let statement = database.prepare(STATEMENT).await?;
+    let mut left = events;
+    while left > 0 {
+        let some = i32::try_from(left.min(5000))?;
+        left -= left.min(5000);
+        database.execute(&statement, &[&class, &some]).await?;
+    }
+    Ok(())
+}
+
+/// The median in seconds; `None` if it is not served.
+async fn summary_time(relay: &Server, class: &str) -> Outcome<Option<f64>> {
+    let mut connection = Connection::open(&BaseUrl::parse(&relay.url)?).await?;
+    let path = format!("/api/class/summary?{}", query([("class", class)]));
+    // The first loads the class.
+    if !connection.get(&path).await?.status.is_success() {
+        return Ok(None);
+    }
+    let mut times = Vec::new();
+    for _ in 0..SUMMARIES {
+        let begin = Instant::now();
+        let status = connection.get(&path).await?.status;
+        times.push(begin.elapsed().as_secs_f64());
+        if !status.is_success() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(median(&times)))
+}
+
+/// Twice what it takes, and then a steady load.
+async fn overload(stage: &Stage, capacity: f64) -> Outcome<Vec<Line>> {
+    eprintln!("overload");
+    let relay = stage.relays(1).await?;
+    let offered = (capacity * 2.0 / 1000.0).round() * 1000.0;
+    let flags = format!("--batch 50 --connections 4000 --rate {offered} --duration 6s");
+    let report = stage.simulate(&relay, &flags).await?;
+    let accepted = figure(&report, "/acknowledgedPerSecond");
+    let refused = report.pointer("/failures/503").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    let share = accepted / capacity;
+    let p99 = figure(&report, "/postLatency/p99");
+    let after = "--rate 1000 --duration 3s --warmup 0s".to_owned();
+    let recovered = stage.simulate(&relay, &after).await?;
+    let calm = figure(&recovered, "/postToFrameLatency/p99");
+    Ok(vec![
+        Line {
+            title: format!("twice the capacity offered ({} events/s in POSTs of 50)", number(offered)),
+            bar: "≥ 90% of capacity accepted, the rest 503",
+            measured: format!(
+                "{} events/s accepted ({:.0}%), p99 {} ms; {refused} POSTs answered 503",
+                number(accepted),
+                share * 100.0,
+                number(p99)
+            ),
+            met: Some(share >= 0.9),
+            command: flags,
+        },
+        Line {
+            title: "1,000 events/s, at once after that".into(),
+            bar: "p99 ≤ 5 ms again",
+            measured: format!("p99 {} ms", number(calm)),
+            met: Some(calm <= 5.0),
+            command: after,
+        },
+    ])
+}

@@ -1,0 +1,140 @@
+//! A student as there are some in every class: opens the notebook when the lesson begins, runs its cells one after the other
+//! with time to think in between, fails, tries again, and raises a hand when stuck.
+
+use std::time::Duration;
+
+use super::body::{Kind, Occurrence};
+
+/// Everyone opens the notebook within this time.
+const ARRIVAL: Duration = Duration::from_secs(2);
+/// Runs a minute: measured planning figures are 10, and 20 at peak.
+const SLOWEST: f64 = 2.0;
+const FASTEST: f64 = 20.0;
+/// The extension repeats a raised hand so often.
+const HELP_REPEAT: Duration = Duration::from_secs(10);
+/// After so many failures in a row on a cell a hand may go up, and so often it does.
+const STUCK: u32 = 3;
+const ASKS: f64 = 0.5;
+/// How often a raised hand is taken down at each repeat: help comes after half a minute in the mean.
+const HELPED: f64 = 0.3;
+/// So often the notebook is saved after a run.
+const SAVES: f64 = 0.1;
+
+#[derive(Debug)]
+pub(super) struct Student {
+    number: u32,
+    /// Mean time between two runs, in seconds.
+    pause: f64,
+    /// How likely a run fails.
+    fails: f64,
+    cell: u32,
+    execution: u64,
+    streak: u32,
+    next: Kind,
+}
+
+impl Student {
+    /// Some students are quick, some run into many errors.
+    pub(super) fn new(number: u32) -> Self {
+        let runs_a_minute = SLOWEST * (FASTEST / SLOWEST).powf(fastrand::f64());
+        Self {
+            number,
+            pause: 60.0 / runs_a_minute,
+            fails: 0.05 + 0.3 * fastrand::f64().powi(2),
+            cell: 0,
+            execution: 0,
+            streak: 0,
+            next: Kind::Opened,
+        }
+    }
+
+    /// How long after the lesson's beginning the notebook is opened.
+    pub(super) fn arrival() -> Duration {
+        ARRIVAL.mul_f64(fastrand::f64())
+    }
+
+    /// What happens now, and how long the student then thinks.
+    pub(super) fn act(&mut self) -> (Occurrence, Duration) {
+        let kind = self.next;
+        if matches!(kind, Kind::Run { .. }) {
+            self.execution += 1;
+        }
+        let event = Occurrence { kind, student: self.number, cell: self.cell, execution: self.execution };
+        let (next, pause) = match kind {
+            Kind::Run { failed: true } => {
+                self.streak += 1;
+                if self.streak >= STUCK && fastrand::f64() < ASKS {
+                    (Kind::Help, self.think(0.5))
+                } else {
+                    // A typing error is mended sooner than a new cell is written.
+                    (self.attempt(), self.think(0.6))
+                }
+            }
+            Kind::Run { failed: false } => {
+                self.streak = 0;
+                self.cell += 1;
+                if fastrand::f64() < SAVES {
+                    (Kind::Saved, self.think(0.2))
+                } else {
+                    (self.attempt(), self.think(1.1))
+                }
+            }
+            Kind::Help if fastrand::f64() < HELPED => (Kind::HelpStop, HELP_REPEAT.mul_f64(fastrand::f64())),
+            Kind::Help => (Kind::Help, HELP_REPEAT),
+            Kind::HelpStop => {
+                self.streak = 0;
+                (Kind::Run { failed: false }, self.think(1.0))
+            }
+            Kind::Opened | Kind::Saved => (self.attempt(), self.think(1.0)),
+        };
+        self.next = next;
+        (event, pause)
+    }
+
+    fn attempt(&self) -> Kind {
+        Kind::Run { failed: fastrand::f64() < self.fails }
+    }
+
+    /// A third of the time is reading, the rest has the long tail of thinking.
+    fn think(&self, share: f64) -> Duration {
+        let spread = 0.35 - 0.65 * (1.0 - fastrand::f64()).ln();
+        Duration::from_secs_f64(self.pause * share * spread)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_runs_at_the_pace_it_is_said_to() {
+        fastrand::seed(1);
+        let mut runs = Vec::new();
+        let (mut failed, mut help, mut stops) = (0, 0, 0);
+        for number in 0..500 {
+            let mut student = Student::new(number);
+            assert_eq!(student.next, Kind::Opened);
+            let (mut minutes, mut count) = (0.0, 0);
+            while minutes < 45.0 {
+                let (event, pause) = student.act();
+                minutes += pause.as_secs_f64() / 60.0;
+                match event.kind {
+                    Kind::Run { failed: wrong } => {
+                        count += 1;
+                        failed += u32::from(wrong);
+                    }
+                    Kind::Help => help += 1,
+                    Kind::HelpStop => stops += 1,
+                    Kind::Opened | Kind::Saved => {}
+                }
+            }
+            runs.push(f64::from(count) / 45.0);
+        }
+        let mean = runs.iter().sum::<f64>() / 500.0;
+        assert!((6.0..11.0).contains(&mean), "{mean} runs a minute");
+        assert!(runs.iter().all(|&runs| (1.0..30.0).contains(&runs)), "{runs:?}");
+        let share = f64::from(failed) / (mean * 500.0 * 45.0);
+        assert!((0.08..0.25).contains(&share), "{share} fail");
+        assert!(help > stops && stops > 100, "{help} {stops}");
+    }
+}
