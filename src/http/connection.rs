@@ -20,6 +20,8 @@ use super::session::LIFETIME;
 
 /// How long a request's header may take from its first byte; of a new connection, from its beginning.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes that the kernel may hold for a peer; Linux counts its own bookkeeping in, and gives twice as much.
+const SEND_BUFFER: usize = 128 * 1024;
 /// Beyond the cap, this many connections more are answered with a refusal that a client can understand, then none.
 const REFUSALS: usize = 64;
 
@@ -144,7 +146,7 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn new(stream: TcpStream, requests: Requests) -> Self {
-        set_user_timeout(&stream, LIFETIME);
+        bound(&stream);
         Self { stream, requests, begun: 0, header: Some(Box::pin(sleep(HEADER_TIMEOUT))), answer: None }
     }
 
@@ -168,18 +170,18 @@ impl Watched {
     }
 }
 
-/// What the kernel took and the peer does not take ends the connection after this long. A stream of events has no other way to
-/// find that its peer is gone.
-fn set_user_timeout(stream: &TcpStream, timeout: Duration) {
+/// Bounds what the kernel holds for a peer. What it took and the peer does not take ends the connection after [`LIFETIME`]: a
+/// stream of events has no other way to find that its peer is gone. And it takes no more than [`SEND_BUFFER`]: of a peer that asks
+/// and takes no answer, it would go on to take megabytes of them, each of them work.
+fn bound(stream: &TcpStream) {
+    use nix::sys::socket::{setsockopt, sockopt};
+    // They fail on a connection that is gone, which is found soon enough.
+    let _ = setsockopt(stream, sockopt::SndBuf, &SEND_BUFFER);
     #[cfg(target_os = "linux")]
     {
-        use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
-        let millis = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
-        // It fails on a connection that is gone, which is found soon enough.
-        let _ = setsockopt(stream, TcpUserTimeout, &millis);
+        let millis = u32::try_from(LIFETIME.as_millis()).unwrap_or(u32::MAX);
+        let _ = setsockopt(stream, sockopt::TcpUserTimeout, &millis);
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (stream, timeout);
 }
 
 impl AsyncRead for Watched {
