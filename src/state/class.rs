@@ -1,10 +1,8 @@
 //! A class's state: the fold over its events in id order.
 
-use std::sync::Arc;
-
 use super::activity::Activity;
 use super::cell::{self, Runs, runs_name, runs_parts, write_runs_name};
-use super::kept::{Kept, Touched};
+use super::kept::Kept;
 use super::observed::{Kind, Observed};
 use super::student;
 use crate::event::StoredEvent;
@@ -74,23 +72,20 @@ impl ClassState {
             }
             return;
         }
-        let known = self.students.get(event.student);
-        if event.kind == Kind::Run && known.is_some_and(|student| student.state.has_seen(event)) {
-            return;
-        }
         let make = || student::Kept { state: student::Student::new(event.received), ..Default::default() };
-        let Some(Touched { name, value: student, evicted, .. }) =
-            self.students.touch(event.student, event.id, make)
-        else {
-            return;
-        };
-        student.written = None;
-        let seen = student.state.fold(event);
+        let touched = self.students.touch(event.student, event.id, make, |student, _| {
+            if event.kind == Kind::Run && student.state.has_seen(event) {
+                return None;
+            }
+            student.written = None;
+            Some(student.state.fold(event))
+        });
+        let Some((seen, evicted)) = touched else { return };
         if let Some((name, student)) = evicted {
             self.forget_student(&name, &student);
         }
         if event.kind == Kind::Run {
-            self.run(&name, event);
+            self.run(event);
         } else if seen.raised
             && let Some(minute) = self.activity.at(event.received)
         {
@@ -98,52 +93,58 @@ impl ClassState {
         }
     }
 
-    fn run(&mut self, student: &Arc<str>, event: &Observed<'_>) {
+    fn run(&mut self, event: &Observed<'_>) {
         if let Some(minute) = self.activity.at(event.received) {
             minute.runs += 1;
             minute.errors += i64::from(event.failed);
         }
         let Some(id) = event.cell.as_deref() else { return };
-        let mut scratch = std::mem::take(&mut self.scratch);
-        self.cell_run(student, id, event, &mut scratch);
-        self.scratch = scratch;
+        let mut pair = std::mem::take(&mut self.scratch);
+        let at = write_runs_name(event.student, event.notebook.as_deref(), id, &mut pair);
+        self.cell_run(&pair, &pair[at..], event);
+        self.scratch = pair;
     }
 
-    /// `pair` is a buffer for the name of the student's runs of the cell, behind which is the cell's.
-    fn cell_run(&mut self, student: &Arc<str>, id: &str, event: &Observed<'_>, pair: &mut String) {
-        let at = write_runs_name(student, event.notebook.as_deref(), id, pair);
-        let Some(touched) = self.cells.touch(&pair[at..], event.id, cell::Kept::default) else { return };
-        let (cell_name, evicted) = (touched.name, touched.evicted);
-        let state = &mut touched.value.state;
-        state.cell_index = event.cell_index.or(state.cell_index);
-        state.runs += 1;
-        state.failed_runs += i64::from(event.failed);
-        if let Some(message) = event.message.as_deref() {
-            state.add_message(message);
-        }
-        if let Some((name, cell)) = evicted {
+    /// `pair` is the name of the student's runs of the cell, `cell_name` the cell's own.
+    fn cell_run(&mut self, pair: &str, cell_name: &str, event: &Observed<'_>) {
+        let touched = self.cells.touch(cell_name, event.id, cell::Kept::default, |cell, _| {
+            let state = &mut cell.state;
+            state.cell_index = event.cell_index.or(state.cell_index);
+            state.runs += 1;
+            state.failed_runs += i64::from(event.failed);
+            if let Some(message) = event.message.as_deref() {
+                state.add_message(message);
+            }
+            Some(())
+        });
+        if let Some(((), Some((name, cell)))) = touched {
             self.forget_cell(&name, &cell);
         }
-        let Some(touched) = self.runs.touch(pair, event.id, || Runs::new(event.moment())) else { return };
-        let (is_new, evicted, runs) = (touched.is_new, touched.evicted, touched.value);
-        let failing = runs.failed_runs > 0;
-        runs.add(event.failed, event.moment());
-        let fails_now = event.failed && !failing;
+        let make = || Runs::new(event.moment());
+        let touched = self.runs.touch(pair, event.id, make, |runs, is_new| {
+            let failing = runs.failed_runs > 0;
+            runs.add(event.failed, event.moment());
+            Some((is_new, event.failed && !failing))
+        });
+        let Some(((is_new, fails_now), evicted)) = touched else { return };
         if let Some((pair, runs)) = evicted {
             self.forget_runs(&pair, &runs);
         }
         // Both were touched above: they are among the changed already.
-        if (is_new || fails_now)
-            && let Some(cell) = self.cells.peek_mut(&cell_name)
-        {
-            cell.state.failing_students += i64::from(fails_now);
-            if is_new {
-                cell.state.students += 1;
-                cell.students.insert(Arc::clone(student));
-            }
+        if fails_now && let Some(cell) = self.cells.peek_mut(cell_name) {
+            cell.state.failing_students += 1;
         }
-        if is_new && let Some(student) = self.students.peek_mut(student) {
-            student.cells.insert(cell_name);
+        if is_new
+            && let (Some(student), Some(name)) =
+                (self.students.name(event.student), self.cells.name(cell_name))
+        {
+            if let Some(cell) = self.cells.peek_mut(cell_name) {
+                cell.state.students += 1;
+                cell.students.insert(student);
+            }
+            if let Some(student) = self.students.peek_mut(event.student) {
+                student.cells.insert(name);
+            }
         }
     }
 

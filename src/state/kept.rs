@@ -16,17 +16,6 @@ pub(super) struct Entry<V> {
 /// What gave way, and its name.
 pub(super) type Evicted<V> = (Arc<str>, V);
 
-/// The entry that an event is about.
-#[derive(Debug)]
-pub(super) struct Touched<'a, V> {
-    pub(super) name: Arc<str>,
-    pub(super) value: &'a mut V,
-    /// Whether it was made just now.
-    pub(super) is_new: bool,
-    /// What had to give way for it.
-    pub(super) evicted: Option<Evicted<V>>,
-}
-
 /// At most so many values. Which one gives way depends on the events alone, never on when or where they are folded: the
 /// one whose last event has the smallest id.
 #[derive(Debug)]
@@ -82,31 +71,37 @@ impl<V> Kept<V> {
         self.entries.get_mut(name).map(|entry| &mut entry.value)
     }
 
-    /// The entry that `event` is about, made if it is not there, and what had to give way for it.
-    pub(super) fn touch(
+    /// Runs `with` on the entry that `event` is about, made if it is not there, and on whether it was made. Where `with`
+    /// gives `None` the event is none of the entry's after all. Returns also what had to give way for a new one.
+    pub(super) fn touch<R>(
         &mut self,
         name: &str,
         event: i64,
         make: impl FnOnce() -> V,
-    ) -> Option<Touched<'_, V>> {
-        let is_new = !self.entries.contains_key(name);
-        let mut evicted = None;
-        if is_new {
-            if self.entries.len() >= self.max {
-                evicted = self.remove_oldest();
+        with: impl FnOnce(&mut V, bool) -> Option<R>,
+    ) -> Option<(R, Option<Evicted<V>>)> {
+        // One look-up for an entry that is there: this is most of what a fold does.
+        if let Some(entry) = self.entries.get_mut(name) {
+            let answer = with(&mut entry.value, false)?;
+            if let Some(order) = &mut self.order {
+                order.remove(&entry.last_event);
+                order.insert(event, Arc::clone(&entry.name));
             }
-            let name: Arc<str> = Arc::from(name);
-            let entry = Entry { name: Arc::clone(&name), value: make(), last_event: event, changed: false };
-            self.entries.insert(name, entry);
+            entry.last_event = event;
+            note(&mut self.changed, entry);
+            return Some((answer, None));
         }
-        let entry = self.entries.get_mut(name)?;
+        let mut value = make();
+        let answer = with(&mut value, true)?;
+        let evicted = if self.entries.len() >= self.max { self.remove_oldest() } else { None };
+        let name: Arc<str> = Arc::from(name);
+        let mut entry = Entry { name: Arc::clone(&name), value, last_event: event, changed: false };
+        note(&mut self.changed, &mut entry);
         if let Some(order) = &mut self.order {
-            order.remove(&entry.last_event);
-            order.insert(event, Arc::clone(&entry.name));
+            order.insert(event, Arc::clone(&name));
         }
-        entry.last_event = event;
-        note(&mut self.changed, entry);
-        Some(Touched { name: Arc::clone(&entry.name), value: &mut entry.value, is_new, evicted })
+        self.entries.insert(name, entry);
+        Some((answer, evicted))
     }
 
     fn remove_oldest(&mut self) -> Option<Evicted<V>> {
@@ -171,23 +166,28 @@ fn note<V>(changed: &mut Option<Vec<Arc<str>>>, entry: &mut Entry<V>) {
 mod tests {
     use super::*;
 
+    fn touch(kept: &mut Kept<i64>, name: &str, event: i64) -> (bool, Option<Evicted<i64>>) {
+        kept.touch(name, event, || event, |_, is_new| Some(is_new)).expect("touched")
+    }
+
     #[test]
     fn the_longest_untouched_gives_way() {
         let mut kept: Kept<i64> = Kept::new(2);
         kept.remember(true);
-        for (event, name) in [(1, "a"), (2, "b"), (3, "a")] {
-            assert!(kept.touch(name, event, || event).expect("kept").evicted.is_none());
+        for (event, name, is_new) in [(1, "a", true), (2, "b", true), (3, "a", false)] {
+            assert_eq!(touch(&mut kept, name, event), (is_new, None));
         }
-        let evicted = kept.touch("c", 4, || 4).expect("kept").evicted;
-        assert_eq!(evicted, Some((Arc::from("b"), 2)));
-        assert_eq!(kept.touch("d", 5, || 5).expect("kept").evicted, Some((Arc::from("a"), 1)));
-        assert_eq!(kept.touch("c", 6, || 0).map(|touched| touched.is_new), Some(false));
-        assert_eq!(kept.touch("a", 7, || 7).expect("kept").evicted, Some((Arc::from("d"), 5)));
+        assert_eq!(kept.touch("b", 4, || 0, |_, _| None::<()>), None, "that was none of its");
+        let gives_way = |name: &str, value| (true, Some((Arc::from(name), value)));
+        assert_eq!(touch(&mut kept, "c", 4), gives_way("b", 2));
+        assert_eq!(touch(&mut kept, "d", 5), gives_way("a", 1));
+        assert_eq!(touch(&mut kept, "c", 6), (false, None));
+        assert_eq!(touch(&mut kept, "a", 7), gives_way("d", 5));
         assert_eq!(kept.entry("c").map(|entry| entry.last_event), Some(6));
         assert_eq!(kept.take_changed(), ["a", "b", "c", "d"].map(Arc::from));
         assert!(kept.take_changed().is_empty());
         kept.change("c");
-        kept.touch("a", 8, || 0);
+        touch(&mut kept, "a", 8);
         assert_eq!(kept.take_changed(), ["a", "c"].map(Arc::from));
         assert_eq!(kept.len(), 2);
     }
