@@ -12,19 +12,10 @@ use crate::writer::QueueLimits;
 /// Where the database is.
 #[derive(Debug, Clone)]
 pub enum Database {
-    /// Someone runs it.
-    External(Box<Urls>),
+    /// Someone runs it: reached directly, past any pooler.
+    External(Box<Connector>),
     /// The relay runs it, in this folder.
     Private(PathBuf),
-}
-
-/// How to reach a database that someone runs.
-#[derive(Debug, Clone)]
-pub struct Urls {
-    /// For pages of history; may lead through a pooler.
-    pub pool: Connector,
-    /// For all else: straight to the primary.
-    pub direct: Connector,
 }
 
 /// All of `serve`'s flags, validated.
@@ -42,8 +33,6 @@ pub struct Config {
     pub connections: (usize, usize),
     /// Bounds on what waits to be written.
     pub queue: QueueLimits,
-    /// How long a POST waits for its commit.
-    pub commit_timeout: Duration,
     /// Bytes of the log in memory.
     pub log_memory: usize,
     /// Who may read.
@@ -54,12 +43,13 @@ pub struct Config {
     pub drain: Duration,
 }
 
-impl Urls {
-    /// Reads the two URLs; without a direct one, the first serves for everything.
+impl Database {
+    /// Reads the two URLs; without a direct one, the first serves for everything. With one, the first is only checked: nothing yet
+    /// reads by way of a pooler.
     ///
     /// # Errors
     /// Names the flag; never the URL, which may hold a password.
-    pub fn parse(database_url: &str, listen_url: Option<&str>) -> Result<Self, Failure> {
+    pub fn external(database_url: &str, listen_url: Option<&str>) -> Result<Self, Failure> {
         let read = |flag: &str, url: &str| {
             Connector::parse(url).map_err(|error| {
                 Failure::usage(format!(
@@ -67,12 +57,12 @@ impl Urls {
                 ))
             })
         };
-        let pool = read("--database-url (DATABASE_URL)", database_url)?;
+        let database = read("--database-url (DATABASE_URL)", database_url)?;
         let direct = match listen_url {
             Some(url) => read("--listen-url (RELAY_LISTEN_URL)", url)?,
-            None => pool.clone(),
+            None => database,
         };
-        Ok(Self { pool, direct })
+        Ok(Self::External(Box::new(direct)))
     }
 }
 

@@ -1,19 +1,12 @@
 //! `progress-relay migrate`: brings the database up to this release.
 
-use std::time::Duration;
-
 use clap::Args as ClapArgs;
 use clap::builder::BoolishValueParser;
 
-use super::database::{DatabaseArgs, private_options};
-use crate::config::Database;
-use crate::embedded::PrivatePostgres;
+use super::database::{DatabaseArgs, with_database};
 use crate::error::Failure;
 use crate::migrate;
 use crate::store::Connector;
-
-/// How long the private PostgreSQL may take to stop.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Apply what is missing of sql/ to the database.
 #[derive(Debug, ClapArgs)]
@@ -31,16 +24,9 @@ pub struct Args {
 /// # Errors
 /// If the database cannot be reached, or refuses, or is too new.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    match args.database.database()? {
-        Database::External(urls) => apply(&urls.direct, args.new_epoch).await,
-        Database::Private(folder) => {
-            let owner = format!("progress-relay migrate, pid {}", std::process::id());
-            let private = PrivatePostgres::join_or_start(private_options(folder), &owner).await?;
-            let applied = apply(&Connector::new(private.config()), args.new_epoch).await;
-            private.stop(STOP_PATIENCE).await?;
-            applied
-        }
-    }
+    let new_epoch = args.new_epoch;
+    with_database(args.database.database()?, "migrate", async |connector| apply(connector, new_epoch).await)
+        .await
 }
 
 async fn apply(connector: &Connector, new_epoch: bool) -> Result<(), Failure> {

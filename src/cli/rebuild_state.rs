@@ -1,21 +1,16 @@
 //! `progress-relay rebuild-state`: the snapshots of class state made anew from the events.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args as ClapArgs;
 use clap::builder::BoolishValueParser;
 
-use super::database::{DatabaseArgs, private_options};
-use crate::config::Database;
-use crate::embedded::PrivatePostgres;
+use super::database::{DatabaseArgs, with_database};
 use crate::error::Failure;
 use crate::event::ClassId;
 use crate::migrate;
 use crate::state::Rebuilder;
 use crate::store::{Connector, explain};
-
-/// How long the private PostgreSQL may take to stop.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Make the snapshots of class state anew from the table, and say where they differed. A relay may go on meanwhile; what
 /// it has in memory of a class is its own until it is started again.
@@ -40,16 +35,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         ClassId::new(class).map_err(|error| Failure::usage(format!("--class {class:?} {error}")))
     });
     let classes = classes.collect::<Result<Vec<_>, _>>()?;
-    match args.database.database()? {
-        Database::External(urls) => rebuild(&urls.direct, classes, args.check).await,
-        Database::Private(folder) => {
-            let owner = format!("progress-relay rebuild-state, pid {}", std::process::id());
-            let private = PrivatePostgres::join_or_start(private_options(folder), &owner).await?;
-            let rebuilt = rebuild(&Connector::new(private.config()), classes, args.check).await;
-            private.stop(STOP_PATIENCE).await?;
-            rebuilt
-        }
-    }
+    let check = args.check;
+    let work = async |connector: &Connector| rebuild(connector, classes, check).await;
+    with_database(args.database.database()?, "rebuild-state", work).await
 }
 
 async fn rebuild(connector: &Connector, mut classes: Vec<ClassId>, check: bool) -> Result<(), Failure> {

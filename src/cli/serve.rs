@@ -15,7 +15,7 @@ use super::database::{DatabaseArgs, private_options};
 use super::raise_file_limit;
 use super::units::{Size, parse_duration};
 use crate::backoff::Backoff;
-use crate::config::{Config, Database, Urls, at_least};
+use crate::config::{Config, Database, at_least};
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::Limits as EventLimits;
@@ -131,7 +131,6 @@ impl Args {
                 rows: at_least("--queue-rows", self.queue_rows, 1)?,
                 bytes: at_least("--queue-bytes", self.queue_bytes.0, 1024)?,
             },
-            commit_timeout: limits.commit_timeout,
             limits,
             log_memory: self.log_memory.0,
             access,
@@ -226,27 +225,27 @@ struct Started {
 }
 
 async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure> {
-    let (urls, private) = match &config.database {
-        Database::External(urls) => (Urls::clone(urls), None),
+    let (connector, private) = match &config.database {
+        Database::External(connector) => (Connector::clone(connector), None),
         Database::Private(folder) => {
             let owner = format!("progress-relay serve, pid {}, on http://{address}", std::process::id());
             let private = PrivatePostgres::start(private_options(folder.clone()), &owner).await?;
-            let connector = Connector::new(private.config());
-            (Urls { pool: connector.clone(), direct: connector }, Some(private))
+            (Connector::new(private.config()), Some(private))
         }
     };
     let vital = Vital::default();
-    let classes = Classes::new(Pages::new(&urls.direct)?);
-    let (tail, log, tail_task) = begin(&urls.direct, config, &classes, &vital).await?;
-    let listener = Listener::start(&urls.direct, &tail, &vital);
-    let state = StateKeeper::start(&urls.direct, &classes, &vital);
-    let (writer, writer_tasks) = Writer::start(&urls.direct, config.queue, config.commit_timeout, &vital);
+    let classes = Classes::new(Pages::new(&connector)?);
+    let (tail, log, tail_task) = begin(&connector, config, &classes, &vital).await?;
+    let listener = Listener::start(&connector, &tail, &vital);
+    let state = StateKeeper::start(&connector, &classes, &vital);
+    let (writer, writer_tasks) =
+        Writer::start(&connector, config.queue, config.limits.commit_timeout, &vital);
     let relay = Relay {
         writer,
         tail,
         log,
         classes,
-        pages: Pages::new(&urls.direct)?,
+        pages: Pages::new(&connector)?,
         listener: Arc::new(listener),
         places: Places::new(config.connections.0, config.connections.1),
         bodies: BodyBudget::new(config.queue.bytes),

@@ -8,9 +8,7 @@ use std::process::{Command, Stdio};
 
 use super::error::EmbeddedError;
 use super::folder::Account;
-
-/// The oldest major version the relay works with.
-pub(super) const OLDEST_MAJOR: u32 = 14;
+use crate::store::OLDEST_POSTGRES;
 
 /// Where packages put the server: a parent, and how the folders in it begin and go on to `bin`.
 const PACKAGED: &[(&str, &str, &str)] = &[
@@ -79,7 +77,7 @@ impl Binaries {
             .map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&output.stdout);
         let major = major_of(&text).ok_or_else(|| format!("unknown version {:?}", text.trim()))?;
-        if major < OLDEST_MAJOR {
+        if major < OLDEST_POSTGRES {
             return Err(format!("version {major} is too old"));
         }
         Ok(Self { major, folder: folder.to_owned() })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use super::binaries::OLDEST_MAJOR;
+use crate::store::OLDEST_POSTGRES;
 
 /// Why the private PostgreSQL cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +13,7 @@ use super::binaries::OLDEST_MAJOR;
 pub enum EmbeddedError {
     /// The machine has no PostgreSQL server that can be used.
     #[error(
-        "no PostgreSQL server (initdb and postgres, version {OLDEST_MAJOR} or newer) was found on this machine; looked in {}; \
+        "no PostgreSQL server (initdb and postgres, version {OLDEST_POSTGRES} or newer) was found on this machine; looked in {}; \
          install one (Debian, Ubuntu: apt-get install postgresql), or name a database with --database-url",
         looked.join(", ")
     )]
@@ -159,9 +159,9 @@ fn majors(found: &[u32]) -> String {
 
 fn other_major_advice(data: &str) -> String {
     let dump = format!("dump it with pg_dump of PostgreSQL {data} and restore it into a new --data-dir");
-    if super::binaries::leading_number(data).is_some_and(|major| major >= OLDEST_MAJOR) {
+    if super::binaries::leading_number(data).is_some_and(|major| major >= OLDEST_POSTGRES) {
         format!("install that version (Debian, Ubuntu: apt-get install postgresql-{data}), or {dump}")
     } else {
-        format!("that one is older than {OLDEST_MAJOR}, the oldest a relay can use: {dump}")
+        format!("that one is older than {OLDEST_POSTGRES}, the oldest a relay can use: {dump}")
     }
 }

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use futures::TryStreamExt;
-use tokio_postgres::{Error, IsolationLevel, Transaction};
+use tokio_postgres::{Error, Transaction};
 
 use super::class::ClassState;
 use crate::event::ClassId;
 use crate::store::{
-    Changes, RunsRow, Session, Snapshot, SnapshotWriter, class_events, classes_after, classes_kept,
-    hold_class, read_in,
+    Changes, RunsRow, Session, Snapshot, SnapshotWriter, at_one_moment, class_events, classes_after,
+    classes_kept, hold_class, read_in,
 };
 
 /// Differences that are named; the rest is counted.
@@ -96,12 +96,7 @@ impl Rebuilder {
     /// The database's.
     pub async fn rebuild(&mut self, class: &ClassId, write: bool) -> Result<Outcome, Error> {
         let client = &mut self.writer.session.client;
-        let transaction = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await?;
+        let transaction = at_one_moment(client).await?;
         let mut kept = read_in(&transaction, class).await?;
         let mut state = ClassState::default();
         fold(&transaction, class, &mut state, kept.class.through).await?;

@@ -21,7 +21,9 @@ pub use read::{Extent, Header, LogReader, ReadError, SETTINGS as READ_SETTINGS, 
 pub use rows::{
     Cell, CellRow, Changes, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
 };
-pub use snapshot::{SnapshotStatements, SnapshotWriter, read_in, read_snapshot, select_statements};
+pub use snapshot::{
+    SnapshotStatements, SnapshotWriter, at_one_moment, read_in, read_snapshot, select_statements,
+};
 pub use types::{PgMicros, RawJson};
 pub use watch::{Blocker, LONG_WAIT, blocker, notify};
 

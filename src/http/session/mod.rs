@@ -73,8 +73,8 @@ pub(super) struct Session<T> {
     transport: T,
     life: Life,
     cursor: Cursor,
-    /// Where the cursor stood when the peer had last taken everything.
-    taken: Cursor,
+    /// Where it started: the peer stands there as long as it was given nothing.
+    start: Cursor,
     /// Once the cursor is here it is said, once, that the subscriber is live.
     live_at: i64,
     live_said: bool,
@@ -114,7 +114,7 @@ impl<T: Transport> Session<T> {
             classes: classes.into(),
             transport,
             life,
-            taken: start.cursor.clone(),
+            start: start.cursor.clone(),
             cursor: start.cursor,
             live_at: start.live_at,
             live_said: false,
@@ -149,15 +149,17 @@ impl<T: Transport> Session<T> {
                     // Below the cursor when another replica, which gave it out, is ahead of this one.
                     self.cursor.id = self.cursor.id.max(through);
                     self.say_what_is_due()?;
-                    self.flush().await?;
-                    self.gulp = MIN_GULP;
-                    self.wait(&subscription).await?;
+                    if self.flush().await? {
+                        self.gulp = MIN_GULP;
+                        self.wait(&subscription).await?;
+                    }
                     continue;
                 }
             }
             self.say_what_is_due()?;
-            self.flush().await?;
-            self.gulp = (self.gulp * 2).min(MAX_GULP);
+            if self.flush().await? {
+                self.gulp = (self.gulp * 2).min(MAX_GULP);
+            }
         }
     }
 
@@ -252,22 +254,19 @@ impl<T: Transport> Session<T> {
         .await
     }
 
-    /// Waits until the peer has taken what was sent; if it stalls, forgets what can be read again.
-    async fn flush(&mut self) -> Result<(), Close> {
+    /// Waits until the peer has taken what was sent. If it stalls, what can be said again is forgotten, and the answer is no:
+    /// it is to be said again.
+    async fn flush(&mut self) -> Result<bool, Close> {
         if let Ok(flushed) = timeout(STALL, self.flushed()).await {
-            flushed?;
-            self.taken = self.cursor.clone();
-            return Ok(());
+            return flushed.map(|()| true);
         }
         let shed = self.transport.shed();
-        self.cursor = shed.cursor.unwrap_or_else(|| self.taken.clone());
+        self.cursor = shed.cursor.unwrap_or_else(|| self.start.clone());
         self.live_said &= !shed.live;
         self.mark_due |= shed.mark;
         self.pong_due |= shed.pong;
         self.gulp = MIN_GULP;
-        self.flushed().await?;
-        self.taken = self.cursor.clone();
-        Ok(())
+        self.flushed().await.map(|()| false)
     }
 
     async fn flushed(&mut self) -> Result<(), Close> {

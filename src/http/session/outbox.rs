@@ -22,6 +22,19 @@ pub(in crate::http) enum Kind {
     Reset,
 }
 
+impl Kind {
+    /// A frame's `type`. (Of events, `log` writes it, into the frames that all share.)
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Events => "progress",
+            Self::Live => "live",
+            Self::Mark => "mark",
+            Self::Pong => "pong",
+            Self::Reset => "reset",
+        }
+    }
+}
+
 /// What waits to be taken, in order, as the transport has it.
 #[derive(Debug)]
 pub(in crate::http) struct Outbox<T> {

@@ -58,13 +58,7 @@ impl Start {
 
 /// A frame that says no more than its type and a cursor.
 pub(super) fn cursor_frame(kind: Kind, cursor: &Cursor) -> Outgoing {
-    let name = match kind {
-        Kind::Live => "live",
-        Kind::Mark => "mark",
-        Kind::Pong => "pong",
-        Kind::Events => "progress",
-        Kind::Reset => "reset",
-    };
+    let name = kind.name();
     let text = format!("{{\"type\":\"{name}\",\"cursor\":\"{cursor}\"}}");
     Outgoing::Text { text: text.into(), cursor: cursor.clone(), kind }
 }

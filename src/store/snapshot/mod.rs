@@ -4,5 +4,5 @@ mod read;
 mod tables;
 mod write;
 
-pub use read::{read_in, read_snapshot, select_statements};
+pub use read::{at_one_moment, read_in, read_snapshot, select_statements};
 pub use write::{SnapshotStatements, SnapshotWriter};

@@ -28,17 +28,20 @@ fn select_class() -> String {
         .to_owned()
 }
 
+/// A transaction that reads, all of it as of one moment.
+///
+/// # Errors
+/// The database's.
+pub async fn at_one_moment(client: &mut Client) -> Result<Transaction<'_>, Error> {
+    client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await
+}
+
 /// Reads a class's snapshot, all tables as of one moment; an empty one if there is none.
 ///
 /// # Errors
 /// The database's.
 pub async fn read_snapshot(client: &mut Client, class: &ClassId) -> Result<Snapshot, Error> {
-    let transaction = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await?;
+    let transaction = at_one_moment(client).await?;
     let snapshot = read_in(&transaction, class).await?;
     transaction.commit().await?;
     Ok(snapshot)

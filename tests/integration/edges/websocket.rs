@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Database, PATIENCE, Relay, within};
+use crate::support::{Database, PATIENCE, Relay, handshake, read_frame, within};
 
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
@@ -207,34 +207,10 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// A server's frame: its first byte and its payload; `None` at the end.
-async fn read(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
-    let first = stream.read_u8().await.ok()?;
-    let length = match stream.read_u8().await.ok()? {
-        126 => u64::from(stream.read_u16().await.ok()?),
-        127 => stream.read_u64().await.ok()?,
-        short => u64::from(short),
-    };
-    let mut payload = vec![0; usize::try_from(length).ok()?];
-    stream.read_exact(&mut payload).await.ok()?;
-    Some((first, payload))
-}
-
 async fn open(relay: &Relay) -> TcpStream {
     let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
     stream.set_nodelay(true).expect("single bytes go out as they are written");
-    let request = format!(
-        "GET /ws/connect HTTP/1.1\r\nHost: {}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        relay.url.authority()
-    );
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.expect("the answer's head"));
-    }
-    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-    assert!(head.starts_with("http/1.1 101") && head.contains("s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+    handshake(&mut stream, relay).await;
     stream
 }
 
@@ -251,7 +227,7 @@ async fn try_case(relay: &Relay, Case { what, bytes, expected }: &Case, chop: us
     }
     let _ = stream.write_all(&whole(TEXT, ASK)).await;
     let (mut pongs, mut ended, mut alive) = (Vec::new(), None, false);
-    while let Some((first, payload)) = within(&what, read(&mut stream)).await {
+    while let Some((first, payload)) = within(&what, read_frame(&mut stream)).await {
         assert_eq!(first & 0xf0, 0x80, "{what}: the server sends whole frames");
         match first & 0x0f {
             TEXT if payload.starts_with(b"{\"type\":\"pong\"") => {

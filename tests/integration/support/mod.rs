@@ -18,7 +18,7 @@ pub use load::Load;
 pub use pooler::Pooler;
 pub use postgres::{Database, data_folder};
 pub use proxy::Proxy;
-pub use raw::{Raw, RawFrame};
+pub use raw::{Raw, RawFrame, handshake, read_frame};
 pub use relay::{Relay, Tail, run};
 
 /// The longest anything is waited for: far beyond what it takes, so that a busy machine does not fail a test.

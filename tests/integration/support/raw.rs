@@ -34,6 +34,37 @@ struct Mark {
     n: i64,
 }
 
+/// Makes a fresh connection a WebSocket to the default class, written as browsers do and some do not.
+pub async fn handshake(stream: &mut TcpStream, relay: &Relay) {
+    let request = format!(
+        "GET /ws/connect HTTP/1.1\r\nHost: {}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        relay.url.authority()
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(within("the answer's head", stream.read_u8()).await.expect("a byte"));
+    }
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    assert!(head.starts_with("http/1.1 101"), "{head}");
+    // RFC 6455's own example.
+    assert!(head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+}
+
+/// A server's frame: its first byte and its payload; `None` at the connection's end.
+pub async fn read_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let first = stream.read_u8().await.ok()?;
+    let length = match stream.read_u8().await.ok()? {
+        126 => u64::from(stream.read_u16().await.ok()?),
+        127 => stream.read_u64().await.ok()?,
+        short => u64::from(short),
+    };
+    let mut payload = vec![0; usize::try_from(length).ok()?];
+    stream.read_exact(&mut payload).await.ok()?;
+    Some((first, payload))
+}
+
 impl Raw {
     /// Subscribes to the default class from now on.
     pub async fn connect(relay: &Relay) -> Self {
@@ -41,33 +72,14 @@ impl Raw {
         socket.set_recv_buffer_size(4096).expect("a small buffer");
         let address = relay.url.authority().parse().expect("an address");
         let mut stream = socket.connect(address).await.expect("a connection");
-        let request = format!(
-            "GET /ws/connect HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.expect("sent");
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(within("the answer's head", stream.read_u8()).await.expect("a byte"));
-        }
-        let head = String::from_utf8_lossy(&head).to_lowercase();
-        assert!(head.starts_with("http/1.1 101"), "{head}");
-        // RFC 6455's own example.
-        assert!(head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+        handshake(&mut stream, relay).await;
         Self { stream }
     }
 
     /// The next frame, whole.
     pub async fn frame(&mut self) -> RawFrame {
         within("a frame", async {
-            let first = self.stream.read_u8().await.expect("a frame");
-            let length = match self.stream.read_u8().await.expect("a length") {
-                126 => u64::from(self.stream.read_u16().await.expect("a length")),
-                127 => self.stream.read_u64().await.expect("a length"),
-                short => u64::from(short),
-            };
-            let mut payload = vec![0; usize::try_from(length).expect("a length")];
-            self.stream.read_exact(&mut payload).await.expect("a payload");
+            let (first, payload) = read_frame(&mut self.stream).await.expect("a frame");
             match first {
                 0x81 => {
                     let text: Text = serde_json::from_slice(&payload).expect("a frame's JSON");
