@@ -10,12 +10,12 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser toolchain pictures build run test lint check bench bench-quick hostile memory churn frames fuzz deny clean
+.PHONY: help setup browser toolchain pictures build run test lint check bench bench-quick hostile memory churn frames fuzz openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing (PostgreSQL's server, by apt), without a cluster on port 5432
 	@bash scripts/setup
@@ -74,6 +74,9 @@ pictures: browser ## docs/screenshots, from a lesson that never was
 
 frames: browser ## measure: a hand on the page, and frames at 500 students and 200 events/s (2 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture --test-threads 1 browser::measures
+
+openapi-fuzz: setup build ## property-based requests to the reading API (1 min); needs python3-venv and PyPI; EXAMPLES=n
+	scripts/openapi-fuzz
 
 deny: toolchain ## licences, advisories and sources of dependencies, where cargo-deny is at hand
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install cargo-deny --locked" >&2; exit 1; }

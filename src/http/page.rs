@@ -1,14 +1,18 @@
 //! `GET /` and what the page is made of: the dashboard's files, embedded in the program.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::OnceLock;
+use std::io::Write as _;
+use std::sync::LazyLock;
 
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use warp::Reply;
 use warp::reply::Response;
 
 use super::Relay;
-use super::api::if_none_match;
+use super::api::{if_none_match, takes_gzip};
 use super::problem::Problem;
 
 /// What the page may do: run and look like what this relay serves, talk to this relay, and nothing else. A name or a code
@@ -22,15 +26,26 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// A file of the page.
-pub(super) struct Asset {
+struct File {
     path: &'static str,
     content_type: &'static str,
     bytes: &'static [u8],
 }
 
-macro_rules! assets {
+/// A file as it is served.
+pub(super) struct Asset {
+    file: &'static File,
+    /// Compressed.
+    gzip: Bytes,
+    /// Of the bytes; weak, since both forms bear it.
+    etag: String,
+}
+
+const INDEX: &str = "index.html";
+
+macro_rules! files {
     ($($content_type:ident: $($path:literal)*;)*) => {
-        [$($(Asset {
+        [$($(File {
             path: $path,
             content_type: $content_type,
             bytes: include_bytes!(concat!("../dashboard/", $path)),
@@ -38,11 +53,9 @@ macro_rules! assets {
     };
 }
 
-static INDEX: Asset =
-    Asset { path: "", content_type: HTML, bytes: include_bytes!("../dashboard/index.html") };
-
-/// Below `/assets/`.
-static ASSETS: &[Asset] = &assets! {
+/// Below `/assets/`, but for the page itself.
+static FILES: &[File] = &files! {
+    HTML: "index.html";
     SVG: "favicon.svg";
     CSS: "css/base.css" "css/layout.css" "css/views.css" "css/drawer.css";
     SCRIPT: "boot.js"
@@ -57,15 +70,16 @@ static ASSETS: &[Asset] = &assets! {
         "js/views/stuck.js" "js/views/teams.js" "js/views/terminal.js";
 };
 
+/// As they are served; made at the first request.
+static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| FILES.iter().map(Asset::new).collect());
+
 /// The file at a path of a URL; `None` if the page has none there.
 pub(super) fn asset(path: &str) -> Option<&'static Asset> {
-    match path {
-        "/" => Some(&INDEX),
-        _ => {
-            let name = path.strip_prefix("/assets/")?;
-            ASSETS.iter().find(|asset| asset.path == name)
-        }
-    }
+    let name = match path {
+        "/" => INDEX,
+        _ => path.strip_prefix("/assets/").filter(|name| *name != INDEX)?,
+    };
+    ASSETS.iter().find(|asset| asset.file.path == name)
 }
 
 /// Serves a file, or says that the client has it.
@@ -73,21 +87,27 @@ pub(super) fn serve(relay: &Relay, asset: &'static Asset, headers: &HeaderMap) -
     if let Err(problem) = relay.access.check(headers) {
         return problem.into_response();
     }
-    let etag = asset.etag();
-    let mut response = if if_none_match(headers, etag) {
+    let gzip = takes_gzip(headers);
+    let mut response = if if_none_match(headers, &asset.etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        Response::new(bytes::Bytes::from_static(asset.bytes).to_vec().into())
+        let bytes = if gzip { asset.gzip.clone() } else { Bytes::from_static(asset.file.bytes) };
+        let mut response = Response::new(bytes.into());
+        if gzip {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
     };
     let answer = response.headers_mut();
-    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
+    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.file.content_type));
+    answer.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     answer.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     answer.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // The address may name a class and a student.
     answer.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     // The files of a release belong together: each is asked about, none is fetched twice.
     answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    if let Ok(etag) = HeaderValue::from_str(etag) {
+    if let Ok(etag) = HeaderValue::from_str(&asset.etag) {
         answer.insert(header::ETAG, etag);
     }
     response
@@ -99,20 +119,18 @@ pub(super) fn method_not_allowed() -> Response {
 }
 
 impl Asset {
-    /// Strong: of the bytes. Reckoned once for all files.
-    fn etag(&'static self) -> &'static str {
-        static TAGS: OnceLock<Vec<(&'static str, String)>> = OnceLock::new();
-        let tags = TAGS.get_or_init(|| {
-            std::iter::once(&INDEX).chain(ASSETS).map(|asset| (asset.path, tag(asset.bytes))).collect()
-        });
-        tags.iter().find(|(path, _)| *path == self.path).map_or("", |(_, tag)| tag)
+    fn new(file: &'static File) -> Self {
+        let mut hasher = DefaultHasher::new();
+        file.bytes.hash(&mut hasher);
+        let mut encoder = GzEncoder::new(Vec::with_capacity(file.bytes.len() / 2), Compression::best());
+        // Writing to memory cannot fail.
+        let _ = encoder.write_all(file.bytes);
+        Self {
+            file,
+            gzip: encoder.finish().unwrap_or_default().into(),
+            etag: format!("W/\"{:016x}\"", hasher.finish()),
+        }
     }
-}
-
-fn tag(bytes: &[u8]) -> String {
-    let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    format!("\"{:016x}\"", hasher.finish())
 }
 
 #[cfg(test)]
@@ -139,25 +157,25 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/dashboard");
         let mut found = BTreeSet::new();
         files(&root, &root, &mut found);
-        assert!(found.remove("index.html"));
-        let served: BTreeSet<String> = ASSETS.iter().map(|asset| asset.path.to_owned()).collect();
+        let served: BTreeSet<String> = FILES.iter().map(|file| file.path.to_owned()).collect();
         assert_eq!(served, found);
         // All modules are fetched at once, not import after import.
-        let index = std::str::from_utf8(INDEX.bytes).expect("UTF-8");
-        for asset in ASSETS {
-            assert!(index.contains(&format!("=\"assets/{}\"", asset.path)), "{} in index.html", asset.path);
+        let index = asset("/").expect("the page").file;
+        assert_eq!(index.content_type, HTML);
+        let text = std::str::from_utf8(index.bytes).expect("UTF-8");
+        for file in FILES.iter().filter(|file| file.path != INDEX) {
+            assert!(text.contains(&format!("=\"assets/{}\"", file.path)), "{} in index.html", file.path);
         }
-        assert_eq!(asset("/").map(|asset| asset.content_type), Some(HTML));
         assert!(asset("/assets/js/main.js").is_some() && asset("/assets/js/").is_none());
-        let tags: BTreeSet<&str> = ASSETS.iter().map(Asset::etag).collect();
-        assert_eq!(tags.len(), ASSETS.len());
+        let tags: BTreeSet<&str> = ASSETS.iter().map(|asset| &*asset.etag).collect();
+        assert_eq!(tags.len(), FILES.len());
     }
 
     /// What would let a student's text become markup or script, or fetch from elsewhere, does not occur.
     #[test]
     fn nothing_parses_markup_or_looks_elsewhere() {
-        for asset in ASSETS.iter().filter(|asset| asset.content_type == SCRIPT).chain([&INDEX]) {
-            let text = std::str::from_utf8(asset.bytes).expect("UTF-8");
+        for file in FILES.iter().filter(|file| [SCRIPT, HTML].contains(&file.content_type)) {
+            let text = std::str::from_utf8(file.bytes).expect("UTF-8");
             for word in [
                 "innerHTML",
                 "outerHTML",
@@ -172,7 +190,7 @@ mod tests {
                 "location.reload",
                 "https://",
             ] {
-                assert!(!text.contains(word), "{word} in {}", asset.path);
+                assert!(!text.contains(word), "{word} in {}", file.path);
             }
         }
     }

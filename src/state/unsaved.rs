@@ -97,3 +97,49 @@ impl Classes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Micros, StoredEvent};
+    use crate::state::ClassState;
+    use crate::store::{Connector, Pages};
+
+    fn live(classes: &Classes, name: &str) -> Arc<Slot> {
+        let class = ClassId::new(name).expect("a class");
+        let mut state = ClassState::default();
+        let body = r#"{"eventType":"help","eventTime":"2026-11-23T15:36:03Z"}"#;
+        state.fold(&StoredEvent { id: 1, class: name, student: "s", received_at: Micros(0), body });
+        let slot = Arc::new(Slot::new());
+        *slot.lock() = Phase::Live(Box::new(Live::new(class.clone(), Epoch::new("e"), state, 1, 0)));
+        classes.lock().classes.insert(class, Arc::clone(&slot));
+        slot
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_asks_for_is_let_go_but_nothing_unwritten() {
+        let nowhere = Connector::parse("postgres:///none?host=/nowhere").expect("a URL");
+        let classes = Classes::new(Pages::new(&nowhere).expect("a pool"));
+        let (idle, used) = (live(&classes, "idle"), live(&classes, "used"));
+        let names = || {
+            let mut names: Vec<String> =
+                classes.slots().into_iter().map(|(class, _)| class.to_string()).collect();
+            names.sort_unstable();
+            names
+        };
+        tokio::time::advance(IDLE - Duration::from_secs(1)).await;
+        used.touch();
+        classes.sweep();
+        assert_eq!(names(), ["idle", "used"]);
+
+        classes.remember(true);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        classes.sweep();
+        assert_eq!(names(), ["idle", "used"], "its snapshot does not hold all of it");
+        let unsaved = classes.take_unsaved(&ClassId::new("idle").expect("a class"), &Epoch::new("e"));
+        idle.live(|live| live.saved(unsaved.expect("something").last_event));
+        classes.sweep();
+        assert_eq!(names(), ["used"]);
+        assert!(matches!(*idle.lock(), Phase::Gone));
+    }
+}

@@ -128,6 +128,7 @@ async fn every_answer_is_as_described() {
         ("/api/class/activity?minutes=", "minutes"),
         ("/api/class/export?format=xlsx", "format"),
         ("/api/classes?limit=1e3", "limit"),
+        ("/api/classes?after=%00", "after"),
     ] {
         let response = ask(&relay, "GET", target, &[]).await;
         assert_eq!(response.status, 400, "{target}");

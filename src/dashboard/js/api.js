@@ -32,6 +32,12 @@ async function request(path, parameters, { method = "GET", signal } = {}) {
   }
 }
 
+/** A segment of a path. "." and ".." no URL keeps, however they are written; the relay trims what it reads. */
+function segment(text) {
+  const encoded = encodeURIComponent(text);
+  return encoded === "." || encoded === ".." ? `%20${encoded}` : encoded;
+}
+
 export const api = {
   summary: (classId, signal) => request("api/class/summary", { class: classId, include: "grid,activity" }, { signal }),
   classes: (signal) => request("api/classes", {}, { signal }),
@@ -39,7 +45,7 @@ export const api = {
     request("api/class/events", { class: classId, student, before, limit }, { signal }),
   resolve: (classId, student) =>
     request(
-      `api/class/students/${encodeURIComponent(student)}/help/resolve`,
+      `api/class/students/${segment(student)}/help/resolve`,
       { class: classId },
       { method: "POST" },
     ),

@@ -83,7 +83,7 @@ pub(in crate::http) fn has(headers: &HeaderMap, etag: &str) -> bool {
 }
 
 /// Whether the client takes gzip.
-pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+pub(in crate::http) fn takes_gzip(headers: &HeaderMap) -> bool {
     let refuses = |parameters: &str| {
         parameters.split(';').any(|parameter| {
             let quality = parameter.trim().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
@@ -103,7 +103,7 @@ pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
 
 /// A JSON body, and that it may be kept but must be asked about.
 pub(super) fn tagged(body: Bytes, etag: &str, gzip: bool) -> Response {
-    let mut response = Response::new(Vec::from(body).into());
+    let mut response = Response::new(body.into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if gzip {

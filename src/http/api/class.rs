@@ -91,6 +91,10 @@ impl Request<'_> {
     pub(super) async fn classes(&self) -> Result<Response, Problem> {
         let limit = self.number("limit", 1, MAX_CLASSES)?.unwrap_or(DEFAULT_CLASSES) as usize;
         let after = self.once("after")?.unwrap_or_default();
+        // Names that SQL gave may hold anything but this, and have to be reached.
+        if after.contains('\0') {
+            return Err(Problem::bad_parameter("after", "contains U+0000"));
+        }
         self.caught_up().await;
         let (listed, more) = self.relay.classes.list(after, limit).await?;
         let mut out = String::from("\"classes\":[");

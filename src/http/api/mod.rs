@@ -19,7 +19,7 @@ use super::query::Query;
 use crate::event::ClassId;
 use crate::state::LoadError;
 use crate::store::PageError;
-pub(super) use answer::has as if_none_match;
+pub(super) use answer::{has as if_none_match, takes_gzip};
 
 use answer::Answer;
 
