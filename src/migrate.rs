@@ -26,6 +26,7 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../sql/0001_progress_event.sql"),
     },
     Migration { version: 2, name: "0002_state", sql: include_str!("../sql/0002_state.sql") },
+    Migration { version: 3, name: "0003_cheaper", sql: include_str!("../sql/0003_cheaper.sql") },
 ];
 
 /// The key of the advisory lock that migrations are applied under: a constant of this project's.

@@ -16,7 +16,7 @@ use crate::backoff::Reconnect;
 use crate::event::{Cursor, Epoch};
 use crate::log::{ChunkSet, Log};
 use crate::state::Classes;
-use crate::store::{ConnectError, Connector, Header, LogReader, explain, mend_sequence, renew_nonce};
+use crate::store::{ConnectError, Connector, Header, LogReader, explain, mend_sequence};
 use crate::vital::Vital;
 
 /// How often the table is looked at when no bell rings.
@@ -79,8 +79,7 @@ impl Tail {
         vital: &Vital,
     ) -> Result<(Self, Arc<Log>, AbortOnDropHandle<()>), StartError> {
         let reader = connect(connector).await?;
-        let header =
-            reader.read(0, 0, |_, _| {}).await.map_err(|error| StartError::Read(error.to_string()))?.header;
+        let header = reader.end().await.map_err(|error| StartError::Read(error.to_string()))?;
         let position = position(&header, end_of(&header));
         let log = Arc::new(Log::new(position.cursor.clone(), log_memory));
         classes.set_clock(header.clock);
@@ -155,7 +154,7 @@ async fn connect(connector: &Connector) -> Result<LogReader, StartError> {
 
 /// Where a log that begins now stands.
 fn end_of(header: &Header) -> i64 {
-    header.newest.max(header.pruned)
+    header.newest.unwrap_or(0).max(header.pruned)
 }
 
 fn position(header: &Header, id: i64) -> Position {
@@ -238,21 +237,16 @@ impl Follower {
             let extent = extent.map_err(|error| error.to_string())?;
             let header = extent.header;
             if header.epoch != from.epoch {
-                self.renew(&header, &from.epoch);
-            } else if header.sequence < header.newest {
-                tracing::warn!(
-                    sequence = header.sequence,
-                    newest = header.newest,
-                    "there are ids that the sequence has not given out: it is raised, and every cursor is void"
-                );
-                mend_sequence(&reader.session).await.map_err(|error| explain(&error))?;
-            } else if header.sequence < from.id {
+                self.renew(reader, &from.epoch).await?;
+            } else if header.sequence < extent.last {
                 tracing::warn!(
                     sequence = header.sequence,
                     cursor = from.id,
-                    "the database's ids were set back: it was restored, perhaps; every cursor is void"
+                    last = extent.last,
+                    "there are ids that the sequence has not given out, or it was set back: a restored database, perhaps. \
+                     It is raised, and every cursor is void"
                 );
-                renew_nonce(&reader.session, Some(&from.epoch)).await.map_err(|error| explain(&error))?;
+                mend_sequence(&reader.session, &from.epoch).await.map_err(|error| explain(&error))?;
             } else {
                 // State first: whoever is woken by the log finds it there.
                 intake.through(extent.last);
@@ -265,10 +259,14 @@ impl Follower {
     }
 
     /// Ids were issued anew: what is in memory is of no use, and every subscriber is told.
-    fn renew(&self, header: &Header, before: &Epoch) {
+    async fn renew(&self, reader: &LogReader, before: &Epoch) -> Result<(), String> {
+        let end = timeout(READ_DEADLINE, reader.end()).await;
+        let header = end.map_err(|_| "reading the log's end took too long".to_owned())?;
+        let header = header.map_err(|error| error.to_string())?;
         tracing::warn!(%before, now = %header.epoch, "the log's epoch has changed: every subscriber is reset");
-        let end = Cursor { epoch: header.epoch.clone(), id: end_of(header) };
+        let end = Cursor { epoch: header.epoch.clone(), id: end_of(&header) };
         self.classes.reset(&end);
         self.log.reset(end);
+        Ok(())
     }
 }

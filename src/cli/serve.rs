@@ -169,7 +169,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         () = signals.next() => return Ok(()),
     };
     let Started { relay, writer_tasks, state, private, tail_task, vital } = started;
-    let served = vital.spawn("accept loop", http::serve(listener, relay.clone()));
+    let served = vital.spawn("accept loop", http::serve(listener, Arc::clone(&relay)));
     let keeper = private.map(Keeper::start);
     super::print(&format!("listening on http://{address}"))?;
     tracing::info!(%address, release = migrate::RELEASE, "the relay serves");
@@ -216,7 +216,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 
 /// What runs once the relay has started.
 struct Started {
-    relay: Relay,
+    relay: Arc<Relay>,
     writer_tasks: crate::writer::WriterTasks,
     state: StateKeeper,
     private: Option<PrivatePostgres>,
@@ -240,7 +240,7 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
     let state = StateKeeper::start(&connector, &classes, &vital);
     let (writer, writer_tasks) =
         Writer::start(&connector, config.queue, config.limits.commit_timeout, &vital);
-    let relay = Relay {
+    let relay = Arc::new(Relay {
         writer,
         tail,
         log,
@@ -252,7 +252,7 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         access: Arc::new(config.access.clone()),
         limits: Arc::new(config.limits),
         drain: Drain::new(config.drain),
-    };
+    });
     Ok(Started { relay, writer_tasks, state, private, tail_task, vital })
 }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ const RETRY_LATER: Duration = Duration::from_secs(5);
 
 /// Answers with a stream, and leaves a session behind that fills it.
 pub(super) async fn stream(
-    relay: Relay,
+    relay: Arc<Relay>,
     peer: Peer,
     headers: HeaderMap,
     query: String,

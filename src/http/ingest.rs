@@ -76,7 +76,7 @@ impl Body {
 }
 
 /// Takes a request's events and answers once they are committed.
-pub(super) async fn post<S, B>(relay: Relay, headers: HeaderMap, query: String, body: S) -> Response
+pub(super) async fn post<S, B>(relay: Arc<Relay>, headers: HeaderMap, query: String, body: S) -> Response
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf + Send,

@@ -56,8 +56,8 @@ pub struct Limits {
     pub commit_timeout: Duration,
 }
 
-/// The parts of a running relay that requests meet. Cheap to clone.
-#[derive(Debug, Clone)]
+/// The parts of a running relay that requests meet.
+#[derive(Debug)]
 pub struct Relay {
     /// Stores events.
     pub writer: Writer,

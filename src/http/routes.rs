@@ -1,6 +1,7 @@
 //! Which path is answered by what.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use http::{HeaderMap, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
@@ -15,7 +16,7 @@ use super::problem::Problem;
 use super::{Relay, events, health, ingest, metrics, page, subscribe};
 
 /// All of them. Nothing is rejected: every request has an answer here.
-pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
+pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
     let relay = warp::any().map(move || relay.clone());
     let query = || warp::query::raw().or(warp::any().map(String::new)).unify();
     let ingest = warp::path!("student-progress")
@@ -28,7 +29,7 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
         .and(query())
         .and(warp::body::stream())
         .then(
-            |method: Method, relay: Relay, peer: Peer, headers: HeaderMap, query: String, body| async move {
+            |method: Method, relay: Arc<Relay>, peer: Peer, headers: HeaderMap, query: String, body| async move {
                 match method {
                     _ if peer.is_refused() => ingest::refuse(body, crowded().into_response()).await,
                     Method::POST => ingest::post(relay, headers, query, body).await,
@@ -57,7 +58,7 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
         .and(warp::header::headers_cloned())
         .and(query())
         .and(warp::ext::optional::<OnUpgrade>())
-        .then(|relay: Relay, peer, method, headers, query, upgrade| async move {
+        .then(|relay: Arc<Relay>, peer, method, headers, query, upgrade| async move {
             subscribe::websocket(relay, peer, method, headers, query, upgrade)
                 .await
                 .unwrap_or_else(Problem::into_response)
@@ -68,7 +69,7 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
         .and(peer())
         .and(warp::header::headers_cloned())
         .and(query())
-        .then(|relay: Relay, peer, headers, query| async move {
+        .then(|relay: Arc<Relay>, peer, headers, query| async move {
             events::stream(relay, peer, headers, query).await.unwrap_or_else(Problem::into_response)
         });
     let api = warp::path::full()
@@ -80,7 +81,7 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
         .and(peer())
         .and(warp::header::headers_cloned())
         .and(query())
-        .then(|route: Route, method, relay: Relay, peer: Peer, headers, query| async move {
+        .then(|route: Route, method, relay: Arc<Relay>, peer: Peer, headers, query| async move {
             if peer.is_refused() {
                 return crowded().into_response();
             }
@@ -93,13 +94,15 @@ pub(super) fn routes(relay: Relay) -> BoxedFilter<(Response,)> {
         .and(warp::method())
         .and(relay.clone())
         .and(warp::header::headers_cloned())
-        .map(|asset, method, relay: Relay, headers: HeaderMap| match method {
+        .map(|asset, method, relay: Arc<Relay>, headers: HeaderMap| match method {
             Method::GET | Method::HEAD => page::serve(&relay, asset, &headers),
             _ => page::method_not_allowed(),
         });
     let alive = warp::path!("healthz").and(get()).map(health::alive);
-    let ready = warp::path!("readyz").and(get()).and(relay.clone()).map(|relay: Relay| health::ready(&relay));
-    let metrics = warp::path!("metrics").and(get()).and(relay).map(|relay: Relay| metrics::metrics(&relay));
+    let ready =
+        warp::path!("readyz").and(get()).and(relay.clone()).map(|relay: Arc<Relay>| health::ready(&relay));
+    let metrics =
+        warp::path!("metrics").and(get()).and(relay).map(|relay: Arc<Relay>| metrics::metrics(&relay));
     ingest
         .or(discarded)
         .unify()

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Request, StatusCode, header};
@@ -31,7 +32,7 @@ const ACCEPT_REMINDER: Duration = Duration::from_secs(10);
 
 /// Serves on `listener` until the relay drains: returns once every request in flight is answered. Sessions are their own:
 /// [`super::Drain::gone`].
-pub async fn serve(listener: TcpListener, relay: Relay) {
+pub async fn serve(listener: TcpListener, relay: Arc<Relay>) {
     let connections = TaskTracker::new();
     let closing = relay.drain.closing().clone();
     let routes = routes(relay.clone());

@@ -1,5 +1,6 @@
 //! `GET /ws/connect`: from a request to a session.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,7 +66,7 @@ pub(super) async fn admit(
 
 /// Answers the handshake and leaves a session behind.
 pub(super) async fn websocket(
-    relay: Relay,
+    relay: Arc<Relay>,
     peer: Peer,
     method: Method,
     headers: HeaderMap,

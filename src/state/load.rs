@@ -104,7 +104,7 @@ impl Past {
             self.read += extent.events;
             if extent.events < PAGE_ROWS {
                 // No event of the class lies between its last and the newest of all that this read saw.
-                self.through = extent.last.max(extent.header.newest);
+                self.through = extent.last.max(extent.header.newest.unwrap_or(0));
                 return Ok(());
             }
             self.through = extent.last;

@@ -10,7 +10,7 @@ use tokio_postgres::NoTls;
 use tokio_postgres::types::ToSql;
 
 use super::connect::Connector;
-use super::read::{EVENT, Extent, HEADER, Header, ReadError, SETTINGS, consume};
+use super::read::{EVENT, Extent, Header, NEWEST, ReadError, SETTINGS, consume, header};
 use super::rows::Snapshot;
 use super::snapshot::read_snapshot;
 use crate::event::{ClassId, StoredEvent};
@@ -84,8 +84,9 @@ impl Pages {
     ///
     /// The row comparison and the order by both columns leave the planner one way: the index on both, a class at a time.
     pub fn statement() -> String {
+        let header = header(NEWEST);
         format!(
-            "{HEADER} UNION ALL (SELECT {EVENT} FROM unnest($1::text[]) AS wanted(class) CROSS JOIN LATERAL (\
+            "{header} UNION ALL (SELECT {EVENT} FROM unnest($1::text[]) AS wanted(class) CROSS JOIN LATERAL (\
                SELECT id, class_id, student_id, received_at, body FROM progress_event \
                WHERE (class_id, id) > (wanted.class, $2) AND (class_id, id) <= (wanted.class, 9223372036854775807) \
                ORDER BY class_id, id LIMIT $3) AS run ORDER BY id LIMIT $3)"

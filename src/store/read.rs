@@ -16,10 +16,17 @@ pub const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = of
      SET enable_incremental_sort = off; SET plan_cache_mode = force_generic_plan; \
      SET max_parallel_workers_per_gather = 0; SET jit = off";
 
+/// The largest id, for [`header`].
+pub(super) const NEWEST: &str = "(SELECT coalesce(max(id), 0) FROM progress_event)";
+
 /// The columns of [`Header`], and as many empty ones as an event has.
-pub(super) const HEADER: &str = "SELECT progress_epoch(), (SELECT last_value FROM progress_event_id_seq), pruned_id, \
-     (SELECT coalesce(max(id), 0) FROM progress_event), clock_timestamp(), \
-     NULL::bigint, NULL::text, NULL::text, NULL::timestamptz, NULL::json FROM progress_log";
+pub(super) fn header(newest: &str) -> String {
+    format!(
+        "SELECT progress_epoch(nonce), (SELECT last_value FROM progress_event_id_seq), pruned_id, \
+         {newest}::bigint, clock_timestamp(), \
+         NULL::bigint, NULL::text, NULL::text, NULL::timestamptz, NULL::json FROM progress_log"
+    )
+}
 
 /// As many empty columns as [`Header`] has, and an event's.
 pub(super) const EVENT: &str = "NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz, id, class_id, student_id, received_at, body";
@@ -33,8 +40,9 @@ pub struct Header {
     pub sequence: i64,
     /// Ids up to here may have been pruned.
     pub pruned: i64,
-    /// The largest id that was visible; 0 when the table is empty.
-    pub newest: i64,
+    /// The largest id that was visible, 0 when the table is empty. `None` where the tail follows: to look it up is to read
+    /// the newest event once more.
+    pub newest: Option<i64>,
     /// The database's clock when it was read.
     pub clock: Micros,
 }
@@ -70,6 +78,7 @@ pub struct LogReader {
     /// The connection; its statements may be interleaved with the reader's.
     pub session: Session,
     statement: Statement,
+    end: Statement,
 }
 
 impl LogReader {
@@ -77,12 +86,20 @@ impl LogReader {
     pub async fn new(session: Session) -> Result<Self, Error> {
         session.client.batch_execute(SETTINGS).await?;
         let statement = session.client.prepare(&Self::statement()).await?;
-        Ok(Self { session, statement })
+        let end = session.client.prepare(&header(NEWEST)).await?;
+        Ok(Self { session, statement, end })
+    }
+
+    /// The header with the largest id.
+    pub async fn end(&self) -> Result<Header, ReadError> {
+        let row = self.session.client.query_opt(&self.end, &[]).await?.ok_or(ReadError::NoHeader)?;
+        Header::of(&row)?.ok_or(ReadError::NoHeader)
     }
 
     /// The statement: `$1` the id after which, `$2` how many.
     pub fn statement() -> String {
-        format!("{HEADER} UNION ALL (SELECT {EVENT} FROM progress_event WHERE id > $1 ORDER BY id LIMIT $2)")
+        let header = header("NULL");
+        format!("{header} UNION ALL (SELECT {EVENT} FROM progress_event WHERE id > $1 ORDER BY id LIMIT $2)")
     }
 
     /// Reads up to `limit` events after `after`, handing the header and then each event to `each` as they arrive: never
@@ -110,16 +127,17 @@ pub async fn renew_nonce(session: &Session, seen: Option<&Epoch>) -> Result<(), 
     session.client.execute(RENEW, &[&seen.map(Epoch::to_string)]).await.map(|_| ())
 }
 
-/// Raises the sequence above every id there is, and renews the nonce. Ids that were not given out by the sequence (logical
-/// replication does not carry it over; a restore of data alone does not set it) would be given out again otherwise.
-pub async fn mend_sequence(session: &Session) -> Result<(), Error> {
+/// Renews the nonce as [`renew_nonce`] does, and raises the sequence above every id there is. Ids that were not given out by
+/// the sequence (logical replication does not carry it over; a restore of data alone does not set it) would be given out
+/// again otherwise.
+pub async fn mend_sequence(session: &Session, seen: &Epoch) -> Result<(), Error> {
     const MEND: &str = "\
         BEGIN; SELECT progress_event_lock(); \
         SELECT setval('progress_event_id_seq', newest) FROM (SELECT max(id) AS newest FROM progress_event) AS ids \
             WHERE newest > (SELECT last_value FROM progress_event_id_seq); \
         COMMIT";
     session.client.batch_execute(MEND).await?;
-    renew_nonce(session, None).await
+    renew_nonce(session, Some(seen)).await
 }
 
 /// What a read covered.

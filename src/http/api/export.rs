@@ -124,7 +124,7 @@ impl Export {
         let extent = self
             .pages
             .read(std::slice::from_ref(&self.class), self.after, PAGE_ROWS, |header, event| {
-                until = until.min(header.newest);
+                until = until.min(header.newest.unwrap_or(i64::MAX));
                 let Some(event) = event else { return ControlFlow::Continue(()) };
                 if event.id > until || out.len() > PAGE_BYTES {
                     return ControlFlow::Break(());

@@ -9,6 +9,8 @@ mod export;
 mod history;
 mod resolve;
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use warp::Reply;
 use warp::reply::Response;
@@ -78,7 +80,7 @@ struct Request<'a> {
 
 /// Answers a request.
 pub(super) async fn answer(
-    relay: Relay,
+    relay: Arc<Relay>,
     route: Route,
     method: Method,
     headers: HeaderMap,

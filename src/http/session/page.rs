@@ -41,6 +41,7 @@ pub(super) async fn read_page(
     // To the end of the snapshot: there is nothing more of these classes up to the newest event of all, or the newest that ever
     // was, if that has been deleted since.
     let whole = !extent.broken_off && extent.events < max_rows;
-    let through = if whole { extent.last.max(extent.header.newest).max(floor) } else { extent.last };
+    let through =
+        if whole { extent.last.max(extent.header.newest.unwrap_or(0)).max(floor) } else { extent.last };
     Ok(Page { frames, through, header: extent.header })
 }
