@@ -35,6 +35,11 @@ fn panels(
     ]
 }
 
+fn cost_panel(x: &'static str, log_x: bool, cost: Vec<(f64, f64)>) -> Panel {
+    let lines = vec![("all of its CPU / deliveries", cost)];
+    Panel { title: "µs of the relay's CPU a delivery", x, log_x, log_y: true, lines }
+}
+
 pub async fn measure(stage: &Stage, seconds: u64) -> Outcome<Vec<Plot>> {
     Ok(vec![
         load(stage, seconds).await?,
@@ -46,7 +51,7 @@ pub async fn measure(stage: &Stage, seconds: u64) -> Outcome<Vec<Plot>> {
 
 async fn load(stage: &Stage, seconds: u64) -> Outcome<Plot> {
     let relay = stage.relays(1).await?;
-    let mut points = Vec::new();
+    let (mut points, mut cost) = (Vec::new(), Vec::new());
     for offered in [500, 1000, 2000, 4000, 8000, 12_000, 16_000, 20_000, 24_000, 28_000] {
         eprintln!("curve: {offered} events/s");
         let flags = format!("--connections 256 --rate {offered} --duration {seconds}s --warmup 500ms");
@@ -57,13 +62,16 @@ async fn load(stage: &Stage, seconds: u64) -> Outcome<Plot> {
             figure(&report, "/postToFrameLatency/p50"),
             figure(&report, "/postToFrameLatency/p99"),
         ]);
+        cost.push((f64::from(offered), figure(&report, "/relayCpuMicrosPerDelivery")));
     }
+    let mut panels = panels("events/s delivered", "events/s", "events/s offered", false, &points);
+    panels.push(cost_panel("events/s offered", false, cost));
     Ok(Plot {
         name: "load",
         caption: "Single-event POSTs at a fixed rate (open loop, latency from when each was due), 256 connections, \
                   10 dashboards"
             .into(),
-        panels: panels("events/s delivered", "events/s", "events/s offered", false, &points),
+        panels,
     })
 }
 
@@ -84,13 +92,7 @@ async fn dashboards(stage: &Stage, seconds: u64) -> Outcome<Plot> {
         cost.push((x, figure(&report, "/relayCpuMicrosPerDelivery")));
     }
     let mut panels = panels("deliveries/s", "deliveries/s", "dashboards", true, &latency);
-    panels.push(Panel {
-        title: "µs of the relay's CPU a delivery",
-        x: "dashboards",
-        log_x: true,
-        log_y: true,
-        lines: vec![("all of its CPU / deliveries", cost)],
-    });
+    panels.push(cost_panel("dashboards", true, cost));
     Ok(Plot { name: "dashboards", caption: "500 events/s to more and more dashboards".into(), panels })
 }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 mod broadcast;
 mod curves;
@@ -81,10 +82,12 @@ async fn main() -> ExitCode {
 
 /// Has a PostgreSQL, and ends it whatever comes.
 async fn on_a_stage(work: impl AsyncFnOnce(&stage::Stage) -> Outcome<()>) -> Outcome<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
     let stage = stage::Stage::set().await?;
     let done = tokio::select! {
         done = work(&stage) => done,
         _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        _ = terminated.recv() => Err("terminated".into()),
     };
     stage.strike().await?;
     done
@@ -92,10 +95,12 @@ async fn on_a_stage(work: impl AsyncFnOnce(&stage::Stage) -> Outcome<()>) -> Out
 
 async fn full(stage: &stage::Stage, runs: usize, seconds: u64, folder: &std::path::Path) -> Outcome<()> {
     let begun = std::time::Instant::now();
+    let machine = report::Machine::look(stage).await?;
     let rows = rows::measure(stage, runs, seconds).await?;
+    // Should something below fail, these minutes are not lost.
+    eprintln!("{}", report::load_table(&rows));
     let singles = single::measure(stage, runs, &rows).await?;
     let plots = curves::measure(stage, seconds.min(3)).await?;
-    let machine = report::Machine::look(stage).await?;
     let text = report::page(&machine, runs, seconds, begun.elapsed(), &rows, &singles, &plots);
     std::fs::create_dir_all(folder.join("bench"))?;
     for plot in &plots {

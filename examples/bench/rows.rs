@@ -24,6 +24,8 @@ pub struct Load {
     pub measure: Measure,
     /// Events a second at least, or the 99th percentile in milliseconds at most.
     pub bar: f64,
+    /// The median in milliseconds at most, where there is a bar for it.
+    pub bar_p50: Option<f64>,
     /// pgbench's clients and its rows a statement.
     pub pgbench: Option<(u32, usize)>,
 }
@@ -35,6 +37,7 @@ pub const LOADS: [Load; 5] = [
         flags: "--connections 32",
         measure: Measure::Throughput,
         bar: 19_900.0,
+        bar_p50: None,
         pgbench: Some((32, 1)),
     },
     Load {
@@ -43,6 +46,7 @@ pub const LOADS: [Load; 5] = [
         flags: "--connections 128",
         measure: Measure::Throughput,
         bar: 19_900.0,
+        bar_p50: None,
         pgbench: Some((128, 1)),
     },
     Load {
@@ -51,6 +55,7 @@ pub const LOADS: [Load; 5] = [
         flags: "--connections 32 --batch 50",
         measure: Measure::Throughput,
         bar: 52_800.0,
+        bar_p50: None,
         pgbench: Some((4, 50)),
     },
     Load {
@@ -59,6 +64,7 @@ pub const LOADS: [Load; 5] = [
         flags: "--rate 1000",
         measure: Measure::Latency,
         bar: 5.0,
+        bar_p50: Some(1.2),
         pgbench: None,
     },
     Load {
@@ -67,6 +73,7 @@ pub const LOADS: [Load; 5] = [
         flags: "--rate 1000 --dashboards 1000",
         measure: Measure::Latency,
         bar: 150.0,
+        bar_p50: None,
         pgbench: None,
     },
 ];
