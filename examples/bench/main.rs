@@ -99,7 +99,7 @@ async fn full(stage: &stage::Stage, runs: usize, seconds: u64, folder: &std::pat
     let rows = rows::measure(stage, runs, seconds).await?;
     // Should something below fail, these minutes are not lost.
     eprintln!("{}", report::load_table(&rows));
-    let singles = single::measure(stage, runs, &rows).await?;
+    let singles = single::measure(stage, runs).await?;
     let plots = curves::measure(stage, seconds.min(3)).await?;
     let text = report::page(&machine, runs, seconds, begun.elapsed(), &rows, &singles, &plots);
     std::fs::create_dir_all(folder.join("bench"))?;

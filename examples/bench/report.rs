@@ -160,10 +160,9 @@ fn table_row(row: &Row) -> String {
             relay.events >= load.bar,
         ),
         Measure::Latency => {
-            let bar = |bar: f64| number(bar).trim_end_matches(".00").trim_end_matches('0').to_owned();
-            let p50 = load.bar_p50.map_or(String::new(), |p50| format!("p50 ≤ {}, ", bar(p50)));
+            let p50 = load.bar_p50.map_or(String::new(), |p50| format!("p50 ≤ {p50}, "));
             (
-                format!("{p50}p99 ≤ {} ms", bar(load.bar)),
+                format!("{p50}p99 ≤ {} ms", load.bar),
                 format!("**{} / {}** ms", number(relay.frame[0]), number(relay.frame[1])),
                 relay.frame[1] <= load.bar && load.bar_p50.is_none_or(|p50| relay.frame[0] <= p50),
             )
