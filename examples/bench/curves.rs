@@ -118,7 +118,8 @@ async fn replicas(stage: &Stage, seconds: u64) -> Outcome<Plot> {
         name: "replicas",
         caption: format!(
             "One to four relays on the same two cores and database; single-event POSTs over 128 connections as fast as \
-             answered, and latency at 1,000 events/s. Reads of each event from the table, by replicas: {}",
+             answered, and latency at 1,000 events/s. Reads of each event from the table, by replicas: {}; what is over one each is \
+             the keeper of the snapshots, which reads what a class that begins under full load has so far",
             reads.join(", ")
         ),
         panels: panels("events/s", "events/s", "replicas", false, &points),

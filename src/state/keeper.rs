@@ -142,8 +142,8 @@ impl Keeping {
         let position = self.classes.position().ok_or(Stale::Later)?;
         let mut heard = self.classes.heard();
         if missed {
-            let client = &writer.session.client;
-            let scan = async { classes_after(client, kept_through(client).await?).await };
+            let client = &mut writer.session.client;
+            let scan = async { classes_after(client, kept_through(&*client).await?).await };
             let found = timeout(DEADLINE, scan).await.map_err(|_| Stale::Failed(late()))?;
             let found = found.map_err(|error| Stale::Failed(explain(&error)))?;
             if !found.is_empty() {

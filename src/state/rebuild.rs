@@ -80,10 +80,10 @@ impl Rebuilder {
     ///
     /// # Errors
     /// The database's.
-    pub async fn classes(&self) -> Result<Vec<ClassId>, Error> {
-        let client = &self.writer.session.client;
+    pub async fn classes(&mut self) -> Result<Vec<ClassId>, Error> {
+        let client = &mut self.writer.session.client;
         let mut classes = classes_after(client, 0).await?;
-        classes.extend(classes_kept(client).await?);
+        classes.extend(classes_kept(&*client).await?);
         classes.sort_unstable();
         classes.dedup();
         Ok(classes)

@@ -2,17 +2,14 @@
 
 use futures::{Stream, TryStreamExt};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, GenericClient, Row, Transaction};
+use tokio_postgres::{Client, Error, GenericClient, Row, Transaction};
 
 use super::connect::Session;
-use super::read::event;
+use super::read::{SETTINGS, event};
 use crate::event::{ClassId, Epoch, StoredEvent};
 
 /// The key of the advisory lock of the one replica that writes snapshots: a constant of this project's.
 const LOCK: i64 = 0x7072_6f67_7374_6174;
-/// A long read goes by the index, whatever the statistics say.
-const LOCAL_SETTINGS: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
-     SET LOCAL enable_sort = off; SET LOCAL jit = off";
 /// Classes looked at in one statement.
 const SCAN_CLASSES: i64 = 1_000;
 
@@ -24,17 +21,24 @@ pub async fn try_elect(session: &Session) -> Result<bool, Error> {
     session.client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?.try_get(0)
 }
 
+/// For one transaction what [`SETTINGS`] is for a session: this connection writes, too.
+fn local_settings() -> String {
+    SETTINGS.replace("SET ", "SET LOCAL ")
+}
+
 /// The statement that finds classes with events: from class to class by the index, `$1` the class after which, `$2` the id
-/// after which events count, `$3` how many classes.
+/// after which events count, `$3` how many classes. The order by both columns leaves the planner that one index: by the
+/// identity's it read a whole class to find that nothing in it was new.
 pub fn scan_statement() -> &'static str {
     "WITH RECURSIVE class (class_id) AS (\
        (SELECT class_id FROM progress_event WHERE class_id > $1 ORDER BY class_id, id LIMIT 1) \
        UNION ALL \
        SELECT (SELECT class_id FROM progress_event WHERE class_id > class.class_id ORDER BY class_id, id LIMIT 1) \
        FROM class WHERE class.class_id IS NOT NULL) \
-     SELECT class_id, EXISTS (SELECT FROM progress_event AS newer \
+     SELECT class_id, (SELECT true FROM progress_event AS newer \
        WHERE (newer.class_id, newer.id) > (class.class_id, $2) \
-         AND (newer.class_id, newer.id) <= (class.class_id, 9223372036854775807)) \
+         AND (newer.class_id, newer.id) <= (class.class_id, 9223372036854775807) \
+       ORDER BY newer.class_id, newer.id LIMIT 1) IS NOT NULL \
      FROM class WHERE class_id IS NOT NULL LIMIT $3"
 }
 
@@ -42,11 +46,13 @@ pub fn scan_statement() -> &'static str {
 ///
 /// # Errors
 /// The database's.
-pub async fn classes_after(client: &impl GenericClient, id: i64) -> Result<Vec<ClassId>, Error> {
-    let statement = client.prepare(scan_statement()).await?;
+pub async fn classes_after(client: &mut Client, id: i64) -> Result<Vec<ClassId>, Error> {
+    let transaction = client.transaction().await?;
+    transaction.batch_execute(&local_settings()).await?;
+    let statement = transaction.prepare(scan_statement()).await?;
     let (mut found, mut after) = (Vec::new(), String::new());
     loop {
-        let rows = client.query(&statement, &[&after, &id, &SCAN_CLASSES]).await?;
+        let rows = transaction.query(&statement, &[&after, &id, &SCAN_CLASSES]).await?;
         for row in &rows {
             after = row.try_get(0)?;
             if row.try_get(1)? {
@@ -54,6 +60,7 @@ pub async fn classes_after(client: &impl GenericClient, id: i64) -> Result<Vec<C
             }
         }
         if rows.len() < SCAN_CLASSES as usize {
+            transaction.commit().await?;
             return Ok(found);
         }
     }
@@ -139,7 +146,7 @@ pub async fn class_events(
 ) -> Result<impl Stream<Item = Result<EventRow, Error>>, Error> {
     const EVENTS: &str = "SELECT id, class_id, student_id, received_at, body FROM progress_event \
          WHERE (class_id, id) > ($1, $2) AND (class_id, id) <= ($1, $3) ORDER BY class_id, id";
-    transaction.batch_execute(LOCAL_SETTINGS).await?;
+    transaction.batch_execute(&local_settings()).await?;
     let statement = transaction.prepare(EVENTS).await?;
     let class = class.as_str();
     let parameters: [&(dyn ToSql + Sync); 3] = [&class, &after, &through];

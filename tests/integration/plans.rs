@@ -16,6 +16,23 @@ async fn plan(database: &Database, statement: &str, arguments: &str) -> String {
     rows.iter().map(|row| row.get::<_, String>(0) + "\n").collect()
 }
 
+/// One that is analysed, and holds whole classes one after the other, as lessons come.
+async fn analysed() -> Database {
+    let database = Database::migrated().await;
+    let client = database.client().await;
+    for class in 1..=5 {
+        let fill = format!(
+            "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body)
+             SELECT gen_random_uuid(), 'class {class}', 's' || n % 200, now(), '{{\"code\":\"x = 6*7\"}}'
+             FROM generate_series(1, 20000) AS n"
+        );
+        client.batch_execute(&fill).await.expect("a filled table");
+    }
+    client.batch_execute("VACUUM ANALYZE progress_event").await.expect("statistics");
+    database
+}
+
+/// One that never was.
 async fn filled() -> Database {
     let database = Database::migrated().await;
     database
@@ -45,23 +62,31 @@ fn assert_reads_by(plan: &str, index: &str, rows: usize) {
 
 #[tokio::test]
 async fn the_tail_reads_by_the_primary_key() {
-    let plan = plan(&filled().await, &LogReader::statement(), "50000, 1000").await;
-    assert_reads_by(&plan, "progress_event_pkey", 1000);
-    assert!(!plan.contains("Sort"), "{plan}");
+    for database in [filled().await, analysed().await] {
+        let plan = plan(&database, &LogReader::statement(), "50000, 1000").await;
+        assert_reads_by(&plan, "progress_event_pkey", 1000);
+        assert!(!plan.contains("Sort"), "{plan}");
+    }
 }
 
 #[tokio::test]
 async fn a_page_reads_by_the_class() {
-    let database = filled().await;
-    let one = plan(&database, &Pages::statement(), "'{class 1}', 50000, 100").await;
-    assert_reads_by(&one, "progress_event_class", 100);
-    let two = plan(&database, &Pages::statement(), "'{class 1,class 2}', 50000, 100").await;
-    assert_reads_by(&two, "progress_event_class", 100);
+    for database in [filled().await, analysed().await] {
+        let one = plan(&database, &Pages::statement(), "'{class 1}', 10000, 100").await;
+        assert_reads_by(&one, "progress_event_class", 100);
+        let two = plan(&database, &Pages::statement(), "'{class 1,class 2}', 10000, 100").await;
+        assert_reads_by(&two, "progress_event_class", 100);
+    }
 }
 
 #[tokio::test]
 async fn history_reads_by_the_class_or_the_student() {
-    let database = filled().await;
+    for database in [filled().await, analysed().await] {
+        history_goes_by_its_indexes(&database).await;
+    }
+}
+
+async fn history_goes_by_its_indexes(database: &Database) {
     for (name, statement) in history_statements() {
         let (arguments, index) = match name {
             "class" => ("'class 1', 50000, 100", "progress_event_class"),
@@ -70,7 +95,7 @@ async fn history_reads_by_the_class_or_the_student() {
             "student" => ("'class 1', 50000, 100, 's1'", "progress_event_identity"),
             _ => continue,
         };
-        let plan = plan(&database, &statement, arguments).await;
+        let plan = plan(database, &statement, arguments).await;
         assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{name}: {plan}");
         let line = plan.lines().find(|line| line.contains("on progress_event")).expect("a scan");
         assert!(line.contains(&format!("{index} on")), "{name}: {plan}");
@@ -93,14 +118,20 @@ async fn state_is_read_by_its_keys() {
 
 #[tokio::test]
 async fn classes_are_found_without_reading_the_table() {
-    let database = filled().await;
-    let plan = plan(&database, scan_statement(), "'', 99990, 1000").await;
-    assert!(!plan.contains("Seq Scan on progress_event"), "{plan}");
-    for line in plan.lines().filter(|line| line.contains("on progress_event")) {
-        assert!(
-            line.contains("progress_event_class on") || line.contains("progress_event_identity on"),
-            "{plan}"
-        );
-        assert!(line.contains("rows=1") || line.contains("rows=0"), "{plan}");
+    for database in [filled().await, analysed().await] {
+        for after in [0, 50_000, 99_990] {
+            let plan = plan(&database, scan_statement(), &format!("'', {after}, 1000")).await;
+            assert!(!plan.contains("Seq Scan on progress_event"), "{plan}");
+            for line in plan.lines().filter(|line| line.contains("on progress_event")) {
+                assert!(line.contains("progress_event_class on"), "{plan}");
+                assert!(line.contains("rows=1") || line.contains("rows=0"), "{plan}");
+            }
+            // But for the end of the list of classes.
+            let removed = plan.lines().filter_map(|line| line.split_once("Rows Removed by Filter: "));
+            assert!(
+                removed.map(|(_, rows)| rows.parse()).all(|rows| rows.is_ok_and(|rows: u64| rows <= 1)),
+                "{plan}"
+            );
+        }
     }
 }
