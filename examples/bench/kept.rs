@@ -35,11 +35,10 @@ struct Figure {
 
 impl Figure {
     fn of(row: &Row) -> Self {
-        let round = |value: f64, to: f64| (value / to).round() * to;
         let by = |measure| (row.load.measure == measure).then_some(());
         Self {
             events: by(Measure::Throughput).map(|()| row.relay.events.round()),
-            p50: by(Measure::Latency).map(|()| round(row.relay.frame[0], 0.001)),
+            p50: by(Measure::Latency).map(|()| (row.relay.frame[0] * 1000.0).round() / 1000.0),
             pgbench: row.pgbench.map(f64::round),
         }
     }

@@ -120,6 +120,10 @@ where
     B: Buf + Send,
 {
     check_type(headers)?;
+    if relay.writer.is_full() {
+        // Under an overload most requests end here: to read and parse them first is work that those in the queue would miss.
+        return Err(unwritten(relay, WriteError::QueueFull));
+    }
     let body = read(relay, headers, body).await?;
     let query = Query::parse(query);
     let batch = parse_body(&body.bytes, query.first("class"), relay.limits.events).map_err(refused)?;

@@ -102,6 +102,11 @@ impl Writer {
         }
     }
 
+    /// Whether there is no room for any request: its events need not even be read.
+    pub fn is_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
     /// Whether a connection to write on stands.
     pub fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed) > 0

@@ -116,6 +116,18 @@ impl Queue {
         Ok(receiver)
     }
 
+    /// Whether no request at all would find room.
+    pub(super) fn is_full(&self) -> bool {
+        let at_bounds = || {
+            let used = self.lock_used();
+            used.rows > 0 && (used.rows >= self.limits.rows || used.bytes >= self.limits.bytes)
+        };
+        at_bounds() && {
+            self.drop_expired();
+            at_bounds()
+        }
+    }
+
     fn reserve(self: &Arc<Self>, rows: usize, bytes: usize) -> Result<Room, QueueFull> {
         let mut used = self.lock_used();
         // An empty queue takes any one request: its own bounds (--max-body) have let it pass.
@@ -173,10 +185,13 @@ impl Queue {
         self.bell.notify_one();
     }
 
-    /// Lets go of what nobody waits for any more.
+    /// Lets go of what nobody waits for any more: it is in front, since all wait equally long.
     pub(super) fn drop_expired(&self) {
         let now = Instant::now();
-        self.lock_waiting().retain(|submission| submission.deadline > now);
+        let mut waiting = self.lock_waiting();
+        while waiting.front().is_some_and(|submission| submission.deadline <= now) {
+            waiting.pop_front();
+        }
     }
 }
 
@@ -218,6 +233,7 @@ mod tests {
     async fn full_is_said_at_once_and_room_comes_back() {
         let queue = Queue::new(QueueLimits { rows: 5, bytes: usize::MAX });
         let _first = queue.submit(events(4), soon()).expect("room");
+        assert!(!queue.is_full(), "there is room for one");
         assert!(queue.submit(events(2), soon()).is_err());
         let taken = queue.take(10, usize::MAX).await;
         assert!(queue.submit(events(2), soon()).is_err(), "under way counts too");
@@ -230,7 +246,9 @@ mod tests {
     async fn what_nobody_waits_for_makes_room() {
         let queue = Queue::new(QueueLimits { rows: 5, bytes: usize::MAX });
         let _old = queue.submit(events(5), soon()).expect("room");
+        assert!(queue.is_full());
         tokio::time::advance(Duration::from_secs(61)).await;
+        assert!(!queue.is_full());
         let _new = queue.submit(events(1), soon()).expect("room");
         let taken = queue.take(10, usize::MAX).await;
         assert_eq!(taken.len(), 1);
