@@ -246,11 +246,11 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         log,
         classes,
         pages: Pages::new(&connector)?,
-        listener: Arc::new(listener),
+        listener,
         places: Places::new(config.connections.0, config.connections.1),
         bodies: BodyBudget::new(config.queue.bytes),
-        access: Arc::new(config.access.clone()),
-        limits: Arc::new(config.limits),
+        access: config.access.clone(),
+        limits: config.limits,
         drain: Drain::new(config.drain),
     });
     Ok(Started { relay, writer_tasks, state, private, tail_task, vital })

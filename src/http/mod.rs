@@ -70,15 +70,15 @@ pub struct Relay {
     /// What lies before that.
     pub pages: Pages,
     /// Hears the doorbell.
-    pub listener: Arc<Listener>,
+    pub listener: Listener,
     /// Counts connections.
     pub places: Arc<Places>,
     /// What large bodies may take up.
     pub bodies: BodyBudget,
     /// Who may read.
-    pub access: Arc<Access>,
+    pub access: Access,
     /// Bounds.
-    pub limits: Arc<Limits>,
+    pub limits: Limits,
     /// Going away.
     pub drain: Drain,
 }

@@ -1,18 +1,15 @@
 //! `GET /` and what the page is made of: the dashboard's files, embedded in the program.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write as _;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use warp::Reply;
 use warp::reply::Response;
 
 use super::Relay;
-use super::api::{if_none_match, takes_gzip};
+use super::api::{gzip, if_none_match, tag, takes_gzip};
 use super::problem::Problem;
 
 /// What the page may do: run and look like what this relay serves, talk to this relay, and nothing else. A name or a code
@@ -120,16 +117,7 @@ pub(super) fn method_not_allowed() -> Response {
 
 impl Asset {
     fn new(file: &'static File) -> Self {
-        let mut hasher = DefaultHasher::new();
-        file.bytes.hash(&mut hasher);
-        let mut encoder = GzEncoder::new(Vec::with_capacity(file.bytes.len() / 2), Compression::best());
-        // Writing to memory cannot fail.
-        let _ = encoder.write_all(file.bytes);
-        Self {
-            file,
-            gzip: encoder.finish().unwrap_or_default().into(),
-            etag: format!("W/\"{:016x}\"", hasher.finish()),
-        }
+        Self { file, gzip: gzip(file.bytes, Compression::best()), etag: tag(file.bytes) }
     }
 }
 

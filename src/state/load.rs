@@ -47,19 +47,16 @@ pub(super) struct Past {
 
 /// Reads the snapshot and what follows it, to the end of what is committed by now.
 pub(super) async fn read(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Result<Past, LoadError> {
+    // The snapshot may have gone on, and what followed it been pruned, between the two reads: that is no gap the second time.
+    for _ in 0..2 {
+        let mut past = begin(pages, class).await?;
+        match past.catch_up(pages, class, epoch, true).await {
+            Err(LoadError::Pruned) => {}
+            other => return other.map(|()| past),
+        }
+    }
     let mut past = begin(pages, class).await?;
-    match past.catch_up(pages, class, epoch, true).await {
-        Err(LoadError::Pruned) => {}
-        other => return other.map(|()| past),
-    }
-    // The snapshot may have gone on, and what followed it been pruned, between the two reads.
-    past = begin(pages, class).await?;
-    match past.catch_up(pages, class, epoch, true).await {
-        Err(LoadError::Pruned) => {}
-        other => return other.map(|()| past),
-    }
     tracing::warn!(%class, through = past.through, "events that its snapshot does not hold were pruned: they will not be counted");
-    past = begin(pages, class).await?;
     past.catch_up(pages, class, epoch, false).await?;
     Ok(past)
 }

@@ -25,13 +25,13 @@ pub(super) struct Answer {
 impl Answer {
     /// Tagged by the whole of it.
     pub(super) fn json(body: String) -> Self {
-        let etag = tag(&[&body]);
+        let etag = tag(&body);
         Self { body, etag }
     }
 
     /// An object of `members`, with `now` in it and outside of its tag.
     pub(super) fn with_now(members: &str, now: &str) -> Self {
-        Self { body: format!("{{\"now\":\"{now}\",{members}}}"), etag: tag(&[members]) }
+        Self { body: format!("{{\"now\":\"{now}\",{members}}}"), etag: tag(members) }
     }
 
     /// Ready to be sent.
@@ -43,18 +43,13 @@ impl Answer {
         if body.len() < MIN_COMPRESSED || !takes_gzip(headers) {
             return tagged(body.into(), &self.etag, false);
         }
-        let compress = || {
-            let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-            // Writing to memory cannot fail.
-            let _ = encoder.write_all(&body);
-            encoder.finish().unwrap_or_default()
-        };
+        let compress = || gzip(&body, Compression::fast());
         let compressed = if body.len() > MAX_INLINE && is_multi_threaded() {
             tokio::task::block_in_place(compress)
         } else {
             compress()
         };
-        tagged(compressed.into(), &self.etag, true)
+        tagged(compressed, &self.etag, true)
     }
 }
 
@@ -64,9 +59,18 @@ fn is_multi_threaded() -> bool {
         .is_ok_and(|handle| handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread)
 }
 
-fn tag(parts: &[&str]) -> String {
+/// Compressed.
+pub(in crate::http) fn gzip(bytes: &[u8], level: Compression) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), level);
+    // Writing to memory cannot fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default().into()
+}
+
+/// A body's tag.
+pub(in crate::http) fn tag(body: impl Hash) -> String {
     let mut hasher = DefaultHasher::new();
-    parts.hash(&mut hasher);
+    body.hash(&mut hasher);
     // Weak: what `now` and the encoding change is left out of it.
     format!("W/\"{:016x}\"", hasher.finish())
 }

@@ -21,7 +21,7 @@ use super::query::Query;
 use crate::event::ClassId;
 use crate::state::LoadError;
 use crate::store::PageError;
-pub(super) use answer::{has as if_none_match, takes_gzip};
+pub(super) use answer::{gzip, has as if_none_match, tag, takes_gzip};
 
 use answer::Answer;
 
