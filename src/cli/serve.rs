@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long, env = "RELAY_MAX_FIELD", value_name = "SIZE", default_value = "2MiB")]
     max_field: Size,
     /// Most events that wait to be written; beyond it a POST is answered 503 at once
-    #[arg(long, env = "RELAY_QUEUE_ROWS", value_name = "N", default_value_t = 100_000)]
+    #[arg(long, env = "RELAY_QUEUE_ROWS", value_name = "N", default_value_t = 30_000)]
     queue_rows: usize,
     /// Most bytes of events that wait to be written, and as many of large bodies that are just arriving
     #[arg(long, env = "RELAY_QUEUE_BYTES", value_name = "SIZE", default_value = "128MiB")]

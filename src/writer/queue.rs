@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use crate::event::Event;
 
+/// The part of the queue (one of so many) that must be free before requests are read again after one was refused.
+const RELIEF: usize = 16;
+
 /// What became of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -63,6 +66,16 @@ impl Drop for Room {
 struct Used {
     rows: usize,
     bytes: usize,
+    /// Whether a request was refused since there was relief.
+    refusing: bool,
+}
+
+impl Used {
+    /// Whether at least `1/parts` of both bounds are free. An empty queue has room, whatever its bounds.
+    fn has_free(&self, parts: usize, limits: QueueLimits) -> bool {
+        let below = |used: usize, limit: usize| used < limit - limit / parts;
+        self.rows == 0 || below(self.rows, limits.rows) && below(self.bytes, limits.bytes)
+    }
 }
 
 /// The queue itself.
@@ -116,15 +129,18 @@ impl Queue {
         Ok(receiver)
     }
 
-    /// Whether no request at all would find room.
+    /// Whether a request's events need not even be read: once one was refused, until there is relief. Without that, those
+    /// whose events just do not fit would all be read and parsed before they are refused, since requests are of any size
+    /// and the queue hardly ever exactly full.
     pub(super) fn is_full(&self) -> bool {
-        let at_bounds = || {
-            let used = self.lock_used();
-            used.rows > 0 && (used.rows >= self.limits.rows || used.bytes >= self.limits.bytes)
+        let refuses = || {
+            let mut used = self.lock_used();
+            used.refusing &= !used.has_free(RELIEF, self.limits);
+            used.refusing
         };
-        at_bounds() && {
+        refuses() && {
             self.drop_expired();
-            at_bounds()
+            refuses()
         }
     }
 
@@ -133,6 +149,7 @@ impl Queue {
         // An empty queue takes any one request: its own bounds (--max-body) have let it pass.
         let fits = used.rows + rows <= self.limits.rows && used.bytes + bytes <= self.limits.bytes;
         if !fits && used.rows > 0 {
+            used.refusing = true;
             return Err(QueueFull);
         }
         used.rows += rows;
@@ -235,6 +252,7 @@ mod tests {
         let _first = queue.submit(events(4), soon()).expect("room");
         assert!(!queue.is_full(), "there is room for one");
         assert!(queue.submit(events(2), soon()).is_err());
+        assert!(!queue.is_full(), "for one there still is");
         let taken = queue.take(10, usize::MAX).await;
         assert!(queue.submit(events(2), soon()).is_err(), "under way counts too");
         drop(taken);
@@ -242,10 +260,26 @@ mod tests {
         let _large = queue.submit(events(9), soon()).expect("an empty queue takes any one request");
     }
 
+    #[tokio::test]
+    async fn after_a_refusal_all_are_refused_until_there_is_relief() {
+        let queue = Queue::new(QueueLimits { rows: 100, bytes: usize::MAX });
+        let _most = queue.submit(events(90), soon()).expect("room");
+        assert!(queue.submit(events(50), soon()).is_err(), "it is too large");
+        assert!(!queue.is_full(), "others may fit");
+        let _more = queue.submit(events(8), soon()).expect("room");
+        assert!(!queue.is_full(), "nobody was refused since");
+        assert!(queue.submit(events(3), soon()).is_err());
+        assert!(queue.is_full(), "the next is not read");
+        drop(queue.take(10, usize::MAX).await);
+        assert!(!queue.is_full(), "90 have gone");
+        let _again = queue.submit(events(50), soon()).expect("room");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_nobody_waits_for_makes_room() {
         let queue = Queue::new(QueueLimits { rows: 5, bytes: usize::MAX });
         let _old = queue.submit(events(5), soon()).expect("room");
+        assert!(queue.submit(events(1), soon()).is_err());
         assert!(queue.is_full());
         tokio::time::advance(Duration::from_secs(61)).await;
         assert!(!queue.is_full());
