@@ -120,7 +120,7 @@ where
     B: Buf + Send,
 {
     check_type(headers)?;
-    if relay.writer.is_full() {
+    if relay.writer.is_refusing() {
         // Under an overload most requests end here: to read and parse them first is work that those in the queue would miss.
         return Err(unwritten(relay, WriteError::QueueFull));
     }

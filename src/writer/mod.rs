@@ -102,9 +102,9 @@ impl Writer {
         }
     }
 
-    /// Whether there is no room for any request: its events need not even be read.
-    pub fn is_full(&self) -> bool {
-        self.queue.is_full()
+    /// Whether the queue was full and there is no relief yet: a request's events need not even be read.
+    pub fn is_refusing(&self) -> bool {
+        self.queue.is_refusing()
     }
 
     /// Whether a connection to write on stands.

@@ -71,9 +71,9 @@ struct Used {
 }
 
 impl Used {
-    /// Whether at least `1/parts` of both bounds are free. An empty queue has room, whatever its bounds.
-    fn has_free(&self, parts: usize, limits: QueueLimits) -> bool {
-        let below = |used: usize, limit: usize| used < limit - limit / parts;
+    /// Whether more than one part in [`RELIEF`] of both bounds is free. An empty queue has room, whatever its bounds.
+    fn is_relieved(&self, limits: QueueLimits) -> bool {
+        let below = |used: usize, limit: usize| used < limit - limit / RELIEF;
         self.rows == 0 || below(self.rows, limits.rows) && below(self.bytes, limits.bytes)
     }
 }
@@ -115,14 +115,14 @@ impl Queue {
     ) -> Result<oneshot::Receiver<Vec<Outcome>>, QueueFull> {
         let rows = events.len();
         let bytes = events.iter().map(Event::weight).sum();
-        let room = match self.reserve(rows, bytes) {
-            Ok(room) => room,
-            Err(QueueFull) => {
+        let room = self
+            .reserve(rows, bytes)
+            .or_else(|QueueFull| {
                 // What nobody waits for any more must not keep the living out.
                 self.drop_expired();
-                self.reserve(rows, bytes)?
-            }
-        };
+                self.reserve(rows, bytes)
+            })
+            .inspect_err(|_| self.lock_used().refusing = true)?;
         let (reply, receiver) = oneshot::channel();
         self.lock_waiting().push_back(Submission { events, deadline, reply, room });
         self.bell.notify_one();
@@ -132,10 +132,10 @@ impl Queue {
     /// Whether a request's events need not even be read: once one was refused, until there is relief. Without that, those
     /// whose events just do not fit would all be read and parsed before they are refused, since requests are of any size
     /// and the queue hardly ever exactly full.
-    pub(super) fn is_full(&self) -> bool {
+    pub(super) fn is_refusing(&self) -> bool {
         let refuses = || {
             let mut used = self.lock_used();
-            used.refusing &= !used.has_free(RELIEF, self.limits);
+            used.refusing &= !used.is_relieved(self.limits);
             used.refusing
         };
         refuses() && {
@@ -149,7 +149,6 @@ impl Queue {
         // An empty queue takes any one request: its own bounds (--max-body) have let it pass.
         let fits = used.rows + rows <= self.limits.rows && used.bytes + bytes <= self.limits.bytes;
         if !fits && used.rows > 0 {
-            used.refusing = true;
             return Err(QueueFull);
         }
         used.rows += rows;
@@ -250,9 +249,9 @@ mod tests {
     async fn full_is_said_at_once_and_room_comes_back() {
         let queue = Queue::new(QueueLimits { rows: 5, bytes: usize::MAX });
         let _first = queue.submit(events(4), soon()).expect("room");
-        assert!(!queue.is_full(), "there is room for one");
+        assert!(!queue.is_refusing(), "there is room for one");
         assert!(queue.submit(events(2), soon()).is_err());
-        assert!(!queue.is_full(), "for one there still is");
+        assert!(!queue.is_refusing(), "for one there still is");
         let taken = queue.take(10, usize::MAX).await;
         assert!(queue.submit(events(2), soon()).is_err(), "under way counts too");
         drop(taken);
@@ -265,13 +264,13 @@ mod tests {
         let queue = Queue::new(QueueLimits { rows: 100, bytes: usize::MAX });
         let _most = queue.submit(events(90), soon()).expect("room");
         assert!(queue.submit(events(50), soon()).is_err(), "it is too large");
-        assert!(!queue.is_full(), "others may fit");
+        assert!(!queue.is_refusing(), "others may fit");
         let _more = queue.submit(events(8), soon()).expect("room");
-        assert!(!queue.is_full(), "nobody was refused since");
+        assert!(!queue.is_refusing(), "nobody was refused since");
         assert!(queue.submit(events(3), soon()).is_err());
-        assert!(queue.is_full(), "the next is not read");
+        assert!(queue.is_refusing(), "the next is not read");
         drop(queue.take(10, usize::MAX).await);
-        assert!(!queue.is_full(), "90 have gone");
+        assert!(!queue.is_refusing(), "90 have gone");
         let _again = queue.submit(events(50), soon()).expect("room");
     }
 
@@ -280,9 +279,9 @@ mod tests {
         let queue = Queue::new(QueueLimits { rows: 5, bytes: usize::MAX });
         let _old = queue.submit(events(5), soon()).expect("room");
         assert!(queue.submit(events(1), soon()).is_err());
-        assert!(queue.is_full());
+        assert!(queue.is_refusing());
         tokio::time::advance(Duration::from_secs(61)).await;
-        assert!(!queue.is_full());
+        assert!(!queue.is_refusing());
         let _new = queue.submit(events(1), soon()).expect("room");
         let taken = queue.take(10, usize::MAX).await;
         assert_eq!(taken.len(), 1);
