@@ -132,7 +132,10 @@ impl<'a> Reader<'a> {
                 }
                 members.finish();
             }
-            _ => out.push_str(self.scalar()),
+            _ => {
+                let scalar = self.scalar();
+                out.push_str(if is_beyond_double(scalar) { "null" } else { scalar });
+            }
         }
         Ok(())
     }
@@ -218,6 +221,61 @@ pub fn members(object: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
 /// replaced in keys and strings, numbers untouched. `out` is left incomplete when it fails.
 pub fn canonical(value: &str, out: &mut String) -> Result<(), TooDeep> {
     Reader::new(value).canonical(MAX_DEPTH, out)
+}
+
+/// Whether a valid value is a number that no double holds, such as `1e999`.
+pub fn is_beyond_double(value: &str) -> bool {
+    /// A number of fewer digits than this, without an exponent, is below the largest double, 1.8e308.
+    const FEW_DIGITS: usize = 300;
+    let bytes = value.as_bytes();
+    matches!(bytes.first(), Some(b'-' | b'0'..=b'9'))
+        && (bytes.len() > FEW_DIGITS || bytes.iter().any(|byte| matches!(byte, b'e' | b'E')))
+        // Both must hold it: close to the bound serde_json rounds otherwise than the standard library.
+        && (!value.parse().is_ok_and(f64::is_finite) || serde_json::from_str::<f64>(value).is_err())
+}
+
+/// The text with `null` in place of `NaN`, `Infinity` and `-Infinity`, which Python's `json` writes for floats that JSON
+/// has no number for. `None` if there are none. What else is wrong with the text stays so: a `null` beside anything but a
+/// delimiter is no JSON either.
+pub fn without_nan(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut reader = Reader::new(text);
+    let (mut out, mut from) = (String::new(), 0);
+    while let Some(&byte) = bytes.get(reader.at) {
+        let word: &[u8] = match byte {
+            b'"' => {
+                reader.string();
+                continue;
+            }
+            b'N' => b"NaN",
+            b'I' => b"Infinity",
+            b'-' => b"-Infinity",
+            _ => {
+                reader.at += 1;
+                continue;
+            }
+        };
+        if bytes[reader.at..].starts_with(word) {
+            out.push_str(&text[from..reader.at]);
+            out.push_str("null");
+            from = reader.at + word.len();
+            reader.at = from;
+        } else {
+            reader.at += 1;
+        }
+    }
+    if from == 0 {
+        return None;
+    }
+    out.push_str(&text[from..]);
+    Some(out)
+}
+
+/// A number of 64 bits that is the same for the same text in every release (FNV-1a), so that replicas agree.
+pub fn fingerprint(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// The text of a valid JSON string, given with its quotes. A lone surrogate is U+FFFD; U+0000 is still there.
@@ -328,9 +386,47 @@ mod tests {
     #[test]
     fn numbers_keep_their_text() {
         assert_eq!(
-            written("[1e999, -0.0,123456789012345678901234567890 ]"),
-            "[1e999,-0.0,123456789012345678901234567890]"
+            written("[1.50E2, -0.0,123456789012345678901234567890 ,1e-999]"),
+            "[1.50E2,-0.0,123456789012345678901234567890,1e-999]"
         );
+    }
+
+    #[test]
+    fn a_number_that_no_double_holds_is_null() {
+        let long = "9".repeat(400);
+        for value in ["1e999", "-1E+400", "1.8e308", "17976931348623159e292", &long] {
+            assert_eq!(written(&format!("[{value},{{\"a\":{value}}}]")), "[null,{\"a\":null}]", "{value}");
+        }
+        for value in ["1e308", "-1.7e308", &"9".repeat(300), &format!("0.{long}")] {
+            assert_eq!(written(value), value);
+        }
+        // Whatever is close to the bound, what is left can be read.
+        for digits in 1_797_693_134_862_310_u64..1_797_693_134_862_320 {
+            for tail in ["", "5", "7", "58", "7e-1"] {
+                let value = format!("{}.{}{tail}", &digits.to_string()[..1], &digits.to_string()[1..]);
+                let value = if tail.contains('e') { format!("{value}8") } else { format!("{value}e308") };
+                serde_json::from_str::<serde_json::Value>(&written(&value)).expect(&value);
+            }
+        }
+    }
+
+    #[test]
+    fn python_floats_are_found_outside_of_strings() {
+        for (text, mended) in [
+            ("[NaN,-Infinity , Infinity]", "[null,null , null]"),
+            (
+                r#"{"a":NaN,"NaN":"Infinity \"NaN","b":["-Infinity"]}"#,
+                r#"{"a":null,"NaN":"Infinity \"NaN","b":["-Infinity"]}"#,
+            ),
+            ("NaN", "null"),
+            ("-NaN", "-null"),
+            ("1NaN", "1null"),
+        ] {
+            assert_eq!(without_nan(text).as_deref(), Some(mended), "{text}");
+        }
+        for text in ["", "[]", "[nan]", "[Inf]", "[-Inf]", "\"NaN", "[1,-2]", r#"{"NaN":1}"#, "\"\\"] {
+            assert_eq!(without_nan(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use warp::reply::Response;
 use super::Relay;
 use super::problem::Problem;
 use super::query::Query;
-use crate::event::{Batch, BodyError, Cursor, Rejection, parse_body};
+use crate::event::{Batch, BodyError, ClassId, Cursor, Rejection, parse_body};
 use crate::writer::{Outcome, WriteError};
 
 /// What a client is told to wait before it tries again.
@@ -257,7 +257,9 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
                 last = last.max(Some(id));
             }
             Outcome::Duplicate => duplicates += 1,
-            Outcome::Refused(reason) => rejected.push(Rejection { index: *index, field: None, reason }),
+            Outcome::Refused(reason) => {
+                rejected.push(Rejection { index: *index, field: None, reason, class: ClassId::default() })
+            }
         }
     }
     rejected.sort_by_key(|rejection| rejection.index);
