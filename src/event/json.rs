@@ -45,14 +45,15 @@ impl<'a> Reader<'a> {
         let bytes = self.text.as_bytes();
         let start = self.at;
         self.at += 1;
-        while let Some(&byte) = bytes.get(self.at) {
-            match byte {
-                b'"' => {
+        while let Some(rest) = bytes.get(self.at..) {
+            self.at += plain(rest);
+            match bytes.get(self.at) {
+                Some(b'\\') => self.at += 2,
+                Some(b'"') | None => {
                     self.at += 1;
                     break;
                 }
-                b'\\' => self.at += 2,
-                _ => self.at += 1,
+                Some(_) => self.at += 1,
             }
         }
         self.at = self.at.min(bytes.len());
@@ -308,9 +309,12 @@ pub fn decode(quoted: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Two keys are the same when they are written the same, and U+0000 is written as U+FFFD.
+/// Two keys are the same when they are written the same, and U+0000 is written as U+FFFD. It can only come of an escape.
 fn replace_nul(key: Cow<'_, str>) -> Cow<'_, str> {
-    if key.contains('\0') { Cow::Owned(key.replace('\0', "\u{fffd}")) } else { key }
+    match key {
+        Cow::Owned(key) if key.contains('\0') => Cow::Owned(key.replace('\0', "\u{fffd}")),
+        key => key,
+    }
 }
 
 /// The code point behind `\u`, and what follows it.
@@ -328,11 +332,34 @@ fn code_point(rest: &str) -> (char, &str) {
     (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), rest)
 }
 
+/// How many bytes there are before the first quote, backslash or control character. Eight are looked at a time, since
+/// every body is passed over several times.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH_BITS: u64 = ONES << 7;
+    let (eights, rest) = bytes.as_chunks::<8>();
+    for (index, eight) in eights.iter().enumerate() {
+        let word = u64::from_le_bytes(*eight);
+        let quote = word ^ (ONES * u64::from(b'"'));
+        let backslash = word ^ (ONES * u64::from(b'\\'));
+        // The lowest bit that is set in each term belongs to the first byte that is 0, or below 0x20.
+        let found = (quote.wrapping_sub(ONES) & !quote)
+            | (backslash.wrapping_sub(ONES) & !backslash)
+            | (word.wrapping_sub(ONES * 0x20) & !word);
+        if found & HIGH_BITS != 0 {
+            return index * 8 + (found & HIGH_BITS).trailing_zeros() as usize / 8;
+        }
+    }
+    let special = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+    eights.len() * 8 + special.unwrap_or(rest.len())
+}
+
 /// Writes `text` as a JSON string; U+0000 becomes U+FFFD.
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
-    let mut from = 0;
-    for (at, byte) in text.bytes().enumerate() {
+    let bytes = text.as_bytes();
+    let (mut from, mut at) = (0, plain(bytes));
+    while let Some(&byte) = bytes.get(at) {
         let escape = match byte {
             b'"' => "\\\"",
             b'\\' => "\\\\",
@@ -340,11 +367,11 @@ pub fn write_string(text: &str, out: &mut String) {
             b'\r' => "\\r",
             b'\t' => "\\t",
             0 => "\u{fffd}",
-            1..0x20 => "",
-            _ => continue,
+            _ => "",
         };
         out.push_str(&text[from..at]);
         from = at + 1;
+        at = from + plain(&bytes[from..]);
         if escape.is_empty() {
             const HEX: &[u8; 16] = b"0123456789abcdef";
             out.push_str("\\u00");
@@ -446,6 +473,20 @@ mod tests {
         assert_eq!(elements(" [ 1 ,{}, \"a,b\" ] ").collect::<Vec<_>>(), ["1", "{}", "\"a,b\""]);
         assert_eq!(elements("[]").count(), 0);
         assert_eq!(members("{ }").count(), 0);
+    }
+
+    #[test]
+    fn plain_ends_at_the_first_special_byte() {
+        for special in (0..=255_u8).filter(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+            for length in 0..20 {
+                for filler in [b'a', b'!', b'#', b'[', b']', 0x20, 0x7f, 0x80, 0xa2, 0xff] {
+                    let mut bytes = vec![filler; length];
+                    assert_eq!(plain(&bytes), length);
+                    bytes.extend([special, filler, b'"', filler]);
+                    assert_eq!(plain(&bytes), length, "{special} behind {length} times {filler}");
+                }
+            }
+        }
     }
 
     #[test]

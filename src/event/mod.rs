@@ -125,7 +125,7 @@ impl StudentId {
     /// address, so that one person under two spellings is one student.
     pub(crate) fn of_client(text: &str) -> Result<Self, IdError> {
         let mut text = normalized(text)?;
-        if is_email(&text) && text.chars().any(char::is_uppercase) {
+        if has_uppercase(&text) && is_email(&text) {
             text = Cow::Owned(text.to_lowercase().nfc().collect());
         }
         check_id(&text).map(|()| Self(text.into()))
@@ -149,6 +149,11 @@ impl StudentId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn has_uppercase(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_uppercase())
+        || !text.is_ascii() && text.chars().any(char::is_uppercase)
 }
 
 /// Whether it is of the form `name@host`.
