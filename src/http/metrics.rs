@@ -37,13 +37,22 @@ pub(super) fn metrics(relay: &Relay) -> Response {
             "Whether there is a connection to write on",
             i128::from(relay.writer.is_connected()),
         ),
-        ("relay_listener_proven", "Whether notifications are heard", i128::from(hearing.proven)),
+        ("relay_listener_proven", "Whether notifications are heard", i128::from(hearing.deaf.is_none())),
         ("relay_draining", "Whether the relay is going away", i128::from(relay.drain.is_draining())),
     ];
     let mut text = String::new();
     for (name, help, value) in gauges {
         // Writing into a String cannot fail.
         let _ = writeln!(text, "# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}");
+    }
+    let rejected = "relay_rejected_events_total";
+    let _ = writeln!(
+        text,
+        "# HELP {rejected} Events that were rejected, by the field at fault; body: requests refused as a whole.\n\
+         # TYPE {rejected} counter"
+    );
+    for (field, count) in relay.refusals.counts() {
+        let _ = writeln!(text, "{rejected}{{field=\"{field}\"}} {count}");
     }
     let mut response = Response::new(text.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));

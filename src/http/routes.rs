@@ -14,6 +14,10 @@ use super::api::{self, Route};
 use super::connection::Peer;
 use super::problem::Problem;
 use super::{Relay, events, health, ingest, metrics, page, subscribe};
+use crate::repeated::Repeated;
+
+/// Requests that no route foresees.
+static UNFORESEEN: Repeated = Repeated::new();
 
 /// All of them. Nothing is rejected: every request has an answer here.
 pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
@@ -31,10 +35,10 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
         .then(
             |method: Method, relay: Arc<Relay>, peer: Peer, headers: HeaderMap, query: String, body| async move {
                 match method {
-                    _ if peer.is_refused() => ingest::refuse(body, crowded().into_response()).await,
+                    _ if peer.is_refused() => ingest::refuse(&headers, body, crowded().into_response()).await,
                     Method::POST => ingest::post(relay, headers, query, body).await,
                     Method::OPTIONS => ingest::preflight(&headers),
-                    _ => ingest::refuse(body, not_here().into_response()).await,
+                    _ => ingest::refuse(&headers, body, not_here().into_response()).await,
                 }
             },
         );
@@ -45,9 +49,24 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
         .and(warp::body::stream())
         .then(|method: Method, headers: HeaderMap, body| async move {
             match method {
-                Method::POST => ingest::refuse(body, StatusCode::NO_CONTENT.into_response()).await,
+                Method::POST => ingest::refuse(&headers, body, StatusCode::NO_CONTENT.into_response()).await,
                 Method::OPTIONS => ingest::preflight(&headers),
-                _ => ingest::refuse(body, not_here().into_response()).await,
+                _ => ingest::refuse(&headers, body, not_here().into_response()).await,
+            }
+        });
+    // Beside those paths, where a client with a mistyped URL must see why; and its page may read of it.
+    let beside = warp::path("student-progress")
+        .or(warp::path("cell-monitor"))
+        .unify()
+        .or(warp::path("api").and(warp::path("v1")))
+        .unify()
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(|method: Method, headers: HeaderMap, body| async move {
+            match method {
+                Method::OPTIONS => ingest::preflight(&headers),
+                _ => ingest::refuse(&headers, body, Problem::not_found().into_response()).await,
             }
         });
     let websocket = warp::path!("ws" / "connect")
@@ -106,6 +125,8 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
     ingest
         .or(discarded)
         .unify()
+        .or(beside)
+        .unify()
         .or(websocket)
         .unify()
         .or(events)
@@ -156,7 +177,9 @@ async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
     } else if rejection.is_not_found() {
         Problem::not_found()
     } else {
-        tracing::error!(?rejection, "a request was rejected in a way that no route foresees");
+        if let Some(due) = UNFORESEEN.met("rejected") {
+            tracing::error!(?rejection, "a request was rejected in a way that no route foresees{due}");
+        }
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "unforeseen",

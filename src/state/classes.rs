@@ -18,10 +18,13 @@ use super::load::{self, LoadError};
 use super::slot::{Phase, PutBy, Slot};
 use super::view::Parts;
 use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent};
+use crate::repeated::Repeated;
 use crate::store::{ClassRow, Pages};
 
 /// Classes that come in at once; the others take turns.
 const LOADS: usize = 2;
+/// Classes that could not be loaded; in an outage every request for one tries again.
+static NOT_LOADED: Repeated = Repeated::new();
 
 /// The classes in use. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -90,7 +93,9 @@ impl Classes {
     }
 
     /// The tail stands at `at`, in an issue of ids of which nothing is known: whatever is here is of no use.
-    pub fn reset(&self, at: &Cursor) {
+    /// `deletions` is how many statements had deleted events by then.
+    pub fn reset(&self, at: &Cursor, deletions: i64) {
+        let _ = deletions;
         let mut inner = self.lock();
         let gone = std::mem::take(&mut inner.classes);
         inner.heard.clear();
@@ -98,6 +103,21 @@ impl Classes {
         (inner.epoch, inner.head) = (Some(at.epoch.clone()), at.id);
         drop(inner);
         for slot in gone.values() {
+            *slot.lock() = Phase::Gone;
+        }
+    }
+
+    /// Events of these classes (of all, for `None`) were deleted: they are read anew.
+    pub fn forget(&self, classes: Option<&[ClassId]>, deletions: i64) {
+        let _ = deletions;
+        let mut inner = self.lock();
+        inner.missed = true;
+        let gone: Vec<Arc<Slot>> = match classes {
+            Some(classes) => classes.iter().filter_map(|class| inner.classes.remove(class)).collect(),
+            None => std::mem::take(&mut inner.classes).into_values().collect(),
+        };
+        drop(inner);
+        for slot in gone {
             *slot.lock() = Phase::Gone;
         }
     }
@@ -223,7 +243,9 @@ impl Classes {
     async fn load(self, class: ClassId, slot: Arc<Slot>) {
         let outcome = self.try_load(&class, &slot).await;
         if let Err(error) = &outcome {
-            tracing::warn!(%class, "its state could not be brought in: {error}");
+            if let Some(due) = NOT_LOADED.met(&error.to_string()) {
+                tracing::warn!(%class, "its state could not be brought in{due}: {error}");
+            }
             let mut inner = self.lock();
             if inner.classes.get(&class).is_some_and(|other| Arc::ptr_eq(other, &slot)) {
                 inner.classes.remove(&class);

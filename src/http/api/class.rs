@@ -115,13 +115,13 @@ impl Request<'_> {
         Ok(self.stamped(&out))
     }
 
-    fn stamped(&self, members: &str) -> Response {
+    pub(super) fn stamped(&self, members: &str) -> Response {
         Answer::with_now(members, &self.relay.classes.now().to_rfc3339()).reply(self.headers)
     }
 }
 
 /// `"classId":…,` to go on from.
-fn members_of(class: &ClassId) -> String {
+pub(super) fn members_of(class: &ClassId) -> String {
     let mut out = String::from("\"classId\":");
     json::write_string(class.as_str(), &mut out);
     out.push(',');

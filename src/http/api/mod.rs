@@ -7,6 +7,7 @@ mod answer;
 mod class;
 mod export;
 mod history;
+mod refused;
 mod resolve;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub(super) enum Route {
     Cells,
     Activity,
     Export,
+    Refused,
     OpenApi,
     /// Of this student, as the path has it.
     Resolve(String),
@@ -52,6 +54,7 @@ impl Route {
             "/api/class/cells" => Self::Cells,
             "/api/class/activity" => Self::Activity,
             "/api/class/export" => Self::Export,
+            "/api/class/refused" => Self::Refused,
             "/openapi.json" => Self::OpenApi,
             _ => {
                 let student = path.strip_prefix("/api/class/students/")?.strip_suffix("/help/resolve")?;
@@ -112,6 +115,7 @@ impl Request<'_> {
             Route::Cells if get => self.cells().await,
             Route::Activity if get => self.activity().await,
             Route::Export if get => self.export().await,
+            Route::Refused if get => self.refused().await,
             Route::OpenApi if get => Ok(Answer::json(OPENAPI.to_owned()).reply(self.headers)),
             _ => Err(Problem::method_not_allowed(route.methods())),
         }
@@ -206,7 +210,9 @@ mod tests {
                 assert!(route.methods().contains(&method.to_uppercase()), "{method} {path}");
             }
         }
-        for path in ["summary", "events", "cells", "activity", "export", "students/{student}/help/resolve"] {
+        for path in
+            ["summary", "events", "cells", "activity", "export", "refused", "students/{student}/help/resolve"]
+        {
             assert!(paths.contains_key(&format!("/api/class/{path}")), "{path} is not described");
         }
         assert!(paths.contains_key("/api/classes") && paths.contains_key("/openapi.json"));
