@@ -136,7 +136,10 @@ impl Refusals {
 
     /// How many were rejected since the start, by field.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        COUNTED_FIELDS.iter().zip(&self.shared.counts).map(|(field, count)| (*field, count.load(Ordering::Relaxed)))
+        COUNTED_FIELDS
+            .iter()
+            .zip(&self.shared.counts)
+            .map(|(field, count)| (*field, count.load(Ordering::Relaxed)))
     }
 
     /// Writes what waits, if the database takes it. If it does not, the next time will do.

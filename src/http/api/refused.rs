@@ -18,7 +18,10 @@ impl Request<'_> {
             out.push_str(",\"reason\":");
             json::write_string(&row.reason, &mut out);
             let (first, last) = (row.first_at.to_rfc3339(), row.last_at.to_rfc3339());
-            out.push_str(&format!(",\"count\":{},\"firstAt\":\"{first}\",\"lastAt\":\"{last}\"}}", row.count));
+            out.push_str(&format!(
+                ",\"count\":{},\"firstAt\":\"{first}\",\"lastAt\":\"{last}\"}}",
+                row.count
+            ));
         }
         out.push(']');
         Ok(self.stamped(&out))
