@@ -26,3 +26,4 @@ mod plans;
 mod slow;
 mod state;
 mod tailing;
+mod truth;
