@@ -3,10 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use progress_relay::http::client::ws::{Frame, Subscriber};
 use serde_json::{Value, json};
 
-use crate::support::{Database, Follower, Relay, event, event_of, parts, run, until, within};
+use crate::support::{
+    Database, Follower, Pooler, Relay, data_folder, event, event_of, parts, run, until, within,
+};
 
 /// A statement trigger that refuses everything with an SQLSTATE of an operator's choice.
 async fn refuse_all(database: &Database, sqlstate: &str) {
@@ -381,4 +384,109 @@ async fn readiness_names_the_servers() {
         assert!(server.contains("port"), "{server}");
     }
     assert_eq!(body["checks"]["start"], json!("ok"));
+}
+
+/// The connection is lost when the event was stored and before that is heard: it is sent again, and found there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hand_that_was_lowered_is_no_error() {
+    let database = Database::migrated().await;
+    let pooler = Pooler::before(&database, false);
+    let relay = Relay::serve(&["--database-url", pooler.url()]).await;
+    let mut help = event(1);
+    help["eventType"] = "help".into();
+    relay.post(&help).await;
+    pooler.cut_after("help_resolved");
+    let path = "/api/class/students/s001/help/resolve";
+    let response = relay.connection().await.post_json(path, String::new()).await.expect("an answer");
+    assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
+    assert_eq!(response.json::<Value>().expect("JSON")["resolved"], true);
+    assert!(pooler.has_cut(), "the connection was lost at the commit");
+    let sql = "SELECT FROM progress_event WHERE body ->> 'eventType' = 'help_resolved'";
+    assert_eq!(database.client().await.query(sql, &[]).await.expect("rows").len(), 1);
+}
+
+/// A POST whose answer from the database is lost: stored once, delivered once, acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_lost_at_the_commit() {
+    let database = Database::migrated().await;
+    let pooler = Pooler::before(&database, false);
+    let relay = Relay::serve(&["--database-url", pooler.url()]).await;
+    let mut follower = Follower::new(&relay.url, &["default"], None).await;
+    for n in 0..5 {
+        pooler.cut_after("x = 6*7");
+        let answer = relay.post(&event(n)).await;
+        assert_eq!((&answer["accepted"], &answer["duplicates"]), (&0.into(), &1.into()));
+        assert!(pooler.has_cut());
+    }
+    assert_eq!(follower.take(5).await.len(), 5);
+}
+
+/// A relay that is frozen in the middle of whatever it does: the others go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_replica_stops_nobody() {
+    let database = Database::migrated().await;
+    let (frozen, other) = (Relay::start(&database, &[]).await, Relay::start(&database, &[]).await);
+    let mut follower = Follower::new(&other.url, &["default"], None).await;
+    for round in 0..6 {
+        let batch: Vec<Value> = (0..900).map(|n| event(10_000 + 1_000 * round + n)).collect();
+        let body = Value::from(batch);
+        let post = async {
+            let mut connection = frozen.connection().await;
+            connection.post_json("/student-progress", body.to_string()).await
+        };
+        let freeze = async {
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(1..60))).await;
+            frozen.signal(Signal::SIGSTOP);
+            let began = Instant::now();
+            assert_eq!(other.post(&event(round)).await["accepted"], 1);
+            let took = began.elapsed();
+            frozen.signal(Signal::SIGCONT);
+            took
+        };
+        let (posted, took) = tokio::join!(post, freeze);
+        assert!(took < Duration::from_secs(6), "round {round}: {took:?}");
+        assert_eq!(posted.expect("an answer").status, 200);
+    }
+    follower.take(6 * 901).await;
+}
+
+/// An older dump is restored over the database while no relay runs, and nobody tells: who comes back late is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dump_that_is_restored_without_a_word() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    relay.post(&(0..10).map(event).collect()).await;
+    let binaries: String = database
+        .client()
+        .await
+        .query_one("SELECT setting FROM pg_config WHERE name = 'BINDIR'", &[])
+        .await
+        .expect("a folder")
+        .get(0);
+    let folder = data_folder();
+    std::fs::create_dir(&folder).expect("a folder");
+    let (dump, url) = (folder.join("dump.sql"), database.url());
+    let program = |name: &str, flags: &[&str]| {
+        let mut command = std::process::Command::new(std::path::Path::new(&binaries).join(name));
+        let output = command.args(["-d", &url, "-f"]).arg(&dump).args(flags).output().expect("a program");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    program("pg_dump", &["--clean", "--if-exists"]);
+    relay.post(&(10..20).map(event).collect()).await;
+    let (_, cursor) = live(&relay, "default").await;
+    drop(relay);
+    program("psql", &["-q", "-v", "ON_ERROR_STOP=1"]);
+    let relay = Relay::start(&database, &[]).await;
+    // Beyond the cursor's id again, so that nothing but the epoch can tell.
+    relay.post(&(30..60).map(event).collect()).await;
+    let mut late = relay.subscribe(&["default"], Some(&cursor)).await;
+    assert_eq!(reset(&mut late).await.0, "epoch");
+    assert!(relay.log().contains("a dump was restored"), "{}", relay.log());
+    assert_eq!(students(&relay, "default").await, 40);
+    // And only once: the next start finds it at home.
+    let (_, cursor) = live(&relay, "default").await;
+    drop(relay);
+    let relay = Relay::start(&database, &[]).await;
+    let mut resumed = relay.subscribe(&["default"], Some(&cursor)).await;
+    assert!(matches!(frame(&mut resumed).await, Frame::Live { .. }));
 }
