@@ -25,4 +25,5 @@ mod outage;
 mod plans;
 mod slow;
 mod state;
+mod subscribers;
 mod tailing;

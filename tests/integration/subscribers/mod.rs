@@ -1,0 +1,7 @@
+//! Subscribers as other people's libraries are: with limits, with needs of their own, and many at
+//! once in an outage.
+
+mod crowd;
+mod limits;
+mod log;
+mod stream;
