@@ -3,5 +3,6 @@
 
 mod crowd;
 mod limits;
+mod load;
 mod log;
 mod stream;
