@@ -25,5 +25,6 @@ mod outage;
 mod plans;
 mod slow;
 mod state;
+mod subscribers;
 mod tailing;
 mod truth;
