@@ -22,7 +22,8 @@ const SECOND_LOOK: Duration = Duration::from_millis(100);
 
 /// Starts to look; ends with the handle.
 pub fn start(connector: &Connector, agreement: &Agreement, vital: &Vital) -> AbortOnDropHandle<()> {
-    let prober = Prober { connector: connector.clone(), agreement: agreement.clone(), best: None, suspect: None };
+    let prober =
+        Prober { connector: connector.clone(), agreement: agreement.clone(), best: None, suspect: None };
     vital.spawn("prober", prober.run())
 }
 
