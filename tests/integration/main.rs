@@ -24,5 +24,6 @@ mod ordering;
 mod outage;
 mod plans;
 mod slow;
+mod snapshots;
 mod state;
 mod tailing;
