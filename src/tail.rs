@@ -83,7 +83,7 @@ impl Tail {
         let position = position(&header, end_of(&header));
         let log = Arc::new(Log::new(position.cursor.clone(), log_memory));
         classes.set_clock(header.clock);
-        classes.reset(&position.cursor);
+        classes.reset(&position.cursor, header.deletions);
         let (answered, _) = watch::channel(Answered { asked: 0, position, connected: true });
         let shared = Arc::new(Shared { bell: Notify::new(), asked: AtomicU64::new(0), answered });
         let follower = Follower {
@@ -222,7 +222,8 @@ impl Follower {
                     self.classes.set_clock(header.clock);
                 }
                 // Of another epoch, ids mean nothing here.
-                let Some(event) = event.filter(|_| header.epoch == from.epoch) else { return };
+                let goes_on = header.epoch == from.epoch && header.deletions == self.classes.deletions();
+                let Some(event) = event.filter(|_| goes_on) else { return };
                 intake.event(event);
                 set.push(event);
                 if set.bytes() >= APPEND_BYTES {
@@ -238,6 +239,8 @@ impl Follower {
             let header = extent.header;
             if header.epoch != from.epoch {
                 self.renew(reader, &from.epoch).await?;
+            } else if header.deletions != self.classes.deletions() {
+                self.classes.forget(None, header.deletions);
             } else if header.sequence < extent.last {
                 tracing::warn!(
                     sequence = header.sequence,
@@ -265,7 +268,7 @@ impl Follower {
         let header = header.map_err(|error| error.to_string())?;
         tracing::warn!(%before, now = %header.epoch, "the log's epoch has changed: every subscriber is reset");
         let end = Cursor { epoch: header.epoch.clone(), id: end_of(&header) };
-        self.classes.reset(&end);
+        self.classes.reset(&end, header.deletions);
         self.log.reset(end);
         Ok(())
     }

@@ -23,13 +23,13 @@ pub(super) const NEWEST: &str = "(SELECT coalesce(max(id), 0) FROM progress_even
 pub(super) fn header(newest: &str) -> String {
     format!(
         "SELECT progress_epoch(nonce), (SELECT last_value FROM progress_event_id_seq), pruned_id, \
-         {newest}::bigint, clock_timestamp(), \
+         {newest}::bigint, clock_timestamp(), deletions, \
          NULL::bigint, NULL::text, NULL::text, NULL::timestamptz, NULL::json FROM progress_log"
     )
 }
 
 /// As many empty columns as [`Header`] has, and an event's.
-pub(super) const EVENT: &str = "NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz, id, class_id, student_id, received_at, body";
+pub(super) const EVENT: &str = "NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz, NULL::bigint, id, class_id, student_id, received_at, body";
 
 /// What a read says of the log as a whole, from the same snapshot as its rows.
 #[derive(Debug, Clone)]
@@ -45,6 +45,8 @@ pub struct Header {
     pub newest: Option<i64>,
     /// The database's clock when it was read.
     pub clock: Micros,
+    /// How many statements have deleted events.
+    pub deletions: i64,
 }
 
 impl Header {
@@ -57,6 +59,7 @@ impl Header {
             pruned: row.try_get(2)?,
             newest: row.try_get(3)?,
             clock: row.try_get::<_, PgMicros>(4)?.0,
+            deletions: row.try_get(5)?,
         }))
     }
 }
@@ -165,7 +168,7 @@ pub(super) async fn consume(
     let mut broken_off = each(&header, None).is_break();
     let (mut last, mut events) = (after, 0);
     while !broken_off && let Some(row) = rows.try_next().await? {
-        let event = event(&row, 5)?;
+        let event = event(&row, 6)?;
         if event.id <= last {
             return Err(ReadError::Order { id: event.id, last });
         }

@@ -583,10 +583,10 @@ impl Machine {
             Action::ApplyList(r) => {
                 let replica = &mut replicas[r];
                 let (version, through) = replica.list.take()?;
-                for class in 0..CLASSES {
-                    let holds = replica.dirty[class].is_some_and(|last| through[class] >= Some(last));
+                for (dirty, through) in replica.dirty.iter_mut().zip(through) {
+                    let holds = dirty.is_some_and(|last| through >= Some(last));
                     if holds && (!verified || version == replica.version) {
-                        replica.dirty[class] = None;
+                        *dirty = None;
                     }
                 }
             }
