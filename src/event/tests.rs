@@ -361,6 +361,6 @@ fn what_is_no_json_stays_so() {
         assert!(matches!(parsed, Err(BodyError::NotJson(_))), "{text}: {parsed:?}");
     }
     assert!(parse_body(b"[NaN]", None, LIMITS).is_ok());
-    let many = format!("[{}]", vec!["NaN"; 11].join(","));
+    let many = format!("[{}]", ["NaN"; 11].join(","));
     assert_eq!(parse_body(many.as_bytes(), None, LIMITS).err(), Some(BodyError::TooMany(10)));
 }

@@ -176,6 +176,9 @@ async fn unconfigured_students_are_told_apart() {
     assert_eq!(response.json::<Value>().expect("an answer")["resolved"], true);
 }
 
+/// A request's method, path, headers and body, and the status of its answer.
+type Asked<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, u16);
+
 /// Any page may read any answer of ingest, errors included, also where its browser sent credentials.
 #[tokio::test]
 async fn every_answer_names_the_origin() {
@@ -184,7 +187,7 @@ async fn every_answer_names_the_origin() {
     const JSON: (&str, &str) = ("content-type", "application/json");
     let good = text("\"n\":1");
     let large = "x".repeat(5000);
-    let requests: [(&str, &str, &[(&str, &str)], &str, u16); 15] = [
+    let requests: [Asked<'_>; 15] = [
         ("POST", "/student-progress", &[JSON], &good, 200),
         ("POST", "/api/v1/events", &[JSON], "[]", 200),
         ("POST", "/student-progress", &[JSON], "{", 400),
