@@ -238,7 +238,9 @@ pub async fn standing_snapshots(
 /// The database's.
 pub async fn remove_void(transaction: &Transaction<'_>, nonce: &str) -> Result<u64, Error> {
     transaction.batch_execute(&local_settings()).await?;
-    let void = format!("DELETE FROM class_state WHERE class_id IN (SELECT class_id FROM class_state WHERE nonce <> $1 LIMIT {VOID_CLASSES})");
+    let void = format!(
+        "DELETE FROM class_state WHERE class_id IN (SELECT class_id FROM class_state WHERE nonce <> $1 LIMIT {VOID_CLASSES})"
+    );
     let mut removed = transaction.execute(&void, &[&nonce]).await?;
     for table in STATE_TABLES {
         // From class to class by the index, as in [`scan_statement`].
@@ -271,7 +273,9 @@ pub async fn replace_class(
     const NEXT: &str = "UPDATE progress_log SET deletions = deletions + 1 \
          WHERE progress_epoch(nonce) = $1 AND deletions = $2 RETURNING nonce, deletions";
     let epoch = version.epoch.to_string();
-    let Some(row) = transaction.query_opt(NEXT, &[&epoch, &version.deletions]).await? else { return Ok(None) };
+    let Some(row) = transaction.query_opt(NEXT, &[&epoch, &version.deletions]).await? else {
+        return Ok(None);
+    };
     let deletions: i64 = row.try_get(1)?;
     transaction
         .execute("INSERT INTO progress_deletion VALUES ($1, $2)", &[&deletions, &class.as_str()])

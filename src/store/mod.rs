@@ -11,7 +11,7 @@ mod types;
 mod watch;
 
 pub use connect::{ConnectError, Connector, Session};
-pub use history::{Listing, ListedClass, history_statements};
+pub use history::{ListedClass, Listing, history_statements};
 pub use keeping::{
     EventRow, LEADER_SILENCE, LogVersion, SilentLeader, class_events, classes_behind, classes_kept,
     classes_with_events, end_silent_leader, hold_log, kept_through, prepare_leader, remove_void,

@@ -148,12 +148,19 @@ impl Stored {
     }
 
     fn select(&self, of: Events, which: impl Fn(&(u8, Class)) -> bool) -> Events {
-        let chosen = self.posted.iter().enumerate().filter(|(serial, event)| of & (1 << serial) != 0 && which(event));
+        let chosen =
+            self.posted.iter().enumerate().filter(|(serial, event)| of & (1 << serial) != 0 && which(event));
         chosen.fold(0, |events, (serial, _)| events | 1 << serial)
     }
 
     fn last(&self, of: Events) -> u8 {
-        self.posted.iter().enumerate().filter(|(n, _)| of & (1 << n) != 0).map(|(_, e)| e.0).max().unwrap_or(0)
+        self.posted
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| of & (1 << n) != 0)
+            .map(|(_, e)| e.0)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The trigger on DELETE: the snapshots of the classes concerned are void, and so is `state_through`. Their rows of
@@ -197,7 +204,12 @@ impl Stored {
 enum Slot {
     Absent,
     /// Its snapshot has been read under this nonce; the table is next.
-    Loading { nonce: u8, events: Events, through: u8, base: Option<u8> },
+    Loading {
+        nonce: u8,
+        events: Events,
+        through: u8,
+        base: Option<u8>,
+    },
     Live(Live),
 }
 
@@ -416,7 +428,12 @@ impl Model for Machine {
             actions.extend([Action::Tail(r), Action::Elect(r), Action::Begin(r), Action::ReadStanding(r)]);
             actions.extend([Action::Scan(r), Action::Compare(r), Action::GiveUp(r), Action::Answer(r)]);
             actions.extend([Action::Bring(r), Action::Write(r)]);
-            actions.extend([Action::Finish(r), Action::LoseSession(r), Action::Crash(r), Action::TailResets(r)]);
+            actions.extend([
+                Action::Finish(r),
+                Action::LoseSession(r),
+                Action::Crash(r),
+                Action::TailResets(r),
+            ]);
             for class in 0..left.classes {
                 actions.extend([Action::LoadSnapshot(r, class), Action::LoadEvents(r, class)]);
                 if left.evictions > 0 {
@@ -621,7 +638,9 @@ impl Machine {
                 replica.slots[class] = Slot::Loading { nonce: replica.version.nonce, events, through, base };
             }
             Action::LoadEvents(r, class) => {
-                let Slot::Loading { nonce, events, through, base } = replicas[r].slots[class] else { return None };
+                let Slot::Loading { nonce, events, through, base } = replicas[r].slots[class] else {
+                    return None;
+                };
                 replicas[r].slots[class] = if nonce == stored.version.nonce {
                     let changes = stored.after(class, through);
                     Slot::Live(Live {
