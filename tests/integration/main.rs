@@ -26,4 +26,6 @@ mod plans;
 mod slow;
 mod snapshots;
 mod state;
+mod subscribers;
 mod tailing;
+mod truth;

@@ -3,12 +3,14 @@
 //! Live, resume, replay and catching up are the one loop of [`Session::run`]: give what follows the cursor, then wait until
 //! there is more. It knows a [`Transport`], a stream of what the peer says and a sink of frames, not a socket.
 
+mod cut;
 mod outbox;
 mod page;
 mod peer;
 mod start;
 #[cfg(test)]
 mod tests;
+mod trim;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -25,12 +27,14 @@ use super::drain::Drain;
 use crate::event::{ClassId, Cursor};
 use crate::log::{Frame, Log, Read, Subscription};
 use crate::repeated::{Repeated, Waiting};
+use crate::state::Classes;
 use crate::store::Pages;
 use crate::tail::Tail;
 
 pub(super) use outbox::{Kind, Outbox, Shed};
 pub(super) use peer::{Close, Incoming, Life, Outgoing};
 pub(super) use start::{ResetReason, Start};
+pub(super) use trim::Trim;
 
 /// Half of the interval between pings. A mark is due at a tick if nothing was sent since the last one, so that silence
 /// stays under two of them.
@@ -67,12 +71,16 @@ pub(super) struct Sources {
     pub(super) log: Arc<Log>,
     pub(super) pages: Pages,
     pub(super) tail: Tail,
+    /// Know the database's clock.
+    pub(super) classes: Classes,
 }
 
 /// One subscriber.
 pub(super) struct Session<T> {
     sources: Sources,
     classes: Arc<[ClassId]>,
+    /// What the subscriber does not want; most want everything.
+    trim: Option<Box<Trim>>,
     transport: T,
     life: Life,
     cursor: Cursor,
@@ -80,6 +88,8 @@ pub(super) struct Session<T> {
     start: Cursor,
     /// Once the cursor is here it is said, once, that the subscriber is live.
     live_at: i64,
+    /// Of how many deletions of events the subscriber knows.
+    expiry: u64,
     live_said: bool,
     gulp: usize,
     ticks: Interval,
@@ -104,6 +114,7 @@ impl<T: Transport> Session<T> {
         sources: Sources,
         classes: Vec<ClassId>,
         start: Start,
+        trim: Option<Trim>,
         transport: T,
         life: Life,
         drain: &Drain,
@@ -117,11 +128,13 @@ impl<T: Transport> Session<T> {
         Self {
             sources,
             classes: classes.into(),
+            trim: trim.map(Box::new),
             transport,
             life,
             start: start.cursor.clone(),
             cursor: start.cursor,
             live_at: start.live_at,
+            expiry: start.expiry,
             live_said: false,
             gulp: MIN_GULP,
             ticks,
@@ -147,10 +160,11 @@ impl<T: Transport> Session<T> {
             self.send(start::reset_frame(reason, &self.cursor))?;
         }
         loop {
-            match self.sources.log.read(&self.cursor, &self.classes, self.gulp) {
+            match self.sources.log.read(&self.cursor, self.expiry, &self.classes, self.gulp) {
                 Read::Frames(frames, through) => self.send_frames(frames, through)?,
                 Read::Behind(floor) => self.read_page(floor).await?,
                 Read::OtherEpoch(position) => self.reset(ResetReason::Epoch, position)?,
+                Read::Expired(position) => self.reset(ResetReason::Expired, position)?,
                 Read::UpToDate(through) => {
                     // Below the cursor when another replica, which gave it out, is ahead of this one.
                     self.cursor.id = self.cursor.id.max(through);
@@ -175,6 +189,10 @@ impl<T: Transport> Session<T> {
     }
 
     fn send_frames(&mut self, frames: Vec<Frame>, through: i64) -> Result<(), Close> {
+        let frames = match &self.trim {
+            Some(trim) => trim.frames(&frames, &self.cursor.epoch),
+            None => frames,
+        };
         for frame in frames {
             let cursor = Cursor { epoch: self.cursor.epoch.clone(), id: frame.last };
             self.send(Outgoing::Text { text: frame.text, cursor, kind: Kind::Events })?;
@@ -186,6 +204,7 @@ impl<T: Transport> Session<T> {
     /// From here on it goes on elsewhere, and the subscriber is told.
     fn reset(&mut self, reason: ResetReason, position: Cursor) -> Result<(), Close> {
         self.live_at = position.id;
+        self.expiry = self.sources.log.expiry();
         self.live_said = false;
         self.cursor = position;
         self.send(start::reset_frame(reason, &self.cursor))
@@ -195,13 +214,13 @@ impl<T: Transport> Session<T> {
     fn say_what_is_due(&mut self) -> Result<(), Close> {
         if !self.live_said && self.live_at <= self.cursor.id {
             self.live_said = true;
-            self.send(start::cursor_frame(Kind::Live, &self.cursor))?;
+            self.send(start::clock_frame(Kind::Live, &self.cursor, self.sources.classes.now()))?;
         }
         if std::mem::take(&mut self.pong_due) {
             self.send(start::cursor_frame(Kind::Pong, &self.cursor))?;
         }
         if std::mem::take(&mut self.mark_due) {
-            self.send(start::cursor_frame(Kind::Mark, &self.cursor))?;
+            self.send(start::clock_frame(Kind::Mark, &self.cursor, self.sources.classes.now()))?;
         }
         Ok(())
     }
