@@ -21,7 +21,8 @@ const MAX_BYTES: usize = 512 << 20;
 pub(super) struct Round {
     /// The log that what is in memory belongs to.
     pub(super) version: LogVersion,
-    /// Every event up to here is in its class, if that is in memory, and otherwise its class is dirty, or `missed`.
+    /// Every event up to here is in its class, if that is in memory, and otherwise its class is
+    /// dirty, or `missed`.
     pub(super) id: i64,
     /// Classes of which something came that no snapshot is known to hold.
     pub(super) dirty: Vec<ClassId>,
@@ -53,8 +54,9 @@ impl Classes {
         }
     }
 
-    /// Begins a round of the leader's: from one moment the position, the classes of which something came up to there that no
-    /// snapshot is known to hold, and whether there are classes beyond these. `None` until the tail stands.
+    /// Begins a round of the leader's: from one moment the position, the classes of which something
+    /// came up to there that no snapshot is known to hold, and whether there are classes beyond
+    /// these. `None` until the tail stands.
     pub(super) fn begin_round(&self) -> Option<Round> {
         let mut inner = self.lock();
         let version = inner.version()?;
@@ -63,7 +65,8 @@ impl Classes {
         Some(Round { version, id: inner.head, resets: inner.resets, dirty, missed })
     }
 
-    /// Ends a round in which all was written: its classes whose snapshots hold everything are no longer among those heard of.
+    /// Ends a round in which all was written: its classes whose snapshots hold everything are no
+    /// longer among those heard of.
     pub(super) fn end_round(&self, round: &Round) {
         for class in &round.dirty {
             let (slot, head) = {
@@ -91,7 +94,8 @@ impl Classes {
         self.slots().into_iter().filter(|(_, slot)| unsaved(slot)).map(|(class, _)| class).collect()
     }
 
-    /// What the class's snapshot does not hold, which goes as far as `standing`; it is taken for written.
+    /// What the class's snapshot does not hold, which goes as far as `standing`; it is taken for
+    /// written.
     pub(super) fn take_unsaved(&self, class: &ClassId, round: &Round, standing: Option<i64>) -> Taken {
         let (slot, head) = {
             let inner = self.lock();

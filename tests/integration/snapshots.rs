@@ -1,5 +1,6 @@
-//! Snapshots that cannot lie, and the one replica that writes them. Whatever is done to the epoch, to the table and to the
-//! leader: what any replica says of a class, also one that has just been started, is what the table's events make.
+//! Snapshots that cannot lie, and the one replica that writes them. Whatever is done to the epoch,
+//! to the table and to the leader: what any replica says of a class, also one that has just been
+//! started, is what the table's events make.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -62,7 +63,8 @@ async fn summary(relay: &Relay, class: &str) -> Value {
     .await
 }
 
-/// Every replica, and one that has just been started, says of each class what the table's events make; so do the snapshots.
+/// Every replica, and one that has just been started, says of each class what the table's events
+/// make; so do the snapshots.
 async fn all_agree(database: &Database, relays: &[&Relay], classes: &[&str]) {
     let client = database.client().await;
     saved(&client).await;
@@ -89,7 +91,8 @@ async fn newest(client: &Client) -> i64 {
     client.query_one("SELECT coalesce(max(id), 0) FROM progress_event", &[]).await.expect("an id").get(0)
 }
 
-/// Waits until the snapshots say that they hold every event that there is now, under the current nonce.
+/// Waits until the snapshots say that they hold every event that there is now, under the current
+/// nonce.
 async fn saved(client: &Client) {
     let newest = newest(client).await;
     until("the snapshots", || async {

@@ -1,8 +1,9 @@
 //! The machine: what is stored, the replicas, and every step that either may take.
 //!
-//! Numbers are small, so sets are bits. An event is known by its number among all that were ever posted (`Serial`), since an
-//! emptied table may give ids out again; what a class's rows hold, and what a replica has in memory of a class, is a set of
-//! these. That the real fold makes the same of the same events is shared test vectors' business (tests/vectors).
+//! Numbers are small, so sets are bits. An event is known by its number among all that were ever
+//! posted (`Serial`), since an emptied table may give ids out again; what a class's rows hold, and
+//! what a replica has in memory of a class, is a set of these. That the real fold makes the same of
+//! the same events is shared test vectors' business (tests/vectors).
 
 use stateright::{Model, Property};
 
@@ -163,8 +164,8 @@ impl Stored {
             .unwrap_or(0)
     }
 
-    /// The trigger on DELETE: the snapshots of the classes concerned are void, and so is `state_through`. Their rows of
-    /// students and cells are there still.
+    /// The trigger on DELETE: the snapshots of the classes concerned are void, and so is
+    /// `state_through`. Their rows of students and cells are there still.
     fn delete(&mut self, classes: ClassSet) {
         self.version.deletions += 1;
         self.deleted.push(classes);
@@ -191,7 +192,8 @@ impl Stored {
         (self.overall.0 == self.version.nonce).then_some(self.overall.1)
     }
 
-    /// What a load makes of what is stored: the snapshot's events, and the id after which the table is read.
+    /// What a load makes of what is stored: the snapshot's events, and the id after which the table
+    /// is read.
     fn snapshot(&self, class: Class) -> (Events, u8) {
         let row = self.row(class);
         let through = row.map_or(0, |row| row.through).max(self.overall().unwrap_or(0));

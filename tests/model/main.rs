@@ -1,11 +1,13 @@
 //! The rule by which snapshots of class state are written, checked exhaustively for small numbers.
 //!
-//! `src/state/keeper.rs` states the rule in words. This is the same rule as a machine of small steps: a table of events, the
-//! rows of snapshots, `state_through`, and replicas that tail the table, load classes, are elected, write and die. Between any
-//! two steps anything else may happen. The checker visits every state that can be reached. In each of them it loads every
-//! class from what is stored, as a replica does that has just been started, and compares that with the table.
+//! `src/state/keeper.rs` states the rule in words. This is the same rule as a machine of small
+//! steps: a table of events, the rows of snapshots, `state_through`, and replicas that tail the
+//! table, load classes, are elected, write and die. Between any two steps anything else may happen.
+//! The checker visits every state that can be reached. In each of them it loads every class from
+//! what is stored, as a replica does that has just been started, and compares that with the table.
 //!
-//! The rule of release 0.1.0 is here too: the checker has to find its two faults, or it could not be trusted on the new one.
+//! The rule of release 0.1.0 is here too: the checker has to find its two faults, or it could not
+//! be trusted on the new one.
 
 mod machine;
 
@@ -78,7 +80,8 @@ fn the_old_rule_forgets_classes_when_too_many_are_heard_of() {
     assert!(fails("old rule, overflow", Rule::Old, Budget { posts: 2, ..Budget::default() }) > 5);
 }
 
-/// The rule needs its clauses. (Without the third nothing is found: whatever voids `state_through` changes the version too.)
+/// The rule needs its clauses. (Without the third nothing is found: whatever voids `state_through`
+/// changes the version too.)
 #[test]
 fn each_clause_is_needed() {
     let one = Budget { posts: 2, losses: 1, ..Budget::default() };
@@ -132,7 +135,7 @@ fn the_list_of_classes() {
 
 /// Larger numbers, for minutes each.
 #[test]
-#[ignore = "half an hour: make model"]
+#[ignore = "minutes each: make model"]
 fn larger_numbers() {
     let some = Budget { posts: 3, losses: 1, reads: 1, ..Budget::default() };
     holds("renewals", Budget { renewals: 2, evictions: 1, ..some });
