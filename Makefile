@@ -10,7 +10,7 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser toolchain pictures build run test lint check bench bench-quick hostile memory churn frames fuzz openapi-fuzz deny clean
+.PHONY: help setup browser toolchain pictures build run test lint check bench bench-quick hostile memory churn frames model fuzz openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
@@ -59,6 +59,9 @@ memory: setup ## measure: what a dashboard costs after bursts, over 4,000 (2 min
 
 churn: setup ## measure: what ten minutes of coming and going leave behind; CHURN_MINUTES=n
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::churn
+
+model: toolchain ## check the rule of the snapshots for larger numbers (some 20 min); make test does it for small ones
+	cargo test --release --locked --test model -- --ignored --nocapture
 
 FUZZ_SECONDS ?= 300
 fuzz: toolchain ## fuzz events, batches and cursors, FUZZ_SECONDS (300) each; needs cargo-fuzz

@@ -12,8 +12,8 @@ use crate::migrate;
 use crate::state::{RebuildError, Rebuilder};
 use crate::store::{Connector, explain};
 
-/// Make the snapshots of class state anew from the table, and say where they differed. Relays may go on meanwhile: they
-/// read the classes that differed anew.
+/// Make the snapshots of class state anew from the table, and say where they differed. Relays may
+/// go on meanwhile: they read the classes that differed anew.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]

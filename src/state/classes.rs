@@ -24,7 +24,8 @@ use crate::store::{ClassRow, LogVersion, Pages};
 
 /// Classes that come in at once; the others take turns.
 const LOADS: usize = 2;
-/// How long whoever asks for a class waits for the tail, when the log has changed while the class was loaded.
+/// How long whoever asks for a class waits for the tail, when the log has changed while the class
+/// was loaded.
 const RESTART_WAIT: Duration = Duration::from_secs(2);
 /// Classes that could not be loaded; in an outage every request for one tries again.
 static NOT_LOADED: Repeated = Repeated::new();
@@ -63,14 +64,12 @@ pub(super) struct Inner {
     pub(super) missed: bool,
     /// The last event of each class that came since the tail stands, unless a snapshot is known to hold it.
     pub(super) heard: HashMap<ClassId, i64>,
-    /// Most classes among `heard`.
-    pub(super) max_heard: usize,
 }
 
 impl Inner {
     /// Notes the last event of a class, which no snapshot is known to hold.
     pub(super) fn hear(&mut self, class: ClassId, last: i64) {
-        if self.heard.len() < self.max_heard || self.heard.contains_key(&class) {
+        if self.heard.len() < MAX_HEARD || self.heard.contains_key(&class) {
             self.heard.insert(class, last);
         } else {
             self.missed = true;
@@ -87,17 +86,10 @@ impl Inner {
 impl Classes {
     /// None in use; `pages` reads their past.
     pub fn new(pages: Pages) -> Self {
-        Self::with_bound(pages, MAX_HEARD)
-    }
-
-    /// The same, remembering no more than `max_heard` classes of which something came.
-    #[doc(hidden)]
-    pub fn with_bound(pages: Pages, max_heard: usize) -> Self {
         let inner = Inner {
             epoch: None,
             deletions: 0,
             resets: 0,
-            max_heard,
             head: 0,
             classes: HashMap::new(),
             remembers: false,
@@ -134,8 +126,8 @@ impl Classes {
         self.shared.clock.set(clock);
     }
 
-    /// The tail stands at `at`, where nothing is known of what was before: whatever is here is of no use. `deletions` is how
-    /// many statements have deleted events by then.
+    /// The tail stands at `at`, where nothing is known of what was before: whatever is here is of
+    /// no use. `deletions` is how many statements have deleted events by then.
     pub fn reset(&self, at: &Cursor, deletions: i64) {
         let mut inner = self.lock();
         let gone = std::mem::take(&mut inner.classes);
@@ -144,8 +136,8 @@ impl Classes {
         self.drop_classes(inner, gone.into_values(), deletions);
     }
 
-    /// Events of these classes, `None` for any, were deleted by SQL: what is in memory of them is of no use, and whoever
-    /// asks waits until they are loaded anew. Their snapshots are void too.
+    /// Events of these classes, `None` for any, were deleted by SQL: what is in memory of them is
+    /// of no use, and whoever asks waits until they are loaded anew. Their snapshots are void too.
     pub fn forget(&self, classes: Option<&[ClassId]>, deletions: i64) {
         let mut inner = self.lock();
         let gone: Vec<Arc<Slot>> = match classes {
@@ -159,11 +151,6 @@ impl Classes {
             }
         };
         self.drop_classes(inner, gone, deletions);
-    }
-
-    /// How many statements have deleted events, as far as the tail has said.
-    pub fn deletions(&self) -> i64 {
-        self.lock().deletions
     }
 
     fn drop_classes(

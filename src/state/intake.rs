@@ -6,7 +6,8 @@ use super::classes::Classes;
 use super::slot::Slot;
 use crate::event::{ClassId, StoredEvent};
 
-/// Classes of which it is remembered that something came, until a snapshot holds it. Of more, the leader scans the table.
+/// Classes of which it is remembered that something came, until a snapshot holds it. Of more, the
+/// leader scans the table.
 pub(super) const MAX_HEARD: usize = 50_000;
 
 /// Takes one read's events.

@@ -2,35 +2,43 @@
 //!
 //! # The rule
 //!
-//! A snapshot says: "every event of this class up to this id is in these rows". `state_through` says: "that holds for every
-//! class, up to this id". Both count only under the nonce that they are stamped with. Whoever loads a class believes them. So
-//! they must never say too much, in whatever order the nonce is renewed, events are deleted, leaders change, processes die,
-//! and more classes are heard of than can be remembered. What they say too little costs a scan, or a page of events.
+//! A snapshot says: "every event of this class up to this id is in these rows". `state_through`
+//! says: "that holds for every class, up to this id". Both count only under the nonce that they are
+//! stamped with. Whoever loads a class believes them. So they must never say too much, in whatever
+//! order the nonce is renewed, events are deleted, leaders change, processes die, and more classes
+//! are heard of than can be remembered. What they say too little costs a scan, or a page of events.
 //!
-//! 1. *A round begins at one moment.* The position of the tail, the classes that are dirty, and the flag that there are more
-//!    of them are taken together. Every event up to the position is then in a dirty class, or covered by the flag, or in a
-//!    snapshot. The flag is a debt: a scan of the table is owed until a round with a scan has been written completely.
-//! 2. *The log's version is the epoch and the number of deletions.* Every transaction that writes first locks `progress_log`
-//!    and compares the version with the round's. Nobody can renew the nonce or delete events until it commits. Rows are
-//!    stamped with the nonce that was compared. With another version nothing is written, and the round counts for nothing.
-//! 3. *`state_through` moves only from where it was read.* The round reads it, and a scan finds the classes with events after
-//!    it. Where it is of another nonce, the round scans from 0. At the end it is written only if it still stands there.
-//! 4. *Changes are written only onto the snapshot that they are changes of.* The transaction reads how far the class's row
-//!    goes. If that is not where this replica's changes begin (another leader wrote, the row is void, nobody knows whether the
-//!    last write was committed), all rows of the class are deleted and written.
-//! 5. *A snapshot never goes back.* Where the row goes further than what is in memory (this replica's tail lags behind the
-//!    leader's before it), the class waits. Otherwise `state_through` could lie beyond a row that lacks events.
-//! 6. *What is dropped from memory ends the round.* The tail drops classes when the epoch changes and when events are deleted.
-//!    A round that is under way may no longer claim to have written them.
+//! 1. *A round begins at one moment.* The position of the tail, the classes that are dirty, and the
+//!    flag that there are more of them are taken together. Every event up to the position is then
+//!    in a dirty class, or covered by the flag, or in a snapshot. The flag is a debt: a scan of the
+//!    table is owed until a round with a scan has been written completely.
+//! 2. *The log's version is the epoch and the number of deletions.* Every transaction that writes
+//!    first locks `progress_log` and compares the version with the round's. Nobody can renew the
+//!    nonce or delete events until it commits. Rows are stamped with the nonce that was compared.
+//!    With another version nothing is written, and the round counts for nothing.
+//! 3. *`state_through` moves only from where it was read.* The round reads it, and a scan finds the
+//!    classes with events after it. Where it is of another nonce, the round scans from 0. At the
+//!    end it is written only if it still stands there.
+//! 4. *Changes are written only onto the snapshot that they are changes of.* The transaction reads
+//!    how far the class's row goes. If that is not where this replica's changes begin (another
+//!    leader wrote, the row is void, nobody knows whether the last write was committed), all rows
+//!    of the class are deleted and written.
+//! 5. *A snapshot never goes back.* Where the row goes further than what is in memory (this
+//!    replica's tail lags behind the leader's before it), the class waits. Otherwise
+//!    `state_through` could lie beyond a row that lacks events.
+//! 6. *What is dropped from memory ends the round.* The tail drops classes when the epoch changes
+//!    and when events are deleted. A round that is under way may no longer claim to have written
+//!    them.
 //!
 //! `tests/model` checks this rule in every state that it can come to, for small numbers.
 //!
 //! # The leader
 //!
-//! The lock is the session's, and the leader writes on that session alone: what it sends after the session has ended is
-//! written by nobody. The session ends within 15 s of the leader's last word (see `store::prepare_leader`): the leader says
-//! something every few seconds while it rests or loads classes. The server's own limits do not see a leader that froze in
-//! the middle of a message; whoever waits to be elected does, and ends that session.
+//! The lock is the session's, and the leader writes on that session alone: what it sends after the
+//! session has ended is written by nobody. The session ends within 15 s of the leader's last word
+//! (see `store::prepare_leader`): the leader says something every few seconds while it rests or
+//! loads classes. The server's own limits do not see a leader that froze in the middle of a
+//! message; whoever waits to be elected does, and ends that session.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -200,8 +208,8 @@ impl Keeping {
         }
     }
 
-    /// One round: writes all that has changed up to now. `scan_owed`: the table has to be looked through for classes that were
-    /// not heard of. `writing` is how long it wrote.
+    /// One round: writes all that has changed up to now. `scan_owed`: the table has to be looked
+    /// through for classes that were not heard of. `writing` is how long it wrote.
     async fn write(
         &self,
         writer: &mut SnapshotWriter,
@@ -379,7 +387,8 @@ struct Written {
 /// Why not all was written.
 #[derive(Debug)]
 enum Stale {
-    /// The log is of another version, a class cannot be brought in now, or a lock was in the way: again in a while.
+    /// The log is of another version, a class cannot be brought in now, or a lock was in the way:
+    /// again in a while.
     Later,
     /// The connection is of no use any more.
     Failed(String),
@@ -415,7 +424,8 @@ async fn within<T>(
     answer.map_err(|error| explain(&error))
 }
 
-/// Waits for `work`, which is not done on this session, and lets the server know meanwhile that the leader lives.
+/// Waits for `work`, which is not done on this session, and lets the server know meanwhile that the
+/// leader lives.
 async fn beating<T>(session: &Session, work: impl Future<Output = T>) -> Result<T, Stale> {
     let mut work = pin!(work);
     loop {
@@ -435,7 +445,8 @@ struct Silent {
 }
 
 impl Silent {
-    /// Ends the leader's session if the server has waited for it, in the same state, for [`LEADER_SILENCE`].
+    /// Ends the leader's session if the server has waited for it, in the same state, for
+    /// [`LEADER_SILENCE`].
     async fn look(&mut self, session: &Session) -> Result<(), tokio_postgres::Error> {
         let found = silent_leader(session).await?;
         self.leader = match (found, self.leader.take()) {

@@ -139,8 +139,8 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// A class of which all events up to `joined` are in `state`, and all up to `stored` in its snapshot, whose row goes as
-    /// far as `standing`.
+    /// A class of which all events up to `joined` are in `state`, and all up to `stored` in its
+    /// snapshot, whose row goes as far as `standing`.
     pub(super) fn new(
         class: ClassId,
         epoch: Epoch,
@@ -163,8 +163,9 @@ impl Live {
         self.whole = true;
     }
 
-    /// What its snapshot does not hold, which goes as far as `standing` now, if there is one. Only if that is the snapshot
-    /// since which the changes are known are these enough; otherwise all of it is written in place of whatever is there.
+    /// What its snapshot does not hold, which goes as far as `standing` now, if there is one. Only
+    /// if that is the snapshot since which the changes are known are these enough; otherwise all of
+    /// it is written in place of whatever is there.
     pub(super) fn take_unsaved(&mut self, standing: Option<i64>, head: i64) -> Taken {
         if !self.is_unsaved() {
             return Taken::Nothing;

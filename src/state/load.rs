@@ -10,7 +10,8 @@ use crate::store::{PageError, Pages};
 
 /// Events of one page of the past.
 const PAGE_ROWS: usize = 10_000;
-/// Classes whose past has a gap; one that is not in use for a while is loaded, and found so, again and again.
+/// Classes whose past has a gap; one that is not in use for a while is loaded, and found so, again
+/// and again.
 static PRUNED: Repeated = Repeated::new();
 
 /// Why a class's state cannot be had now; trying again may help.
@@ -70,7 +71,8 @@ pub(super) async fn read(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Resul
 
 async fn begin(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Result<Past, LoadError> {
     let stored = pages.snapshot(class).await?.ok_or(LoadError::Restarted)?;
-    // The pages that follow are compared too: snapshot and pages are of one server, and of one generation of ids.
+    // The pages that follow are compared too: snapshot and pages are of one server, and of one
+    // generation of ids.
     if stored.version.epoch != *epoch {
         return Err(LoadError::Restarted);
     }

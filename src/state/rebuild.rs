@@ -55,7 +55,8 @@ pub struct Outcome {
     pub events: i64,
     /// Up to this id.
     pub through: i64,
-    /// Whether there was a snapshot to compare with, if only one that says that the class has no events.
+    /// Whether there was a snapshot to compare with, if only one that says that the class has no
+    /// events.
     pub compared: bool,
     /// How many rows differed.
     pub count: usize,
@@ -115,8 +116,9 @@ impl Rebuilder {
         Ok(classes)
     }
 
-    /// Folds a class's events up to the id that its snapshot is of, compares, and, if asked to, writes what the events make.
-    /// Nobody is kept waiting while the events are read, but for the last few. Replicas that run read the class anew then.
+    /// Folds a class's events up to the id that its snapshot is of, compares, and, if asked to,
+    /// writes what the events make. Nobody is kept waiting while the events are read, but for the
+    /// last few. Replicas that run read the class anew then.
     ///
     /// # Errors
     /// The database's, or if the log changes too often.

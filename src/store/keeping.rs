@@ -1,4 +1,5 @@
-//! Who keeps the snapshots, under which version of the log they are written, and which classes have to be brought up to date.
+//! Who keeps the snapshots, under which version of the log they are written, and which classes have
+//! to be brought up to date.
 
 use std::time::Duration;
 
@@ -19,21 +20,25 @@ const SCAN_CLASSES: i64 = 1_000;
 /// Classes whose void rows are removed in one statement.
 const VOID_CLASSES: i64 = 50;
 
-/// What the leader's session is set to, so that the server itself ends it soon after its process froze or its machine
-/// vanished: only then is the lock free. A rest is never this long; a statement may be, and is ended by its own limit. The
-/// TCP settings have no effect on a Unix socket, where a process that ends always closes its end.
+/// What the leader's session is set to, so that the server itself ends it soon after its process
+/// froze or its machine vanished: only then is the lock free. A rest is never this long; a
+/// statement may be, and is ended by its own limit. The TCP settings have no effect on a Unix
+/// socket, where a process that ends always closes its end.
 ///
-/// Snapshots need not wait for the disk. A crash of the server loses the newest of them, but WAL is lost from its end: a
-/// snapshot that is left was written after the events in it, so these are left too.
+/// Snapshots need not wait for the disk. A crash of the server loses the newest of them, but WAL is
+/// lost from its end: a snapshot that is left was written after the events in it, so these are left
+/// too.
 const LEADER_SETTINGS: &str = "\
     SET idle_session_timeout = '15s'; SET idle_in_transaction_session_timeout = '10s'; \
     SET lock_timeout = '10s'; SET statement_timeout = '60s'; \
     SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3; \
     SET tcp_user_timeout = '14s'; SET synchronous_commit = off";
-/// Notices a peer that is gone while a statement runs. Not every system that PostgreSQL runs on can.
+/// Notices a peer that is gone while a statement runs. Not every system that PostgreSQL runs on
+/// can.
 const LEADER_CHECK: &str = "SET client_connection_check_interval = '2s'";
 
-/// The log as far as snapshots depend on it: with another version, what was read before may hold no longer.
+/// The log as far as snapshots depend on it: with another version, what was read before may hold no
+/// longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogVersion {
     /// The generation of ids.
@@ -70,7 +75,8 @@ pub async fn say_something(session: &Session) -> Result<(), Error> {
     session.client.batch_execute("SELECT").await
 }
 
-/// A leader that waits for its client: the server's process, and when that began to do what it does now.
+/// A leader that waits for its client: the server's process, and when that began to do what it does
+/// now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SilentLeader {
     /// As `pg_terminate_backend` knows it.
@@ -78,8 +84,8 @@ pub struct SilentLeader {
     since: String,
 }
 
-/// The session that holds the leader's lock while the server waits for its client to send or to take something. Only one of
-/// this role's own; `$1` is the lock's key.
+/// The session that holds the leader's lock while the server waits for its client to send or to
+/// take something. Only one of this role's own; `$1` is the lock's key.
 const SILENT: &str = "\
     FROM pg_locks JOIN pg_stat_activity AS activity USING (pid) \
     WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
@@ -97,7 +103,8 @@ pub async fn silent_leader(session: &Session) -> Result<Option<SilentLeader>, Er
     row.map(|row| Ok(SilentLeader { pid: row.try_get(0)?, since: row.try_get(1)? })).transpose()
 }
 
-/// Ends the leader's session, if the server still waits for it since the same moment; whether it did.
+/// Ends the leader's session, if the server still waits for it since the same moment; whether it
+/// did.
 ///
 /// # Errors
 /// The database's.
@@ -111,7 +118,8 @@ pub async fn end_silent_leader(session: &Session, leader: &SilentLeader) -> Resu
     ended.map_or(Ok(false), |row| row.try_get(0))
 }
 
-/// How long a leader may say nothing while the server waits for it, before whoever waits to be elected ends its session.
+/// How long a leader may say nothing while the server waits for it, before whoever waits to be
+/// elected ends its session.
 pub const LEADER_SILENCE: Duration = Duration::from_secs(15);
 
 /// For one transaction what [`SETTINGS`] is for a session: this connection writes, too.
@@ -119,9 +127,10 @@ fn local_settings() -> String {
     SETTINGS.replace("SET ", "SET LOCAL ")
 }
 
-/// The statement that finds classes with events that their snapshots do not hold: from class to class by the index, `$1` the
-/// class after which, `$2` the id after which events count for a class without a row, `$3` how many. The order by both columns
-/// leaves the planner that one index: by the identity's it read a whole class to find that nothing in it was new.
+/// The statement that finds classes with events that their snapshots do not hold: from class to
+/// class by the index, `$1` the class after which, `$2` the id after which events count for a class
+/// without a row, `$3` how many. The order by both columns leaves the planner that one index: by
+/// the identity's it read a whole class to find that nothing in it was new.
 pub fn scan_statement() -> &'static str {
     "WITH RECURSIVE class (class_id) AS (\
        (SELECT class_id FROM progress_event WHERE class_id > $1 ORDER BY class_id, id LIMIT 1) \
@@ -136,8 +145,8 @@ pub fn scan_statement() -> &'static str {
      FROM class WHERE class_id IS NOT NULL LIMIT $3"
 }
 
-/// The classes with events that their snapshots do not hold, if each snapshot is complete up to `through`; 0 if that is not
-/// known of any.
+/// The classes with events that their snapshots do not hold, if each snapshot is complete up to
+/// `through`; 0 if that is not known of any.
 ///
 /// # Errors
 /// The database's.
@@ -174,9 +183,10 @@ async fn scan(client: &mut Client, through: i64, mut each: impl FnMut(ClassId, b
     }
 }
 
-/// Holds the log at a version until the transaction ends: nobody renews the nonce or deletes events meanwhile, so that what
-/// is written belongs to it. The nonce, to stamp snapshots with; `None` if the version is another by now. The first
-/// statement of every transaction that writes snapshots, whose locks are all taken after this one.
+/// Holds the log at a version until the transaction ends: nobody renews the nonce or deletes events
+/// meanwhile, so that what is written belongs to it. The nonce, to stamp snapshots with; `None` if
+/// the version is another by now. The first statement of every transaction that writes snapshots,
+/// whose locks are all taken after this one.
 ///
 /// # Errors
 /// The database's.
@@ -190,7 +200,8 @@ pub async fn hold_log(
     row.map(|row| row.try_get(0)).transpose()
 }
 
-/// The id up to which every class's snapshot of this nonce is complete; `None` if that is not known.
+/// The id up to which every class's snapshot of this nonce is complete; `None` if that is not
+/// known.
 ///
 /// # Errors
 /// The database's.
@@ -199,8 +210,9 @@ pub async fn kept_through(client: &impl GenericClient, nonce: &str) -> Result<Op
     row.map(|row| row.try_get(0)).transpose()
 }
 
-/// Every class's snapshot of this nonce is complete up to `id`; whether that was written. It is not if what stands there is
-/// no longer `standing`, from where the classes that had to be written were found.
+/// Every class's snapshot of this nonce is complete up to `id`; whether that was written. It is not
+/// if what stands there is no longer `standing`, from where the classes that had to be written were
+/// found.
 ///
 /// # Errors
 /// The database's.
@@ -215,7 +227,8 @@ pub async fn set_kept_through(
     Ok(transaction.execute(SET, &[&id, &nonce, &standing]).await? == 1)
 }
 
-/// How far the snapshots of these classes go, of those that have one of this nonce. They are held until the transaction ends.
+/// How far the snapshots of these classes go, of those that have one of this nonce. They are held
+/// until the transaction ends.
 ///
 /// # Errors
 /// The database's.
@@ -231,8 +244,8 @@ pub async fn standing_snapshots(
     rows.iter().map(|row| Ok((ClassId::stored(row.try_get(0)?), row.try_get(1)?))).collect()
 }
 
-/// Removes rows that belong to no snapshot of this nonce, of a few classes: of another generation of ids, or of a class whose
-/// events were deleted. How many; 0 once there are none.
+/// Removes rows that belong to no snapshot of this nonce, of a few classes: of another generation
+/// of ids, or of a class whose events were deleted. How many; 0 once there are none.
 ///
 /// # Errors
 /// The database's.
@@ -260,8 +273,9 @@ pub async fn remove_void(transaction: &Transaction<'_>, nonce: &str) -> Result<u
     Ok(removed)
 }
 
-/// Begins another version of the log in which a class's snapshot is written anew, and rings: every replica reads the class
-/// anew, and the leader writes nothing that it had in mind before. The nonce; `None` if the version is another by now.
+/// Begins another version of the log in which a class's snapshot is written anew, and rings: every
+/// replica reads the class anew, and the leader writes nothing that it had in mind before. The
+/// nonce; `None` if the version is another by now.
 ///
 /// # Errors
 /// The database's.

@@ -28,10 +28,11 @@ pub struct StoredSnapshot {
     pub version: LogVersion,
 }
 
-/// A snapshot counts only with the nonce under which it was made. Always one row: a class without a snapshot has no event up
-/// to the id that holds for all. That id may lie beyond the class's own, and then the greater one is right: whoever wrote it
-/// had every class's row written up to its last event before, and a row never goes back under one nonce, so there is no
-/// event of the class between the two.
+/// A snapshot counts only with the nonce under which it was made. Always one row: a class without a
+/// snapshot has no event up to the id that holds for all. That id may lie beyond the class's own,
+/// and then the greater one is right: whoever wrote it had every class's row written up to its last
+/// event before, and a row never goes back under one nonce, so there is no event of the class
+/// between the two.
 fn select_class() -> String {
     "SELECT greatest(kept.through_id, overall.through_id, 0), coalesce(events, 0), coalesce(students, 0), \
             last_received_at, coalesce(last_event_id, 0), \

@@ -70,8 +70,8 @@ impl SnapshotWriter {
 }
 
 impl SnapshotStatements {
-    /// Writes a class's changes and its new id in `transaction`, one of this connection's, under a nonce that it holds: see
-    /// [`hold_log`](crate::store::hold_log).
+    /// Writes a class's changes and its new id in `transaction`, one of this connection's, under a
+    /// nonce that it holds: see [`hold_log`](crate::store::hold_log).
     ///
     /// # Errors
     /// The database's; nothing of the transaction may be kept then.
