@@ -234,7 +234,8 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         }
     };
     let vital = Vital::default();
-    let classes = Classes::new(Pages::new(&connector)?);
+    let pages = Pages::new(&connector)?;
+    let classes = Classes::new(pages.beside(&connector, "loads")?);
     let (tail, log, tail_task) = begin(&connector, config, &classes, &vital).await?;
     let listener = Listener::start(&connector, &tail, &vital);
     let state = StateKeeper::start(&connector, &classes, &vital);
@@ -245,7 +246,7 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         tail,
         log,
         classes,
-        pages: Pages::new(&connector)?,
+        pages,
         listener,
         places: Places::new(config.connections.0, config.connections.1),
         bodies: BodyBudget::new(config.queue.bytes),

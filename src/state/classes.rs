@@ -91,6 +91,7 @@ impl Classes {
 
     /// The tail stands at `at`, in an issue of ids of which nothing is known: whatever is here is of no use.
     pub fn reset(&self, at: &Cursor) {
+        self.shared.pages.expect(&at.epoch);
         let mut inner = self.lock();
         let gone = std::mem::take(&mut inner.classes);
         inner.heard.clear();
