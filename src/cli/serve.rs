@@ -19,7 +19,7 @@ use crate::config::{Config, Database, at_least};
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::Limits as EventLimits;
-use crate::http::{self, Access, BodyBudget, Drain, Limits, Places, Relay};
+use crate::http::{self, Access, AnswerBudget, BodyBudget, Drain, Limits, Places, Relay};
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::migrate;
@@ -72,6 +72,9 @@ pub struct Args {
     /// Newest events kept in memory, all classes together; subscribers further behind read the table
     #[arg(long, env = "RELAY_LOG_MEMORY", value_name = "SIZE", default_value = "64MiB")]
     log_memory: Size,
+    /// Most bytes of large answers that are being sent, all together; beyond it one is answered 503
+    #[arg(long, env = "RELAY_ANSWER_BYTES", value_name = "SIZE", default_value = "64MiB")]
+    answer_bytes: Size,
     /// How long a request's body may take to arrive
     #[arg(long, env = "RELAY_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     request_timeout: Duration,
@@ -133,6 +136,7 @@ impl Args {
             },
             limits,
             log_memory: self.log_memory.0,
+            answer_bytes: at_least("--answer-bytes", self.answer_bytes.0, 1 << 20)?,
             access,
             drain_delay: self.drain_delay,
             drain: self.drain,
@@ -168,7 +172,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         started = start(&config, address) => started?,
         () = signals.next() => return Ok(()),
     };
-    let Started { relay, writer_tasks, state, private, tail_task, vital } = started;
+    let Started { relay, writer_tasks, state, private, tail_task, room_task, vital } = started;
     let served = vital.spawn("accept loop", http::serve(listener, Arc::clone(&relay)));
     let keeper = private.map(Keeper::start);
     super::print(&format!("listening on http://{address}"))?;
@@ -200,7 +204,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         () = signals.next() => true,
     };
     // Whoever reads the database lets go of it before it ends.
-    drop((relay, tail_task));
+    drop((relay, tail_task, room_task));
     match keeper {
         Some(keeper) if at_once => keeper.abandon().await,
         Some(keeper) => keeper.stop().await?,
@@ -221,6 +225,7 @@ struct Started {
     state: StateKeeper,
     private: Option<PrivatePostgres>,
     tail_task: AbortOnDropHandle<()>,
+    room_task: AbortOnDropHandle<()>,
     vital: Vital,
 }
 
@@ -236,6 +241,7 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
     let vital = Vital::default();
     let pages = Pages::new(&connector)?;
     let classes = Classes::new(pages.beside(&connector, "loads")?);
+    let room_task = vital.spawn("memory of classes", classes.clone().keep_room());
     let (tail, log, tail_task) = begin(&connector, config, &classes, &vital).await?;
     let listener = Listener::start(&connector, &tail, &vital);
     let state = StateKeeper::start(&connector, &classes, &vital);
@@ -250,11 +256,12 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         listener,
         places: Places::new(config.connections.0, config.connections.1),
         bodies: BodyBudget::new(config.queue.bytes),
+        answers: AnswerBudget::new(config.answer_bytes),
         access: config.access.clone(),
         limits: config.limits,
         drain: Drain::new(config.drain),
     });
-    Ok(Started { relay, writer_tasks, state, private, tail_task, vital })
+    Ok(Started { relay, writer_tasks, state, private, tail_task, room_task, vital })
 }
 
 /// Applies or checks the migrations, and makes the log; a database that is just starting, or starts anew meanwhile, is waited for.

@@ -38,6 +38,7 @@ use crate::tail::Tail;
 use crate::writer::Writer;
 
 pub use access::Access;
+pub use api::AnswerBudget;
 pub use connection::Places;
 pub use drain::Drain;
 pub use ingest::BodyBudget;
@@ -75,6 +76,8 @@ pub struct Relay {
     pub places: Arc<Places>,
     /// What large bodies may take up.
     pub bodies: BodyBudget,
+    /// What large answers may take up.
+    pub answers: AnswerBudget,
     /// Who may read.
     pub access: Access,
     /// Bounds.

@@ -5,7 +5,9 @@
 //! It is let go when nobody has asked for long.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -13,15 +15,20 @@ use tokio::time::Instant;
 use super::class::ClassState;
 use super::clock::Clock;
 use super::intake::Intake;
-use super::live::{Live, Picture};
+use super::live::Live;
 use super::load::{self, LoadError};
-use super::slot::{Phase, PutBy, Slot};
-use super::view::Parts;
+use super::slot::{Memory, Phase, PutBy, Slot};
+use super::unsaved::drop_elsewhere;
 use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent};
 use crate::store::{ClassRow, Pages};
 
 /// Classes that come in at once; the others take turns.
 const LOADS: usize = 2;
+/// Large pictures that are made at once.
+const PICTURES: usize = 1;
+/// How long a class that is to come in waits for memory.
+const ROOM_PATIENCE: Duration = Duration::from_secs(10);
+const ROOM_TICK: Duration = Duration::from_millis(50);
 
 /// The classes in use. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,6 +43,9 @@ pub(super) struct Shared {
     clock: Clock,
     pages: Pages,
     loads: Semaphore,
+    memory: Arc<Memory>,
+    /// Large pictures are made one after the other.
+    pub(super) pictures: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -50,7 +60,7 @@ pub(super) struct Inner {
     /// Something came for a class that could not be put among `heard`.
     pub(super) missed: bool,
     /// The last event of each class that came since the tail stands, unless a snapshot is known to hold it.
-    pub(super) heard: HashMap<ClassId, i64>,
+    pub(super) heard: BTreeMap<ClassId, i64>,
 }
 
 impl Classes {
@@ -62,10 +72,16 @@ impl Classes {
             classes: HashMap::new(),
             remembers: false,
             missed: false,
-            heard: HashMap::new(),
+            heard: BTreeMap::new(),
         };
-        let shared =
-            Shared { inner: Mutex::new(inner), clock: Clock::default(), pages, loads: Semaphore::new(LOADS) };
+        let shared = Shared {
+            inner: Mutex::new(inner),
+            clock: Clock::default(),
+            pages,
+            loads: Semaphore::new(LOADS),
+            memory: Arc::default(),
+            pictures: Arc::new(Semaphore::new(PICTURES)),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -98,9 +114,15 @@ impl Classes {
         inner.missed = true;
         (inner.epoch, inner.head) = (Some(at.epoch.clone()), at.id);
         drop(inner);
-        for slot in gone.values() {
-            *slot.lock() = Phase::Gone;
-        }
+        drop_elsewhere(gone.values().map(|slot| slot.close()).collect());
+    }
+
+    pub(super) fn memory(&self) -> &Arc<Memory> {
+        &self.shared.memory
+    }
+
+    pub(super) fn clock(&self) -> i64 {
+        self.shared.clock.now()
     }
 
     /// Begins to take what one read of the tail brings.
@@ -112,20 +134,6 @@ impl Classes {
     pub fn position(&self) -> Option<Cursor> {
         let inner = self.lock();
         inner.epoch.clone().map(|epoch| Cursor { epoch, id: inner.head })
-    }
-
-    /// A picture of the class. `enough`, if the caller knows an id up to which all must be in it, lets callers share one
-    /// although the class goes on.
-    ///
-    /// # Errors
-    /// If the class has to come in and cannot.
-    pub async fn picture(
-        &self,
-        class: &ClassId,
-        parts: Parts,
-        enough: Option<i64>,
-    ) -> Result<Arc<Picture>, LoadError> {
-        self.with(class, |live, head, now| live.picture(parts, head, enough, now)).await
     }
 
     /// Runs `with` on a class's state, as it is at the cursor.
@@ -159,15 +167,18 @@ impl Classes {
             stored.into_iter().map(|listed| (listed.class, listed.row)).collect();
         // Beyond the last that was read, snapshots may stand between those that were heard of.
         let end = if listed.len() > limit { listed.keys().next_back().cloned() } else { None };
-        let is_in = |class: &ClassId| class.as_str() > after && end.as_ref().is_none_or(|end| class <= end);
         let heard: Vec<ClassId> = {
             let mut inner = self.lock();
-            inner.heard.retain(|class, last| listed.get(class).is_none_or(|row| row.through < *last));
-            inner.heard.keys().filter(|class| is_in(class)).cloned().collect()
+            for (class, row) in &listed {
+                if inner.heard.get(class).is_some_and(|&last| last <= row.through) {
+                    inner.heard.remove(class);
+                }
+            }
+            let from = Bound::Excluded(ClassId::stored(after));
+            let until = end.map_or(Bound::Unbounded, Bound::Included);
+            inner.heard.range((from, until)).take(limit + 1).map(|(class, _)| class.clone()).collect()
         };
-        let mut heard = heard;
-        heard.sort_unstable();
-        for class in heard.into_iter().take(limit + 1) {
+        for class in heard {
             let row = self.read(&class, |state, _, _| state.listed()).await?;
             listed.insert(class, row);
         }
@@ -205,7 +216,7 @@ impl Classes {
             match inner.classes.get(class) {
                 Some(slot) => Arc::clone(slot),
                 None => {
-                    let slot = Arc::new(Slot::new());
+                    let slot = Arc::new(Slot::new(&self.shared.memory));
                     inner.classes.insert(class.clone(), Arc::clone(&slot));
                     // In a task of its own: many may wait for it, and whoever asked first may go.
                     tokio::spawn(self.clone().load(class.clone(), Arc::clone(&slot)));
@@ -225,6 +236,7 @@ impl Classes {
         let outcome = self.try_load(&class, &slot).await;
         if let Err(error) = &outcome {
             tracing::warn!(%class, "its state could not be brought in: {error}");
+            slot.weigh(0);
             let mut inner = self.lock();
             if inner.classes.get(&class).is_some_and(|other| Arc::ptr_eq(other, &slot)) {
                 inner.classes.remove(&class);
@@ -235,10 +247,12 @@ impl Classes {
 
     async fn try_load(&self, class: &ClassId, slot: &Slot) -> Result<(), LoadError> {
         let _turn = self.shared.loads.acquire().await.map_err(|_| LoadError::Restarted)?;
+        self.room().await?;
         let began = Instant::now();
         let epoch = self.lock().epoch.clone().ok_or(LoadError::NotStarted)?;
         let pages = &self.shared.pages;
         let mut past = load::read(pages, class, &epoch).await?;
+        slot.weigh(past.state.weight());
         // From here on the tail puts by. A read that begins now brings what it had passed before.
         self.enter(slot, Phase::Joining(PutBy::default()))?;
         past.catch_up(pages, class, &epoch, true).await?;
@@ -261,7 +275,25 @@ impl Classes {
         if !self.lock().remembers {
             live.remember(false);
         }
+        slot.weigh(live.weight());
         *phase = Phase::Live(Box::new(live));
+        Ok(())
+    }
+
+    /// Waits until there is memory for one more class: what nobody asked for longest goes, and what is not written yet can go
+    /// once it is.
+    async fn room(&self) -> Result<(), LoadError> {
+        let deadline = Instant::now() + ROOM_PATIENCE;
+        while self.shared.memory.is_full() {
+            self.sweep();
+            if !self.shared.memory.is_full() {
+                break;
+            }
+            if Instant::now() >= deadline {
+                return Err(LoadError::NoRoom);
+            }
+            tokio::time::sleep(ROOM_TICK).await;
+        }
         Ok(())
     }
 

@@ -152,13 +152,16 @@ impl Keeping {
             heard.extend(found);
         }
         let mut complete = true;
-        for some in heard.chunks(TRANSACTION_CLASSES) {
-            complete &= self.bring_in(some).await;
-            if heard.len() > TRANSACTION_CLASSES {
+        let mut brought = 0;
+        for some in heard.chunks(BRING_IN) {
+            if brought >= TRANSACTION_CLASSES || self.classes.memory().is_full() {
                 // A relay that begins on a long history meets more classes than it can hold at once.
                 self.write_unsaved(writer, &position.epoch, writing).await?;
                 self.classes.sweep();
+                brought = 0;
             }
+            complete &= self.bring_in(some).await;
+            brought += some.len();
         }
         let wrote = self.write_unsaved(writer, &position.epoch, writing).await?;
         if !complete {
@@ -219,8 +222,10 @@ impl Keeping {
         }
         let mut written: Vec<(ClassId, Unsaved)> = Vec::with_capacity(classes.len());
         for class in classes {
-            let Some(unsaved) = self.classes.take_unsaved(class, epoch) else { continue };
-            statements.write(&transaction, class, &unsaved.changes).await.map_err(failed)?;
+            let Some(mut unsaved) = self.classes.take_unsaved(class, epoch) else { continue };
+            // Not held until the commit: it may be all of a large class.
+            let changes = std::mem::take(&mut unsaved.changes);
+            statements.write(&transaction, class, &changes).await.map_err(failed)?;
             written.push((class.clone(), unsaved));
         }
         transaction.commit().await.map_err(failed)?;

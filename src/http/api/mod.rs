@@ -4,6 +4,7 @@
 //! a problem. `openapi.json` is its description; a test holds both together.
 
 mod answer;
+mod budget;
 mod class;
 mod export;
 mod history;
@@ -24,6 +25,7 @@ use crate::store::PageError;
 pub(super) use answer::{gzip, has as if_none_match, tag, takes_gzip};
 
 use answer::Answer;
+pub use budget::AnswerBudget;
 
 /// The description of this API.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -112,7 +114,7 @@ impl Request<'_> {
             Route::Cells if get => self.cells().await,
             Route::Activity if get => self.activity().await,
             Route::Export if get => self.export().await,
-            Route::OpenApi if get => Ok(Answer::json(OPENAPI.to_owned()).reply(self.headers)),
+            Route::OpenApi if get => Answer::json(OPENAPI.to_owned()).reply(self).await,
             _ => Err(Problem::method_not_allowed(route.methods())),
         }
     }

@@ -31,7 +31,7 @@ impl Request<'_> {
         match is_up {
             None => return Err(Problem::no_student(student.as_str())),
             // Another instructor was there first, or the student has lowered it: that is what was wanted.
-            Some(false) => return Ok(Answer::json("{\"resolved\":false}".to_owned()).reply(self.headers)),
+            Some(false) => return Answer::json("{\"resolved\":false}".to_owned()).reply(self).await,
             Some(true) => {}
         }
         let now = relay.classes.now();
@@ -49,7 +49,8 @@ impl Request<'_> {
             Some(Outcome::Refused(reason)) => return Err(Problem::refused(&reason)),
         };
         let cursor = Cursor { epoch: relay.log.position().epoch, id };
-        Ok(Answer::json(format!("{{\"resolved\":true,\"eventId\":\"{event_id}\",\"cursor\":\"{cursor}\"}}"))
-            .reply(self.headers))
+        Answer::json(format!("{{\"resolved\":true,\"eventId\":\"{event_id}\",\"cursor\":\"{cursor}\"}}"))
+            .reply(self)
+            .await
     }
 }
