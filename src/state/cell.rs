@@ -54,7 +54,8 @@ impl Kept {
 
     fn count_messages(&mut self) {
         let texts: usize = self.state.messages.iter().map(|(text, _)| text_bytes(text)).sum();
-        self.messages = texts + self.state.messages.capacity() * size_of::<(Box<str>, i64)>();
+        // A list that grew has room for as many again.
+        self.messages = texts + 2 * self.state.messages.len() * size_of::<(Box<str>, i64)>();
     }
 }
 

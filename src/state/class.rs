@@ -241,6 +241,12 @@ impl ClassState {
         self.students.len() + self.cells.len() + self.runs.len()
     }
 
+    /// Bytes of names and texts.
+    #[cfg(test)]
+    pub(super) fn heap(&self) -> [usize; 3] {
+        [self.students.heap(), self.cells.heap(), self.runs.heap()]
+    }
+
     /// What it takes up in memory, in bytes.
     pub fn weight(&self) -> usize {
         // A pair's numbers in two sets, whose nodes are half full at worst, and what a set has beside them.

@@ -114,6 +114,12 @@ impl<K: Clone + Eq + Hash + Ord + Heap, V: Heap> Kept<K, V> {
         self.heap + buckets * (size_of::<(K, Entry<K, V>)>() + 1) + order + changed * size_of::<K>()
     }
 
+    /// Bytes that the keys and the values hold beside their own.
+    #[cfg(test)]
+    pub(super) fn heap(&self) -> usize {
+        self.heap
+    }
+
     pub(super) fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,

@@ -19,7 +19,7 @@ const PORTION: usize = 256;
 /// After so many portions the rest is copied at once: more changes than can be copied in between.
 const MAX_PORTIONS: usize = 10_000;
 /// Classes with more rows are drawn on a thread for what takes long.
-const LARGE: usize = 4_000;
+const LARGE: usize = 10_000;
 /// Between two drawings of a large class there is as long a rest as the last one took, but no longer than this: whoever asks
 /// without end takes half of one processor.
 const MAX_REST: Duration = Duration::from_secs(1);
@@ -101,9 +101,9 @@ impl Classes {
                 }
                 continue;
             }
+            tokio::time::sleep_until(draw.drawing.rest_until()).await;
             let turn = Arc::clone(&self.shared.pictures).acquire_owned().await;
             let turn = turn.map_err(|_| LoadError::Restarted)?;
-            tokio::time::sleep_until(draw.drawing.rest_until()).await;
             let make = make.clone();
             // It goes on though whoever asked may go: the next one has it then.
             let made = tokio::task::spawn_blocking(move || {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 
@@ -125,4 +125,62 @@ async fn a_server_without_room_for_a_connection_is_waited_for() {
     assert_eq!(summary.expect("an answer").status, 200);
     let events: Value = events.expect("an answer").json().expect("JSON");
     assert_eq!(events["events"].as_array().map(Vec::len), Some(1), "{}", json!(events));
+}
+
+/// Asks with as small a receive buffer as the system gives, and takes no more than the answer's first bytes.
+async fn stall(relay: &Relay, path: &str) -> (TcpStream, String) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let address = relay.url.authority().parse().expect("an address");
+    let mut stream = socket.connect(address).await.expect("a connection");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.expect("a status");
+    (stream, String::from_utf8_lossy(&status[9..]).into_owned())
+}
+
+#[tokio::test]
+async fn large_answers_share_a_budget_and_small_ones_are_free() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &["--answer-bytes", "4MiB"]).await;
+    let insert = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
+         SELECT gen_random_uuid(), 'default', 's' || n % 10, now(), \
+           json_build_object('eventType', 'cell_executed', 'code', repeat('x', 100000)) FROM generate_series(1, 100) AS n";
+    database.client().await.batch_execute(insert).await.expect("large events");
+    let large = "/api/class/events?limit=1000";
+    let (first, status) = stall(&relay, large).await;
+    assert_eq!(status, "200");
+    // The rest of the budget, if any, and then none.
+    let mut stalled = vec![first];
+    let refused = until("a refusal", async || {
+        let answer = relay.connection().await.get(large).await.expect("an answer");
+        (answer.status == 503).then_some(answer)
+    });
+    let refused = tokio::select! {
+        refused = refused => refused,
+        () = async {
+            for _ in 0..40 {
+                stalled.push(stall(&relay, large).await.0);
+            }
+            std::future::pending::<()>().await;
+        } => unreachable!(),
+    };
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    let refused: Value = refused.json().expect("JSON");
+    assert_eq!(refused["type"], "urn:progress-relay:problem:too-many-large-answers");
+    for path in
+        ["/api/class/summary?include=cells,grid,activity", "/api/class/events?notebook=x", "/api/classes"]
+    {
+        let answer = relay.connection().await.get(path).await.expect("an answer");
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    relay.post(&event(0)).await;
+    drop(stalled);
+    until("room for a large answer again", async || {
+        let answer = relay.connection().await.get(large).await.expect("an answer");
+        let events = answer.json::<Value>().ok()?["events"].as_array()?.len();
+        (answer.status == 200 && events > 30).then_some(())
+    })
+    .await;
 }

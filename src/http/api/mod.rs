@@ -165,6 +165,14 @@ impl Request<'_> {
 
 impl From<LoadError> for Problem {
     fn from(error: LoadError) -> Self {
+        if let LoadError::NoRoom = error {
+            return Self::unavailable(
+                "no-memory-for-classes",
+                "too many classes are in use at once",
+                format!("{error}; ask again"),
+                std::time::Duration::from_secs(1),
+            );
+        }
         unread(&error.to_string())
     }
 }
