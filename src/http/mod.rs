@@ -33,7 +33,7 @@ use crate::event::Limits as EventLimits;
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::state::Classes;
-use crate::store::Pages;
+use crate::store::{Agreement, Pages};
 use crate::tail::Tail;
 use crate::writer::Writer;
 
@@ -41,6 +41,7 @@ pub use access::Access;
 pub use api::AnswerBudget;
 pub use connection::Places;
 pub use drain::Drain;
+pub use health::StartProgress;
 pub use ingest::BodyBudget;
 pub use server::serve;
 
@@ -72,6 +73,10 @@ pub struct Relay {
     pub pages: Pages,
     /// Hears the doorbell.
     pub listener: Listener,
+    /// Whether all connections lead to one server.
+    pub agreement: Agreement,
+    /// How far the start has come.
+    pub start: StartProgress,
     /// Counts connections.
     pub places: Arc<Places>,
     /// What large bodies may take up.
@@ -88,6 +93,11 @@ pub struct Relay {
 
 impl Relay {
     fn sources(&self) -> session::Sources {
-        session::Sources { log: Arc::clone(&self.log), pages: self.pages.clone(), tail: self.tail.clone() }
+        session::Sources {
+            log: Arc::clone(&self.log),
+            pages: self.pages.clone(),
+            tail: self.tail.clone(),
+            classes: self.classes.clone(),
+        }
     }
 }

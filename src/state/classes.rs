@@ -20,6 +20,7 @@ use super::load::{self, LoadError};
 use super::slot::{Memory, Phase, PutBy, Slot};
 use super::unsaved::drop_elsewhere;
 use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent};
+use crate::repeated::Repeated;
 use crate::store::{ClassRow, Pages};
 
 /// Classes that come in at once; the others take turns.
@@ -29,6 +30,8 @@ const PICTURES: usize = 1;
 /// How long a class that is to come in waits for memory.
 const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 const ROOM_TICK: Duration = Duration::from_millis(50);
+/// Classes that could not be loaded; in an outage every request for one tries again.
+static NOT_LOADED: Repeated = Repeated::new();
 
 /// The classes in use. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -106,7 +109,9 @@ impl Classes {
     }
 
     /// The tail stands at `at`, in an issue of ids of which nothing is known: whatever is here is of no use.
-    pub fn reset(&self, at: &Cursor) {
+    /// `deletions` is how many statements had deleted events by then.
+    pub fn reset(&self, at: &Cursor, deletions: i64) {
+        let _ = deletions;
         self.shared.pages.expect(&at.epoch);
         let mut inner = self.lock();
         let gone = std::mem::take(&mut inner.classes);
@@ -123,6 +128,19 @@ impl Classes {
 
     pub(super) fn clock(&self) -> i64 {
         self.shared.clock.now()
+    }
+
+    /// Events of these classes (of all, for `None`) were deleted: they are read anew.
+    pub fn forget(&self, classes: Option<&[ClassId]>, deletions: i64) {
+        let _ = deletions;
+        let mut inner = self.lock();
+        inner.missed = true;
+        let gone: Vec<Arc<Slot>> = match classes {
+            Some(classes) => classes.iter().filter_map(|class| inner.classes.remove(class)).collect(),
+            None => std::mem::take(&mut inner.classes).into_values().collect(),
+        };
+        drop(inner);
+        drop_elsewhere(gone.iter().map(|slot| slot.close()).collect());
     }
 
     /// Begins to take what one read of the tail brings.
@@ -235,7 +253,9 @@ impl Classes {
     async fn load(self, class: ClassId, slot: Arc<Slot>) {
         let outcome = self.try_load(&class, &slot).await;
         if let Err(error) = &outcome {
-            tracing::warn!(%class, "its state could not be brought in: {error}");
+            if let Some(due) = NOT_LOADED.met(&error.to_string()) {
+                tracing::warn!(%class, "its state could not be brought in{due}: {error}");
+            }
             slot.weigh(0);
             let mut inner = self.lock();
             if inner.classes.get(&class).is_some_and(|other| Arc::ptr_eq(other, &slot)) {

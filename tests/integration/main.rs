@@ -26,4 +26,6 @@ mod plans;
 mod reading;
 mod slow;
 mod state;
+mod subscribers;
 mod tailing;
+mod truth;

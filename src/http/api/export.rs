@@ -16,6 +16,7 @@ use warp::reply::Response;
 use super::budget::AnswerBudget;
 use super::{Problem, Request};
 use crate::event::{ClassId, Epoch, StoredEvent, json};
+use crate::repeated::Repeated;
 use crate::store::{PageError, Pages};
 
 /// Events read at a time.
@@ -27,6 +28,8 @@ const ROW_BYTES: usize = 4096;
 /// How long an export waits for its part of the budget, and how often it looks.
 const ROOM_PATIENCE: Duration = Duration::from_secs(60);
 const ROOM_RETRY: Duration = Duration::from_millis(100);
+/// Exports that ended early; in an outage each one under way does.
+static BROKEN_OFF: Repeated = Repeated::new();
 
 /// The columns of CSV: the event's own names.
 const COLUMNS: [&str; 18] = [
@@ -125,7 +128,9 @@ impl Export {
                 (text, more) = match self.page().await {
                     Ok(page) => page,
                     Err(error) => {
-                        tracing::warn!(class = %self.class, "an export was broken off: {error}");
+                        if let Some(due) = BROKEN_OFF.met(&error.to_string()) {
+                            tracing::warn!(class = %self.class, "an export was broken off{due}: {error}");
+                        }
                         let _ = sender.send(Err(error)).await;
                         return;
                     }

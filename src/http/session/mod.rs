@@ -3,12 +3,14 @@
 //! Live, resume, replay and catching up are the one loop of [`Session::run`]: give what follows the cursor, then wait until
 //! there is more. It knows a [`Transport`], a stream of what the peer says and a sink of frames, not a socket.
 
+mod cut;
 mod outbox;
 mod page;
 mod peer;
 mod start;
 #[cfg(test)]
 mod tests;
+mod trim;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -24,12 +26,15 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::drain::Drain;
 use crate::event::{ClassId, Cursor};
 use crate::log::{Frame, Log, Read, Subscription};
+use crate::repeated::{Repeated, Waiting};
+use crate::state::Classes;
 use crate::store::Pages;
 use crate::tail::Tail;
 
 pub(super) use outbox::{Kind, Outbox, Shed};
 pub(super) use peer::{Close, Incoming, Life, Outgoing};
 pub(super) use start::{ResetReason, Start};
+pub(super) use trim::Trim;
 
 /// Half of the interval between pings. A mark is due at a tick if nothing was sent since the last one, so that silence
 /// stays under two of them.
@@ -50,6 +55,8 @@ const PAGE_EVENT_BYTES: usize = 512;
 const STALL: Duration = Duration::from_secs(2);
 /// How long to wait after a page could not be read.
 const PAGE_RETRY: Duration = Duration::from_millis(500);
+/// Sessions that cannot read a page; in an outage all of them try again several times a second.
+static UNREAD: Repeated = Repeated::new();
 
 /// What a session talks through: a stream of what the peer says, a sink of frames. It takes any number of frames; the session
 /// flushes it before it goes on.
@@ -64,12 +71,16 @@ pub(super) struct Sources {
     pub(super) log: Arc<Log>,
     pub(super) pages: Pages,
     pub(super) tail: Tail,
+    /// Know the database's clock.
+    pub(super) classes: Classes,
 }
 
 /// One subscriber.
 pub(super) struct Session<T> {
     sources: Sources,
     classes: Arc<[ClassId]>,
+    /// What the subscriber does not want; most want everything.
+    trim: Option<Box<Trim>>,
     transport: T,
     life: Life,
     cursor: Cursor,
@@ -77,6 +88,8 @@ pub(super) struct Session<T> {
     start: Cursor,
     /// Once the cursor is here it is said, once, that the subscriber is live.
     live_at: i64,
+    /// Of how many deletions of events the subscriber knows.
+    expiry: u64,
     live_said: bool,
     gulp: usize,
     ticks: Interval,
@@ -84,6 +97,8 @@ pub(super) struct Session<T> {
     sent_since_tick: bool,
     pong_due: bool,
     mark_due: bool,
+    /// Held from the first page that could not be read until one could.
+    waiting: Option<Waiting<'static>>,
     leaving: Leaving,
 }
 
@@ -99,6 +114,7 @@ impl<T: Transport> Session<T> {
         sources: Sources,
         classes: Vec<ClassId>,
         start: Start,
+        trim: Option<Trim>,
         transport: T,
         life: Life,
         drain: &Drain,
@@ -112,11 +128,13 @@ impl<T: Transport> Session<T> {
         Self {
             sources,
             classes: classes.into(),
+            trim: trim.map(Box::new),
             transport,
             life,
             start: start.cursor.clone(),
             cursor: start.cursor,
             live_at: start.live_at,
+            expiry: start.expiry,
             live_said: false,
             gulp: MIN_GULP,
             ticks,
@@ -124,6 +142,7 @@ impl<T: Transport> Session<T> {
             sent_since_tick: false,
             pong_due: false,
             mark_due: false,
+            waiting: None,
             leaving,
         }
     }
@@ -141,10 +160,11 @@ impl<T: Transport> Session<T> {
             self.send(start::reset_frame(reason, &self.cursor))?;
         }
         loop {
-            match self.sources.log.read(&self.cursor, &self.classes, self.gulp) {
+            match self.sources.log.read(&self.cursor, self.expiry, &self.classes, self.gulp) {
                 Read::Frames(frames, through) => self.send_frames(frames, through)?,
                 Read::Behind(floor) => self.read_page(floor).await?,
                 Read::OtherEpoch(position) => self.reset(ResetReason::Epoch, position)?,
+                Read::Expired(position) => self.reset(ResetReason::Expired, position)?,
                 Read::UpToDate(through) => {
                     // Below the cursor when another replica, which gave it out, is ahead of this one.
                     self.cursor.id = self.cursor.id.max(through);
@@ -169,6 +189,10 @@ impl<T: Transport> Session<T> {
     }
 
     fn send_frames(&mut self, frames: Vec<Frame>, through: i64) -> Result<(), Close> {
+        let frames = match &self.trim {
+            Some(trim) => trim.frames(&frames, &self.cursor.epoch),
+            None => frames,
+        };
         for frame in frames {
             let cursor = Cursor { epoch: self.cursor.epoch.clone(), id: frame.last };
             self.send(Outgoing::Text { text: frame.text, cursor, kind: Kind::Events })?;
@@ -180,6 +204,7 @@ impl<T: Transport> Session<T> {
     /// From here on it goes on elsewhere, and the subscriber is told.
     fn reset(&mut self, reason: ResetReason, position: Cursor) -> Result<(), Close> {
         self.live_at = position.id;
+        self.expiry = self.sources.log.expiry();
         self.live_said = false;
         self.cursor = position;
         self.send(start::reset_frame(reason, &self.cursor))
@@ -189,13 +214,13 @@ impl<T: Transport> Session<T> {
     fn say_what_is_due(&mut self) -> Result<(), Close> {
         if !self.live_said && self.live_at <= self.cursor.id {
             self.live_said = true;
-            self.send(start::cursor_frame(Kind::Live, &self.cursor))?;
+            self.send(start::clock_frame(Kind::Live, &self.cursor, self.sources.classes.now()))?;
         }
         if std::mem::take(&mut self.pong_due) {
             self.send(start::cursor_frame(Kind::Pong, &self.cursor))?;
         }
         if std::mem::take(&mut self.mark_due) {
-            self.send(start::cursor_frame(Kind::Mark, &self.cursor))?;
+            self.send(start::clock_frame(Kind::Mark, &self.cursor, self.sources.classes.now()))?;
         }
         Ok(())
     }
@@ -209,6 +234,9 @@ impl<T: Transport> Session<T> {
         let page =
             Box::pin(async move { page::read_page(&pages, &classes, &after, floor, rows, 2 * gulp).await });
         let page = self.attend(page).await?;
+        if page.is_ok() {
+            self.waiting = None;
+        }
         match page {
             // The tail finds the same, and then the log says so: that path resets.
             Ok(page) if page.header.epoch != self.cursor.epoch => {
@@ -225,7 +253,11 @@ impl<T: Transport> Session<T> {
                 self.attend(tokio::time::sleep(PAGE_RETRY)).await
             }
             Err(error) => {
-                tracing::warn!(classes = ?self.classes, "a subscriber waits for history: {error}");
+                self.waiting.get_or_insert_with(|| UNREAD.wait());
+                if let Some(due) = UNREAD.met(&error.to_string()) {
+                    let waiting = UNREAD.waiting();
+                    tracing::warn!(waiting, "subscribers wait, since history cannot be read{due}: {error}");
+                }
                 self.attend(tokio::time::sleep(PAGE_RETRY.mul_f64(0.5 + fastrand::f64()))).await
             }
         }
