@@ -9,19 +9,19 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
 
 use super::class::ClassState;
 use super::clock::Clock;
-use super::intake::Intake;
+use super::intake::{Intake, MAX_HEARD};
 use super::live::Live;
 use super::load::{self, LoadError};
 use super::slot::{Memory, Phase, PutBy, Slot};
 use super::unsaved::drop_elsewhere;
 use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent};
 use crate::repeated::Repeated;
-use crate::store::{ClassRow, Pages};
+use crate::store::{ClassRow, LogVersion, Pages};
 
 /// Classes that come in at once; the others take turns.
 const LOADS: usize = 2;
@@ -30,6 +30,8 @@ const PICTURES: usize = 1;
 /// How long a class that is to come in waits for memory.
 const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 const ROOM_TICK: Duration = Duration::from_millis(50);
+/// How long whoever asks for a class waits for the tail, when the log has changed while the class was loaded.
+const RESTART_WAIT: Duration = Duration::from_secs(2);
 /// Classes that could not be loaded; in an outage every request for one tries again.
 static NOT_LOADED: Repeated = Repeated::new();
 
@@ -49,12 +51,18 @@ pub(super) struct Shared {
     memory: Arc<Memory>,
     /// Large pictures are made one after the other.
     pub(super) pictures: Arc<Semaphore>,
+    /// As [`Inner::resets`].
+    changed: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
 pub(super) struct Inner {
     /// `None` until the tail stands.
     pub(super) epoch: Option<Epoch>,
+    /// How many statements have deleted events, as far as the tail knows.
+    pub(super) deletions: i64,
+    /// How often classes were dropped from memory since they were of no use any more.
+    pub(super) resets: u64,
     /// All classes' events up to here are folded.
     pub(super) head: i64,
     pub(super) classes: HashMap<ClassId, Arc<Slot>>,
@@ -64,13 +72,41 @@ pub(super) struct Inner {
     pub(super) missed: bool,
     /// The last event of each class that came since the tail stands, unless a snapshot is known to hold it.
     pub(super) heard: BTreeMap<ClassId, i64>,
+    /// Most classes among `heard`.
+    pub(super) max_heard: usize,
+}
+
+impl Inner {
+    /// Notes the last event of a class, which no snapshot is known to hold.
+    pub(super) fn hear(&mut self, class: ClassId, last: i64) {
+        if self.heard.len() < self.max_heard || self.heard.contains_key(&class) {
+            self.heard.insert(class, last);
+        } else {
+            self.missed = true;
+        }
+    }
+
+    /// The log that what is in memory belongs to; `None` until the tail stands.
+    pub(super) fn version(&self) -> Option<LogVersion> {
+        let epoch = self.epoch.clone()?;
+        Some(LogVersion { epoch, deletions: self.deletions })
+    }
 }
 
 impl Classes {
     /// None in use; `pages` reads their past.
     pub fn new(pages: Pages) -> Self {
+        Self::with_bound(pages, MAX_HEARD)
+    }
+
+    /// The same, remembering no more than `max_heard` classes of which something came.
+    #[doc(hidden)]
+    pub fn with_bound(pages: Pages, max_heard: usize) -> Self {
         let inner = Inner {
             epoch: None,
+            deletions: 0,
+            resets: 0,
+            max_heard,
             head: 0,
             classes: HashMap::new(),
             remembers: false,
@@ -84,6 +120,7 @@ impl Classes {
             loads: Semaphore::new(LOADS),
             memory: Arc::default(),
             pictures: Arc::new(Semaphore::new(PICTURES)),
+            changed: watch::channel(0).0,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -108,18 +145,53 @@ impl Classes {
         self.shared.clock.set(clock);
     }
 
-    /// The tail stands at `at`, in an issue of ids of which nothing is known: whatever is here is of no use.
-    /// `deletions` is how many statements had deleted events by then.
+    /// The tail stands at `at`, where nothing is known of what was before: whatever is here is of no use. `deletions` is how
+    /// many statements have deleted events by then.
     pub fn reset(&self, at: &Cursor, deletions: i64) {
-        let _ = deletions;
         self.shared.pages.expect(&at.epoch);
         let mut inner = self.lock();
         let gone = std::mem::take(&mut inner.classes);
         inner.heard.clear();
-        inner.missed = true;
         (inner.epoch, inner.head) = (Some(at.epoch.clone()), at.id);
+        self.drop_classes(inner, gone.into_values(), deletions);
+    }
+
+    /// Events of these classes, `None` for any, were deleted by SQL: what is in memory of them is of no use, and whoever
+    /// asks waits until they are loaded anew. Their snapshots are void too.
+    pub fn forget(&self, classes: Option<&[ClassId]>, deletions: i64) {
+        let mut inner = self.lock();
+        let gone: Vec<Arc<Slot>> = match classes {
+            None => std::mem::take(&mut inner.classes).into_values().collect(),
+            Some(classes) => {
+                let head = inner.head;
+                for class in classes {
+                    inner.hear(class.clone(), head);
+                }
+                classes.iter().filter_map(|class| inner.classes.remove(class)).collect()
+            }
+        };
+        self.drop_classes(inner, gone, deletions);
+    }
+
+    /// How many statements have deleted events, as far as the tail has said.
+    pub fn deletions(&self) -> i64 {
+        self.lock().deletions
+    }
+
+    fn drop_classes(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        gone: impl IntoIterator<Item = Arc<Slot>>,
+        deletions: i64,
+    ) {
+        inner.deletions = deletions;
+        inner.missed = true;
+        inner.resets += 1;
+        let resets = inner.resets;
+        // The lock is not held while a class's own is waited for.
         drop(inner);
-        drop_elsewhere(gone.values().map(|slot| slot.close()).collect());
+        drop_elsewhere(gone.into_iter().map(|slot| slot.close()).collect());
+        self.shared.changed.send_replace(resets);
     }
 
     pub(super) fn memory(&self) -> &Arc<Memory> {
@@ -130,28 +202,9 @@ impl Classes {
         self.shared.clock.now()
     }
 
-    /// Events of these classes (of all, for `None`) were deleted: they are read anew.
-    pub fn forget(&self, classes: Option<&[ClassId]>, deletions: i64) {
-        let _ = deletions;
-        let mut inner = self.lock();
-        inner.missed = true;
-        let gone: Vec<Arc<Slot>> = match classes {
-            Some(classes) => classes.iter().filter_map(|class| inner.classes.remove(class)).collect(),
-            None => std::mem::take(&mut inner.classes).into_values().collect(),
-        };
-        drop(inner);
-        drop_elsewhere(gone.iter().map(|slot| slot.close()).collect());
-    }
-
     /// Begins to take what one read of the tail brings.
     pub fn begin(&self) -> Intake<'_> {
         Intake::new(self)
-    }
-
-    /// The issue of ids, and the id up to which every event is folded.
-    pub fn position(&self) -> Option<Cursor> {
-        let inner = self.lock();
-        inner.epoch.clone().map(|epoch| Cursor { epoch, id: inner.head })
     }
 
     /// Runs `with` on a class's state, as it is at the cursor.
@@ -182,14 +235,17 @@ impl Classes {
     ) -> Result<(Vec<(ClassId, ClassRow)>, bool), LoadError> {
         let stored = self.shared.pages.classes(after, limit + 1).await?;
         let mut listed: BTreeMap<ClassId, ClassRow> =
-            stored.into_iter().map(|listed| (listed.class, listed.row)).collect();
+            stored.classes.into_iter().map(|listed| (listed.class, listed.row)).collect();
         // Beyond the last that was read, snapshots may stand between those that were heard of.
         let end = if listed.len() > limit { listed.keys().next_back().cloned() } else { None };
         let heard: Vec<ClassId> = {
             let mut inner = self.lock();
-            for (class, row) in &listed {
-                if inner.heard.get(class).is_some_and(|&last| last <= row.through) {
-                    inner.heard.remove(class);
+            // Ids of another version say nothing of what was heard in this one.
+            if stored.version.is_some() && stored.version == inner.version() {
+                for (class, row) in &listed {
+                    if inner.heard.get(class).is_some_and(|&last| last <= row.through) {
+                        inner.heard.remove(class);
+                    }
                 }
             }
             let from = Bound::Excluded(ClassId::stored(after));
@@ -198,7 +254,12 @@ impl Classes {
         };
         for class in heard {
             let row = self.read(&class, |state, _, _| state.listed()).await?;
-            listed.insert(class, row);
+            // All of its events may have been deleted.
+            if row.events > 0 {
+                listed.insert(class, row);
+            } else {
+                listed.remove(&class);
+            }
         }
         let more = listed.len() > limit;
         Ok((listed.into_iter().take(limit).collect(), more))
@@ -212,7 +273,15 @@ impl Classes {
         // It may be let go, or the epoch change, between its coming in and our looking: then once more.
         const ATTEMPTS: usize = 3;
         for _ in 0..ATTEMPTS {
-            let slot = self.bring_in(class).await?;
+            let mut changed = self.shared.changed.subscribe();
+            let slot = match self.bring_in(class).await {
+                // The tail notices too, soon; what is loaded after that is right.
+                Err(LoadError::Restarted) => {
+                    let _ = timeout(RESTART_WAIT, changed.changed()).await;
+                    continue;
+                }
+                other => other?,
+            };
             // Before the class's own lock: whatever is at or below it is folded there by then.
             let head = self.lock().head;
             let now = self.shared.clock.now();
@@ -290,7 +359,7 @@ impl Classes {
             }
         }
         tracing::debug!(%class, events = past.state.events(), read = past.read, elapsed = ?began.elapsed(), "a class is in use");
-        let mut live = Live::new(class.clone(), epoch, past.state, through, past.stored);
+        let mut live = Live::new(class.clone(), epoch, past.state, through, past.stored, past.standing);
         // With the class's lock held: whoever changes this next waits for it.
         if !self.lock().remembers {
             live.remember(false);

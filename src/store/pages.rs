@@ -20,10 +20,8 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, NoTls, RowStream};
 
 use super::connect::Connector;
-use super::keeping::current_epoch;
 use super::read::{EVENT, Extent, Header, NEWEST, ReadError, SETTINGS, consume, header};
-use super::rows::Snapshot;
-use super::snapshot::{at_one_moment, read_in};
+use super::snapshot::{StoredSnapshot, read_snapshot};
 use crate::event::{ClassId, Epoch, StoredEvent};
 
 /// Connections that pages are read on. After a restart every dashboard may be behind at once: they take turns.
@@ -392,20 +390,15 @@ impl Pages {
         }
     }
 
-    /// A class's snapshot, an empty one if it has none; of the epoch that is expected.
+    /// A class's snapshot; `None` if `progress_log` is empty. Of which epoch it is, the caller sees.
     ///
     /// # Errors
-    /// If it cannot be read in time, or is of another epoch.
-    pub async fn snapshot(&self, class: &ClassId) -> Result<Snapshot, PageError> {
+    /// If it cannot be read in time.
+    pub async fn snapshot(&self, class: &ClassId) -> Result<Option<StoredSnapshot>, PageError> {
         self.run(async |client| {
-            let transaction = at_one_moment(client).await?;
-            let epoch = current_epoch(&transaction).await?;
-            if !self.is_expected(&epoch) {
-                return Err(PageError::OtherEpoch);
-            }
-            let snapshot = read_in(&transaction, class).await?;
-            transaction.commit().await?;
-            Ok((snapshot, Left::Nothing))
+            let stored = read_snapshot(client, class).await?;
+            let is_odd = stored.as_ref().is_some_and(|stored| !self.is_expected(&stored.version.epoch));
+            Ok((stored, if is_odd { Left::OtherEpoch } else { Left::Nothing }))
         })
         .await
     }

@@ -25,6 +25,7 @@ mod outage;
 mod plans;
 mod reading;
 mod slow;
+mod snapshots;
 mod state;
 mod subscribers;
 mod tailing;
