@@ -25,8 +25,6 @@ use crate::store::{ClassRow, LogVersion, Pages};
 
 /// Classes that come in at once; the others take turns.
 const LOADS: usize = 2;
-/// Large pictures that are made at once.
-const PICTURES: usize = 1;
 /// How long a class that is to come in waits for memory.
 const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 const ROOM_TICK: Duration = Duration::from_millis(50);
@@ -49,8 +47,6 @@ pub(super) struct Shared {
     pages: Pages,
     loads: Semaphore,
     memory: Arc<Memory>,
-    /// Large pictures are made one after the other.
-    pub(super) pictures: Arc<Semaphore>,
     /// As [`Inner::resets`].
     changed: watch::Sender<u64>,
 }
@@ -119,7 +115,6 @@ impl Classes {
             pages,
             loads: Semaphore::new(LOADS),
             memory: Arc::default(),
-            pictures: Arc::new(Semaphore::new(PICTURES)),
             changed: watch::channel(0).0,
         };
         Self { shared: Arc::new(shared) }
@@ -273,21 +268,27 @@ impl Classes {
         // It may be let go, or the epoch change, between its coming in and our looking: then once more.
         const ATTEMPTS: usize = 3;
         for _ in 0..ATTEMPTS {
-            let mut changed = self.shared.changed.subscribe();
-            let slot = match self.bring_in(class).await {
-                // The tail notices too, soon; what is loaded after that is right.
-                Err(LoadError::Restarted) => {
-                    let _ = timeout(RESTART_WAIT, changed.changed()).await;
-                    continue;
-                }
-                other => other?,
-            };
+            let slot = self.ready(class).await?;
             // Before the class's own lock: whatever is at or below it is folded there by then.
             let head = self.lock().head;
             let now = self.shared.clock.now();
             if let Some(answer) = slot.live(|live| with(live, head, now)) {
                 slot.touch();
                 return Ok(answer);
+            }
+        }
+        Err(LoadError::Restarted)
+    }
+
+    /// The class's place, once it lives. If the log changes while it is loaded, the tail notices that too, soon; what is
+    /// loaded after that is right.
+    pub(super) async fn ready(&self, class: &ClassId) -> Result<Arc<Slot>, LoadError> {
+        const ATTEMPTS: usize = 3;
+        for _ in 0..ATTEMPTS {
+            let mut changed = self.shared.changed.subscribe();
+            match self.bring_in(class).await {
+                Err(LoadError::Restarted) => drop(timeout(RESTART_WAIT, changed.changed()).await),
+                other => return other,
             }
         }
         Err(LoadError::Restarted)

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, OnceCell, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
 use super::activity::Minute;
+use super::background;
 use super::class::ClassState;
 use super::drawing::Drawing;
 use super::kept::Asker;
@@ -120,7 +121,7 @@ impl Picture {
     async fn deflate(&self) -> (Bytes, Crc) {
         if self.members.len() > MAX_INLINE {
             let members = self.members.clone();
-            if let Ok(deflated) = tokio::task::spawn_blocking(move || deflate(&members)).await {
+            if let Some(deflated) = background::run(move || deflate(&members)).await {
                 return deflated;
             }
         }

@@ -6,7 +6,8 @@
 //!   to and from the tables' rows
 //! - `classes`: those in use; `slot`: a place of one; `load`: how one comes in; `intake`: what the tail brings; `live`,
 //!   `picture`: the pictures made of it; `unsaved`: what is not written yet, and which are let go
-//! - `keeper`: writes the snapshots; `rebuild`: makes them anew from the events; `clock`: the database's
+//! - `keeper`: writes the snapshots; `rebuild`: makes them anew from the events; `clock`: the database's;
+//!   `background`: what takes long
 //!
 //! # The rules
 //!
@@ -43,6 +44,7 @@
 //!   after `lastReceivedAt`; `idle`. `statusUntil` is that end, exclusive.
 
 mod activity;
+mod background;
 mod cell;
 mod class;
 mod classes;

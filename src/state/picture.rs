@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
+use super::background;
 use super::classes::Classes;
 use super::drawing::Drawing;
 use super::live::{Live, Moment, Picture};
@@ -39,15 +40,14 @@ impl Classes {
         enough: Option<i64>,
     ) -> Result<Arc<Picture>, LoadError> {
         let kept = move |live: &Live, now: i64| live.picture(parts, enough, now);
-        self.draw(class, kept, move |draw| {
-            let moment = draw.copy()?;
+        self.draw(class, kept, move |draw, moment| {
             let picture = Arc::new(Picture::make(&mut draw.drawing, moment, parts));
             let weight = draw.drawing.weight();
             draw.slot.live(|live| {
                 live.keep(parts, &picture, weight);
                 draw.slot.weigh(live.weight());
             });
-            Some(picture)
+            picture
         })
         .await
     }
@@ -58,28 +58,24 @@ impl Classes {
     /// If the class has to come in and cannot.
     pub async fn cells(&self, class: &ClassId, notebook: Option<&str>) -> Result<String, LoadError> {
         let notebook = notebook.map(str::to_owned);
-        self.draw(
-            class,
-            |_, _| None,
-            move |draw| {
-                draw.copy()?;
-                let mut out = String::new();
-                view::cells(&mut draw.drawing, notebook.as_deref(), &mut out);
-                Some(out)
-            },
-        )
+        let kept = |_: &Live, _: i64| None;
+        self.draw(class, kept, move |draw, _| {
+            let mut out = String::new();
+            view::cells(&mut draw.drawing, notebook.as_deref(), &mut out);
+            out
+        })
         .await
     }
 
-    /// What `kept` finds, or else what `make` makes of a class's rows. It gives `None` if the class was let go meanwhile.
+    /// What `kept` finds, or else what `make` makes of a class's rows as they are at a moment.
     async fn draw<T: Send + 'static>(
         &self,
         class: &ClassId,
         kept: impl Fn(&Live, i64) -> Option<T>,
-        make: impl Fn(&mut Draw) -> Option<T> + Clone + Send + 'static,
+        make: impl Fn(&mut Draw, Moment) -> T + Clone + Send + 'static,
     ) -> Result<T, LoadError> {
         for _ in 0..ATTEMPTS {
-            let slot = self.bring_in(class).await?;
+            let slot = self.ready(class).await?;
             let look = |live: &mut Live| {
                 let found = kept(live, self.clock());
                 (found, Arc::clone(&live.drawing), live.state.rows() > LARGE)
@@ -95,27 +91,17 @@ impl Classes {
                 return Ok(found);
             }
             let mut draw = Draw { classes: self.clone(), slot, drawing };
-            if !is_large {
-                if let Some(made) = make(&mut draw) {
-                    return Ok(made);
-                }
-                continue;
+            if is_large {
+                tokio::time::sleep_until(draw.drawing.rest_until()).await;
             }
-            tokio::time::sleep_until(draw.drawing.rest_until()).await;
-            let turn = Arc::clone(&self.shared.pictures).acquire_owned().await;
-            let turn = turn.map_err(|_| LoadError::Restarted)?;
+            let Some(moment) = draw.copy().await else { continue };
+            if !is_large {
+                return Ok(draw.finish(moment, &make));
+            }
             let make = make.clone();
             // It goes on though whoever asked may go: the next one has it then.
-            let made = tokio::task::spawn_blocking(move || {
-                let began = Instant::now();
-                let made = make(&mut draw);
-                draw.drawing.rest(began.elapsed().min(MAX_REST));
-                drop(turn);
-                made
-            });
-            if let Some(made) = made.await.map_err(|_| LoadError::Restarted)? {
-                return Ok(made);
-            }
+            let made = background::run(move || draw.finish(moment, &make)).await;
+            return made.ok_or(LoadError::Restarted);
         }
         Err(LoadError::Restarted)
     }
@@ -130,7 +116,7 @@ struct Draw {
 
 impl Draw {
     /// Brings the rows up to date, a portion at a time; of which moment they are then. `None` if the class was let go.
-    fn copy(&mut self) -> Option<Moment> {
+    async fn copy(&mut self) -> Option<Moment> {
         for portion in 0.. {
             let rows = if portion < MAX_PORTIONS { PORTION } else { usize::MAX };
             // Before the class's own lock: whatever is at or below it is folded there by then.
@@ -142,11 +128,20 @@ impl Draw {
                 is_current.then(|| live.copy(drawing, rows, head, now))
             });
             let moment = moment.flatten()?;
-            self.drawing.render();
             if moment.is_some() {
                 return moment;
             }
+            tokio::task::yield_now().await;
         }
         None
+    }
+
+    /// Renders what was copied, and makes of it what is asked for.
+    fn finish<T>(mut self, moment: Moment, make: impl Fn(&mut Self, Moment) -> T) -> T {
+        let began = Instant::now();
+        self.drawing.render();
+        let made = make(&mut self, moment);
+        self.drawing.rest(began.elapsed().min(MAX_REST));
+        made
     }
 }
