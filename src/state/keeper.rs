@@ -46,9 +46,10 @@ use super::unsaved::Round;
 use crate::backoff::Reconnect;
 use crate::event::ClassId;
 use crate::store::{
-    Connector, LEADER_SILENCE, Session, SilentLeader, SnapshotWriter, classes_behind, end_silent_leader,
-    explain, hold_log, is_lock_timeout, kept_through, prepare_leader, remove_void, say_something,
-    set_kept_through, silent_leader, standing_snapshots, try_elect,
+    Agreement, Connector, DISPUTE_PATIENCE, LEADER_SILENCE, Session, SilentLeader, SnapshotWriter,
+    classes_behind, current_epoch, end_silent_leader, explain, hold_log, is_lock_timeout, kept_through,
+    prepare_leader, remove_void, say_something, set_kept_through, silent_leader, standing_snapshots,
+    try_elect,
 };
 use crate::vital::Vital;
 
@@ -81,9 +82,14 @@ pub struct Keeper {
 
 impl Keeper {
     /// Starts it; `connector` must lead to the primary directly.
-    pub fn start(connector: &Connector, classes: &Classes, vital: &Vital) -> Self {
+    pub fn start(connector: &Connector, agreement: &Agreement, classes: &Classes, vital: &Vital) -> Self {
         let stop = CancellationToken::new();
-        let keeping = Keeping { connector: connector.clone(), classes: classes.clone(), stop: stop.clone() };
+        let keeping = Keeping {
+            connector: connector.clone(),
+            agreement: agreement.clone(),
+            classes: classes.clone(),
+            stop: stop.clone(),
+        };
         Self { task: vital.spawn("state", keeping.run()), stop }
     }
 
@@ -96,6 +102,7 @@ impl Keeper {
 
 struct Keeping {
     connector: Connector,
+    agreement: Agreement,
     classes: Classes,
     stop: CancellationToken,
 }
@@ -105,9 +112,10 @@ impl Keeping {
         let mut reconnect = Reconnect::new("state");
         while !self.stop.is_cancelled() {
             let reason = match self.connector.connect("state").await {
-                Ok(session) => self.keep(session, &mut reconnect).await,
+                Ok(session) => self.keep_while_agreed(session, &mut reconnect).await,
                 Err(error) => Some(error.to_string()),
             };
+            self.agreement.note_server("state", None);
             // Whatever was not written by now is found again by whoever is elected next.
             self.classes.remember(false);
             let Some(reason) = reason else { return };
@@ -115,6 +123,23 @@ impl Keeping {
                 () = reconnect.failed(&reason) => {}
                 () = self.stop.cancelled() => {}
             }
+        }
+    }
+
+    /// Keeps as long as the connection leads to the server that the tail reads.
+    async fn keep_while_agreed(&self, session: Session, reconnect: &mut Reconnect) -> Option<String> {
+        let place = session.place.clone();
+        let epoch = match within(SHORT_DEADLINE, current_epoch(&session.client)).await {
+            Ok(epoch) => epoch,
+            Err(reason) => return Some(reason),
+        };
+        if !self.agreement.settles_on(&epoch, DISPUTE_PATIENCE).await {
+            return Some(format!("the connection leads to {place}, and events are read from another server"));
+        }
+        self.agreement.note_server("state", Some(place));
+        tokio::select! {
+            ended = self.keep(session, reconnect) => ended,
+            () = self.agreement.departs_from(&epoch) => Some("the log goes on in another epoch".to_owned()),
         }
     }
 

@@ -281,7 +281,7 @@ pub async fn replace_class(
         .execute("INSERT INTO progress_deletion VALUES ($1, $2)", &[&deletions, &class.as_str()])
         .await?;
     // As many are kept as the trigger on DELETE keeps.
-    transaction.execute("DELETE FROM progress_deletion WHERE deletion <= $1 - 1000", &[&deletions]).await?;
+    transaction.execute("DELETE FROM progress_deletion WHERE deletion <= $1::bigint - 1000", &[&deletions]).await?;
     transaction.execute("SELECT pg_notify($1, '')", &[&CHANNEL]).await?;
     row.try_get(0).map(Some)
 }
@@ -335,4 +335,13 @@ pub async fn class_events(
     let class = class.as_str();
     let parameters: [&(dyn ToSql + Sync); 3] = [&class, &after, &through];
     Ok(transaction.query_raw(&statement, parameters).await?.map_ok(EventRow))
+}
+
+/// The epoch of the server that a connection leads to.
+///
+/// # Errors
+/// The database's.
+pub async fn current_epoch(client: &impl GenericClient) -> Result<Epoch, Error> {
+    let row = client.query_one("SELECT progress_epoch()", &[]).await?;
+    Ok(Epoch::new(row.try_get(0)?))
 }
