@@ -10,7 +10,7 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser toolchain pictures build run test lint check bench bench-quick hostile memory churn frames model fuzz openapi-fuzz deny clean
+.PHONY: help setup browser toolchain pictures build run test lint check bench bench-quick hostile memory summary names churn frames model fuzz openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
@@ -56,6 +56,12 @@ hostile: setup ## measure: a class at work beside 500 peers that do their worst 
 
 memory: setup ## measure: what a dashboard costs after bursts, over 4,000 (2 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::memory
+
+names: setup ## measure: the memory of classes whose names are all as long as may be (5 min)
+	cargo test --release --locked --test integration -- --ignored --nocapture measure::names
+
+summary: setup ## measure: a class at work while 20 dashboards ask for the largest class there can be (2 min)
+	cargo test --release --locked --test integration -- --ignored --nocapture measure::summary
 
 churn: setup ## measure: what ten minutes of coming and going leave behind; CHURN_MINUTES=n
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::churn

@@ -39,6 +39,7 @@ use crate::tail::Tail;
 use crate::writer::Writer;
 
 pub use access::Access;
+pub use api::AnswerBudget;
 pub use connection::Places;
 pub use drain::Drain;
 pub use health::StartProgress;
@@ -83,6 +84,8 @@ pub struct Relay {
     pub refusals: Refusals,
     /// What large bodies may take up.
     pub bodies: BodyBudget,
+    /// What large answers may take up.
+    pub answers: AnswerBudget,
     /// Who may read.
     pub access: Access,
     /// Bounds.

@@ -235,15 +235,17 @@ impl Keeping {
             dirty.dedup();
         }
         let mut complete = true;
-        let mut wrote = false;
-        for some in dirty.chunks(TRANSACTION_CLASSES) {
-            complete &= beating(&writer.session, self.bring_in(some)).await?;
-            if dirty.len() > TRANSACTION_CLASSES {
+        let (mut wrote, mut loaded) = (false, 0);
+        for some in dirty.chunks(BRING_IN) {
+            if loaded >= TRANSACTION_CLASSES || self.classes.memory().is_full() {
                 // A relay that begins on a long history meets more classes than it can hold at once.
                 let written = self.write_unsaved(writer, &round, writing).await?;
                 (wrote, complete) = (wrote | written.any, complete & written.all);
                 self.classes.sweep();
+                loaded = 0;
             }
+            complete &= beating(&writer.session, self.bring_in(some)).await?;
+            loaded += some.len();
         }
         let written = self.write_unsaved(writer, &round, writing).await?;
         (wrote, complete) = (wrote | written.any, complete & written.all);
@@ -353,8 +355,10 @@ impl Keeping {
             let through = standing.iter().find(|(other, _)| other == class).map(|&(_, through)| through);
             match self.classes.take_unsaved(class, round, through) {
                 Taken::Nothing => {}
-                Taken::Unsaved(unsaved) => {
-                    let write = statements.write(&transaction, &nonce, class, &unsaved.changes);
+                Taken::Unsaved(mut unsaved) => {
+                    // Not held until the commit: it may be all of a large class.
+                    let changes = std::mem::take(&mut unsaved.changes);
+                    let write = statements.write(&transaction, &nonce, class, &changes);
                     write.await.map_err(|error| Stale::of(&error))?;
                     written.push((class.clone(), unsaved));
                 }

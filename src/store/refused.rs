@@ -2,7 +2,7 @@
 
 use tokio_postgres::types::ToSql;
 
-use super::pages::{PageError, Pages};
+use super::pages::{Left, PageError, Pages};
 use super::read::ReadError;
 use super::types::PgMicros;
 use crate::event::{ClassId, Micros};
@@ -73,13 +73,16 @@ impl Pages {
         let numbers: Vec<i64> =
             counts.iter().map(|count| i64::try_from(count.count).unwrap_or(i64::MAX)).collect();
         self.run(async |client| {
-            let add = client.prepare_cached(ADD).await?;
+            // The pool's sessions only read but for this.
+            let transaction = client.build_transaction().read_only(false).start().await?;
+            let add = transaction.prepare_cached(ADD).await?;
             let parameters: [&(dyn ToSql + Sync); 4] = [&classes, &fields, &reasons, &numbers];
-            client.execute(&add, &parameters).await?;
+            transaction.execute(&add, &parameters).await?;
             if prune {
-                client.execute(PRUNE, &[]).await?;
+                transaction.execute(PRUNE, &[]).await?;
             }
-            Ok(((), true))
+            transaction.commit().await?;
+            Ok(((), Left::Nothing))
         })
         .await
     }
@@ -101,7 +104,10 @@ impl Pages {
                     last_at: row.try_get::<_, PgMicros>(4)?.0,
                 })
             });
-            Ok((refused.collect::<Result<_, tokio_postgres::Error>>().map_err(ReadError::from)?, true))
+            Ok((
+                refused.collect::<Result<_, tokio_postgres::Error>>().map_err(ReadError::from)?,
+                Left::Nothing,
+            ))
         })
         .await
     }

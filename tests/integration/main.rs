@@ -23,6 +23,7 @@ mod measure;
 mod ordering;
 mod outage;
 mod plans;
+mod reading;
 mod slow;
 mod snapshots;
 mod state;

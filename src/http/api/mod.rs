@@ -4,6 +4,7 @@
 //! a problem. `openapi.json` is its description; a test holds both together.
 
 mod answer;
+mod budget;
 mod class;
 mod export;
 mod history;
@@ -25,6 +26,7 @@ use crate::store::PageError;
 pub(super) use answer::{gzip, has as if_none_match, tag, takes_gzip};
 
 use answer::Answer;
+pub use budget::AnswerBudget;
 
 /// The description of this API.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -115,7 +117,7 @@ impl Request<'_> {
             Route::Activity if get => self.activity().await,
             Route::Export if get => self.export().await,
             Route::Refused if get => self.refused().await,
-            Route::OpenApi if get => Ok(Answer::json(OPENAPI.to_owned()).reply(self.headers)),
+            Route::OpenApi if get => Answer::json(OPENAPI.to_owned()).reply(self).await,
             _ => Err(Problem::method_not_allowed(route.methods())),
         }
     }
@@ -151,6 +153,14 @@ impl Request<'_> {
 
 impl From<LoadError> for Problem {
     fn from(error: LoadError) -> Self {
+        if let LoadError::NoRoom = error {
+            return Self::unavailable(
+                "no-memory-for-classes",
+                "too many classes are in use at once",
+                format!("{error}; ask again"),
+                std::time::Duration::from_secs(1),
+            );
+        }
         unread(&error.to_string())
     }
 }

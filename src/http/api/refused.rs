@@ -24,6 +24,6 @@ impl Request<'_> {
             ));
         }
         out.push(']');
-        Ok(self.stamped(&out))
+        self.stamped(&out).await
     }
 }
