@@ -68,14 +68,12 @@ pub(super) struct Inner {
     pub(super) missed: bool,
     /// The last event of each class that came since the tail stands, unless a snapshot is known to hold it.
     pub(super) heard: BTreeMap<ClassId, i64>,
-    /// Most classes among `heard`.
-    pub(super) max_heard: usize,
 }
 
 impl Inner {
     /// Notes the last event of a class, which no snapshot is known to hold.
     pub(super) fn hear(&mut self, class: ClassId, last: i64) {
-        if self.heard.len() < self.max_heard || self.heard.contains_key(&class) {
+        if self.heard.len() < MAX_HEARD || self.heard.contains_key(&class) {
             self.heard.insert(class, last);
         } else {
             self.missed = true;
@@ -92,17 +90,10 @@ impl Inner {
 impl Classes {
     /// None in use; `pages` reads their past.
     pub fn new(pages: Pages) -> Self {
-        Self::with_bound(pages, MAX_HEARD)
-    }
-
-    /// The same, remembering no more than `max_heard` classes of which something came.
-    #[doc(hidden)]
-    pub fn with_bound(pages: Pages, max_heard: usize) -> Self {
         let inner = Inner {
             epoch: None,
             deletions: 0,
             resets: 0,
-            max_heard,
             head: 0,
             classes: HashMap::new(),
             remembers: false,

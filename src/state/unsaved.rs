@@ -173,8 +173,9 @@ pub(super) fn drop_elsewhere(gone: Vec<Phase>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Epoch, Micros, StoredEvent};
+    use crate::event::{Cursor, Epoch, Micros, StoredEvent};
     use crate::state::ClassState;
+    use crate::state::intake::MAX_HEARD;
     use crate::store::{Connector, Pages};
 
     fn live(classes: &Classes, name: &str) -> Arc<Slot> {
@@ -190,8 +191,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_nobody_asks_for_is_let_go_but_nothing_unwritten() {
-        let nowhere = Connector::parse("postgres:///none?host=/nowhere").expect("a URL");
-        let classes = Classes::new(Pages::new(&nowhere).expect("a pool"));
+        let classes = nowhere();
         let (idle, used) = (live(&classes, "idle"), live(&classes, "used"));
         let names = || {
             let mut names: Vec<String> =
@@ -214,5 +214,116 @@ mod tests {
         classes.sweep();
         assert_eq!(names(), ["used"]);
         assert!(matches!(*idle.lock(), Phase::Gone));
+    }
+
+    fn nowhere() -> Classes {
+        let nowhere = Connector::parse("postgres:///none?host=/nowhere").expect("a URL");
+        Classes::new(Pages::new(&nowhere).expect("a pool"))
+    }
+
+    fn cursor(epoch: &str, id: i64) -> Cursor {
+        Cursor { epoch: Epoch::new(epoch), id }
+    }
+
+    /// An event of each of these classes, with ids from `first` on.
+    fn take_in(classes: &Classes, first: i64, names: impl Iterator<Item = String>) -> i64 {
+        let mut intake = classes.begin();
+        let mut id = first - 1;
+        for class in names {
+            id += 1;
+            let body = "{}";
+            intake.event(&StoredEvent { id, class: &class, student: "s", received_at: Micros(0), body });
+        }
+        intake.through(id);
+        id
+    }
+
+    #[tokio::test]
+    async fn a_round_has_position_dirty_classes_and_the_owed_scan_of_one_moment() {
+        let classes = nowhere();
+        assert!(classes.begin_round().is_none(), "before the tail stands");
+        classes.reset(&cursor("e1", 7), 0);
+        let first = classes.begin_round().expect("a round");
+        assert_eq!((first.id, first.missed, first.dirty.len()), (7, true, 0), "what was before is not known");
+        assert!(!classes.begin_round().expect("a round").missed);
+
+        let last = take_in(&classes, 8, (0..=MAX_HEARD).map(|n| format!("c{n}")));
+        let round = classes.begin_round().expect("a round");
+        assert_eq!(
+            (round.id, round.missed, round.dirty.len()),
+            (last, true, MAX_HEARD),
+            "one class too many"
+        );
+        assert!(classes.is_undisturbed(&round));
+
+        // A reset while the leader rests is seen by the round after it, and ends the round before.
+        classes.reset(&cursor("e2", last), 0);
+        assert!(!classes.is_undisturbed(&round));
+        let next = classes.begin_round().expect("a round");
+        assert_eq!((next.missed, next.dirty.len()), (true, 0));
+        assert_ne!(next.version, round.version);
+    }
+
+    #[tokio::test]
+    async fn classes_whose_events_were_deleted_are_dropped_and_written_again() {
+        let classes = nowhere();
+        classes.reset(&cursor("e", 1), 4);
+        let (one, other) = (live(&classes, "one"), live(&classes, "other"));
+        let before = classes.begin_round().expect("a round");
+        let class = |name| ClassId::new(name).expect("a class");
+        classes.forget(Some(&[class("one"), class("unknown")]), 5);
+        assert!(matches!(*one.lock(), Phase::Gone) && !matches!(*other.lock(), Phase::Gone));
+        assert!(
+            matches!(classes.take_unsaved(&class("other"), &before, None), Taken::Gone),
+            "another version"
+        );
+        let after = classes.begin_round().expect("a round");
+        let mut dirty = after.dirty.clone();
+        dirty.sort_unstable();
+        assert_eq!(dirty, [class("one"), class("unknown")]);
+        assert!(after.missed && after.version.deletions == 5);
+        assert!(matches!(classes.take_unsaved(&class("other"), &after, None), Taken::Unsaved(_)));
+        classes.forget(None, 6);
+        assert!(matches!(*other.lock(), Phase::Gone));
+    }
+
+    #[tokio::test]
+    async fn changes_are_written_only_onto_the_snapshot_that_they_are_changes_of() {
+        let classes = nowhere();
+        classes.reset(&cursor("e", 1), 0);
+        let slot = live(&classes, "c");
+        let mut id = 1;
+        let mut fold = |student: &str| {
+            id += 1;
+            let body = r#"{"eventType":"help"}"#;
+            slot.live(|live| {
+                live.state.fold(&StoredEvent { id, class: "c", student, received_at: Micros(0), body });
+            });
+            id
+        };
+        let take = |standing, head| slot.live(|live| live.take_unsaved(standing, head)).expect("it lives");
+        let save = |unsaved: &Unsaved| slot.live(|live| live.saved(unsaved)).expect("it lives");
+        let unsaved = |taken| match taken {
+            Taken::Unsaved(unsaved) => unsaved,
+            other => panic!("{other:?}"),
+        };
+        slot.live(|live| live.remember(true));
+        let first = unsaved(take(None, 1));
+        assert!(first.changes.whole, "none is there");
+        save(&first);
+        assert!(matches!(take(Some(1), 1), Taken::Nothing));
+        let last = fold("a");
+        let second = unsaved(take(Some(1), last));
+        assert!(!second.changes.whole && second.changes.rows.students.len() == 1);
+        // It was not answered: nobody knows whether it is written.
+        let last = fold("b");
+        assert!(unsaved(take(Some(1), last)).changes.whole);
+        let third = unsaved(take(Some(2), last));
+        assert_eq!((third.changes.whole, third.changes.rows.students.len()), (true, 3));
+        save(&third);
+        let last = fold("a");
+        assert!(unsaved(take(None, last)).changes.whole, "what was there is void");
+        assert!(unsaved(take(Some(2), last)).changes.whole, "another wrote");
+        assert!(matches!(take(Some(last + 1), last), Taken::Behind), "another was further");
     }
 }

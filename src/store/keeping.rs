@@ -281,7 +281,9 @@ pub async fn replace_class(
         .execute("INSERT INTO progress_deletion VALUES ($1, $2)", &[&deletions, &class.as_str()])
         .await?;
     // As many are kept as the trigger on DELETE keeps.
-    transaction.execute("DELETE FROM progress_deletion WHERE deletion <= $1::bigint - 1000", &[&deletions]).await?;
+    transaction
+        .execute("DELETE FROM progress_deletion WHERE deletion <= $1::bigint - 1000", &[&deletions])
+        .await?;
     transaction.execute("SELECT pg_notify($1, '')", &[&CHANNEL]).await?;
     row.try_get(0).map(Some)
 }
@@ -293,15 +295,6 @@ pub async fn replace_class(
 pub async fn classes_kept(client: &impl GenericClient) -> Result<Vec<ClassId>, Error> {
     let rows = client.query("SELECT class_id FROM class_state ORDER BY class_id", &[]).await?;
     rows.iter().map(|row| row.try_get(0).map(ClassId::stored)).collect()
-}
-
-/// The issue of ids.
-///
-/// # Errors
-/// The database's.
-pub async fn current_epoch(client: &impl GenericClient) -> Result<Epoch, Error> {
-    let row = client.query_one("SELECT progress_epoch()", &[]).await?;
-    Ok(Epoch::new(row.try_get(0)?))
 }
 
 /// A row of [`class_events`].

@@ -180,6 +180,96 @@ async fn a_table_emptied_and_its_ids_given_out_again_leaves_nothing_behind() {
     assert_eq!(rows, 3, "rows of a snapshot that is void");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_events_are_gone_from_every_replica_and_from_the_snapshots() {
+    let database = Database::migrated().await;
+    let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];
+    fill(&relays[0], &["A", "B", "C"], 5).await;
+    let client = database.client().await;
+    for relay in &relays {
+        for class in ["A", "B", "C"] {
+            summary(relay, class).await;
+        }
+    }
+    saved(&client).await;
+    client
+        .batch_execute(
+            "DELETE FROM progress_event WHERE class_id = 'A' AND student_id = 's1';
+             DELETE FROM progress_event WHERE class_id = 'B'",
+        )
+        .await
+        .expect("deletions");
+    for relay in &relays {
+        for class in ["A", "B", "C"] {
+            let expected = from_table(&client, class).await;
+            until("a summary without what was deleted", || async {
+                (timeless(summary(relay, class).await) == expected).then_some(())
+            })
+            .await;
+        }
+    }
+    all_agree(&database, &[&relays[0], &relays[1]], &["A", "B", "C"]).await;
+    let rows = "SELECT class_id, count(*) FROM student_state GROUP BY 1 ORDER BY 1";
+    until("rows of what is there alone", || async {
+        let rows = client.query(rows, &[]).await.expect("rows");
+        let rows: Vec<(String, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        (rows == [("A".to_owned(), 4), ("C".to_owned(), 5)]).then_some(())
+    })
+    .await;
+    let listed: Value =
+        relays[1].connection().await.get("/api/classes").await.expect("an answer").json().expect("JSON");
+    let names: Vec<&str> =
+        listed["classes"].as_array().expect("classes").iter().filter_map(|c| c["classId"].as_str()).collect();
+    assert_eq!(names, ["A", "C"], "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_that_is_rebuilt_is_right_on_replicas_that_run() {
+    let database = Database::migrated().await;
+    let client = database.client().await;
+    let first = Relay::start(&database, &[]).await;
+    fill(&first, &["A"], 5).await;
+    saved(&client).await;
+    let expected = from_table(&client, "A").await;
+    client.batch_execute("UPDATE student_state SET cells_executed = 1000").await.expect("a tamperer");
+    let second = Relay::start(&database, &[]).await;
+    assert!(timeless(summary(&second, "A").await) != expected, "it begins with the snapshot");
+    let url = database.url();
+    let rebuilt = run(&["rebuild-state"], &[("DATABASE_URL", &url)]).await;
+    assert_eq!(rebuilt.code, Some(0), "{}{}", rebuilt.stdout, rebuilt.stderr);
+    until("the replica to read the class anew", || async {
+        (timeless(summary(&second, "A").await) == expected).then_some(())
+    })
+    .await;
+    fill(&first, &["A"], 5).await;
+    all_agree(&database, &[&first, &second], &["A"]).await;
+}
+
+#[tokio::test]
+async fn a_check_that_compared_nothing_is_no_success() {
+    let database = Database::migrated().await;
+    let url = database.url();
+    let check = async || run(&["rebuild-state", "--check"], &[("DATABASE_URL", &url)]).await;
+    let empty = check().await;
+    assert_eq!(empty.code, Some(0), "{}", empty.stderr);
+    assert!(empty.stdout.contains("nothing was compared"), "{}", empty.stdout);
+    let insert = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
+        SELECT gen_random_uuid(), 'A', 's', now(), '{\"eventType\":\"help\"}' FROM generate_series(1, 3)";
+    database.client().await.batch_execute(insert).await.expect("events");
+    let unchecked = check().await;
+    assert_eq!(unchecked.code, Some(1), "{}", unchecked.stdout);
+    assert!(unchecked.stderr.contains("nothing was compared"), "{}", unchecked.stderr);
+    let made = run(&["rebuild-state"], &[("DATABASE_URL", &url)]).await;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let checked = check().await;
+    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+    assert!(
+        checked.stdout.contains("3 events up to id 3") && checked.stdout.contains("no difference"),
+        "{}",
+        checked.stdout
+    );
+}
+
 /// Who writes snapshots, by its backend's pid, with a number that counts up.
 async fn log_writers(client: &Client) {
     client

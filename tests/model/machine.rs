@@ -18,14 +18,47 @@ type ClassSet = u8;
 pub enum Rule {
     /// As of 0.1.0.
     Old,
+    /// The same, but `state_through` is stamped with the nonce that was compared.
+    OldStamped,
     /// As `src/state/keeper.rs` has it.
     Verified,
+    /// That, without one of its clauses.
+    Without(Clause),
+}
+
+/// A clause of the rule, by its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clause {
+    /// 1: position, dirty classes and flag are of one moment; the flag is a debt.
+    Moment,
+    /// 2: the version is compared in the transaction that writes.
+    Version,
+    /// 3: `state_through` moves only from where it was read, after a scan from there.
+    Standing,
+    /// 4: changes go only onto the snapshot that they are changes of.
+    Changes,
+    /// 5: a snapshot never goes back.
+    Back,
+    /// 6: what is dropped from memory ends the round.
+    Dropped,
+}
+
+impl Rule {
+    fn is_verified(self) -> bool {
+        matches!(self, Self::Verified | Self::Without(_))
+    }
+
+    fn has(self, clause: Clause) -> bool {
+        self != Self::Without(clause)
+    }
 }
 
 /// What may happen, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Budget {
     pub replicas: u8,
+    /// Classes that anything happens to.
+    pub classes: usize,
     /// Classes that a replica remembers as dirty.
     pub bound: u8,
     pub posts: u8,
@@ -49,12 +82,15 @@ pub struct Budget {
     pub lists: u8,
     /// A class comes in that the leader does not need now.
     pub reads: u8,
+    /// `rebuild-state` writes a class anew.
+    pub rebuilds: u8,
 }
 
 impl Default for Budget {
     fn default() -> Self {
         Self {
             replicas: 1,
+            classes: CLASSES,
             bound: 1,
             posts: 0,
             renewals: 0,
@@ -67,6 +103,7 @@ impl Default for Budget {
             evictions: 0,
             lists: 0,
             reads: 0,
+            rebuilds: 0,
         }
     }
 }
@@ -96,6 +133,8 @@ struct Stored {
     version: Version,
     /// Above every id that was deleted.
     pruned: u8,
+    /// By deletion: the classes concerned.
+    deleted: Vec<ClassSet>,
     rows: [Option<Row>; CLASSES],
     /// `state_through`: a nonce, and an id.
     overall: (u8, u8),
@@ -122,6 +161,21 @@ impl Stored {
             .map(|(_, e)| e.0)
             .max()
             .unwrap_or(0)
+    }
+
+    /// The trigger on DELETE: the snapshots of the classes concerned are void, and so is `state_through`. Their rows of
+    /// students and cells are there still.
+    fn delete(&mut self, classes: ClassSet) {
+        self.version.deletions += 1;
+        self.deleted.push(classes);
+        for (class, row) in self.rows.iter_mut().enumerate() {
+            if let Some(row) = row
+                && classes & (1 << class) != 0
+            {
+                (row.nonce, row.through) = (0, 0);
+            }
+        }
+        self.overall = (0, 0);
     }
 
     fn newest(&self) -> u8 {
@@ -311,6 +365,7 @@ pub enum Action {
     Adopt,
     Delete(Class),
     Truncate,
+    Rebuild(Class),
     /// A replica's tail looks: it takes one event, or notices that the log is another.
     Tail(usize),
     TailResets(usize),
@@ -354,6 +409,7 @@ impl Model for Machine {
             sequence: 0,
             version: Version { nonce: 1, deletions: 0 },
             pruned: 0,
+            deleted: Vec::new(),
             rows: [None; CLASSES],
             overall: (0, 0),
             leader: None,
@@ -364,8 +420,8 @@ impl Model for Machine {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         let left = &state.left;
-        for class in 0..CLASSES {
-            actions.extend([Action::Post(class), Action::Delete(class)]);
+        for class in 0..left.classes {
+            actions.extend([Action::Post(class), Action::Delete(class), Action::Rebuild(class)]);
         }
         actions.extend([Action::Renew, Action::Adopt, Action::Truncate]);
         for (r, replica) in state.replicas.iter().enumerate() {
@@ -378,7 +434,7 @@ impl Model for Machine {
                 Action::Crash(r),
                 Action::TailResets(r),
             ]);
-            for class in 0..CLASSES {
+            for class in 0..left.classes {
                 actions.extend([Action::LoadSnapshot(r, class), Action::LoadEvents(r, class)]);
                 if left.evictions > 0 {
                     actions.push(Action::Evict(r, class));
@@ -401,18 +457,13 @@ impl Model for Machine {
         vec![
             Property::always("stored", |_, state: &State| state.is_stored_right()),
             Property::always("memory", |machine: &Machine, state: &State| {
-                machine.rule == Rule::Old || state.is_memory_right()
+                !machine.rule.is_verified() || state.is_memory_right()
             }),
             Property::sometimes("complete", |machine: &Machine, state: &State| {
                 let (stored, left) = (&state.stored, &state.left);
-                let happened =
-                    Budget { replicas: machine.budget.replicas, bound: machine.budget.bound, ..*left };
-                let all = Budget {
-                    replicas: machine.budget.replicas,
-                    bound: machine.budget.bound,
-                    ..Budget::default()
-                };
-                happened == all && stored.overall() == Some(stored.newest()) && stored.newest() > 0
+                let Budget { replicas, classes, bound, .. } = machine.budget;
+                let happened = *left == Budget { replicas, classes, bound, ..Budget::default() };
+                happened && stored.overall() == Some(stored.newest()) && stored.newest() > 0
             }),
         ]
     }
@@ -467,9 +518,23 @@ fn take(left: &mut u8) -> Option<()> {
 }
 
 impl Machine {
+    /// As many of these actions as lead to a state in which what is stored is wrong.
+    pub fn until_wrong(&self, actions: Vec<Action>) -> Vec<Action> {
+        let mut state = self.init_states().remove(0);
+        let mut taken = Vec::new();
+        for action in actions {
+            state = self.next_state(&state, action).unwrap_or(state);
+            taken.push(action);
+            if !state.is_stored_right() {
+                break;
+            }
+        }
+        taken
+    }
+
     /// One step; `None` where it is not possible.
     fn step(&self, state: &mut State, action: Action) -> Option<()> {
-        let verified = self.rule == Rule::Verified;
+        let verified = self.rule.is_verified();
         let State { stored, replicas, left } = state;
         match action {
             Action::Post(class) => {
@@ -507,9 +572,7 @@ impl Machine {
                 let serial = events.trailing_zeros();
                 stored.present &= !(1 << serial);
                 stored.pruned = stored.pruned.max(stored.posted[serial as usize].0);
-                stored.version.deletions += 1;
-                stored.rows[class] = None;
-                stored.overall = (0, 0);
+                stored.delete(1 << class);
             }
             Action::Truncate => {
                 if stored.present == 0 {
@@ -517,9 +580,19 @@ impl Machine {
                 }
                 take(&mut left.truncates)?;
                 (stored.present, stored.sequence, stored.pruned) = (0, 0, 0);
+                stored.delete((1 << CLASSES) - 1);
+            }
+            Action::Rebuild(class) => {
+                take(&mut left.rebuilds)?;
+                let (_, through) = stored.snapshot(class);
+                let through = if through > 0 { through } else { stored.last(stored.after(class, 0)) };
+                let events = stored.select(stored.present, |event| event.1 == class && event.0 <= through);
+                if events == 0 {
+                    return None;
+                }
                 stored.version.deletions += 1;
-                stored.rows = [None; CLASSES];
-                stored.overall = (0, 0);
+                stored.deleted.push(1 << class);
+                stored.rows[class] = Some(Row { nonce: stored.version.nonce, through, events });
             }
             Action::Crash(r) => {
                 take(&mut left.crashes)?;
@@ -578,7 +651,7 @@ impl Machine {
                         stored: stored.last(events),
                         base,
                         changes,
-                        whole: verified && base.is_none(),
+                        whole: false,
                     })
                 } else {
                     Slot::Absent
@@ -623,7 +696,11 @@ impl Machine {
                     return None;
                 }
                 let replica = &mut replicas[r];
-                if verified { round(stored, replica, action)? } else { old_round(stored, replica, action)? }
+                if verified {
+                    round(self.rule, stored, replica, action)?;
+                } else {
+                    old_round(self.rule, stored, replica, action)?;
+                }
             }
         }
         Some(())
@@ -637,8 +714,13 @@ fn tail(stored: &mut Stored, replica: &mut Replica, bound: u8) -> Option<()> {
         return Some(());
     }
     if replica.version.deletions != stored.version.deletions {
-        // Not all of them need be concerned; the others come in again as they were.
-        replica.slots = [Slot::Absent; CLASSES];
+        let concerned = &stored.deleted[usize::from(replica.version.deletions)..];
+        let concerned = concerned.iter().fold(0, |all, classes| all | classes);
+        for class in (0..CLASSES).filter(|class| concerned & (1 << class) != 0) {
+            replica.slots[class] = Slot::Absent;
+            let head = replica.head;
+            replica.note(class, head, bound);
+        }
         (replica.missed, replica.disturbed) = (true, true);
         replica.version.deletions = stored.version.deletions;
     }
@@ -677,7 +759,7 @@ fn bring(replica: &mut Replica, mut plan: Plan) -> Option<()> {
 }
 
 /// One step of the leader's round.
-fn round(stored: &mut Stored, replica: &mut Replica, action: Action) -> Option<()> {
+fn round(rule: Rule, stored: &mut Stored, replica: &mut Replica, action: Action) -> Option<()> {
     let later = |replica: &mut Replica| {
         replica.round = Round::Rest;
         replica.owed = true;
@@ -688,7 +770,7 @@ fn round(stored: &mut Stored, replica: &mut Replica, action: Action) -> Option<(
                 version: replica.version,
                 head: replica.head,
                 classes: replica.dirty(),
-                scan: replica.owed || replica.missed,
+                scan: replica.owed || replica.missed && rule.has(Clause::Moment),
                 standing: None,
                 incomplete: false,
                 wrote: false,
@@ -696,8 +778,10 @@ fn round(stored: &mut Stored, replica: &mut Replica, action: Action) -> Option<(
             if plan.classes == 0 && !plan.scan && replica.unsaved() == 0 {
                 return None;
             }
-            replica.owed |= replica.missed;
-            (replica.missed, replica.disturbed) = (false, false);
+            if rule.has(Clause::Moment) {
+                replica.owed |= std::mem::take(&mut replica.missed);
+            }
+            replica.disturbed = false;
             replica.round = Round::Begun(plan);
         }
         (Action::ReadStanding(_), Round::Begun(mut plan)) => {
@@ -706,7 +790,7 @@ fn round(stored: &mut Stored, replica: &mut Replica, action: Action) -> Option<(
                 return Some(());
             }
             plan.standing = stored.overall();
-            plan.scan |= plan.standing.is_none();
+            plan.scan |= plan.standing.is_none() && rule.has(Clause::Standing);
             replica.round = if plan.scan { Round::Placed(plan) } else { Round::Bringing(plan) };
         }
         (Action::Scan(_), Round::Placed(mut plan)) => {
@@ -725,7 +809,7 @@ fn round(stored: &mut Stored, replica: &mut Replica, action: Action) -> Option<(
         }
         (Action::Write(_), Round::Writing(mut plan, todo)) if todo != 0 => {
             let class = todo.trailing_zeros() as Class;
-            if stored.version != plan.version {
+            if stored.version != plan.version && rule.has(Clause::Version) {
                 later(replica);
                 return Some(());
             }
@@ -738,17 +822,19 @@ fn round(stored: &mut Stored, replica: &mut Replica, action: Action) -> Option<(
                 return Some(());
             };
             let through = live.through(head);
-            if replica.disturbed || standing > Some(through) {
+            let dropped = replica.disturbed && rule.has(Clause::Dropped);
+            if dropped || standing > Some(through) && rule.has(Clause::Back) {
                 plan.incomplete = true;
                 replica.round = Round::Writing(plan, todo);
                 return Some(());
             }
-            let whole = live.whole || standing.is_none() || standing != live.base;
+            let known = standing.is_some() && standing == live.base || !rule.has(Clause::Changes);
+            let whole = live.whole || !known;
             let events = match stored.rows[class] {
                 Some(row) if !whole => row.events | live.changes,
                 _ => live.events,
             };
-            stored.rows[class] = Some(Row { nonce: plan.version.nonce, through, events });
+            stored.rows[class] = Some(Row { nonce: stored.version.nonce, through, events });
             (live.changes, live.whole) = (0, true);
             plan.wrote = true;
             replica.round = Round::Written(plan, todo, class, live.last, through);
@@ -767,17 +853,17 @@ fn round(stored: &mut Stored, replica: &mut Replica, action: Action) -> Option<(
         }
         (Action::Finish(_), Round::Writing(plan, 0)) => {
             let ahead = plan.standing > Some(plan.head);
-            if plan.incomplete || replica.disturbed {
+            if plan.incomplete || replica.disturbed && rule.has(Clause::Dropped) {
                 later(replica);
                 return Some(());
             }
             if (plan.wrote || plan.scan) && !ahead {
-                let stands = stored.overall() == plan.standing && (plan.standing.is_some() || plan.scan);
-                if stored.version != plan.version || !stands {
+                let stands = stored.overall() == plan.standing || !rule.has(Clause::Standing);
+                if stored.version != plan.version && rule.has(Clause::Version) || !stands {
                     later(replica);
                     return Some(());
                 }
-                stored.overall = (plan.version.nonce, plan.head);
+                stored.overall = (stored.version.nonce, plan.head);
             }
             for class in 0..CLASSES {
                 let head = replica.head;
@@ -787,7 +873,7 @@ fn round(stored: &mut Stored, replica: &mut Replica, action: Action) -> Option<(
                     replica.dirty[class] = None;
                 }
             }
-            replica.owed = false;
+            replica.owed = !rule.has(Clause::Moment) && std::mem::take(&mut replica.missed);
             replica.round = Round::Rest;
         }
         _ => return None,
@@ -796,7 +882,7 @@ fn round(stored: &mut Stored, replica: &mut Replica, action: Action) -> Option<(
 }
 
 /// One step of a leader's round as it was in 0.1.0.
-fn old_round(stored: &mut Stored, replica: &mut Replica, action: Action) -> Option<()> {
+fn old_round(rule: Rule, stored: &mut Stored, replica: &mut Replica, action: Action) -> Option<()> {
     match (action, replica.round) {
         (Action::Begin(_), Round::Rest) => {
             let (version, head, scan) = (replica.version, replica.head, replica.owed);
@@ -848,6 +934,10 @@ fn old_round(stored: &mut Stored, replica: &mut Replica, action: Action) -> Opti
             replica.round = Round::Writing(plan, todo);
         }
         (Action::Finish(_), Round::Writing(plan, 0)) => {
+            if rule == Rule::OldStamped && stored.version.nonce != plan.version.nonce {
+                (replica.owed, replica.round) = (true, Round::Rest);
+                return Some(());
+            }
             if plan.wrote || plan.scan {
                 stored.overall = (stored.version.nonce, plan.head);
             }

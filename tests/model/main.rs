@@ -9,7 +9,7 @@
 
 mod machine;
 
-use machine::{Budget, Machine, Rule};
+use machine::{Action, Budget, Clause, Machine, Rule};
 use stateright::{Checker, Model};
 
 /// What is searched at most, so that a mistake in the model ends.
@@ -17,11 +17,7 @@ const MOST_STATES: usize = 20_000_000;
 
 fn explore(name: &str, machine: Machine) -> impl Checker<Machine> {
     let began = std::time::Instant::now();
-    // With one thread alone the first way found is the shortest.
-    let threads = match machine.rule {
-        Rule::Old => 1,
-        Rule::Verified => std::thread::available_parallelism().map_or(1, usize::from),
-    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let checker = machine.checker().threads(threads).target_state_count(MOST_STATES).spawn_bfs().join();
     println!(
         "{name}: {} states by {} steps, {} deep, {:.1} s",
@@ -45,74 +41,107 @@ fn holds(name: &str, budget: Budget) {
     checker.assert_any_discovery("complete");
 }
 
-/// The rule of 0.1.0 is found wrong; the shortest way there.
-fn fails(name: &str, budget: Budget) -> usize {
-    let checker = explore(name, Machine { rule: Rule::Old, budget });
-    let path = checker.discovery("stored").unwrap_or_else(|| panic!("{name}: the fault was not found"));
-    let actions = path.into_actions();
-    println!("{name}: {} steps: {actions:?}", actions.len());
+/// A rule is found wrong; how many steps the shortest way there has.
+fn fails(name: &str, rule: Rule, budget: Budget) -> usize {
+    let machine = Machine { rule, budget };
+    let mut shortest: Option<Vec<Action>> = None;
+    loop {
+        // The checker stops at some way; a shorter one is looked for until there is none.
+        let most = shortest.as_ref().map_or(usize::MAX, Vec::len);
+        let checker = machine.clone().checker().target_max_depth(most).spawn_bfs().join();
+        match checker.discovery("stored") {
+            Some(path) => {
+                let actions = machine.until_wrong(path.into_actions());
+                assert!(actions.len() < most, "{name}: no shorter way");
+                shortest = Some(actions);
+            }
+            None => break println!("{name}: {} states without a shorter way", checker.unique_state_count()),
+        }
+    }
+    let actions = shortest.unwrap_or_else(|| panic!("{name}: the fault was not found"));
+    println!("{name}: wrong after {} steps: {actions:?}", actions.len());
     actions.len()
 }
 
 #[test]
 fn the_old_rule_empties_classes_when_the_nonce_is_renewed_under_it() {
-    let budget = Budget { replicas: 1, posts: 2, renewals: 2, bound: 2, ..Budget::default() };
-    assert!(fails("old rule, renewals", budget) > 3);
+    let budget = Budget { posts: 1, renewals: 1, bound: 2, ..Budget::default() };
+    // The position of the nonce before is stamped with the one after.
+    assert!(fails("old rule, a renewal", Rule::Old, budget) > 5);
+    // That apart: the flag is looked at in one round and taken at the end of the one before.
+    let budget = Budget { posts: 2, ..budget };
+    assert!(fails("old rule, a reset while it rests", Rule::OldStamped, budget) > 5);
 }
 
 #[test]
 fn the_old_rule_forgets_classes_when_too_many_are_heard_of() {
-    let budget = Budget { replicas: 1, posts: 2, bound: 1, ..Budget::default() };
-    assert!(fails("old rule, overflow", budget) > 3);
+    assert!(fails("old rule, overflow", Rule::Old, Budget { posts: 2, ..Budget::default() }) > 5);
+}
+
+/// The rule needs its clauses. (Without the third nothing is found: whatever voids `state_through` changes the version too.)
+#[test]
+fn each_clause_is_needed() {
+    let one = Budget { posts: 2, losses: 1, ..Budget::default() };
+    for (clause, budget) in [
+        (Clause::Moment, one),
+        (Clause::Version, Budget { renewals: 1, ..one }),
+        (Clause::Changes, Budget { deletes: 1, ..one }),
+        (Clause::Back, Budget { replicas: 2, classes: 1, reads: 1, ..one }),
+        (Clause::Dropped, Budget { resets: 1, ..one }),
+    ] {
+        fails(&format!("without {clause:?}"), Rule::Without(clause), budget);
+    }
 }
 
 #[test]
 fn renewals_and_overflows() {
-    let budget = Budget { replicas: 1, posts: 3, renewals: 2, evictions: 1, bound: 1, ..Budget::default() };
-    holds("renewals and overflows", budget);
+    holds("renewals", Budget { posts: 2, renewals: 2, ..Budget::default() });
+    holds("overflows", Budget { posts: 3, evictions: 1, ..Budget::default() });
 }
 
 #[test]
 fn crashes_and_lost_sessions() {
-    let budget =
-        Budget { replicas: 1, posts: 3, renewals: 1, crashes: 1, losses: 1, bound: 1, ..Budget::default() };
-    holds("crashes and lost sessions", budget);
+    holds("crashes", Budget { posts: 2, crashes: 1, losses: 1, ..Budget::default() });
 }
 
 #[test]
 fn a_leader_that_lags_behind_the_one_before() {
-    let budget = Budget { replicas: 2, posts: 2, losses: 1, crashes: 1, bound: 1, ..Budget::default() };
-    holds("two replicas, elections", budget);
+    let two = Budget { replicas: 2, classes: 1, posts: 2, losses: 1, ..Budget::default() };
+    holds("two replicas", Budget { reads: 1, ..two });
+    holds("two replicas, a renewal", Budget { posts: 1, reads: 1, renewals: 1, ..two });
+    holds("two replicas, a delete", Budget { deletes: 1, ..two });
 }
 
 #[test]
-fn two_replicas_and_a_renewal() {
-    let budget = Budget { replicas: 2, posts: 2, renewals: 1, losses: 1, bound: 1, ..Budget::default() };
-    holds("two replicas, a renewal", budget);
-}
-
-#[test]
-fn deletes() {
-    let budget =
-        Budget { replicas: 1, posts: 3, deletes: 2, losses: 1, evictions: 1, bound: 1, ..Budget::default() };
-    holds("deletes", budget);
-}
-
-#[test]
-fn a_truncated_table_whose_ids_begin_again() {
-    let budget = Budget { replicas: 1, posts: 3, truncates: 1, losses: 1, bound: 1, ..Budget::default() };
-    holds("truncates", budget);
+fn deletes_and_truncates() {
+    holds("deletes", Budget { posts: 2, deletes: 1, losses: 1, ..Budget::default() });
+    holds("truncates", Budget { posts: 2, truncates: 1, losses: 1, ..Budget::default() });
+    holds("rebuilds", Budget { posts: 2, rebuilds: 1, losses: 1, ..Budget::default() });
 }
 
 #[test]
 fn resets_within_an_epoch_and_adopted_snapshots() {
-    let budget =
-        Budget { replicas: 1, posts: 2, resets: 1, adoptions: 1, losses: 1, bound: 1, ..Budget::default() };
-    holds("resets and adoptions", budget);
+    holds("resets", Budget { posts: 2, resets: 1, losses: 1, ..Budget::default() });
+    holds("adoptions", Budget { posts: 2, adoptions: 1, losses: 1, ..Budget::default() });
 }
 
 #[test]
 fn the_list_of_classes() {
-    let budget = Budget { replicas: 1, posts: 2, renewals: 1, lists: 1, bound: 2, ..Budget::default() };
-    holds("the list of classes", budget);
+    holds("the list", Budget { posts: 2, renewals: 1, lists: 1, bound: 2, ..Budget::default() });
+}
+
+/// Larger numbers, for minutes each.
+#[test]
+#[ignore = "half an hour: make model"]
+fn larger_numbers() {
+    let some = Budget { posts: 3, losses: 1, reads: 1, ..Budget::default() };
+    holds("renewals", Budget { renewals: 2, evictions: 1, ..some });
+    holds("crashes", Budget { posts: 3, renewals: 1, crashes: 1, losses: 1, ..Budget::default() });
+    holds("two replicas", Budget { replicas: 2, posts: 2, crashes: 1, losses: 1, ..Budget::default() });
+    let two = Budget { replicas: 2, classes: 1, posts: 2, losses: 1, reads: 1, ..Budget::default() };
+    holds("two replicas, a renewal", Budget { renewals: 1, crashes: 1, ..two });
+    holds("two replicas, a delete", Budget { deletes: 1, losses: 2, ..two });
+    holds("deletes", Budget { deletes: 2, ..some });
+    holds("truncates", Budget { truncates: 1, renewals: 1, ..some });
+    holds("resets", Budget { resets: 1, adoptions: 1, ..some });
 }
