@@ -78,6 +78,8 @@ const SHORT_DEADLINE: Duration = Duration::from_secs(11);
 const HEARTBEAT: Duration = Duration::from_secs(3);
 /// Classes in one transaction.
 const TRANSACTION_CLASSES: usize = 50;
+/// Rows after which a transaction takes no further class.
+const TRANSACTION_ROWS: usize = 20_000;
 /// Classes brought in at once.
 const BRING_IN: usize = 2;
 
@@ -314,8 +316,9 @@ impl Keeping {
         let began = Instant::now();
         let unsaved = self.classes.unsaved();
         let mut all = true;
-        for classes in unsaved.chunks(TRANSACTION_CLASSES) {
-            let some = self.write_some(writer, classes, round);
+        let mut rest = &unsaved[..];
+        while !rest.is_empty() {
+            let some = self.write_some(writer, &mut rest, round);
             all &= timeout(DEADLINE, some).await.map_err(|_| Stale::Failed(late(DEADLINE)))??;
         }
         if !unsaved.is_empty() {
@@ -339,25 +342,33 @@ impl Keeping {
         complete
     }
 
-    /// Writes these in one transaction; whether there was nothing in the way of any.
+    /// Writes the first of these in one transaction, which leaves `rest`; whether there was nothing in the way of any.
     async fn write_some(
         &self,
         writer: &mut SnapshotWriter,
-        classes: &[ClassId],
+        rest: &mut &[ClassId],
         round: &Round,
     ) -> Result<bool, Stale> {
+        let classes = &rest[..rest.len().min(TRANSACTION_CLASSES)];
         let (transaction, statements) = limited(SHORT_DEADLINE, writer.begin()).await?;
         let nonce = held(&transaction, round).await?;
         let standing = limited(SHORT_DEADLINE, standing_snapshots(&transaction, classes, &nonce)).await?;
         let mut written: Vec<(ClassId, Box<Unsaved>)> = Vec::with_capacity(classes.len());
         let mut all = true;
+        let (mut taken, mut rows) = (0, 0);
         for class in classes {
+            // One large class may take most of the deadline by itself.
+            if rows >= TRANSACTION_ROWS {
+                break;
+            }
+            taken += 1;
             let through = standing.iter().find(|(other, _)| other == class).map(|&(_, through)| through);
             match self.classes.take_unsaved(class, round, through) {
                 Taken::Nothing => {}
                 Taken::Unsaved(mut unsaved) => {
                     // Not held until the commit: it may be all of a large class.
                     let changes = std::mem::take(&mut unsaved.changes);
+                    rows += changes.rows.students.len() + changes.rows.cells.len() + changes.rows.runs.len();
                     let write = statements.write(&transaction, &nonce, class, &changes);
                     write.await.map_err(|error| Stale::of(&error))?;
                     written.push((class.clone(), unsaved));
@@ -369,6 +380,7 @@ impl Keeping {
         for (class, unsaved) in &written {
             self.classes.saved(class, round, unsaved);
         }
+        *rest = &rest[taken..];
         Ok(all)
     }
 

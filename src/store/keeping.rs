@@ -311,15 +311,6 @@ pub async fn classes_kept(client: &impl GenericClient) -> Result<Vec<ClassId>, E
     rows.iter().map(|row| row.try_get(0).map(ClassId::stored)).collect()
 }
 
-/// The issue of ids.
-///
-/// # Errors
-/// The database's.
-pub async fn current_epoch(client: &impl GenericClient) -> Result<Epoch, Error> {
-    let row = client.query_one("SELECT progress_epoch()", &[]).await?;
-    Ok(Epoch::new(row.try_get(0)?))
-}
-
 /// A row of [`class_events`].
 #[derive(Debug)]
 pub struct EventRow(Row);
