@@ -9,6 +9,7 @@ mod api;
 mod architecture;
 mod browser;
 mod captures;
+mod checker;
 mod command_line;
 mod cost;
 mod cursors;
