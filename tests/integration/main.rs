@@ -18,6 +18,7 @@ mod drain;
 mod edges;
 mod epochs;
 mod faults;
+mod faults_database;
 mod ingest;
 mod listening;
 mod measure;

@@ -9,6 +9,7 @@ mod postgres;
 mod proxy;
 mod raw;
 mod relay;
+pub mod stage;
 
 use std::time::Duration;
 

@@ -1,0 +1,125 @@
+//! HAProxy and PgBouncer, as deploy/ configures them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use progress_relay::http::client::BaseUrl;
+use tokio::net::TcpStream;
+
+use super::port;
+use crate::support::postgres::entrust_process;
+use crate::support::{data_folder, until};
+
+/// A file of deploy/.
+fn shipped(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Puts something in the place of what the shipped file says, which must be there.
+fn replace(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "no {from:?} in the shipped file");
+    text.replace(from, to)
+}
+
+fn folder_with(name: &str, text: &str) -> (PathBuf, PathBuf) {
+    let folder = data_folder();
+    std::fs::create_dir(&folder).expect("a folder");
+    let file = folder.join(name);
+    std::fs::write(&file, text).expect("a file");
+    (folder, file)
+}
+
+fn start(program: &str, command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let process = command.spawn().unwrap_or_else(|error| panic!("{program}: {error} (make faults-setup)"));
+    entrust_process(process.id());
+    process
+}
+
+async fn accepts(what: &str, address: SocketAddr) {
+    until(what, || async { TcpStream::connect(address).await.ok() }).await;
+}
+
+fn end(process: &mut Child) {
+    let _ = process.kill();
+    let _ = process.wait();
+}
+
+/// HAProxy before relays, by deploy/haproxy.cfg.
+pub struct HaProxy {
+    process: Child,
+    pub url: BaseUrl,
+}
+
+impl HaProxy {
+    /// Before one to three relays.
+    pub async fn before(relays: &[SocketAddr]) -> Self {
+        let own = port();
+        let mut text = replace(&shipped("haproxy.cfg"), "127.0.0.1:8080", &format!("127.0.0.1:{own}"));
+        for (index, name) in ["a", "b", "c"].into_iter().enumerate() {
+            let line = format!("    server {name} 127.0.0.1:{}\n", 8001 + index);
+            let real = relays.get(index).map(|at| format!("    server {name} {at}\n")).unwrap_or_default();
+            text = replace(&text, &line, &real);
+        }
+        let (folder, file) = folder_with("haproxy.cfg", &text);
+        let mut command = Command::new("haproxy");
+        let process = start("haproxy", command.arg("-db").arg("-f").arg(file).current_dir(folder));
+        accepts("HAProxy", SocketAddr::from(([127, 0, 0, 1], own))).await;
+        let url = BaseUrl::parse(&format!("http://127.0.0.1:{own}")).expect("a URL");
+        Self { process, url }
+    }
+}
+
+impl Drop for HaProxy {
+    fn drop(&mut self) {
+        end(&mut self.process);
+    }
+}
+
+/// PgBouncer before a server, by deploy/pgbouncer.ini.
+pub struct PgBouncer {
+    process: Child,
+    pub address: SocketAddr,
+}
+
+impl PgBouncer {
+    /// Before a server; `changes` are settings that differ from the shipped ones.
+    pub async fn before(server: SocketAddr, changes: &[(&str, &str)]) -> Self {
+        let own = port();
+        let text = shipped("pgbouncer.ini");
+        let mut text = replace(&text, "listen_port = 6432", &format!("listen_port = {own}"));
+        text = replace(
+            &text,
+            "host=127.0.0.1 port=5432",
+            &format!("host={} port={}", server.ip(), server.port()),
+        );
+        let (folder, file) = folder_with("pgbouncer.ini", "");
+        let users = folder.join("userlist.txt");
+        std::fs::write(&users, "\"postgres\" \"\"\n").expect("a file");
+        text = replace(&text, "/etc/pgbouncer/userlist.txt", users.to_str().expect("UTF-8"));
+        for (name, value) in changes {
+            // The last one counts.
+            text.push_str(&format!("{name} = {value}\n"));
+        }
+        std::fs::write(&file, text).expect("a file");
+        let mut command = Command::new("pgbouncer");
+        if nix::unistd::geteuid().is_root() {
+            // It refuses to be root's.
+            command.args(["-u", "postgres"]);
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(&folder, mode).expect("permissions");
+        }
+        let process = start("pgbouncer", command.arg("-q").arg(file).current_dir(folder));
+        let address = SocketAddr::from(([127, 0, 0, 1], own));
+        accepts("PgBouncer", address).await;
+        Self { process, address }
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        end(&mut self.process);
+    }
+}
