@@ -9,7 +9,8 @@
 //! - [`store`]: connections, statements that read, what errors mean; [`migrate`]: applies sql/
 //! - [`embedded`]: the private PostgreSQL
 //! - [`http`]: requests, WebSockets, Server-Sent Events, and the client of all that
-//! - [`cli`]: the commands; [`config`]: what `serve` was asked to do; [`error`], [`backoff`], [`vital`]: below all
+//! - [`cli`]: the commands; [`config`]: what `serve` was asked to do; [`error`], [`backoff`], [`repeated`],
+//!   [`vital`]: below all
 
 pub mod backoff;
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod http;
 pub mod listener;
 pub mod log;
 pub mod migrate;
+pub mod repeated;
 pub mod state;
 pub mod store;
 pub mod tail;

@@ -27,6 +27,7 @@ pub const MIGRATIONS: &[Migration] = &[
     },
     Migration { version: 2, name: "0002_state", sql: include_str!("../sql/0002_state.sql") },
     Migration { version: 3, name: "0003_cheaper", sql: include_str!("../sql/0003_cheaper.sql") },
+    Migration { version: 4, name: "0004_truth", sql: include_str!("../sql/0004_truth.sql") },
 ];
 
 /// The key of the advisory lock that migrations are applied under: a constant of this project's.

@@ -14,6 +14,10 @@ use super::api::{self, Route};
 use super::connection::Peer;
 use super::problem::Problem;
 use super::{Relay, events, health, ingest, metrics, page, subscribe};
+use crate::repeated::Repeated;
+
+/// Requests that no route foresees.
+static UNFORESEEN: Repeated = Repeated::new();
 
 /// All of them. Nothing is rejected: every request has an answer here.
 pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
@@ -156,7 +160,9 @@ async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
     } else if rejection.is_not_found() {
         Problem::not_found()
     } else {
-        tracing::error!(?rejection, "a request was rejected in a way that no route foresees");
+        if let Some(due) = UNFORESEEN.met("rejected") {
+            tracing::error!(?rejection, "a request was rejected in a way that no route foresees{due}");
+        }
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "unforeseen",

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
@@ -19,6 +19,7 @@ use warp::reply::Response;
 use super::connection::{Peer, Requests, Watched};
 use super::routes::routes;
 use super::{Drain, Relay};
+use crate::repeated::Repeated;
 
 /// How long an idle connection is kept: longer than proxies keep theirs (nginx and the cloud's balancers: 60 s), so that
 /// it is they who close, and no request meets a connection that is just being closed.
@@ -27,8 +28,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const MAX_BUFFER: usize = 32 * 1024;
 /// How long to wait when the system has no more descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-/// How often that is mentioned.
-const ACCEPT_REMINDER: Duration = Duration::from_secs(10);
+/// Connections that could not be accepted: without descriptors, twenty times a second.
+static UNACCEPTED: Repeated = Repeated::new();
 
 /// Serves on `listener` until the relay drains: returns once every request in flight is answered. Sessions are their own:
 /// [`super::Drain::gone`].
@@ -36,7 +37,6 @@ pub async fn serve(listener: TcpListener, relay: Arc<Relay>) {
     let connections = TaskTracker::new();
     let closing = relay.drain.closing().clone();
     let routes = routes(relay.clone());
-    let mut said = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -48,9 +48,10 @@ pub async fn serve(listener: TcpListener, relay: Arc<Relay>) {
                 // A peer that is gone again is its own affair; anything else passes, or an operator must see it.
                 if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
                 {
-                    if said.is_none_or(|said: Instant| said.elapsed() >= ACCEPT_REMINDER) {
-                        said = Some(Instant::now());
-                        tracing::error!(%error, "cannot accept connections; if files are too many, raise ulimit -n");
+                    if let Some(due) = UNACCEPTED.met(&error.to_string()) {
+                        tracing::error!(
+                            "cannot accept connections{due}: {error}; if files are too many, raise ulimit -n"
+                        );
                     }
                     tokio::time::sleep(ACCEPT_RETRY).await;
                 }

@@ -18,10 +18,13 @@ use super::load::{self, LoadError};
 use super::slot::{Phase, PutBy, Slot};
 use super::view::Parts;
 use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent};
+use crate::repeated::Repeated;
 use crate::store::{ClassRow, Pages};
 
 /// Classes that come in at once; the others take turns.
 const LOADS: usize = 2;
+/// Classes that could not be loaded; in an outage every request for one tries again.
+static NOT_LOADED: Repeated = Repeated::new();
 
 /// The classes in use. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -223,7 +226,9 @@ impl Classes {
     async fn load(self, class: ClassId, slot: Arc<Slot>) {
         let outcome = self.try_load(&class, &slot).await;
         if let Err(error) = &outcome {
-            tracing::warn!(%class, "its state could not be brought in: {error}");
+            if let Some(due) = NOT_LOADED.met(&error.to_string()) {
+                tracing::warn!(%class, "its state could not be brought in{due}: {error}");
+            }
             let mut inner = self.lock();
             if inner.classes.get(&class).is_some_and(|other| Arc::ptr_eq(other, &slot)) {
                 inner.classes.remove(&class);

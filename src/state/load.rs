@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use super::class::ClassState;
 use crate::event::{ClassId, Epoch};
+use crate::repeated::Repeated;
 use crate::store::{PageError, Pages};
 
 /// Events of one page of the past.
 const PAGE_ROWS: usize = 10_000;
+/// Classes whose past has a gap; one that is not in use for a while is loaded, and found so, again and again.
+static PRUNED: Repeated = Repeated::new();
 
 /// Why a class's state cannot be had now; trying again may help.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -56,7 +59,9 @@ pub(super) async fn read(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Resul
         }
     }
     let mut past = begin(pages, class).await?;
-    tracing::warn!(%class, through = past.through, "events that its snapshot does not hold were pruned: they will not be counted");
+    if let Some(due) = PRUNED.met("pruned") {
+        tracing::warn!(%class, through = past.through, "events that its snapshot does not hold were pruned{due}: they will not be counted");
+    }
     past.catch_up(pages, class, epoch, false).await?;
     Ok(past)
 }

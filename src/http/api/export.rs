@@ -13,12 +13,15 @@ use warp::reply::Response;
 
 use super::{Problem, Request};
 use crate::event::{ClassId, StoredEvent, json};
+use crate::repeated::Repeated;
 use crate::store::{PageError, Pages};
 
 /// Events read at a time.
 const PAGE_ROWS: usize = 500;
 /// Bytes after which a page ends early: one event may hold megabytes.
 const PAGE_BYTES: usize = 4 << 20;
+/// Exports that ended early; in an outage each one under way does.
+static BROKEN_OFF: Repeated = Repeated::new();
 
 /// The columns of CSV: the event's own names.
 const COLUMNS: [&str; 18] = [
@@ -108,7 +111,9 @@ impl Export {
                 (text, more) = match self.page().await {
                     Ok(page) => page,
                     Err(error) => {
-                        tracing::warn!(class = %self.class, "an export was broken off: {error}");
+                        if let Some(due) = BROKEN_OFF.met(&error.to_string()) {
+                            tracing::warn!(class = %self.class, "an export was broken off{due}: {error}");
+                        }
                         let _ = sender.send(Err(error)).await;
                         return;
                     }

@@ -24,6 +24,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::drain::Drain;
 use crate::event::{ClassId, Cursor};
 use crate::log::{Frame, Log, Read, Subscription};
+use crate::repeated::{Repeated, Waiting};
 use crate::store::Pages;
 use crate::tail::Tail;
 
@@ -50,6 +51,8 @@ const PAGE_EVENT_BYTES: usize = 512;
 const STALL: Duration = Duration::from_secs(2);
 /// How long to wait after a page could not be read.
 const PAGE_RETRY: Duration = Duration::from_millis(500);
+/// Sessions that cannot read a page; in an outage all of them try again several times a second.
+static UNREAD: Repeated = Repeated::new();
 
 /// What a session talks through: a stream of what the peer says, a sink of frames. It takes any number of frames; the session
 /// flushes it before it goes on.
@@ -84,6 +87,8 @@ pub(super) struct Session<T> {
     sent_since_tick: bool,
     pong_due: bool,
     mark_due: bool,
+    /// Held from the first page that could not be read until one could.
+    waiting: Option<Waiting<'static>>,
     leaving: Leaving,
 }
 
@@ -124,6 +129,7 @@ impl<T: Transport> Session<T> {
             sent_since_tick: false,
             pong_due: false,
             mark_due: false,
+            waiting: None,
             leaving,
         }
     }
@@ -209,6 +215,9 @@ impl<T: Transport> Session<T> {
         let page =
             Box::pin(async move { page::read_page(&pages, &classes, &after, floor, rows, 2 * gulp).await });
         let page = self.attend(page).await?;
+        if page.is_ok() {
+            self.waiting = None;
+        }
         match page {
             // The tail finds the same, and then the log says so: that path resets.
             Ok(page) if page.header.epoch != self.cursor.epoch => {
@@ -225,7 +234,11 @@ impl<T: Transport> Session<T> {
                 self.attend(tokio::time::sleep(PAGE_RETRY)).await
             }
             Err(error) => {
-                tracing::warn!(classes = ?self.classes, "a subscriber waits for history: {error}");
+                self.waiting.get_or_insert_with(|| UNREAD.wait());
+                if let Some(due) = UNREAD.met(&error.to_string()) {
+                    let waiting = UNREAD.waiting();
+                    tracing::warn!(waiting, "subscribers wait, since history cannot be read{due}: {error}");
+                }
                 self.attend(tokio::time::sleep(PAGE_RETRY.mul_f64(0.5 + fastrand::f64()))).await
             }
         }
