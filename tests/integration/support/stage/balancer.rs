@@ -32,7 +32,8 @@ fn folder_with(name: &str, text: &str) -> (PathBuf, PathBuf) {
 }
 
 fn start(program: &str, command: &mut Command) -> Child {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // What it complains of is shown with the test's own output.
+    command.stdin(Stdio::null()).stdout(Stdio::null());
     let process = command.spawn().unwrap_or_else(|error| panic!("{program}: {error} (make faults-setup)"));
     entrust_process(process.id());
     process

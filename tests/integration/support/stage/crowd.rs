@@ -143,7 +143,9 @@ impl Producers {
                 poster(None);
             }
         });
-        this._schedule = AbortOnDropHandle::new(tokio::spawn(async move { drop(schedule.await) }));
+        this._schedule = AbortOnDropHandle::new(tokio::spawn(async move {
+            let _ = schedule.await;
+        }));
         this
     }
 
