@@ -98,9 +98,14 @@ static SERVER: OnceLock<Config> = OnceLock::new();
 
 /// A folder's name, for a private PostgreSQL's data mostly: what runs on it is ended with this run, and it is removed.
 pub fn data_folder() -> PathBuf {
-    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
     // Directly below /tmp, where the server's user can pass.
-    let folder = Path::new("/tmp").join(format!("progress-relay-test-{}-{number}", std::process::id()));
+    data_folder_below(Path::new("/tmp"))
+}
+
+/// The same, elsewhere.
+pub fn data_folder_below(place: &Path) -> PathBuf {
+    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    let folder = place.join(format!("progress-relay-test-{}-{number}", std::process::id()));
     entrust(&format!("folder {}", folder.display()));
     folder
 }

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use progress_relay::http::client::BaseUrl;
 use tokio::net::TcpStream;
 
 use super::port;
 use crate::support::postgres::entrust_process;
-use crate::support::{data_folder, until};
+use crate::support::{PATIENCE, data_folder};
 
 /// A file of deploy/.
 fn shipped(name: &str) -> String {
@@ -31,16 +32,26 @@ fn folder_with(name: &str, text: &str) -> (PathBuf, PathBuf) {
     (folder, file)
 }
 
-fn start(program: &str, command: &mut Command) -> Child {
-    // What it complains of is shown with the test's own output.
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    let process = command.spawn().unwrap_or_else(|error| panic!("{program}: {error} (make faults-setup)"));
+/// Starts a program in a folder, and waits until it accepts.
+async fn start(program: &str, arguments: &[&str], folder: &Path, address: SocketAddr) -> Child {
+    let said = folder.join("log");
+    let log = std::fs::File::create(&said).expect("a log");
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(folder);
+    command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
+    let started = command.spawn();
+    let mut process = started.unwrap_or_else(|error| panic!("{program}: {error} (scripts/setup faults)"));
     entrust_process(process.id());
+    let begin = Instant::now();
+    while TcpStream::connect(address).await.is_err() {
+        let ended = process.try_wait().expect("a status");
+        if ended.is_some() || begin.elapsed() > PATIENCE {
+            let said = std::fs::read_to_string(&said).unwrap_or_default();
+            panic!("{program} does not accept ({ended:?}): {said}");
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     process
-}
-
-async fn accepts(what: &str, address: SocketAddr) {
-    until(what, || async { TcpStream::connect(address).await.ok() }).await;
 }
 
 fn end(process: &mut Child) {
@@ -65,9 +76,9 @@ impl HaProxy {
             text = replace(&text, &line, &real);
         }
         let (folder, file) = folder_with("haproxy.cfg", &text);
-        let mut command = Command::new("haproxy");
-        let process = start("haproxy", command.arg("-db").arg("-f").arg(file).current_dir(folder));
-        accepts("HAProxy", SocketAddr::from(([127, 0, 0, 1], own))).await;
+        let file = file.to_str().expect("UTF-8");
+        let address = SocketAddr::from(([127, 0, 0, 1], own));
+        let process = start("haproxy", &["-db", "-f", file], &folder, address).await;
         let url = BaseUrl::parse(&format!("http://127.0.0.1:{own}")).expect("a URL");
         Self { process, url }
     }
@@ -105,16 +116,16 @@ impl PgBouncer {
             text.push_str(&format!("{name} = {value}\n"));
         }
         std::fs::write(&file, text).expect("a file");
-        let mut command = Command::new("pgbouncer");
+        let file = file.to_str().expect("UTF-8");
+        let mut arguments = vec!["-q", file];
         if nix::unistd::geteuid().is_root() {
             // It refuses to be root's.
-            command.args(["-u", "postgres"]);
+            arguments.extend(["-u", "postgres"]);
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
             std::fs::set_permissions(&folder, mode).expect("permissions");
         }
-        let process = start("pgbouncer", command.arg("-q").arg(file).current_dir(folder));
         let address = SocketAddr::from(([127, 0, 0, 1], own));
-        accepts("PgBouncer", address).await;
+        let process = start("pgbouncer", &arguments, &folder, address).await;
         Self { process, address }
     }
 }

@@ -1,5 +1,6 @@
 //! PostgreSQL servers that a test may kill, freeze, fill, promote and demote: on TCP, each its own.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,8 +13,8 @@ use tokio_postgres::{Client, NoTls};
 
 use super::netns::Netns;
 use super::port;
-use crate::support::postgres::entrust_process;
-use crate::support::{Database, PATIENCE, data_folder, until};
+use crate::support::postgres::{data_folder_below, entrust_process};
+use crate::support::{Database, PATIENCE, until};
 
 /// What `--database-url` names, and what the tests ask.
 pub const DATABASE: &str = "progress";
@@ -109,12 +110,21 @@ impl Programs {
 
     /// A new folder that PostgreSQL's user may write in.
     fn folder(&self) -> PathBuf {
-        let folder = data_folder();
+        let folder = data_folder_below(roomy());
         std::fs::create_dir(&folder).expect("a folder");
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("permissions");
         self.hand_over(&folder);
         folder
     }
+}
+
+/// Where servers have their data: in memory where there is plenty of it. What a killed process wrote
+/// is there all the same, and the disk is not what is tried here.
+fn roomy() -> &'static Path {
+    let memory = Path::new("/dev/shm");
+    let enough = nix::sys::statvfs::statvfs(memory)
+        .is_ok_and(|room| room.blocks_available().saturating_mul(room.fragment_size()) > 4 << 30);
+    if enough { memory } else { Path::new("/tmp") }
 }
 
 /// Runs a program to its end, which must be a good one.
@@ -133,6 +143,8 @@ pub struct Cluster {
     folder: PathBuf,
     data: PathBuf,
     address: String,
+    /// Addresses that it listens on as well, each with a comma in front.
+    further: String,
     port: u16,
     netns: Option<Netns>,
     process: Option<std::process::Child>,
@@ -164,14 +176,14 @@ impl Cluster {
 
     /// A standby that follows this server by streaming, and has all of it by now.
     pub async fn standby(&self, name: &str) -> Self {
-        self.standby_in(name, None).await
+        self.standby_by(name, self.address()).await
     }
 
-    /// The same, on a host of its own.
-    pub async fn standby_in(&self, name: &str, netns: Option<Netns>) -> Self {
-        let mut cluster = Self::empty(name, self.programs, netns);
+    /// The same, by way of a proxy.
+    pub async fn standby_by(&self, name: &str, way: SocketAddr) -> Self {
+        let mut cluster = Self::empty(name, self.programs, None);
         let mut command = self.programs.command(cluster.netns.as_ref(), "pg_basebackup", &cluster.folder);
-        command.args(["-R", "-c", "fast", "-d", &self.replication_url(name), "-D"]).arg(&cluster.data);
+        command.args(["-R", "-c", "fast", "-d", &replication_url(way, name), "-D"]).arg(&cluster.data);
         succeed(&mut command).await;
         cluster.start().await;
         cluster
@@ -181,12 +193,8 @@ impl Cluster {
         let folder = programs.folder();
         let (data, name) = (folder.join("data"), name.to_owned());
         let address = netns.as_ref().map_or("127.0.0.1".to_owned(), |netns| netns.inside.clone());
-        Self { name, programs, folder, data, address, port: port(), netns, process: None, pid: None }
-    }
-
-    fn replication_url(&self, application: &str) -> String {
-        let (host, port) = (&self.address, self.port);
-        format!("host={host} port={port} user=postgres application_name={application} connect_timeout=2")
+        let (port, further) = (port(), String::new());
+        Self { name, programs, folder, data, address, further, port, netns, process: None, pid: None }
     }
 
     /// For `--database-url`.
@@ -194,7 +202,7 @@ impl Cluster {
         url(&[self])
     }
 
-    pub fn address(&self) -> std::net::SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         format!("{}:{}", self.address, self.port).parse().expect("an address")
     }
 
@@ -212,19 +220,41 @@ impl Cluster {
         self.programs.hand_over(folder);
     }
 
+    /// From its next start on it listens on this address too.
+    pub fn listen_on(&mut self, address: &str) {
+        self.further.push(',');
+        self.further.push_str(address);
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts it, and waits until it takes connections.
     pub async fn start(&mut self) {
         assert!(self.pid.is_none(), "{} runs", self.name);
         let mut command = self.programs.command(self.netns.as_ref(), "postgres", &self.folder);
         let log = std::fs::File::options().append(true).create(true).open(self.log_file()).expect("a log");
         command.arg("-D").arg(&self.data).arg("-k").arg(&self.folder);
-        command.args(["-p", &self.port.to_string(), "-h", &self.address]);
+        let addresses = format!("{}{}", self.address, self.further);
+        command.args(["-p", &self.port.to_string(), "-h", &addresses]);
         command.stdout(log.try_clone().expect("a log")).stderr(log);
         let process = command.spawn().expect("PostgreSQL");
         entrust_process(process.id());
         self.pid = Some(Pid::from_raw(process.id().try_into().expect("a pid")));
         self.process = Some(process);
-        until("PostgreSQL to take connections", || async { self.try_session("postgres").await.ok() }).await;
+        let begin = Instant::now();
+        while let Err(error) = self.try_session("postgres").await {
+            assert!(begin.elapsed() < PATIENCE, "{} does not start: {error}\n{}", self.name, self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The end of what it has logged.
+    fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.log_file()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
     fn log_file(&self) -> PathBuf {
@@ -235,13 +265,14 @@ impl Cluster {
         self.pid.unwrap_or_else(|| panic!("{} does not run", self.name))
     }
 
-    /// SIGKILL for the postmaster, as the kernel's OOM killer does; its children end by themselves.
+    /// SIGKILL for all its processes. The postmaster first: it would start others.
     pub fn kill(&mut self) {
-        for child in self.children() {
-            let _ = kill(child, Signal::SIGKILL);
-        }
+        let children = self.children();
         kill(self.pid(), Signal::SIGKILL).expect("a postmaster");
         self.reap();
+        for child in children {
+            let _ = kill(child, Signal::SIGKILL);
+        }
     }
 
     /// A fast shutdown.
@@ -305,13 +336,15 @@ impl Cluster {
         if self.pid.is_some() {
             self.stop().await;
         }
-        let source = format!("{} dbname=postgres", primary.replication_url(&self.name));
+        // Without it the primary's control file may not know of its new timeline, and pg_rewind believes it.
+        primary.session("postgres").await.batch_execute("CHECKPOINT").await.expect("a checkpoint");
+        let source = format!("{} dbname=postgres", replication_url(primary.address(), &self.name));
         let mut rewind = self.programs.command(self.netns.as_ref(), "pg_rewind", &self.folder);
         rewind.args(["--no-sync", "-D"]).arg(&self.data).args(["--source-server", &source]);
         succeed(&mut rewind).await;
         std::fs::write(self.data.join("standby.signal"), "").expect("a file");
         self.hand_over(&self.data.join("standby.signal"));
-        let line = format!("primary_conninfo = '{}'\n", primary.replication_url(&self.name));
+        let line = format!("primary_conninfo = '{}'\n", replication_url(primary.address(), &self.name));
         std::fs::write(self.data.join("postgresql.auto.conf"), line).expect("settings");
         self.start().await;
     }
@@ -372,6 +405,11 @@ impl Cluster {
     }
 }
 
+fn replication_url(server: SocketAddr, application: &str) -> String {
+    let (host, port) = (server.ip(), server.port());
+    format!("host={host} port={port} user=postgres application_name={application} connect_timeout=2")
+}
+
 /// For `--database-url`: these servers, whichever takes writes.
 pub fn url(clusters: &[&Cluster]) -> String {
     let addresses: Vec<_> = clusters.iter().map(|cluster| cluster.address()).collect();
@@ -379,10 +417,9 @@ pub fn url(clusters: &[&Cluster]) -> String {
 }
 
 /// The same, of addresses.
-pub fn url_of(addresses: &[std::net::SocketAddr]) -> String {
-    let list = |part: &dyn Fn(&std::net::SocketAddr) -> String| {
-        addresses.iter().map(part).collect::<Vec<_>>().join(",")
-    };
+pub fn url_of(addresses: &[SocketAddr]) -> String {
+    let list =
+        |part: &dyn Fn(&SocketAddr) -> String| addresses.iter().map(part).collect::<Vec<_>>().join(",");
     let (hosts, ports) = (list(&|at| at.ip().to_string()), list(&|at| at.port().to_string()));
     format!("host={hosts} port={ports} user=postgres dbname={DATABASE} target_session_attrs=read-write")
 }

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::net::TcpListener;
 use std::sync::Mutex;
 
-pub use balancer::{HaProxy, PgBouncer};
+pub use balancer::PgBouncer;
 pub use cluster::{Cluster, DATABASE, url, url_of};
 pub use crowd::CLIENTS;
 pub use netns::{Netns, mount_small, unmount};

@@ -159,6 +159,14 @@ impl Play {
         self.readiness.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many POSTs were acknowledged after `from` and before `to`.
+    pub fn acknowledged_between(&self, from: Duration, to: Duration) -> usize {
+        self.look(|records| {
+            let within = records.iter().filter(|record| record.at > from && record.at < to);
+            within.filter(|record| matches!(record.what, What::Answered { status: 200..=299, .. })).count()
+        })
+    }
+
     /// Looks at the history so far.
     pub fn look<T>(&self, look: impl FnOnce(&[Record]) -> T) -> T {
         self.recorder.look(look)
