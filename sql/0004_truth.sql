@@ -102,13 +102,15 @@ BEGIN
 END
 $$;
 
--- TRUNCATE … RESTART IDENTITY would give out ids a second time: the sequence goes on where it was.
+-- After TRUNCATE … RESTART IDENTITY ids are given out a second time: that is another epoch, which begins at 0.
 CREATE FUNCTION progress_event_truncated() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    last bigint;
 BEGIN
-    PERFORM pg_catalog.setval('progress_event_id_seq', pruned_id) FROM progress_log
-        WHERE pruned_id > 0 AND NOT EXISTS (
-            SELECT FROM progress_event_id_seq WHERE is_called AND last_value >= pruned_id);
+    SELECT CASE WHEN is_called THEN last_value ELSE 0 END INTO last FROM progress_event_id_seq;
+    UPDATE progress_log SET pruned_id = 0, nonce = left(replace(gen_random_uuid()::text, '-', ''), 12)
+        WHERE pruned_id > last;
     RETURN NULL;
 END
 $$;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::repeated::Repeated;
+
 /// The waits between attempts at one thing.
 #[derive(Debug, Clone)]
 pub struct Backoff {
@@ -38,43 +40,43 @@ impl Backoff {
 const RECONNECT_BASE: Duration = Duration::from_millis(20);
 /// Clients' own retries are spent within seconds: an outage's end must be noticed well within one.
 const RECONNECT_CAP: Duration = Duration::from_millis(400);
-/// How often an outage that goes on is mentioned in the log.
-const REMINDER: Duration = Duration::from_secs(10);
-
-/// A connection to the database that is kept up: waits between attempts, and says an outage's beginning and end once.
+/// A connection to the database that is kept up: waits between attempts, and writes a line about each
+/// cause of a failure when it begins, and then now and then.
 #[derive(Debug)]
 pub struct Reconnect {
     what: &'static str,
     backoff: Backoff,
     since: Option<Instant>,
-    said: Option<Instant>,
+    said: Repeated,
 }
 
 impl Reconnect {
     /// `what` names the connection in the log.
     pub fn new(what: &'static str) -> Self {
-        Self { what, backoff: Backoff::new(RECONNECT_BASE, RECONNECT_CAP), since: None, said: None }
+        let backoff = Backoff::new(RECONNECT_BASE, RECONNECT_CAP);
+        Self { what, backoff, since: None, said: Repeated::new() }
     }
 
-    /// It failed: says so, unless that was just said, and waits until the next attempt is due.
+    /// It failed: says so, and waits until the next attempt is due.
     pub async fn failed(&mut self, reason: &str) {
-        self.since.get_or_insert_with(Instant::now);
-        if self.said.is_none_or(|said| said.elapsed() >= REMINDER) {
-            self.said = Some(Instant::now());
-            tracing::warn!(connection = self.what, "it is down and tried again: {reason}");
-        } else {
-            tracing::debug!(connection = self.what, "still down: {reason}");
-        }
+        self.say(reason);
         self.backoff.wait().await;
     }
 
-    /// It did what it is there for: the next failure is a new one.
+    /// It failed, and the connection stands: says so.
+    pub fn say(&mut self, reason: &str) {
+        if let Some(due) = self.said.met(reason) {
+            self.since.get_or_insert_with(Instant::now);
+            tracing::warn!(connection = self.what, "it fails, and is tried again{due}: {reason}");
+        }
+    }
+
+    /// It did what it is there for: the next attempt comes soon again.
     pub fn succeeded(&mut self) {
         self.backoff.reset();
-        self.said = None;
         if let Some(since) = self.since.take() {
             let seconds = since.elapsed().as_secs_f32();
-            tracing::info!(connection = self.what, "it is up again after {seconds:.1} s");
+            tracing::info!(connection = self.what, "it works again after {seconds:.1} s");
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Config {
     pub database: Database,
     /// Whether migrations are applied at the start, rather than only checked.
     pub migrate: bool,
+    /// How long a database that is away at the start is waited for; `None` for ever.
+    pub start_patience: Option<Duration>,
     /// Bounds on requests and connections.
     pub limits: Limits,
     /// Connections at once, and from one address.

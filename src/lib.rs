@@ -22,6 +22,7 @@ pub mod http;
 pub mod listener;
 pub mod log;
 pub mod migrate;
+pub mod prober;
 pub mod repeated;
 pub mod state;
 pub mod store;

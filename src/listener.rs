@@ -1,35 +1,43 @@
 //! Hears the doorbell: a connection of its own that LISTENs and does nothing else, and the proof that it does hear.
 //!
 //! LISTEN can succeed and deliver nothing: through a pooler in transaction mode, or on a connection whose other end is gone
-//! without a word. So another connection rings with a nonce, at first more than once, and then every few seconds.
+//! without a word. So another connection rings with a nonce, at first more than once, and then every few seconds. While it is not
+//! known that bells are heard the tail looks for itself, several times a second: events come a little later, and come.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Reconnect;
 use crate::migrate::{self, MigrateError};
-use crate::store::{self, Blocker, CHANNEL, Connector, Session};
+use crate::repeated::Repeated;
+use crate::store::{self, Agreement, Blocker, CHANNEL, Connector, DISPUTE_PATIENCE, Session};
 use crate::tail::Tail;
 use crate::vital::Vital;
 
-/// How often it is proved that bells are heard.
-const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a bell, or any answer of the database, may take.
+/// How often it is looked whether the connections still lead to the server that the tail reads.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Of how many looks one is a proof that bells are heard.
+const LOOKS_A_PROOF: u32 = 5;
+/// How long a bell, or any answer of the database but to LISTEN, may take.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
 /// Bells that must be heard before LISTEN is believed: a pooler may pass on the first by chance.
 const PROOFS_AT_START: usize = 2;
 /// What the payload of a proof begins with; any other payload is a bell.
 const PROOF: &str = "proof ";
 
+/// Log lines about who holds the lock, and about the migrations.
+static BLOCKED: Repeated = Repeated::new();
+static SCHEMA: Repeated = Repeated::new();
+
 /// What the listener knows.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Hearing {
-    /// Whether bells were heard at the last check.
-    pub proven: bool,
+    /// Why it is not known that bells are heard, and since when; `None` while they are.
+    pub deaf: Option<(String, Instant)>,
     /// Who keeps writers waiting.
     pub blocker: Option<Blocker>,
     /// What is wrong with the database's migrations: a newer release may have been here since.
@@ -45,9 +53,11 @@ pub struct Listener {
 
 impl Listener {
     /// Starts to listen on `connector`, which must lead to the primary directly, and rings `tail`.
-    pub fn start(connector: &Connector, tail: &Tail, vital: &Vital) -> Self {
-        let (tell, hearing) = watch::channel(Hearing::default());
-        let ear = Ear { connector: connector.clone(), tail: tail.clone(), tell };
+    pub fn start(connector: &Connector, agreement: &Agreement, tail: &Tail, vital: &Vital) -> Self {
+        let deaf = Some(("notifications are not heard yet".to_owned(), Instant::now()));
+        let (tell, hearing) = watch::channel(Hearing { deaf, blocker: None, schema: None });
+        let ear =
+            Ear { connector: connector.clone(), agreement: agreement.clone(), tail: tail.clone(), tell };
         Self { hearing, _task: vital.spawn("listener", ear.run()) }
     }
 
@@ -59,6 +69,7 @@ impl Listener {
 
 struct Ear {
     connector: Connector,
+    agreement: Agreement,
     tail: Tail,
     tell: watch::Sender<Hearing>,
 }
@@ -68,9 +79,13 @@ impl Ear {
         let mut reconnect = Reconnect::new("listener");
         loop {
             let Err(reason) = self.listen(&mut reconnect).await;
-            self.tell.send_replace(Hearing::default());
-            // What was committed meanwhile must not wait for the next bell.
-            self.tail.ring();
+            self.agreement.note_server("listener", None);
+            self.tell.send_modify(|hearing| {
+                let since = hearing.deaf.take().map_or_else(Instant::now, |(_, since)| since);
+                *hearing = Hearing { deaf: Some((reason.clone(), since)), blocker: None, schema: None };
+            });
+            // Until bells are heard again the tail looks more often.
+            self.tail.set_deaf(true);
             reconnect.failed(&reason).await;
         }
     }
@@ -89,16 +104,39 @@ impl Ear {
         };
         let session = self.connector.connect_with("listener", notified).await.map_err(|e| e.to_string())?;
         let prover = self.connector.connect("prover").await.map_err(|error| error.to_string())?;
-        let listen = format!("LISTEN {CHANNEL}");
-        in_time("LISTEN", session.client.batch_execute(&listen)).await?;
+        let outcome = self.listen_on(&session, &prover, &own, &mut proofs, reconnect).await;
+        // A LISTEN that is given up, or a look, must not go on in the server beside the next.
+        session.abandon();
+        prover.abandon();
+        outcome
+    }
+
+    async fn listen_on(
+        &self,
+        session: &Session,
+        prover: &Session,
+        own: &str,
+        proofs: &mut watch::Receiver<String>,
+        reconnect: &mut Reconnect,
+    ) -> Result<Infallible, String> {
+        self.look(session, prover).await?;
+        self.hear(session, prover).await?;
         for _ in 0..PROOFS_AT_START {
-            prove(&prover, &own, &mut proofs).await?;
+            prove(prover, own, proofs).await?;
         }
         reconnect.succeeded();
+        self.agreement.note_server("listener", Some(session.place.clone()));
         // Only now: what is committed after LISTEN rings, and what was before is read.
-        self.tail.ring();
-        loop {
-            let blocker = in_time("the look at the locks", store::blocker(&prover)).await?;
+        self.tail.set_deaf(false);
+        for look in 1_u32.. {
+            let blocker = in_time("the look at the locks", store::blocker(prover)).await?;
+            if let Some(blocker) = blocker.as_ref().filter(|blocker| blocker.is_frozen_relay()) {
+                tracing::warn!(
+                    pid = blocker.pid,
+                    "{blocker}; it is a relay that takes no answer: its session is ended"
+                );
+                in_time("ending a frozen relay's session", store::terminate(prover, blocker.pid)).await?;
+            }
             let schema = match timeout(CHECK_DEADLINE, migrate::verify(&prover.client)).await {
                 Ok(Err(MigrateError::Database(error))) => return Err(store::explain(&error)),
                 Ok(verified) => verified.err().map(|error| error.to_string()),
@@ -108,23 +146,66 @@ impl Ear {
             tokio::select! {
                 () = session.ended() => return Err("the connection was lost".to_owned()),
                 () = prover.ended() => return Err("the connection that proves it was lost".to_owned()),
-                () = tokio::time::sleep(CHECK_INTERVAL) => {}
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
-            prove(&prover, &own, &mut proofs).await?;
+            self.look(session, prover).await?;
+            if look.is_multiple_of(LOOKS_A_PROOF) {
+                prove(prover, own, proofs).await?;
+            }
+        }
+        Err("it has looked for longer than anything lives".to_owned())
+    }
+
+    /// Whether both connections lead to the server that the tail reads.
+    async fn look(&self, session: &Session, prover: &Session) -> Result<(), String> {
+        for (session, what) in
+            [(session, "the listening connection"), (prover, "the connection that proves it")]
+        {
+            let epoch = in_time("the look at the epoch", store::current_epoch(&session.client)).await?;
+            if !self.agreement.settles_on(&epoch, DISPUTE_PATIENCE).await {
+                return Err(format!(
+                    "{what} leads to {}, and events are read from another server, or not at all",
+                    session.place
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends LISTEN, and waits for it as long as the server works on it: where the queue of
+    /// notifications is long it may take many seconds, and to begin again would take as long.
+    async fn hear(&self, session: &Session, prover: &Session) -> Result<(), String> {
+        let listen = format!("LISTEN {CHANNEL}");
+        let mut listening = std::pin::pin!(session.client.batch_execute(&listen));
+        loop {
+            tokio::select! {
+                heard = &mut listening => {
+                    return heard.map_err(|error| format!("LISTEN: {}", store::explain(&error)));
+                }
+                () = session.ended() => return Err("the connection was lost at LISTEN".to_owned()),
+                () = tokio::time::sleep(CHECK_DEADLINE) => {}
+            }
+            let works = in_time("the look at LISTEN", store::is_active(prover, session.backend_pid)).await?;
+            if !works {
+                return Err("LISTEN was not answered, and the server does not work on it".to_owned());
+            }
         }
     }
 
     fn tell(&self, blocker: Option<Blocker>, schema: Option<String>) {
-        if let Some(blocker) = &blocker {
-            tracing::warn!(pid = blocker.pid, application = blocker.application, "{blocker}");
+        if let Some(blocker) = &blocker
+            && let Some(due) = BLOCKED.met(&blocker.cause())
+        {
+            tracing::warn!(pid = blocker.pid, application = blocker.application, "{blocker}{due}");
         }
-        if let Some(wrong) = &schema {
-            tracing::error!("{wrong}");
+        if let Some(wrong) = &schema
+            && let Some(due) = SCHEMA.met(wrong)
+        {
+            tracing::error!("{wrong}{due}");
         }
-        self.tell.send_replace(Hearing { proven: true, blocker, schema });
+        self.tell.send_replace(Hearing { deaf: None, blocker, schema });
     }
 }
-
 /// Rings from `prover` and waits until it is heard.
 async fn prove(prover: &Session, own: &str, proofs: &mut watch::Receiver<String>) -> Result<(), String> {
     let nonce = format!("{own}{:016x}", fastrand::u64(..));

@@ -5,22 +5,32 @@
 //! ask at once share one read.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Reconnect;
 use crate::event::{Cursor, Epoch};
 use crate::log::{ChunkSet, Log};
 use crate::state::Classes;
-use crate::store::{ConnectError, Connector, Header, LogReader, explain, mend_sequence};
+use crate::store::{
+    Agreement, Connector, Header, Homecoming, LogReader, deleted_classes, explain, mend_sequence, settle_home,
+};
 use crate::vital::Vital;
 
-/// How often the table is looked at when no bell rings.
-const FALLBACK_TICK: Duration = Duration::from_secs(2);
+/// How often the table is looked at when no bell rings. It is the tail's probe of its connection, too.
+const FALLBACK_TICK: Duration = Duration::from_secs(1);
+/// The same while it is not proven that bells are heard.
+const DEAF_TICK: Duration = Duration::from_millis(200);
+/// A read that brings nothing for this long is tried on another connection: this one may lead nowhere
+/// any more. It doubles with every try, up to [`READ_DEADLINE`], so that a server that is just slow is
+/// not asked again and again.
+const READ_STALL: Duration = Duration::from_secs(2);
+/// A sequence that has to be mended again within this long is not mended: something sets it back.
+const MEND_INTERVAL: Duration = Duration::from_secs(60);
 /// Most events of one read: what is further behind comes with the next.
 const READ_ROWS: i64 = 10_000;
 /// Longest a read may take.
@@ -37,6 +47,8 @@ pub struct Position {
     pub sequence: i64,
     /// Ids up to here may have been pruned.
     pub pruned: i64,
+    /// The log's expiry when it was read: see [`Log::expiry`].
+    pub expiry: u64,
 }
 
 /// The database did not answer in time.
@@ -56,6 +68,8 @@ struct Shared {
     /// Positions asked for so far.
     asked: AtomicU64,
     answered: watch::Sender<Answered>,
+    /// Whether bells may not be heard.
+    deaf: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -63,46 +77,55 @@ struct Answered {
     /// As many of the positions asked for, or more, are answered by `position`.
     asked: u64,
     position: Position,
-    connected: bool,
+    /// Since when there is no connection; `None` while there is one.
+    away_since: Option<Instant>,
+}
+
+/// What a tail feeds, and whom it asks.
+#[derive(Debug)]
+pub struct Parts {
+    /// Which server this replica stands on: the tail decides it.
+    pub agreement: Agreement,
+    /// The log in memory.
+    pub log: Arc<Log>,
+    /// The classes in use.
+    pub classes: Classes,
 }
 
 impl Tail {
-    /// Connects, and makes a log of at most `log_memory` bytes that stands at the table's end; then follows it, and keeps
-    /// `classes` up.
-    ///
-    /// # Errors
-    /// If there is no connection, or the first read fails; later the tail tries again by itself.
-    pub async fn start(
-        connector: &Connector,
-        log_memory: usize,
-        classes: &Classes,
-        vital: &Vital,
-    ) -> Result<(Self, Arc<Log>, AbortOnDropHandle<()>), StartError> {
-        let reader = connect(connector).await?;
-        let header = reader.end().await.map_err(|error| StartError::Read(error.to_string()))?;
-        let position = position(&header, end_of(&header));
-        let log = Arc::new(Log::new(position.cursor.clone(), log_memory));
-        classes.set_clock(header.clock);
-        classes.reset(&position.cursor);
-        let (answered, _) = watch::channel(Answered { asked: 0, position, connected: true });
-        let shared = Arc::new(Shared { bell: Notify::new(), asked: AtomicU64::new(0), answered });
+    /// Follows the table, from its end when it is first reached, and keeps the log and the classes up.
+    /// Until then nobody knows where the log ends.
+    pub fn start(connector: &Connector, parts: Parts, vital: &Vital) -> (Self, AbortOnDropHandle<()>) {
+        let unknown = Position { cursor: parts.log.position(), sequence: 0, pruned: 0, expiry: 0 };
+        let tail = Self::at(unknown);
         let follower = Follower {
             connector: connector.clone(),
-            log: Arc::clone(&log),
-            classes: classes.clone(),
-            shared: Arc::clone(&shared),
+            parts,
+            shared: Arc::clone(&tail.shared),
+            deletions: None,
+            mended: None,
         };
-        let task = vital.spawn("tail", follower.run(reader));
-        Ok((Self { shared }, log, task))
+        let task = vital.spawn("tail", follower.run());
+        (tail, task)
+    }
+
+    fn at(position: Position) -> Self {
+        let (answered, _) = watch::channel(Answered { asked: 0, position, away_since: Some(Instant::now()) });
+        let (bell, asked, deaf) = (Notify::new(), AtomicU64::new(0), AtomicBool::new(true));
+        Self { shared: Arc::new(Shared { bell, asked, answered, deaf }) }
     }
 
     /// A tail that follows nothing, for sessions without a database.
     #[cfg(test)]
     pub(crate) fn detached() -> Self {
         let cursor = Cursor { epoch: Epoch::new("none"), id: 0 };
-        let position = Position { cursor, sequence: 0, pruned: 0 };
-        let (answered, _) = watch::channel(Answered { asked: 0, position, connected: false });
-        Self { shared: Arc::new(Shared { bell: Notify::new(), asked: AtomicU64::new(0), answered }) }
+        Self::at(Position { cursor, sequence: 0, pruned: 0, expiry: 0 })
+    }
+
+    /// Whether bells may not be heard: then the table is looked at more often.
+    pub fn set_deaf(&self, deaf: bool) {
+        self.shared.deaf.store(deaf, Ordering::Relaxed);
+        self.ring();
     }
 
     /// Something may have come.
@@ -110,9 +133,9 @@ impl Tail {
         self.shared.bell.notify_one();
     }
 
-    /// Whether its connection stands.
-    pub fn is_connected(&self) -> bool {
-        self.shared.answered.borrow().connected
+    /// Since when it has no connection; `None` while it has one.
+    pub fn away_since(&self) -> Option<Instant> {
+        self.shared.answered.borrow().away_since
     }
 
     /// How far the log goes, by a read that begins after this call: whatever was acknowledged before, by any replica, is
@@ -132,141 +155,313 @@ impl Tail {
     }
 }
 
-/// Why the tail could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// No connection.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The first read failed.
-    #[error("reading the log's end: {0}")]
-    Read(String),
-}
-
-async fn connect(connector: &Connector) -> Result<LogReader, StartError> {
-    let session = connector.connect("tail").await?;
-    let prepared = timeout(READ_DEADLINE, LogReader::new(session)).await;
-    match prepared {
-        Ok(reader) => reader.map_err(|error| StartError::Read(explain(&error))),
-        Err(_) => Err(StartError::Read(format!("no answer within {} s", READ_DEADLINE.as_secs()))),
-    }
-}
-
 /// Where a log that begins now stands.
 fn end_of(header: &Header) -> i64 {
     header.newest.unwrap_or(0).max(header.pruned)
 }
 
-fn position(header: &Header, id: i64) -> Position {
-    Position {
-        cursor: Cursor { epoch: header.epoch.clone(), id },
-        sequence: header.sequence,
-        pruned: header.pruned,
+/// Why the tail's connection is given up.
+enum Lost {
+    /// It brought nothing for too long: the server may still work for nobody.
+    Stalled(String),
+    /// It failed, or leads to the wrong server.
+    Failed(String),
+}
+
+impl From<String> for Lost {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
     }
 }
 
 struct Follower {
     connector: Connector,
-    log: Arc<Log>,
-    classes: Classes,
+    parts: Parts,
     shared: Arc<Shared>,
+    /// How many statements had deleted events when the log was last looked at; `None` before that.
+    deletions: Option<i64>,
+    /// When the sequence was mended last.
+    mended: Option<Instant>,
 }
 
 impl Follower {
-    async fn run(self, reader: LogReader) {
+    async fn run(mut self) {
         let mut reconnect = Reconnect::new("tail");
-        let mut first = Some(reader);
+        let mut patience = READ_STALL;
         loop {
-            let connected = match first.take() {
-                Some(reader) => Ok(reader),
-                None => connect(&self.connector).await,
+            let reason = match self.connect().await {
+                Ok(reader) => {
+                    self.parts.agreement.note_server("tail", Some(reader.session.place.clone()));
+                    match self.follow(&reader, patience, &mut reconnect).await {
+                        (_, Lost::Failed(reason)) => {
+                            patience = READ_STALL;
+                            reason
+                        }
+                        (has_read, Lost::Stalled(reason)) => {
+                            // On another connection at once; this one is not waited for.
+                            patience = if has_read { READ_STALL } else { (2 * patience).min(READ_DEADLINE) };
+                            reader.session.abandon();
+                            reason
+                        }
+                    }
+                }
+                Err(reason) => reason,
             };
-            let reason = match connected {
-                Ok(reader) => self.follow(&reader, &mut reconnect).await,
-                Err(error) => error.to_string(),
-            };
-            self.shared.answered.send_modify(|answered| answered.connected = false);
+            self.parts.agreement.note_server("tail", None);
+            self.shared.answered.send_modify(|answered| {
+                answered.away_since.get_or_insert_with(Instant::now);
+            });
             reconnect.failed(&reason).await;
         }
     }
 
-    /// Reads at once, and then at every ring, until the connection fails; says why.
-    async fn follow(&self, reader: &LogReader, reconnect: &mut Reconnect) -> String {
+    async fn connect(&self) -> Result<LogReader, String> {
+        let session = self.connector.connect("tail").await.map_err(|error| error.to_string())?;
+        let prepare = async {
+            let homecoming = settle_home(&session).await.map_err(|error| explain(&error))?;
+            match homecoming {
+                Homecoming::AtHome => {}
+                Homecoming::Promoted => tracing::warn!(
+                    server = session.place,
+                    "the server writes another timeline: a standby was promoted. Every cursor is void; snapshots stay"
+                ),
+                Homecoming::Moved => tracing::warn!(
+                    server = session.place,
+                    "the log was made in another cluster, database or table: a dump was restored. Every cursor is void"
+                ),
+            }
+            let reader = LogReader::new(session).await.map_err(|error| explain(&error))?;
+            let header = reader.end().await.map_err(|error| error.to_string())?;
+            Ok::<_, String>((reader, header))
+        };
+        let (reader, header) = match timeout(READ_DEADLINE, prepare).await {
+            Ok(prepared) => prepared.map_err(|reason| format!("reading the log's end: {reason}"))?,
+            Err(_) => return Err(format!("the log's end was not read within {} s", READ_DEADLINE.as_secs())),
+        };
+        if self.parts.agreement.is_outdated(&header.epoch) {
+            return Err(format!(
+                "{} is a primary of an older timeline than this relay has seen: an old primary that goes on after a \
+                 failover; stop it (if it was restored on purpose, restart the relay)",
+                reader.session.place
+            ));
+        }
+        Ok(reader)
+    }
+
+    /// Reads at once, and then at every ring, until the connection is of no use; says whether it has
+    /// read at all, and why it ended.
+    async fn follow(
+        &mut self,
+        reader: &LogReader,
+        patience: Duration,
+        reconnect: &mut Reconnect,
+    ) -> (bool, Lost) {
+        let mut disputes = self.parts.agreement.disputes();
+        let mut has_read = false;
         loop {
             // Whoever asked by now is answered by a read that begins now.
             let asked = self.shared.asked.load(Ordering::Acquire);
-            match self.read(reader).await {
+            match self.read(reader, if has_read { READ_STALL } else { patience }).await {
                 Ok(position) => {
-                    let connected = true;
-                    self.shared.answered.send_replace(Answered { asked, position, connected });
+                    has_read = true;
+                    self.parts.agreement.stand(&position.cursor.epoch);
+                    self.shared.answered.send_replace(Answered { asked, position, away_since: None });
                     reconnect.succeeded();
                 }
-                Err(reason) => return reason,
+                Err(lost) => return (has_read, lost),
             }
+            if let Some(other) = self.parts.agreement.moves_to() {
+                return (
+                    has_read,
+                    Lost::Failed(format!(
+                        "this connection leads to {}, and a new one to another primary at {}: going there",
+                        reader.session.place, other.place
+                    )),
+                );
+            }
+            let deaf = self.shared.deaf.load(Ordering::Relaxed);
+            let tick = if deaf { DEAF_TICK } else { FALLBACK_TICK };
             tokio::select! {
                 () = self.shared.bell.notified() => {}
-                () = tokio::time::sleep(FALLBACK_TICK) => {}
-                () = reader.session.ended() => return "the connection was lost".to_owned(),
+                () = tokio::time::sleep(tick) => {}
+                _ = disputes.changed() => {}
+                () = reader.session.ended() => return (has_read, "the connection was lost".to_owned().into()),
             }
         }
     }
 
     /// Reads what is after the log's head, to the table's end.
-    async fn read(&self, reader: &LogReader) -> Result<Position, String> {
+    async fn read(&mut self, reader: &LogReader, stall: Duration) -> Result<Position, Lost> {
+        let (log, classes) = (Arc::clone(&self.parts.log), self.parts.classes.clone());
         loop {
-            let from = self.log.position();
+            let from = log.position();
+            let known = self.deletions;
             let mut set = ChunkSet::new(from.epoch.clone());
-            let mut intake = self.classes.begin();
+            let mut intake = classes.begin();
+            let progress = AtomicU64::new(0);
             let reading = reader.read(from.id, READ_ROWS, |header, event| {
+                progress.fetch_add(1, Ordering::Relaxed);
                 if event.is_none() {
-                    self.classes.set_clock(header.clock);
+                    classes.set_clock(header.clock);
                 }
-                // Of another epoch, ids mean nothing here.
-                let Some(event) = event.filter(|_| header.epoch == from.epoch) else { return };
+                // Of another epoch, ids mean nothing here; after a deletion, something may be missing.
+                let goes_on = header.epoch == from.epoch
+                    && header.at_home
+                    && header.pruned <= from.id
+                    && Some(header.deletions) == known;
+                let Some(event) = event.filter(|_| goes_on) else { return };
                 intake.event(event);
                 set.push(event);
                 if set.bytes() >= APPEND_BYTES {
                     intake.through(event.id);
-                    self.log.append(set.take(), event.id);
+                    log.append(set.take(), event.id);
                 }
             });
-            let Ok(extent) = timeout(READ_DEADLINE, reading).await else {
-                reader.session.cancel().await;
-                return Err(format!("a read took over {} s", READ_DEADLINE.as_secs()));
+            let extent = match watch(reading, &progress, stall).await {
+                Some(extent) => extent.map_err(|error| Lost::Failed(error.to_string()))?,
+                None => {
+                    return Err(Lost::Stalled(format!("a read brought nothing for {} s", stall.as_secs())));
+                }
             };
-            let extent = extent.map_err(|error| error.to_string())?;
             let header = extent.header;
+            if !header.at_home {
+                // The next connection renews the nonce.
+                return Err(Lost::Failed("the table is another than the log was begun in".to_owned()));
+            }
             if header.epoch != from.epoch {
                 self.renew(reader, &from.epoch).await?;
             } else if header.sequence < extent.last {
-                tracing::warn!(
-                    sequence = header.sequence,
-                    cursor = from.id,
-                    last = extent.last,
-                    "there are ids that the sequence has not given out, or it was set back: a restored database, perhaps. \
-                     It is raised, and every cursor is void"
-                );
-                mend_sequence(&reader.session, &from.epoch).await.map_err(|error| explain(&error))?;
+                self.mend(reader, &header, &from, extent.last).await?;
+            } else if header.pruned > from.id {
+                self.expire_all(reader, &header, &from).await?;
+            } else if Some(header.deletions) != known {
+                self.follow_deletions(reader, &header, known).await?;
             } else {
                 // State first: whoever is woken by the log finds it there.
                 intake.through(extent.last);
-                self.log.append(set.take(), extent.last);
+                log.append(set.take(), extent.last);
                 if extent.events < READ_ROWS as usize {
-                    return Ok(position(&header, extent.last));
+                    return Ok(self.position(&header, extent.last));
                 }
             }
         }
     }
 
-    /// Ids were issued anew: what is in memory is of no use, and every subscriber is told.
-    async fn renew(&self, reader: &LogReader, before: &Epoch) -> Result<(), String> {
-        let end = timeout(READ_DEADLINE, reader.end()).await;
-        let header = end.map_err(|_| "reading the log's end took too long".to_owned())?;
-        let header = header.map_err(|error| error.to_string())?;
-        tracing::warn!(%before, now = %header.epoch, "the log's epoch has changed: every subscriber is reset");
-        let end = Cursor { epoch: header.epoch.clone(), id: end_of(&header) };
-        self.classes.reset(&end);
-        self.log.reset(end);
+    fn position(&self, header: &Header, id: i64) -> Position {
+        Position {
+            cursor: Cursor { epoch: header.epoch.clone(), id },
+            sequence: header.sequence,
+            pruned: header.pruned,
+            expiry: self.parts.log.expiry(),
+        }
+    }
+
+    async fn end(&self, reader: &LogReader) -> Result<(Header, Cursor), Lost> {
+        let end = timeout(READ_STALL, reader.end()).await;
+        let header = end.map_err(|_| Lost::Stalled("reading the log's end took too long".to_owned()))?;
+        let header = header.map_err(|error| Lost::Failed(error.to_string()))?;
+        let cursor = Cursor { epoch: header.epoch.clone(), id: end_of(&header) };
+        Ok((header, cursor))
+    }
+
+    /// Ids were reassigned, or this is the first read: what is in memory is of no use, and every
+    /// subscriber is told.
+    async fn renew(&mut self, reader: &LogReader, before: &Epoch) -> Result<(), Lost> {
+        let (header, end) = self.end(reader).await?;
+        if self.parts.agreement.epoch().is_some() {
+            tracing::warn!(%before, now = %header.epoch, "the log's epoch has changed: every subscriber is reset");
+        }
+        self.deletions = Some(header.deletions);
+        self.parts.classes.reset(&end, header.deletions);
+        self.parts.log.reset(end);
         Ok(())
+    }
+
+    /// There are ids that the sequence has not given out, or it was set back.
+    async fn mend(
+        &mut self,
+        reader: &LogReader,
+        header: &Header,
+        from: &Cursor,
+        last: i64,
+    ) -> Result<(), Lost> {
+        let sequence = header.sequence;
+        if self.mended.is_some_and(|mended| mended.elapsed() < MEND_INTERVAL) {
+            return Err(Lost::Failed(format!(
+                "the sequence of ids stands at {sequence}, behind the log's end at {last}, although it was raised less than \
+                 {} s ago: something sets it back. Find out what, and raise it by setval",
+                MEND_INTERVAL.as_secs()
+            )));
+        }
+        tracing::warn!(
+            sequence,
+            cursor = from.id,
+            last,
+            "there are ids that the sequence has not given out, or it was set back: a restored database, perhaps. \
+             It is raised, and every cursor is void"
+        );
+        self.mended = Some(Instant::now());
+        let mending = timeout(READ_DEADLINE, mend_sequence(&reader.session, &from.epoch)).await;
+        let mended = mending.map_err(|_| Lost::Stalled("raising the sequence took too long".to_owned()))?;
+        mended.map_err(|error| Lost::Failed(explain(&error)))
+    }
+
+    /// Events after the log's head were pruned before they were read: the gap is announced to everybody.
+    async fn expire_all(&mut self, reader: &LogReader, header: &Header, from: &Cursor) -> Result<(), Lost> {
+        let (now, end) = self.end(reader).await?;
+        if now.epoch != from.epoch {
+            return Ok(());
+        }
+        tracing::warn!(
+            head = from.id,
+            pruned = header.pruned,
+            "events were deleted before they were read: every subscriber is reset"
+        );
+        self.deletions = Some(now.deletions);
+        self.parts.classes.reset(&end, now.deletions);
+        self.parts.log.expire_all(end);
+        Ok(())
+    }
+
+    /// Events were deleted by SQL: their classes are read anew, and their subscribers reset.
+    async fn follow_deletions(
+        &mut self,
+        reader: &LogReader,
+        header: &Header,
+        known: Option<i64>,
+    ) -> Result<(), Lost> {
+        let now = header.deletions;
+        let looking = timeout(READ_DEADLINE, deleted_classes(&reader.session, known.unwrap_or(0), now)).await;
+        let classes = looking.map_err(|_| Lost::Stalled("reading the deletions took too long".to_owned()))?;
+        let classes = classes.map_err(|error| Lost::Failed(explain(&error)))?;
+        match &classes {
+            Some(classes) => {
+                tracing::warn!(?classes, "events were deleted by SQL: these classes are read anew")
+            }
+            None => tracing::warn!("events were deleted by SQL: all classes are read anew"),
+        }
+        self.deletions = Some(now);
+        self.parts.classes.forget(classes.as_deref(), now);
+        self.parts.log.expire(classes.as_deref());
+        Ok(())
+    }
+}
+
+/// Waits for a read as long as it makes progress; `None` once it has made none for `stall` or a little more.
+async fn watch<T>(reading: impl Future<Output = T>, progress: &AtomicU64, stall: Duration) -> Option<T> {
+    const LOOKS: u32 = 4;
+    let mut reading = std::pin::pin!(reading);
+    let (mut seen, mut looks) = (0, 0);
+    loop {
+        tokio::select! {
+            done = &mut reading => return Some(done),
+            () = tokio::time::sleep(stall / LOOKS) => {}
+        }
+        let now = progress.load(Ordering::Relaxed);
+        looks = if now == seen { looks + 1 } else { 0 };
+        seen = now;
+        if looks >= LOOKS {
+            return None;
+        }
     }
 }

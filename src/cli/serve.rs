@@ -9,6 +9,7 @@ use clap::builder::BoolishValueParser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::database::{DatabaseArgs, private_options};
@@ -18,19 +19,20 @@ use crate::backoff::Backoff;
 use crate::config::{Config, Database, at_least};
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
-use crate::event::Limits as EventLimits;
-use crate::http::{self, Access, BodyBudget, Drain, Limits, Places, Relay};
+use crate::event::{Cursor, Epoch, Limits as EventLimits};
+use crate::http::{self, Access, BodyBudget, Drain, Limits, Places, Relay, StartProgress};
 use crate::listener::Listener;
 use crate::log::Log;
-use crate::migrate;
+use crate::repeated::Repeated;
 use crate::state::{Classes, Keeper as StateKeeper};
-use crate::store::{Connector, Pages};
+use crate::store::{Agreement, Connector, Pages};
 use crate::tail::{self, Tail};
 use crate::vital::Vital;
 use crate::writer::{QueueLimits, Writer};
+use crate::{migrate, prober};
 
-/// How long a database that is away at the start is waited for.
-const START_PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked whether every part works, at the start.
+const START_LOOK: Duration = Duration::from_millis(20);
 const START_RETRY_BASE: Duration = Duration::from_millis(100);
 const START_RETRY_CAP: Duration = Duration::from_secs(2);
 /// What the last commits, and then the private PostgreSQL, have beyond the drain.
@@ -87,6 +89,10 @@ pub struct Args {
     /// After that, how long requests may take to end, and over how long dashboards are sent elsewhere
     #[arg(long, env = "RELAY_DRAIN", value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     drain: Duration,
+    /// How long a database that is away at the start is waited for, meanwhile answering /healthz with 200 and everything
+    /// else with 503; or `forever`
+    #[arg(long, env = "RELAY_START_PATIENCE", value_name = "TIME", default_value = "30s", value_parser = parse_patience)]
+    start_patience: Patience,
     /// Do not apply migrations, only check that none is missing
     #[arg(long, env = "RELAY_NO_MIGRATE", value_parser = BoolishValueParser::new())]
     no_migrate: bool,
@@ -127,6 +133,7 @@ impl Args {
             connections: (connections, at_least("--max-connections-per-address", of_one, 1)?),
             database: self.database.database()?,
             migrate: !self.no_migrate,
+            start_patience: self.start_patience.0,
             queue: QueueLimits {
                 rows: at_least("--queue-rows", self.queue_rows, 1)?,
                 bytes: at_least("--queue-bytes", self.queue_bytes.0, 1024)?,
@@ -137,6 +144,19 @@ impl Args {
             drain_delay: self.drain_delay,
             drain: self.drain,
         })
+    }
+}
+
+/// A time, or for ever.
+#[derive(Debug, Clone, Copy)]
+struct Patience(Option<Duration>);
+
+fn parse_patience(text: &str) -> Result<Patience, String> {
+    match text.trim() {
+        "forever" => Ok(Patience(None)),
+        text => parse_duration(text)
+            .map(|time| Patience(Some(time)))
+            .map_err(|wrong| format!("{wrong}, or forever")),
     }
 }
 
@@ -163,21 +183,41 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         ))
     })?;
     let address = listener.local_addr()?;
-    // Starting may take long (a crash to recover from): a signal ends it at any time.
-    let started = tokio::select! {
-        started = start(&config, address) => started?,
+    // A private PostgreSQL may take long to start (a crash to recover from): a signal ends it at any time.
+    let assembled = tokio::select! {
+        assembled = assemble(&config, address) => assembled?,
         () = signals.next() => return Ok(()),
     };
-    let Started { relay, writer_tasks, state, private, tail_task, vital } = started;
+    let Assembled { relay, tasks, state, private, gate, connector, vital } = assembled;
     let served = vital.spawn("accept loop", http::serve(listener, Arc::clone(&relay)));
     let keeper = private.map(Keeper::start);
     super::print(&format!("listening on http://{address}"))?;
-    tracing::info!(%address, release = migrate::RELEASE, "the relay serves");
-
-    let failed = tokio::select! {
-        () = signals.next() => false,
-        () = vital.failed() => true,
+    // From here on /healthz says 200, and /readyz why it does not yet.
+    let mut begun =
+        AbortOnDropHandle::new(tokio::spawn(begin(connector, config.clone(), Arc::clone(&relay), gate)));
+    let not_begun = tokio::select! {
+        begun = &mut begun => match begun? {
+            Ok(()) => {
+                tracing::info!(%address, release = migrate::RELEASE, "the relay serves");
+                false
+            }
+            Err(failure) => {
+                drop((relay, tasks));
+                if let Some(keeper) = keeper {
+                    keeper.stop().await?;
+                }
+                return Err(failure);
+            }
+        },
+        () = signals.next() => true,
     };
+    let Tasks { writer: writer_tasks, others } = tasks;
+
+    let failed = !not_begun
+        && tokio::select! {
+            () = signals.next() => false,
+            () = vital.failed() => true,
+        };
     tracing::info!(delay = ?config.drain_delay, drain = ?config.drain, "draining; a second signal ends at once");
     relay.drain.announce();
     let ending = async {
@@ -200,7 +240,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         () = signals.next() => true,
     };
     // Whoever reads the database lets go of it before it ends.
-    drop((relay, tail_task));
+    drop((relay, others));
     match keeper {
         Some(keeper) if at_once => keeper.abandon().await,
         Some(keeper) => keeper.stop().await?,
@@ -214,17 +254,24 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-/// What runs once the relay has started.
-struct Started {
+/// The parts of a relay, put together. They connect to the database once the gate is open.
+struct Assembled {
     relay: Arc<Relay>,
-    writer_tasks: crate::writer::WriterTasks,
+    tasks: Tasks,
     state: StateKeeper,
     private: Option<PrivatePostgres>,
-    tail_task: AbortOnDropHandle<()>,
+    gate: CancellationToken,
+    connector: Connector,
     vital: Vital,
 }
 
-async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure> {
+struct Tasks {
+    writer: crate::writer::WriterTasks,
+    /// The tail and the prober.
+    others: [AbortOnDropHandle<()>; 2],
+}
+
+async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Failure> {
     let (connector, private) = match &config.database {
         Database::External(connector) => (Connector::clone(connector), None),
         Database::Private(folder) => {
@@ -234,12 +281,19 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         }
     };
     let vital = Vital::default();
+    let gate = CancellationToken::new();
+    let gated = connector.behind(gate.clone());
+    let agreement = Agreement::default();
     let classes = Classes::new(Pages::new(&connector)?);
-    let (tail, log, tail_task) = begin(&connector, config, &classes, &vital).await?;
-    let listener = Listener::start(&connector, &tail, &vital);
-    let state = StateKeeper::start(&connector, &classes, &vital);
+    let nowhere = Cursor { epoch: Epoch::new("unknown"), id: 0 };
+    let log = Arc::new(Log::new(nowhere, config.log_memory));
+    let parts = tail::Parts { agreement: agreement.clone(), log: Arc::clone(&log), classes: classes.clone() };
+    let (tail, tail_task) = Tail::start(&gated, parts, &vital);
+    let listener = Listener::start(&gated, &agreement, &tail, &vital);
+    let state = StateKeeper::start(&gated, &classes, &vital);
     let (writer, writer_tasks) =
-        Writer::start(&connector, config.queue, config.limits.commit_timeout, &vital);
+        Writer::start(&gated, &agreement, config.queue, config.limits.commit_timeout, &vital);
+    let prober_task = prober::start(&connector, &agreement, &vital);
     let relay = Arc::new(Relay {
         writer,
         tail,
@@ -247,61 +301,58 @@ async fn start(config: &Config, address: SocketAddr) -> Result<Started, Failure>
         classes,
         pages: Pages::new(&connector)?,
         listener,
+        agreement,
+        start: StartProgress::default(),
         places: Places::new(config.connections.0, config.connections.1),
         bodies: BodyBudget::new(config.queue.bytes),
         access: config.access.clone(),
         limits: config.limits,
         drain: Drain::new(config.drain),
     });
-    Ok(Started { relay, writer_tasks, state, private, tail_task, vital })
+    let tasks = Tasks { writer: writer_tasks, others: [tail_task, prober_task] };
+    Ok(Assembled { relay, tasks, state, private, gate, connector, vital })
 }
 
-/// Applies or checks the migrations, and makes the log; a database that is just starting, or starts anew meanwhile, is waited for.
+/// Applies or checks the migrations, opens the gate, and waits until every part has worked. A database that is just
+/// starting, or starts anew meanwhile, is waited for.
 async fn begin(
-    connector: &Connector,
-    config: &Config,
-    classes: &Classes,
-    vital: &Vital,
-) -> Result<(Tail, Arc<Log>, AbortOnDropHandle<()>), Failure> {
+    connector: Connector,
+    config: Config,
+    relay: Arc<Relay>,
+    gate: CancellationToken,
+) -> Result<(), Failure> {
     let begin = Instant::now();
     let mut backoff = Backoff::new(START_RETRY_BASE, START_RETRY_CAP);
+    let said = Repeated::new();
     loop {
         let attempt = async {
             if config.migrate {
-                migrate::apply(connector).await?;
+                migrate::apply(&connector).await.map(drop)
             } else {
-                migrate::check(connector).await?;
+                migrate::check(&connector).await
             }
-            Ok::<_, StartError>(Tail::start(connector, config.log_memory, classes, vital).await?)
         };
+        let is_patient = || config.start_patience.is_none_or(|patience| begin.elapsed() < patience);
         match attempt.await {
-            Err(error) if error.is_transient() && begin.elapsed() < START_PATIENCE => {
-                tracing::warn!("the database is not there yet, trying again: {}", chain(&error));
+            Ok(()) => break,
+            Err(error) if error.is_transient() && is_patient() => {
+                let reason = chain(&error);
+                relay.start.note(&format!("the database is not there yet: {reason}"));
+                if let Some(due) = said.met(&reason) {
+                    tracing::warn!("the database is not there yet, trying again{due}: {reason}");
+                }
                 backoff.wait().await;
             }
-            other => return Ok(other?),
+            Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// Why the database cannot be begun with.
-#[derive(Debug, thiserror::Error)]
-enum StartError {
-    #[error(transparent)]
-    Migrate(#[from] migrate::MigrateError),
-    #[error(transparent)]
-    Tail(#[from] tail::StartError),
-}
-
-impl StartError {
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Migrate(error) => error.is_transient(),
-            Self::Tail(tail::StartError::Connect(error)) => !error.is_permanent(),
-            // The migrations went through a moment ago.
-            Self::Tail(tail::StartError::Read(_)) => true,
-        }
+    relay.start.note("the connections to the database are being made");
+    gate.cancel();
+    while !relay.works() {
+        tokio::time::sleep(START_LOOK).await;
     }
+    relay.start.done();
+    Ok(())
 }
 
 /// Keeps the private PostgreSQL running.

@@ -7,6 +7,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Epoch(Arc<str>);
 
+/// Digits of the nonce, with which an epoch begins; the timeline follows.
+const NONCE_DIGITS: usize = 12;
+
 /// Longest epoch that is taken for one: 12 digits of nonce, 8 of timeline, and room to grow.
 const MAX_EPOCH_BYTES: usize = 64;
 
@@ -14,6 +17,17 @@ impl Epoch {
     /// The epoch as the database gives it.
     pub fn new(text: &str) -> Self {
         Self(text.into())
+    }
+
+    /// The timeline of the WAL that the ids were written to, which every promotion raises; `None` where
+    /// the epoch has none.
+    pub fn timeline(&self) -> Option<u32> {
+        self.0.get(NONCE_DIGITS..).and_then(|digits| u32::from_str_radix(digits, 16).ok())
+    }
+
+    /// The stored part, by which snapshots are stamped.
+    pub fn nonce(&self) -> &str {
+        self.0.get(..NONCE_DIGITS).unwrap_or(&self.0)
     }
 }
 
@@ -62,6 +76,13 @@ mod tests {
     fn what_is_written_is_read() {
         let cursor = Cursor { epoch: Epoch::new("0a1b2c3d4e5f1"), id: 42 };
         assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+    }
+
+    #[test]
+    fn an_epoch_is_a_nonce_and_a_timeline() {
+        let epoch = Epoch::new("0a1b2c3d4e5f1A");
+        assert_eq!((epoch.nonce(), epoch.timeline()), ("0a1b2c3d4e5f", Some(26)));
+        assert_eq!((Epoch::new("none").nonce(), Epoch::new("none").timeline()), ("none", None));
     }
 
     #[test]

@@ -1,11 +1,58 @@
 //! `/healthz`: the process is alive. `/readyz`: it can do what it is there for, and if not, what is missing.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, json};
+use tokio::time::Instant;
 use warp::Reply;
 use warp::reply::Response;
 
 use super::Relay;
+
+/// How long a cause that all replicas share may last before this one says that it is not ready. A
+/// balancer that takes every replica out answers clients itself, at once, and they lose what the
+/// relay would have held until the database is back.
+const SHARED_CAUSE_GRACE: Duration = Duration::from_secs(30);
+
+/// How far the start of the relay has come. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct StartProgress {
+    /// What is waited for; `None` once everything has worked.
+    waits_for: Arc<Mutex<Option<String>>>,
+}
+
+impl Default for StartProgress {
+    fn default() -> Self {
+        Self { waits_for: Arc::new(Mutex::new(Some("the relay is starting".to_owned()))) }
+    }
+}
+
+impl StartProgress {
+    /// It waits for this.
+    pub fn note(&self, waits_for: &str) {
+        *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = Some(waits_for.to_owned());
+    }
+
+    /// Everything has worked once.
+    pub fn done(&self) {
+        *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn waits_for(&self) -> Option<String> {
+        self.waits_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Relay {
+    /// Whether every part works now.
+    pub fn works(&self) -> bool {
+        self.writer.trouble().is_none()
+            && self.tail.away_since().is_none()
+            && self.listener.hearing().deaf.is_none()
+    }
+}
 
 pub(super) fn alive() -> Response {
     no_store(
@@ -13,25 +60,61 @@ pub(super) fn alive() -> Response {
     )
 }
 
-/// 200 if events can be stored and are heard of; 503 otherwise. Each check is `"ok"` or what is wrong.
+/// What is wrong with one part, if something is.
+struct Check {
+    name: &'static str,
+    wrong: Option<String>,
+    /// Whether it makes this replica not ready.
+    unready: bool,
+}
+
+impl Check {
+    /// A cause that other replicas may share: it counts once it has lasted.
+    fn shared(name: &'static str, wrong: Option<(String, Instant)>) -> Self {
+        let unready = wrong.as_ref().is_some_and(|(_, since)| since.elapsed() >= SHARED_CAUSE_GRACE);
+        Self { name, wrong: wrong.map(|(wrong, _)| wrong), unready }
+    }
+
+    /// A cause of this replica's own.
+    fn own(name: &'static str, wrong: Option<String>) -> Self {
+        Self { name, unready: wrong.is_some(), wrong }
+    }
+
+    /// What is only mentioned.
+    fn mentioned(name: &'static str, wrong: Option<String>) -> Self {
+        Self { name, wrong, unready: false }
+    }
+}
+
+/// 200 if events can be stored and are delivered; 503 otherwise, for a cause that other replicas may share
+/// once it has lasted. The body says of each check at once whether it is `"ok"` or what is wrong, in
+/// PostgreSQL's words, and to which server each connection leads.
 pub(super) fn ready(relay: &Relay) -> Response {
     let hearing = relay.listener.hearing();
-    let checks: [(&str, Option<String>); 5] = [
-        ("database", (!relay.writer.is_connected()).then(|| "no connection to write on".to_owned())),
-        ("migrations", hearing.schema),
-        ("tail", (!relay.tail.is_connected()).then(|| "no connection to read new events on".to_owned())),
-        ("listener", (!hearing.proven).then(|| "notifications are not heard".to_owned())),
-        ("lock", hearing.blocker.map(|blocker| blocker.to_string())),
+    let trouble = relay.writer.trouble().map(|trouble| (trouble.cause, trouble.since));
+    let away = relay.tail.away_since();
+    let checks = [
+        Check::own("start", relay.start.waits_for()),
+        Check::shared("database", trouble),
+        Check::own("migrations", hearing.schema),
+        Check::shared("tail", away.map(|since| ("no connection to read new events on".to_owned(), since))),
+        // Without bells the tail looks several times a second: events come a little later.
+        Check::mentioned(
+            "listener",
+            hearing.deaf.map(|(why, _)| format!("notifications are not heard: {why}")),
+        ),
+        // A lock that is held too long stops every replica: taking this one out of the balancer would not help.
+        Check::mentioned("lock", hearing.blocker.map(|blocker| blocker.to_string())),
     ];
     let draining = relay.drain.is_draining();
-    // A lock that is held too long stops every replica: taking this one out of the balancer would not help.
-    let ready = !draining && checks.iter().all(|(name, wrong)| wrong.is_none() || *name == "lock");
+    let ready = !draining && checks.iter().all(|check| !check.unready);
     let checks: Map<_, _> = checks
         .into_iter()
-        .map(|(name, wrong)| (name.to_owned(), wrong.unwrap_or("ok".to_owned()).into()))
+        .map(|check| (check.name.to_owned(), check.wrong.unwrap_or("ok".to_owned()).into()))
         .collect();
-    let mut response =
-        warp::reply::json(&json!({"ready": ready, "draining": draining, "checks": checks})).into_response();
+    let servers = relay.agreement.servers();
+    let body = json!({"ready": ready, "draining": draining, "checks": checks, "servers": servers});
+    let mut response = warp::reply::json(&body).into_response();
     if !ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }

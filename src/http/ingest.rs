@@ -122,7 +122,7 @@ where
     check_type(headers)?;
     if relay.writer.is_refusing() {
         // Under an overload most requests end here: to read and parse them first is work that those in the queue would miss.
-        return Err(unwritten(relay, WriteError::QueueFull));
+        return Err(unwritten(relay, relay.writer.refusal()));
     }
     let body = read(relay, headers, body).await?;
     let query = Query::parse(query);
@@ -243,11 +243,11 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
     let Batch { events, mut rejected } = batch;
     let indices: Vec<usize> = events.iter().map(|(index, _)| *index).collect();
     let events = events.into_iter().map(|(_, event)| event).collect::<Vec<_>>();
-    let epoch = relay.log.position().epoch;
-    let outcomes = if events.is_empty() {
-        Vec::new()
+    let (outcomes, epoch) = if events.is_empty() {
+        (Vec::new(), None)
     } else {
-        relay.writer.write(events).await.map_err(|error| unwritten(relay, error))?
+        let written = relay.writer.write(events).await.map_err(|error| unwritten(relay, error))?;
+        (written.outcomes, Some(written.epoch))
     };
     let (mut accepted, mut duplicates, mut last) = (0_usize, 0_usize, None);
     for (index, outcome) in indices.iter().zip(outcomes) {
@@ -257,7 +257,9 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
                 last = last.max(Some(id));
             }
             Outcome::Duplicate => duplicates += 1,
-            Outcome::Refused(reason) => rejected.push(Rejection { index: *index, field: None, reason }),
+            Outcome::Refused(reason) | Outcome::Failed(reason) => {
+                rejected.push(Rejection { index: *index, field: None, reason })
+            }
         }
     }
     rejected.sort_by_key(|rejection| rejection.index);
@@ -275,32 +277,51 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
         .with("rejected", rejected));
     }
     let mut answer = json!({"accepted": accepted, "duplicates": duplicates, "rejected": rejected});
-    // Of which issue the id is, nobody knows if ids were issued anew meanwhile.
-    if let Some(id) = last.filter(|_| epoch == relay.log.position().epoch) {
+    if let (Some(id), Some(epoch)) = (last, epoch) {
         answer["cursor"] = Cursor { epoch, id }.to_string().into();
     }
     Ok(warp::reply::json(&answer).into_response())
 }
 
-/// Why events could not be stored now.
+/// Why events could not be stored now. `cause` has the database's words, where it said something.
 pub(super) fn unwritten(relay: &Relay, error: WriteError) -> Problem {
-    match error {
-        WriteError::QueueFull => Problem::unavailable(
-            "queue-full",
-            "too much waits to be stored",
-            "nothing of this request was stored; send it again (--queue-rows, --queue-bytes)",
-            RETRY_AFTER,
-        ),
-        WriteError::Late => Problem::unavailable(
-            "not-committed-in-time",
-            "the database did not commit in time",
-            format!(
-                "it was waited for {} s (--commit-timeout); send the same request again, an event that was stored all the \
-                 same is not stored twice",
-                relay.limits.commit_timeout.as_secs_f32()
+    let (problem, cause) = match error {
+        WriteError::QueueFull { cause } => (
+            Problem::unavailable(
+                "queue-full",
+                "too much waits to be stored",
+                "nothing of this request was stored; send it again (--queue-rows, --queue-bytes)",
+                RETRY_AFTER,
             ),
-            RETRY_AFTER,
+            cause,
         ),
+        WriteError::Late { cause } => (
+            Problem::unavailable(
+                "not-committed-in-time",
+                "the database did not commit in time",
+                format!(
+                    "it was waited for {} s (--commit-timeout); send the same request again, an event that was stored all the \
+                     same is not stored twice",
+                    relay.limits.commit_timeout.as_secs_f32()
+                ),
+                RETRY_AFTER,
+            ),
+            cause,
+        ),
+        WriteError::Failed { cause } => (
+            Problem::unavailable(
+                "not-stored",
+                "the database does not store an event of this request",
+                "it stores others, so a rule that was added to it may be the reason; send the same request again once that \
+                 is mended, an event that was stored is not stored twice",
+                RETRY_AFTER,
+            ),
+            Some(cause),
+        ),
+    };
+    match cause {
+        Some(cause) => problem.with("cause", cause),
+        None => problem,
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn metrics(relay: &Relay) -> Response {
             "Whether there is a connection to write on",
             i128::from(relay.writer.is_connected()),
         ),
-        ("relay_listener_proven", "Whether notifications are heard", i128::from(hearing.proven)),
+        ("relay_listener_proven", "Whether notifications are heard", i128::from(hearing.deaf.is_none())),
         ("relay_draining", "Whether the relay is going away", i128::from(relay.drain.is_draining())),
     ];
     let mut text = String::new();

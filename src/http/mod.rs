@@ -33,13 +33,14 @@ use crate::event::Limits as EventLimits;
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::state::Classes;
-use crate::store::Pages;
+use crate::store::{Agreement, Pages};
 use crate::tail::Tail;
 use crate::writer::Writer;
 
 pub use access::Access;
 pub use connection::Places;
 pub use drain::Drain;
+pub use health::StartProgress;
 pub use ingest::BodyBudget;
 pub use server::serve;
 
@@ -71,6 +72,10 @@ pub struct Relay {
     pub pages: Pages,
     /// Hears the doorbell.
     pub listener: Listener,
+    /// Whether all connections lead to one server.
+    pub agreement: Agreement,
+    /// How far the start has come.
+    pub start: StartProgress,
     /// Counts connections.
     pub places: Arc<Places>,
     /// What large bodies may take up.

@@ -17,6 +17,10 @@ pub use chunk::{Chunk, ChunkBuilder, ChunkSet, Frame, MAX_FRAME_BYTES};
 pub use waiters::Subscription;
 use waiters::Waiters;
 
+/// Classes of which it is known singly that their events were deleted. Beyond it all count as such: their
+/// subscribers are reset, which is more than needed and never less.
+const MAX_EXPIRED: usize = 1_000;
+
 /// What a subscriber finds behind its cursor.
 #[derive(Debug)]
 pub enum Read {
@@ -28,6 +32,9 @@ pub enum Read {
     Behind(i64),
     /// Ids were issued anew: nothing follows from this cursor. The log's own position instead.
     OtherEpoch(Cursor),
+    /// Events of these classes were deleted since: what the subscriber was given is no longer what there
+    /// is. The log's own position instead.
+    Expired(Cursor),
 }
 
 /// How much of the log is in memory.
@@ -61,6 +68,38 @@ struct Inner {
     bytes: usize,
     /// Bytes appended since every subscriber was woken.
     since_all_woken: usize,
+    expiries: Expiries,
+}
+
+/// Classes whose events were deleted under their subscribers, and when, counted in deletions.
+#[derive(Debug, Default)]
+struct Expiries {
+    count: u64,
+    /// All classes expired at this count.
+    all: u64,
+    classes: HashMap<ClassId, u64>,
+}
+
+impl Expiries {
+    fn note(&mut self, classes: Option<&[ClassId]>) {
+        self.count += 1;
+        match classes {
+            Some(classes) if self.classes.len() + classes.len() <= MAX_EXPIRED => {
+                self.classes.extend(classes.iter().map(|class| (class.clone(), self.count)));
+            }
+            _ => {
+                self.all = self.count;
+                self.classes.clear();
+            }
+        }
+    }
+
+    /// Whether one of `classes` has expired after `known`.
+    fn since(&self, known: u64, classes: &[ClassId]) -> bool {
+        self.count > known
+            && (self.all > known
+                || classes.iter().any(|class| self.classes.get(class).is_some_and(|&at| at > known)))
+    }
 }
 
 impl Inner {
@@ -73,7 +112,14 @@ impl Inner {
             order: VecDeque::new(),
             bytes: 0,
             since_all_woken: 0,
+            expiries: Expiries::default(),
         }
+    }
+
+    /// Empties it, to go on from `at`.
+    fn restart(&mut self, at: Cursor) {
+        let expiries = std::mem::take(&mut self.expiries);
+        *self = Self { expiries, ..Self::empty(at) };
     }
 
     fn evict(&mut self, max_bytes: usize) {
@@ -147,8 +193,29 @@ impl Log {
 
     /// Forgets everything and stands at `at`: its ids are of another issue.
     pub fn reset(&self, at: Cursor) {
-        *self.lock() = Inner::empty(at);
+        self.lock().restart(at);
         self.waiters.wake_all();
+    }
+
+    /// Forgets everything and stands at `at`, in the same epoch: what lay before was deleted unread.
+    pub fn expire_all(&self, at: Cursor) {
+        {
+            let mut inner = self.lock();
+            inner.restart(at);
+            inner.expiries.note(None);
+        }
+        self.waiters.wake_all();
+    }
+
+    /// Events of these classes (of all, for `None`) were deleted: their subscribers are to be reset.
+    pub fn expire(&self, classes: Option<&[ClassId]>) {
+        self.lock().expiries.note(classes);
+        self.waiters.wake_all();
+    }
+
+    /// How often events were deleted. A subscriber that begins now has to be told of later ones only.
+    pub fn expiry(&self) -> u64 {
+        self.lock().expiries.count
     }
 
     /// Registers a subscriber of `classes`, to be woken when something of them comes.
@@ -156,12 +223,16 @@ impl Log {
         Subscription::new(Arc::clone(&self.waiters), classes)
     }
 
-    /// What follows `after` in `classes`, in id order, of about `max_bytes` (one frame at least).
-    pub fn read(&self, after: &Cursor, classes: &[ClassId], max_bytes: usize) -> Read {
+    /// What follows `after` in `classes`, in id order, of about `max_bytes` (one frame at least), for a
+    /// subscriber that knows of deletions up to the count `expiry`.
+    pub fn read(&self, after: &Cursor, expiry: u64, classes: &[ClassId], max_bytes: usize) -> Read {
         let (sources, epoch, head) = {
             let inner = self.lock();
             if after.epoch != inner.epoch {
                 return Read::OtherEpoch(Cursor { epoch: inner.epoch.clone(), id: inner.head });
+            }
+            if inner.expiries.since(expiry, classes) {
+                return Read::Expired(Cursor { epoch: inner.epoch.clone(), id: inner.head });
             }
             if after.id < inner.floor {
                 return Read::Behind(inner.floor);

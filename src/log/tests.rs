@@ -38,7 +38,7 @@ fn ids(frame: &Frame) -> Vec<i64> {
 fn follow(log: &Log, mut after: i64, classes: &[ClassId], max_bytes: usize) -> Vec<i64> {
     let mut seen = Vec::new();
     loop {
-        match log.read(&at(after), classes, max_bytes) {
+        match log.read(&at(after), 0, classes, max_bytes) {
             Read::Frames(frames, through) => {
                 assert!(through > after);
                 after = through;
@@ -83,7 +83,7 @@ fn a_cursor_anywhere_gives_what_follows() {
 fn one_frame_serves_all_subscribers() {
     let log = Log::new(at(0), EVERYTHING);
     append(&log, &[(1, "a"), (2, "a")]);
-    let frame = || match log.read(&at(0), &[class("a")], EVERYTHING) {
+    let frame = || match log.read(&at(0), 0, &[class("a")], EVERYTHING) {
         Read::Frames(frames, 2) => frames[0].text.as_ptr(),
         other => panic!("{other:?}"),
     };
@@ -99,7 +99,7 @@ fn memory_is_bounded_and_what_is_gone_is_said() {
     assert!(log.lock().bytes <= 4_000);
     let floor = log.lock().floor;
     assert!(floor > 900);
-    assert!(matches!(log.read(&at(floor - 1), &[class("quiet")], 1), Read::Behind(_)));
+    assert!(matches!(log.read(&at(floor - 1), 0, &[class("quiet")], 1), Read::Behind(_)));
     assert_eq!(
         follow(&log, floor, &[class("loud"), class("quiet")], 1),
         (floor + 1..=1_000).collect::<Vec<_>>()
@@ -109,8 +109,8 @@ fn memory_is_bounded_and_what_is_gone_is_said() {
     let mut set = ChunkSet::new(epoch());
     set.push(&StoredEvent { id: 1_001, class: "loud", student: "s", received_at: Micros(0), body: &body });
     log.append(set.take(), 1_001);
-    assert!(matches!(log.read(&at(1_000), &[class("loud")], 1), Read::Behind(_)));
-    assert!(matches!(log.read(&at(1_001), &[class("loud")], 1), Read::UpToDate(1_001)));
+    assert!(matches!(log.read(&at(1_000), 0, &[class("loud")], 1), Read::Behind(_)));
+    assert!(matches!(log.read(&at(1_001), 0, &[class("loud")], 1), Read::UpToDate(1_001)));
     assert!(log.lock().classes.is_empty() && log.lock().order.is_empty());
 }
 
@@ -134,7 +134,7 @@ fn another_epoch_is_said() {
     let log = Log::new(at(5), EVERYTHING);
     let anew = Cursor { epoch: Epoch::new("e2"), id: 3 };
     log.reset(anew.clone());
-    match log.read(&at(5), &[class("a")], 1) {
+    match log.read(&at(5), 0, &[class("a")], 1) {
         Read::OtherEpoch(position) => assert_eq!(position, anew),
         other => panic!("{other:?}"),
     }

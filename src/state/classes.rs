@@ -93,7 +93,9 @@ impl Classes {
     }
 
     /// The tail stands at `at`, in an issue of ids of which nothing is known: whatever is here is of no use.
-    pub fn reset(&self, at: &Cursor) {
+    /// `deletions` is how many statements had deleted events by then.
+    pub fn reset(&self, at: &Cursor, deletions: i64) {
+        let _ = deletions;
         let mut inner = self.lock();
         let gone = std::mem::take(&mut inner.classes);
         inner.heard.clear();
@@ -101,6 +103,21 @@ impl Classes {
         (inner.epoch, inner.head) = (Some(at.epoch.clone()), at.id);
         drop(inner);
         for slot in gone.values() {
+            *slot.lock() = Phase::Gone;
+        }
+    }
+
+    /// Events of these classes (of all, for `None`) were deleted: they are read anew.
+    pub fn forget(&self, classes: Option<&[ClassId]>, deletions: i64) {
+        let _ = deletions;
+        let mut inner = self.lock();
+        inner.missed = true;
+        let gone: Vec<Arc<Slot>> = match classes {
+            Some(classes) => classes.iter().filter_map(|class| inner.classes.remove(class)).collect(),
+            None => std::mem::take(&mut inner.classes).into_values().collect(),
+        };
+        drop(inner);
+        for slot in gone {
             *slot.lock() = Phase::Gone;
         }
     }

@@ -1,23 +1,54 @@
 //! Connections of the relay's own: each with a name in `pg_stat_activity`, keepalives and deadlines.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::stream::FuturesUnordered;
 use futures::{StreamExt, stream};
 use tokio::task::JoinHandle;
-use tokio_postgres::config::SslMode;
+use tokio::time::timeout;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 use tokio_util::sync::CancellationToken;
 
 use super::OLDEST_POSTGRES;
 
-/// A connection that cannot be made within this long is tried anew.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one host may take to accept a connection, handshake and first answer included. A host
+/// that accepts and then says nothing must not keep the others from being tried.
+const HOST_TIMEOUT: Duration = Duration::from_secs(5);
+/// After this much silence of one host the next is tried beside it.
+const HOST_STAGGER: Duration = Duration::from_secs(1);
+/// How long a request to cancel a statement may take to be delivered.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Keepalives find a peer that vanished without a word after 10 s + 3 × 5 s; the default is two hours.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
 /// Sent data that nobody acknowledges for this long ends the connection.
 const USER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What every session of the relay sets for itself, so that nothing that a role or a database has set
+/// for other applications can wedge it: no deadlines but its own, READ COMMITTED (which the order of
+/// ids depends on), read-write, and keepalives by which the server finds that this machine is gone.
+/// A commit waits for the disk and, where one is configured, for the synchronous standby.
+const SESSION_SETTINGS: &str = "\
+    SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0; \
+    SET idle_in_transaction_session_timeout = 0; \
+    SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
+    SET default_transaction_deferrable = off; SET client_min_messages = notice; \
+    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; \
+    SET tcp_user_timeout = 20000; \
+    SELECT set_config('synchronous_commit', 'on', false) \
+        WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
+    SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false)";
+
+/// Which process of the server serves a session, and whether the server takes writes.
+const IDENTITY: &str = "SELECT pg_backend_pid(), pg_is_in_recovery()";
+
+/// The function of PostgreSQL's that waits for a synchronous standby, as it names itself in the notice
+/// that a wait was cancelled. (The notice's SQLSTATE is that of every warning.)
+const STANDBY_WAIT: &str = "SyncRepWaitForLSN";
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -56,18 +87,51 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// What several hosts said; one of them alone is its own error.
+    fn of_all(mut refused: Vec<Self>, place: &str) -> Self {
+        if refused.len() == 1
+            && let Some(only) = refused.pop()
+        {
+            return only;
+        }
+        let permanent = !refused.is_empty() && refused.iter().all(Self::is_permanent);
+        let said: Vec<String> = refused
+            .iter()
+            .map(|error| match error {
+                Self::Refused { place, reason, .. } => format!("{place}: {reason}"),
+                other => other.to_string(),
+            })
+            .collect();
+        Self::Refused { place: place.to_owned(), reason: said.join("; "), permanent }
+    }
+
     /// Whether trying again is of no use until a person has done something.
     pub fn is_permanent(&self) -> bool {
         !matches!(self, Self::Refused { permanent: false, .. })
     }
 }
 
-/// Knows how to reach one database.
+/// Knows how to reach one database, on one host or on several of which one at a time is the primary.
 #[derive(Debug, Clone)]
 pub struct Connector {
-    config: Config,
+    /// One configuration for each host, in the order of the URL.
+    hosts: Arc<[HostConfig]>,
+    /// The host that is tried first: the one that was last seen to be the primary.
+    preferred: Arc<AtomicUsize>,
+    /// Connections are made only once this is cancelled: when the migrations are applied.
+    gate: Option<CancellationToken>,
     place: String,
 }
+
+#[derive(Debug)]
+struct HostConfig {
+    config: Config,
+    /// Host and port, for messages.
+    place: String,
+}
+
+/// Called with each notification's payload, in the task that drives the connection.
+type Notified = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A connection and the task that drives it.
 #[derive(Debug)]
@@ -76,6 +140,9 @@ pub struct Session {
     pub client: Client,
     /// The server's process, as `pg_stat_activity` and `pg_terminate_backend` know it.
     pub backend_pid: i32,
+    /// The host and port that it leads to.
+    pub place: String,
+    unconfirmed: Arc<AtomicU64>,
     driver: JoinHandle<()>,
     gone: CancellationToken,
 }
@@ -88,7 +155,20 @@ impl Session {
 
     /// Asks the server to end the statement under way; best effort.
     pub async fn cancel(&self) {
-        let _ = tokio::time::timeout(CONNECT_TIMEOUT, self.client.cancel_token().cancel_query(NoTls)).await;
+        let _ = timeout(CANCEL_TIMEOUT, self.client.cancel_token().cancel_query(NoTls)).await;
+    }
+
+    /// How many waits for a synchronous standby were cancelled on this connection, by an operator: the
+    /// server then says that the statement has succeeded, and warns. The warning has been counted
+    /// when the statement's answer arrives.
+    pub fn unconfirmed(&self) -> u64 {
+        self.unconfirmed.load(Ordering::Acquire)
+    }
+
+    /// Ends the session, and with it a statement that may still run on the server. Nobody waits for
+    /// that. A writer's statement is never ended so: a commit that waits for a standby must go on.
+    pub fn abandon(self) {
+        tokio::spawn(async move { self.cancel().await });
     }
 }
 
@@ -112,34 +192,50 @@ impl Connector {
                     .to_owned(),
             ));
         }
+        if config.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
+            return Err(ConnectError::Url(
+                "target_session_attrs=read-only: the relay writes, and goes to the primary".to_owned(),
+            ));
+        }
         Ok(Self::new(config))
     }
 
     /// A connector by a configuration that is known to be whole.
-    pub fn new(mut config: Config) -> Self {
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
-        config
-            .keepalives(true)
-            .keepalives_idle(KEEPALIVE_IDLE)
-            .keepalives_interval(KEEPALIVE_INTERVAL)
-            .keepalives_retries(KEEPALIVE_RETRIES)
-            .tcp_user_timeout(USER_TIMEOUT);
+    pub fn new(config: Config) -> Self {
+        let hosts: Arc<[HostConfig]> =
+            (0..host_count(&config)).map(|index| HostConfig::of(&config, index)).collect();
         let place = place(&config);
-        Self { config, place }
+        Self { hosts, preferred: Arc::default(), gate: None, place }
     }
 
-    /// Host, port and database, without user and password.
+    /// The same, for parts of a relay that is starting: they connect once `gate` is cancelled.
+    pub fn behind(&self, gate: CancellationToken) -> Self {
+        Self { gate: Some(gate), ..self.clone() }
+    }
+
+    /// Hosts, port and database, without user and password.
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// The configuration with a name for `pg_stat_activity`.
+    /// How many hosts the URL names.
+    pub fn host_count(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// The configuration of the host that was last seen to be the primary, with a name for
+    /// `pg_stat_activity`.
     pub fn named(&self, name: &str) -> Config {
-        let mut config = self.config.clone();
-        config.application_name(format!("progress-relay {name}"));
+        let index = self.preferred.load(Ordering::Relaxed);
+        let host = self.hosts.get(index).or(self.hosts.first());
+        let mut config = host.map(|host| host.config.clone()).unwrap_or_default();
+        config.application_name(application_name(name));
         config
+    }
+
+    /// From now on this host is tried first.
+    pub fn prefer(&self, index: usize) {
+        self.preferred.store(index, Ordering::Relaxed);
     }
 
     /// Connects; notifications that arrive are dropped. `name` shows in `pg_stat_activity`.
@@ -147,33 +243,101 @@ impl Connector {
         self.connect_with(name, |_| {}).await
     }
 
-    /// Connects; `notified` is called with every notification's payload, in the task that drives the connection.
+    /// Connects to the primary among the hosts. The one that was last seen to be it is tried first,
+    /// each further one when the one before has failed or been silent for a while. `notified` is
+    /// called with every notification's payload, in the task that drives the connection.
+    ///
+    /// # Errors
+    /// Names each host and what it said.
     pub async fn connect_with(
         &self,
         name: &str,
-        mut notified: impl FnMut(&str) + Send + 'static,
+        notified: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Session, ConnectError> {
-        let refused = |error: tokio_postgres::Error| self.refused(&error);
-        let config = self.named(name);
-        let attempt = config.connect(NoTls);
-        // The library's own timeout covers the TCP connection, not the server's answer.
-        let (client, mut connection) = match tokio::time::timeout(2 * CONNECT_TIMEOUT, attempt).await {
-            Ok(connected) => connected.map_err(refused)?,
-            Err(_) => return Err(self.silent()),
+        if let Some(gate) = &self.gate {
+            gate.cancelled().await;
+        }
+        let notified: Notified = Arc::new(notified);
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut untried = (0..self.hosts.len()).map(|step| (first + step) % self.hosts.len());
+        let mut attempts = FuturesUnordered::new();
+        let mut refused = Vec::new();
+        loop {
+            if let Some(index) = untried.next() {
+                let attempt = self.connect_to(index, name, Arc::clone(&notified));
+                attempts.push(async move { (index, attempt.await) });
+            }
+            let next = async {
+                if untried.len() == 0 {
+                    return attempts.next().await;
+                }
+                timeout(HOST_STAGGER, attempts.next()).await.ok().flatten()
+            };
+            match next.await {
+                Some((index, Ok(session))) => {
+                    self.prefer(index);
+                    return Ok(session);
+                }
+                Some((_, Err(error))) => refused.push(error),
+                None => {}
+            }
+            if attempts.is_empty() && untried.len() == 0 {
+                return Err(ConnectError::of_all(refused, &self.place));
+            }
+        }
+    }
+
+    /// Connects to one host, which must be the primary.
+    async fn connect_to(
+        &self,
+        index: usize,
+        name: &str,
+        notified: Notified,
+    ) -> Result<Session, ConnectError> {
+        let host = &self.hosts[index];
+        let attempt = async {
+            let mut session = self.open(index, name, notified).await?;
+            let refused = |error: tokio_postgres::Error| host.refused(&error);
+            let row = session.client.query_one(IDENTITY, &[]).await.map_err(refused)?;
+            if row.try_get(1).map_err(refused)? {
+                return Err(host.not_now("it is a standby, or it is recovering".to_owned()));
+            }
+            session.backend_pid = row.try_get(0).map_err(refused)?;
+            session.client.batch_execute(SESSION_SETTINGS).await.map_err(refused)?;
+            Ok(session)
         };
+        match timeout(HOST_TIMEOUT, attempt).await {
+            Ok(connected) => connected,
+            Err(_) => Err(host.not_now(format!("no answer within {} s", HOST_TIMEOUT.as_secs()))),
+        }
+    }
+
+    /// Opens a connection to one host, whatever it is.
+    pub(super) async fn open(
+        &self,
+        index: usize,
+        name: &str,
+        notified: Notified,
+    ) -> Result<Session, ConnectError> {
+        let host = &self.hosts[index];
+        let mut config = host.config.clone();
+        config.application_name(application_name(name));
+        let (client, mut connection) = config.connect(NoTls).await.map_err(|error| host.refused(&error))?;
         if let Some(found) = connection.parameter("server_version").map(str::to_owned) {
             let major: Option<u32> =
                 found.split(['.', ' ', 'b', 'r', 'd']).next().and_then(|n| n.parse().ok());
             if major.is_some_and(|major| major < OLDEST_POSTGRES) {
-                return Err(ConnectError::TooOld { place: self.place.clone(), found });
+                return Err(ConnectError::TooOld { place: host.place.clone(), found });
             }
         }
         if let Some(found) = connection.parameter("server_encoding").filter(|found| *found != "UTF8") {
-            return Err(ConnectError::Encoding { place: self.place.clone(), found: found.to_owned() });
+            return Err(ConnectError::Encoding { place: host.place.clone(), found: found.to_owned() });
         }
         // Awaiting the connection as a future would throw notifications away.
         let gone = CancellationToken::new();
         let guard = gone.clone().drop_guard();
+        let unconfirmed = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&unconfirmed);
         let driver = tokio::spawn(async move {
             let _guard = guard;
             let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
@@ -181,6 +345,10 @@ impl Connector {
                 match message {
                     Ok(AsyncMessage::Notification(notification)) => notified(notification.payload()),
                     Ok(AsyncMessage::Notice(notice)) => {
+                        // Before the statement's own answer is passed on: they come in this order.
+                        if notice.routine() == Some(STANDBY_WAIT) {
+                            counted.fetch_add(1, Ordering::Release);
+                        }
                         tracing::debug!(
                             severity = notice.severity(),
                             "PostgreSQL says: {}",
@@ -195,22 +363,69 @@ impl Connector {
                 }
             }
         });
-        let pid =
-            match tokio::time::timeout(CONNECT_TIMEOUT, client.query_one("SELECT pg_backend_pid()", &[]))
-                .await
-            {
-                Ok(row) => row.and_then(|row| row.try_get(0)).map_err(refused)?,
-                Err(_) => return Err(self.silent()),
-            };
-        Ok(Session { client, backend_pid: pid, driver, gone })
+        Ok(Session { client, backend_pid: 0, place: host.place.clone(), unconfirmed, driver, gone })
     }
 
-    fn silent(&self) -> ConnectError {
-        ConnectError::Refused {
-            place: self.place.clone(),
-            reason: format!("no answer within {} s", 2 * CONNECT_TIMEOUT.as_secs()),
-            permanent: false,
+    /// The host and port of a host by its place in the URL.
+    pub(super) fn host_place(&self, index: usize) -> &str {
+        self.hosts.get(index).map_or("", |host| &host.place)
+    }
+}
+
+impl HostConfig {
+    /// One host of a configuration that may name several.
+    fn of(all: &Config, index: usize) -> Self {
+        let mut config = Config::new();
+        if let Some(user) = all.get_user() {
+            config.user(user);
         }
+        if let Some(password) = all.get_password() {
+            config.password(password);
+        }
+        if let Some(name) = all.get_dbname() {
+            config.dbname(name);
+        }
+        if let Some(options) = all.get_options() {
+            config.options(options);
+        }
+        let port = all.get_ports().get(index).or(all.get_ports().first()).copied().unwrap_or(5432);
+        let mut place = String::new();
+        match all.get_hosts().get(index) {
+            Some(Host::Tcp(name)) => {
+                place.push_str(name);
+                config.host(name);
+            }
+            Some(Host::Unix(path)) => {
+                place.push_str(&path.display().to_string());
+                config.host_path(path);
+            }
+            None => {}
+        }
+        if let Some(address) = all.get_hostaddrs().get(index) {
+            if place.is_empty() {
+                place.push_str(&address.to_string());
+            }
+            config.hostaddr(*address);
+        }
+        config
+            .port(port)
+            .ssl_mode(all.get_ssl_mode())
+            .ssl_negotiation(all.get_ssl_negotiation())
+            .channel_binding(all.get_channel_binding())
+            .connect_timeout(all.get_connect_timeout().copied().unwrap_or(HOST_TIMEOUT))
+            .keepalives(true)
+            .keepalives_idle(KEEPALIVE_IDLE)
+            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .keepalives_retries(KEEPALIVE_RETRIES)
+            .tcp_user_timeout(USER_TIMEOUT);
+        let database = all.get_dbname().or(all.get_user()).unwrap_or("postgres");
+        let place = format!("{place} port {port}, database {database}");
+        Self { config, place }
+    }
+
+    /// It cannot be connected to now, for this reason.
+    fn not_now(&self, reason: String) -> ConnectError {
+        ConnectError::Refused { place: self.place.clone(), reason, permanent: false }
     }
 
     fn refused(&self, error: &tokio_postgres::Error) -> ConnectError {
@@ -221,16 +436,17 @@ impl Connector {
     }
 }
 
+fn application_name(name: &str) -> String {
+    format!("progress-relay {name}")
+}
+
+fn host_count(config: &Config) -> usize {
+    config.get_hosts().len().max(config.get_hostaddrs().len())
+}
+
+/// All hosts of a configuration, as one text.
 fn place(config: &Config) -> String {
-    let hosts: Vec<String> = config
-        .get_hosts()
-        .iter()
-        .map(|host| match host {
-            tokio_postgres::config::Host::Tcp(name) => name.clone(),
-            tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
-        })
-        .collect();
-    let port = config.get_ports().first().copied().unwrap_or(5432);
-    let database = config.get_dbname().or(config.get_user()).unwrap_or("postgres");
-    format!("{} port {port}, database {database}", hosts.join(","))
+    let places: Vec<String> =
+        (0..host_count(config)).map(|index| HostConfig::of(config, index).place).collect();
+    places.join(" or ")
 }

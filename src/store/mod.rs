@@ -1,5 +1,6 @@
 //! The database: connections, the statements that read the log, and what PostgreSQL's errors mean to the relay.
 
+mod agreement;
 mod connect;
 mod history;
 mod keeping;
@@ -7,9 +8,11 @@ mod pages;
 mod read;
 mod rows;
 mod snapshot;
+mod survey;
 mod types;
 mod watch;
 
+pub use agreement::{Agreement, Backend, DISPUTE_PATIENCE, Primary};
 pub use connect::{ConnectError, Connector, Session};
 pub use history::{ListedClass, history_statements};
 pub use keeping::{
@@ -17,15 +20,19 @@ pub use keeping::{
     scan_statement, set_kept_through, try_elect,
 };
 pub use pages::{PageError, Pages};
-pub use read::{Extent, Header, LogReader, ReadError, SETTINGS as READ_SETTINGS, mend_sequence, renew_nonce};
+pub use read::{
+    Extent, Header, Homecoming, LogReader, ReadError, SETTINGS as READ_SETTINGS, deleted_classes,
+    mend_sequence, renew_nonce, settle_home,
+};
 pub use rows::{
     Cell, CellRow, Changes, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
 };
 pub use snapshot::{
     SnapshotStatements, SnapshotWriter, at_one_moment, read_in, read_snapshot, select_statements,
 };
+pub use survey::Surveyed;
 pub use types::{PgMicros, RawJson};
-pub use watch::{Blocker, LONG_WAIT, blocker, notify};
+pub use watch::{Blocker, LONG_WAIT, blocker, is_active, notify, terminate};
 
 use tokio_postgres::error::{Error, SqlState};
 
@@ -38,25 +45,31 @@ pub const OLDEST_POSTGRES: u32 = 14;
 /// What an error of a statement means for what it carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The database cannot take these values, now or ever: one of the rows is at fault.
-    Data,
-    /// It may work later or elsewhere: the connection is gone, a lock or a deadline was in the way, the server is
-    /// starting, stopping, read-only, full, or not as it should be.
-    Retry,
+    /// The connection is gone, or the server is starting or stopping.
+    Lost,
+    /// The server or the session is at fault, whatever the statement carried: a lock or a deadline was
+    /// in the way, the server is read-only or full, a right is missing.
+    Server,
+    /// One of the rows may be at fault, or all would be: only another statement can tell.
+    Doubtful,
 }
 
-/// Judges an error. The classes are those of the manual's appendix "PostgreSQL Error Codes".
+/// Judges an error of an INSERT. The classes are those of the manual's appendix "PostgreSQL Error Codes".
 pub fn verdict(error: &Error) -> Verdict {
-    let Some(state) = error.code() else { return Verdict::Retry };
-    // An event that is there already is no error: these are ids given out twice, or none left. No event is at fault.
-    if matches!(*state, SqlState::UNIQUE_VIOLATION | SqlState::SEQUENCE_GENERATOR_LIMIT_EXCEEDED) {
-        return Verdict::Retry;
+    if is_connection_lost(error) {
+        return Verdict::Lost;
+    }
+    // Without a code it is the driver's: a value that it cannot send or read, or a broken connection.
+    let Some(state) = error.code() else { return Verdict::Lost };
+    // These forbid a row where row-level security is on, and everything where it is not.
+    if *state == SqlState::INSUFFICIENT_PRIVILEGE {
+        return Verdict::Doubtful;
     }
     match state.code().get(..2) {
-        // Data exception; integrity constraint; program limit exceeded (an index entry too large, a stack too deep);
-        // a trigger's RAISE.
-        Some("22" | "23" | "54" | "P0") => Verdict::Data,
-        _ => Verdict::Retry,
+        // Data exception; integrity constraint; a view's check option; program limit exceeded (also a full
+        // NOTIFY queue); a trigger's RAISE; what a trigger does may not be supported or not be defined.
+        Some("22" | "23" | "44" | "54" | "P0" | "0A" | "42") => Verdict::Doubtful,
+        _ => Verdict::Server,
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_postgres::{Error, Row, RowStream, Statement};
 
 use super::connect::Session;
 use super::types::{PgMicros, RawJson};
-use crate::event::{Epoch, Micros, StoredEvent};
+use crate::event::{ClassId, Epoch, Micros, StoredEvent};
 
 /// What a connection that reads the log is set to. On a table that was never analysed, PostgreSQL would read all of it, or all
 /// of a class, and sort: the index in the order that is asked for is the only right way, whatever the statistics say.
@@ -23,13 +23,16 @@ pub(super) const NEWEST: &str = "(SELECT coalesce(max(id), 0) FROM progress_even
 pub(super) fn header(newest: &str) -> String {
     format!(
         "SELECT progress_epoch(nonce), (SELECT last_value FROM progress_event_id_seq), pruned_id, \
-         {newest}::bigint, clock_timestamp(), \
+         {newest}::bigint, clock_timestamp(), deletions, home_table = 'progress_event'::regclass::oid, \
          NULL::bigint, NULL::text, NULL::text, NULL::timestamptz, NULL::json FROM progress_log"
     )
 }
 
 /// As many empty columns as [`Header`] has, and an event's.
-pub(super) const EVENT: &str = "NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz, id, class_id, student_id, received_at, body";
+pub(super) const EVENT: &str = "NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz, \
+     NULL::bigint, NULL::boolean, id, class_id, student_id, received_at, body";
+/// How many columns the header has: an event's come after them.
+const HEADER_COLUMNS: usize = 7;
 
 /// What a read says of the log as a whole, from the same snapshot as its rows.
 #[derive(Debug, Clone)]
@@ -45,6 +48,10 @@ pub struct Header {
     pub newest: Option<i64>,
     /// The database's clock when it was read.
     pub clock: Micros,
+    /// How many statements have deleted events.
+    pub deletions: i64,
+    /// Whether the table is the one that the log was begun in. A dump that was restored is another.
+    pub at_home: bool,
 }
 
 impl Header {
@@ -57,6 +64,8 @@ impl Header {
             pruned: row.try_get(2)?,
             newest: row.try_get(3)?,
             clock: row.try_get::<_, PgMicros>(4)?.0,
+            deletions: row.try_get(5)?,
+            at_home: row.try_get::<_, Option<bool>>(6)?.unwrap_or(false),
         }))
     }
 }
@@ -119,25 +128,108 @@ impl LogReader {
     }
 }
 
-/// Renews the log's nonce, so that the epoch changes; if `seen` is given, only while the epoch is still that one: of
-/// several relays that find the same, one does it.
+/// Renews the log's nonce, so that the epoch changes; if `seen` is given, only while the epoch is still
+/// that one: of several relays that find the same, one does it. The log is at home where it is now.
 pub async fn renew_nonce(session: &Session, seen: Option<&Epoch>) -> Result<(), Error> {
-    const RENEW: &str = "UPDATE progress_log SET nonce = left(replace(gen_random_uuid()::text, '-', ''), 12) \
-         WHERE $1::text IS NULL OR starts_with($1, nonce)";
+    const RENEW: &str = "\
+        UPDATE progress_log SET nonce = left(replace(gen_random_uuid()::text, '-', ''), 12), \
+            home = progress_home(), home_table = 'progress_event'::regclass::oid, \
+            timeline = progress_epoch('') \
+        WHERE $1::text IS NULL OR starts_with($1, nonce)";
     session.client.execute(RENEW, &[&seen.map(Epoch::to_string)]).await.map(|_| ())
 }
 
-/// Renews the nonce as [`renew_nonce`] does, and raises the sequence above every id there is. Ids that were not given out by
-/// the sequence (logical replication does not carry it over; a restore of data alone does not set it) would be given out
-/// again otherwise.
+/// Renews the nonce as [`renew_nonce`] does, and raises the sequence above every id there is, and above
+/// those that were pruned. Ids that were not given out by the sequence (logical replication does not
+/// carry it over; a restore of data alone does not set it) would be given out again otherwise.
 pub async fn mend_sequence(session: &Session, seen: &Epoch) -> Result<(), Error> {
     const MEND: &str = "\
         BEGIN; SELECT progress_event_lock(); \
-        SELECT setval('progress_event_id_seq', newest) FROM (SELECT max(id) AS newest FROM progress_event) AS ids \
+        SELECT setval('progress_event_id_seq', newest) FROM ( \
+            SELECT greatest((SELECT max(id) FROM progress_event), pruned_id) AS newest FROM progress_log) AS ids \
             WHERE newest > (SELECT last_value FROM progress_event_id_seq); \
         COMMIT";
     session.client.batch_execute(MEND).await?;
     renew_nonce(session, Some(seen)).await
+}
+
+/// Makes sure that the log is where its nonce was made: in this cluster, database and table, and on this
+/// timeline. If it is elsewhere ids may have been reassigned, and the nonce is renewed.
+///
+/// After a promotion alone, the snapshots stay right: they are as the events in the same WAL made them.
+/// They are stamped with the new nonce then. The ordering lock keeps the log still meanwhile.
+///
+/// # Errors
+/// The database's.
+pub async fn settle_home(session: &Session) -> Result<Homecoming, Error> {
+    const LOOK: &str = "\
+        SELECT home IS NOT NULL, \
+            (home, home_table) IS NOT DISTINCT FROM (progress_home(), 'progress_event'::regclass::oid), \
+            timeline IS NOT DISTINCT FROM progress_epoch('') FROM progress_log";
+    const ADOPT: &str = "\
+        BEGIN; SELECT progress_event_lock(); \
+        WITH old AS (SELECT nonce FROM progress_log WHERE timeline <> progress_epoch('') FOR UPDATE), \
+        new AS (UPDATE progress_log SET nonce = left(replace(gen_random_uuid()::text, '-', ''), 12), \
+                timeline = progress_epoch('') FROM old RETURNING progress_log.nonce), \
+        classes AS (UPDATE class_state SET nonce = new.nonce FROM old, new WHERE class_state.nonce = old.nonce) \
+        UPDATE state_through SET nonce = new.nonce FROM old, new WHERE state_through.nonce = old.nonce; \
+        COMMIT";
+    const MOVE_IN: &str = "\
+        UPDATE progress_log SET home = progress_home(), home_table = 'progress_event'::regclass::oid, \
+            timeline = progress_epoch('') WHERE home IS NULL";
+    let row = session.client.query_one(LOOK, &[]).await?;
+    let (known, same, timeline): (bool, bool, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    if !known {
+        session.client.execute(MOVE_IN, &[]).await?;
+        return Ok(Homecoming::AtHome);
+    }
+    if !same {
+        let epoch = session.client.query_one("SELECT progress_epoch()", &[]).await?;
+        renew_nonce(session, Some(&Epoch::new(epoch.try_get(0)?))).await?;
+        return Ok(Homecoming::Moved);
+    }
+    if !timeline {
+        session.client.batch_execute(ADOPT).await?;
+        return Ok(Homecoming::Promoted);
+    }
+    Ok(Homecoming::AtHome)
+}
+
+/// Where a log was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Homecoming {
+    /// Where its nonce was made.
+    AtHome,
+    /// On another timeline: a standby was promoted. The nonce was renewed.
+    Promoted,
+    /// In another cluster, database or table: a dump was restored. The nonce was renewed.
+    Moved,
+}
+
+/// The classes in which statements after the deletion `known` have deleted events; `None` for all.
+///
+/// # Errors
+/// The database's.
+pub async fn deleted_classes(session: &Session, known: i64, now: i64) -> Result<Option<Vec<ClassId>>, Error> {
+    const DELETED: &str = "\
+        SELECT class_id FROM progress_deletion WHERE deletion > $1 GROUP BY class_id";
+    const COUNTED: &str =
+        "SELECT count(DISTINCT deletion) FROM progress_deletion WHERE deletion > $1 AND deletion <= $2";
+    let counted: i64 = session.client.query_one(COUNTED, &[&known, &now]).await?.try_get(0)?;
+    if counted != now - known {
+        // Some are not kept any more, or the counter was set back.
+        return Ok(None);
+    }
+    let rows = session.client.query(DELETED, &[&known]).await?;
+    let mut classes = Vec::with_capacity(rows.len());
+    for row in rows {
+        let class: &str = row.try_get(0)?;
+        if class.is_empty() {
+            return Ok(None);
+        }
+        classes.push(ClassId::stored(class));
+    }
+    Ok(Some(classes))
 }
 
 /// What a read covered.
@@ -165,7 +257,7 @@ pub(super) async fn consume(
     let mut broken_off = each(&header, None).is_break();
     let (mut last, mut events) = (after, 0);
     while !broken_off && let Some(row) = rows.try_next().await? {
-        let event = event(&row, 5)?;
+        let event = event(&row, HEADER_COLUMNS)?;
         if event.id <= last {
             return Err(ReadError::Order { id: event.id, last });
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::event::Event;
+use crate::event::{Epoch, Event};
 
 /// The part of the queue (one of so many) that must be free before requests are read again after one was refused.
 const RELIEF: usize = 16;
@@ -18,8 +18,20 @@ pub enum Outcome {
     Stored(i64),
     /// It was there already.
     Duplicate,
-    /// The database cannot take it; what it says.
+    /// The database cannot take its values, now or ever; what it says.
     Refused(String),
+    /// The database does not store it, while it stores others; what it says. An operator's constraint
+    /// or trigger may be the reason, and may be mended.
+    Failed(String),
+}
+
+/// What became of a request's events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// For each event in order.
+    pub outcomes: Vec<Outcome>,
+    /// The epoch that the ids belong to.
+    pub epoch: Epoch,
 }
 
 /// The queue's bounds.
@@ -42,7 +54,7 @@ pub(super) struct Submission {
     pub(super) events: Vec<Event>,
     /// After this nobody waits for the answer any more, and the client has been told to try again.
     pub(super) deadline: Instant,
-    pub(super) reply: oneshot::Sender<Vec<Outcome>>,
+    pub(super) reply: oneshot::Sender<Written>,
     room: Room,
 }
 
@@ -112,7 +124,7 @@ impl Queue {
         self: &Arc<Self>,
         events: Vec<Event>,
         deadline: Instant,
-    ) -> Result<oneshot::Receiver<Vec<Outcome>>, QueueFull> {
+    ) -> Result<oneshot::Receiver<Written>, QueueFull> {
         let rows = events.len();
         let bytes = events.iter().map(Event::weight).sum();
         let room = self

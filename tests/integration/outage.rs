@@ -28,7 +28,10 @@ async fn five_seconds_lose_nothing() {
         ready
     };
     let (sent, ready) = tokio::join!(futures::future::join_all(clients), outage);
-    assert_eq!(ready.status, 503);
+    // All replicas share this cause: it does not take this one out of the balancer, and is said at once.
+    assert_eq!(ready.status, 200);
+    let body: Value = ready.json().expect("JSON");
+    assert_ne!(body["checks"]["database"], "ok", "{body}");
     assert!(sent.iter().all(|sent| *sent), "a client gave up: {sent:?}");
     follower.take(40).await;
     relay.ready().await;

@@ -41,15 +41,20 @@ impl Request<'_> {
             now.to_rfc3339()
         );
         let event = Event { event_id, class, student, occurred_at: now, body };
-        let outcomes =
+        let written =
             relay.writer.write(vec![event]).await.map_err(|error| ingest::unwritten(relay, error))?;
-        let id = match outcomes.into_iter().next() {
-            Some(Outcome::Stored(id)) => id,
-            Some(Outcome::Duplicate) | None => return Err(Problem::refused("it was not stored")),
-            Some(Outcome::Refused(reason)) => return Err(Problem::refused(&reason)),
+        let cursor = match written.outcomes.into_iter().next() {
+            Some(Outcome::Stored(id)) => {
+                format!(",\"cursor\":\"{}\"", Cursor { epoch: written.epoch, id })
+            }
+            // The connection was lost at the commit, and the event was there when it was sent again.
+            Some(Outcome::Duplicate) => String::new(),
+            Some(Outcome::Refused(reason) | Outcome::Failed(reason)) => {
+                return Err(Problem::refused(&reason));
+            }
+            None => return Err(Problem::refused("it was not stored")),
         };
-        let cursor = Cursor { epoch: relay.log.position().epoch, id };
-        Ok(Answer::json(format!("{{\"resolved\":true,\"eventId\":\"{event_id}\",\"cursor\":\"{cursor}\"}}"))
-            .reply(self.headers))
+        let answer = format!("{{\"resolved\":true,\"eventId\":\"{event_id}\"{cursor}}}");
+        Ok(Answer::json(answer).reply(self.headers))
     }
 }

@@ -80,6 +80,8 @@ pub(super) struct Session<T> {
     start: Cursor,
     /// Once the cursor is here it is said, once, that the subscriber is live.
     live_at: i64,
+    /// Of how many deletions of events the subscriber knows.
+    expiry: u64,
     live_said: bool,
     gulp: usize,
     ticks: Interval,
@@ -122,6 +124,7 @@ impl<T: Transport> Session<T> {
             start: start.cursor.clone(),
             cursor: start.cursor,
             live_at: start.live_at,
+            expiry: start.expiry,
             live_said: false,
             gulp: MIN_GULP,
             ticks,
@@ -147,10 +150,11 @@ impl<T: Transport> Session<T> {
             self.send(start::reset_frame(reason, &self.cursor))?;
         }
         loop {
-            match self.sources.log.read(&self.cursor, &self.classes, self.gulp) {
+            match self.sources.log.read(&self.cursor, self.expiry, &self.classes, self.gulp) {
                 Read::Frames(frames, through) => self.send_frames(frames, through)?,
                 Read::Behind(floor) => self.read_page(floor).await?,
                 Read::OtherEpoch(position) => self.reset(ResetReason::Epoch, position)?,
+                Read::Expired(position) => self.reset(ResetReason::Expired, position)?,
                 Read::UpToDate(through) => {
                     // Below the cursor when another replica, which gave it out, is ahead of this one.
                     self.cursor.id = self.cursor.id.max(through);
@@ -186,6 +190,7 @@ impl<T: Transport> Session<T> {
     /// From here on it goes on elsewhere, and the subscriber is told.
     fn reset(&mut self, reason: ResetReason, position: Cursor) -> Result<(), Close> {
         self.live_at = position.id;
+        self.expiry = self.sources.log.expiry();
         self.live_said = false;
         self.cursor = position;
         self.send(start::reset_frame(reason, &self.cursor))

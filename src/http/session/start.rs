@@ -37,12 +37,14 @@ pub(in crate::http) struct Start {
     pub(in crate::http) cursor: Cursor,
     /// Once the cursor is here, all that was committed before the subscriber came has been sent.
     pub(in crate::http) live_at: i64,
+    /// Of how many deletions of events the subscriber knows: of those before it came.
+    pub(in crate::http) expiry: u64,
 }
 
 impl Start {
     /// For a subscriber that brought `cursor`, or none; `position` was read after its request came.
     pub(in crate::http) fn at(cursor: Option<&str>, position: Position) -> (Self, Option<ResetReason>) {
-        let end = position.cursor;
+        let (end, expiry) = (position.cursor, position.expiry);
         let live_at = end.id;
         let wrong = match cursor.map(Cursor::parse) {
             None => None,
@@ -50,9 +52,9 @@ impl Start {
             Some(Some(cursor)) if cursor.epoch != end.epoch => Some(ResetReason::Epoch),
             Some(Some(cursor)) if cursor.id < position.pruned => Some(ResetReason::Expired),
             Some(Some(cursor)) if cursor.id > position.sequence.max(end.id) => Some(ResetReason::Ahead),
-            Some(Some(cursor)) => return (Self { cursor, live_at }, None),
+            Some(Some(cursor)) => return (Self { cursor, live_at, expiry }, None),
         };
-        (Self { cursor: end, live_at }, wrong)
+        (Self { cursor: end, live_at, expiry }, wrong)
     }
 }
 

@@ -124,7 +124,7 @@ impl Bench {
             pages: Pages::new(&connector).expect("a pool"),
             tail: Tail::detached(),
         };
-        let start = Start { cursor: at(cursor), live_at: self.log.position().id };
+        let start = Start { cursor: at(cursor), live_at: self.log.position().id, expiry: 0 };
         let classes = vec![ClassId::new(CLASS).expect("a class")];
         let session = Session::new(sources, classes, start, transport, life.clone(), &self.drain);
         let task = tokio::spawn(async move { session.run(None).await.1 });

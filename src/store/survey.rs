@@ -1,0 +1,87 @@
+//! Which servers the database's URL leads to at this moment, and what this replica's backends do there.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::FuturesUnordered;
+use futures::{Stream, StreamExt};
+use tokio::time::timeout;
+use tokio_postgres::{Error, SimpleQueryMessage, SimpleQueryRow};
+
+use super::agreement::{Backend, Primary};
+use super::connect::Connector;
+use crate::event::Epoch;
+
+/// How long one host may take to answer. Longer than this it is of no use as a witness.
+const SURVEY_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What a host said of itself.
+#[derive(Debug, Clone)]
+pub struct Surveyed {
+    /// The host's place in the URL.
+    pub host: usize,
+    /// Its epoch and name.
+    pub primary: Primary,
+    /// What the watched backends do there.
+    pub backends: HashMap<i32, Backend>,
+}
+
+impl Connector {
+    /// Connects anew to every host of the URL, and yields those that are primaries as they answer. A
+    /// host that does not answer, or that is a standby, says nothing.
+    pub fn survey(&self, watched: &[i32]) -> impl Stream<Item = Surveyed> {
+        let hosts: FuturesUnordered<_> = (0..self.host_count())
+            .map(|host| timeout(SURVEY_TIMEOUT, ask(self, host, question(watched))))
+            .collect();
+        hosts.filter_map(async |answer| match answer {
+            Ok(Ok(surveyed)) => surveyed,
+            Ok(Err(reason)) => {
+                tracing::debug!("a host was not surveyed: {reason}");
+                None
+            }
+            Err(_) => None,
+        })
+    }
+}
+
+async fn ask(connector: &Connector, host: usize, question: String) -> Result<Option<Surveyed>, String> {
+    let session = connector.open(host, "prober", Arc::new(|_: &str| {})).await;
+    let session = session.map_err(|error| error.to_string())?;
+    let rows = session.client.simple_query(&question).await.map_err(|error| super::explain(&error))?;
+    surveyed(host, connector.host_place(host), &rows).map_err(|error| super::explain(&error))
+}
+
+/// One round trip. It runs without the session's usual settings and changes nothing.
+fn question(watched: &[i32]) -> String {
+    let mut pids = String::from("0");
+    for pid in watched {
+        // Numbers: nothing in them needs quoting.
+        let _ = write!(pids, ",{pid}");
+    }
+    format!(
+        "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE progress_epoch() END; \
+         SELECT pid, coalesce(state, ''), coalesce(wait_event, ''), \
+         coalesce((extract(epoch FROM clock_timestamp() - state_change) * 1000)::bigint, 0) FROM pg_stat_activity WHERE pid IN ({pids})"
+    )
+}
+
+fn surveyed(host: usize, place: &str, messages: &[SimpleQueryMessage]) -> Result<Option<Surveyed>, Error> {
+    let mut rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let text = |row: &SimpleQueryRow, at: usize| row.try_get(at).map(|text| text.map(str::to_owned));
+    let Some(first) = rows.next() else { return Ok(None) };
+    let Some(epoch) = text(first, 0)? else { return Ok(None) };
+    let mut backends = HashMap::new();
+    for row in rows {
+        let Some(pid) = text(row, 0)?.and_then(|pid| pid.parse().ok()) else { continue };
+        let (state, wait) = (text(row, 1)?.unwrap_or_default(), text(row, 2)?.unwrap_or_default());
+        let in_state = text(row, 3)?.and_then(|millis| millis.parse().ok()).unwrap_or(0);
+        backends.insert(pid, Backend { state, wait, in_state: Duration::from_millis(in_state) });
+    }
+    let primary = Primary { epoch: Epoch::new(&epoch), place: place.to_owned() };
+    Ok(Some(Surveyed { host, primary, backends }))
+}
