@@ -333,7 +333,7 @@ impl Worker {
         let trying = async {
             if self.troubles.now().is_none_or(|trouble| !trouble.of_statement) {
                 // A statement without events: it meets the triggers and the standby, and stores nothing.
-                return match inserter.store(&[]).await.stop {
+                return match inserter.store(&[], names).await.stop {
                     Some(stop) => Err(stop),
                     None => Ok(()),
                 };
@@ -354,7 +354,9 @@ impl Worker {
         let mut taken = Taken { queue: &self.queue, submissions };
         let events: Vec<&Event> =
             taken.submissions.iter().flat_map(|submission| &submission.events).collect();
-        let stored = self.supervise(inserter, inserter.store(&events)).await?;
+        let names = good.as_ref().or(self.last_good.as_ref());
+        let names = names.map(|(class, student)| (class.as_str(), student.as_str()));
+        let stored = self.supervise(inserter, inserter.store(&events, names)).await?;
         if let Some(epoch) = &stored.epoch
             && !self.agreement.settles_on(epoch, DISPUTE_PATIENCE).await
         {

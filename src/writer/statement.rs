@@ -33,8 +33,9 @@ const WHICH: &str = "\
     JOIN progress_event AS event USING (class_id, student_id, occurred_at, event_id) \
     WHERE event.id + 0 BETWEEN $5 AND $6";
 
-/// The plan of [`WHICH`] must not depend on statistics.
-const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
+/// The plan of [`WHICH`] must not depend on statistics. A relay that is frozen between two statements of a
+/// transaction must not hold the ordering lock.
+const SETTINGS: &str = "SET idle_in_transaction_session_timeout = '5s'; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
      SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off";
 
 /// A row that nobody sees: it is stored, and undone, in a transaction that also rings and commits.
@@ -119,86 +120,77 @@ impl Inserter {
     }
 
     /// Stores `events`, in order. Where the database refuses them all together, the events at fault are
-    /// found by halving, in at most `2 log2(n)` statements for each. What stays undecided may be
-    /// stored or not: it may be tried again, since each event's identity makes it one row.
-    pub(super) async fn store(&self, events: &[&Event]) -> Stored {
+    /// found by halving, in at most `2 log2(n)` statements for each. An event is at fault only where
+    /// something else goes through: another event, or a control row of `names`. What stays undecided
+    /// may be stored or not: it may be tried again, since each event's identity makes it one row.
+    pub(super) async fn store(&self, events: &[&Event], names: Option<(&str, &str)>) -> Stored {
         let mut stored = Stored { outcomes: vec![None; events.len()], epoch: None, stop: None };
+        // Whether anything goes through: another event of these, or the control row.
+        let mut evidence = false;
         let mut faults: Vec<(usize, Error)> = Vec::new();
         let whole = 0..events.len();
         let mut open = Vec::from([whole]);
         while let Some(run) = open.pop() {
-            match self.insert(&events[run.clone()]).await {
-                Ok(None) => {
-                    stored.stop = Some(Stop::Failing(UNCONFIRMED.to_owned()));
-                    break;
-                }
+            let error = match self.insert(&events[run.clone()]).await {
                 Ok(Some(inserted)) => {
+                    evidence = true;
                     stored.epoch = Some(inserted.epoch);
                     for (at, outcome) in run.zip(inserted.outcomes) {
                         stored.outcomes[at] = Some(outcome);
                     }
+                    continue;
                 }
-                Err(error) => match verdict(&error) {
-                    Verdict::Lost => {
-                        stored.stop = Some(Stop::Lost(explain(&error)));
-                        break;
+                Ok(None) => {
+                    stored.stop = Some(Stop::Failing(UNCONFIRMED.to_owned()));
+                    return stored;
+                }
+                Err(error) if verdict(&error) == Verdict::Doubtful => error,
+                Err(error) => {
+                    stored.stop = Some(Stop::of(&error));
+                    break;
+                }
+            };
+            if run.len() > 1 {
+                let middle = run.start + run.len() / 2;
+                open.push(middle..run.end);
+                open.push(run.start..middle);
+                continue;
+            }
+            if !evidence {
+                // An event fails alone, and nothing has gone through: is it the event, or the server?
+                match self.control(names).await {
+                    Ok(()) => evidence = true,
+                    Err(control) if verdict(&control) == Verdict::Lost => {
+                        stored.stop = Some(Stop::of(&control));
+                        return stored;
                     }
-                    Verdict::Server => {
+                    Err(_) if !faults.is_empty() || open.is_empty() => {
+                        // Events of different places fail, and so does the control row.
                         stored.stop = Some(Stop::Failing(explain(&error)));
-                        break;
+                        return stored;
                     }
-                    Verdict::Doubtful if run.len() > 1 => {
-                        let middle = run.start + run.len() / 2;
-                        open.push(middle..run.end);
-                        open.push(run.start..middle);
-                    }
-                    Verdict::Doubtful => {
-                        faults.push((run.start, error));
-                        if stored.epoch.is_some() {
-                            continue;
-                        }
-                        if faults.len() > 1 {
-                            // Two events of different places fail alone, and nothing has gone through.
-                            break;
-                        }
-                        // Nothing has gone through yet: look at the other end before all between.
+                    // The control row may break a rule of an operator's that others keep: look at the
+                    // other end before all between.
+                    Err(_) => {
                         if let Some(last) = open.first_mut().filter(|run| run.len() > 1) {
                             last.end -= 1;
                             let end = last.end;
                             open.push(end..end + 1);
                         }
                     }
-                },
-            }
-        }
-        self.judge(faults, stored).await
-    }
-
-    /// Decides about the events that failed alone. They are at fault only if others go through.
-    async fn judge(&self, faults: Vec<(usize, Error)>, mut stored: Stored) -> Stored {
-        let Some((_, first)) = faults.first() else { return stored };
-        if stored.epoch.is_none() {
-            let reason = explain(first);
-            let goes_through = match self.control(None).await {
-                Ok(()) => true,
-                Err(error) if verdict(&error) == Verdict::Lost => {
-                    stored.stop = Some(Stop::Lost(explain(&error)));
-                    return stored;
                 }
-                Err(_) => false,
-            };
-            if !goes_through {
-                stored.stop.get_or_insert(Stop::Failing(reason));
-                return stored;
             }
+            faults.push((run.start, error));
         }
-        for (at, error) in faults {
-            let reason = explain(&error);
-            stored.outcomes[at] = Some(if is_data_exception(&error) {
-                Outcome::Refused(reason)
-            } else {
-                Outcome::Failed(reason)
-            });
+        if evidence {
+            for (at, error) in faults {
+                let reason = explain(&error);
+                stored.outcomes[at] = Some(if is_data_exception(&error) {
+                    Outcome::Refused(reason)
+                } else {
+                    Outcome::Failed(reason)
+                });
+            }
         }
         stored
     }

@@ -26,7 +26,8 @@ impl Default for Troubles {
     /// Before the first success nothing can be stored.
     fn default() -> Self {
         let cause = "no connection to write on yet".to_owned();
-        Self { now: Arc::new(Mutex::new(Some(Trouble { cause, since: Instant::now() }))) }
+        let trouble = Trouble { cause, since: Instant::now(), of_statement: false };
+        Self { now: Arc::new(Mutex::new(Some(trouble))) }
     }
 }
 

@@ -26,6 +26,12 @@ async fn check(relay: &Relay, name: &str) -> (u16, String) {
     (response.status.as_u16(), body["checks"][name].as_str().expect("a check").to_owned())
 }
 
+/// The whole of what `/readyz` says.
+async fn readiness(relay: &Relay) -> String {
+    let response = relay.connection().await.get("/readyz").await.expect("an answer");
+    String::from_utf8_lossy(&response.body).into_owned()
+}
+
 /// Everything acknowledged came to the follower, once, and nothing else.
 async fn assert_all_came(relay: &Relay, follower: &mut Follower, mut acknowledged: HashSet<i64>) {
     const LAST: i64 = 77_777_777;
@@ -51,7 +57,7 @@ async fn the_listener_s_backend_is_terminated() {
         assert_eq!(database.terminate("progress-relay listener").await, ["progress-relay listener"]);
         until("the relay to notice", async || {
             let (status, listener) = check(&relay, "listener").await;
-            assert_eq!(status, 200, "it goes on delivering");
+            assert_eq!(status, 200, "it goes on delivering: {}", readiness(&relay).await);
             (listener != "ok").then_some(())
         })
         .await;
@@ -61,7 +67,7 @@ async fn the_listener_s_backend_is_terminated() {
         insert(&sql, -10 * round).await;
         inserted.extend([-round, -10 * round]);
         database.allow_connections(true).await;
-        relay.ready().await;
+        until("bells to be heard", async || (check(&relay, "listener").await.1 == "ok").then_some(())).await;
     }
     let mut acknowledged = load.stop().await;
     acknowledged.extend(inserted);

@@ -31,3 +31,4 @@ mod plans;
 mod slow;
 mod state;
 mod tailing;
+mod truth;

@@ -14,6 +14,9 @@ use super::{Database, data_folder};
 /// How the server calls a notification (the manual's "Message Formats").
 const NOTIFICATION: u8 = b'A';
 
+/// And how it says that it is ready for the next query: after the commit.
+const READY: u8 = b'Z';
+
 /// A proxy on a socket of its own.
 pub struct Pooler {
     url: String,
@@ -21,6 +24,8 @@ pub struct Pooler {
     deaf: Arc<AtomicBool>,
     /// The same of each that came.
     came: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
+    /// A text that a client may send: the connection is cut when the server has carried that out, before its answer arrives.
+    fatal: Arc<Mutex<Option<&'static str>>>,
     _accepting: AbortOnDropHandle<()>,
 }
 
@@ -36,14 +41,16 @@ impl Pooler {
         let deaf = Arc::new(AtomicBool::new(deaf));
         let came: Arc<Mutex<Vec<Arc<AtomicBool>>>> = Arc::default();
         let (deaf_from_now, known) = (Arc::clone(&deaf), Arc::clone(&came));
+        let fatal: Arc<Mutex<Option<&'static str>>> = Arc::default();
+        let fatal_from_now = Arc::clone(&fatal);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let deaf = Arc::new(AtomicBool::new(deaf_from_now.load(Ordering::Relaxed)));
                 known.lock().expect("a list").push(Arc::clone(&deaf));
-                tokio::spawn(pass_on(client, server.clone(), deaf));
+                tokio::spawn(pass_on(client, server.clone(), deaf, Arc::clone(&fatal_from_now)));
             }
         });
-        Self { url, deaf, came, _accepting: AbortOnDropHandle::new(accepting) }
+        Self { url, deaf, came, fatal, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
     /// For `--database-url`.
@@ -58,6 +65,16 @@ impl Pooler {
         }
     }
 
+    /// The next connection on which a client sends this text is cut once the server has done what it was asked.
+    pub fn cut_after(&self, text: &'static str) {
+        *self.fatal.lock().expect("a text") = Some(text);
+    }
+
+    /// Whether that has happened.
+    pub fn has_cut(&self) -> bool {
+        self.fatal.lock().expect("a text").is_none()
+    }
+
     /// How many connections have come so far.
     pub fn connections(&self) -> usize {
         self.came.lock().expect("a list").len()
@@ -70,11 +87,33 @@ impl Pooler {
 }
 
 /// Passes a client's bytes on as they come, and the server's message by message, without its notifications if `deaf`.
-async fn pass_on(client: UnixStream, server: PathBuf, deaf: Arc<AtomicBool>) {
+async fn pass_on(
+    client: UnixStream,
+    server: PathBuf,
+    deaf: Arc<AtomicBool>,
+    fatal: Arc<Mutex<Option<&'static str>>>,
+) {
     let Ok(server) = UnixStream::connect(server).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let there = async { tokio::io::copy(&mut from_client, &mut to_server).await.map(|_| ()) };
+    let doomed = AtomicBool::new(false);
+    let there = async {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let read = from_client.read(&mut buffer).await?;
+            if read == 0 {
+                return Ok(());
+            }
+            let mut fatal = fatal
+                .lock()
+                .expect("a text")
+                .take_if(|text| buffer[..read].windows(text.len()).any(|window| window == text.as_bytes()));
+            if fatal.take().is_some() {
+                doomed.store(true, Ordering::Relaxed);
+            }
+            to_server.write_all(&buffer[..read]).await?;
+        }
+    };
     let back = async {
         loop {
             // A type, a length that counts itself, the rest.
@@ -83,6 +122,9 @@ async fn pass_on(client: UnixStream, server: PathBuf, deaf: Arc<AtomicBool>) {
             let length = u32::from_be_bytes([message[1], message[2], message[3], message[4]]) as usize;
             message.resize(1 + length, 0);
             from_server.read_exact(&mut message[5..]).await?;
+            if message[0] == READY && doomed.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             if message[0] != NOTIFICATION || !deaf.load(Ordering::Relaxed) {
                 to_client.write_all(&message).await?;
             }
