@@ -175,6 +175,27 @@ async fn an_operator_s_trigger_raises() {
     raising(Scale::SMALL, "a trigger raises P0001", "P0001").await.assert_good(RECOVERY);
 }
 
+/// The queue really is full: 8 GB on PostgreSQL 15, which an idle listening transaction keeps there.
+pub async fn notify_full(scale: Scale) -> Outcome {
+    let primary = Cluster::primary_on_disk("primary").await;
+    let play = Play::begin("NOTIFY queue really full", scale, Promise::Durable, &primary.url()).await;
+    let listener = primary.session("postgres").await;
+    listener.batch_execute("LISTEN x").await.expect("LISTEN");
+    listener.batch_execute("BEGIN; SELECT 1").await.expect("a transaction");
+    let filler = primary.session("postgres").await;
+    play.cause("an idle transaction listens, and the queue is filled");
+    let many = "SELECT count(pg_notify('fill', n || repeat('x', 7900))) FROM generate_series(1, $1) AS n";
+    // Large pieces, then small ones, up to the very end.
+    for piece in [10_000_i32, 100, 1] {
+        while filler.query_one(many, &[&piece]).await.is_ok() {}
+    }
+    play.note("the queue is full");
+    last(&play).await;
+    listener.batch_execute("COMMIT").await.expect("a commit");
+    play.ends();
+    play.finish(&primary).await
+}
+
 /// Sessions are read-only by default, those that stand and those that come.
 pub async fn read_only(scale: Scale) -> Outcome {
     let primary = Cluster::primary("primary").await;

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use progress_relay::http::client::http::Connection;
+use serde_json::Value;
 
 use crate::faults_database::RECOVERY;
 use crate::support::checker::Promise;
 use crate::support::stage::{Cluster, Netns, Outcome, PgProxy, Play, Route, Scale, url, url_of};
-use crate::support::{Relay, until};
+use crate::support::{Follower, Relay, event, until};
 
 /// Within this another replica leads, however the leader's machine or process goes.
 const ANOTHER_LEADS: Duration = Duration::from_secs(20);
@@ -119,7 +120,7 @@ async fn the_leader_s_machine_vanishes() {
 
 /// The primary's machine vanishes, and its synchronous standby takes over.
 pub async fn vanished_primary(scale: Scale) -> Option<Outcome> {
-    let primary = Cluster::primary_in("primary", Some(Netns::new()?)).await;
+    let primary = Cluster::primary_on("primary", Netns::new()?).await;
     let standby = primary.standby("standby").await;
     primary.set("synchronous_standby_names", "standby").await;
     primary.has_synchronous_standbys(1).await;
@@ -150,7 +151,7 @@ async fn a_silent_first_host_is_passed_over() {
     silent.lead("", Route::Silent);
     let begin = Instant::now();
     let relay = Relay::serve(&["--database-url", &url_of(&[silent.address(), primary.address()])]).await;
-    relay.post(&crate::support::event(1)).await;
+    relay.post(&event(1)).await;
     println!("ready and stored after {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(15), "it took {:?}", begin.elapsed());
 }
@@ -164,7 +165,7 @@ async fn readiness_says_a_shared_cause_at_once_and_is_false_after_30_s() {
     let ask = async || {
         let mut connection = Connection::open(&relay.url).await.expect("a connection");
         let response = connection.get("/readyz").await.expect("an answer");
-        let body: serde_json::Value = response.json().expect("JSON");
+        let body: Value = response.json().expect("JSON");
         (response.status.as_u16(), body["checks"]["database"].as_str().unwrap_or_default().to_owned())
     };
     primary.stop().await;
@@ -187,4 +188,29 @@ async fn readiness_says_a_shared_cause_at_once_and_is_false_after_30_s() {
     let begin = Instant::now();
     relay.ready().await;
     assert!(begin.elapsed() < RECOVERY, "ready again after {:?}", begin.elapsed());
+}
+
+/// A LISTEN that takes long is waited for, and no second one is begun beside it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listen_that_takes_long_is_waited_for() {
+    const TAKES: Duration = Duration::from_secs(9);
+    let primary = Cluster::primary("primary").await;
+    let address = PgProxy::to(primary.address()).await;
+    address.slow_listen(TAKES);
+    let begin = Instant::now();
+    let relay = Relay::begin(&["--database-url", &url_of(&[address.address()])]).await;
+    // Deliveries need no bell.
+    let mut follower = Follower::new(&relay.url, &["default"], None).await;
+    relay.post(&event(1)).await;
+    follower.take(1).await;
+    until("notifications to be heard", async || {
+        let mut connection = Connection::open(&relay.url).await.ok()?;
+        let said: Value = connection.get("/readyz").await.ok()?.json().ok()?;
+        (said["checks"]["listener"] == "ok").then_some(())
+    })
+    .await;
+    let (took, most) = (begin.elapsed(), address.most_listening());
+    println!("heard after {took:?}, at most {most} LISTENs at once");
+    assert_eq!(most, 1, "LISTENs at once");
+    assert!(took < TAKES + RECOVERY, "heard after {took:?}");
 }

@@ -36,6 +36,7 @@ fn plays() -> Vec<(&'static str, LocalBoxFuture<'static, Option<Outcome>>)> {
             "notify-54000",
             always(database::raising(FULL, "NOTIFY queue full (54000 raised)", "54000")).boxed_local(),
         ),
+        ("notify-full", always(database::notify_full(FULL)).boxed_local()),
         ("trigger", always(database::raising(FULL, "a trigger raises P0001", "P0001")).boxed_local()),
         ("disk-full", database::disk_full(FULL).boxed_local()),
         ("standby-gone", always(failover::standby_gone(FULL)).boxed_local()),
@@ -54,6 +55,10 @@ async fn table() {
     let mut rows = Vec::new();
     let mut wrong = Vec::new();
     for (name, play) in plays() {
+        // 8 GB and some minutes: only if it is named.
+        if wanted.is_empty() && name == "notify-full" {
+            continue;
+        }
         if !wanted.is_empty() && !wanted.split(',').any(|one| one == name) {
             continue;
         }

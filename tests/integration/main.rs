@@ -10,6 +10,7 @@ mod architecture;
 mod browser;
 mod captures;
 mod checker;
+mod checker_live;
 mod command_line;
 mod cost;
 mod cursors;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::support::stage::CLIENTS;
 use crate::support::{Database, Follower, Relay, event};
 

@@ -36,7 +36,9 @@ fn folder_with(name: &str, text: &str) -> (PathBuf, PathBuf) {
 async fn start(program: &str, arguments: &[&str], folder: &Path, address: SocketAddr) -> Child {
     let said = folder.join("log");
     let log = std::fs::File::create(&said).expect("a log");
-    let mut command = Command::new(program);
+    // Debian has them in sbin, which is on root's PATH alone.
+    let place = Path::new("/usr/sbin").join(program);
+    let mut command = if place.exists() { Command::new(place) } else { Command::new(program) };
     command.args(arguments).current_dir(folder);
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
     let started = command.spawn();

@@ -98,7 +98,7 @@ impl Programs {
     async fn template(&'static self) -> &'static Path {
         static MADE: OnceCell<PathBuf> = OnceCell::const_new();
         let make = || async {
-            let folder = self.folder();
+            let folder = self.folder(roomy());
             let data = folder.join("data");
             let mut command = self.command(None, "initdb", &folder);
             command.args(["-E", "UTF8", "--locale=C", "-U", "postgres", "-A", "trust", "--no-sync", "-D"]);
@@ -109,8 +109,8 @@ impl Programs {
     }
 
     /// A new folder that PostgreSQL's user may write in.
-    fn folder(&self) -> PathBuf {
-        let folder = data_folder_below(roomy());
+    fn folder(&self, place: &Path) -> PathBuf {
+        let folder = data_folder_below(place);
         std::fs::create_dir(&folder).expect("a folder");
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("permissions");
         self.hand_over(&folder);
@@ -154,14 +154,23 @@ pub struct Cluster {
 impl Cluster {
     /// A new primary with an empty database, on a free port of loopback.
     pub async fn primary(name: &str) -> Self {
-        Self::primary_in(name, None).await
+        Self::primary_in(name, None, roomy()).await
+    }
+
+    /// The same, with its data on the disk.
+    pub async fn primary_on_disk(name: &str) -> Self {
+        Self::primary_in(name, None, Path::new("/tmp")).await
     }
 
     /// The same, on a host of its own.
-    pub async fn primary_in(name: &str, netns: Option<Netns>) -> Self {
+    pub async fn primary_on(name: &str, host: Netns) -> Self {
+        Self::primary_in(name, Some(host), roomy()).await
+    }
+
+    async fn primary_in(name: &str, netns: Option<Netns>, place: &Path) -> Self {
         let programs = Programs::find().await;
         let template = programs.template().await;
-        let mut cluster = Self::empty(name, programs, netns);
+        let mut cluster = Self::empty(name, programs, netns, place);
         succeed(Command::new("cp").arg("-a").arg(template).arg(&cluster.data)).await;
         std::fs::write(cluster.data.join("pg_hba.conf"), RULES).expect("rules");
         let config = cluster.data.join("postgresql.conf");
@@ -181,7 +190,7 @@ impl Cluster {
 
     /// The same, by way of a proxy.
     pub async fn standby_by(&self, name: &str, way: SocketAddr) -> Self {
-        let mut cluster = Self::empty(name, self.programs, None);
+        let mut cluster = Self::empty(name, self.programs, None, roomy());
         let mut command = self.programs.command(cluster.netns.as_ref(), "pg_basebackup", &cluster.folder);
         command.args(["-R", "-c", "fast", "-d", &replication_url(way, name), "-D"]).arg(&cluster.data);
         succeed(&mut command).await;
@@ -189,8 +198,8 @@ impl Cluster {
         cluster
     }
 
-    fn empty(name: &str, programs: &'static Programs, netns: Option<Netns>) -> Self {
-        let folder = programs.folder();
+    fn empty(name: &str, programs: &'static Programs, netns: Option<Netns>, place: &Path) -> Self {
+        let folder = programs.folder(place);
         let (data, name) = (folder.join("data"), name.to_owned());
         let address = netns.as_ref().map_or("127.0.0.1".to_owned(), |netns| netns.inside.clone());
         let (port, further) = (port(), String::new());

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -43,6 +44,11 @@ struct Shared {
     routes: Vec<(String, Route)>,
     default: Route,
     live: Vec<Live>,
+    /// How long a LISTEN takes.
+    listen: Duration,
+    /// How many are under way, and the most there were at once.
+    listening: usize,
+    most_listening: usize,
 }
 
 impl Shared {
@@ -63,7 +69,14 @@ impl PgProxy {
     pub async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let shared = Shared { routes: Vec::new(), default: Route::To(server), live: Vec::new() };
+        let shared = Shared {
+            routes: Vec::new(),
+            default: Route::To(server),
+            live: Vec::new(),
+            listen: Duration::ZERO,
+            listening: 0,
+            most_listening: 0,
+        };
         let shared = Arc::new(Mutex::new(shared));
         let known = Arc::clone(&shared);
         let accepting = tokio::spawn(async move {
@@ -95,11 +108,6 @@ impl PgProxy {
         self.switch(application, Mode::Stalled)
     }
 
-    /// Stalled connections go on.
-    pub fn resume(&self, application: &str) -> usize {
-        self.switch(application, Mode::Pass)
-    }
-
     /// Connections of this name that stand are closed.
     pub fn cut(&self, application: &str) -> usize {
         self.switch(application, Mode::Cut)
@@ -112,11 +120,15 @@ impl PgProxy {
         of_name.filter(|live| live.mode.send(mode).is_ok()).count()
     }
 
-    /// The connections that stand, by name.
-    pub fn standing(&self) -> Vec<String> {
-        let mut shared = self.shared.lock().expect("connections");
-        shared.live.retain(|live| !live.mode.is_closed());
-        shared.live.iter().map(|live| live.application.clone()).collect()
+    /// A LISTEN takes so long from now on, as with a long queue of notifications. Like a real backend,
+    /// it does not notice meanwhile that its client is gone.
+    pub fn slow_listen(&self, time: Duration) {
+        self.shared.lock().expect("settings").listen = time;
+    }
+
+    /// The most LISTENs that were under way at once.
+    pub fn most_listening(&self) -> usize {
+        self.shared.lock().expect("settings").most_listening
     }
 }
 
@@ -146,9 +158,21 @@ async fn pass_on(mut client: TcpStream, shared: &Mutex<Shared>) -> io::Result<()
     let (from_server, to_server) = server.into_split();
     // Either side's end ends both.
     tokio::select! {
-        ended = copy(from_client, to_server, mode.clone()) => ended,
-        ended = copy(from_server, to_client, mode) => ended,
+        ended = copy(from_client, to_server, mode.clone(), Some(shared)) => ended,
+        ended = copy(from_server, to_client, mode, None) => ended,
     }
+}
+
+/// Holds a LISTEN back for as long as it is to take.
+async fn listen(shared: &Mutex<Shared>) {
+    let time = {
+        let mut shared = shared.lock().expect("settings");
+        shared.listening += 1;
+        shared.most_listening = shared.most_listening.max(shared.listening);
+        shared.listen
+    };
+    tokio::time::sleep(time).await;
+    shared.lock().expect("settings").listening -= 1;
 }
 
 /// Passes bytes on, as long as the mode says so.
@@ -156,6 +180,7 @@ async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut mode: watch::Receiver<Mode>,
+    holding: Option<&Mutex<Shared>>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -168,7 +193,15 @@ async fn copy(
             }
             read = from.read(&mut buffer), if now == Mode::Pass => match read? {
                 0 => return Ok(()),
-                count => to.write_all(&buffer[..count]).await?,
+                count => {
+                    let message = &buffer[..count];
+                    if let Some(shared) = holding
+                        && message.windows(7).any(|word| word == b"LISTEN ")
+                    {
+                        listen(shared).await;
+                    }
+                    to.write_all(message).await?;
+                }
             },
         }
     }

@@ -199,11 +199,10 @@ impl Play {
         let fresh_one = std::iter::once(("a fresh replica".to_owned(), &fresh));
         let named = |(index, relay)| (format!("replica {index}"), relay);
         for (of, relay) in self.relays.iter().enumerate().map(named).chain(fresh_one) {
-            wait(async || here(summary(relay).await.map(|(place, _)| place))).await;
-            match summary(relay).await {
-                Some((place, value)) => states.push(State { of, place, value }),
-                None => states.push(State { of, place: Place::new("no answer", 0), value: Value::Null }),
-            }
+            wait(async || here(summary(relay).await.ok().map(|(place, _)| place))).await;
+            let (place, value) =
+                summary(relay).await.unwrap_or_else(|said| (Place::new("none", 0), json!({"answer": said})));
+            states.push(State { of, place, value });
         }
         let expected = expected(&fresh, &last).await;
         wait(async || {
@@ -249,13 +248,13 @@ async fn ask(
     }
 }
 
-/// What a relay's summary says, and up to where; `None` if it does not answer.
-async fn summary(relay: &Relay) -> Option<(Place, Value)> {
-    let mut connection = Connection::open(&relay.url).await.ok()?;
-    let response = connection.get(&format!("{WHOLE}{CLASS}")).await.ok()?;
-    let said: Value = response.json().ok()?;
-    let place = Place::of(said["cursor"].as_str()?);
-    Some((place, timeless(said)))
+/// What a relay's summary says, and up to where; or what it answers instead.
+async fn summary(relay: &Relay) -> Result<(Place, Value), String> {
+    let asked = async { Connection::open(&relay.url).await?.get(&format!("{WHOLE}{CLASS}")).await };
+    let response = asked.await.map_err(|error| error.to_string())?;
+    let said: Value = response.json().map_err(|error| error.to_string())?;
+    let cursor = said["cursor"].as_str().ok_or_else(|| format!("{} {said}", response.status))?;
+    Ok((Place::of(cursor), timeless(said)))
 }
 
 /// What of a summary does not depend on when it was asked for.
