@@ -21,6 +21,7 @@ use crate::vital::Vital;
 
 pub use queue::{Outcome, QueueFull, QueueLimits, Written};
 use queue::{Queue, Submission};
+pub use statement::which_statement;
 use statement::{Inserter, Stop};
 pub use trouble::Trouble;
 use trouble::Troubles;

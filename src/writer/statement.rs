@@ -33,6 +33,12 @@ const WHICH: &str = "\
     JOIN progress_event AS event USING (class_id, student_id, occurred_at, event_id) \
     WHERE event.id + 0 BETWEEN $5 AND $6";
 
+/// The settings of a connection that writes, and the statement that looks up which of several events it
+/// has stored, for a test of its plan.
+pub fn which_statement() -> (&'static str, &'static str) {
+    (SETTINGS, WHICH)
+}
+
 /// The plan of [`WHICH`] must not depend on statistics. A relay that is frozen between two statements of a
 /// transaction must not hold the ordering lock.
 const SETTINGS: &str = "SET idle_in_transaction_session_timeout = '5s'; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \

@@ -4,12 +4,19 @@ use progress_relay::store::{
     LogReader, Pages, READ_SETTINGS, history_statements, scan_statement, select_statements,
 };
 
+use progress_relay::writer::which_statement;
+
 use crate::support::Database;
 
-/// The plan of a statement, as the relay's connections run it.
+/// The plan of a statement, as the relay's connections that read run it.
 async fn plan(database: &Database, statement: &str, arguments: &str) -> String {
+    plan_with(database, READ_SETTINGS, statement, arguments).await
+}
+
+/// The same with other settings.
+async fn plan_with(database: &Database, settings: &str, statement: &str, arguments: &str) -> String {
     let client = database.client().await;
-    client.batch_execute(READ_SETTINGS).await.expect("settings");
+    client.batch_execute(settings).await.expect("settings");
     client.batch_execute(&format!("PREPARE statement AS {statement}")).await.expect("a statement");
     let explain = format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) EXECUTE statement({arguments})");
     let rows = client.query(&explain, &[]).await.expect("a plan");
@@ -133,5 +140,18 @@ async fn classes_are_found_without_reading_the_table() {
                 "{plan}"
             );
         }
+    }
+}
+
+/// Which of a statement's events were there already is looked up event by event.
+#[tokio::test]
+async fn duplicates_are_found_by_their_identity() {
+    for database in [filled().await, analysed().await] {
+        let (settings, statement) = which_statement();
+        let arguments = "array_fill('9f582f0c-d406-435e-866c-7bbfe15dc8cd'::uuid, '{50}'), \
+             array_fill('class 1'::text, '{50}'), array_fill('s1'::text, '{50}'), array_fill(now(), '{50}'), 1, 100000";
+        let plan = plan_with(&database, settings, statement, arguments).await;
+        assert!(plan.contains("Index Scan using progress_event_identity on progress_event"), "{plan}");
+        assert!(!plan.contains("Seq Scan on progress_event "), "{plan}");
     }
 }
