@@ -4,10 +4,13 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+    ConfigConnectImpl, Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError,
+    RecyclingMethod, Runtime, Timeouts,
 };
-use tokio_postgres::NoTls;
+use futures::future::BoxFuture;
+use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, NoTls};
 
 use super::connect::Connector;
 use super::read::{EVENT, Extent, Header, NEWEST, ReadError, SETTINGS, consume, header};
@@ -57,14 +60,27 @@ pub struct Pages {
     pool: Pool,
 }
 
+/// Connects to the host that is known as the primary by now. The one that was it when the pool was made
+/// may be gone, or a standby.
+struct ToPrimary {
+    connector: Connector,
+    by: ConfigConnectImpl<NoTls>,
+}
+
+impl Connect for ToPrimary {
+    fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        self.by.connect(&self.connector.named("pages"))
+    }
+}
+
 impl Pages {
     /// A pool over `connector`, which must lead to the database directly: its sessions are set up as the tail's is, since
     /// here too the planner must not be led astray (on a table that was never analysed it read a class by the identity's
     /// index and sorted it, a quarter of a second a page).
     pub fn new(connector: &Connector) -> Result<Self, deadpool_postgres::BuildError> {
-        let manager = Manager::from_config(
+        let manager = Manager::from_connect(
             connector.named("pages"),
-            NoTls,
+            ToPrimary { connector: connector.clone(), by: ConfigConnectImpl { tls: NoTls } },
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let timeouts = Timeouts { wait: Some(POOL_WAIT), create: Some(POOL_WAIT), recycle: Some(POOL_WAIT) };
