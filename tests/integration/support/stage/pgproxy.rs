@@ -46,9 +46,6 @@ struct Shared {
     live: Vec<Live>,
     /// How long a LISTEN takes.
     listen: Duration,
-    /// How many are under way, and the most there were at once.
-    listening: usize,
-    most_listening: usize,
 }
 
 impl Shared {
@@ -74,8 +71,6 @@ impl PgProxy {
             default: Route::To(server),
             live: Vec::new(),
             listen: Duration::ZERO,
-            listening: 0,
-            most_listening: 0,
         };
         let shared = Arc::new(Mutex::new(shared));
         let known = Arc::clone(&shared);
@@ -120,15 +115,10 @@ impl PgProxy {
         of_name.filter(|live| live.mode.send(mode).is_ok()).count()
     }
 
-    /// A LISTEN takes so long from now on, as with a long queue of notifications. Like a real backend,
-    /// it does not notice meanwhile that its client is gone.
+    /// A LISTEN takes so long from now on, as with a long queue of notifications: the server works on it, and may be told
+    /// to cancel it.
     pub fn slow_listen(&self, time: Duration) {
         self.shared.lock().expect("settings").listen = time;
-    }
-
-    /// The most LISTENs that were under way at once.
-    pub fn most_listening(&self) -> usize {
-        self.shared.lock().expect("settings").most_listening
     }
 }
 
@@ -163,16 +153,17 @@ async fn pass_on(mut client: TcpStream, shared: &Mutex<Shared>) -> io::Result<()
     }
 }
 
-/// Holds a LISTEN back for as long as it is to take.
-async fn listen(shared: &Mutex<Shared>) {
-    let time = {
-        let mut shared = shared.lock().expect("settings");
-        shared.listening += 1;
-        shared.most_listening = shared.most_listening.max(shared.listening);
-        shared.listen
-    };
-    tokio::time::sleep(time).await;
-    shared.lock().expect("settings").listening -= 1;
+/// A simple query that is a LISTEN, made to take long.
+fn slowed(message: &[u8], shared: &Mutex<Shared>) -> Option<Vec<u8>> {
+    let time = shared.lock().expect("settings").listen;
+    let text = message.get(5..)?.strip_suffix(b"\0")?;
+    if time.is_zero() || message[0] != b'Q' || !text.starts_with(b"LISTEN ") {
+        return None;
+    }
+    let text = String::from_utf8_lossy(text);
+    let text = format!("{}; SELECT pg_sleep({})\0", text.trim_end_matches(';'), time.as_secs_f64());
+    let length = u32::try_from(4 + text.len()).ok()?;
+    Some([b"Q", &length.to_be_bytes()[..], text.as_bytes()].concat())
 }
 
 /// Passes bytes on, as long as the mode says so.
@@ -195,12 +186,8 @@ async fn copy(
                 0 => return Ok(()),
                 count => {
                     let message = &buffer[..count];
-                    if let Some(shared) = holding
-                        && message.windows(7).any(|word| word == b"LISTEN ")
-                    {
-                        listen(shared).await;
-                    }
-                    to.write_all(message).await?;
+                    let slowed = holding.and_then(|shared| slowed(message, shared));
+                    to.write_all(slowed.as_deref().unwrap_or(message)).await?;
                 }
             },
         }
