@@ -330,3 +330,18 @@ fn what_was_sent_before_a_dashboard_came_is_not_owed() {
     let report = check(&history, &afterwards, Promise::Durable);
     assert!(report.violations.is_empty(), "{:?}", report.violations);
 }
+
+/// Another replica went through an epoch that this dashboard never saw: its reset tells it all the same.
+#[test]
+fn a_loss_in_an_epoch_between_is_announced() {
+    let (mut history, afterwards) = clean();
+    let ends = history.iter().position(|record| record.what == What::CauseEnds).expect("an end");
+    let (at, producer) = (history[ends].at, Who::Producer(3));
+    let place = Some(Place::new("bbbbbbbbbbbb2", 21));
+    let answered = What::Answered { mark: 6000, status: 200, place };
+    history.insert(ends, Record { at, who: producer, what: answered });
+    history.insert(ends, Record { at, who: producer, what: What::Sent { mark: 6000 } });
+    let report = check(&history, &afterwards, Promise::Asynchronous);
+    report.assert_clean(&history);
+    assert_eq!((report.orphaned_announced, report.lost_announced), (1, 3));
+}

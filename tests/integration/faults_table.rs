@@ -65,7 +65,8 @@ async fn table() {
         match AssertUnwindSafe(play).catch_unwind().await {
             Ok(Some(outcome)) => {
                 if let Some(first) = outcome.report.violations.first() {
-                    wrong.push(format!("{name}: {}", outcome.report.explain(first, &outcome.history)));
+                    let said = outcome.report.explain(first, &outcome.history);
+                    wrong.push(format!("{name}: {said}\n{}", outcome.state()));
                 }
                 rows.push(outcome.row());
             }

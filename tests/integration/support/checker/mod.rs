@@ -22,15 +22,20 @@
 //! # Announced loss
 //!
 //! A `reset` takes a dashboard from a place P (its last cursor) to a place Q (the cursor in the reset).
-//! The *announced gap* of the reset holds the events of P's epoch with ids beyond P, and the events
-//! of Q's epoch with ids up to Q that are not known to stand at or before P in P's epoch; if both
-//! epochs are the same, the ids between P and Q. An acknowledged event that a dashboard did not get
-//! is an **announced loss** if it is in the gap of one of this dashboard's resets, and was acknowledged
-//! at most [`AGREEMENT`] after that reset. (An event of which no place is known is in the gap of every
-//! reset to another epoch.) Any other is a **silent loss**.
+//! The *announced gap* of the reset holds what may have happened between the two:
+//!
+//! - of P's epoch, the ids beyond P, and of Q's epoch the ids up to Q; an event that is known in both
+//!   epochs counts as in P's;
+//! - every event that is known in neither epoch: of an epoch in between, or of no known place;
+//! - if both epochs are the same, the ids between P and Q.
+//!
+//! An acknowledged event that a dashboard did not get is an **announced loss** if it is in the gap of
+//! one of this dashboard's resets, and was acknowledged at most [`AGREEMENT`] after that reset. Any
+//! other is a **silent loss**.
 //!
 //! An acknowledged event that is not in the table is an announced loss of the table if every dashboard
-//! had a reset out of the event's epoch at most [`AGREEMENT`] before the acknowledgement, or after it.
+//! had a reset to another epoch than the event's at most [`AGREEMENT`] before the acknowledgement, or
+//! after it.
 
 mod history;
 mod report;
@@ -119,18 +124,15 @@ impl Jump {
 
     /// Whether an event that was seen at these places is in the announced gap.
     fn covers(&self, places: &HashSet<Place>) -> bool {
-        if places.is_empty() {
-            return self.changes_epoch();
-        }
-        let before = |place: &&Place| place.epoch == self.to.epoch && place.id <= self.to.id;
-        let Some(from) = &self.from else { return true };
-        let beyond = |place: &&Place| place.epoch == from.epoch && place.id > from.id;
-        if !self.changes_epoch() {
-            return places.iter().any(|place| beyond(&place) && before(&place));
-        }
-        match places.iter().find(|place| place.epoch == from.epoch) {
-            Some(place) => beyond(&place),
-            None => places.iter().any(|place| before(&place)),
+        let of = |epoch: &Arc<str>| places.iter().find(|place| place.epoch == *epoch);
+        let from = self.from.as_ref();
+        let beyond = from.and_then(|from| Some(of(&from.epoch)?.id > from.id));
+        let before = of(&self.to.epoch).map(|place| place.id <= self.to.id);
+        if self.changes_epoch() {
+            // In an epoch that the dashboard never was in: then the reset is all that it is told.
+            beyond.or(before).unwrap_or(true)
+        } else {
+            beyond.unwrap_or(false) && before.unwrap_or(false)
         }
     }
 }
@@ -445,11 +447,7 @@ impl<'a> Checker<'a> {
             let left = |jump: &Jump| {
                 jump.changes_epoch()
                     && first <= jump.at + AGREEMENT
-                    && (event.places.is_empty()
-                        || event
-                            .places
-                            .iter()
-                            .any(|at| jump.from.as_ref().is_some_and(|f| f.epoch == at.epoch)))
+                    && event.places.iter().all(|place| place.epoch != jump.to.epoch)
             };
             let announced = !self.dashboards.is_empty()
                 && self.dashboards.values().all(|dashboard| dashboard.jumps.iter().any(left));

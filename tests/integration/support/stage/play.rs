@@ -15,7 +15,7 @@ use super::balancer::HaProxy;
 use super::cluster::{Cluster, DATABASE};
 use super::crowd::{CLASS, Dashboard, Producers};
 use crate::support::checker::{
-    Afterwards, Place, Promise, Record, Recorder, Report, State, What, Who, check,
+    Afterwards, Kind, Place, Promise, Record, Recorder, Report, State, What, Who, check,
 };
 use crate::support::class::{fold, picture};
 use crate::support::{PATIENCE, Relay, run, until, within};
@@ -342,6 +342,12 @@ impl Outcome {
         .join(" | ")
         .trim()
         .to_owned()
+    }
+
+    /// What is wrong with the state afterwards.
+    pub fn state(&self) -> String {
+        let of_state = self.report.violations.iter().filter(|violation| violation.kind == Kind::StateDiffers);
+        of_state.map(|violation| violation.text.clone()).collect::<Vec<_>>().join("\n")
     }
 
     /// Nothing is wrong, and it recovered in time.
