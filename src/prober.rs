@@ -11,6 +11,7 @@ use futures::StreamExt;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::event::Epoch;
 use crate::store::{Agreement, Connector, Primary, Surveyed};
 use crate::vital::Vital;
 
@@ -21,7 +22,8 @@ const SECOND_LOOK: Duration = Duration::from_millis(100);
 
 /// Starts to look; ends with the handle.
 pub fn start(connector: &Connector, agreement: &Agreement, vital: &Vital) -> AbortOnDropHandle<()> {
-    let prober = Prober { connector: connector.clone(), agreement: agreement.clone(), best: None };
+    let prober =
+        Prober { connector: connector.clone(), agreement: agreement.clone(), best: None, suspect: None };
     vital.spawn("prober", prober.run())
 }
 
@@ -30,6 +32,9 @@ struct Prober {
     agreement: Agreement,
     /// The primary of the highest timeline that was ever found. One of a lower timeline is an orphan.
     best: Option<Primary>,
+    /// An epoch of the tail's timeline that was seen once: a nonce that is just being renewed is no other
+    /// server.
+    suspect: Option<Epoch>,
 }
 
 impl Prober {
@@ -65,7 +70,7 @@ impl Prober {
                 let (epoch, backends) = (surveyed.primary.epoch.clone(), surveyed.backends.clone());
                 self.agreement.saw_backends(asked, epoch, backends);
             }
-            if outranks(&surveyed.primary, self.best.as_ref()) {
+            if self.outranks(&surveyed.primary) {
                 self.best = Some(surveyed.primary.clone());
                 self.connector.prefer(surveyed.host);
                 self.agreement.found(surveyed.primary.clone());
@@ -107,10 +112,18 @@ impl Prober {
         *conflict = false;
         self.best = Some(best.primary.clone());
         self.connector.prefer(best.host);
-        self.agreement.found(best.primary.clone());
+        let epoch = &best.primary.epoch;
+        // Before the tail has read there is nothing to compare with.
+        let Some(tail) = self.agreement.epoch() else { return };
+        let differs = tail != *epoch && tail.timeline() == epoch.timeline();
+        let seen_once = self.suspect.replace(epoch.clone()).as_ref() != Some(epoch);
+        if !(differs && seen_once) {
+            self.agreement.found(best.primary.clone());
+        }
     }
-}
 
-fn outranks(primary: &Primary, best: Option<&Primary>) -> bool {
-    best.is_none_or(|best| primary.epoch.timeline() > best.epoch.timeline())
+    /// Whether it is of a newer timeline than all before it.
+    fn outranks(&self, primary: &Primary) -> bool {
+        self.best.as_ref().is_some_and(|best| primary.epoch.timeline() > best.epoch.timeline())
+    }
 }

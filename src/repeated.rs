@@ -1,8 +1,9 @@
-//! Log lines about a cause that many tasks meet, many times a second: one line when it begins, then one every 30 s.
+//! Log lines about a cause that many tasks meet, many times a second: one line when it begins, then
+//! one every 30 s.
 //!
-//! A lost database is met by every request and every subscriber. A line for each of them hides the cause, and writing the
-//! lines costs more than the work that failed. So the first to meet a cause writes a line, the others are counted, and each
-//! later line says how many there were.
+//! A lost database is met by every request and every subscriber. A line for each of them hides the
+//! cause, and writing the lines costs more than the work that failed. So the first to meet a cause
+//! writes a line, the others are counted, and each later line says how many there were.
 //!
 //! ```no_run
 //! # use progress_relay::repeated::Repeated;
@@ -22,12 +23,14 @@ use tokio::time::Instant;
 
 /// How often a cause that goes on is written about. A cause that is not met for this long is over.
 pub const REMINDER: Duration = Duration::from_secs(30);
-/// Causes that are told apart at one time. Any further ones are counted as one, until some of these are over.
+/// Causes that are told apart at one time. Any further ones are counted as one, until some of these
+/// are over.
 const MAX_CAUSES: usize = 16;
 /// Bytes of a cause's text that tell it from others.
 const MAX_CAUSE_BYTES: usize = 256;
 
-/// Decides which of many equal log lines are written. One for each kind of line, usually a `static`.
+/// Decides which of many equal log lines are written. One for each kind of line, usually a
+/// `static`.
 #[derive(Debug)]
 pub struct Repeated {
     /// Held for a few lines.
@@ -54,8 +57,8 @@ struct Cause {
     unsaid: u64,
 }
 
-/// A line that is to be written now. Its text is empty for a cause's first line, and otherwise says how often and for how
-/// long the cause was met.
+/// A line that is to be written now. Its text is empty for a cause's first line, and otherwise says
+/// how often and for how long the cause was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     /// How often the cause was met since the last line, this time included.
@@ -89,8 +92,9 @@ impl Repeated {
         self.causes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that `cause` was met. The caller writes a line if one is due: at the first time, and then every [`REMINDER`].
-    /// `cause` only tells lines apart: it should hold nothing that differs from one task to the next, such as a name.
+    /// Notes that `cause` was met. The caller writes a line if one is due: at the first time, and
+    /// then every [`REMINDER`]. `cause` only tells lines apart: it should hold nothing that differs
+    /// from one task to the next, such as a name.
     pub fn met(&self, cause: &str) -> Option<Due> {
         let text = &cause[..cause.floor_char_boundary(MAX_CAUSE_BYTES)];
         let now = Instant::now();
@@ -122,8 +126,8 @@ impl Repeated {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// What failed works again: every cause is over, and the next one is written about at once. Returns how long ago the
-    /// first of them began; `None` if there was none.
+    /// What failed works again: every cause is over, and the next one is written about at once.
+    /// Returns how long ago the first of them began; `None` if there was none.
     pub fn over(&self) -> Option<Duration> {
         let mut causes = self.lock();
         let others = causes.others.take();

@@ -128,7 +128,7 @@ impl Stage {
         let pids: Vec<String> =
             servers.iter().filter_map(|server| server.process.id()).map(|pid| pid.to_string()).collect();
         let output = Command::new(&self.program)
-            .args(["simulate", "--json", "--url", &urls.join(","), "--relay-pid", &pids.join(",")])
+            .args(["simulate", "--json", "--yes", "--url", &urls.join(","), "--relay-pid", &pids.join(",")])
             .args(flags.split_whitespace())
             .env_clear()
             .kill_on_drop(true)

@@ -73,6 +73,10 @@ async fn initdb(
     binaries: &Binaries,
     target: &Path,
 ) -> Result<(), EmbeddedError> {
+    let uid = nix::unistd::geteuid();
+    if matches!(nix::unistd::User::from_uid(uid), Ok(None)) {
+        return Err(EmbeddedError::NoUserName { uid: uid.as_raw() });
+    }
     let program = binaries.initdb();
     let mut command = command(&program, folder, target);
     command.arg("-D").arg(target);

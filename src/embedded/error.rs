@@ -45,6 +45,15 @@ pub enum EmbeddedError {
         /// The major versions found.
         found: Vec<u32>,
     },
+    /// The relay runs as a user that the system has no name for, and PostgreSQL wants one.
+    #[error(
+        "the relay runs as user id {uid}, which has no entry in /etc/passwd, and PostgreSQL's initdb wants one; run it as a user \
+         that has (in a container: a USER that its image knows), or name a database with --database-url"
+    )]
+    NoUserName {
+        /// The user's id.
+        uid: u32,
+    },
     /// initdb did not succeed; nothing of it was kept.
     #[error("initdb ({}) could not make a database cluster in {}:\n{output}", program.display(), folder.display())]
     Initdb {

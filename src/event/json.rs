@@ -270,6 +270,17 @@ fn code_point(rest: &str) -> (char, &str) {
     (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), rest)
 }
 
+/// The length of what [`write_string`] writes.
+pub fn string_len(text: &str) -> usize {
+    let more = |byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 1,
+        0 => 2,
+        1..0x20 => 5,
+        _ => 0,
+    };
+    text.len() + 2 + text.bytes().map(more).sum::<usize>()
+}
+
 /// Writes `text` as a JSON string; U+0000 becomes U+FFFD.
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
@@ -358,5 +369,9 @@ mod tests {
         let mut out = String::new();
         write_string(text, &mut out);
         assert_eq!(serde_json::from_str::<String>(&out).expect("valid"), text);
+        let text = "\0\u{1}\u{1f}\u{1b}\"\\\r\n\té漢x";
+        let mut out = String::new();
+        write_string(text, &mut out);
+        assert_eq!(string_len(text), out.len());
     }
 }

@@ -6,8 +6,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use warp::Reply;
+use warp::reply::Response;
 
 use super::problem::Problem;
+
+/// How long a browser may remember what a path takes, in seconds: the most that Chromium honours.
+const PREFLIGHT_MAX_AGE: &str = "7200";
 
 /// Which hosts and origins may read.
 #[derive(Debug, Clone)]
@@ -89,6 +94,30 @@ impl Access {
             origin.strip_prefix(scheme).is_some_and(|authority| authority.eq_ignore_ascii_case(host))
         });
         same || self.origins.iter().any(|allowed| allowed == origin)
+    }
+
+    /// The answer to OPTIONS, where a path takes the methods of `allow`. It lets a page of an allowed origin use them;
+    /// [`Access::name_origin`] adds which that is.
+    pub(super) fn options(&self, headers: &HeaderMap, allow: &'static str) -> Response {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        let answer = response.headers_mut();
+        answer.insert(header::ALLOW, HeaderValue::from_static(allow));
+        if self.foreign_origin(headers).is_some() {
+            answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
+            if let Some(asked) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+                answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+            }
+            answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_MAX_AGE));
+        }
+        response
+    }
+
+    /// Says in an answer that a page of the request's origin may read it, if that is another one that is allowed.
+    pub(super) fn name_origin(&self, headers: &HeaderMap, answer: &mut HeaderMap) {
+        answer.append(header::VARY, HeaderValue::from_static("Origin"));
+        if let Some(origin) = self.foreign_origin(headers) {
+            answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        }
     }
 
     /// The origin to name in an answer that a page of another origin may read.

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -36,8 +36,47 @@ pub struct Places {
 
 #[derive(Debug, Default)]
 struct Taken {
-    all: usize,
-    by_address: HashMap<IpAddr, usize>,
+    all: Count,
+    by_address: HashMap<IpAddr, Count>,
+}
+
+/// Connections that are within the cap, and those beyond it that are there to be told so.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    admitted: usize,
+    refused: usize,
+}
+
+impl Count {
+    fn is_empty(self) -> bool {
+        self.admitted + self.refused == 0
+    }
+
+    /// The number that a connection is counted in.
+    fn of(&mut self, admitted: bool) -> &mut usize {
+        if admitted { &mut self.admitted } else { &mut self.refused }
+    }
+}
+
+impl Taken {
+    fn add(&mut self, address: IpAddr, admitted: bool) {
+        *self.all.of(admitted) += 1;
+        *self.by_address.entry(address).or_default().of(admitted) += 1;
+    }
+
+    fn remove(&mut self, address: IpAddr, admitted: bool) {
+        *self.all.of(admitted) -= 1;
+        if let Some(own) = self.by_address.get_mut(&address) {
+            *own.of(admitted) -= 1;
+            if own.is_empty() {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+
+    fn own(&self, address: IpAddr) -> Count {
+        self.by_address.get(&address).copied().unwrap_or_default()
+    }
 }
 
 /// One connection's place; it moves on into the session.
@@ -45,6 +84,8 @@ struct Taken {
 struct Place {
     places: Arc<Places>,
     address: IpAddr,
+    /// Whether it is within the cap. Changed once at most, from no to yes, under the lock of `places`.
+    admitted: AtomicBool,
 }
 
 impl Places {
@@ -53,54 +94,66 @@ impl Places {
         Arc::new(Self { max, max_per_address, taken: Mutex::default() })
     }
 
-    /// How many there are.
-    pub(super) fn taken(&self) -> usize {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).all
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a new connection; one that is refused is there to be told so. `None`: not even that.
+    /// How many there are.
+    pub(super) fn taken(&self) -> usize {
+        let all = self.lock().all;
+        all.admitted + all.refused
+    }
+
+    fn has_room(&self, taken: &Taken, address: IpAddr) -> bool {
+        taken.all.admitted < self.max && taken.own(address).admitted < self.max_per_address
+    }
+
+    /// A place for a new connection; one that is beyond the cap is there to be told so. `None`: not even that.
     pub(super) fn take(self: &Arc<Self>, remote: SocketAddr) -> Option<Peer> {
         let address = remote.ip().to_canonical();
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.all >= self.max + REFUSALS {
+        let mut taken = self.lock();
+        let admitted = self.has_room(&taken, address);
+        if !admitted && (taken.all.refused >= REFUSALS || taken.own(address).refused >= REFUSALS) {
             return None;
         }
-        let own = taken.by_address.get(&address).copied().unwrap_or(0);
-        if own >= self.max_per_address + REFUSALS {
-            return None;
-        }
-        let refused = taken.all >= self.max || own >= self.max_per_address;
-        taken.all += 1;
-        *taken.by_address.entry(address).or_default() += 1;
+        taken.add(address, admitted);
         drop(taken);
-        Some(Peer { refused, _place: Arc::new(Place { places: Arc::clone(self), address }) })
+        let admitted = AtomicBool::new(admitted);
+        Some(Peer(Arc::new(Place { places: Arc::clone(self), address, admitted })))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all -= 1;
-        if let Some(own) = taken.by_address.get_mut(&self.address) {
-            *own -= 1;
-            if *own == 0 {
-                taken.by_address.remove(&self.address);
-            }
-        }
+        let admitted = *self.admitted.get_mut();
+        self.places.lock().remove(self.address, admitted);
     }
 }
 
 /// The other end of a connection, as requests know it.
 #[derive(Debug, Clone)]
-pub(super) struct Peer {
-    refused: bool,
-    _place: Arc<Place>,
-}
+pub(super) struct Peer(Arc<Place>);
 
 impl Peer {
-    /// Whether there is no room for it.
+    /// Whether there is no room for it now. A connection that was accepted beyond the cap asks again with each of its
+    /// requests: a proxy keeps its connections, and would otherwise get refusals for as long as it does.
     pub(super) fn is_refused(&self) -> bool {
-        self.refused
+        let place = &*self.0;
+        if place.admitted.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut taken = place.places.lock();
+        // Another request of the connection may have been here.
+        if place.admitted.load(Ordering::Relaxed) {
+            return false;
+        }
+        let room = place.places.has_room(&taken, place.address);
+        if room {
+            taken.remove(place.address, false);
+            taken.add(place.address, true);
+            place.admitted.store(true, Ordering::Relaxed);
+        }
+        !room
     }
 }
 
@@ -238,5 +291,45 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(last: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, last], 1))
+    }
+
+    #[test]
+    fn a_connection_beyond_the_cap_is_admitted_once_there_is_room() {
+        let places = Places::new(2, 2);
+        let take = |last| places.take(remote(last)).expect("a place");
+        let (one, two) = (take(1), take(2));
+        let (three, four) = (take(3), take(4));
+        assert!(!one.is_refused() && !two.is_refused());
+        assert!(three.is_refused() && four.is_refused());
+        drop(one);
+        assert!(!three.is_refused(), "there is room for one");
+        assert!(four.is_refused());
+        drop((two, three));
+        assert!(!four.is_refused() && !four.clone().is_refused());
+        assert_eq!(places.taken(), 1);
+        drop(four);
+        assert_eq!(places.taken(), 0);
+        assert!(places.lock().by_address.is_empty());
+    }
+
+    #[test]
+    fn an_address_has_a_cap_of_its_own_and_refusals_have_one() {
+        let places = Places::new(1000, 1);
+        let first = places.take(remote(1)).expect("a place");
+        let beyond: Vec<_> = (0..REFUSALS).map(|_| places.take(remote(1)).expect("a refusal")).collect();
+        assert!(beyond.iter().all(Peer::is_refused));
+        assert!(places.take(remote(1)).is_none());
+        assert!(!places.take(remote(2)).expect("a place").is_refused());
+        drop(first);
+        assert_eq!(beyond.iter().filter(|peer| !peer.is_refused()).count(), 1);
     }
 }

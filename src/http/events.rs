@@ -26,6 +26,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The same, when there was no room or no database.
 const RETRY_LATER: Duration = Duration::from_secs(5);
 
+/// Bytes of a line beside a frame's text: `data: ` and the line break, which may be two bytes on the way.
+const AROUND_DATA: usize = 8;
+
 /// Answers with a stream, and leaves a session behind that fills it.
 pub(super) async fn stream(
     relay: Arc<Relay>,
@@ -36,9 +39,7 @@ pub(super) async fn stream(
     relay.access.check(&headers)?;
     let admitted = {
         let query = Query::parse(&query);
-        // What a browser sends when it comes back by itself.
-        let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or_default());
-        admit(&relay, &peer, &query, last.or_else(|| query.first("cursor"))).await
+        admit(&relay, &peer, &query, cursor(&headers, &query)).await
     };
     let (sender, receiver) = mpsc::channel(0);
     let gone = CancellationToken::new();
@@ -52,7 +53,9 @@ pub(super) async fn stream(
         Ok(admitted) => (RETRY, Some(admitted)),
         // A browser takes any other status than 200 as final, and never comes back by itself.
         Err(Refusal { close: Close::TryAgainLater, .. }) => (RETRY_LATER, None),
-        Err(refusal) => return Err(Problem::bad_parameter("class", &refusal.reason)),
+        Err(refusal) => {
+            return Err(Problem::bad_parameter(refusal.parameter.unwrap_or("class"), &refusal.reason));
+        }
     };
     if let Some(admitted) = admitted {
         let life = Life::new();
@@ -62,8 +65,15 @@ pub(super) async fn stream(
             gone: Box::pin(gone.cancelled_owned()),
             outbox: Outbox::new(),
         };
-        let session =
-            Session::new(relay.sources(), admitted.classes, admitted.start, transport, life, &relay.drain);
+        let session = Session::new(
+            relay.sources(),
+            admitted.classes,
+            admitted.start,
+            admitted.trim.map(|trim| trim.with_room_for(AROUND_DATA)),
+            transport,
+            life,
+            &relay.drain,
+        );
         relay.drain.sessions().spawn(async move {
             let (_, close) = session.run(admitted.reset).await;
             tracing::debug!(?close, "a subscriber of events left");
@@ -74,14 +84,21 @@ pub(super) async fn stream(
     let mut response = warp::reply::stream(stream::iter([Ok(first)]).chain(body)).into_response();
     let answer = response.headers_mut();
     answer.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A proxy that compresses would collect the stream in a buffer; it may not transform.
+    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     // nginx would collect the stream in a buffer of its own.
     answer.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    answer.insert(header::VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = relay.access.foreign_origin(&headers) {
-        answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    }
+    relay.access.name_origin(&headers, answer);
     Ok(response)
+}
+
+/// The cursor that a client brings. First the header, which a browser sends when it comes back by itself; then
+/// `lastEventId`, which stand-ins for a browser's `EventSource` send, since they cannot set the header; both are newer than
+/// the `cursor` of the URL that the client began with. The first two are empty as long as there was no event.
+fn cursor<'a>(headers: &'a HeaderMap, query: &'a Query<'_>) -> Option<&'a str> {
+    let header = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?"));
+    let last = header.filter(|id| !id.is_empty());
+    last.or_else(|| query.first("lastEventId").filter(|id| !id.is_empty())).or_else(|| query.first("cursor"))
 }
 
 /// A stream of events as a session's transport. Its peer says nothing: it is there, or gone.

@@ -45,6 +45,15 @@ pub(super) fn metrics(relay: &Relay) -> Response {
         // Writing into a String cannot fail.
         let _ = writeln!(text, "# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}");
     }
+    let _ = writeln!(
+        text,
+        "# HELP relay_server_info The host and port that a part's connection leads to; always 1.\n\
+         # TYPE relay_server_info gauge"
+    );
+    for (part, server) in relay.agreement.servers() {
+        let server = server.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let _ = writeln!(text, "relay_server_info{{part=\"{part}\",server=\"{server}\"}} 1");
+    }
     let mut response = Response::new(text.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     response

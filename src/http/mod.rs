@@ -90,6 +90,11 @@ pub struct Relay {
 
 impl Relay {
     fn sources(&self) -> session::Sources {
-        session::Sources { log: Arc::clone(&self.log), pages: self.pages.clone(), tail: self.tail.clone() }
+        session::Sources {
+            log: Arc::clone(&self.log),
+            pages: self.pages.clone(),
+            tail: self.tail.clone(),
+            classes: self.classes.clone(),
+        }
     }
 }

@@ -10,7 +10,6 @@ use warp::reply::Response;
 
 use super::Relay;
 use super::api::{gzip, if_none_match, tag, takes_gzip};
-use super::problem::Problem;
 
 /// What the page may do: run and look like what this relay serves, talk to this relay, and nothing else. A name or a code
 /// that came through as markup would still run nothing.
@@ -108,11 +107,6 @@ pub(super) fn serve(relay: &Relay, asset: &'static Asset, headers: &HeaderMap) -
         answer.insert(header::ETAG, etag);
     }
     response
-}
-
-/// The answer to another method than GET.
-pub(super) fn method_not_allowed() -> Response {
-    Problem::method_not_allowed("GET, HEAD").into_response()
 }
 
 impl Asset {

@@ -54,28 +54,34 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
                 _ => ingest::refuse(body, not_here().into_response()).await,
             }
         });
-    let websocket = warp::path!("ws" / "connect")
-        .and(get())
+    let subscribers = warp::path!("ws" / "connect")
+        .map(|| Subscribing::WebSocket)
+        .or(warp::path!("api" / "class" / "stream").map(|| Subscribing::Events))
+        .unify()
+        .and(warp::method())
         .and(relay.clone())
         .and(peer())
-        .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(query())
         .and(warp::ext::optional::<OnUpgrade>())
-        .then(|relay: Arc<Relay>, peer, method, headers, query, upgrade| async move {
-            subscribe::websocket(relay, peer, method, headers, query, upgrade)
-                .await
-                .unwrap_or_else(Problem::into_response)
-        });
-    let events = warp::path!("api" / "class" / "stream")
-        .and(get())
-        .and(relay.clone())
-        .and(peer())
-        .and(warp::header::headers_cloned())
-        .and(query())
-        .then(|relay: Arc<Relay>, peer, headers, query| async move {
-            events::stream(relay, peer, headers, query).await.unwrap_or_else(Problem::into_response)
-        });
+        .then(
+            |how, method: Method, relay: Arc<Relay>, peer, headers: HeaderMap, query, upgrade| async move {
+                let (asked, asked_of) = (headers.clone(), Arc::clone(&relay));
+                let answer = match (&method, how) {
+                    (&Method::OPTIONS, _) => {
+                        Ok(may_read(&relay, &headers, relay.access.options(&headers, READ)))
+                    }
+                    (&Method::GET | &Method::HEAD, Subscribing::WebSocket) => {
+                        subscribe::websocket(relay, peer, method, headers, query, upgrade).await
+                    }
+                    (&Method::GET | &Method::HEAD, Subscribing::Events) => {
+                        events::stream(relay, peer, headers, query).await
+                    }
+                    _ => Err(Problem::method_not_allowed(READ)),
+                };
+                answer.unwrap_or_else(|problem| may_read(&asked_of, &asked, problem.into_response()))
+            },
+        );
     let api = warp::path::full()
         .and_then(
             |path: FullPath| async move { Route::of(path.as_str()).ok_or_else(warp::reject::not_found) },
@@ -100,38 +106,67 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
         .and(warp::header::headers_cloned())
         .map(|asset, method, relay: Arc<Relay>, headers: HeaderMap| match method {
             Method::GET | Method::HEAD => page::serve(&relay, asset, &headers),
-            _ => page::method_not_allowed(),
+            Method::OPTIONS => relay.access.options(&headers, READ),
+            _ => Problem::method_not_allowed(READ).into_response(),
         });
-    let alive = warp::path!("healthz").and(get()).map(health::alive);
-    let ready =
-        warp::path!("readyz").and(get()).and(relay.clone()).map(|relay: Arc<Relay>| health::ready(&relay));
-    let metrics =
-        warp::path!("metrics").and(get()).and(relay).map(|relay: Arc<Relay>| metrics::metrics(&relay));
+    // For whoever operates the relay: under any name and to anyone who reaches it.
+    let operation = warp::path!("healthz")
+        .map(|| Operation::Alive)
+        .or(warp::path!("readyz").map(|| Operation::Ready))
+        .unify()
+        .or(warp::path!("metrics").map(|| Operation::Metrics))
+        .unify()
+        .and(warp::method())
+        .and(relay)
+        .and(warp::header::headers_cloned())
+        .map(|what, method: Method, relay: Arc<Relay>, headers: HeaderMap| {
+            let answer = match (&method, what) {
+                (&Method::OPTIONS, _) => relay.access.options(&headers, READ),
+                (&Method::GET | &Method::HEAD, Operation::Alive) => health::alive(),
+                (&Method::GET | &Method::HEAD, Operation::Ready) => health::ready(&relay),
+                (&Method::GET | &Method::HEAD, Operation::Metrics) => metrics::metrics(&relay),
+                _ => Problem::method_not_allowed(READ).into_response(),
+            };
+            may_read(&relay, &headers, answer)
+        });
     ingest
         .or(discarded)
         .unify()
-        .or(websocket)
-        .unify()
-        .or(events)
+        .or(subscribers)
         .unify()
         .or(api)
         .unify()
         .or(page)
         .unify()
-        .or(alive)
-        .unify()
-        .or(ready)
-        .unify()
-        .or(metrics)
+        .or(operation)
         .unify()
         .recover(recover)
         .unify()
         .boxed()
 }
 
-/// GET, and HEAD, whose answer hyper sends without its body.
-fn get() -> impl Filter<Extract = (), Error = Rejection> + Copy {
-    warp::get().or(warp::head()).unify()
+/// The methods of a path that is only read. Of HEAD, hyper sends the answer without its body.
+const READ: &str = "GET, HEAD, OPTIONS";
+
+/// The two ways to subscribe.
+#[derive(Clone, Copy)]
+enum Subscribing {
+    WebSocket,
+    Events,
+}
+
+/// What an operator asks for.
+#[derive(Clone, Copy)]
+enum Operation {
+    Alive,
+    Ready,
+    Metrics,
+}
+
+/// The answer, with the allowed origin whose page may read it.
+fn may_read(relay: &Relay, headers: &HeaderMap, mut answer: Response) -> Response {
+    relay.access.name_origin(headers, answer.headers_mut());
+    answer
 }
 
 /// Who asks; put there by the server.
@@ -154,10 +189,7 @@ fn crowded() -> Problem {
 
 /// What no route took.
 async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
-    // A path that is there rejects a method; any other says that it is not there. Both come together, so the method first.
-    let problem = if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        Problem::method_not_allowed("GET, HEAD")
-    } else if rejection.is_not_found() {
+    let problem = if rejection.is_not_found() {
         Problem::not_found()
     } else {
         if let Some(due) = UNFORESEEN.met("rejected") {

@@ -14,7 +14,7 @@ use super::Relay;
 use super::connection::{Peer, Watched};
 use super::problem::Problem;
 use super::query::Query;
-use super::session::{Close, Life, ResetReason, Session, Start};
+use super::session::{Close, Life, ResetReason, Session, Start, Trim};
 use super::socket::Socket;
 use crate::event::ClassId;
 
@@ -26,17 +26,41 @@ const UPGRADE_PATIENCE: Duration = Duration::from_secs(10);
 /// Most classes in one subscription.
 const MAX_CLASSES: usize = 64;
 
+/// The one subprotocol that is spoken here; a client need not ask for it.
+const SUBPROTOCOL: &str = "progress-relay";
+
 /// A subscriber that may begin.
 pub(super) struct Admitted {
     pub(super) classes: Vec<ClassId>,
     pub(super) start: Start,
     pub(super) reset: Option<ResetReason>,
+    pub(super) trim: Option<Trim>,
 }
 
 /// Why a subscriber may not begin.
 pub(super) struct Refusal {
     pub(super) close: Close,
+    /// The parameter of the URL that is at fault, if one is.
+    pub(super) parameter: Option<&'static str>,
     pub(super) reason: String,
+}
+
+impl Refusal {
+    fn later(reason: impl Into<String>) -> Self {
+        Self { close: Close::TryAgainLater, parameter: None, reason: reason.into() }
+    }
+
+    fn bad(parameter: &'static str, reason: impl Into<String>) -> Self {
+        Self { close: Close::NotAllowed, parameter: Some(parameter), reason: reason.into() }
+    }
+
+    /// For a close frame: with the parameter's name.
+    fn said(&self) -> String {
+        match self.parameter {
+            Some(parameter) => format!("{parameter} {}", self.reason),
+            None => self.reason.clone(),
+        }
+    }
 }
 
 /// Decides where a subscriber starts, or why it may not.
@@ -46,22 +70,22 @@ pub(super) async fn admit(
     query: &Query<'_>,
     cursor: Option<&str>,
 ) -> Result<Admitted, Refusal> {
-    let later = |reason: &str| Refusal { close: Close::TryAgainLater, reason: reason.to_owned() };
-    let never = |reason: String| Refusal { close: Close::NotAllowed, reason };
     if peer.is_refused() {
-        return Err(later("the relay has too many connections"));
+        return Err(Refusal::later("the relay has too many connections"));
     }
     if relay.drain.closing().is_cancelled() {
-        return Err(later("the relay is going away"));
+        return Err(Refusal::later("the relay is going away"));
     }
-    let classes = query.classes().map_err(|error| never(format!("a class {error}")))?;
+    let classes = query.classes().map_err(|error| Refusal::bad("class", error.to_string()))?;
     if classes.len() > MAX_CLASSES {
-        return Err(never(format!("more than {MAX_CLASSES} classes")));
+        return Err(Refusal::bad("class", format!("names more than {MAX_CLASSES} classes")));
     }
+    let trim = Trim::parse(query).map_err(|wrong| Refusal::bad(wrong.parameter, wrong.reason))?;
     // What was acknowledged before this request, by any replica, is within it; what is POSTed after the answer is not.
-    let position = relay.tail.position(POSITION_PATIENCE).await.map_err(|error| later(&error.to_string()))?;
+    let position =
+        relay.tail.position(POSITION_PATIENCE).await.map_err(|error| Refusal::later(error.to_string()))?;
     let (start, reset) = Start::at(cursor, position);
-    Ok(Admitted { classes, start, reset })
+    Ok(Admitted { classes, start, reset, trim })
 }
 
 /// Answers the handshake and leaves a session behind.
@@ -81,8 +105,11 @@ pub(super) async fn websocket(
     let query = Query::parse(&query);
     let admitted = match relay.access.check(&headers) {
         Ok(()) => admit(&relay, &peer, &query, query.first("cursor")).await,
-        Err(problem) => Err(Refusal { close: Close::NotAllowed, reason: problem.detail().to_owned() }),
+        Err(problem) => {
+            Err(Refusal { close: Close::NotAllowed, parameter: None, reason: problem.detail().to_owned() })
+        }
     };
+    let protocol = offers(&headers, SUBPROTOCOL);
     let sessions = relay.drain.sessions().clone();
     sessions.spawn(async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_PATIENCE, upgrade).await else { return };
@@ -95,13 +122,15 @@ pub(super) async fn websocket(
                     relay.sources(),
                     admitted.classes,
                     admitted.start,
+                    admitted.trim,
                     socket,
                     life,
                     &relay.drain,
                 );
                 session.run(admitted.reset).await
             }
-            Err(Refusal { close, reason }) => {
+            Err(refusal) => {
+                let (close, reason) = (refusal.close, refusal.said());
                 tracing::debug!(?close, "a subscriber is refused: {reason}");
                 // Said by a close code and not by a status: a browser could not see the status.
                 return socket.farewell_because(close, &reason).await;
@@ -118,7 +147,18 @@ pub(super) async fn websocket(
     answer.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     answer.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     answer.insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    if protocol {
+        answer.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
     Ok(response)
+}
+
+/// Whether the client offers a subprotocol. Its libraries end a connection whose answer names none of those they offered.
+fn offers(headers: &HeaderMap, protocol: &str) -> bool {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    offered
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|offered| offered.trim() == protocol))
 }
 
 /// The TCP connection below, and what the peer has sent already.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::event::{ClassId, Cursor, Epoch, StoredEvent};
+use crate::event::{ClassId, Cursor, Epoch, StoredEvent, json};
 
 /// Largest frame in bytes, unless one event alone is larger.
 pub const MAX_FRAME_BYTES: usize = 256 * 1024;
 
 /// Room for what stands around a frame's events: type, cursor, brackets.
-const ENVELOPE_BYTES: usize = 160;
+pub const ENVELOPE_BYTES: usize = 160;
+const EVENTS: &str = ",\"events\":";
 const TAIL: &[u8] = b"]}";
 
 /// A `progress` frame, ready to be sent.
@@ -22,6 +23,19 @@ pub struct Frame {
     pub text: Bytes,
     /// The id of its last event.
     pub last: i64,
+}
+
+impl Frame {
+    /// Its events in order, each with its id and as it is sent.
+    pub fn events(&self) -> impl Iterator<Item = (i64, &str)> {
+        // Made by `seal`, of events that begin with their ids.
+        let text = std::str::from_utf8(&self.text).unwrap_or_default();
+        let events = text.split_once(EVENTS).map_or("", |(_, events)| events);
+        json::elements(events).filter_map(|event| {
+            let id = event.strip_prefix("{\"id\":")?.split([',', '}']).next()?.parse().ok()?;
+            Some((id, event))
+        })
+    }
 }
 
 /// Events of one class, one after the other, as a ready frame.
@@ -72,6 +86,7 @@ impl Chunk {
 #[derive(Debug)]
 pub struct ChunkBuilder {
     epoch: Epoch,
+    max_frame: usize,
     events: Vec<u8>,
     starts: Vec<(i64, u32)>,
     sealed: Vec<Chunk>,
@@ -82,8 +97,14 @@ pub struct ChunkBuilder {
 impl ChunkBuilder {
     /// A builder of frames whose cursors are of `epoch`.
     pub fn new(epoch: Epoch) -> Self {
+        Self::with_max_frame(epoch, MAX_FRAME_BYTES)
+    }
+
+    /// The same, of frames of at most `max_frame` bytes, unless one event alone is larger.
+    pub fn with_max_frame(epoch: Epoch, max_frame: usize) -> Self {
         Self {
             epoch,
+            max_frame,
             events: Vec::new(),
             starts: Vec::new(),
             sealed: Vec::new(),
@@ -103,6 +124,11 @@ impl ChunkBuilder {
         self.scratch = text;
     }
 
+    /// Appends an event as subscribers get it.
+    pub fn push_written(&mut self, id: i64, text: &str) {
+        self.append(text.as_bytes(), std::iter::once((id, 0)));
+    }
+
     /// Bytes of the frames so far.
     pub fn bytes(&self) -> usize {
         self.sealed_bytes + self.events.len()
@@ -116,7 +142,7 @@ impl ChunkBuilder {
     }
 
     fn append(&mut self, text: &[u8], starts: impl Iterator<Item = (i64, u32)>) {
-        if self.events.len() + text.len() + ENVELOPE_BYTES > MAX_FRAME_BYTES {
+        if self.events.len() + text.len() + ENVELOPE_BYTES > self.max_frame {
             self.seal();
         }
         if !self.starts.is_empty() {
@@ -131,7 +157,7 @@ impl ChunkBuilder {
     fn seal(&mut self) {
         let Some(&(last, _)) = self.starts.last() else { return };
         let cursor = Cursor { epoch: self.epoch.clone(), id: last };
-        let head = format!("{{\"type\":\"progress\",\"cursor\":\"{cursor}\",\"events\":[");
+        let head = format!("{{\"type\":\"progress\",\"cursor\":\"{cursor}\"{EVENTS}[");
         let mut text = Vec::with_capacity(head.len() + self.events.len() + TAIL.len());
         text.extend_from_slice(head.as_bytes());
         text.extend_from_slice(&self.events);

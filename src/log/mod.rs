@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::event::{ClassId, Cursor, Epoch};
 
 use chunk::FrameJoiner;
-pub use chunk::{Chunk, ChunkBuilder, ChunkSet, Frame, MAX_FRAME_BYTES};
+pub use chunk::{Chunk, ChunkBuilder, ChunkSet, ENVELOPE_BYTES, Frame, MAX_FRAME_BYTES};
 pub use waiters::Subscription;
 use waiters::Waiters;
 

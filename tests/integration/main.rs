@@ -31,5 +31,6 @@ mod outage;
 mod plans;
 mod slow;
 mod state;
+mod subscribers;
 mod tailing;
 mod truth;

@@ -490,3 +490,35 @@ async fn a_dump_that_is_restored_without_a_word() {
     let mut resumed = relay.subscribe(&["default"], Some(&cursor)).await;
     assert!(matches!(frame(&mut resumed).await, Frame::Live { .. }));
 }
+
+/// As containers of some platforms run: a user id that the system has no name for.
+#[tokio::test]
+async fn a_user_without_a_name_is_told_what_to_do() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root can become a user without a name");
+        return;
+    }
+    const NOBODY_KNOWS: u32 = 54_321;
+    let folder = data_folder();
+    std::fs::create_dir(&folder).expect("a folder");
+    chown(&folder, Some(NOBODY_KNOWS), Some(NOBODY_KNOWS)).expect("an owner");
+    let program = folder.join("progress-relay");
+    std::fs::copy(env!("CARGO_BIN_EXE_progress-relay"), &program).expect("a copy");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("rights");
+    let output = std::process::Command::new(&program)
+        .args(["serve", "--bind", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.join("data"))
+        .env("HOME", &folder)
+        .current_dir(&folder)
+        .uid(NOBODY_KNOWS)
+        .gid(NOBODY_KNOWS)
+        .output()
+        .expect("the program");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("54321") && said.contains("--database-url"), "{said}");
+    assert!(!said.contains("could not look up"), "initdb's own words: {said}");
+}

@@ -27,9 +27,12 @@ pub enum Pace {
 #[command(allow_negative_numbers = true)]
 pub struct Args {
     /// Where the relay is; several replicas take posts and dashboards in turn. Without it, relays of the run's own, on a
-    /// private PostgreSQL in a temporary folder
-    #[arg(long = "url", env = "RELAY_URL", value_name = "URL", value_delimiter = ',')]
+    /// private PostgreSQL in a temporary folder. Not RELAY_URL, which is where the relay of real classes is
+    #[arg(long = "url", env = "RELAY_SIMULATE_URL", value_name = "URL", value_delimiter = ',')]
     pub urls: Vec<String>,
+    /// Post to the relays of --url without asking first
+    #[arg(long, env = "RELAY_SIMULATE_YES", value_parser = BoolishValueParser::new())]
+    pub yes: bool,
     /// Relays of the run's own
     #[arg(long, env = "RELAY_RELAYS", value_name = "N", default_value_t = 1, conflicts_with = "urls",
           value_parser = clap::value_parser!(u32).range(1..=16))]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hdrhistogram::Histogram;
 use serde::Deserialize;
 
@@ -18,6 +19,7 @@ use crate::http::client::{ClientError, query, reconnect_backoff};
 
 /// How long after the end what was due before it is still sent, when the relay cannot keep up with the rate.
 const OVERRUN: Duration = Duration::from_secs(10);
+const HEADERS: [(&str, &str); 1] = [("content-type", "application/json")];
 /// How late a runtime's timer may be.
 const TIMER: Duration = Duration::from_millis(2);
 
@@ -42,6 +44,8 @@ pub(super) struct Posts {
     /// From when a POST was due to its answer, in microseconds.
     pub(super) latency: Histogram<u64>,
     pub(super) rejected: u64,
+    /// POSTs that were sent once more, since a kept connection had ended.
+    pub(super) retried: u64,
     /// Events that were due and never sent, since the relay did not keep up.
     pub(super) unsent: u64,
     /// By status, or by what went wrong below HTTP.
@@ -58,6 +62,7 @@ impl Posts {
             last_answer: 0,
             latency: latencies(),
             rejected: 0,
+            retried: 0,
             unsent: 0,
             failures: BTreeMap::new(),
             first_failure: None,
@@ -71,6 +76,7 @@ impl Posts {
         // Of the same bounds, so that it cannot fail.
         let _ = self.latency.add(&other.latency);
         self.rejected += other.rejected;
+        self.retried += other.retried;
         self.unsent += other.unsent;
         for (what, count) in other.failures {
             *self.failures.entry(what).or_default() += count;
@@ -105,6 +111,8 @@ pub(super) struct Poster {
     index: usize,
     runs: u64,
     connection: Option<Connection>,
+    /// Whether the connection has carried a POST before.
+    kept: bool,
     posts: Posts,
 }
 
@@ -119,6 +127,7 @@ impl Poster {
             index,
             runs: 0,
             connection,
+            kept: false,
             posts: Posts::new(),
         })
     }
@@ -176,10 +185,15 @@ impl Poster {
     }
 
     async fn connect(&mut self, stop: u64, backoff: &mut Backoff) {
+        // A relay, or what stands before it, ends connections that were idle for long.
+        self.connection = self.connection.take().filter(Connection::is_open);
         while self.connection.is_none() && self.run.now() < stop {
             self.index += 1;
             match Connection::open(self.run.url(self.index)).await {
-                Ok(connection) => self.connection = Some(connection),
+                Ok(connection) => {
+                    self.connection = Some(connection);
+                    self.kept = false;
+                }
                 Err(error) => {
                     self.posts.fail("connect", || error.to_string());
                     tokio::time::sleep(backoff.next_wait()).await;
@@ -189,19 +203,29 @@ impl Poster {
     }
 
     async fn send(&mut self, events: &[Occurrence], due: u64, stop: u64, backoff: &mut Backoff) {
-        match &mut self.connection {
-            Some(connection) if self.run.now() < stop => {
-                let first = self.run.ledger().send(events.len());
-                let body = body(&self.run.marker, first, due, events);
-                let headers = [("content-type", "application/json")];
-                let answer = connection.request("POST", &self.path, &headers, body).await;
-                if answer.is_ok() {
-                    backoff.reset();
-                }
-                self.answered(answer, first, events.len(), due);
-            }
-            _ => self.posts.unsent += events.len() as u64,
+        let Some(connection) = self.connection.as_mut().filter(|_| self.run.now() < stop) else {
+            self.posts.unsent += events.len() as u64;
+            return;
+        };
+        let first = self.run.ledger().send(events.len());
+        let body = body(&self.run.marker, first, due, events);
+        let mut answer = connection.request("POST", &self.path, &HEADERS, body.clone()).await;
+        if self.kept && matches!(answer, Err(ClientError::Lost(_))) {
+            answer = self.send_again(body).await;
         }
+        self.kept = answer.is_ok();
+        if answer.is_ok() {
+            backoff.reset();
+        }
+        self.answered(answer, first, events.len(), due);
+    }
+
+    /// Sends once more, on a new connection, what a kept one has lost: its end and the request may have crossed. Clients in
+    /// the field do the same, and an event that was stored all the same is not stored twice.
+    async fn send_again(&mut self, body: Bytes) -> Result<Response, ClientError> {
+        self.posts.retried += 1;
+        let connection = self.connection.insert(Connection::open(self.run.url(self.index)).await?);
+        connection.request("POST", &self.path, &HEADERS, body).await
     }
 
     fn answered(&mut self, answer: Result<Response, ClientError>, first: usize, events: usize, due: u64) {

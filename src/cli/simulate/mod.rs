@@ -1,7 +1,7 @@
 //! `progress-relay simulate`: students and dashboards against a relay, over the wire. Throughput is counted where it
 //! matters, at the dashboards, and each of them checks that it got everything, once, in order.
 //!
-//! - `args`: what to simulate; `own`: relays of the run's own
+//! - `args`: what to simulate; `own`: relays of the run's own; `consent`: asks before it posts to others
 //! - `load`: those who post, at a `pace` or as a `class` does; `body`: what they send
 //! - `dashboard`: those who watch; `scan`: finding events in frames
 //! - `run`: the clock and the ledger that all share
@@ -21,6 +21,7 @@ use crate::http::client::{BaseUrl, ClientError};
 mod args;
 mod body;
 mod class;
+mod consent;
 mod dashboard;
 mod load;
 mod own;
@@ -63,6 +64,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let urls = args.urls.iter().map(|url| base_url(url)).collect::<Result<Vec<_>, _>>()?;
     if let Some(pid) = args.relay_pid.iter().find(|&&pid| !process::exists(pid)) {
         return Err(Failure::usage(format!("--relay-pid: there is no process {pid}")));
+    }
+    if !urls.is_empty() && !args.yes {
+        consent::ask(&args, &urls).await?;
     }
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (own, urls, meter) = if urls.is_empty() {

@@ -61,6 +61,8 @@ pub(super) struct Report {
     pub(super) unsent: u64,
     pub(super) acknowledged: u64,
     pub(super) rejected: u64,
+    /// POSTs that were sent once more, since a kept connection had ended.
+    pub(super) retried: u64,
     /// Delivered though their POST was not answered with success.
     pub(super) unconfirmed: u64,
     pub(super) delivered_min: u64,
@@ -132,6 +134,7 @@ impl Report {
         for (count, name) in [
             (self.unsent, "due, never sent"),
             (self.rejected, "rejected"),
+            (self.retried, "POSTs sent twice"),
             (self.unconfirmed, "delivered unconfirmed"),
             (self.reconnects, "dashboards reconnected"),
             (self.resets, "dashboards reset"),

@@ -64,6 +64,7 @@ pub(super) fn summarise(
         unsent: posts.unsent,
         acknowledged: ledger.acknowledged(),
         rejected: posts.rejected,
+        retried: posts.retried,
         unconfirmed: if watched { ledger.unconfirmed() } else { 0 },
         delivered_min: if watched { delivered_min } else { 0 },
         delivered_max,

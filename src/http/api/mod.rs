@@ -11,7 +11,7 @@ mod resolve;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use warp::Reply;
 use warp::reply::Response;
 
@@ -92,9 +92,8 @@ pub(super) async fn answer(
         Err(problem) => problem.into_response(),
     };
     let answer = response.headers_mut();
-    answer.append(header::VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = relay.access.foreign_origin(&headers) {
-        answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    relay.access.name_origin(&headers, answer);
+    if answer.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
         answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag, Retry-After"));
     }
     response
@@ -104,7 +103,7 @@ impl Request<'_> {
     async fn answer(&self, route: &Route, method: &Method) -> Result<Response, Problem> {
         let get = matches!(*method, Method::GET | Method::HEAD);
         match route {
-            _ if method == Method::OPTIONS => Ok(self.preflight(route)),
+            _ if method == Method::OPTIONS => Ok(self.relay.access.options(self.headers, route.methods())),
             Route::Resolve(student) if method == Method::POST => self.resolve(student).await,
             Route::Summary if get => self.summary().await,
             Route::Classes if get => self.classes().await,
@@ -115,21 +114,6 @@ impl Request<'_> {
             Route::OpenApi if get => Ok(Answer::json(OPENAPI.to_owned()).reply(self.headers)),
             _ => Err(Problem::method_not_allowed(route.methods())),
         }
-    }
-
-    /// Whether the page may ask is in the header that is added to every answer; this says what it may ask.
-    fn preflight(&self, route: &Route) -> Response {
-        let mut response = StatusCode::NO_CONTENT.into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::ALLOW, HeaderValue::from_static(route.methods()));
-        if self.relay.access.foreign_origin(self.headers).is_some() {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(route.methods()));
-            if let Some(asked) = self.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-                headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
-            }
-            headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
-        }
-        response
     }
 
     /// The one class that is asked about.

@@ -81,6 +81,12 @@ impl Connection {
         })
     }
 
+    /// Whether it is still there, as far as is known: a server ends a connection that was idle for long. To be asked before a
+    /// request that follows a pause; the connection may end at any moment after.
+    pub fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
     /// How long an answer may take from now on.
     pub fn set_answer_timeout(&mut self, timeout: Duration) {
         self.answer_timeout = timeout;

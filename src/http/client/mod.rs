@@ -4,7 +4,8 @@
 //! - [`ws::Subscriber`]: a dashboard's WebSocket
 //!
 //! Neither connects again by itself: whoever holds one knows whether a request may be repeated and where a
-//! subscription goes on. [`reconnect_backoff`] says how long to wait before.
+//! subscription goes on. [`reconnect_backoff`] says how long to wait before. A kept connection may have been ended by the
+//! server while it was idle: [`http::Connection::is_open`] says so before a request is lost on it.
 
 use std::fmt;
 use std::io;

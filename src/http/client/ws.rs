@@ -157,6 +157,18 @@ impl Subscriber {
     ) -> Result<Self, ClientError> {
         let pairs = classes.iter().map(|class| ("class", &**class));
         let query = query(pairs.chain(cursor.map(|cursor| ("cursor", cursor))));
+        Self::connect_to(base, &query, headers).await
+    }
+
+    /// The same, with a URL's query of one's own.
+    ///
+    /// # Errors
+    /// As [`Subscriber::connect`].
+    pub async fn connect_to(
+        base: &BaseUrl,
+        query: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, ClientError> {
         let separator = if query.is_empty() { "" } else { "?" };
         let path = base.target("/ws/connect");
         let url = format!("ws://{}{path}{separator}{query}", base.authority());

@@ -3,12 +3,14 @@
 //! Live, resume, replay and catching up are the one loop of [`Session::run`]: give what follows the cursor, then wait until
 //! there is more. It knows a [`Transport`], a stream of what the peer says and a sink of frames, not a socket.
 
+mod cut;
 mod outbox;
 mod page;
 mod peer;
 mod start;
 #[cfg(test)]
 mod tests;
+mod trim;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -25,12 +27,14 @@ use super::drain::Drain;
 use crate::event::{ClassId, Cursor};
 use crate::log::{Frame, Log, Read, Subscription};
 use crate::repeated::{Repeated, Waiting};
+use crate::state::Classes;
 use crate::store::Pages;
 use crate::tail::Tail;
 
 pub(super) use outbox::{Kind, Outbox, Shed};
 pub(super) use peer::{Close, Incoming, Life, Outgoing};
 pub(super) use start::{ResetReason, Start};
+pub(super) use trim::Trim;
 
 /// Half of the interval between pings. A mark is due at a tick if nothing was sent since the last one, so that silence
 /// stays under two of them.
@@ -67,12 +71,16 @@ pub(super) struct Sources {
     pub(super) log: Arc<Log>,
     pub(super) pages: Pages,
     pub(super) tail: Tail,
+    /// Know the database's clock.
+    pub(super) classes: Classes,
 }
 
 /// One subscriber.
 pub(super) struct Session<T> {
     sources: Sources,
     classes: Arc<[ClassId]>,
+    /// What the subscriber does not want; most want everything.
+    trim: Option<Box<Trim>>,
     transport: T,
     life: Life,
     cursor: Cursor,
@@ -106,6 +114,7 @@ impl<T: Transport> Session<T> {
         sources: Sources,
         classes: Vec<ClassId>,
         start: Start,
+        trim: Option<Trim>,
         transport: T,
         life: Life,
         drain: &Drain,
@@ -119,6 +128,7 @@ impl<T: Transport> Session<T> {
         Self {
             sources,
             classes: classes.into(),
+            trim: trim.map(Box::new),
             transport,
             life,
             start: start.cursor.clone(),
@@ -179,6 +189,10 @@ impl<T: Transport> Session<T> {
     }
 
     fn send_frames(&mut self, frames: Vec<Frame>, through: i64) -> Result<(), Close> {
+        let frames = match &self.trim {
+            Some(trim) => trim.frames(&frames, &self.cursor.epoch),
+            None => frames,
+        };
         for frame in frames {
             let cursor = Cursor { epoch: self.cursor.epoch.clone(), id: frame.last };
             self.send(Outgoing::Text { text: frame.text, cursor, kind: Kind::Events })?;
@@ -200,13 +214,13 @@ impl<T: Transport> Session<T> {
     fn say_what_is_due(&mut self) -> Result<(), Close> {
         if !self.live_said && self.live_at <= self.cursor.id {
             self.live_said = true;
-            self.send(start::cursor_frame(Kind::Live, &self.cursor))?;
+            self.send(start::clock_frame(Kind::Live, &self.cursor, self.sources.classes.now()))?;
         }
         if std::mem::take(&mut self.pong_due) {
             self.send(start::cursor_frame(Kind::Pong, &self.cursor))?;
         }
         if std::mem::take(&mut self.mark_due) {
-            self.send(start::cursor_frame(Kind::Mark, &self.cursor))?;
+            self.send(start::clock_frame(Kind::Mark, &self.cursor, self.sources.classes.now()))?;
         }
         Ok(())
     }

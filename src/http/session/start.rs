@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Kind, Outgoing};
-use crate::event::Cursor;
+use crate::event::{Cursor, Micros};
 use crate::tail::Position;
 
 /// Why a subscriber cannot go on from its cursor.
@@ -62,6 +62,13 @@ impl Start {
 pub(super) fn cursor_frame(kind: Kind, cursor: &Cursor) -> Outgoing {
     let name = kind.name();
     let text = format!("{{\"type\":\"{name}\",\"cursor\":\"{cursor}\"}}");
+    Outgoing::Text { text: text.into(), cursor: cursor.clone(), kind }
+}
+
+/// The same with the database's clock, by which every age is counted.
+pub(super) fn clock_frame(kind: Kind, cursor: &Cursor, now: Micros) -> Outgoing {
+    let (name, now) = (kind.name(), now.to_rfc3339());
+    let text = format!("{{\"type\":\"{name}\",\"cursor\":\"{cursor}\",\"now\":\"{now}\"}}");
     Outgoing::Text { text: text.into(), cursor: cursor.clone(), kind }
 }
 

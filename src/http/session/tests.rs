@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::event::{Epoch, Micros, StoredEvent};
+use crate::http::query::Query;
 use crate::log::ChunkSet;
 use crate::store::Connector;
 
@@ -113,20 +114,28 @@ impl Bench {
 
     /// A session that starts at `cursor`, whose peer takes up to `room` frames without being asked to.
     fn subscribe(&self, cursor: i64, room: usize) -> (Peer, tokio::task::JoinHandle<Close>) {
+        self.subscribe_to("", cursor, room)
+    }
+
+    /// The same, with what the URL's `query` asks for.
+    fn subscribe_to(&self, query: &str, cursor: i64, room: usize) -> (Peer, tokio::task::JoinHandle<Close>) {
+        let trim = Trim::parse(&Query::parse(query)).expect("valid");
         let (says, heard) = mpsc::channel(8);
         let (given, taken) = mpsc::channel(room);
         let life = Life::new();
         let held = Arc::new(AtomicUsize::new(0));
         let transport = Channel { heard, given, outbox: Outbox::new(), held: Arc::clone(&held) };
         let connector = Connector::parse("postgres://nobody@127.0.0.1:1/none").expect("a URL");
+        let pages = Pages::new(&connector).expect("a pool");
         let sources = Sources {
             log: Arc::clone(&self.log),
-            pages: Pages::new(&connector).expect("a pool"),
+            pages: pages.clone(),
             tail: Tail::detached(),
+            classes: Classes::new(pages),
         };
         let start = Start { cursor: at(cursor), live_at: self.log.position().id, expiry: 0 };
         let classes = vec![ClassId::new(CLASS).expect("a class")];
-        let session = Session::new(sources, classes, start, transport, life.clone(), &self.drain);
+        let session = Session::new(sources, classes, start, trim, transport, life.clone(), &self.drain);
         let task = tokio::spawn(async move { session.run(None).await.1 });
         (Peer { says, taken, held, life }, task)
     }
@@ -224,7 +233,8 @@ async fn another_epoch_is_said_and_it_goes_on_from_there() {
     bench.log.reset(Cursor { epoch: Epoch::new("e2"), id: 7 });
     let expected = serde_json::json!({"type": "reset", "reason": "epoch", "cursor": "e2.7"});
     assert_eq!(peer.frame().await, expected);
-    assert_eq!(peer.frame().await, serde_json::json!({"type": "live", "cursor": "e2.7"}));
+    let live = peer.frame().await;
+    assert_eq!((&live["type"], &live["cursor"]), (&"live".into(), &"e2.7".into()));
     bench.append(8..=8);
     assert_eq!(peer.frame().await["cursor"], "e2.8");
 }
@@ -244,4 +254,27 @@ async fn sessions_leave_when_the_relay_drains_and_when_the_peer_does() {
     let (mut peer, task) = bench.subscribe(0, 8);
     peer.says.send(Incoming::Close(Close::Binary)).await.expect("a session");
     assert_eq!(task.await.expect("no panic"), Close::Binary);
+}
+
+/// Frames of a subscriber's own are forgotten and made again as shared ones are.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_wants_less_stalls_and_then_gets_everything_once() {
+    let bench = Bench::new();
+    let (mut peer, _task) = bench.subscribe_to("max=4096", 0, 0);
+    assert_eq!(peer.frame().await["type"], "live");
+    bench.append(1..=100);
+    tokio::time::sleep(STALL * 2).await;
+    let held = peer.held.load(Ordering::Relaxed);
+    assert!(held <= 1, "{held} frames are held for a peer that takes nothing");
+    bench.append(101..=150);
+    let mut ids = Vec::new();
+    while ids.last() != Some(&150) {
+        let frame = peer.frame().await;
+        assert!(frame.to_string().len() <= 4096);
+        for event in frame["events"].as_array().expect("events") {
+            assert_eq!(event["truncated"], serde_json::json!(["code"]));
+            ids.push(event["id"].as_i64().expect("an id"));
+        }
+    }
+    assert_eq!(ids, (1..=150).collect::<Vec<_>>());
 }

@@ -60,6 +60,7 @@ async fn measures_frames() {
         async move {
             let arguments = [
                 "simulate",
+                "--yes",
                 "--url",
                 &url,
                 "--class",
