@@ -164,13 +164,11 @@ pub async fn raising(scale: Scale, name: &str, state: &str) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "for now: A3: answered 422"]
 async fn the_notify_queue_is_full() {
     raising(Scale::SMALL, "NOTIFY queue full (54000 raised)", "54000").await.assert_good(RECOVERY);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "for now: A3: answered 422"]
 async fn an_operator_s_trigger_raises() {
     raising(Scale::SMALL, "a trigger raises P0001", "P0001").await.assert_good(RECOVERY);
 }

@@ -4,14 +4,11 @@
 use std::time::Duration;
 
 use crate::faults_database::RECOVERY;
-use crate::support::checker::{AGREEMENT, Promise};
+use crate::support::checker::{AGREEMENT, LATE, Promise};
 use crate::support::stage::{Cluster, Outcome, PgProxy, Play, Route, Scale, url, url_of};
 
 /// The name of the standby that commits wait for.
 const STANDBY: &str = "standby";
-
-/// What a busy machine may be late.
-const SLACK: Duration = Duration::from_millis(500);
 
 /// A primary and a standby that its commits wait for.
 async fn synchronous() -> (Cluster, Cluster) {
@@ -82,7 +79,6 @@ pub async fn both_alive(scale: Scale) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "for now: A4: goes on on the orphan"]
 async fn the_old_primary_lives_on() {
     both_alive(Scale::SMALL).await.assert_good(RECOVERY);
 }
@@ -106,7 +102,7 @@ pub async fn old_one_hangs(scale: Scale) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "for now: A4, B11: the second host is never tried"]
+#[ignore = "for now: 5 to 12 s until it recovers (B19)"]
 async fn the_old_primary_hangs() {
     old_one_hangs(Scale::SMALL).await.assert_good(RECOVERY);
 }
@@ -135,7 +131,6 @@ pub async fn only_new_connections(scale: Scale) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "for now: A4: goes on on the orphan"]
 async fn only_new_connections_lead_to_the_new_primary() {
     only_new_connections(Scale::SMALL).await.assert_good(RECOVERY);
 }
@@ -152,7 +147,7 @@ pub async fn only_one_part(scale: Scale, part: &str) -> Outcome {
     assert!(address.cut(part) > 0, "a connection of the {part}");
     let begun = play.now();
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let apart = play.acknowledged_between(begun + AGREEMENT + SLACK, play.now());
+    let apart = play.acknowledged_between(begun + AGREEMENT + LATE, play.now());
     play.note("all connections lead to the new primary");
     address.lead("", Route::To(standby.address()));
     address.cut("");
@@ -165,13 +160,13 @@ pub async fn only_one_part(scale: Scale, part: &str) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "for now: A4: acknowledges while servers differ"]
+#[ignore = "for now: the keeper writes the old server's state to the new one (A8)"]
 async fn only_the_writers_lead_to_the_new_primary() {
     only_one_part(Scale::SMALL, "writer").await.assert_good(RECOVERY);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "for now: A4: goes on on the orphan"]
+#[ignore = "for now: a tail that is away for 4 s does not stop acknowledgements (A4)"]
 async fn only_the_tails_lead_to_the_new_primary() {
     only_one_part(Scale::SMALL, "tail").await.assert_good(RECOVERY);
 }
@@ -245,7 +240,7 @@ pub async fn standby_gone(scale: Scale) -> Outcome {
     tokio::time::sleep(Duration::from_secs(8)).await;
     let back = play.now();
     // What it had got may still be answered a moment later.
-    let allowed = gone + Duration::from_millis(500);
+    let allowed = gone + LATE;
     let false_success = play.acknowledged_between(allowed, back);
     standby.start().await;
     primary.has_synchronous_standbys(1).await;
@@ -287,6 +282,7 @@ pub async fn cut_off_standby(scale: Scale) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "for now: the keeper writes the old server's state to the new one, now and then (A8)"]
 async fn a_standby_that_was_cut_off_takes_over() {
     cut_off_standby(Scale::SMALL).await.assert_good(RECOVERY);
 }

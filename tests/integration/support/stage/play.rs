@@ -15,7 +15,7 @@ use super::balancer::HaProxy;
 use super::cluster::{Cluster, DATABASE};
 use super::crowd::{CLASS, Dashboard, Producers};
 use crate::support::checker::{
-    Afterwards, Kind, Place, Promise, Record, Recorder, Report, State, What, Who, check,
+    Afterwards, Kind, LATE, Place, Promise, Record, Recorder, Report, State, What, Who, check,
 };
 use crate::support::class::{fold, picture};
 use crate::support::{PATIENCE, Relay, run, until, within};
@@ -354,17 +354,16 @@ impl Outcome {
     pub fn assert_good(&self, recovery: Duration) {
         println!("{}\n{}", Self::HEAD, self.row());
         if let Some(first) = self.report.violations.first() {
-            panic!(
-                "{}: {}\n{}\n{}",
-                self.name,
-                self.row(),
-                self.report.explain(first, &self.history),
-                self.log
-            );
+            let (row, said, state) = (self.row(), self.report.explain(first, &self.history), self.state());
+            panic!("{}: {row}\n{said}\n{state}\n{}", self.name, self.log);
         }
         for (what, took) in [("POST", self.report.recovered_posts), ("frame", self.report.recovered_frames)] {
             let took = took.unwrap_or_else(|| panic!("{}: no {what} after the fault's end", self.name));
-            assert!(took <= recovery, "{}: the first {what} came {took:?} after the fault's end", self.name);
+            assert!(
+                took <= recovery + LATE,
+                "{}: the first {what} came {took:?} after the fault's end",
+                self.name
+            );
         }
     }
 }
