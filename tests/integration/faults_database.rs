@@ -51,6 +51,8 @@ async fn postgresql_is_away_for_five_seconds() {
     let outcome = restarted(Scale::SMALL).await;
     outcome.assert_good(RECOVERY);
     assert_eq!(outcome.report.given_up, 0, "events that clients gave up\n{}", outcome.log);
+    // All relays share the cause: a balancer that takes them out would make it worse.
+    assert!(outcome.unready().is_empty(), "{}", outcome.unready().join("\n"));
 }
 
 /// By way of PgBouncer in session mode, as deploy/ has it.

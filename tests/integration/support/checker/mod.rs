@@ -264,13 +264,11 @@ impl<'a> Checker<'a> {
     fn dashboard(&mut self, index: usize, record: &Record, dashboard: &mut Dashboard) {
         let who = record.who;
         match &record.what {
-            What::Connected { from, .. } => {
-                if *from != dashboard.place {
-                    let said = |place: &Option<Place>| place.as_ref().map_or("none".into(), Place::to_string);
-                    let (asked, has) = (said(from), said(&dashboard.place));
-                    let text = format!("it resumes by cursor {asked}, and its last one is {has}");
-                    self.violation(index, Kind::Harness, who, None, text);
-                }
+            What::Connected { from, .. } if *from != dashboard.place => {
+                let said = |place: &Option<Place>| place.as_ref().map_or("none".into(), Place::to_string);
+                let (asked, has) = (said(from), said(&dashboard.place));
+                let text = format!("it resumes by cursor {asked}, and its last one is {has}");
+                self.violation(index, Kind::Harness, who, None, text);
             }
             What::Live { place } => {
                 dashboard.began.get_or_insert(index);

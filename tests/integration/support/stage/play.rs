@@ -62,10 +62,10 @@ pub struct Play {
     promise: Promise,
     recorder: Recorder,
     pub relays: Vec<Relay>,
-    balancer: HaProxy,
+    /// Ends with the play.
+    _balancer: HaProxy,
     producers: Producers,
     dashboards: Vec<Dashboard>,
-    url: String,
     readiness: Arc<Mutex<Vec<Readiness>>>,
     lines_before: usize,
     begun: Instant,
@@ -105,10 +105,9 @@ impl Play {
             promise,
             recorder,
             relays,
-            balancer,
+            _balancer: balancer,
             producers,
             dashboards,
-            url: url.to_owned(),
             readiness,
             lines_before: 0,
             begun,
@@ -152,11 +151,6 @@ impl Play {
     /// Time since the play began, as the history has it.
     pub fn now(&self) -> Duration {
         self.begun.elapsed()
-    }
-
-    /// What the relays said of their readiness so far.
-    pub fn readiness(&self) -> Vec<Readiness> {
-        self.readiness.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many POSTs were acknowledged after `from` and before `to`.
@@ -215,7 +209,8 @@ impl Play {
         let afterwards = Afterwards { epoch, rows, expected, states, rebuild };
         let report = check(&history, &afterwards, self.promise);
         let log = self.relays.iter().map(Relay::log).collect::<Vec<_>>().join("\n");
-        Outcome { name: self.name, report, history, lines, log }
+        let readiness = self.readiness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Outcome { name: self.name, report, history, readiness, lines, log }
     }
 }
 
@@ -298,6 +293,8 @@ pub struct Outcome {
     pub name: String,
     pub report: Report,
     pub history: Vec<Record>,
+    /// What the relays said of their readiness, from the beginning on.
+    pub readiness: Vec<Readiness>,
     /// What the relays logged from the fault on.
     pub lines: usize,
     pub log: String,
@@ -305,8 +302,8 @@ pub struct Outcome {
 
 impl Outcome {
     pub const HEAD: &str = "\
-| fault | acknowledged | delivered to all | lost: silent | announced | not in table: silent | announced | given up | refused | twice | again in another epoch | gaps | resets | state | first 2xx, first frames after the end | on an orphan | log lines |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
+| fault | acknowledged | delivered to all | lost: silent | announced | not in table: silent | announced | given up | refused | twice | again in another epoch | gaps | resets | state | first 2xx, first frames after the end | on an orphan | unready | log lines |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 
     /// A line of the table.
     pub fn row(&self) -> String {
@@ -336,12 +333,21 @@ impl Outcome {
             state.to_owned(),
             format!("{}, {}", seconds(report.recovered_posts), seconds(report.recovered_frames)),
             format!("{:.1} s", report.orphan_time.as_secs_f64()),
+            format!("{}/{}", self.unready().len(), self.readiness.len()),
             self.lines.to_string(),
             String::new(),
         ]
         .join(" | ")
         .trim()
         .to_owned()
+    }
+
+    /// When a relay said that it is not ready, and why.
+    pub fn unready(&self) -> Vec<String> {
+        let unready = self.readiness.iter().filter(|said| said.status != 200);
+        unready
+            .map(|said| format!("{:?} relay {}: {} {}", said.at, said.relay, said.status, said.body))
+            .collect()
     }
 
     /// What is wrong with the state afterwards.
