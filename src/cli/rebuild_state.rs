@@ -9,11 +9,11 @@ use super::database::{DatabaseArgs, with_database};
 use crate::error::Failure;
 use crate::event::ClassId;
 use crate::migrate;
-use crate::state::Rebuilder;
+use crate::state::{RebuildError, Rebuilder};
 use crate::store::{Connector, explain};
 
-/// Make the snapshots of class state anew from the table, and say where they differed. A relay may go on meanwhile; what
-/// it has in memory of a class is its own until it is started again.
+/// Make the snapshots of class state anew from the table, and say where they differed. Relays may go on meanwhile: they
+/// read the classes that differed anew.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
@@ -44,17 +44,21 @@ async fn rebuild(connector: &Connector, mut classes: Vec<ClassId>, check: bool) 
     migrate::check(connector).await?;
     let failed =
         |error: tokio_postgres::Error| Failure::new(format!("rebuilding state: {}", explain(&error)));
+    let unmade = |error: RebuildError| Failure::new(format!("rebuilding state: {error}"));
     let mut rebuilder = Rebuilder::new(connector.connect("rebuild-state").await?).await.map_err(failed)?;
     if classes.is_empty() {
         classes = rebuilder.classes().await.map_err(failed)?;
     }
-    let mut differing = 0;
+    let (mut differing, mut compared) = (0, 0);
     for (index, class) in classes.iter().enumerate() {
         let began = Instant::now();
-        let outcome = rebuilder.rebuild(class, !check).await.map_err(failed)?;
+        let outcome = rebuilder.rebuild(class, !check).await.map_err(unmade)?;
         let (events, elapsed) = (outcome.events, began.elapsed().as_secs_f32());
         let place = format!("{}/{}", index + 1, classes.len());
+        compared += usize::from(outcome.compared);
         let verdict = match outcome.count {
+            0 if !outcome.compared && check => "no snapshot yet: nothing was compared".to_owned(),
+            0 if !outcome.compared => "there was no snapshot".to_owned(),
             0 => "no difference".to_owned(),
             count if check => format!("{count} rows differ"),
             count => format!("{count} rows differed and are made anew"),
@@ -74,6 +78,16 @@ async fn rebuild(connector: &Connector, mut classes: Vec<ClassId>, check: bool) 
     if check && differing > 0 {
         return Err(Failure::new(format!(
             "the snapshots of {differing} of {} classes are not what the events make; without --check they are made anew",
+            classes.len()
+        )));
+    }
+    if check && compared == 0 {
+        if classes.is_empty() {
+            return super::print("no class has events or a snapshot: nothing was compared");
+        }
+        return Err(Failure::new(format!(
+            "nothing was compared: none of {} classes has a snapshot under the current epoch; a running relay writes them \
+             within seconds, and this command does without --check",
             classes.len()
         )));
     }

@@ -290,7 +290,7 @@ async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Fai
     let parts = tail::Parts { agreement: agreement.clone(), log: Arc::clone(&log), classes: classes.clone() };
     let (tail, tail_task) = Tail::start(&gated, parts, &vital);
     let listener = Listener::start(&gated, &agreement, &tail, &vital);
-    let state = StateKeeper::start(&gated, &classes, &vital);
+    let state = StateKeeper::start(&gated, &agreement, &classes, &vital);
     let (writer, writer_tasks) =
         Writer::start(&gated, &agreement, config.queue, config.limits.commit_timeout, &vital);
     let prober_task = prober::start(&connector, &agreement, &vital);

@@ -6,23 +6,26 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
 
 use super::class::ClassState;
 use super::clock::Clock;
-use super::intake::Intake;
+use super::intake::{Intake, MAX_HEARD};
 use super::live::{Live, Picture};
 use super::load::{self, LoadError};
 use super::slot::{Phase, PutBy, Slot};
 use super::view::Parts;
 use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent};
 use crate::repeated::Repeated;
-use crate::store::{ClassRow, Pages};
+use crate::store::{ClassRow, LogVersion, Pages};
 
 /// Classes that come in at once; the others take turns.
 const LOADS: usize = 2;
+/// How long whoever asks for a class waits for the tail, when the log has changed while the class was loaded.
+const RESTART_WAIT: Duration = Duration::from_secs(2);
 /// Classes that could not be loaded; in an outage every request for one tries again.
 static NOT_LOADED: Repeated = Repeated::new();
 
@@ -39,12 +42,18 @@ pub(super) struct Shared {
     clock: Clock,
     pages: Pages,
     loads: Semaphore,
+    /// As [`Inner::resets`].
+    changed: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
 pub(super) struct Inner {
     /// `None` until the tail stands.
     pub(super) epoch: Option<Epoch>,
+    /// How many statements have deleted events, as far as the tail knows.
+    pub(super) deletions: i64,
+    /// How often classes were dropped from memory since they were of no use any more.
+    pub(super) resets: u64,
     /// All classes' events up to here are folded.
     pub(super) head: i64,
     pub(super) classes: HashMap<ClassId, Arc<Slot>>,
@@ -54,21 +63,54 @@ pub(super) struct Inner {
     pub(super) missed: bool,
     /// The last event of each class that came since the tail stands, unless a snapshot is known to hold it.
     pub(super) heard: HashMap<ClassId, i64>,
+    /// Most classes among `heard`.
+    pub(super) max_heard: usize,
+}
+
+impl Inner {
+    /// Notes the last event of a class, which no snapshot is known to hold.
+    pub(super) fn hear(&mut self, class: ClassId, last: i64) {
+        if self.heard.len() < self.max_heard || self.heard.contains_key(&class) {
+            self.heard.insert(class, last);
+        } else {
+            self.missed = true;
+        }
+    }
+
+    /// The log that what is in memory belongs to; `None` until the tail stands.
+    pub(super) fn version(&self) -> Option<LogVersion> {
+        let epoch = self.epoch.clone()?;
+        Some(LogVersion { epoch, deletions: self.deletions })
+    }
 }
 
 impl Classes {
     /// None in use; `pages` reads their past.
     pub fn new(pages: Pages) -> Self {
+        Self::with_bound(pages, MAX_HEARD)
+    }
+
+    /// The same, remembering no more than `max_heard` classes of which something came.
+    #[doc(hidden)]
+    pub fn with_bound(pages: Pages, max_heard: usize) -> Self {
         let inner = Inner {
             epoch: None,
+            deletions: 0,
+            resets: 0,
+            max_heard,
             head: 0,
             classes: HashMap::new(),
             remembers: false,
             missed: false,
             heard: HashMap::new(),
         };
-        let shared =
-            Shared { inner: Mutex::new(inner), clock: Clock::default(), pages, loads: Semaphore::new(LOADS) };
+        let shared = Shared {
+            inner: Mutex::new(inner),
+            clock: Clock::default(),
+            pages,
+            loads: Semaphore::new(LOADS),
+            changed: watch::channel(0).0,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -92,45 +134,59 @@ impl Classes {
         self.shared.clock.set(clock);
     }
 
-    /// The tail stands at `at`, in an issue of ids of which nothing is known: whatever is here is of no use.
-    /// `deletions` is how many statements had deleted events by then.
+    /// The tail stands at `at`, where nothing is known of what was before: whatever is here is of no use. `deletions` is how
+    /// many statements have deleted events by then.
     pub fn reset(&self, at: &Cursor, deletions: i64) {
-        let _ = deletions;
         let mut inner = self.lock();
         let gone = std::mem::take(&mut inner.classes);
         inner.heard.clear();
-        inner.missed = true;
         (inner.epoch, inner.head) = (Some(at.epoch.clone()), at.id);
-        drop(inner);
-        for slot in gone.values() {
-            *slot.lock() = Phase::Gone;
-        }
+        self.drop_classes(inner, gone.into_values(), deletions);
     }
 
-    /// Events of these classes (of all, for `None`) were deleted: they are read anew.
+    /// Events of these classes, `None` for any, were deleted by SQL: what is in memory of them is of no use, and whoever
+    /// asks waits until they are loaded anew. Their snapshots are void too.
     pub fn forget(&self, classes: Option<&[ClassId]>, deletions: i64) {
-        let _ = deletions;
         let mut inner = self.lock();
-        inner.missed = true;
         let gone: Vec<Arc<Slot>> = match classes {
-            Some(classes) => classes.iter().filter_map(|class| inner.classes.remove(class)).collect(),
             None => std::mem::take(&mut inner.classes).into_values().collect(),
+            Some(classes) => {
+                let head = inner.head;
+                for class in classes {
+                    inner.hear(class.clone(), head);
+                }
+                classes.iter().filter_map(|class| inner.classes.remove(class)).collect()
+            }
         };
+        self.drop_classes(inner, gone, deletions);
+    }
+
+    /// How many statements have deleted events, as far as the tail has said.
+    pub fn deletions(&self) -> i64 {
+        self.lock().deletions
+    }
+
+    fn drop_classes(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        gone: impl IntoIterator<Item = Arc<Slot>>,
+        deletions: i64,
+    ) {
+        inner.deletions = deletions;
+        inner.missed = true;
+        inner.resets += 1;
+        let resets = inner.resets;
+        // The lock is not held while a class's own is waited for.
         drop(inner);
         for slot in gone {
             *slot.lock() = Phase::Gone;
         }
+        self.shared.changed.send_replace(resets);
     }
 
     /// Begins to take what one read of the tail brings.
     pub fn begin(&self) -> Intake<'_> {
         Intake::new(self)
-    }
-
-    /// The issue of ids, and the id up to which every event is folded.
-    pub fn position(&self) -> Option<Cursor> {
-        let inner = self.lock();
-        inner.epoch.clone().map(|epoch| Cursor { epoch, id: inner.head })
     }
 
     /// A picture of the class. `enough`, if the caller knows an id up to which all must be in it, lets callers share one
@@ -175,20 +231,28 @@ impl Classes {
     ) -> Result<(Vec<(ClassId, ClassRow)>, bool), LoadError> {
         let stored = self.shared.pages.classes(after, limit + 1).await?;
         let mut listed: BTreeMap<ClassId, ClassRow> =
-            stored.into_iter().map(|listed| (listed.class, listed.row)).collect();
+            stored.classes.into_iter().map(|listed| (listed.class, listed.row)).collect();
         // Beyond the last that was read, snapshots may stand between those that were heard of.
         let end = if listed.len() > limit { listed.keys().next_back().cloned() } else { None };
         let is_in = |class: &ClassId| class.as_str() > after && end.as_ref().is_none_or(|end| class <= end);
         let heard: Vec<ClassId> = {
             let mut inner = self.lock();
-            inner.heard.retain(|class, last| listed.get(class).is_none_or(|row| row.through < *last));
+            // Ids of another version say nothing of what was heard in this one.
+            if stored.version.is_some() && stored.version == inner.version() {
+                inner.heard.retain(|class, last| listed.get(class).is_none_or(|row| row.through < *last));
+            }
             inner.heard.keys().filter(|class| is_in(class)).cloned().collect()
         };
         let mut heard = heard;
         heard.sort_unstable();
         for class in heard.into_iter().take(limit + 1) {
             let row = self.read(&class, |state, _, _| state.listed()).await?;
-            listed.insert(class, row);
+            // All of its events may have been deleted.
+            if row.events > 0 {
+                listed.insert(class, row);
+            } else {
+                listed.remove(&class);
+            }
         }
         let more = listed.len() > limit;
         Ok((listed.into_iter().take(limit).collect(), more))
@@ -202,7 +266,15 @@ impl Classes {
         // It may be let go, or the epoch change, between its coming in and our looking: then once more.
         const ATTEMPTS: usize = 3;
         for _ in 0..ATTEMPTS {
-            let slot = self.bring_in(class).await?;
+            let mut changed = self.shared.changed.subscribe();
+            let slot = match self.bring_in(class).await {
+                // The tail notices too, soon; what is loaded after that is right.
+                Err(LoadError::Restarted) => {
+                    let _ = timeout(RESTART_WAIT, changed.changed()).await;
+                    continue;
+                }
+                other => other?,
+            };
             // Before the class's own lock: whatever is at or below it is folded there by then.
             let head = self.lock().head;
             let now = self.shared.clock.now();
@@ -277,7 +349,7 @@ impl Classes {
             }
         }
         tracing::debug!(%class, events = past.state.events(), read = past.read, elapsed = ?began.elapsed(), "a class is in use");
-        let mut live = Live::new(class.clone(), epoch, past.state, through, past.stored);
+        let mut live = Live::new(class.clone(), epoch, past.state, through, past.stored, past.standing);
         // With the class's lock held: whoever changes this next waits for it.
         if !self.lock().remembers {
             live.remember(false);

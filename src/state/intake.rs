@@ -6,8 +6,8 @@ use super::classes::Classes;
 use super::slot::Slot;
 use crate::event::{ClassId, StoredEvent};
 
-/// Classes of which it is remembered that something came, for the list of classes.
-const MAX_HEARD: usize = 50_000;
+/// Classes of which it is remembered that something came, until a snapshot holds it. Of more, the leader scans the table.
+pub(super) const MAX_HEARD: usize = 50_000;
 
 /// Takes one read's events.
 #[derive(Debug)]
@@ -48,11 +48,6 @@ impl<'a> Intake<'a> {
 
     fn note(&mut self) {
         let Some((class, _, last)) = self.current.take() else { return };
-        let mut inner = self.classes.lock();
-        if inner.heard.len() < MAX_HEARD || inner.heard.contains_key(&class) {
-            inner.heard.insert(class, last);
-        } else {
-            inner.missed = true;
-        }
+        self.classes.lock().hear(class, last);
     }
 }

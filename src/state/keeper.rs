@@ -1,9 +1,38 @@
-//! Keeps the snapshots: one replica at a time, elected by a lock that ends with its connection.
+//! Writes the snapshots: one replica at a time, elected by a lock that ends with its connection.
 //!
-//! About once a second it writes what has changed, each class's rows and the id that they hold up to in one transaction. It
-//! writes on the connection that holds the lock, so nobody writes who is no longer elected. When it dies the next one is
-//! elected within seconds and brings in whatever class had events after the last id that held for all.
+//! # The rule
+//!
+//! A snapshot says: "every event of this class up to this id is in these rows". `state_through` says: "that holds for every
+//! class, up to this id". Both count only under the nonce that they are stamped with. Whoever loads a class believes them. So
+//! they must never say too much, in whatever order the nonce is renewed, events are deleted, leaders change, processes die,
+//! and more classes are heard of than can be remembered. What they say too little costs a scan, or a page of events.
+//!
+//! 1. *A round begins at one moment.* The position of the tail, the classes that are dirty, and the flag that there are more
+//!    of them are taken together. Every event up to the position is then in a dirty class, or covered by the flag, or in a
+//!    snapshot. The flag is a debt: a scan of the table is owed until a round with a scan has been written completely.
+//! 2. *The log's version is the epoch and the number of deletions.* Every transaction that writes first locks `progress_log`
+//!    and compares the version with the round's. Nobody can renew the nonce or delete events until it commits. Rows are
+//!    stamped with the nonce that was compared. With another version nothing is written, and the round counts for nothing.
+//! 3. *`state_through` moves only from where it was read.* The round reads it, and a scan finds the classes with events after
+//!    it. Where it is of another nonce, the round scans from 0. At the end it is written only if it still stands there.
+//! 4. *Changes are written only onto the snapshot that they are changes of.* The transaction reads how far the class's row
+//!    goes. If that is not where this replica's changes begin (another leader wrote, the row is void, nobody knows whether the
+//!    last write was committed), all rows of the class are deleted and written.
+//! 5. *A snapshot never goes back.* Where the row goes further than what is in memory (this replica's tail lags behind the
+//!    leader's before it), the class waits. Otherwise `state_through` could lie beyond a row that lacks events.
+//! 6. *What is dropped from memory ends the round.* The tail drops classes when the epoch changes and when events are deleted.
+//!    A round that is under way may no longer claim to have written them.
+//!
+//! `tests/model` checks this rule in every state that it can come to, for small numbers.
+//!
+//! # The leader
+//!
+//! The lock is the session's, and the leader writes on that session alone: what it sends after the session has ended is
+//! written by nobody. The session ends within 15 s of the leader's last word (see `store::prepare_leader`): the leader says
+//! something every few seconds while it rests or loads classes. The server's own limits do not see a leader that froze in
+//! the middle of a message; whoever waits to be elected does, and ends that session.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -12,12 +41,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::classes::Classes;
-use super::live::Unsaved;
+use super::live::{Taken, Unsaved};
+use super::unsaved::Round;
 use crate::backoff::Reconnect;
-use crate::event::{ClassId, Epoch};
+use crate::event::ClassId;
 use crate::store::{
-    Connector, Session, SnapshotWriter, classes_after, current_epoch, explain, kept_through,
-    set_kept_through, try_elect,
+    Agreement, Connector, DISPUTE_PATIENCE, LEADER_SILENCE, Session, SilentLeader, SnapshotWriter,
+    classes_behind, current_epoch, end_silent_leader, explain, hold_log, is_lock_timeout, kept_through,
+    prepare_leader, remove_void, say_something, set_kept_through, silent_leader, standing_snapshots,
+    try_elect,
 };
 use crate::vital::Vital;
 
@@ -30,8 +62,12 @@ const REST_SHARE: u32 = 39;
 const MAX_REST: Duration = Duration::from_secs(10);
 /// How often classes that nobody asks for are looked for.
 const SWEEP_TICK: Duration = Duration::from_secs(10);
-/// Longest the database may take for anything here.
+/// Longest the database may take for a scan, or for the snapshots of one transaction.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// Longest it may take for anything else: beyond this the session is given up.
+const SHORT_DEADLINE: Duration = Duration::from_secs(11);
+/// How often the leader says something while it has nothing to write.
+const HEARTBEAT: Duration = Duration::from_secs(3);
 /// Classes in one transaction.
 const TRANSACTION_CLASSES: usize = 50;
 /// Classes brought in at once.
@@ -46,9 +82,14 @@ pub struct Keeper {
 
 impl Keeper {
     /// Starts it; `connector` must lead to the primary directly.
-    pub fn start(connector: &Connector, classes: &Classes, vital: &Vital) -> Self {
+    pub fn start(connector: &Connector, agreement: &Agreement, classes: &Classes, vital: &Vital) -> Self {
         let stop = CancellationToken::new();
-        let keeping = Keeping { connector: connector.clone(), classes: classes.clone(), stop: stop.clone() };
+        let keeping = Keeping {
+            connector: connector.clone(),
+            agreement: agreement.clone(),
+            classes: classes.clone(),
+            stop: stop.clone(),
+        };
         Self { task: vital.spawn("state", keeping.run()), stop }
     }
 
@@ -61,6 +102,7 @@ impl Keeper {
 
 struct Keeping {
     connector: Connector,
+    agreement: Agreement,
     classes: Classes,
     stop: CancellationToken,
 }
@@ -70,9 +112,10 @@ impl Keeping {
         let mut reconnect = Reconnect::new("state");
         while !self.stop.is_cancelled() {
             let reason = match self.connector.connect("state").await {
-                Ok(session) => self.keep(session, &mut reconnect).await,
+                Ok(session) => self.keep_while_agreed(session, &mut reconnect).await,
                 Err(error) => Some(error.to_string()),
             };
+            self.agreement.note_server("state", None);
             // Whatever was not written by now is found again by whoever is elected next.
             self.classes.remember(false);
             let Some(reason) = reason else { return };
@@ -83,15 +126,38 @@ impl Keeping {
         }
     }
 
+    /// Keeps as long as the connection leads to the server that the tail reads.
+    async fn keep_while_agreed(&self, session: Session, reconnect: &mut Reconnect) -> Option<String> {
+        let place = session.place.clone();
+        let epoch = match within(SHORT_DEADLINE, current_epoch(&session.client)).await {
+            Ok(epoch) => epoch,
+            Err(reason) => return Some(reason),
+        };
+        if !self.agreement.settles_on(&epoch, DISPUTE_PATIENCE).await {
+            return Some(format!("the connection leads to {place}, and events are read from another server"));
+        }
+        self.agreement.note_server("state", Some(place));
+        tokio::select! {
+            ended = self.keep(session, reconnect) => ended,
+            () = self.agreement.departs_from(&epoch) => Some("the log goes on in another epoch".to_owned()),
+        }
+    }
+
     /// Waits to be elected and then writes, until the connection fails; says why. `None`: it was stopped.
     async fn keep(&self, session: Session, reconnect: &mut Reconnect) -> Option<String> {
         let mut swept = Instant::now();
+        if let Err(reason) = within(SHORT_DEADLINE, prepare_leader(&session)).await {
+            return Some(reason);
+        }
+        let mut silent = Silent::default();
         loop {
-            match timeout(DEADLINE, try_elect(&session)).await {
-                Ok(Ok(true)) => break,
-                Ok(Ok(false)) => reconnect.succeeded(),
-                Ok(Err(error)) => return Some(explain(&error)),
-                Err(_) => return Some(late()),
+            match within(SHORT_DEADLINE, try_elect(&session)).await {
+                Ok(true) => break,
+                Ok(false) => reconnect.succeeded(),
+                Err(reason) => return Some(reason),
+            }
+            if let Err(reason) = within(SHORT_DEADLINE, silent.look(&session)).await {
+                return Some(reason);
             }
             self.sweep(&mut swept);
             tokio::select! {
@@ -104,18 +170,17 @@ impl Keeping {
         let mut writer = match timeout(DEADLINE, SnapshotWriter::new(session)).await {
             Ok(Ok(writer)) => writer,
             Ok(Err(error)) => return Some(explain(&error)),
-            Err(_) => return Some(late()),
+            Err(_) => return Some(late(DEADLINE)),
         };
         reconnect.succeeded();
         self.classes.remember(true);
-        let mut missed = true;
+        let mut scan_owed = true;
         loop {
             let began = Instant::now();
             let stopping = self.stop.is_cancelled();
             let mut writing = Duration::ZERO;
-            match self.write(&mut writer, missed, &mut writing).await {
-                Ok(()) => missed = self.classes.take_missed(),
-                Err(Stale::Later) => missed = true,
+            match self.write(&mut writer, &mut scan_owed, &mut writing).await {
+                Ok(()) | Err(Stale::Later) => {}
                 Err(Stale::Failed(reason)) => return Some(reason),
             }
             if stopping {
@@ -123,72 +188,131 @@ impl Keeping {
             }
             self.sweep(&mut swept);
             let rest = (writing * REST_SHARE).min(MAX_REST).max(WRITE_TICK.saturating_sub(began.elapsed()));
-            tokio::select! {
-                () = tokio::time::sleep(rest) => {}
-                () = writer.session.ended() => return Some("the connection was lost".to_owned()),
-                () = self.stop.cancelled() => {}
+            let resting = async {
+                tokio::select! {
+                    () = tokio::time::sleep(rest) => {}
+                    () = self.stop.cancelled() => {}
+                }
+            };
+            if let Err(Stale::Failed(reason)) = beating(&writer.session, resting).await {
+                return Some(reason);
             }
         }
     }
 
-    /// Writes all that has changed up to now. `missed`: classes may have events that were not heard of.
-    /// `writing` is how long it wrote.
+    /// One round: writes all that has changed up to now. `scan_owed`: the table has to be looked through for classes that were
+    /// not heard of. `writing` is how long it wrote.
     async fn write(
         &self,
         writer: &mut SnapshotWriter,
-        missed: bool,
+        scan_owed: &mut bool,
         writing: &mut Duration,
     ) -> Result<(), Stale> {
-        let position = self.classes.position().ok_or(Stale::Later)?;
-        let mut heard = self.classes.heard();
-        if missed {
+        let round = self.classes.begin_round().ok_or(Stale::Later)?;
+        *scan_owed |= round.missed;
+        let mut dirty = round.dirty.clone();
+        if dirty.is_empty() && !*scan_owed && self.classes.unsaved().is_empty() {
+            return Ok(());
+        }
+        let standing = self.standing(writer, &round).await?;
+        let scan = *scan_owed || standing.is_none();
+        if scan {
             let client = &mut writer.session.client;
-            let scan = async { classes_after(client, kept_through(&*client).await?).await };
-            let found = timeout(DEADLINE, scan).await.map_err(|_| Stale::Failed(late()))?;
-            let found = found.map_err(|error| Stale::Failed(explain(&error)))?;
+            let found = limited(DEADLINE, classes_behind(client, standing.unwrap_or(0))).await?;
             if !found.is_empty() {
                 tracing::info!(classes = found.len(), "classes have events that their snapshots do not hold");
             }
-            heard.extend(found);
+            dirty.extend(found);
+            dirty.sort_unstable();
+            dirty.dedup();
         }
         let mut complete = true;
-        for some in heard.chunks(TRANSACTION_CLASSES) {
-            complete &= self.bring_in(some).await;
-            if heard.len() > TRANSACTION_CLASSES {
+        let mut wrote = false;
+        for some in dirty.chunks(TRANSACTION_CLASSES) {
+            complete &= beating(&writer.session, self.bring_in(some)).await?;
+            if dirty.len() > TRANSACTION_CLASSES {
                 // A relay that begins on a long history meets more classes than it can hold at once.
-                self.write_unsaved(writer, &position.epoch, writing).await?;
+                let written = self.write_unsaved(writer, &round, writing).await?;
+                (wrote, complete) = (wrote | written.any, complete & written.all);
                 self.classes.sweep();
             }
         }
-        let wrote = self.write_unsaved(writer, &position.epoch, writing).await?;
-        if !complete {
+        let written = self.write_unsaved(writer, &round, writing).await?;
+        (wrote, complete) = (wrote | written.any, complete & written.all);
+        // What was dropped from memory meanwhile may not be among the unsaved any more.
+        if !complete || !self.classes.is_undisturbed(&round) {
             return Err(Stale::Later);
         }
-        if wrote || missed {
-            let set = timeout(DEADLINE, set_kept_through(&writer.session.client, position.id)).await;
-            set.map_err(|_| Stale::Failed(late()))?.map_err(|error| Stale::Failed(explain(&error)))?;
+        // The leader before may have been further than this replica's tail: then its word stands.
+        if (wrote || scan) && standing.is_none_or(|standing| standing < round.id) {
+            self.advance(writer, &round, standing).await?;
         }
+        if scan {
+            *scan_owed = false;
+            self.remove_void(writer, &round).await?;
+        }
+        self.classes.end_round(&round);
         Ok(())
     }
 
-    /// Writes every class with something that its snapshot does not hold; whether there was any.
+    /// Up to where every snapshot is complete, if that is known under the round's nonce.
+    async fn standing(&self, writer: &mut SnapshotWriter, round: &Round) -> Result<Option<i64>, Stale> {
+        let (transaction, _) = limited(SHORT_DEADLINE, writer.begin()).await?;
+        let nonce = held(&transaction, round).await?;
+        let standing = limited(SHORT_DEADLINE, kept_through(&transaction, &nonce)).await?;
+        limited(SHORT_DEADLINE, transaction.commit()).await?;
+        Ok(standing)
+    }
+
+    /// Every snapshot is complete up to the round's position now.
+    async fn advance(
+        &self,
+        writer: &mut SnapshotWriter,
+        round: &Round,
+        standing: Option<i64>,
+    ) -> Result<(), Stale> {
+        let (transaction, _) = limited(SHORT_DEADLINE, writer.begin()).await?;
+        let nonce = held(&transaction, round).await?;
+        let set = set_kept_through(&transaction, &nonce, standing, round.id);
+        if !limited(SHORT_DEADLINE, set).await? {
+            return Err(Stale::Later);
+        }
+        limited(SHORT_DEADLINE, transaction.commit()).await
+    }
+
+    /// Rows of snapshots that count for nothing go: every class that has events has another by now.
+    async fn remove_void(&self, writer: &mut SnapshotWriter, round: &Round) -> Result<(), Stale> {
+        loop {
+            let (transaction, _) = limited(SHORT_DEADLINE, writer.begin()).await?;
+            let nonce = held(&transaction, round).await?;
+            let removed = limited(DEADLINE, remove_void(&transaction, &nonce)).await?;
+            limited(SHORT_DEADLINE, transaction.commit()).await?;
+            if removed == 0 {
+                return Ok(());
+            }
+            tracing::debug!(rows = removed, "rows of void snapshots are removed");
+        }
+    }
+
+    /// Writes every class with something that its snapshot does not hold.
     async fn write_unsaved(
         &self,
         writer: &mut SnapshotWriter,
-        epoch: &Epoch,
+        round: &Round,
         writing: &mut Duration,
-    ) -> Result<bool, Stale> {
+    ) -> Result<Written, Stale> {
         let began = Instant::now();
         let unsaved = self.classes.unsaved();
+        let mut all = true;
         for classes in unsaved.chunks(TRANSACTION_CLASSES) {
-            let some = self.write_some(writer, classes, epoch);
-            timeout(DEADLINE, some).await.map_err(|_| Stale::Failed(late()))??;
+            let some = self.write_some(writer, classes, round);
+            all &= timeout(DEADLINE, some).await.map_err(|_| Stale::Failed(late(DEADLINE)))??;
         }
         if !unsaved.is_empty() {
             tracing::debug!(classes = unsaved.len(), elapsed = ?began.elapsed(), "snapshots are written");
         }
         *writing += began.elapsed();
-        Ok(!unsaved.is_empty())
+        Ok(Written { any: !unsaved.is_empty(), all })
     }
 
     /// Whether all of them live now.
@@ -205,29 +329,35 @@ impl Keeping {
         complete
     }
 
+    /// Writes these in one transaction; whether there was nothing in the way of any.
     async fn write_some(
         &self,
         writer: &mut SnapshotWriter,
         classes: &[ClassId],
-        epoch: &Epoch,
-    ) -> Result<(), Stale> {
-        let failed = |error: tokio_postgres::Error| Stale::Failed(explain(&error));
-        let (transaction, statements) = writer.begin().await.map_err(failed)?;
-        if current_epoch(&transaction).await.map_err(failed)? != *epoch {
-            // The tail has not noticed yet; what is in memory may be of events that are no more.
-            return Err(Stale::Later);
-        }
-        let mut written: Vec<(ClassId, Unsaved)> = Vec::with_capacity(classes.len());
+        round: &Round,
+    ) -> Result<bool, Stale> {
+        let (transaction, statements) = limited(SHORT_DEADLINE, writer.begin()).await?;
+        let nonce = held(&transaction, round).await?;
+        let standing = limited(SHORT_DEADLINE, standing_snapshots(&transaction, classes, &nonce)).await?;
+        let mut written: Vec<(ClassId, Box<Unsaved>)> = Vec::with_capacity(classes.len());
+        let mut all = true;
         for class in classes {
-            let Some(unsaved) = self.classes.take_unsaved(class, epoch) else { continue };
-            statements.write(&transaction, class, &unsaved.changes).await.map_err(failed)?;
-            written.push((class.clone(), unsaved));
+            let through = standing.iter().find(|(other, _)| other == class).map(|&(_, through)| through);
+            match self.classes.take_unsaved(class, round, through) {
+                Taken::Nothing => {}
+                Taken::Unsaved(unsaved) => {
+                    let write = statements.write(&transaction, &nonce, class, &unsaved.changes);
+                    write.await.map_err(|error| Stale::of(&error))?;
+                    written.push((class.clone(), unsaved));
+                }
+                Taken::Behind | Taken::Gone => all = false,
+            }
         }
-        transaction.commit().await.map_err(failed)?;
+        transaction.commit().await.map_err(|error| Stale::of(&error))?;
         for (class, unsaved) in &written {
-            self.classes.saved(class, unsaved);
+            self.classes.saved(class, round, unsaved);
         }
-        Ok(())
+        Ok(all)
     }
 
     fn sweep(&self, swept: &mut Instant) {
@@ -238,14 +368,98 @@ impl Keeping {
     }
 }
 
+/// What came of the classes that were to be written.
+struct Written {
+    /// Whether there were any.
+    any: bool,
+    /// Whether nothing was in the way of any.
+    all: bool,
+}
+
 /// Why not all was written.
+#[derive(Debug)]
 enum Stale {
-    /// The ids were issued anew, or a class cannot be brought in now: again in a while.
+    /// The log is of another version, a class cannot be brought in now, or a lock was in the way: again in a while.
     Later,
     /// The connection is of no use any more.
     Failed(String),
 }
 
-fn late() -> String {
-    format!("the database took over {} s", DEADLINE.as_secs())
+impl Stale {
+    fn of(error: &tokio_postgres::Error) -> Self {
+        // Somebody deletes events, or renews the nonce, and takes long over it.
+        if is_lock_timeout(error) { Self::Later } else { Self::Failed(explain(error)) }
+    }
+}
+
+/// Holds the log at the round's version; the nonce.
+async fn held(transaction: &tokio_postgres::Transaction<'_>, round: &Round) -> Result<String, Stale> {
+    limited(SHORT_DEADLINE, hold_log(transaction, &round.version)).await?.ok_or(Stale::Later)
+}
+
+/// What the database answers, if it does so in time.
+async fn limited<T>(
+    deadline: Duration,
+    asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Stale> {
+    let answer = timeout(deadline, asked).await.map_err(|_| Stale::Failed(late(deadline)))?;
+    answer.map_err(|error| Stale::of(&error))
+}
+
+/// The same, where any failure is the connection's end.
+async fn within<T>(
+    deadline: Duration,
+    asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, String> {
+    let answer = timeout(deadline, asked).await.map_err(|_| late(deadline))?;
+    answer.map_err(|error| explain(&error))
+}
+
+/// Waits for `work`, which is not done on this session, and lets the server know meanwhile that the leader lives.
+async fn beating<T>(session: &Session, work: impl Future<Output = T>) -> Result<T, Stale> {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            () = tokio::time::sleep(HEARTBEAT) => {}
+            () = session.ended() => return Err(Stale::Failed("the connection was lost".to_owned())),
+        }
+        limited(SHORT_DEADLINE, say_something(session)).await?;
+    }
+}
+
+/// Looks at a leader that says nothing.
+#[derive(Default)]
+struct Silent {
+    leader: Option<(SilentLeader, Instant)>,
+}
+
+impl Silent {
+    /// Ends the leader's session if the server has waited for it, in the same state, for [`LEADER_SILENCE`].
+    async fn look(&mut self, session: &Session) -> Result<(), tokio_postgres::Error> {
+        let found = silent_leader(session).await?;
+        self.leader = match (found, self.leader.take()) {
+            (Some(found), Some((before, since))) if found == before => Some((before, since)),
+            (Some(found), _) => Some((found, Instant::now())),
+            (None, _) => None,
+        };
+        if let Some((leader, since)) = &self.leader
+            && since.elapsed() >= LEADER_SILENCE
+        {
+            if end_silent_leader(session, leader).await? {
+                let silence = since.elapsed();
+                tracing::warn!(
+                    pid = leader.pid,
+                    ?silence,
+                    "the replica that keeps the snapshots says nothing: its session is ended, for another to keep them"
+                );
+            }
+            self.leader = None;
+        }
+        Ok(())
+    }
+}
+
+fn late(deadline: Duration) -> String {
+    format!("the database took over {} s", deadline.as_secs())
 }

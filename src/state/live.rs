@@ -104,6 +104,21 @@ pub(super) struct Unsaved {
     pub(super) changes: Changes,
     /// The last event in it.
     pub(super) last_event: i64,
+    /// Every event of the class up to this id is in it.
+    pub(super) through: i64,
+}
+
+/// What a class has for its snapshot.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// Its snapshot holds everything.
+    Nothing,
+    /// This is taken for written.
+    Unsaved(Box<Unsaved>),
+    /// Its snapshot goes further than what is here: the leader before had read more.
+    Behind,
+    /// The class is not here any more, or of another version of the log.
+    Gone,
 }
 
 /// A class that is kept up.
@@ -117,14 +132,24 @@ pub(super) struct Live {
     pictures: HashMap<Parts, Arc<Picture>>,
     /// The last event that a snapshot of this replica's, or the one that it began with, holds.
     stored: i64,
+    /// How far the snapshot goes since which `state` remembers what has changed, if there is one.
+    standing: Option<i64>,
     /// Whether it is not known what has changed since that snapshot, so that all has to be written.
     whole: bool,
 }
 
 impl Live {
-    /// A class of which all events up to `joined` are in `state`, and all up to `stored` in its snapshot.
-    pub(super) fn new(class: ClassId, epoch: Epoch, state: ClassState, joined: i64, stored: i64) -> Self {
-        Self { class, epoch, state, joined, pictures: HashMap::new(), stored, whole: false }
+    /// A class of which all events up to `joined` are in `state`, and all up to `stored` in its snapshot, whose row goes as
+    /// far as `standing`.
+    pub(super) fn new(
+        class: ClassId,
+        epoch: Epoch,
+        state: ClassState,
+        joined: i64,
+        stored: i64,
+        standing: Option<i64>,
+    ) -> Self {
+        Self { class, epoch, state, joined, pictures: HashMap::new(), stored, standing, whole: false }
     }
 
     /// Whether there is something that its snapshot does not hold.
@@ -135,27 +160,33 @@ impl Live {
     /// From now on this replica writes snapshots, or no longer. Another may have written in between.
     pub(super) fn remember(&mut self, on: bool) {
         self.state.remember(on);
-        self.whole = on;
+        self.whole = true;
     }
 
-    /// What its snapshot does not hold, if ids are still those of `epoch`.
-    pub(super) fn take_unsaved(&mut self, epoch: &Epoch, head: i64) -> Option<Unsaved> {
-        if *epoch != self.epoch || !self.is_unsaved() {
-            return None;
+    /// What its snapshot does not hold, which goes as far as `standing` now, if there is one. Only if that is the snapshot
+    /// since which the changes are known are these enough; otherwise all of it is written in place of whatever is there.
+    pub(super) fn take_unsaved(&mut self, standing: Option<i64>, head: i64) -> Taken {
+        if !self.is_unsaved() {
+            return Taken::Nothing;
         }
         let through = self.cursor(head).id;
+        if standing > Some(through) {
+            return Taken::Behind;
+        }
         let mut changes = self.state.take_changes(through);
-        if self.whole {
+        if self.whole || standing.is_none() || standing != self.standing {
             changes = Changes { whole: true, rows: self.state.snapshot(through), ..Changes::default() };
         }
-        // If it cannot be written the connection goes, and with it the election: then all is whole again.
-        self.whole = false;
-        Some(Unsaved { changes, last_event: self.state.last_event() })
+        // Until it is known to be written, what has changed is not.
+        self.whole = true;
+        Taken::Unsaved(Box::new(Unsaved { changes, last_event: self.state.last_event(), through }))
     }
 
-    /// A snapshot holds all up to this event.
-    pub(super) fn saved(&mut self, last_event: i64) {
-        self.stored = self.stored.max(last_event);
+    /// It is written.
+    pub(super) fn saved(&mut self, unsaved: &Unsaved) {
+        self.stored = self.stored.max(unsaved.last_event);
+        self.standing = Some(unsaved.through);
+        self.whole = false;
     }
 
     /// A picture at `now` of the class, in which all classes' events up to `head` are folded. One that was made before
@@ -199,7 +230,7 @@ mod tests {
             let body = r#"{"eventType":"cell_executed","notebookPath":"a.ipynb","cellId":"c"}"#;
             state.fold(&StoredEvent { id, class: "é", student: &student, received_at: Micros(id), body });
         }
-        Live::new(ClassId::new("é").expect("a class"), Epoch::new("e1"), state, 0, 0)
+        Live::new(ClassId::new("é").expect("a class"), Epoch::new("e1"), state, 0, 0, None)
     }
 
     #[test]

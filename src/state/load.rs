@@ -44,6 +44,8 @@ pub(super) struct Past {
     pub(super) through: i64,
     /// The last event that its snapshot holds.
     pub(super) stored: i64,
+    /// How far its snapshot goes, if there was one.
+    pub(super) standing: Option<i64>,
     /// Events read, beside the snapshot.
     pub(super) read: usize,
 }
@@ -52,27 +54,32 @@ pub(super) struct Past {
 pub(super) async fn read(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Result<Past, LoadError> {
     // The snapshot may have gone on, and what followed it been pruned, between the two reads: that is no gap the second time.
     for _ in 0..2 {
-        let mut past = begin(pages, class).await?;
+        let mut past = begin(pages, class, epoch).await?;
         match past.catch_up(pages, class, epoch, true).await {
             Err(LoadError::Pruned) => {}
             other => return other.map(|()| past),
         }
     }
-    let mut past = begin(pages, class).await?;
+    let mut past = begin(pages, class, epoch).await?;
     if let Some(due) = PRUNED.met("pruned") {
-        tracing::warn!(%class, through = past.through, "events that its snapshot does not hold were pruned{due}: they will not be counted");
+        tracing::warn!(%class, through = past.through, "events after its snapshot may have been deleted{due}: those will not be counted");
     }
     past.catch_up(pages, class, epoch, false).await?;
     Ok(past)
 }
 
-async fn begin(pages: &Pages, class: &ClassId) -> Result<Past, LoadError> {
-    let snapshot = pages.snapshot(class).await?;
+async fn begin(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Result<Past, LoadError> {
+    let stored = pages.snapshot(class).await?.ok_or(LoadError::Restarted)?;
+    // The pages that follow are compared too: snapshot and pages are of one server, and of one generation of ids.
+    if stored.version.epoch != *epoch {
+        return Err(LoadError::Restarted);
+    }
+    let (snapshot, standing) = (stored.snapshot, stored.standing);
     let (through, stored) = (snapshot.class.through, snapshot.class.last_event);
     let mut state = ClassState::restore(snapshot);
     // What is folded from here on is not in the snapshot.
     state.remember(true);
-    Ok(Past { state, through, stored, read: 0 })
+    Ok(Past { state, through, stored, standing, read: 0 })
 }
 
 impl Past {

@@ -70,5 +70,5 @@ pub use keeper::Keeper;
 pub use live::Picture;
 pub use load::LoadError;
 pub use observed::{MAX_MESSAGE_CHARS, MAX_TEXT_BYTES};
-pub use rebuild::{Difference, Outcome, Rebuilder};
+pub use rebuild::{Difference, Outcome, RebuildError, Rebuilder};
 pub use student::{LastRun, Status, Student};

@@ -8,8 +8,8 @@ use tokio_postgres::{Error, Transaction};
 use super::class::ClassState;
 use crate::event::ClassId;
 use crate::store::{
-    Changes, RunsRow, Session, Snapshot, SnapshotWriter, at_one_moment, class_events, classes_after,
-    classes_kept, hold_class, read_in,
+    Changes, RunsRow, Session, Snapshot, SnapshotWriter, StoredSnapshot, at_one_moment, class_events,
+    classes_kept, classes_with_events, explain, read_in, replace_class,
 };
 
 /// Differences that are named; the rest is counted.
@@ -55,11 +55,37 @@ pub struct Outcome {
     pub events: i64,
     /// Up to this id.
     pub through: i64,
+    /// Whether there was a snapshot to compare with, if only one that says that the class has no events.
+    pub compared: bool,
     /// How many rows differed.
     pub count: usize,
     /// The first of them.
     pub differences: Vec<Difference>,
 }
+
+/// Why a class's snapshot could not be made anew.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// The database's word.
+    #[error("{}", explain(.0))]
+    Database(Error),
+    /// `progress_log` has lost its row.
+    #[error("progress_log is empty: restore its one row, or apply the migrations to a fresh database")]
+    NoLog,
+    /// The epoch was renewed, or events were deleted, each time that it was tried.
+    #[error("the log was changed while the events were read, {ATTEMPTS} times: try again")]
+    Changed,
+}
+
+// Not by #[from], which would make it the source as well: it is said already.
+impl From<Error> for RebuildError {
+    fn from(error: Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// How often a class is tried whose log changes meanwhile.
+const ATTEMPTS: usize = 5;
 
 /// Makes snapshots anew.
 #[derive(Debug)]
@@ -82,7 +108,7 @@ impl Rebuilder {
     /// The database's.
     pub async fn classes(&mut self) -> Result<Vec<ClassId>, Error> {
         let client = &mut self.writer.session.client;
-        let mut classes = classes_after(client, 0).await?;
+        let mut classes = classes_with_events(client).await?;
         classes.extend(classes_kept(&*client).await?);
         classes.sort_unstable();
         classes.dedup();
@@ -90,33 +116,50 @@ impl Rebuilder {
     }
 
     /// Folds a class's events up to the id that its snapshot is of, compares, and, if asked to, writes what the events make.
-    /// Nobody is kept waiting while the events are read, but for the last few.
+    /// Nobody is kept waiting while the events are read, but for the last few. Replicas that run read the class anew then.
     ///
     /// # Errors
-    /// The database's.
-    pub async fn rebuild(&mut self, class: &ClassId, write: bool) -> Result<Outcome, Error> {
+    /// The database's, or if the log changes too often.
+    pub async fn rebuild(&mut self, class: &ClassId, write: bool) -> Result<Outcome, RebuildError> {
+        for _ in 0..ATTEMPTS {
+            if let Some(outcome) = self.try_rebuild(class, write).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(RebuildError::Changed)
+    }
+
+    /// `None` if the log has changed meanwhile.
+    async fn try_rebuild(&mut self, class: &ClassId, write: bool) -> Result<Option<Outcome>, RebuildError> {
         let client = &mut self.writer.session.client;
         let transaction = at_one_moment(client).await?;
-        let mut kept = read_in(&transaction, class).await?;
+        let stored = read_in(&transaction, class).await?.ok_or(RebuildError::NoLog)?;
+        let StoredSnapshot { snapshot: mut kept, standing, version } = stored;
+        let compared = standing.is_some() || kept.class.through > 0;
         let mut state = ClassState::default();
-        fold(&transaction, class, &mut state, kept.class.through).await?;
+        // Where there is no snapshot the first one is made of all there is.
+        let through = if write && !compared { i64::MAX } else { kept.class.through };
+        fold(&transaction, class, &mut state, through).await?;
         transaction.commit().await?;
+        let through = if through == i64::MAX { state.last_event() } else { through };
         kept.sort();
-        let made = state.snapshot(kept.class.through);
-        let (count, differences) = compare(&kept, &made);
-        let outcome = Outcome { events: made.class.events, through: made.class.through, count, differences };
-        if !write || outcome.count == 0 {
-            return Ok(outcome);
+        let made = state.snapshot(through);
+        let (count, differences) = if compared { compare(&kept, &made) } else { (0, Vec::new()) };
+        let outcome = Outcome { events: made.class.events, through, compared, count, differences };
+        if !write || compared && count == 0 || !compared && state.events() == 0 {
+            return Ok(Some(outcome));
         }
         let (transaction, statements) = self.writer.begin().await?;
-        hold_class(&transaction, class).await?;
-        // What the relay has written meanwhile is of a later id.
-        let through = read_in(&transaction, class).await?.class.through.max(outcome.through);
+        // From here on the relay's leader waits.
+        let Some(nonce) = replace_class(&transaction, &version, class).await? else { return Ok(None) };
+        // What it has written meanwhile is of a later id.
+        let standing = read_in(&transaction, class).await?.ok_or(RebuildError::NoLog)?;
+        let through = standing.snapshot.class.through.max(through);
         fold(&transaction, class, &mut state, through).await?;
         let changes = Changes { whole: true, rows: state.snapshot(through), ..Changes::default() };
-        statements.write(&transaction, class, &changes).await?;
+        statements.write(&transaction, &nonce, class, &changes).await?;
         transaction.commit().await?;
-        Ok(outcome)
+        Ok(Some(outcome))
     }
 }
 

@@ -5,15 +5,40 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::classes::Classes;
-use super::live::{Live, Unsaved};
+use super::classes::{Classes, Inner};
+use super::live::{Live, Taken, Unsaved};
 use super::slot::{Phase, Slot};
-use crate::event::{ClassId, Epoch};
+use crate::event::ClassId;
+use crate::store::LogVersion;
 
 /// A class that nobody asked for in this long is let go.
 const IDLE: Duration = Duration::from_secs(600);
 /// Bytes of classes in memory, as they are reckoned, beyond which the one not asked for longest is let go.
 const MAX_BYTES: usize = 512 << 20;
+
+/// What the leader begins a round with.
+#[derive(Debug)]
+pub(super) struct Round {
+    /// The log that what is in memory belongs to.
+    pub(super) version: LogVersion,
+    /// Every event up to here is in its class, if that is in memory, and otherwise its class is dirty, or `missed`.
+    pub(super) id: i64,
+    /// Classes of which something came that no snapshot is known to hold.
+    pub(super) dirty: Vec<ClassId>,
+    /// Something came for classes that are not among them.
+    pub(super) missed: bool,
+    /// As [`Inner::resets`] was.
+    resets: u64,
+}
+
+impl Inner {
+    /// The class's snapshot holds every event up to `through`.
+    fn settle(&mut self, round: &Round, class: &ClassId, through: i64) {
+        if self.resets == round.resets && self.heard.get(class).is_some_and(|&last| last <= through) {
+            self.heard.remove(class);
+        }
+    }
+}
 
 impl Classes {
     fn slots(&self) -> Vec<(ClassId, Arc<Slot>)> {
@@ -28,14 +53,36 @@ impl Classes {
         }
     }
 
-    /// Classes of which something came that no snapshot is known to hold.
-    pub(super) fn heard(&self) -> Vec<ClassId> {
-        self.lock().heard.keys().cloned().collect()
+    /// Begins a round of the leader's: from one moment the position, the classes of which something came up to there that no
+    /// snapshot is known to hold, and whether there are classes beyond these. `None` until the tail stands.
+    pub(super) fn begin_round(&self) -> Option<Round> {
+        let mut inner = self.lock();
+        let version = inner.version()?;
+        let dirty = inner.heard.keys().cloned().collect();
+        let missed = std::mem::take(&mut inner.missed);
+        Some(Round { version, id: inner.head, resets: inner.resets, dirty, missed })
     }
 
-    /// Whether something came for a class that is not among those heard of, since this was last asked.
-    pub(super) fn take_missed(&self) -> bool {
-        std::mem::take(&mut self.lock().missed)
+    /// Ends a round in which all was written: its classes whose snapshots hold everything are no longer among those heard of.
+    pub(super) fn end_round(&self, round: &Round) {
+        for class in &round.dirty {
+            let (slot, head) = {
+                let inner = self.lock();
+                let Some(slot) = inner.classes.get(class).filter(|_| inner.resets == round.resets) else {
+                    continue;
+                };
+                (Arc::clone(slot), inner.head)
+            };
+            let clean = slot.live(|live| (!live.is_unsaved()).then(|| live.cursor(head).id)).flatten();
+            if let Some(through) = clean {
+                self.lock().settle(round, class, through);
+            }
+        }
+    }
+
+    /// Whether what was in memory when the round began is there still.
+    pub(super) fn is_undisturbed(&self, round: &Round) -> bool {
+        self.lock().resets == round.resets
     }
 
     /// The classes with something that their snapshot does not hold.
@@ -44,26 +91,26 @@ impl Classes {
         self.slots().into_iter().filter(|(_, slot)| unsaved(slot)).map(|(class, _)| class).collect()
     }
 
-    /// What the class's snapshot does not hold; it is taken for written.
-    pub(super) fn take_unsaved(&self, class: &ClassId, epoch: &Epoch) -> Option<Unsaved> {
+    /// What the class's snapshot does not hold, which goes as far as `standing`; it is taken for written.
+    pub(super) fn take_unsaved(&self, class: &ClassId, round: &Round, standing: Option<i64>) -> Taken {
         let (slot, head) = {
             let inner = self.lock();
-            (Arc::clone(inner.classes.get(class)?), inner.head)
+            let slot = inner.classes.get(class).filter(|_| inner.resets == round.resets);
+            let Some(slot) = slot else { return Taken::Gone };
+            (Arc::clone(slot), inner.head)
         };
-        slot.live(|live| live.take_unsaved(epoch, head)).flatten()
+        slot.live(|live| live.take_unsaved(standing, head)).unwrap_or(Taken::Gone)
     }
 
     /// It is written.
-    pub(super) fn saved(&self, class: &ClassId, unsaved: &Unsaved) {
+    pub(super) fn saved(&self, class: &ClassId, round: &Round, unsaved: &Unsaved) {
         let slot = {
             let mut inner = self.lock();
-            if inner.heard.get(class).is_some_and(|&last| last <= unsaved.last_event) {
-                inner.heard.remove(class);
-            }
-            inner.classes.get(class).cloned()
+            inner.settle(round, class, unsaved.through);
+            inner.classes.get(class).filter(|_| inner.resets == round.resets).cloned()
         };
         if let Some(slot) = slot {
-            slot.live(|live| live.saved(unsaved.last_event));
+            slot.live(|live| live.saved(unsaved));
             // While this replica writes it, it is in use.
             slot.touch();
         }
@@ -101,7 +148,7 @@ impl Classes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Micros, StoredEvent};
+    use crate::event::{Epoch, Micros, StoredEvent};
     use crate::state::ClassState;
     use crate::store::{Connector, Pages};
 
@@ -111,7 +158,7 @@ mod tests {
         let body = r#"{"eventType":"help","eventTime":"2026-11-23T15:36:03Z"}"#;
         state.fold(&StoredEvent { id: 1, class: name, student: "s", received_at: Micros(0), body });
         let slot = Arc::new(Slot::new());
-        *slot.lock() = Phase::Live(Box::new(Live::new(class.clone(), Epoch::new("e"), state, 1, 0)));
+        *slot.lock() = Phase::Live(Box::new(Live::new(class.clone(), Epoch::new("e"), state, 1, 0, None)));
         classes.lock().classes.insert(class, Arc::clone(&slot));
         slot
     }
@@ -136,8 +183,9 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         classes.sweep();
         assert_eq!(names(), ["idle", "used"], "its snapshot does not hold all of it");
-        let unsaved = classes.take_unsaved(&ClassId::new("idle").expect("a class"), &Epoch::new("e"));
-        idle.live(|live| live.saved(unsaved.expect("something").last_event));
+        let taken = idle.live(|live| live.take_unsaved(None, 1)).expect("it lives");
+        let Taken::Unsaved(unsaved) = taken else { panic!("{taken:?}") };
+        idle.live(|live| live.saved(&unsaved));
         classes.sweep();
         assert_eq!(names(), ["used"]);
         assert!(matches!(*idle.lock(), Phase::Gone));

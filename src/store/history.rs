@@ -4,13 +4,15 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 
 use futures::TryStreamExt;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::keeping::LogVersion;
 use super::pages::{PageError, Pages};
 use super::read::{ReadError, event};
 use super::rows::ClassRow;
 use super::types::PgMicros;
-use crate::event::{ClassId, StoredEvent};
+use crate::event::{ClassId, Epoch, StoredEvent};
 
 /// Of a student's events, those among this many of the class's newest are found by walking back through the class: cheap
 /// for whoever is active, however long the history under that name is (unconfigured clients all share one).
@@ -28,6 +30,15 @@ pub struct ListedClass {
     pub class: ClassId,
     /// Its snapshot's numbers.
     pub row: ClassRow,
+}
+
+/// A part of the list of classes.
+#[derive(Debug)]
+pub struct Listing {
+    /// Those that have a snapshot.
+    pub classes: Vec<ListedClass>,
+    /// The log at the moment of reading; `None` if there are none.
+    pub version: Option<LogVersion>,
 }
 
 /// The statements that read history, named, for a test of their plans.
@@ -70,10 +81,13 @@ fn by_student() -> String {
     )
 }
 
-/// `$1` the class after which, `$2` how many.
+/// `$1` the class after which, `$2` how many. A snapshot of another nonce counts for nothing.
 fn classes() -> String {
-    "SELECT class_id, through_id, events, students, last_received_at, last_event_id FROM class_state \
-     WHERE class_id > $1 ORDER BY class_id LIMIT $2"
+    "SELECT class_id, through_id, events, students, last_received_at, last_event_id, \
+            progress_epoch(progress_log.nonce), deletions \
+     FROM progress_log CROSS JOIN LATERAL (\
+       SELECT * FROM class_state WHERE class_id > $1 AND class_state.nonce = progress_log.nonce \
+       ORDER BY class_id LIMIT $2) AS kept ORDER BY class_id"
         .to_owned()
 }
 
@@ -122,11 +136,18 @@ impl Pages {
     ///
     /// # Errors
     /// If they cannot be read in time.
-    pub async fn classes(&self, after: &str, rows: usize) -> Result<Vec<ListedClass>, PageError> {
+    pub async fn classes(&self, after: &str, rows: usize) -> Result<Listing, PageError> {
         let limit = i64::try_from(rows).unwrap_or(i64::MAX);
         self.run(async |client| {
             let statement = client.prepare_cached(&classes()).await?;
             let rows = client.query(&statement, &[&after, &limit]).await?;
+            let version = |row: &Row| {
+                Ok::<_, tokio_postgres::Error>(LogVersion {
+                    epoch: Epoch::new(row.try_get(6)?),
+                    deletions: row.try_get(7)?,
+                })
+            };
+            let version = rows.first().map(version).transpose()?;
             let listed = rows.iter().map(|row| {
                 let last_received_at = row.try_get::<_, Option<PgMicros>>(4)?;
                 Ok(ListedClass {
@@ -140,7 +161,8 @@ impl Pages {
                     },
                 })
             });
-            Ok((listed.collect::<Result<_, tokio_postgres::Error>>().map_err(ReadError::from)?, true))
+            let classes = listed.collect::<Result<_, tokio_postgres::Error>>().map_err(ReadError::from)?;
+            Ok((Listing { classes, version }, true))
         })
         .await
     }

@@ -14,10 +14,12 @@ mod watch;
 
 pub use agreement::{Agreement, Backend, DISPUTE_PATIENCE, Primary};
 pub use connect::{ConnectError, Connector, Session};
-pub use history::{ListedClass, history_statements};
+pub use history::{ListedClass, Listing, history_statements};
 pub use keeping::{
-    EventRow, class_events, classes_after, classes_kept, current_epoch, hold_class, kept_through,
-    scan_statement, set_kept_through, try_elect,
+    EventRow, LEADER_SILENCE, LogVersion, SilentLeader, class_events, classes_behind, classes_kept,
+    classes_with_events, current_epoch, end_silent_leader, hold_log, kept_through, prepare_leader,
+    remove_void, replace_class, say_something, scan_statement, set_kept_through, silent_leader,
+    standing_snapshots, try_elect,
 };
 pub use pages::{PageError, Pages};
 pub use read::{
@@ -28,7 +30,8 @@ pub use rows::{
     Cell, CellRow, Changes, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
 };
 pub use snapshot::{
-    SnapshotStatements, SnapshotWriter, at_one_moment, read_in, read_snapshot, select_statements,
+    SnapshotStatements, SnapshotWriter, StoredSnapshot, at_one_moment, read_in, read_snapshot,
+    select_statements,
 };
 pub use survey::Surveyed;
 pub use types::{PgMicros, RawJson};
@@ -71,6 +74,11 @@ pub fn verdict(error: &Error) -> Verdict {
         Some("22" | "23" | "44" | "54" | "P0" | "0A" | "42") => Verdict::Doubtful,
         _ => Verdict::Server,
     }
+}
+
+/// Whether a lock was not to be had in time: nothing is wrong with the connection.
+pub fn is_lock_timeout(error: &Error) -> bool {
+    error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }
 
 /// Whether the connection is gone, or the server is starting or stopping: what was asked may be asked again on another.

@@ -14,8 +14,7 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use super::connect::Connector;
 use super::read::{EVENT, Extent, Header, NEWEST, ReadError, SETTINGS, consume, header};
-use super::rows::Snapshot;
-use super::snapshot::read_snapshot;
+use super::snapshot::{StoredSnapshot, read_snapshot};
 use crate::event::{ClassId, StoredEvent};
 
 /// Connections that pages are read on. After a restart every dashboard may be behind at once: they take turns.
@@ -143,11 +142,11 @@ impl Pages {
         Ok(answer)
     }
 
-    /// A class's snapshot; an empty one if it has none.
+    /// A class's snapshot; `None` if `progress_log` is empty.
     ///
     /// # Errors
     /// If it cannot be read in time.
-    pub async fn snapshot(&self, class: &ClassId) -> Result<Snapshot, PageError> {
+    pub async fn snapshot(&self, class: &ClassId) -> Result<Option<StoredSnapshot>, PageError> {
         self.run(async |client| Ok((read_snapshot(client, class).await?, true))).await
     }
 }

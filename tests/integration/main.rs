@@ -30,6 +30,7 @@ mod ordering;
 mod outage;
 mod plans;
 mod slow;
+mod snapshots;
 mod state;
 mod subscribers;
 mod tailing;

@@ -5,7 +5,8 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, IsolationLevel, Row, Transaction};
 
 use super::tables::{TABLES, Table};
-use crate::event::{ClassId, json};
+use crate::event::{ClassId, Epoch, json};
+use crate::store::keeping::LogVersion;
 use crate::store::rows::{
     Cell, CellRow, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
 };
@@ -16,12 +17,25 @@ pub fn select_statements() -> Vec<String> {
     std::iter::once(select_class()).chain(TABLES.iter().map(|table| table.select())).collect()
 }
 
-/// A snapshot counts only with the nonce under which it was made. A promotion changes the epoch and not the nonce: what is
-/// in the tables followed the events in the same log, so it is right there too. Always one row: a class without a snapshot
-/// has no event up to the id that holds for all.
+/// A class's snapshot, and what it was read under.
+#[derive(Debug)]
+pub struct StoredSnapshot {
+    /// Its rows; empty if there is none.
+    pub snapshot: Snapshot,
+    /// How far the class's own row goes, if there is one that counts.
+    pub standing: Option<i64>,
+    /// The log at the moment of reading.
+    pub version: LogVersion,
+}
+
+/// A snapshot counts only with the nonce under which it was made. Always one row: a class without a snapshot has no event up
+/// to the id that holds for all. That id may lie beyond the class's own, and then the greater one is right: whoever wrote it
+/// had every class's row written up to its last event before, and a row never goes back under one nonce, so there is no
+/// event of the class between the two.
 fn select_class() -> String {
     "SELECT greatest(kept.through_id, overall.through_id, 0), coalesce(events, 0), coalesce(students, 0), \
-            last_received_at, coalesce(last_event_id, 0) \
+            last_received_at, coalesce(last_event_id, 0), \
+            kept.through_id, progress_epoch(progress_log.nonce), progress_log.deletions \
      FROM progress_log \
      LEFT JOIN state_through AS overall ON overall.nonce = progress_log.nonce \
      LEFT JOIN class_state AS kept ON kept.class_id = $1 AND kept.nonce = progress_log.nonce"
@@ -36,11 +50,11 @@ pub async fn at_one_moment(client: &mut Client) -> Result<Transaction<'_>, Error
     client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await
 }
 
-/// Reads a class's snapshot, all tables as of one moment; an empty one if there is none.
+/// Reads a class's snapshot, all tables as of one moment; `None` if `progress_log` is empty.
 ///
 /// # Errors
 /// The database's.
-pub async fn read_snapshot(client: &mut Client, class: &ClassId) -> Result<Snapshot, Error> {
+pub async fn read_snapshot(client: &mut Client, class: &ClassId) -> Result<Option<StoredSnapshot>, Error> {
     let transaction = at_one_moment(client).await?;
     let snapshot = read_in(&transaction, class).await?;
     transaction.commit().await?;
@@ -51,7 +65,10 @@ pub async fn read_snapshot(client: &mut Client, class: &ClassId) -> Result<Snaps
 ///
 /// # Errors
 /// The database's.
-pub async fn read_in(transaction: &Transaction<'_>, class: &ClassId) -> Result<Snapshot, Error> {
+pub async fn read_in(
+    transaction: &Transaction<'_>,
+    class: &ClassId,
+) -> Result<Option<StoredSnapshot>, Error> {
     let class = class.as_str();
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&class, Type::TEXT)];
     let select = select_class();
@@ -65,18 +82,18 @@ pub async fn read_in(transaction: &Transaction<'_>, class: &ClassId) -> Result<S
         transaction.query_typed(&minutes, &parameters),
     )
     .await?;
-    let class = class.first().map(class_row).transpose()?.unwrap_or_default();
-    if class.last_event == 0 {
-        // Of another nonce, or none.
-        return Ok(Snapshot { class, ..Snapshot::default() });
+    let Some(row) = class.first() else { return Ok(None) };
+    let version = LogVersion { epoch: Epoch::new(row.try_get(6)?), deletions: row.try_get(7)? };
+    let (class, standing) = (class_row(row)?, row.try_get::<_, Option<i64>>(5)?);
+    let mut snapshot = Snapshot { class, ..Snapshot::default() };
+    // The rows of a snapshot of another nonce count for nothing.
+    if standing.is_some() {
+        snapshot.students = students.iter().map(student).collect::<Result<_, _>>()?;
+        snapshot.cells = cells.iter().map(cell).collect::<Result<_, _>>()?;
+        snapshot.runs = runs.iter().map(pair).collect::<Result<_, _>>()?;
+        snapshot.minutes = minutes.iter().map(minute).collect::<Result<_, _>>()?;
     }
-    Ok(Snapshot {
-        class,
-        students: students.iter().map(student).collect::<Result<_, _>>()?,
-        cells: cells.iter().map(cell).collect::<Result<_, _>>()?,
-        runs: runs.iter().map(pair).collect::<Result<_, _>>()?,
-        minutes: minutes.iter().map(minute).collect::<Result<_, _>>()?,
-    })
+    Ok(Some(StoredSnapshot { snapshot, standing, version }))
 }
 
 fn class_row(row: &Row) -> Result<ClassRow, Error> {

@@ -65,6 +65,8 @@ pub(super) const CELLS: Table = Table { name: "cell_state", keys: 2, columns: CE
 pub(super) const PAIRS: Table = Table { name: "student_cell_state", keys: 3, columns: RUNS };
 pub(super) const MINUTES: Table = Table { name: "activity_state", keys: 1, columns: MINUTE };
 pub(super) const TABLES: [&Table; 4] = [&STUDENTS, &CELLS, &PAIRS, &MINUTES];
+/// Their names.
+pub(in crate::store) const STATE_TABLES: [&str; 4] = [STUDENTS.name, CELLS.name, PAIRS.name, MINUTES.name];
 
 impl Table {
     fn names(&self, prefix: &str) -> String {

@@ -37,13 +37,11 @@ impl SnapshotWriter {
     pub async fn new(session: Session) -> Result<Self, Error> {
         const CLASS_UPSERT: &str = "\
             INSERT INTO class_state (class_id, through_id, events, students, last_received_at, last_event_id, nonce) \
-            SELECT $1, $2, $3, $4, $5, $6, nonce FROM progress_log \
+            VALUES ($1, $2, $3, $4, $5, $6, $7) \
             ON CONFLICT (class_id) DO UPDATE SET (through_id, events, students, last_received_at, last_event_id, nonce, updated_at) = \
             ROW(EXCLUDED.through_id, EXCLUDED.events, EXCLUDED.students, EXCLUDED.last_received_at, EXCLUDED.last_event_id, \
                 EXCLUDED.nonce, clock_timestamp())";
         let client = &session.client;
-        // A snapshot that a crash undoes is made again from the events: there is no need to wait for the disk.
-        client.batch_execute("SET synchronous_commit = off").await?;
         let class = client.prepare(CLASS_UPSERT).await?;
         let [students, cells, pairs, minutes] = TABLES.map(Table::upsert);
         let upserts = [
@@ -72,22 +70,23 @@ impl SnapshotWriter {
 }
 
 impl SnapshotStatements {
-    /// Writes a class's changes and its new id in `transaction`, one of this connection's.
+    /// Writes a class's changes and its new id in `transaction`, one of this connection's, under a nonce that it holds: see
+    /// [`hold_log`](crate::store::hold_log).
     ///
     /// # Errors
     /// The database's; nothing of the transaction may be kept then.
     pub async fn write(
         &self,
         transaction: &impl GenericClient,
+        nonce: &str,
         class: &ClassId,
         changes: &Changes,
     ) -> Result<(), Error> {
         let name = class.as_str();
-        // The class's own row first: whoever else writes a class's snapshot waits for it there.
         let row = &changes.rows.class;
         let received = row.last_received_at.map(|at| PgMicros(Micros(at)));
-        let parameters: [&(dyn ToSql + Sync); 6] =
-            [&name, &row.through, &row.events, &row.students, &received, &row.last_event];
+        let parameters: [&(dyn ToSql + Sync); 7] =
+            [&name, &row.through, &row.events, &row.students, &received, &row.last_event, &nonce];
         transaction.execute(&self.class, &parameters).await?;
         if changes.whole {
             for table in TABLES {
