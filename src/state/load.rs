@@ -69,7 +69,7 @@ pub(super) async fn read(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Resul
 }
 
 async fn begin(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Result<Past, LoadError> {
-    let stored = pages.snapshot(class).await?.ok_or(LoadError::Restarted)?;
+    let stored = pages.snapshot(class, epoch).await?.ok_or(LoadError::Restarted)?;
     // The pages that follow are compared too: snapshot and pages are of one server, and of one generation of ids.
     if stored.version.epoch != *epoch {
         return Err(LoadError::Restarted);

@@ -15,7 +15,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use super::connect::Connector;
 use super::read::{EVENT, Extent, Header, NEWEST, ReadError, SETTINGS, consume, header};
 use super::snapshot::{StoredSnapshot, read_snapshot};
-use crate::event::{ClassId, StoredEvent};
+use crate::event::{ClassId, Epoch, StoredEvent};
 
 /// Connections that pages are read on. After a restart every dashboard may be behind at once: they take turns.
 const POOL_SIZE: usize = 4;
@@ -142,11 +142,21 @@ impl Pages {
         Ok(answer)
     }
 
-    /// A class's snapshot; `None` if `progress_log` is empty.
+    /// A class's snapshot; `None` if `progress_log` is empty. A connection that leads to a log of another
+    /// epoch than `wanted` is not kept: it may lead to a server that was left behind, for as long as that lives.
     ///
     /// # Errors
     /// If it cannot be read in time.
-    pub async fn snapshot(&self, class: &ClassId) -> Result<Option<StoredSnapshot>, PageError> {
-        self.run(async |client| Ok((read_snapshot(client, class).await?, true))).await
+    pub async fn snapshot(
+        &self,
+        class: &ClassId,
+        wanted: &Epoch,
+    ) -> Result<Option<StoredSnapshot>, PageError> {
+        self.run(async |client| {
+            let stored = read_snapshot(client, class).await?;
+            let same = stored.as_ref().is_some_and(|stored| stored.version.epoch == *wanted);
+            Ok((stored, same))
+        })
+        .await
     }
 }

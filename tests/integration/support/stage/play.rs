@@ -364,12 +364,8 @@ impl Outcome {
             panic!("{}: {row}\n{said}\n{state}\n{}", self.name, self.log);
         }
         for (what, took) in [("POST", self.report.recovered_posts), ("frame", self.report.recovered_frames)] {
-            let took = took.unwrap_or_else(|| panic!("{}: no {what} after the fault's end", self.name));
-            assert!(
-                took <= recovery + LATE,
-                "{}: the first {what} came {took:?} after the fault's end",
-                self.name
-            );
+            let text = format!("{}: the first {what} came {took:?} after the fault's end", self.name);
+            assert!(took.is_some_and(|took| took <= recovery + LATE), "{text}\n{}", self.log);
         }
     }
 }
