@@ -239,9 +239,8 @@ pub async fn abandoned_reads(scale: Scale) -> Outcome {
     admin.batch_execute("COMMIT").await.expect("the lock back");
     play.ends();
     let relays = i64::try_from(play.relays.len()).expect("a count");
-    let outcome = play.finish(&primary).await;
-    println!("60 abandoned reads: {backends} backends of {relays} relays");
-    assert!(backends <= relays * CONNECTIONS, "{backends} backends of {relays} relays");
+    let mut outcome = play.finish(&primary).await;
+    outcome.must(backends <= relays * CONNECTIONS, format!("{backends} backends of {relays} relays"));
     outcome
 }
 

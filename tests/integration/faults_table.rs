@@ -66,8 +66,10 @@ async fn table() {
             Ok(Some(outcome)) => {
                 if let Some(first) = outcome.report.violations.first() {
                     let said = outcome.report.explain(first, &outcome.history);
-                    wrong.push(format!("{name}: {said}\n{}", outcome.state()));
+                    eprintln!("{name}: {said}\n{}", outcome.state());
+                    wrong.push(format!("{name}: {}", first.text));
                 }
+                wrong.extend(outcome.wrong.iter().map(|text| format!("{name}: {text}")));
                 rows.push(outcome.row());
             }
             Ok(None) => rows.push(format!("| {name} | skipped |")),

@@ -210,7 +210,7 @@ impl Play {
         let report = check(&history, &afterwards, self.promise);
         let log = self.relays.iter().map(Relay::log).collect::<Vec<_>>().join("\n");
         let readiness = self.readiness.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Outcome { name: self.name, report, history, readiness, lines, log }
+        Outcome { name: self.name, report, history, readiness, wrong: Vec::new(), lines, log }
     }
 }
 
@@ -295,6 +295,8 @@ pub struct Outcome {
     pub history: Vec<Record>,
     /// What the relays said of their readiness, from the beginning on.
     pub readiness: Vec<Readiness>,
+    /// What else the play found wrong.
+    pub wrong: Vec<String>,
     /// What the relays logged from the fault on.
     pub lines: usize,
     pub log: String,
@@ -342,6 +344,13 @@ impl Outcome {
         .to_owned()
     }
 
+    /// What the play itself saw must be so.
+    pub fn must(&mut self, so: bool, otherwise: String) {
+        if !so {
+            self.wrong.push(otherwise);
+        }
+    }
+
     /// When a relay said that it is not ready, and why.
     pub fn unready(&self) -> Vec<String> {
         let unready = self.readiness.iter().filter(|said| said.status != 200);
@@ -363,6 +372,7 @@ impl Outcome {
             let (row, said, state) = (self.row(), self.report.explain(first, &self.history), self.state());
             panic!("{}: {row}\n{said}\n{state}\n{}", self.name, self.log);
         }
+        assert!(self.wrong.is_empty(), "{}: {}\n{}", self.name, self.wrong.join("; "), self.log);
         for (what, took) in [("POST", self.report.recovered_posts), ("frame", self.report.recovered_frames)] {
             let text = format!("{}: the first {what} came {took:?} after the fault's end", self.name);
             assert!(took.is_some_and(|took| took <= recovery + LATE), "{text}\n{}", self.log);
