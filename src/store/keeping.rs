@@ -343,3 +343,12 @@ pub async fn class_events(
     let parameters: [&(dyn ToSql + Sync); 3] = [&class, &after, &through];
     Ok(transaction.query_raw(&statement, parameters).await?.map_ok(EventRow))
 }
+
+/// The epoch of the server that a connection leads to.
+///
+/// # Errors
+/// The database's.
+pub async fn current_epoch(client: &impl GenericClient) -> Result<Epoch, Error> {
+    let row = client.query_one("SELECT progress_epoch()", &[]).await?;
+    Ok(Epoch::new(row.try_get(0)?))
+}

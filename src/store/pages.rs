@@ -10,14 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+    ConfigConnectImpl, Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError,
+    RecyclingMethod, Runtime, Timeouts,
 };
 use futures::TryStreamExt;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Error, NoTls, RowStream};
+use tokio_postgres::{Client, Config, Error, NoTls, RowStream};
 
 use super::connect::Connector;
 use super::read::{EVENT, Extent, Header, NEWEST, ReadError, SETTINGS, consume, header};
@@ -221,6 +224,20 @@ pub struct Pages {
     pool_epoch: Arc<Mutex<Option<Epoch>>>,
 }
 
+/// Connects to the host that is known as the primary by now. The one that was it when the pool was made
+/// may be gone, or a standby.
+struct ToPrimary {
+    connector: Connector,
+    name: String,
+    by: ConfigConnectImpl<NoTls>,
+}
+
+impl Connect for ToPrimary {
+    fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
+        self.by.connect(&self.connector.named(&self.name))
+    }
+}
+
 impl Pages {
     /// A pool over `connector`, which must lead to the database directly: its sessions are set up as the tail's is, since
     /// here too the planner must not be led astray (on a table that was never analysed it read a class by the identity's
@@ -242,9 +259,14 @@ impl Pages {
         name: &str,
         epoch: watch::Sender<Option<Epoch>>,
     ) -> Result<Self, deadpool_postgres::BuildError> {
-        let manager = Manager::from_config(
+        let connect = ToPrimary {
+            connector: connector.clone(),
+            name: name.to_owned(),
+            by: ConfigConnectImpl { tls: NoTls },
+        };
+        let manager = Manager::from_connect(
             connector.named(name),
-            NoTls,
+            connect,
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let timeouts = Timeouts { wait: None, create: Some(CREATE_TIMEOUT), recycle: Some(CREATE_TIMEOUT) };
