@@ -30,6 +30,9 @@
 //!    and when events are deleted. A round that is under way may no longer claim to have written
 //!    them.
 //!
+//! 7. *What a scan finds is written*, whatever this replica believes to have written. Snapshots do
+//!    not wait for the disk, so a crash of the server can undo the newest of them.
+//!
 //! `tests/model` checks this rule in every state that it can come to, for small numbers.
 //!
 //! # The leader
@@ -40,6 +43,7 @@
 //! loads classes. The server's own limits do not see a leader that froze in the middle of a
 //! message; whoever waits to be elected does, and ends that session.
 
+use std::collections::HashSet;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -219,6 +223,7 @@ impl Keeping {
         let round = self.classes.begin_round().ok_or(Stale::Later)?;
         *scan_owed |= round.missed;
         let mut dirty = round.dirty.clone();
+        let mut behind = HashSet::new();
         if dirty.is_empty() && !*scan_owed && self.classes.unsaved().is_empty() {
             return Ok(());
         }
@@ -230,14 +235,16 @@ impl Keeping {
             if !found.is_empty() {
                 tracing::info!(classes = found.len(), "classes have events that their snapshots do not hold");
             }
-            dirty.extend(found);
+            dirty.extend(found.iter().cloned());
             dirty.sort_unstable();
             dirty.dedup();
+            behind.extend(found);
         }
         let mut complete = true;
         let mut wrote = false;
         for some in dirty.chunks(TRANSACTION_CLASSES) {
             complete &= beating(&writer.session, self.bring_in(some)).await?;
+            self.classes.doubt(some.iter().filter(|&class| behind.contains(class)));
             if dirty.len() > TRANSACTION_CLASSES {
                 // A relay that begins on a long history meets more classes than it can hold at once.
                 let written = self.write_unsaved(writer, &round, writing).await?;

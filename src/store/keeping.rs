@@ -295,7 +295,9 @@ pub async fn replace_class(
         .execute("INSERT INTO progress_deletion VALUES ($1, $2)", &[&deletions, &class.as_str()])
         .await?;
     // As many are kept as the trigger on DELETE keeps.
-    transaction.execute("DELETE FROM progress_deletion WHERE deletion <= $1::bigint - 1000", &[&deletions]).await?;
+    transaction
+        .execute("DELETE FROM progress_deletion WHERE deletion <= $1::bigint - 1000", &[&deletions])
+        .await?;
     transaction.execute("SELECT pg_notify($1, '')", &[&CHANNEL]).await?;
     row.try_get(0).map(Some)
 }
