@@ -10,7 +10,7 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser toolchain pictures build run test lint check bench bench-quick hostile memory churn frames model fuzz openapi-fuzz deny clean
+.PHONY: help setup browser faults fault-tools toolchain pictures build run test lint check bench bench-quick hostile memory summary names churn frames model fuzz openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
@@ -26,13 +26,17 @@ toolchain:
 browser: setup
 	@bash scripts/setup browser
 
+# What the tests of faults use: a balancer, a pooler, network namespaces.
+fault-tools: setup
+	@bash scripts/setup faults
+
 build: toolchain ## the release build
 	cargo build --release --locked
 
 run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for flags
 	cargo run --release --locked -- serve $(ARGS)
 
-test: setup browser lint ## formatting, clippy, all tests; installs Chromium when it is missing
+test: setup browser fault-tools lint ## formatting, clippy, all tests; installs Chromium, HAProxy and PgBouncer when missing
 	cargo test --locked
 
 lint: toolchain ## formatting, clippy and the documentation, warnings denied
@@ -56,6 +60,15 @@ hostile: setup ## measure: a class at work beside 500 peers that do their worst 
 
 memory: setup ## measure: what a dashboard costs after bursts, over 4,000 (2 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::memory
+
+names: setup ## measure: the memory of classes whose names are all as long as may be (5 min)
+	cargo test --release --locked --test integration -- --ignored --nocapture measure::names
+
+summary: setup ## measure: a class at work while 20 dashboards ask for the largest class there can be (2 min)
+	cargo test --release --locked --test integration -- --ignored --nocapture measure::summary
+
+faults: fault-tools ## measure: every fault under 200 POSTs/s, 20 dashboards, 3 relays: a table (15 min); FAULTS=killed,…
+	cargo test --release --locked --test integration -- --ignored --nocapture faults_table
 
 churn: setup ## measure: what ten minutes of coming and going leave behind; CHURN_MINUTES=n
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::churn

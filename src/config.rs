@@ -37,6 +37,8 @@ pub struct Config {
     pub queue: QueueLimits,
     /// Bytes of the log in memory.
     pub log_memory: usize,
+    /// Bytes of large answers that are being sent.
+    pub answer_bytes: usize,
     /// Who may read.
     pub access: Access,
     /// From the first SIGTERM to the end of accepting.

@@ -5,6 +5,7 @@
 //! - [`event`]: events, classes, cursors; everything from outside is checked here, once
 //! - [`writer`]: group commit of what was POSTed
 //! - [`listener`]: hears the doorbell; [`tail`]: reads what is new, once per replica; [`log`]: keeps its newest in memory
+//! - [`refusals`]: counts what was rejected, for whoever looks at metrics, the log or the page
 //! - [`state`]: what the events of a class come to: kept in memory, with snapshots in the database
 //! - [`store`]: connections, statements that read, what errors mean; [`migrate`]: applies sql/
 //! - [`embedded`]: the private PostgreSQL
@@ -23,6 +24,7 @@ pub mod listener;
 pub mod log;
 pub mod migrate;
 pub mod prober;
+pub mod refusals;
 pub mod repeated;
 pub mod state;
 pub mod store;

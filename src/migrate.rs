@@ -28,6 +28,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "0002_state", sql: include_str!("../sql/0002_state.sql") },
     Migration { version: 3, name: "0003_cheaper", sql: include_str!("../sql/0003_cheaper.sql") },
     Migration { version: 4, name: "0004_truth", sql: include_str!("../sql/0004_truth.sql") },
+    Migration { version: 5, name: "0005_refused", sql: include_str!("../sql/0005_refused.sql") },
 ];
 
 /// The key of the advisory lock that migrations are applied under: a constant of this project's.

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use progress_relay::event::{Limits, Micros, StoredEvent, parse_body};
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 const LIMITS: Limits = Limits { max_batch: 1, max_field: 32 };
 const GOOD: &str = r#""eventId":"9f582f0c-d406-435e-866c-7bbfe15dc8cd","eventType":"help","eventTime":"2026-11-23T15:36:03Z","userId":"s""#;
@@ -23,7 +23,8 @@ fuzz_target!(|members: &[u8]| {
             };
             let mut delivered = String::new();
             row.write(&mut delivered);
-            serde_json::from_str::<&RawValue>(&delivered).expect("what is delivered is JSON");
+            // Into values: text alone would let numbers pass that no parser has a place for.
+            serde_json::from_str::<Value>(&delivered).expect("what is delivered is JSON");
             assert!(!delivered.contains('\0') && !delivered.contains("\\u0000") && !delivered.contains('\n'));
         }
     }

@@ -20,9 +20,10 @@ use crate::config::{Config, Database, at_least};
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch, Limits as EventLimits};
-use crate::http::{self, Access, BodyBudget, Drain, Limits, Places, Relay, StartProgress};
+use crate::http::{self, Access, AnswerBudget, BodyBudget, Drain, Limits, Places, Relay, StartProgress};
 use crate::listener::Listener;
 use crate::log::Log;
+use crate::refusals::Refusals;
 use crate::repeated::Repeated;
 use crate::state::{Classes, Keeper as StateKeeper};
 use crate::store::{Agreement, Connector, Pages};
@@ -74,6 +75,9 @@ pub struct Args {
     /// Newest events kept in memory, all classes together; subscribers further behind read the table
     #[arg(long, env = "RELAY_LOG_MEMORY", value_name = "SIZE", default_value = "64MiB")]
     log_memory: Size,
+    /// Most bytes of large answers that are being sent, all together; beyond it one is answered 503
+    #[arg(long, env = "RELAY_ANSWER_BYTES", value_name = "SIZE", default_value = "64MiB")]
+    answer_bytes: Size,
     /// How long a request's body may take to arrive
     #[arg(long, env = "RELAY_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     request_timeout: Duration,
@@ -140,6 +144,7 @@ impl Args {
             },
             limits,
             log_memory: self.log_memory.0,
+            answer_bytes: at_least("--answer-bytes", self.answer_bytes.0, 1 << 20)?,
             access,
             drain_delay: self.drain_delay,
             drain: self.drain,
@@ -231,6 +236,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         }
         let deadline = deadline.max(Instant::now()) + LAST_COMMITS;
         writer_tasks.drain(deadline).await;
+        let _ = tokio::time::timeout(LAST_READ, relay.refusals.write(&relay.pages)).await;
         // What was just committed belongs into the last snapshot; if it is not heard of in time, the next relay adds it.
         let _ = relay.tail.position(LAST_READ).await;
         state.stop(deadline).await;
@@ -267,8 +273,8 @@ struct Assembled {
 
 struct Tasks {
     writer: crate::writer::WriterTasks,
-    /// The tail and the prober.
-    others: [AbortOnDropHandle<()>; 2],
+    /// The tail, the prober, what keeps count of refused events, and what lets go of classes.
+    others: [AbortOnDropHandle<()>; 4],
 }
 
 async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Failure> {
@@ -284,7 +290,9 @@ async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Fai
     let gate = CancellationToken::new();
     let gated = connector.behind(gate.clone());
     let agreement = Agreement::default();
-    let classes = Classes::new(Pages::new(&connector)?);
+    let pages = Pages::new(&connector)?;
+    let classes = Classes::new(pages.beside(&connector, "loads")?);
+    let room_task = vital.spawn("memory of classes", classes.clone().keep_room());
     let nowhere = Cursor { epoch: Epoch::new("unknown"), id: 0 };
     let log = Arc::new(Log::new(nowhere, config.log_memory));
     let parts = tail::Parts { agreement: agreement.clone(), log: Arc::clone(&log), classes: classes.clone() };
@@ -299,17 +307,21 @@ async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Fai
         tail,
         log,
         classes,
-        pages: Pages::new(&connector)?,
+        pages,
         listener,
         agreement,
         start: StartProgress::default(),
         places: Places::new(config.connections.0, config.connections.1),
+        refusals: Refusals::default(),
         bodies: BodyBudget::new(config.queue.bytes),
+        answers: AnswerBudget::new(config.answer_bytes),
         access: config.access.clone(),
         limits: config.limits,
         drain: Drain::new(config.drain),
     });
-    let tasks = Tasks { writer: writer_tasks, others: [tail_task, prober_task] };
+    let refusals_task = relay.refusals.keep(relay.pages.clone());
+    let others = [tail_task, prober_task, refusals_task, room_task];
+    let tasks = Tasks { writer: writer_tasks, others };
     Ok(Assembled { relay, tasks, state, private, gate, connector, vital })
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::value::RawValue;
 
-use super::parse::{Rejection, parse_event};
+use super::parse::{Rejection, class_of, parse_event};
 use super::{Event, json};
 
 /// Bounds on what one request may bring. The body's size is bounded by whoever read it.
@@ -46,8 +46,20 @@ pub fn parse_body(body: &[u8], url_class: Option<&str>, limits: Limits) -> Resul
     let text = std::str::from_utf8(body).map_err(|error| BodyError::NotUtf8(error.valid_up_to()))?;
     // RFC 8259 lets a parser ignore a byte order mark, and editors write them.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let text =
-        serde_json::from_str::<&RawValue>(text).map_err(|error| BodyError::NotJson(error.to_string()))?.get();
+    let mended;
+    let text = match serde_json::from_str::<&RawValue>(text) {
+        Ok(value) => value.get(),
+        Err(error) => {
+            // One float of a Python client must not cost the events beside it.
+            let not_json = || BodyError::NotJson(error.to_string());
+            mended = json::without_nan(text).ok_or_else(not_json)?;
+            let value = serde_json::from_str::<&RawValue>(&mended).map_err(|_| not_json())?.get();
+            if !value.starts_with(['{', '[']) {
+                return Err(not_json());
+            }
+            value
+        }
+    };
     let mut batch = Batch::default();
     match text.as_bytes().first() {
         Some(b'{') => batch.add(0, text, url_class, limits),
@@ -68,7 +80,10 @@ impl Batch {
     fn add(&mut self, index: usize, text: &str, url_class: Option<&str>, limits: Limits) {
         match parse_event(text, url_class, limits.max_field) {
             Ok(event) => self.events.push((index, event)),
-            Err((field, reason)) => self.rejected.push(Rejection { index, field, reason }),
+            Err((field, reason)) => {
+                let class = class_of(text, url_class);
+                self.rejected.push(Rejection { index, field, reason, class });
+            }
         }
     }
 }

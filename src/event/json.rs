@@ -45,14 +45,15 @@ impl<'a> Reader<'a> {
         let bytes = self.text.as_bytes();
         let start = self.at;
         self.at += 1;
-        while let Some(&byte) = bytes.get(self.at) {
-            match byte {
-                b'"' => {
+        while let Some(rest) = bytes.get(self.at..) {
+            self.at += plain(rest);
+            match bytes.get(self.at) {
+                Some(b'\\') => self.at += 2,
+                Some(b'"') | None => {
                     self.at += 1;
                     break;
                 }
-                b'\\' => self.at += 2,
-                _ => self.at += 1,
+                Some(_) => self.at += 1,
             }
         }
         self.at = self.at.min(bytes.len());
@@ -132,7 +133,10 @@ impl<'a> Reader<'a> {
                 }
                 members.finish();
             }
-            _ => out.push_str(self.scalar()),
+            _ => {
+                let scalar = self.scalar();
+                out.push_str(if is_beyond_double(scalar) { "null" } else { scalar });
+            }
         }
         Ok(())
     }
@@ -220,6 +224,61 @@ pub fn canonical(value: &str, out: &mut String) -> Result<(), TooDeep> {
     Reader::new(value).canonical(MAX_DEPTH, out)
 }
 
+/// Whether a valid value is a number that no double holds, such as `1e999`.
+pub fn is_beyond_double(value: &str) -> bool {
+    /// A number of fewer digits than this, without an exponent, is below the largest double, 1.8e308.
+    const FEW_DIGITS: usize = 300;
+    let bytes = value.as_bytes();
+    matches!(bytes.first(), Some(b'-' | b'0'..=b'9'))
+        && (bytes.len() > FEW_DIGITS || bytes.iter().any(|byte| matches!(byte, b'e' | b'E')))
+        // Both must hold it: close to the bound serde_json rounds otherwise than the standard library.
+        && (!value.parse().is_ok_and(f64::is_finite) || serde_json::from_str::<f64>(value).is_err())
+}
+
+/// The text with `null` in place of `NaN`, `Infinity` and `-Infinity`, which Python's `json` writes for floats that JSON
+/// has no number for. `None` if there are none. What else is wrong with the text stays so: a `null` beside anything but a
+/// delimiter is no JSON either.
+pub fn without_nan(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut reader = Reader::new(text);
+    let (mut out, mut from) = (String::new(), 0);
+    while let Some(&byte) = bytes.get(reader.at) {
+        let word: &[u8] = match byte {
+            b'"' => {
+                reader.string();
+                continue;
+            }
+            b'N' => b"NaN",
+            b'I' => b"Infinity",
+            b'-' => b"-Infinity",
+            _ => {
+                reader.at += 1;
+                continue;
+            }
+        };
+        if bytes[reader.at..].starts_with(word) {
+            out.push_str(&text[from..reader.at]);
+            out.push_str("null");
+            from = reader.at + word.len();
+            reader.at = from;
+        } else {
+            reader.at += 1;
+        }
+    }
+    if from == 0 {
+        return None;
+    }
+    out.push_str(&text[from..]);
+    Some(out)
+}
+
+/// A number of 64 bits that is the same for the same text in every release (FNV-1a), so that replicas agree.
+pub fn fingerprint(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 /// The text of a valid JSON string, given with its quotes. A lone surrogate is U+FFFD; U+0000 is still there.
 pub fn decode(quoted: &str) -> Cow<'_, str> {
     let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or("");
@@ -250,9 +309,12 @@ pub fn decode(quoted: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Two keys are the same when they are written the same, and U+0000 is written as U+FFFD.
+/// Two keys are the same when they are written the same, and U+0000 is written as U+FFFD. It can only come of an escape.
 fn replace_nul(key: Cow<'_, str>) -> Cow<'_, str> {
-    if key.contains('\0') { Cow::Owned(key.replace('\0', "\u{fffd}")) } else { key }
+    match key {
+        Cow::Owned(key) if key.contains('\0') => Cow::Owned(key.replace('\0', "\u{fffd}")),
+        key => key,
+    }
 }
 
 /// The code point behind `\u`, and what follows it.
@@ -270,6 +332,28 @@ fn code_point(rest: &str) -> (char, &str) {
     (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), rest)
 }
 
+/// How many bytes there are before the first quote, backslash or control character. Eight are looked at a time, since
+/// every body is passed over several times.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH_BITS: u64 = ONES << 7;
+    let (eights, rest) = bytes.as_chunks::<8>();
+    for (index, eight) in eights.iter().enumerate() {
+        let word = u64::from_le_bytes(*eight);
+        let quote = word ^ (ONES * u64::from(b'"'));
+        let backslash = word ^ (ONES * u64::from(b'\\'));
+        // The lowest bit that is set in each term belongs to the first byte that is 0, or below 0x20.
+        let found = (quote.wrapping_sub(ONES) & !quote)
+            | (backslash.wrapping_sub(ONES) & !backslash)
+            | (word.wrapping_sub(ONES * 0x20) & !word);
+        if found & HIGH_BITS != 0 {
+            return index * 8 + (found & HIGH_BITS).trailing_zeros() as usize / 8;
+        }
+    }
+    let special = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+    eights.len() * 8 + special.unwrap_or(rest.len())
+}
+
 /// The length of what [`write_string`] writes.
 pub fn string_len(text: &str) -> usize {
     let more = |byte| match byte {
@@ -284,8 +368,9 @@ pub fn string_len(text: &str) -> usize {
 /// Writes `text` as a JSON string; U+0000 becomes U+FFFD.
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
-    let mut from = 0;
-    for (at, byte) in text.bytes().enumerate() {
+    let bytes = text.as_bytes();
+    let (mut from, mut at) = (0, plain(bytes));
+    while let Some(&byte) = bytes.get(at) {
         let escape = match byte {
             b'"' => "\\\"",
             b'\\' => "\\\\",
@@ -293,11 +378,11 @@ pub fn write_string(text: &str, out: &mut String) {
             b'\r' => "\\r",
             b'\t' => "\\t",
             0 => "\u{fffd}",
-            1..0x20 => "",
-            _ => continue,
+            _ => "",
         };
         out.push_str(&text[from..at]);
         from = at + 1;
+        at = from + plain(&bytes[from..]);
         if escape.is_empty() {
             const HEX: &[u8; 16] = b"0123456789abcdef";
             out.push_str("\\u00");
@@ -339,9 +424,47 @@ mod tests {
     #[test]
     fn numbers_keep_their_text() {
         assert_eq!(
-            written("[1e999, -0.0,123456789012345678901234567890 ]"),
-            "[1e999,-0.0,123456789012345678901234567890]"
+            written("[1.50E2, -0.0,123456789012345678901234567890 ,1e-999]"),
+            "[1.50E2,-0.0,123456789012345678901234567890,1e-999]"
         );
+    }
+
+    #[test]
+    fn a_number_that_no_double_holds_is_null() {
+        let long = "9".repeat(400);
+        for value in ["1e999", "-1E+400", "1.8e308", "17976931348623159e292", &long] {
+            assert_eq!(written(&format!("[{value},{{\"a\":{value}}}]")), "[null,{\"a\":null}]", "{value}");
+        }
+        for value in ["1e308", "-1.7e308", &"9".repeat(300), &format!("0.{long}")] {
+            assert_eq!(written(value), value);
+        }
+        // Whatever is close to the bound, what is left can be read.
+        for digits in 1_797_693_134_862_310_u64..1_797_693_134_862_320 {
+            for tail in ["", "5", "7", "58", "7e-1"] {
+                let value = format!("{}.{}{tail}", &digits.to_string()[..1], &digits.to_string()[1..]);
+                let value = if tail.contains('e') { format!("{value}8") } else { format!("{value}e308") };
+                serde_json::from_str::<serde_json::Value>(&written(&value)).expect(&value);
+            }
+        }
+    }
+
+    #[test]
+    fn python_floats_are_found_outside_of_strings() {
+        for (text, mended) in [
+            ("[NaN,-Infinity , Infinity]", "[null,null , null]"),
+            (
+                r#"{"a":NaN,"NaN":"Infinity \"NaN","b":["-Infinity"]}"#,
+                r#"{"a":null,"NaN":"Infinity \"NaN","b":["-Infinity"]}"#,
+            ),
+            ("NaN", "null"),
+            ("-NaN", "-null"),
+            ("1NaN", "1null"),
+        ] {
+            assert_eq!(without_nan(text).as_deref(), Some(mended), "{text}");
+        }
+        for text in ["", "[]", "[nan]", "[Inf]", "[-Inf]", "\"NaN", "[1,-2]", r#"{"NaN":1}"#, "\"\\"] {
+            assert_eq!(without_nan(text), None, "{text}");
+        }
     }
 
     #[test]
@@ -361,6 +484,20 @@ mod tests {
         assert_eq!(elements(" [ 1 ,{}, \"a,b\" ] ").collect::<Vec<_>>(), ["1", "{}", "\"a,b\""]);
         assert_eq!(elements("[]").count(), 0);
         assert_eq!(members("{ }").count(), 0);
+    }
+
+    #[test]
+    fn plain_ends_at_the_first_special_byte() {
+        for special in (0..=255_u8).filter(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+            for length in 0..20 {
+                for filler in [b'a', b'!', b'#', b'[', b']', 0x20, 0x7f, 0x80, 0xa2, 0xff] {
+                    let mut bytes = vec![filler; length];
+                    assert_eq!(plain(&bytes), length);
+                    bytes.extend([special, filler, b'"', filler]);
+                    assert_eq!(plain(&bytes), length, "{special} behind {length} times {filler}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -4,20 +4,23 @@
 mod batch;
 mod cursor;
 pub mod json;
+mod moment;
 mod parse;
 mod stored;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use uuid::Uuid;
 
 pub use batch::{Batch, BodyError, Limits, parse_body};
 pub use cursor::{Cursor, Epoch};
-pub use parse::Rejection;
+pub use parse::{COUNTED_FIELDS, Rejection};
 pub use stored::StoredEvent;
 
 /// The class of an event that names none, on either side of the relay.
@@ -52,14 +55,30 @@ fn check_id(text: &str) -> Result<(), IdError> {
     }
 }
 
+/// A text without the blanks around it, in Unicode's form NFC: "é" typed on one system and on another is one name.
+fn normalized(text: &str) -> Result<Cow<'_, str>, IdError> {
+    /// NFC makes a text at most three times shorter. What is longer than this is too long in any case, and is not
+    /// worth the work.
+    const MAX_RAW_BYTES: usize = 4 * MAX_ID_BYTES;
+    let text = text.trim();
+    if text.len() > MAX_RAW_BYTES {
+        return Err(IdError::TooLong);
+    }
+    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+        return Ok(Cow::Borrowed(text));
+    }
+    Ok(Cow::Owned(text.nfc().collect()))
+}
+
 /// A class: 1 to [`MAX_ID_BYTES`] bytes without control characters. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClassId(Arc<str>);
 
 impl ClassId {
-    /// Takes `text` as it is, case and blanks kept.
+    /// Takes `text` without the blanks around it, in NFC; case is kept.
     pub fn new(text: &str) -> Result<Self, IdError> {
-        check_id(text).map(|()| Self(text.into()))
+        let text = normalized(text)?;
+        check_id(&text).map(|()| Self(text.into()))
     }
 
     /// A class as the database has it, which checks the same bounds.
@@ -102,10 +121,47 @@ impl StudentId {
         check_id(text).map(|()| Self(text.into()))
     }
 
+    /// Takes `text` as a client names a student: beside [`Self::new`], in NFC, and in lower case if it is an e-mail
+    /// address, so that one person under two spellings is one student.
+    pub(crate) fn of_client(text: &str) -> Result<Self, IdError> {
+        let mut text = normalized(text)?;
+        if has_uppercase(&text) && is_email(&text) {
+            text = Cow::Owned(text.to_lowercase().nfc().collect());
+        }
+        check_id(&text).map(|()| Self(text.into()))
+    }
+
+    /// The student of this name in one session: `<id>#<session>`. Without a session it stays the same.
+    pub(crate) fn in_session(self, session: &str) -> Self {
+        if session.trim().is_empty() {
+            return self;
+        }
+        let id = self.as_str();
+        let named = normalized(session).map(|session| format!("{id}#{session}"));
+        Self(match named {
+            Ok(named) if check_id(&named).is_ok() => named.into(),
+            // Too long, or not fit for an id: its fingerprint still tells it from others.
+            _ => format!("{id}#{:016x}", json::fingerprint(session)).into(),
+        })
+    }
+
     /// The id itself.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn has_uppercase(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_uppercase())
+        || !text.is_ascii() && text.chars().any(char::is_uppercase)
+}
+
+/// Whether it is of the form `name@host`.
+fn is_email(text: &str) -> bool {
+    let parts = text.split_once('@');
+    parts.is_some_and(|(name, host)| {
+        !name.is_empty() && !host.is_empty() && !host.contains('@') && !text.contains(char::is_whitespace)
+    })
 }
 
 /// A moment in microseconds since 1970-01-01T00:00:00Z: PostgreSQL's resolution.
@@ -154,3 +210,6 @@ impl Event {
         self.body.len() + self.student.as_str().len() + std::mem::size_of::<Self>()
     }
 }
+
+#[cfg(test)]
+mod tests;

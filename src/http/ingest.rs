@@ -15,7 +15,7 @@ use warp::reply::Response;
 use super::Relay;
 use super::problem::Problem;
 use super::query::Query;
-use crate::event::{Batch, BodyError, Cursor, Rejection, parse_body};
+use crate::event::{Batch, BodyError, ClassId, Cursor, Rejection, parse_body};
 use crate::writer::{Outcome, WriteError};
 
 /// What a client is told to wait before it tries again.
@@ -83,14 +83,22 @@ where
 {
     let mut body = pin!(body);
     match take(&relay, &headers, &query, body.as_mut()).await {
-        Ok(answer) => with_cors(answer),
-        Err(problem) => refuse(body, problem.into_response()).await,
+        Ok(answer) => with_cors(&headers, answer),
+        Err(problem) => {
+            // Every event of a request that is answered 422 was counted by its own field.
+            if problem.status().is_client_error() && problem.status() != StatusCode::UNPROCESSABLE_ENTITY {
+                let class = Query::parse(&query).class_for_events().map(ClassId::new);
+                let class = class.and_then(Result::ok).unwrap_or_default();
+                relay.refusals.note_request(&class, problem.title());
+            }
+            refuse(&headers, body, problem.into_response()).await
+        }
     }
 }
 
 /// Answers a request whose body was not read to its end: what there is of it is passed over first, within bounds. To close
 /// while the client still sends would reset the connection, and it would read of that instead of the answer.
-pub(super) async fn refuse<S, B>(body: S, answer: Response) -> Response
+pub(super) async fn refuse<S, B>(headers: &HeaderMap, body: S, answer: Response) -> Response
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf + Send,
@@ -106,7 +114,7 @@ where
         }
         true
     };
-    let mut answer = with_cors(answer);
+    let mut answer = with_cors(headers, answer);
     if tokio::time::timeout(PASSING_TIME, passing).await != Ok(true) {
         // What else comes is not the next request.
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -126,7 +134,7 @@ where
     }
     let body = read(relay, headers, body).await?;
     let query = Query::parse(query);
-    let batch = parse_body(&body.bytes, query.first("class"), relay.limits.events).map_err(refused)?;
+    let batch = parse_body(&body.bytes, query.class_for_events(), relay.limits.events).map_err(refused)?;
     drop(body);
     store(relay, batch).await
 }
@@ -241,7 +249,9 @@ fn refused(error: BodyError) -> Problem {
 
 async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
     let Batch { events, mut rejected } = batch;
-    let indices: Vec<usize> = events.iter().map(|(index, _)| *index).collect();
+    relay.refusals.note_events(&rejected);
+    let places: Vec<(usize, ClassId)> =
+        events.iter().map(|(index, event)| (*index, event.class.clone())).collect();
     let events = events.into_iter().map(|(_, event)| event).collect::<Vec<_>>();
     let (outcomes, epoch) = if events.is_empty() {
         (Vec::new(), None)
@@ -250,7 +260,7 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
         (written.outcomes, Some(written.epoch))
     };
     let (mut accepted, mut duplicates, mut last) = (0_usize, 0_usize, None);
-    for (index, outcome) in indices.iter().zip(outcomes) {
+    for ((index, class), outcome) in places.iter().zip(outcomes) {
         match outcome {
             Outcome::Stored(id) => {
                 accepted += 1;
@@ -258,7 +268,8 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
             }
             Outcome::Duplicate => duplicates += 1,
             Outcome::Refused(reason) | Outcome::Failed(reason) => {
-                rejected.push(Rejection { index: *index, field: None, reason })
+                relay.refusals.note_unstorable(class);
+                rejected.push(Rejection { index: *index, field: None, reason, class: class.clone() });
             }
         }
     }
@@ -327,13 +338,15 @@ pub(super) fn unwritten(relay: &Relay, error: WriteError) -> Problem {
 
 /// The answer to a browser that asks whether it may post here: from anywhere, with any header.
 pub(super) fn preflight(headers: &HeaderMap) -> Response {
-    let mut response = with_cors(StatusCode::NO_CONTENT.into_response());
+    let mut response = with_cors(headers, StatusCode::NO_CONTENT.into_response());
     let answer = response.headers_mut();
     answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
     answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_MAX_AGE));
+    // With credentials `*` would mean a header of that name, so what is asked for is repeated.
     let any = HeaderValue::from_static("*");
     let requested = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned().unwrap_or(any);
     answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, requested);
+    answer.append(header::VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
     // Chromium asks this of a page on a public address that posts to a private one.
     if headers.contains_key("access-control-request-private-network") {
         answer.insert("access-control-allow-private-network", HeaderValue::from_static("true"));
@@ -341,10 +354,20 @@ pub(super) fn preflight(headers: &HeaderMap) -> Response {
     response
 }
 
-/// Any page may read the answer: without it a browser hides even errors from the client.
-fn with_cors(mut response: Response) -> Response {
+/// Any page may read the answer: without it a browser hides even errors from the client. Beacons and some clients send
+/// credentials, and then a browser takes only its own origin for an answer, not `*`. That gives no site any rights:
+/// ingest never reads a cookie.
+pub(super) fn with_cors(request: &HeaderMap, mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    let origin = match request.get(header::ORIGIN) {
+        Some(origin) => {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            origin.clone()
+        }
+        None => HeaderValue::from_static("*"),
+    };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
     response
 }

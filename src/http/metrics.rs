@@ -45,6 +45,15 @@ pub(super) fn metrics(relay: &Relay) -> Response {
         // Writing into a String cannot fail.
         let _ = writeln!(text, "# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}");
     }
+    let rejected = "relay_rejected_events_total";
+    let _ = writeln!(
+        text,
+        "# HELP {rejected} Events that were rejected, by the field at fault; body: requests refused as a whole.\n\
+         # TYPE {rejected} counter"
+    );
+    for (field, count) in relay.refusals.counts() {
+        let _ = writeln!(text, "{rejected}{{field=\"{field}\"}} {count}");
+    }
     let _ = writeln!(
         text,
         "# HELP relay_server_info The host and port that a part's connection leads to; always 1.\n\

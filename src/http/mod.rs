@@ -32,12 +32,14 @@ use std::time::Duration;
 use crate::event::Limits as EventLimits;
 use crate::listener::Listener;
 use crate::log::Log;
+use crate::refusals::Refusals;
 use crate::state::Classes;
 use crate::store::{Agreement, Pages};
 use crate::tail::Tail;
 use crate::writer::Writer;
 
 pub use access::Access;
+pub use api::AnswerBudget;
 pub use connection::Places;
 pub use drain::Drain;
 pub use health::StartProgress;
@@ -78,8 +80,12 @@ pub struct Relay {
     pub start: StartProgress,
     /// Counts connections.
     pub places: Arc<Places>,
+    /// Counts what ingest rejects.
+    pub refusals: Refusals,
     /// What large bodies may take up.
     pub bodies: BodyBudget,
+    /// What large answers may take up.
+    pub answers: AnswerBudget,
     /// Who may read.
     pub access: Access,
     /// Bounds.

@@ -62,7 +62,7 @@ static FILES: &[File] = &files! {
         "js/views/activity.js" "js/views/cells.js" "js/views/common.js" "js/views/connection.js"
         "js/views/drawer-run.js" "js/views/drawer-timeline.js" "js/views/drawer.js" "js/views/grid-canvas.js"
         "js/views/grid-model.js" "js/views/grid-paint.js" "js/views/grid-table.js" "js/views/grid.js" "js/views/header.js"
-        "js/views/help.js" "js/views/overview.js" "js/views/place.js" "js/views/silent.js"
+        "js/views/help.js" "js/views/overview.js" "js/views/place.js" "js/views/refused.js" "js/views/silent.js"
         "js/views/stuck.js" "js/views/teams.js" "js/views/terminal.js";
 };
 

@@ -102,6 +102,16 @@ impl Problem {
         self
     }
 
+    /// The answer's status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is the same for all problems of this type, for a person.
+    pub fn title(&self) -> &'static str {
+        self.title
+    }
+
     /// What it is about, for a person.
     pub fn detail(&self) -> &str {
         &self.detail

@@ -26,6 +26,11 @@ impl<'a> Query<'a> {
         self.all(name).next()
     }
 
+    /// The class for events that name none: the first `class` that is not blank. An empty one is absent.
+    pub fn class_for_events(&self) -> Option<&str> {
+        self.all("class").find(|class| !class.trim().is_empty())
+    }
+
     /// The classes named by `class`, each once; the default class if there is none.
     ///
     /// # Errors
@@ -57,6 +62,10 @@ mod tests {
         assert_eq!(names(""), ["default"]);
         assert_eq!(names("class=a&cursor=x.1&class=b%20c&class=a"), ["a", "b c"]);
         assert!(Query::parse("class=").classes().is_err());
+        assert_eq!(names("class=+a&class=a%20&class=e%CC%81&class=%C3%A9"), ["a", "é"]);
+        for (query, class) in [("class=&class=+&class=a", Some("a")), ("class=", None), ("x=1", None)] {
+            assert_eq!(Query::parse(query).class_for_events(), class, "{query}");
+        }
         assert_eq!(Query::parse("cursor=a%2E1&cursor=b").first("cursor"), Some("a.1"));
     }
 }

@@ -35,10 +35,10 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
         .then(
             |method: Method, relay: Arc<Relay>, peer: Peer, headers: HeaderMap, query: String, body| async move {
                 match method {
-                    _ if peer.is_refused() => ingest::refuse(body, crowded().into_response()).await,
+                    _ if peer.is_refused() => ingest::refuse(&headers, body, crowded().into_response()).await,
                     Method::POST => ingest::post(relay, headers, query, body).await,
                     Method::OPTIONS => ingest::preflight(&headers),
-                    _ => ingest::refuse(body, not_here().into_response()).await,
+                    _ => ingest::refuse(&headers, body, not_here().into_response()).await,
                 }
             },
         );
@@ -49,9 +49,24 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
         .and(warp::body::stream())
         .then(|method: Method, headers: HeaderMap, body| async move {
             match method {
-                Method::POST => ingest::refuse(body, StatusCode::NO_CONTENT.into_response()).await,
+                Method::POST => ingest::refuse(&headers, body, StatusCode::NO_CONTENT.into_response()).await,
                 Method::OPTIONS => ingest::preflight(&headers),
-                _ => ingest::refuse(body, not_here().into_response()).await,
+                _ => ingest::refuse(&headers, body, not_here().into_response()).await,
+            }
+        });
+    // Beside those paths, where a client with a mistyped URL must see why; and its page may read of it.
+    let beside = warp::path("student-progress")
+        .or(warp::path("cell-monitor"))
+        .unify()
+        .or(warp::path("api").and(warp::path("v1")))
+        .unify()
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(|method: Method, headers: HeaderMap, body| async move {
+            match method {
+                Method::OPTIONS => ingest::preflight(&headers),
+                _ => ingest::refuse(&headers, body, Problem::not_found().into_response()).await,
             }
         });
     let subscribers = warp::path!("ws" / "connect")
@@ -131,6 +146,8 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
         });
     ingest
         .or(discarded)
+        .unify()
+        .or(beside)
         .unify()
         .or(subscribers)
         .unify()

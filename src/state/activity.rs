@@ -47,6 +47,10 @@ impl Activity {
         self.minutes.range(from.saturating_sub(MINUTE - 1)..).map(|(&start, &minute)| (start, minute))
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.minutes.len()
+    }
+
     pub(super) fn get(&self, start: i64) -> Option<Minute> {
         self.minutes.get(&start).copied()
     }

@@ -1,8 +1,11 @@
 //! A class's state: the fold over its events in id order.
 
-use super::activity::Activity;
-use super::cell::{self, Runs, runs_name, runs_parts, write_runs_name};
-use super::kept::Kept;
+use std::mem::size_of;
+use std::sync::Arc;
+
+use super::activity::{Activity, Minute};
+use super::cell::{self, Pair, PairRuns, Runs, write_cell_name};
+use super::kept::{Asker, Kept};
 use super::observed::{Kind, Observed};
 use super::student;
 use crate::event::StoredEvent;
@@ -18,9 +21,13 @@ pub const MAX_RUNS: usize = 100_000;
 /// A class as its events have made it; nothing in it depends on when or in what portions they came.
 #[derive(Debug)]
 pub struct ClassState {
-    pub(super) students: Kept<student::Kept>,
-    pub(super) cells: Kept<cell::Kept>,
-    pub(super) runs: Kept<Runs>,
+    pub(super) students: Kept<Arc<str>, student::Kept>,
+    pub(super) cells: Kept<Arc<str>, cell::Kept>,
+    pub(super) runs: Kept<Pair, PairRuns>,
+    /// Student and cell of the pairs that gave way since they were last taken, while somebody takes them.
+    pub(super) gone_runs: Vec<(Arc<str>, Arc<str>)>,
+    /// The next number of a student or a cell.
+    pub(super) next_number: u64,
     pub(super) activity: Activity,
     /// Events folded, all kinds, repeats too.
     pub(super) events: i64,
@@ -45,6 +52,8 @@ impl ClassState {
             students: Kept::new(students),
             cells: Kept::new(cells),
             runs: Kept::new(runs),
+            gone_runs: Vec::new(),
+            next_number: 0,
             activity: Activity::default(),
             events: 0,
             last_received_at: i64::MIN,
@@ -65,27 +74,25 @@ impl ClassState {
         self.last_event = event.id;
         self.last_received_at = self.last_received_at.max(event.received);
         if event.kind == Kind::HelpResolved {
-            if let Some(student) = self.students.change(event.student)
-                && student.state.resolve()
-            {
-                student.written = None;
-            }
+            self.students.change(event.student, |student| student.state.resolve().then_some(()));
             return;
         }
-        let make = || student::Kept { state: student::Student::new(event.received), ..Default::default() };
-        let touched = self.students.touch(event.student, event.id, make, |student, _| {
+        let number = self.next_number;
+        let make =
+            || student::Kept { number, state: student::Student::new(event.received), ..Default::default() };
+        let touched = self.students.touch(event.student, event.id, make, |student, is_new| {
             if event.kind == Kind::Run && student.state.has_seen(event) {
                 return None;
             }
-            student.written = None;
-            Some(student.state.fold(event))
+            Some((student.state.fold(event), student.number, is_new))
         });
-        let Some((seen, evicted)) = touched else { return };
-        if let Some((name, student)) = evicted {
-            self.forget_student(&name, &student);
+        let Some(((seen, student, is_new), evicted)) = touched else { return };
+        self.next_number += u64::from(is_new);
+        if let Some((_, evicted)) = evicted {
+            self.forget_student(&evicted);
         }
         if event.kind == Kind::Run {
-            self.run(event);
+            self.run(event, student);
         } else if seen.raised
             && let Some(minute) = self.activity.at(event.received)
         {
@@ -93,92 +100,110 @@ impl ClassState {
         }
     }
 
-    fn run(&mut self, event: &Observed<'_>) {
+    /// `student` is the number of the event's student.
+    fn run(&mut self, event: &Observed<'_>, student: u64) {
         if let Some(minute) = self.activity.at(event.received) {
             minute.runs += 1;
             minute.errors += i64::from(event.failed);
         }
         let Some(id) = event.cell.as_deref() else { return };
-        let mut pair = std::mem::take(&mut self.scratch);
-        let at = write_runs_name(event.student, event.notebook.as_deref(), id, &mut pair);
-        self.cell_run(&pair, &pair[at..], event);
-        self.scratch = pair;
+        let mut name = std::mem::take(&mut self.scratch);
+        write_cell_name(event.notebook.as_deref(), id, &mut name);
+        self.cell_run(student, &name, event);
+        self.scratch = name;
     }
 
-    /// `pair` is the name of the student's runs of the cell, `cell_name` the cell's own.
-    fn cell_run(&mut self, pair: &str, cell_name: &str, event: &Observed<'_>) {
-        let touched = self.cells.touch(cell_name, event.id, cell::Kept::default, |cell, _| {
+    /// `student` is the student's number, `cell_name` the cell's name.
+    fn cell_run(&mut self, student: u64, cell_name: &str, event: &Observed<'_>) {
+        let number = self.next_number;
+        let make = || cell::Kept::new(number, cell::Cell::default());
+        let touched = self.cells.touch(cell_name, event.id, make, |cell, is_new| {
             let state = &mut cell.state;
             state.cell_index = event.cell_index.or(state.cell_index);
             state.runs += 1;
             state.failed_runs += i64::from(event.failed);
             if let Some(message) = event.message.as_deref() {
-                state.add_message(message);
+                cell.add_message(message);
             }
-            Some(())
+            Some((cell.number, is_new))
         });
-        if let Some(((), Some((name, cell)))) = touched {
-            self.forget_cell(&name, &cell);
+        let Some(((cell, is_new), evicted)) = touched else { return };
+        self.next_number += u64::from(is_new);
+        if let Some((_, evicted)) = evicted {
+            self.forget_cell(&evicted);
         }
-        let make = || Runs::new(event.moment());
-        let touched = self.runs.touch(pair, event.id, make, |runs, is_new| {
-            let failing = runs.failed_runs > 0;
-            runs.add(event.failed, event.moment());
+        let pair = Pair { student, cell };
+        let (students, cells) = (&self.students, &self.cells);
+        let make = || PairRuns {
+            student: students.key(event.student).unwrap_or_else(|| event.student.into()),
+            cell: cells.key(cell_name).unwrap_or_else(|| cell_name.into()),
+            runs: Runs::new(event.moment()),
+        };
+        let touched = self.runs.touch(&pair, event.id, make, |pair, is_new| {
+            let failing = pair.runs.failed_runs > 0;
+            pair.runs.add(event.failed, event.moment());
             Some((is_new, event.failed && !failing))
         });
         let Some(((is_new, fails_now), evicted)) = touched else { return };
-        if let Some((pair, runs)) = evicted {
-            self.forget_runs(&pair, &runs);
+        if let Some((pair, evicted)) = evicted {
+            self.forget_runs(pair, &evicted);
         }
         // Both were touched above: they are among the changed already.
-        if fails_now && let Some(cell) = self.cells.peek_mut(cell_name) {
-            cell.state.failing_students += 1;
+        if let Some(kept) = self.cells.peek_mut(cell_name).filter(|_| fails_now || is_new) {
+            kept.state.failing_students += i64::from(fails_now);
+            if is_new {
+                kept.state.students += 1;
+                kept.students.insert(student);
+            }
         }
-        if is_new
-            && let (Some(student), Some(name)) =
-                (self.students.name(event.student), self.cells.name(cell_name))
-        {
-            if let Some(cell) = self.cells.peek_mut(cell_name) {
-                cell.state.students += 1;
-                cell.students.insert(student);
-            }
-            if let Some(student) = self.students.peek_mut(event.student) {
-                student.cells.insert(name);
-            }
+        if is_new && let Some(kept) = self.students.peek_mut(event.student) {
+            kept.cells.insert(cell);
         }
     }
 
     /// A student gave way: so do the student's runs, and cells count one less.
-    fn forget_student(&mut self, name: &str, student: &student::Kept) {
-        for cell in &student.cells {
-            if let Some(runs) = self.runs.remove(&runs_name(name, cell)) {
-                self.discount(name, cell, &runs);
+    fn forget_student(&mut self, student: &student::Kept) {
+        for &cell in &student.cells {
+            let pair = Pair { student: student.number, cell };
+            if let Some(runs) = self.runs.remove(&pair) {
+                self.discount(pair, &runs);
+                self.note_gone(&runs);
             }
         }
     }
 
-    fn forget_cell(&mut self, name: &str, cell: &cell::Kept) {
-        for student in &cell.students {
-            self.runs.remove(&runs_name(student, name));
-            if let Some(student) = self.students.peek_mut(student) {
-                student.cells.remove(name);
+    fn forget_cell(&mut self, cell: &cell::Kept) {
+        for &student in &cell.students {
+            let Some(runs) = self.runs.remove(&Pair { student, cell: cell.number }) else { continue };
+            if let Some(student) = self.students.peek_mut(&*runs.student) {
+                student.cells.remove(&cell.number);
             }
+            self.note_gone(&runs);
         }
     }
 
-    fn forget_runs(&mut self, pair: &str, runs: &Runs) {
-        let (student, cell) = runs_parts(pair);
-        self.discount(student, cell, runs);
-        if let Some(student) = self.students.peek_mut(student) {
-            student.cells.remove(cell);
+    fn forget_runs(&mut self, pair: Pair, runs: &PairRuns) {
+        self.discount(pair, runs);
+        if let Some(student) = self.students.peek_mut(&*runs.student) {
+            student.cells.remove(&pair.cell);
         }
+        self.note_gone(runs);
     }
 
-    fn discount(&mut self, student: &str, cell: &str, runs: &Runs) {
-        let Some(cell) = self.cells.change(cell) else { return };
-        cell.students.remove(student);
-        cell.state.students -= 1;
-        cell.state.failing_students -= i64::from(runs.failed_runs > 0);
+    fn discount(&mut self, pair: Pair, runs: &PairRuns) {
+        self.cells.change(&*runs.cell, |cell| {
+            cell.students.remove(&pair.student);
+            cell.state.students -= 1;
+            cell.state.failing_students -= i64::from(runs.runs.failed_runs > 0);
+            Some(())
+        });
+    }
+
+    /// A pair's number says nothing of it any more: its names are kept for the snapshot.
+    fn note_gone(&mut self, runs: &PairRuns) {
+        if self.runs.remembers(Asker::Snapshot) {
+            self.gone_runs.push((Arc::clone(&runs.student), Arc::clone(&runs.cell)));
+        }
     }
 
     /// The last event folded; 0 before any.
@@ -196,6 +221,11 @@ impl ClassState {
         self.last_received_at
     }
 
+    /// The minutes that end after `from` and in which there was something, in order.
+    pub fn minutes_since(&self, from: i64) -> Vec<(i64, Minute)> {
+        self.activity.since(from).collect()
+    }
+
     /// What the class's list says of it.
     pub fn listed(&self) -> ClassRow {
         self.row(self.last_event)
@@ -206,13 +236,33 @@ impl ClassState {
         self.students.get(name).map(|student| &student.state)
     }
 
-    /// About what it takes up in memory, in bytes.
+    /// Students, cells and pairs.
+    pub(super) fn rows(&self) -> usize {
+        self.students.len() + self.cells.len() + self.runs.len()
+    }
+
+    /// Bytes of names and texts.
+    #[cfg(test)]
+    pub(super) fn heap(&self) -> [usize; 3] {
+        [self.students.heap(), self.cells.heap(), self.runs.heap()]
+    }
+
+    /// What it takes up in memory, in bytes.
     pub fn weight(&self) -> usize {
-        // Entry, name, place in the order, texts, what is written: measured on simulated classes.
-        const STUDENT: usize = 1_600;
-        const CELL: usize = 1_000;
-        const RUNS: usize = 500;
-        1_000 + self.students.len() * STUDENT + self.cells.len() * CELL + self.runs.len() * RUNS
+        // A pair's numbers in two sets, whose nodes are half full at worst, and what a set has beside them.
+        const NUMBERS: usize = 2 * 2 * (size_of::<u64>() + 2);
+        const SET: usize = 32;
+        // The tree of minutes, half full.
+        const MINUTES: usize = 2 * size_of::<(i64, Minute)>();
+        size_of::<Self>()
+            + self.students.bytes()
+            + self.cells.bytes()
+            + self.runs.bytes()
+            + self.runs.len() * NUMBERS
+            + (self.students.len() + self.cells.len()) * SET
+            + self.gone_runs.capacity() * size_of::<(Arc<str>, Arc<str>)>()
+            + self.activity.len() * MINUTES
+            + self.scratch.capacity()
     }
 }
 
@@ -232,7 +282,7 @@ mod tests {
     }
 
     fn counts(class: &ClassState, cell: &str) -> Option<(i64, i64, i64)> {
-        let cell = &class.cells.get(&cell_name(None, cell))?.state;
+        let cell = &class.cells.get(&*cell_name(None, cell))?.state;
         Some((cell.runs, cell.students, cell.failing_students))
     }
 

@@ -5,6 +5,7 @@
 //! It is let go when nobody has asked for long.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,18 +15,20 @@ use tokio::time::{Instant, timeout};
 use super::class::ClassState;
 use super::clock::Clock;
 use super::intake::{Intake, MAX_HEARD};
-use super::live::{Live, Picture};
+use super::live::Live;
 use super::load::{self, LoadError};
-use super::slot::{Phase, PutBy, Slot};
-use super::view::Parts;
+use super::slot::{Memory, Phase, PutBy, Slot};
+use super::unsaved::drop_elsewhere;
 use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent};
 use crate::repeated::Repeated;
 use crate::store::{ClassRow, LogVersion, Pages};
 
 /// Classes that come in at once; the others take turns.
 const LOADS: usize = 2;
-/// How long whoever asks for a class waits for the tail, when the log has changed while the class
-/// was loaded.
+/// How long a class that is to come in waits for memory.
+const ROOM_PATIENCE: Duration = Duration::from_secs(10);
+const ROOM_TICK: Duration = Duration::from_millis(50);
+/// How long whoever asks for a class waits for the tail, when the log has changed while the class was loaded.
 const RESTART_WAIT: Duration = Duration::from_secs(2);
 /// Classes that could not be loaded; in an outage every request for one tries again.
 static NOT_LOADED: Repeated = Repeated::new();
@@ -43,6 +46,7 @@ pub(super) struct Shared {
     clock: Clock,
     pages: Pages,
     loads: Semaphore,
+    memory: Arc<Memory>,
     /// As [`Inner::resets`].
     changed: watch::Sender<u64>,
 }
@@ -63,7 +67,7 @@ pub(super) struct Inner {
     /// Something came for a class that could not be put among `heard`.
     pub(super) missed: bool,
     /// The last event of each class that came since the tail stands, unless a snapshot is known to hold it.
-    pub(super) heard: HashMap<ClassId, i64>,
+    pub(super) heard: BTreeMap<ClassId, i64>,
 }
 
 impl Inner {
@@ -94,13 +98,14 @@ impl Classes {
             classes: HashMap::new(),
             remembers: false,
             missed: false,
-            heard: HashMap::new(),
+            heard: BTreeMap::new(),
         };
         let shared = Shared {
             inner: Mutex::new(inner),
             clock: Clock::default(),
             pages,
             loads: Semaphore::new(LOADS),
+            memory: Arc::default(),
             changed: watch::channel(0).0,
         };
         Self { shared: Arc::new(shared) }
@@ -129,6 +134,7 @@ impl Classes {
     /// The tail stands at `at`, where nothing is known of what was before: whatever is here is of
     /// no use. `deletions` is how many statements have deleted events by then.
     pub fn reset(&self, at: &Cursor, deletions: i64) {
+        self.shared.pages.expect(&at.epoch);
         let mut inner = self.lock();
         let gone = std::mem::take(&mut inner.classes);
         inner.heard.clear();
@@ -165,29 +171,21 @@ impl Classes {
         let resets = inner.resets;
         // The lock is not held while a class's own is waited for.
         drop(inner);
-        for slot in gone {
-            *slot.lock() = Phase::Gone;
-        }
+        drop_elsewhere(gone.into_iter().map(|slot| slot.close()).collect());
         self.shared.changed.send_replace(resets);
+    }
+
+    pub(super) fn memory(&self) -> &Arc<Memory> {
+        &self.shared.memory
+    }
+
+    pub(super) fn clock(&self) -> i64 {
+        self.shared.clock.now()
     }
 
     /// Begins to take what one read of the tail brings.
     pub fn begin(&self) -> Intake<'_> {
         Intake::new(self)
-    }
-
-    /// A picture of the class. `enough`, if the caller knows an id up to which all must be in it, lets callers share one
-    /// although the class goes on.
-    ///
-    /// # Errors
-    /// If the class has to come in and cannot.
-    pub async fn picture(
-        &self,
-        class: &ClassId,
-        parts: Parts,
-        enough: Option<i64>,
-    ) -> Result<Arc<Picture>, LoadError> {
-        self.with(class, |live, head, now| live.picture(parts, head, enough, now)).await
     }
 
     /// Runs `with` on a class's state, as it is at the cursor.
@@ -221,18 +219,21 @@ impl Classes {
             stored.classes.into_iter().map(|listed| (listed.class, listed.row)).collect();
         // Beyond the last that was read, snapshots may stand between those that were heard of.
         let end = if listed.len() > limit { listed.keys().next_back().cloned() } else { None };
-        let is_in = |class: &ClassId| class.as_str() > after && end.as_ref().is_none_or(|end| class <= end);
         let heard: Vec<ClassId> = {
             let mut inner = self.lock();
             // Ids of another version say nothing of what was heard in this one.
             if stored.version.is_some() && stored.version == inner.version() {
-                inner.heard.retain(|class, last| listed.get(class).is_none_or(|row| row.through < *last));
+                for (class, row) in &listed {
+                    if inner.heard.get(class).is_some_and(|&last| last <= row.through) {
+                        inner.heard.remove(class);
+                    }
+                }
             }
-            inner.heard.keys().filter(|class| is_in(class)).cloned().collect()
+            let from = Bound::Excluded(ClassId::stored(after));
+            let until = end.map_or(Bound::Unbounded, Bound::Included);
+            inner.heard.range((from, until)).take(limit + 1).map(|(class, _)| class.clone()).collect()
         };
-        let mut heard = heard;
-        heard.sort_unstable();
-        for class in heard.into_iter().take(limit + 1) {
+        for class in heard {
             let row = self.read(&class, |state, _, _| state.listed()).await?;
             // All of its events may have been deleted.
             if row.events > 0 {
@@ -253,21 +254,27 @@ impl Classes {
         // It may be let go, or the epoch change, between its coming in and our looking: then once more.
         const ATTEMPTS: usize = 3;
         for _ in 0..ATTEMPTS {
-            let mut changed = self.shared.changed.subscribe();
-            let slot = match self.bring_in(class).await {
-                // The tail notices too, soon; what is loaded after that is right.
-                Err(LoadError::Restarted) => {
-                    let _ = timeout(RESTART_WAIT, changed.changed()).await;
-                    continue;
-                }
-                other => other?,
-            };
+            let slot = self.ready(class).await?;
             // Before the class's own lock: whatever is at or below it is folded there by then.
             let head = self.lock().head;
             let now = self.shared.clock.now();
             if let Some(answer) = slot.live(|live| with(live, head, now)) {
                 slot.touch();
                 return Ok(answer);
+            }
+        }
+        Err(LoadError::Restarted)
+    }
+
+    /// The class's place, once it lives. If the log changes while it is loaded, the tail notices that too, soon; what is
+    /// loaded after that is right.
+    pub(super) async fn ready(&self, class: &ClassId) -> Result<Arc<Slot>, LoadError> {
+        const ATTEMPTS: usize = 3;
+        for _ in 0..ATTEMPTS {
+            let mut changed = self.shared.changed.subscribe();
+            match self.bring_in(class).await {
+                Err(LoadError::Restarted) => drop(timeout(RESTART_WAIT, changed.changed()).await),
+                other => return other,
             }
         }
         Err(LoadError::Restarted)
@@ -283,7 +290,7 @@ impl Classes {
             match inner.classes.get(class) {
                 Some(slot) => Arc::clone(slot),
                 None => {
-                    let slot = Arc::new(Slot::new());
+                    let slot = Arc::new(Slot::new(&self.shared.memory));
                     inner.classes.insert(class.clone(), Arc::clone(&slot));
                     // In a task of its own: many may wait for it, and whoever asked first may go.
                     tokio::spawn(self.clone().load(class.clone(), Arc::clone(&slot)));
@@ -305,6 +312,7 @@ impl Classes {
             if let Some(due) = NOT_LOADED.met(&error.to_string()) {
                 tracing::warn!(%class, "its state could not be brought in{due}: {error}");
             }
+            slot.weigh(0);
             let mut inner = self.lock();
             if inner.classes.get(&class).is_some_and(|other| Arc::ptr_eq(other, &slot)) {
                 inner.classes.remove(&class);
@@ -315,10 +323,12 @@ impl Classes {
 
     async fn try_load(&self, class: &ClassId, slot: &Slot) -> Result<(), LoadError> {
         let _turn = self.shared.loads.acquire().await.map_err(|_| LoadError::Restarted)?;
+        self.room().await?;
         let began = Instant::now();
         let epoch = self.lock().epoch.clone().ok_or(LoadError::NotStarted)?;
         let pages = &self.shared.pages;
         let mut past = load::read(pages, class, &epoch).await?;
+        slot.weigh(past.state.weight());
         // From here on the tail puts by. A read that begins now brings what it had passed before.
         self.enter(slot, Phase::Joining(PutBy::default()))?;
         past.catch_up(pages, class, &epoch, true).await?;
@@ -341,7 +351,25 @@ impl Classes {
         if !self.lock().remembers {
             live.remember(false);
         }
+        slot.weigh(live.weight());
         *phase = Phase::Live(Box::new(live));
+        Ok(())
+    }
+
+    /// Waits until there is memory for one more class: what nobody asked for longest goes, and what is not written yet can go
+    /// once it is.
+    async fn room(&self) -> Result<(), LoadError> {
+        let deadline = Instant::now() + ROOM_PATIENCE;
+        while self.shared.memory.is_full() {
+            self.sweep();
+            if !self.shared.memory.is_full() {
+                break;
+            }
+            if Instant::now() >= deadline {
+                return Err(LoadError::NoRoom);
+            }
+            tokio::time::sleep(ROOM_TICK).await;
+        }
         Ok(())
     }
 

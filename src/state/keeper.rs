@@ -82,6 +82,8 @@ const SHORT_DEADLINE: Duration = Duration::from_secs(11);
 const HEARTBEAT: Duration = Duration::from_secs(3);
 /// Classes in one transaction.
 const TRANSACTION_CLASSES: usize = 50;
+/// Rows after which a transaction takes no further class.
+const TRANSACTION_ROWS: usize = 20_000;
 /// Classes brought in at once.
 const BRING_IN: usize = 2;
 
@@ -241,20 +243,23 @@ impl Keeping {
             behind.extend(found);
         }
         let mut complete = true;
-        let mut wrote = false;
-        for some in dirty.chunks(TRANSACTION_CLASSES) {
-            complete &= beating(&writer.session, self.bring_in(some)).await?;
-            self.classes.doubt(some.iter().filter(|&class| behind.contains(class)));
-            if dirty.len() > TRANSACTION_CLASSES {
+        let (mut wrote, mut loaded) = (false, 0);
+        for some in dirty.chunks(BRING_IN) {
+            if loaded >= TRANSACTION_CLASSES || self.classes.memory().is_full() {
                 // A relay that begins on a long history meets more classes than it can hold at once.
-                let written = self.write_unsaved(writer, &round, writing).await?;
+                let written = self.write_unsaved(writer, &round, &mut behind, writing).await?;
                 (wrote, complete) = (wrote | written.any, complete & written.all);
                 self.classes.sweep();
+                loaded = 0;
             }
+            complete &= beating(&writer.session, self.bring_in(some)).await?;
+            self.classes.doubt(some.iter().filter(|&class| behind.contains(class)));
+            loaded += some.len();
         }
-        let written = self.write_unsaved(writer, &round, writing).await?;
+        let written = self.write_unsaved(writer, &round, &mut behind, writing).await?;
         (wrote, complete) = (wrote | written.any, complete & written.all);
         // What was dropped from memory meanwhile may not be among the unsaved any more.
+        complete &= behind.is_empty();
         if !complete || !self.classes.is_undisturbed(&round) {
             return Err(Stale::Later);
         }
@@ -309,18 +314,21 @@ impl Keeping {
         }
     }
 
-    /// Writes every class with something that its snapshot does not hold.
+    /// Writes every class with something that its snapshot does not hold; of those that the scan
+    /// found, `behind` keeps the ones that are still to be written.
     async fn write_unsaved(
         &self,
         writer: &mut SnapshotWriter,
         round: &Round,
+        behind: &mut HashSet<ClassId>,
         writing: &mut Duration,
     ) -> Result<Written, Stale> {
         let began = Instant::now();
         let unsaved = self.classes.unsaved();
         let mut all = true;
-        for classes in unsaved.chunks(TRANSACTION_CLASSES) {
-            let some = self.write_some(writer, classes, round);
+        let mut rest = &unsaved[..];
+        while !rest.is_empty() {
+            let some = self.write_some(writer, &mut rest, round, behind);
             all &= timeout(DEADLINE, some).await.map_err(|_| Stale::Failed(late(DEADLINE)))??;
         }
         if !unsaved.is_empty() {
@@ -344,24 +352,36 @@ impl Keeping {
         complete
     }
 
-    /// Writes these in one transaction; whether there was nothing in the way of any.
+    /// Writes the first of these in one transaction, which leaves `rest`; whether there was nothing
+    /// in the way of any.
     async fn write_some(
         &self,
         writer: &mut SnapshotWriter,
-        classes: &[ClassId],
+        rest: &mut &[ClassId],
         round: &Round,
+        behind: &mut HashSet<ClassId>,
     ) -> Result<bool, Stale> {
+        let classes = &rest[..rest.len().min(TRANSACTION_CLASSES)];
         let (transaction, statements) = limited(SHORT_DEADLINE, writer.begin()).await?;
         let nonce = held(&transaction, round).await?;
         let standing = limited(SHORT_DEADLINE, standing_snapshots(&transaction, classes, &nonce)).await?;
         let mut written: Vec<(ClassId, Box<Unsaved>)> = Vec::with_capacity(classes.len());
         let mut all = true;
+        let (mut taken, mut rows) = (0, 0);
         for class in classes {
+            // One large class may take most of the deadline by itself.
+            if rows >= TRANSACTION_ROWS {
+                break;
+            }
+            taken += 1;
             let through = standing.iter().find(|(other, _)| other == class).map(|&(_, through)| through);
             match self.classes.take_unsaved(class, round, through) {
                 Taken::Nothing => {}
-                Taken::Unsaved(unsaved) => {
-                    let write = statements.write(&transaction, &nonce, class, &unsaved.changes);
+                Taken::Unsaved(mut unsaved) => {
+                    // Not held until the commit: it may be all of a large class.
+                    let changes = std::mem::take(&mut unsaved.changes);
+                    rows += changes.rows.students.len() + changes.rows.cells.len() + changes.rows.runs.len();
+                    let write = statements.write(&transaction, &nonce, class, &changes);
                     write.await.map_err(|error| Stale::of(&error))?;
                     written.push((class.clone(), unsaved));
                 }
@@ -371,7 +391,9 @@ impl Keeping {
         transaction.commit().await.map_err(|error| Stale::of(&error))?;
         for (class, unsaved) in &written {
             self.classes.saved(class, round, unsaved);
+            behind.remove(class);
         }
+        *rest = &rest[taken..];
         Ok(all)
     }
 

@@ -3,19 +3,30 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::{Compression, Crc};
+use tokio::sync::{Mutex, OnceCell, OwnedSemaphorePermit};
+use tokio::time::Instant;
 
+use super::activity::Minute;
+use super::background;
 use super::class::ClassState;
+use super::drawing::Drawing;
+use super::kept::Asker;
 use super::view::{self, Parts};
-use crate::event::{ClassId, Cursor, Epoch, Micros, json};
+use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent, json};
 use crate::store::Changes;
 
 /// After this long a picture is made anew although nothing came, in microseconds: a quiet class's cursor must not grow so
 /// old that the events after it are pruned.
 const PICTURE_SPAN: i64 = 60_000_000;
+/// What is larger is compressed on a thread of its own.
+const MAX_INLINE: usize = 256 * 1024;
+/// A class of which no picture was made for this long is no longer copied.
+const DRAWING_IDLE: Duration = Duration::from_secs(60);
 
 /// A class at one instant, ready to be sent.
 #[derive(Debug)]
@@ -34,57 +45,93 @@ pub struct Picture {
     /// From then on time alone has changed it.
     holds: i64,
     /// The members once more, compressed when that was first asked for.
-    deflated: OnceLock<(Bytes, Crc)>,
+    deflated: OnceCell<(Bytes, Crc)>,
+    /// What those who are sending the members, or the compressed ones, have reserved for them.
+    pub sending_json: Sending,
+    /// As `sending_json`.
+    pub sending_gzip: Sending,
 }
 
+/// A reservation that all who send the same bytes share.
+pub type Sending = std::sync::Mutex<Weak<OwnedSemaphorePermit>>;
+
 impl Picture {
-    fn make(class: &ClassId, state: &mut ClassState, cursor: Cursor, now: i64, parts: Parts) -> Self {
+    /// Of a class that is copied as it was at `moment`.
+    pub(super) fn make(drawing: &mut Drawing, moment: Moment, parts: Parts) -> Self {
+        let Moment { class, cursor, last_event, now, minutes } = moment;
         let mut head = String::from("{\"classId\":");
         json::write_string(class.as_str(), &mut head);
         head.push_str(&format!(",\"cursor\":\"{cursor}\""));
         let mut members = String::new();
-        let holds = view::summary(state, now, parts, &mut members);
+        let holds = view::drawn_summary(drawing, &minutes, now, parts, &mut members);
         members.push('}');
         let mut hasher = DefaultHasher::new();
         (&head, &members).hash(&mut hasher);
         let etag = format!("W/\"{:016x}\"", hasher.finish());
-        let (members, last_event) = (Bytes::from(members), state.last_event());
-        Self { cursor, head, members, etag, last_event, made: now, holds, deflated: OnceLock::new() }
+        members.shrink_to_fit();
+        let members = Bytes::from(members);
+        Self {
+            cursor,
+            head,
+            members,
+            etag,
+            last_event,
+            made: now,
+            holds,
+            deflated: OnceCell::new(),
+            sending_json: Sending::default(),
+            sending_gzip: Sending::default(),
+        }
     }
 
     fn head_at(&self, now: Micros) -> String {
         format!("{},\"now\":\"{}\",", self.head, now.to_rfc3339())
     }
 
-    /// The whole, as JSON, at `now` by the database's clock.
-    pub fn json(&self, now: Micros) -> Vec<u8> {
-        let mut out = self.head_at(now).into_bytes();
-        out.extend_from_slice(&self.members);
-        out
+    /// The whole, as JSON, at `now` by the database's clock: a part of its own, and one that all answers share.
+    pub fn json(&self, now: Micros) -> [Bytes; 2] {
+        [self.head_at(now).into(), self.members.clone()]
     }
 
     /// The same as gzip. Whoever asks first compresses; for the others there is only `now` to be put before it, in a
-    /// block of its own that is not compressed.
-    pub fn gzip(&self, now: Micros) -> Vec<u8> {
+    /// block of its own that is not compressed. The middle of the three parts is the one that all answers share.
+    pub async fn gzip(&self, now: Micros) -> [Bytes; 3] {
         const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff];
         let head = self.head_at(now);
-        let (deflated, checksum) = self.deflated.get_or_init(|| deflate(&self.members));
-        let mut out = Vec::with_capacity(HEADER.len() + head.len() + deflated.len() + 16);
-        out.extend_from_slice(&HEADER);
+        let (deflated, checksum) = self.deflated.get_or_init(|| self.deflate()).await;
+        let mut begin = Vec::with_capacity(HEADER.len() + head.len() + 5);
+        begin.extend_from_slice(&HEADER);
         // A stored block: its length, and that once more inverted. A class's name and a cursor are far below 64 KiB.
         let len = u16::try_from(head.len()).unwrap_or(u16::MAX);
-        out.push(0);
-        out.extend_from_slice(&len.to_le_bytes());
-        out.extend_from_slice(&(!len).to_le_bytes());
-        out.extend_from_slice(&head.as_bytes()[..usize::from(len)]);
-        out.extend_from_slice(deflated);
+        begin.push(0);
+        begin.extend_from_slice(&len.to_le_bytes());
+        begin.extend_from_slice(&(!len).to_le_bytes());
+        begin.extend_from_slice(&head.as_bytes()[..usize::from(len)]);
         let mut crc = Crc::new();
         crc.update(&head.as_bytes()[..usize::from(len)]);
         crc.combine(checksum);
         let total = head.len() + self.members.len();
-        out.extend_from_slice(&crc.sum().to_le_bytes());
-        out.extend_from_slice(&(total as u32).to_le_bytes());
-        out
+        let mut end = Vec::with_capacity(8);
+        end.extend_from_slice(&crc.sum().to_le_bytes());
+        end.extend_from_slice(&(total as u32).to_le_bytes());
+        [begin.into(), deflated.clone(), end.into()]
+    }
+
+    /// What is large is compressed where it holds nobody up.
+    async fn deflate(&self) -> (Bytes, Crc) {
+        if self.members.len() > MAX_INLINE {
+            let members = self.members.clone();
+            if let Some(deflated) = background::run(move || deflate(&members)).await {
+                return deflated;
+            }
+        }
+        deflate(&self.members)
+    }
+
+    /// Bytes that it takes up.
+    fn weight(&self) -> usize {
+        // Compressed it has about an eighth.
+        self.members.len() + self.members.len() / 8
     }
 }
 
@@ -96,6 +143,16 @@ fn deflate(bytes: &[u8]) -> (Bytes, Crc) {
     // Writing to memory cannot fail.
     let _ = encoder.write_all(bytes);
     (encoder.finish().unwrap_or_default().into(), crc)
+}
+
+/// A class's state at one instant, beside its rows: read with the lock held that the last of them were copied under.
+#[derive(Debug)]
+pub(super) struct Moment {
+    class: ClassId,
+    cursor: Cursor,
+    last_event: i64,
+    now: i64,
+    minutes: Vec<(i64, Minute)>,
 }
 
 /// What a class's snapshot does not hold.
@@ -129,7 +186,15 @@ pub(super) struct Live {
     pub(super) state: ClassState,
     /// All of its events up to here were folded when it came to live.
     pub(super) joined: i64,
+    /// Its rows as they were copied last. Whoever makes a picture holds this; it is never waited for with the class's lock
+    /// held.
+    pub(super) drawing: Arc<Mutex<Drawing>>,
+    drawn: Instant,
     pictures: HashMap<Parts, Arc<Picture>>,
+    /// Bytes of the rows that were copied.
+    drawing_weight: usize,
+    /// Events folded since the class was last weighed.
+    folded: u32,
     /// The last event that a snapshot of this replica's, or the one that it began with, holds.
     stored: i64,
     /// How far the snapshot goes since which `state` remembers what has changed, if there is one.
@@ -149,7 +214,34 @@ impl Live {
         stored: i64,
         standing: Option<i64>,
     ) -> Self {
-        Self { class, epoch, state, joined, pictures: HashMap::new(), stored, standing, whole: false }
+        Self {
+            class,
+            epoch,
+            state,
+            joined,
+            drawing: Arc::default(),
+            drawn: Instant::now(),
+            pictures: HashMap::new(),
+            drawing_weight: 0,
+            folded: 0,
+            stored,
+            standing,
+            whole: false,
+        }
+    }
+
+    /// Folds an event. Now and then the class is weighed.
+    pub(super) fn fold(&mut self, event: &StoredEvent<'_>) -> Option<usize> {
+        const EVENTS: u32 = 64;
+        self.state.fold(event);
+        self.folded = self.folded.wrapping_add(1);
+        self.folded.is_multiple_of(EVENTS).then(|| self.weight())
+    }
+
+    /// What it takes up in memory, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let pictures: usize = self.pictures.values().map(|picture| picture.weight()).sum();
+        self.state.weight() + self.drawing_weight + pictures
     }
 
     /// Whether there is something that its snapshot does not hold.
@@ -195,20 +287,32 @@ impl Live {
         self.whole = false;
     }
 
-    /// A picture at `now` of the class, in which all classes' events up to `head` are folded. One that was made before
-    /// will do if nothing has come since, or if it holds all up to `enough`.
-    pub(super) fn picture(&mut self, parts: Parts, head: i64, enough: Option<i64>, now: i64) -> Arc<Picture> {
-        let cursor = self.cursor(head);
-        if let Some(picture) = self.pictures.get(&parts) {
-            let unchanged = picture.last_event == self.state.last_event();
-            let will_do = unchanged || enough.is_some_and(|enough| picture.cursor.id >= enough);
-            if will_do && now < picture.holds && (picture.made..picture.made + PICTURE_SPAN).contains(&now) {
-                return Arc::clone(picture);
-            }
-        }
-        let picture = Arc::new(Picture::make(&self.class, &mut self.state, cursor, now, parts));
-        self.pictures.insert(parts, Arc::clone(&picture));
-        picture
+    /// A picture that was made before and will do at `now`, when all classes' events up to `head` are folded: if nothing has
+    /// come since, or if it holds all up to `enough`.
+    pub(super) fn picture(&self, parts: Parts, enough: Option<i64>, now: i64) -> Option<Arc<Picture>> {
+        let picture = self.pictures.get(&parts)?;
+        let unchanged = picture.last_event == self.state.last_event();
+        let will_do = unchanged || enough.is_some_and(|enough| picture.cursor.id >= enough);
+        let is_young = now < picture.holds && (picture.made..picture.made + PICTURE_SPAN).contains(&now);
+        (will_do && is_young).then(|| Arc::clone(picture))
+    }
+
+    /// Copies at most about `rows` of the rows that have changed. If these were the last: of which moment `drawing` is now.
+    pub(super) fn copy(&mut self, drawing: &mut Drawing, rows: usize, head: i64, now: i64) -> Option<Moment> {
+        self.drawn = Instant::now();
+        drawing.copy(&mut self.state, rows).then(|| Moment {
+            class: self.class.clone(),
+            cursor: self.cursor(head),
+            last_event: self.state.last_event(),
+            now,
+            minutes: self.state.activity.since(i64::MIN).collect(),
+        })
+    }
+
+    /// Keeps a picture for the next who asks.
+    pub(super) fn keep(&mut self, parts: Parts, picture: &Arc<Picture>, drawing_weight: usize) {
+        self.drawing_weight = drawing_weight;
+        self.pictures.insert(parts, Arc::clone(picture));
     }
 
     /// Up to where the class is folded, when all are up to `head`.
@@ -216,9 +320,17 @@ impl Live {
         Cursor { epoch: self.epoch.clone(), id: head.max(self.state.last_event()).max(self.joined) }
     }
 
-    /// Lets go of what was only made to be sent.
-    pub(super) fn forget_pictures(&mut self) {
-        self.pictures.clear();
+    /// Lets go of what was only made to be sent. What is returned is to be dropped without the class's lock.
+    pub(super) fn forget_pictures(&mut self) -> impl Sized + use<> {
+        let mut drawing = None;
+        if self.drawing_weight > 0 && self.drawn.elapsed() >= DRAWING_IDLE {
+            drawing = Some(std::mem::take(&mut self.drawing));
+            self.drawing_weight = 0;
+            self.state.students.remember(Asker::Drawing, false);
+            self.state.cells.remember(Asker::Drawing, false);
+            self.state.runs.remember(Asker::Drawing, false);
+        }
+        (std::mem::take(&mut self.pictures), drawing)
     }
 }
 
@@ -239,15 +351,34 @@ mod tests {
         Live::new(ClassId::new("é").expect("a class"), Epoch::new("e1"), state, 0, 0, None)
     }
 
-    #[test]
-    fn gzip_is_the_same_bytes() {
+    /// A picture that was kept, or a new one.
+    fn picture(live: &mut Live, parts: Parts, head: i64, enough: Option<i64>, now: i64) -> Arc<Picture> {
+        if let Some(picture) = live.picture(parts, enough, now) {
+            return picture;
+        }
+        let drawing = Arc::clone(&live.drawing);
+        let mut drawing = drawing.try_lock().expect("nobody else");
+        let moment = loop {
+            let moment = live.copy(&mut drawing, 7, head, now);
+            drawing.render();
+            if let Some(moment) = moment {
+                break moment;
+            }
+        };
+        let picture = Arc::new(Picture::make(&mut drawing, moment, parts));
+        live.keep(parts, &picture, drawing.weight());
+        picture
+    }
+
+    #[tokio::test]
+    async fn gzip_is_the_same_bytes() {
         let mut live = live();
-        let picture = live.picture(Parts::default(), 0, None, 1_000);
+        let picture = picture(&mut live, Parts::default(), 0, None, 1_000);
         for now in [Micros(1_000), Micros(2_000)] {
             let mut inflated = Vec::new();
-            let gzip = picture.gzip(now);
+            let gzip = picture.gzip(now).await.concat();
             flate2::read::GzDecoder::new(&gzip[..]).read_to_end(&mut inflated).expect("gzip");
-            assert_eq!(inflated, picture.json(now));
+            assert_eq!(inflated, picture.json(now).concat());
             assert!(gzip.len() < inflated.len() / 5);
         }
     }
@@ -255,27 +386,27 @@ mod tests {
     #[test]
     fn a_picture_is_made_once_while_it_holds() {
         let mut live = live();
-        let first = live.picture(Parts::default(), 400, None, 1_000);
+        let first = picture(&mut live, Parts::default(), 400, None, 1_000);
         assert_eq!(first.cursor.id, 400);
-        let again = live.picture(Parts::default(), 500, None, 2_000);
+        let again = picture(&mut live, Parts::default(), 500, None, 2_000);
         assert!(Arc::ptr_eq(&first, &again), "nothing came for this class");
         let event = StoredEvent { id: 501, class: "é", student: "t", received_at: Micros(3), body: "{}" };
         live.state.fold(&event);
-        assert!(Arc::ptr_eq(&first, &live.picture(Parts::default(), 500, Some(400), 2_000)), "enough");
-        let next = live.picture(Parts::default(), 500, Some(401), 2_000);
+        assert!(Arc::ptr_eq(&first, &picture(&mut live, Parts::default(), 500, Some(400), 2_000)), "enough");
+        let next = picture(&mut live, Parts::default(), 500, Some(401), 2_000);
         assert_eq!(next.cursor.id, 501);
         assert_ne!(next.etag, first.etag);
-        let older = live.picture(Parts::default(), 501, Some(1), 2_000 + PICTURE_SPAN);
+        let older = picture(&mut live, Parts::default(), 501, Some(1), 2_000 + PICTURE_SPAN);
         assert!(!Arc::ptr_eq(&next, &older));
-        let cells = live.picture(Parts { cells: true, ..Parts::default() }, 501, None, 2_000);
+        let cells = picture(&mut live, Parts { cells: true, ..Parts::default() }, 501, None, 2_000);
         assert_ne!(cells.etag, next.etag);
     }
 
     #[test]
     fn the_same_state_has_the_same_tag_at_another_time() {
         let mut live = live();
-        let first = live.picture(Parts::default(), 400, None, 1_000);
-        live.forget_pictures();
-        assert_eq!(first.etag, live.picture(Parts::default(), 400, None, 2_000).etag);
+        let first = picture(&mut live, Parts::default(), 400, None, 1_000);
+        drop(live.forget_pictures());
+        assert_eq!(first.etag, picture(&mut live, Parts::default(), 400, None, 2_000).etag);
     }
 }

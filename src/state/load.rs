@@ -26,6 +26,9 @@ pub enum LoadError {
     /// Events that it takes are no more.
     #[error("what follows its snapshot was pruned")]
     Pruned,
+    /// Classes in use take up all the memory that they may.
+    #[error("the classes in use take up all the memory that they may have")]
+    NoRoom,
     /// The ids were issued anew, or what was read gave way to something else, meanwhile.
     #[error("it changed while it was read")]
     Restarted,

@@ -2,10 +2,12 @@
 //! use, with snapshots in PostgreSQL.
 //!
 //! - `observed`: what the fold sees of an event; `student`, `cell`, `activity`: what it changes; `kept`: their bounds
-//! - `class`: a class's fold; `view`: the state as it is written on the wire; `snapshot`: to and from the tables' rows
-//! - `classes`: those in use; `slot`: a place of one; `load`: how one comes in; `intake`: what the tail brings; `live`: the
-//!   pictures made of it; `unsaved`: what is not written yet, and which are let go
-//! - `keeper`: writes the snapshots; `rebuild`: makes them anew from the events; `clock`: the database's
+//! - `class`: a class's fold; `drawing`: its rows, copied and rendered; `view`: how they are written on the wire; `snapshot`:
+//!   to and from the tables' rows
+//! - `classes`: those in use; `slot`: a place of one; `load`: how one comes in; `intake`: what the tail brings; `live`,
+//!   `picture`: the pictures made of it; `unsaved`: what is not written yet, and which are let go
+//! - `keeper`: writes the snapshots; `rebuild`: makes them anew from the events; `clock`: the database's;
+//!   `background`: what takes long
 //!
 //! # The rules
 //!
@@ -42,16 +44,19 @@
 //!   after `lastReceivedAt`; `idle`. `statusUntil` is that end, exclusive.
 
 mod activity;
+mod background;
 mod cell;
 mod class;
 mod classes;
 mod clock;
+mod drawing;
 mod intake;
 mod keeper;
 mod kept;
 mod live;
 mod load;
 mod observed;
+mod picture;
 mod rebuild;
 mod slot;
 mod snapshot;
@@ -67,7 +72,7 @@ pub use class::{ClassState, MAX_CELLS, MAX_RUNS, MAX_STUDENTS};
 pub use classes::Classes;
 pub use intake::Intake;
 pub use keeper::Keeper;
-pub use live::Picture;
+pub use live::{Picture, Sending};
 pub use load::LoadError;
 pub use observed::{MAX_MESSAGE_CHARS, MAX_TEXT_BYTES};
 pub use rebuild::{Difference, Outcome, RebuildError, Rebuilder};

@@ -1,8 +1,9 @@
 //! A class's place among those in use.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::live::Live;
@@ -12,14 +13,39 @@ use crate::event::{Micros, StoredEvent};
 /// Bytes of events put by while a class joins the tail. A join lasts a few milliseconds; beyond this it begins again.
 const MAX_PUT_BY: usize = 32 << 20;
 
+/// Bytes of classes in memory beyond which the one not asked for longest is let go, and none is brought in.
+pub(super) const MAX_BYTES: usize = 512 << 20;
+
 /// A class's place.
 #[derive(Debug)]
 pub(super) struct Slot {
-    /// Held while an event is folded or a picture made.
+    /// Held while an event is folded, or a few rows are copied for a picture.
     phase: Mutex<Phase>,
     /// Changes once, when the phase is no longer [`Phase::Loading`] or [`Phase::Joining`].
     pub(super) ready: watch::Sender<Option<Result<(), LoadError>>>,
     used: Mutex<Instant>,
+    /// What it takes up of the memory of all.
+    weight: AtomicUsize,
+    memory: Arc<Memory>,
+}
+
+/// What the classes in use take up together.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    bytes: AtomicUsize,
+    /// There is more than there should be.
+    pub(super) full: Notify,
+}
+
+impl Memory {
+    /// Bytes of all classes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes() > MAX_BYTES
+    }
 }
 
 /// What becomes of a class.
@@ -43,12 +69,32 @@ pub(super) struct PutBy {
 }
 
 impl Slot {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(memory: &Arc<Memory>) -> Self {
         Self {
             phase: Mutex::new(Phase::Loading),
             ready: watch::channel(None).0,
             used: Mutex::new(Instant::now()),
+            weight: AtomicUsize::new(0),
+            memory: Arc::clone(memory),
         }
+    }
+
+    /// It takes up so many bytes now.
+    pub(super) fn weigh(&self, bytes: usize) {
+        let before = self.weight.swap(bytes, Ordering::Relaxed);
+        let all = &self.memory.bytes;
+        if bytes <= before {
+            all.fetch_sub(before - bytes, Ordering::Relaxed);
+        } else if all.fetch_add(bytes - before, Ordering::Relaxed) + bytes - before > MAX_BYTES {
+            self.memory.full.notify_one();
+        }
+    }
+
+    /// Lets go of the class. What is returned is to be dropped where that holds nobody up.
+    pub(super) fn close(&self) -> Phase {
+        let phase = std::mem::replace(&mut *self.lock(), Phase::Gone);
+        self.weigh(0);
+        phase
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Phase> {
@@ -73,10 +119,16 @@ impl Slot {
 
     pub(super) fn fold(&self, event: &StoredEvent<'_>) {
         match &mut *self.lock() {
-            Phase::Live(live) => live.state.fold(event),
+            Phase::Live(live) => drop(live.fold(event).map(|weight| self.weigh(weight))),
             Phase::Joining(put_by) => put_by.add(event),
             _ => {}
         }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.weigh(0);
     }
 }
 

@@ -1,11 +1,13 @@
 //! Between the state in memory and its snapshot's rows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::cell::{cell_name, cell_parts, runs_name, runs_parts};
+use super::cell::{Pair, PairRuns, cell_name, cell_parts, write_cell_name};
 use super::class::ClassState;
+use super::kept::{Asker, Entry};
 use super::{cell, student};
-use crate::store::{Changes, ClassRow, Snapshot};
+use crate::store::{Changes, ClassRow, RunsRow, Snapshot};
 
 impl ClassState {
     /// The state that a snapshot holds.
@@ -19,24 +21,35 @@ impl ClassState {
         class.events = snapshot.class.events;
         class.last_event = snapshot.class.last_event;
         class.last_received_at = snapshot.class.last_received_at.unwrap_or(i64::MIN);
+        let mut number = class.next_number..;
+        let mut next = || number.next().unwrap_or_default();
         for (name, event, state) in snapshot.students {
-            class.students.restore(&name, event, student::Kept { state, ..Default::default() });
+            let kept = student::Kept { number: next(), state, ..Default::default() };
+            class.students.restore(name.into(), event, kept);
         }
         for (notebook, id, event, state) in snapshot.cells {
-            let kept = cell::Kept { state, ..Default::default() };
-            class.cells.restore(&cell_name(Some(&notebook), &id), event, kept);
+            let name = cell_name(Some(&notebook), &id).into();
+            class.cells.restore(name, event, cell::Kept::new(next(), state));
         }
+        class.next_number = next();
+        let mut name = String::new();
         for (student, notebook, id, event, runs) in snapshot.runs {
-            let cell = cell_name(Some(&notebook), &id);
-            class.runs.restore(&runs_name(&student, &cell), event, runs);
-            let student_name = class.students.name(&student);
-            let cell_name = class.cells.name(&cell);
-            if let (Some(student), Some(name)) = (class.students.peek_mut(&student), &cell_name) {
-                student.cells.insert(Arc::clone(name));
-            }
-            if let (Some(cell), Some(name)) = (class.cells.peek_mut(&cell), &student_name) {
-                cell.students.insert(Arc::clone(name));
-            }
+            write_cell_name(Some(&notebook), &id, &mut name);
+            // A pair of which only one is kept was written by hand: nothing would ever let go of it.
+            let (Some(student_name), Some(cell_name)) =
+                (class.students.key(&*student), class.cells.key(&*name))
+            else {
+                continue;
+            };
+            let (Some(student), Some(cell)) =
+                (class.students.peek_mut(&*student_name), class.cells.peek_mut(&*cell_name))
+            else {
+                continue;
+            };
+            student.cells.insert(cell.number);
+            cell.students.insert(student.number);
+            let pair = Pair { student: student.number, cell: cell.number };
+            class.runs.restore(pair, event, PairRuns { student: student_name, cell: cell_name, runs });
         }
         for (start, minute) in snapshot.minutes {
             class.activity.restore(start, minute);
@@ -46,9 +59,10 @@ impl ClassState {
 
     /// From now on what changes is remembered for [`ClassState::take_changes`], or no longer.
     pub fn remember(&mut self, on: bool) {
-        self.students.remember(on);
-        self.cells.remember(on);
-        self.runs.remember(on);
+        self.students.remember(Asker::Snapshot, on);
+        self.cells.remember(Asker::Snapshot, on);
+        self.runs.remember(Asker::Snapshot, on);
+        self.gone_runs = Vec::new();
         self.activity.remember(on);
     }
 
@@ -58,7 +72,7 @@ impl ClassState {
             rows: Snapshot { class: self.row(through), ..Default::default() },
             ..Default::default()
         };
-        for name in self.students.take_changed() {
+        for name in self.students.take_changed(Asker::Snapshot) {
             match self.students.entry(&name) {
                 Some(entry) => {
                     changes.rows.students.push((boxed(&name), entry.last_event, entry.value.state.clone()));
@@ -66,7 +80,7 @@ impl ClassState {
                 None => changes.gone_students.push(boxed(&name)),
             }
         }
-        for name in self.cells.take_changed() {
+        for name in self.cells.take_changed(Asker::Snapshot) {
             let (notebook, id) = cell_parts(&name);
             let (notebook, id) = (notebook.into(), id.into());
             match self.cells.entry(&name) {
@@ -76,16 +90,16 @@ impl ClassState {
                 None => changes.gone_cells.push((notebook, id)),
             }
         }
-        for name in self.runs.take_changed() {
-            let (student, cell) = runs_parts(&name);
-            let (notebook, id) = cell_parts(cell);
-            let (student, notebook, id) = (student.into(), notebook.into(), id.into());
-            match self.runs.entry(&name) {
-                Some(entry) => {
-                    changes.rows.runs.push((student, notebook, id, entry.last_event, entry.value.clone()));
-                }
-                None => changes.gone_runs.push((student, notebook, id)),
+        let mut names = CellNames::default();
+        for pair in self.runs.take_changed(Asker::Snapshot) {
+            // Of one that gave way the names are below.
+            if let Some(entry) = self.runs.entry(&pair) {
+                changes.rows.runs.push(names.row(entry));
             }
+        }
+        for (student, cell) in std::mem::take(&mut self.gone_runs) {
+            let (notebook, id) = names.of(&cell);
+            changes.gone_runs.push((student, notebook, id));
         }
         let changed = self.activity.take_changed();
         let minutes = changed.into_iter().filter_map(|start| Some((start, self.activity.get(start)?)));
@@ -104,17 +118,8 @@ impl ClassState {
             let (notebook, id) = cell_parts(name);
             snapshot.cells.push((notebook.into(), id.into(), entry.last_event, entry.value.state.clone()));
         }
-        for (name, entry) in self.runs.entries() {
-            let (student, cell) = runs_parts(name);
-            let (notebook, id) = cell_parts(cell);
-            snapshot.runs.push((
-                student.into(),
-                notebook.into(),
-                id.into(),
-                entry.last_event,
-                entry.value.clone(),
-            ));
-        }
+        let mut names = CellNames::default();
+        snapshot.runs.extend(self.runs.entries().map(|(_, entry)| names.row(entry)));
         snapshot.minutes.extend(self.activity.since(i64::MIN));
         snapshot.sort();
         snapshot
@@ -128,6 +133,26 @@ impl ClassState {
             last_received_at: (self.events > 0).then_some(self.last_received_at),
             last_event: self.last_event,
         }
+    }
+}
+
+/// The parts of cells' names, each of which many rows share.
+#[derive(Default)]
+struct CellNames(HashMap<Arc<str>, (Arc<str>, Arc<str>)>);
+
+impl CellNames {
+    /// Notebook and cell.
+    fn of(&mut self, name: &Arc<str>) -> (Arc<str>, Arc<str>) {
+        let parts = self.0.entry(Arc::clone(name)).or_insert_with(|| {
+            let (notebook, id) = cell_parts(name);
+            (notebook.into(), id.into())
+        });
+        parts.clone()
+    }
+
+    fn row(&mut self, entry: &Entry<Pair, PairRuns>) -> RunsRow {
+        let (notebook, id) = self.of(&entry.value.cell);
+        (Arc::clone(&entry.value.student), notebook, id, entry.last_event, entry.value.runs.clone())
     }
 }
 

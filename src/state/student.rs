@@ -1,8 +1,8 @@
 //! One student's state, and the rules by which an event changes it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
+use super::kept::{Heap, text_bytes};
 use super::observed::{Kind, Observed};
 pub use crate::store::{LastRun, Student};
 
@@ -51,11 +51,36 @@ impl Status {
 /// A student in a class: the state, and what belongs to its keeping.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
+    pub(super) number: u64,
     pub(super) state: Student,
-    /// The cells that the student has run, as far as they are kept: names of a class's runs.
-    pub(super) cells: BTreeSet<Arc<str>>,
-    /// The state as it is written, but for what time changes; none if it has changed since.
-    pub(super) written: Option<Box<str>>,
+    /// The cells that the student has run, as far as they are kept, by number.
+    pub(super) cells: BTreeSet<u64>,
+}
+
+impl Heap for Kept {
+    fn heap(&self) -> usize {
+        self.state.heap()
+    }
+}
+
+impl Heap for Student {
+    fn heap(&self) -> usize {
+        let run = self.last_run.as_ref();
+        let run = run.map(|run| [&run.session_id, &run.notebook_path, &run.cell_id]).into_iter().flatten();
+        [
+            &self.user_name,
+            &self.team_name,
+            &self.notebook_path,
+            &self.cell_id,
+            &self.last_event_type,
+            &self.streak_cell,
+        ]
+        .into_iter()
+        .chain(run)
+        .filter_map(Option::as_deref)
+        .map(text_bytes)
+        .sum()
+    }
 }
 
 /// What an event was, beside what it changed in the student.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::drawing::Drawing;
 use super::observed::parse_rfc3339;
 use super::view::{self, Parts};
 use super::{ClassState, MAX_MESSAGES};
@@ -169,4 +170,56 @@ fn portions_snapshots_and_bounds_change_nothing() {
         }
         assert_eq!(parts.snapshot(600), whole.snapshot(600));
     }
+}
+
+/// A drawing that is copied in portions, at any time and with events between them, comes to what one made at once does; within
+/// bounds so small that everything gives way to something all the time.
+#[test]
+fn a_copy_in_portions_is_the_state() {
+    let fresh = || ClassState::bounded(5, 7, 15);
+    for _ in 0..30 {
+        let (mut class, mut drawing) = (fresh(), Drawing::default());
+        let fold = |class: &mut ClassState, id: i64| {
+            let (student, body) = (format!("s{}", fastrand::u8(..8)), random_body(id));
+            let received_at = Micros(1_775_034_000_000_000 + id * 2_500_000);
+            class.fold(&StoredEvent { id, class: "c", student: &student, received_at, body: &body });
+        };
+        for id in 1..=600 {
+            fold(&mut class, id);
+            if fastrand::u8(..4) == 0 {
+                drawing.copy(&mut class, fastrand::usize(1..6));
+            }
+            if fastrand::u8(..4) == 0 {
+                drawing.render();
+            }
+            if fastrand::u8(..9) > 0 {
+                continue;
+            }
+            while !drawing.copy(&mut class, 3) {
+                drawing.render();
+            }
+            drawing.render();
+            let minutes = class.minutes_since(i64::MIN);
+            let (now, parts) = (class.last_received_at(), Parts { cells: true, grid: true, activity: true });
+            let (mut drawn, mut expected) = (String::new(), String::new());
+            view::drawn_summary(&mut drawing, &minutes, now, parts, &mut drawn);
+            view::summary(&mut fresh().filled(class.snapshot(id)), now, parts, &mut expected);
+            assert_eq!(drawn, expected, "after {id}");
+        }
+    }
+}
+
+/// Bytes are counted as they change: in the end as if all had been put there at once.
+#[test]
+fn bytes_do_not_drift() {
+    let fresh = || ClassState::bounded(5, 7, 15);
+    let mut class = fresh();
+    for id in 1..=5_000 {
+        let (student, body) = (format!("s{}", fastrand::u8(..8)), random_body(id));
+        let received_at = Micros(1_775_034_000_000_000 + id * 2_500_000);
+        class.fold(&StoredEvent { id, class: "c", student: &student, received_at, body: &body });
+    }
+    let again = fresh().filled(class.snapshot(5_000));
+    assert_eq!(class.heap(), again.heap());
+    assert!(class.weight() < 64 * 1024, "{}", class.weight());
 }

@@ -13,8 +13,9 @@ use crate::store::LogVersion;
 
 /// A class that nobody asked for in this long is let go.
 const IDLE: Duration = Duration::from_secs(600);
-/// Bytes of classes in memory, as they are reckoned, beyond which the one not asked for longest is let go.
-const MAX_BYTES: usize = 512 << 20;
+/// How often classes are let go, unless memory is full sooner, and how often then.
+const SWEEP_TICK: Duration = Duration::from_secs(10);
+const FULL_TICK: Duration = Duration::from_millis(100);
 
 /// What the leader begins a round with.
 #[derive(Debug)]
@@ -130,32 +131,56 @@ impl Classes {
         }
     }
 
+    /// Lets go of classes now and then, and as soon as they take up too much. Never ends.
+    pub async fn keep_room(self) {
+        loop {
+            let _ = tokio::time::timeout(SWEEP_TICK, self.memory().full.notified()).await;
+            self.sweep();
+            tokio::time::sleep(FULL_TICK).await;
+        }
+    }
+
     /// Lets go of the classes that nobody asked for in long, and of more while they take up too much.
     pub(super) fn sweep(&self) {
         let remembers = self.lock().remembers;
-        let mut kept: Vec<(Instant, usize, ClassId, Arc<Slot>)> = Vec::new();
+        let mut kept: Vec<(Instant, ClassId, Arc<Slot>)> = Vec::new();
         for (class, slot) in self.slots() {
             let look = |live: &mut Live| {
-                live.forget_pictures();
-                (live.state.weight(), remembers && live.is_unsaved())
+                let forgotten = live.forget_pictures();
+                slot.weigh(live.weight());
+                (forgotten, remembers && live.is_unsaved())
             };
             // Whatever is not written yet stays.
-            if let Some((weight, false)) = slot.live(look) {
-                kept.push((slot.used(), weight, class, slot));
+            if let Some((_, false)) = slot.live(look) {
+                kept.push((slot.used(), class, slot));
             }
         }
         kept.sort_unstable_by_key(|&(used, ..)| used);
-        let mut bytes: usize = kept.iter().map(|&(_, weight, ..)| weight).sum();
-        for (used, weight, class, slot) in kept {
-            if used.elapsed() < IDLE && bytes <= MAX_BYTES {
+        let mut gone = Vec::new();
+        for (used, class, slot) in kept {
+            if used.elapsed() < IDLE && !self.memory().is_full() {
                 break;
             }
-            bytes -= weight;
             // First out of reach: whoever asks now brings it in anew. What is folded into it meanwhile was heard of.
-            self.lock().classes.retain(|other, place| *other != class || !Arc::ptr_eq(place, &slot));
-            *slot.lock() = Phase::Gone;
+            let mut inner = self.lock();
+            if inner.classes.get(&class).is_some_and(|place| Arc::ptr_eq(place, &slot)) {
+                inner.classes.remove(&class);
+            }
+            drop(inner);
+            gone.push(slot.close());
             tracing::debug!(%class, "a class is let go");
         }
+        drop_elsewhere(gone);
+    }
+}
+
+/// A large class takes a while to be dropped: that is nobody's time who is waited for.
+pub(super) fn drop_elsewhere(gone: Vec<Phase>) {
+    if gone.is_empty() {
+        return;
+    }
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn_blocking(|| drop(gone));
     }
 }
 
@@ -172,7 +197,7 @@ mod tests {
         let mut state = ClassState::default();
         let body = r#"{"eventType":"help","eventTime":"2026-11-23T15:36:03Z"}"#;
         state.fold(&StoredEvent { id: 1, class: name, student: "s", received_at: Micros(0), body });
-        let slot = Arc::new(Slot::new());
+        let slot = Arc::new(Slot::new(classes.memory()));
         *slot.lock() = Phase::Live(Box::new(Live::new(class.clone(), Epoch::new("e"), state, 1, 0, None)));
         classes.lock().classes.insert(class, Arc::clone(&slot));
         slot

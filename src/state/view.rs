@@ -1,12 +1,11 @@
 //! The state as it is written on the wire.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use super::activity::Minute;
-use super::cell::{cell_parts, runs_name};
+use super::cell::{Cell, Runs, cell_parts};
 use super::class::ClassState;
+use super::drawing::Drawing;
 use super::observed::rfc3339;
 use super::student::{Status, Student};
 use crate::event::json;
@@ -81,7 +80,7 @@ fn array<T>(out: &mut String, elements: impl IntoIterator<Item = T>, mut each: i
 }
 
 /// A student but for what time changes, without the closing brace.
-fn student_members(name: &str, student: &Student) -> String {
+pub(super) fn student_members(name: &str, student: &Student) -> String {
     let mut out = String::with_capacity(512);
     let mut object = Object::begin(&mut out);
     object.text("studentId", name);
@@ -114,20 +113,39 @@ fn student_members(name: &str, student: &Student) -> String {
     out
 }
 
+/// The counts over students: what is written of them as `"metrics":{…}`.
+#[derive(Default)]
+struct Metrics {
+    students: i64,
+    by_status: [i64; STATUSES.len()],
+    executed: i64,
+    errors: i64,
+}
+
+const STATUSES: [Status; 5] = [Status::Active, Status::Idle, Status::Error, Status::Stuck, Status::Help];
+
+impl Metrics {
+    fn write(&self, out: &mut String) {
+        out.push_str("\"metrics\":");
+        let mut metrics = Object::begin(out);
+        metrics.number("students", self.students);
+        for (status, &count) in STATUSES.iter().zip(&self.by_status) {
+            metrics.number(status.as_str(), count);
+        }
+        metrics.number("cellsExecuted", self.executed);
+        metrics.number("errorCount", self.errors);
+        metrics.end();
+    }
+}
+
 /// Students by name, and the counts over them: `"metrics":{…},"students":[…]`. Returns until when they hold if nothing
 /// comes.
-fn students(class: &mut ClassState, now: i64, out: &mut String) -> i64 {
-    const STATUSES: [Status; 5] = [Status::Active, Status::Idle, Status::Error, Status::Stuck, Status::Help];
-    let mut names: Vec<Arc<str>> = class.students.iter().map(|(name, _)| Arc::clone(name)).collect();
-    names.sort_unstable();
-    let mut counts = [0i64; STATUSES.len()];
-    let (mut executed, mut errors, mut holds) = (0, 0, i64::MAX);
-    let mut written = String::with_capacity(names.len() * 640);
-    array(&mut written, &names, |out, name| {
-        let Some(student) = class.students.peek_mut(name) else { return };
-        let members =
-            student.written.get_or_insert_with(|| student_members(name, &student.state).into_boxed_str());
-        out.push_str(members);
+fn students(drawing: &Drawing, now: i64, out: &mut String) -> i64 {
+    let mut metrics = Metrics::default();
+    let mut holds = i64::MAX;
+    let mut written = String::with_capacity(drawing.students_len());
+    array(&mut written, drawing.students(), |out, student| {
+        out.push_str(&student.members);
         let (status, until) = student.state.status(now);
         let _ = write!(out, ",\"status\":\"{}\"", status.as_str());
         if let Some(until) = until {
@@ -135,42 +153,23 @@ fn students(class: &mut ClassState, now: i64, out: &mut String) -> i64 {
             holds = holds.min(until);
         }
         out.push('}');
+        metrics.students += 1;
         if let Some(at) = STATUSES.iter().position(|&other| other == status) {
-            counts[at] += 1;
+            metrics.by_status[at] += 1;
         }
-        executed += student.state.cells_executed;
-        errors += student.state.error_count;
+        metrics.executed += student.state.cells_executed;
+        metrics.errors += student.state.error_count;
     });
-    out.push_str("\"metrics\":");
-    let mut metrics = Object::begin(out);
-    metrics.number("students", names.len() as i64);
-    for (status, count) in STATUSES.iter().zip(counts) {
-        metrics.number(status.as_str(), count);
-    }
-    metrics.number("cellsExecuted", executed);
-    metrics.number("errorCount", errors);
-    metrics.end();
+    metrics.write(out);
     out.push_str(",\"students\":");
     out.push_str(&written);
     holds
 }
 
-/// The cells' names in the order in which they are written: by notebook, place in it (those without one last), id.
-fn ordered_cells<'a>(class: &'a ClassState, notebook: Option<&str>) -> Vec<&'a Arc<str>> {
-    let mut cells: Vec<_> = class
-        .cells
-        .iter()
-        .map(|(name, cell)| (cell_parts(name), cell.state.cell_index.unwrap_or(i64::MAX), name))
-        .filter(|((path, _), _, _)| notebook.is_none_or(|wanted| *path == wanted))
-        .collect();
-    cells.sort_unstable_by_key(|&((path, cell), index, _)| (path, index, cell));
-    cells.into_iter().map(|(_, _, name)| name).collect()
-}
-
 /// What a summary is asked to hold beside the students.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Parts {
-    /// The cells, as [`cells`] writes them.
+    /// The cells.
     pub cells: bool,
     /// Each student's runs of them.
     pub grid: bool,
@@ -181,88 +180,97 @@ pub struct Parts {
 /// Writes the members of a summary that follow `now`, with a comma between but none around; returns until when they hold
 /// if nothing comes, by the database's clock.
 pub fn summary(class: &mut ClassState, now: i64, parts: Parts, out: &mut String) -> i64 {
-    let holds = students(class, now, out);
+    let mut drawing = Drawing::default();
+    while !drawing.copy(class, usize::MAX) {}
+    drawing.render();
+    let minutes = class.activity.since(i64::MIN).collect::<Vec<_>>();
+    drawn_summary(&mut drawing, &minutes, now, parts, out)
+}
+
+/// The same of a class that is copied and rendered.
+pub(super) fn drawn_summary(
+    drawing: &mut Drawing,
+    minutes: &[(i64, Minute)],
+    now: i64,
+    parts: Parts,
+    out: &mut String,
+) -> i64 {
+    let holds = students(drawing, now, out);
     if parts.cells || parts.grid {
         out.push(',');
-        cells(class, None, out);
+        cells(drawing, None, out);
     }
     if parts.grid {
         out.push(',');
-        grid(class, None, out);
+        grid(drawing, out);
     }
     if parts.activity {
-        out.push(',');
-        activity(class, i64::MIN, out);
+        out.push_str(",\"activity\":");
+        array(out, minutes, |out, &(start, minute)| write_minute(out, start, minute));
     }
     holds
 }
 
 /// Writes `"cells":[…]`, of one notebook or all.
-pub fn cells(class: &ClassState, notebook: Option<&str>, out: &mut String) {
+pub(super) fn cells(drawing: &mut Drawing, notebook: Option<&str>, out: &mut String) {
     out.push_str("\"cells\":");
-    array(out, ordered_cells(class, notebook), |out, name| {
-        let Some(cell) = class.cells.get(name) else { return };
-        let ((path, id), cell) = (cell_parts(name), &cell.state);
-        let mut object = Object::begin(out);
-        object.opt_text("notebookPath", Some(path));
-        object.text("cellId", id);
-        object.opt_number("cellIndex", cell.cell_index);
-        object.number("runs", cell.runs);
-        object.number("students", cell.students);
-        object.number("failedRuns", cell.failed_runs);
-        object.number("failingStudents", cell.failing_students);
-        array(object.key("topErrors"), &cell.messages, |out, (message, count)| {
-            let mut error = Object::begin(out);
-            error.text("message", message);
-            error.number("count", *count);
-            error.end();
-        });
-        object.end();
+    array(out, drawing.cells(notebook), |out, cell| out.push_str(&cell.text));
+}
+
+/// A cell as it is written.
+pub(super) fn cell_text(name: &str, cell: &Cell) -> String {
+    let (path, id) = cell_parts(name);
+    let mut out = String::with_capacity(128 + name.len());
+    let mut object = Object::begin(&mut out);
+    object.opt_text("notebookPath", Some(path));
+    object.text("cellId", id);
+    object.opt_number("cellIndex", cell.cell_index);
+    object.number("runs", cell.runs);
+    object.number("students", cell.students);
+    object.number("failedRuns", cell.failed_runs);
+    object.number("failingStudents", cell.failing_students);
+    array(object.key("topErrors"), &cell.messages, |out, (message, count)| {
+        let mut error = Object::begin(out);
+        error.text("message", message);
+        error.number("count", *count);
+        error.end();
     });
+    object.end();
+    out
 }
 
 /// Writes `"grid":[{"studentId":…,"runs":[[cell,runs,failedRuns,failed,at],…]},…]`; `cell` counts the cells as [`cells`]
 /// writes them.
-pub fn grid(class: &ClassState, notebook: Option<&str>, out: &mut String) {
-    let cells = ordered_cells(class, notebook);
-    let places: HashMap<&str, usize> =
-        cells.iter().enumerate().map(|(place, name)| (&***name, place)).collect();
-    let mut students: Vec<_> =
-        class.students.iter().filter(|(_, student)| !student.cells.is_empty()).collect();
-    students.sort_unstable_by_key(|&(name, _)| name);
-    let rows = students.into_iter().filter_map(|(name, student)| {
-        let mut runs: Vec<_> = student
-            .cells
-            .iter()
-            .filter_map(|cell| Some((*places.get(&**cell)?, class.runs.get(&runs_name(name, cell))?)))
-            .collect();
-        runs.sort_unstable_by_key(|&(place, _)| place);
-        (!runs.is_empty()).then_some((name, runs))
-    });
+fn grid(drawing: &mut Drawing, out: &mut String) {
     out.push_str("\"grid\":");
-    array(out, rows, |out, (name, runs)| {
-        let mut object = Object::begin(out);
-        object.text("studentId", name);
-        array(object.key("runs"), runs, |out, (place, runs)| {
-            let (failed, at) = (runs.failed, rfc3339(runs.at));
-            let _ = write!(out, "[{place},{},{},{failed},\"{at}\"]", runs.runs, runs.failed_runs);
-        });
-        object.end();
+    drawing.render_grid();
+    array(out, drawing.students().filter_map(|student| student.grid.as_deref()), |out, row| {
+        out.push_str(row)
     });
 }
 
-/// Writes `"activity":[…]`, the minutes that end after `from` and in which there was something.
-pub fn activity(class: &ClassState, from: i64, out: &mut String) {
-    out.push_str("\"activity\":");
-    array(out, class.activity.since(from), |out, (start, minute)| write_minute(out, start, minute));
+/// A student's row of the grid: each cell's place and the runs, in the order of the places.
+pub(super) fn grid_row(student: &str, runs: &[(usize, &Runs)]) -> String {
+    let mut out = String::with_capacity(32 + student.len() + 56 * runs.len());
+    let mut object = Object::begin(&mut out);
+    object.text("studentId", student);
+    array(object.key("runs"), runs, |out, (place, runs)| {
+        let (failed, at) = (runs.failed, rfc3339(runs.at));
+        let _ = write!(out, "[{place},{},{},{failed},\"{at}\"]", runs.runs, runs.failed_runs);
+    });
+    object.end();
+    out
 }
 
-/// Writes an array of every minute from `first` to `last`, also those in which there was nothing.
-pub fn buckets(class: &ClassState, first: i64, last: i64, out: &mut String) {
+/// Writes an array of every minute from `first` to `last`, also those in which there was nothing; `minutes` are those in
+/// which there was something, in order.
+pub fn buckets(minutes: &[(i64, Minute)], first: i64, last: i64, out: &mut String) {
     const MINUTE: usize = 60_000_000;
-    let minutes = (first..=last).step_by(MINUTE);
-    array(out, minutes, |out, start| {
-        write_minute(out, start, class.activity.get(start).unwrap_or_default());
+    let mut minutes = minutes.iter().peekable();
+    array(out, (first..=last).step_by(MINUTE), |out, start| {
+        while minutes.next_if(|&&(other, _)| other < start).is_some() {}
+        let minute = minutes.next_if(|&&(other, _)| other == start);
+        write_minute(out, start, minute.map_or_else(Minute::default, |&(_, minute)| minute));
     });
 }
 

@@ -1,15 +1,14 @@
 //! History for people: a class's events newest first, all or one student's, and the classes there are.
 
 use std::ops::ControlFlow;
-use std::pin::pin;
 
 use futures::TryStreamExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::keeping::LogVersion;
-use super::pages::{PageError, Pages};
-use super::read::{ReadError, event};
+use super::pages::{Left, PageError, Pages};
+use super::read::event;
 use super::rows::ClassRow;
 use super::types::PgMicros;
 use crate::event::{ClassId, Epoch, StoredEvent};
@@ -108,6 +107,7 @@ impl Pages {
         let class = class.as_str();
         let limit = i64::try_from(rows).unwrap_or(i64::MAX);
         self.run(async |client| {
+            self.check_epoch(client).await?;
             let parameters: [&(dyn ToSql + Sync); 4] = [&class, &before, &limit, &student];
             let (statement, parameters) = match student {
                 None => (by_class(), &parameters[..3]),
@@ -119,15 +119,15 @@ impl Pages {
                 }
             };
             let statement = client.prepare_cached(&statement).await?;
-            let mut found = pin!(client.query_raw(&statement, parameters.iter().copied()).await?);
+            let mut found = Box::pin(client.query_raw(&statement, parameters.iter().copied()).await?);
             let mut count = 0;
             while let Some(row) = found.try_next().await? {
                 count += 1;
                 if each(&event(&row, 0)?).is_break() {
-                    return Ok((count, false));
+                    return Ok((count, Left::Rest(found)));
                 }
             }
-            Ok((count, true))
+            Ok((count, Left::Nothing))
         })
         .await
     }
@@ -139,6 +139,7 @@ impl Pages {
     pub async fn classes(&self, after: &str, rows: usize) -> Result<Listing, PageError> {
         let limit = i64::try_from(rows).unwrap_or(i64::MAX);
         self.run(async |client| {
+            self.check_epoch(client).await?;
             let statement = client.prepare_cached(&classes()).await?;
             let rows = client.query(&statement, &[&after, &limit]).await?;
             let version = |row: &Row| {
@@ -161,8 +162,8 @@ impl Pages {
                     },
                 })
             });
-            let classes = listed.collect::<Result<_, tokio_postgres::Error>>().map_err(ReadError::from)?;
-            Ok((Listing { classes, version }, true))
+            let classes = listed.collect::<Result<_, tokio_postgres::Error>>()?;
+            Ok((Listing { classes, version }, Left::Nothing))
         })
         .await
     }

@@ -6,6 +6,7 @@ mod history;
 mod keeping;
 mod pages;
 mod read;
+mod refused;
 mod rows;
 mod snapshot;
 mod survey;
@@ -26,6 +27,7 @@ pub use read::{
     Extent, Header, Homecoming, LogReader, ReadError, SETTINGS as READ_SETTINGS, deleted_classes,
     mend_sequence, renew_nonce, settle_home,
 };
+pub use refused::{Refused, RefusedCount};
 pub use rows::{
     Cell, CellRow, Changes, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
 };

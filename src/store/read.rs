@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::pin::pin;
 
-use futures::TryStreamExt;
-use tokio_postgres::{Error, Row, RowStream, Statement};
+use futures::{Stream, TryStreamExt};
+use tokio_postgres::{Error, Row, Statement};
 
 use super::connect::Session;
 use super::types::{PgMicros, RawJson};
@@ -247,7 +247,7 @@ pub struct Extent {
 
 /// Takes a read's rows as they arrive.
 pub(super) async fn consume(
-    rows: RowStream,
+    rows: impl Stream<Item = Result<Row, Error>>,
     after: i64,
     mut each: impl FnMut(&Header, Option<&StoredEvent<'_>>) -> ControlFlow<()>,
 ) -> Result<Extent, ReadError> {

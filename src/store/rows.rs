@@ -2,6 +2,8 @@
 //!
 //! Times are in microseconds since 1970, by the database's clock unless it says otherwise.
 
+use std::sync::Arc;
+
 /// The last run, by which its repeats are known.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LastRun {
@@ -103,8 +105,8 @@ pub struct Minute {
 pub type StudentRow = (Box<str>, i64, Student);
 /// Notebook (empty for none) and cell, the last event, and the state.
 pub type CellRow = (Box<str>, Box<str>, i64, Cell);
-/// Student, notebook and cell, the last event, and the runs.
-pub type RunsRow = (Box<str>, Box<str>, Box<str>, i64, Runs);
+/// Student, notebook and cell, the last event, and the runs. There are many, and their names are shared.
+pub type RunsRow = (Arc<str>, Arc<str>, Arc<str>, i64, Runs);
 
 /// A class as the tables hold it. Beside each row stands the id of the last event that touched it.
 #[derive(Debug, Default, PartialEq)]
@@ -158,7 +160,7 @@ pub struct Changes {
     /// Cells that did: notebook and cell.
     pub gone_cells: Vec<(Box<str>, Box<str>)>,
     /// Runs that did: student, notebook, cell.
-    pub gone_runs: Vec<(Box<str>, Box<str>, Box<str>)>,
+    pub gone_runs: Vec<(Arc<str>, Arc<str>, Arc<str>)>,
     /// Minutes that start before this are gone.
     pub minutes_begin: Option<i64>,
 }

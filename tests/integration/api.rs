@@ -111,6 +111,8 @@ async fn every_answer_is_as_described() {
         "/api/class/activity?class=a&minutes=1440",
         "/api/class/export?class=a&format=ndjson",
         "/api/class/export?class=a",
+        "/api/class/refused?class=a",
+        "/api/class/refused",
         "/openapi.json",
     ] {
         get_ok(&relay, target).await;

@@ -29,7 +29,10 @@ async fn replay(connection: &mut Connection, request: &Captured) -> Response {
 /// What a browser needs to see in the answer, or else it hides it from the client, or asks again before every POST.
 fn assert_cors(request: &Captured, response: &Response) {
     let what = format!("{} {}", request.method, request.path);
-    assert_eq!(response.header("access-control-allow-origin"), Some("*"), "{what}");
+    let origin = request.headers.get("Origin").map(|origin| origin.as_str().expect("text"));
+    assert_eq!(response.header("access-control-allow-origin"), origin.or(Some("*")), "{what}");
+    let credentials = response.header("access-control-allow-credentials");
+    assert_eq!(credentials, origin.map(|_| "true"), "{what}");
     if request.method == "OPTIONS" {
         assert_eq!(response.status, 204, "{what}");
         assert_eq!(response.header("access-control-max-age"), Some("7200"), "{what}");

@@ -889,7 +889,8 @@ fn round(rule: Rule, stored: &mut Stored, replica: &mut Replica, action: Action)
             plan.wrote = true;
             replica.round = Round::Written(plan, todo, class, live.last, through);
         }
-        (Action::Answer(_), Round::Written(plan, todo, class, last, through)) => {
+        (Action::Answer(_), Round::Written(mut plan, todo, class, last, through)) => {
+            plan.found &= !(1 << class);
             if let Slot::Live(live) = &mut replica.slots[class]
                 && !replica.disturbed
             {
@@ -903,7 +904,8 @@ fn round(rule: Rule, stored: &mut Stored, replica: &mut Replica, action: Action)
         }
         (Action::Finish(_), Round::Writing(plan, 0)) => {
             let ahead = plan.standing > Some(plan.head);
-            if plan.incomplete || replica.disturbed && rule.has(Clause::Dropped) {
+            let unwritten = plan.found != 0 && rule.has(Clause::Found);
+            if plan.incomplete || unwritten || replica.disturbed && rule.has(Clause::Dropped) {
                 later(replica);
                 return Some(());
             }

@@ -40,6 +40,7 @@ function segment(text) {
 
 export const api = {
   summary: (classId, signal) => request("api/class/summary", { class: classId, include: "grid,activity" }, { signal }),
+  refused: (classId) => request("api/class/refused", { class: classId }),
   classes: (signal) => request("api/classes", {}, { signal }),
   events: (classId, student, { before, limit, signal }) =>
     request("api/class/events", { class: classId, student, before, limit }, { signal }),

@@ -1,5 +1,6 @@
 // The page: which class it is about, what it is made of, and when each part is written.
 
+import { api } from "./api.js";
 import { Clock } from "./clock.js";
 import { Connection } from "./connection.js";
 import { h, show } from "./dom.js";
@@ -16,9 +17,13 @@ import { emptyClass, header } from "./views/header.js";
 import { helpQueue } from "./views/help.js";
 import { overview } from "./views/overview.js";
 import { classPlace } from "./views/place.js";
+import { refusedNotice } from "./views/refused.js";
 import { silent } from "./views/silent.js";
 import { stuckList } from "./views/stuck.js";
 import { teams } from "./views/teams.js";
+
+/** How often the relay is asked what it rejected, in milliseconds. */
+const REFUSED_EVERY = 60_000;
 
 const clock = new Clock();
 const frame = new Frame(draw, drawCalmly);
@@ -37,6 +42,9 @@ let page = null;
 let views = null;
 /** What the calm parts have not been told yet. */
 let pending = null;
+/** What the relay rejected of this class, and when it may be asked again. */
+let refused = null;
+let askRefusedAt = 0;
 
 /** What the address says. */
 function address() {
@@ -58,6 +66,8 @@ function enter(id) {
   classId = id;
   state = { name: "loading", since: null, retryAt: null, reason: null };
   store.clear();
+  refused = null;
+  askRefusedAt = 0;
   build();
   const { studentId } = address();
   if (studentId !== null) page.open(studentId);
@@ -70,8 +80,25 @@ function enter(id) {
       views.banner.update(state);
       document.documentElement.dataset.connection = state.name;
       frame.request();
+      askRefused();
     },
   });
+}
+
+/** Asks what was rejected, while someone looks and the relay is there; it is no event, so it does not come by itself. */
+function askRefused() {
+  if (state.name !== "live" || document.hidden || performance.now() < askRefusedAt) return;
+  askRefusedAt = performance.now() + REFUSED_EVERY;
+  const asked = classId;
+  api.refused(asked).then(
+    (answer) => {
+      if (asked !== classId) return;
+      refused = answer;
+      views.refused.update(refused);
+    },
+    // What was known before stays; it is asked again in a minute.
+    () => {},
+  );
 }
 
 /** The whole page in the language that was chosen; what it knows stays. */
@@ -101,6 +128,7 @@ function build() {
   };
   const badge = connectionBadge(page);
   const banner = connectionBanner(page);
+  const notice = refusedNotice(page);
   const parts = {
     overview: overview(page),
     help: helpQueue(page),
@@ -124,10 +152,11 @@ function build() {
   );
   const main = h("main", { id: "main" }, loading, empty, element("overview"), board);
   const skip = h("a", { class: "skip", href: "#help" }, t.skip);
-  document.body.replaceChildren(skip, header(page, badge), banner.element, main, element("drawer"));
-  views = { ...parts, badge, banner, loading, empty, board };
+  document.body.replaceChildren(skip, header(page, badge), banner.element, notice.element, main, element("drawer"));
+  views = { ...parts, badge, banner, refused: notice, loading, empty, board };
   badge.update(state);
   banner.update(state);
+  notice.update(refused);
   draw({ ...store.takeChanges(), all: true });
   frame.requestAll();
   if (open !== null) page.open(open);
@@ -165,5 +194,8 @@ function restyle() {
 
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
 window.addEventListener("popstate", () => enter(address().classId));
-setInterval(() => store.tick(), 1000);
+setInterval(() => {
+  store.tick();
+  askRefused();
+}, 1000);
 enter(address().classId);

@@ -1,14 +1,19 @@
 //! An answer's last steps: its tag, what the client has already, compression.
 
+use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write as _;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use warp::Reply;
 use warp::reply::Response;
+
+use super::budget::{self, Reservation};
+use super::{Problem, Request};
 
 /// A body smaller than this is sent as it is: compressed it would take as many packets.
 const MIN_COMPRESSED: usize = 1024;
@@ -34,29 +39,39 @@ impl Answer {
         Self { body: format!("{{\"now\":\"{now}\",{members}}}"), etag: tag(members) }
     }
 
-    /// Ready to be sent.
-    pub(super) fn reply(self, headers: &HeaderMap) -> Response {
-        if has(headers, &self.etag) {
-            return not_modified(&self.etag);
-        }
-        let body = self.body.into_bytes();
-        if body.len() < MIN_COMPRESSED || !takes_gzip(headers) {
-            return tagged(body.into(), &self.etag, false);
-        }
-        let compress = || gzip(&body, Compression::fast());
-        let compressed = if body.len() > MAX_INLINE && is_multi_threaded() {
-            tokio::task::block_in_place(compress)
-        } else {
-            compress()
-        };
-        tagged(compressed, &self.etag, true)
+    /// Ready to be sent, within the budget.
+    ///
+    /// # Errors
+    /// If there is no room for it.
+    pub(super) async fn reply(self, request: &Request<'_>) -> Result<Response, Problem> {
+        self.reply_with(request, request.relay.answers.begin()).await
     }
-}
 
-/// `block_in_place` panics on a runtime of one thread, which only tests have.
-fn is_multi_threaded() -> bool {
-    tokio::runtime::Handle::try_current()
-        .is_ok_and(|handle| handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread)
+    /// The same of an answer for which there is room.
+    pub(super) async fn reply_with(
+        self,
+        request: &Request<'_>,
+        mut room: Reservation,
+    ) -> Result<Response, Problem> {
+        let headers = request.headers;
+        if has(headers, &self.etag) {
+            return Ok(not_modified(&self.etag));
+        }
+        let body = Bytes::from(self.body);
+        if !room.grow(body.len()) {
+            return Err(budget::full());
+        }
+        if body.len() < MIN_COMPRESSED || !takes_gzip(headers) {
+            return Ok(tagged([room.hold(body)], &self.etag, false));
+        }
+        let compressed = if body.len() > MAX_INLINE {
+            let compress = move || gzip(&body, Compression::fast());
+            tokio::task::spawn_blocking(compress).await.unwrap_or_default()
+        } else {
+            gzip(&body, Compression::fast())
+        };
+        Ok(tagged([room.hold(compressed)], &self.etag, true))
+    }
 }
 
 /// Compressed.
@@ -105,10 +120,13 @@ pub(in crate::http) fn takes_gzip(headers: &HeaderMap) -> bool {
         })
 }
 
-/// A JSON body, and that it may be kept but must be asked about.
-pub(super) fn tagged(body: Bytes, etag: &str, gzip: bool) -> Response {
-    let mut response = Response::new(body.into());
+/// A JSON body in parts, and that it may be kept but must be asked about.
+pub(super) fn tagged<const N: usize>(parts: [Bytes; N], etag: &str, gzip: bool) -> Response {
+    let length: usize = parts.iter().map(Bytes::len).sum();
+    let parts = stream::iter(parts.map(Ok::<_, Infallible>));
+    let mut response = warp::reply::stream(parts).into_response();
     let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if gzip {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -35,9 +35,15 @@ impl Request<'_> {
             return Ok(answer::not_modified(&picture.etag));
         }
         let now = self.relay.classes.now();
-        let gzip = answer::takes_gzip(self.headers);
-        let body = if gzip { picture.gzip(now) } else { picture.json(now) };
-        Ok(answer::tagged(body.into(), &picture.etag, gzip))
+        let answers = &self.relay.answers;
+        if answer::takes_gzip(self.headers) {
+            let [begin, members, end] = picture.gzip(now).await;
+            let members = answers.share(members, &picture.sending_gzip)?;
+            return Ok(answer::tagged([begin, members, end], &picture.etag, true));
+        }
+        let [begin, members] = picture.json(now);
+        let members = answers.share(members, &picture.sending_json)?;
+        Ok(answer::tagged([begin, members], &picture.etag, false))
     }
 
     fn parts(&self) -> Result<Parts, Problem> {
@@ -57,35 +63,27 @@ impl Request<'_> {
     pub(super) async fn cells(&self) -> Result<Response, Problem> {
         let (class, notebook) = (self.class()?, self.once("notebook")?);
         self.caught_up().await;
-        let members = self
-            .relay
-            .classes
-            .read(&class, |state, _, _| {
-                let mut out = members_of(&class);
-                view::cells(state, notebook, &mut out);
-                out
-            })
-            .await?;
-        Ok(self.stamped(&members))
+        let cells = self.relay.classes.cells(&class, notebook).await?;
+        let mut members = members_of(&class);
+        members.push_str(&cells);
+        self.stamped(&members).await
     }
 
     pub(super) async fn activity(&self) -> Result<Response, Problem> {
         let class = self.class()?;
         let minutes = self.number("minutes", 1, MAX_MINUTES)?.unwrap_or(DEFAULT_MINUTES);
         self.caught_up().await;
-        let members = self
-            .relay
-            .classes
-            .read(&class, |state, _, now| {
-                let mut out = members_of(&class);
-                out.push_str("\"buckets\":");
-                // An event may be a moment ahead of what is known of the database's clock.
-                let last = now.0.max(state.last_received_at()).div_euclid(MINUTE) * MINUTE;
-                view::buckets(state, last - (minutes - 1) * MINUTE, last, &mut out);
-                out
-            })
-            .await?;
-        Ok(self.stamped(&members))
+        let read = self.relay.classes.read(&class, |state, _, now| {
+            // An event may be a moment ahead of what is known of the database's clock.
+            let last = now.0.max(state.last_received_at()).div_euclid(MINUTE) * MINUTE;
+            let first = last - (minutes - 1) * MINUTE;
+            (first, last, state.minutes_since(first))
+        });
+        let (first, last, minutes) = read.await?;
+        let mut members = members_of(&class);
+        members.push_str("\"buckets\":");
+        view::buckets(&minutes, first, last, &mut members);
+        self.stamped(&members).await
     }
 
     pub(super) async fn classes(&self) -> Result<Response, Problem> {
@@ -112,16 +110,16 @@ impl Request<'_> {
             out.push_str(",\"next\":");
             json::write_string(class.as_str(), &mut out);
         }
-        Ok(self.stamped(&out))
+        self.stamped(&out).await
     }
 
-    fn stamped(&self, members: &str) -> Response {
-        Answer::with_now(members, &self.relay.classes.now().to_rfc3339()).reply(self.headers)
+    pub(super) async fn stamped(&self, members: &str) -> Result<Response, Problem> {
+        Answer::with_now(members, &self.relay.classes.now().to_rfc3339()).reply(self).await
     }
 }
 
 /// `"classId":…,` to go on from.
-fn members_of(class: &ClassId) -> String {
+pub(super) fn members_of(class: &ClassId) -> String {
     let mut out = String::from("\"classId\":");
     json::write_string(class.as_str(), &mut out);
     out.push(',');

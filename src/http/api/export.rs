@@ -2,17 +2,20 @@
 //! takes them.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::channel::mpsc;
 use futures::{SinkExt, Stream};
 use http::{HeaderValue, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::time::Instant;
 use warp::Reply;
 use warp::reply::Response;
 
+use super::budget::AnswerBudget;
 use super::{Problem, Request};
-use crate::event::{ClassId, StoredEvent, json};
+use crate::event::{ClassId, Epoch, StoredEvent, json};
 use crate::repeated::Repeated;
 use crate::store::{PageError, Pages};
 
@@ -20,6 +23,11 @@ use crate::store::{PageError, Pages};
 const PAGE_ROWS: usize = 500;
 /// Bytes after which a page ends early: one event may hold megabytes.
 const PAGE_BYTES: usize = 4 << 20;
+/// What a row has beside an event's body, in which every character may be a quote that is written twice.
+const ROW_BYTES: usize = 4096;
+/// How long an export waits for its part of the budget, and how often it looks.
+const ROOM_PATIENCE: Duration = Duration::from_secs(60);
+const ROOM_RETRY: Duration = Duration::from_millis(100);
 /// Exports that ended early; in an outage each one under way does.
 static BROKEN_OFF: Repeated = Repeated::new();
 
@@ -66,7 +74,15 @@ impl Request<'_> {
         let name = utf8_percent_encode(class.as_str(), NON_ALPHANUMERIC);
         let disposition =
             format!("attachment; filename=\"events.{extension}\"; filename*=UTF-8''{name}.{extension}");
-        let mut export = Export { pages: self.relay.pages.clone(), class, format, after: 0, until: i64::MAX };
+        let mut export = Export {
+            pages: self.relay.pages.clone(),
+            answers: self.relay.answers.clone(),
+            class,
+            format,
+            after: 0,
+            until: i64::MAX,
+            epoch: None,
+        };
         // The first page before the answer begins: a database that is away is still an error then.
         let first = export.page().await?;
         let mut response = warp::reply::stream(export.stream(first)).into_response();
@@ -83,31 +99,32 @@ impl Request<'_> {
 /// An export under way.
 struct Export {
     pages: Pages,
+    answers: AnswerBudget,
     class: ClassId,
     format: Format,
     after: i64,
     /// The newest id when it began: what comes later is not in it, or it might never end.
     until: i64,
+    /// The first page's: ids of another mean other events.
+    epoch: Option<Epoch>,
 }
 
-/// A page's text, and whether there is more.
-type Page = (String, bool);
+/// A page's text with its part of the budget, and whether there is more.
+type Page = (Bytes, bool);
 
 impl Export {
     /// The whole, from `first` on. An error breaks the body off, so that what is missing is noticed.
     fn stream(mut self, first: Page) -> impl Stream<Item = Result<Bytes, PageError>> + Send + Sync {
-        let mut text = String::new();
-        if self.format == Format::Csv {
-            text.push_str(&COLUMNS.join(","));
-            text.push_str("\r\n");
-        }
-        text.push_str(&first.0);
-        let mut more = first.1;
+        let header = if self.format == Format::Csv { COLUMNS.join(",") + "\r\n" } else { String::new() };
+        let (mut text, mut more) = first;
         // A page waits here while the client takes the one before: no more than two are held.
         let (mut sender, receiver) = mpsc::channel(0);
         tokio::spawn(async move {
+            if !header.is_empty() && sender.send(Ok(header.into())).await.is_err() {
+                return;
+            }
             // Once the client has gone nothing can be sent.
-            while sender.send(Ok(Bytes::from(text))).await.is_ok() && more {
+            while sender.send(Ok(std::mem::take(&mut text))).await.is_ok() && more {
                 (text, more) = match self.page().await {
                     Ok(page) => page,
                     Err(error) => {
@@ -123,15 +140,37 @@ impl Export {
         receiver
     }
 
+    /// The next page, once there is room for something of it.
     async fn page(&mut self) -> Result<Page, PageError> {
+        let deadline = Instant::now() + ROOM_PATIENCE;
+        loop {
+            let (text, more) = self.try_page().await?;
+            if !text.is_empty() || !more {
+                return Ok((text, more));
+            }
+            if Instant::now() >= deadline {
+                return Err(PageError::Busy);
+            }
+            tokio::time::sleep(ROOM_RETRY).await;
+        }
+    }
+
+    /// A page, as large as there is room for; empty if there is none.
+    async fn try_page(&mut self) -> Result<Page, PageError> {
         let (mut out, mut until, mut last) = (String::new(), self.until, self.after);
-        let format = self.format;
+        let (format, mut room, mut epoch) = (self.format, self.answers.begin(), self.epoch.clone());
         let extent = self
             .pages
             .read(std::slice::from_ref(&self.class), self.after, PAGE_ROWS, |header, event| {
                 until = until.min(header.newest.unwrap_or(i64::MAX));
+                if *epoch.get_or_insert_with(|| header.epoch.clone()) != header.epoch {
+                    return ControlFlow::Break(());
+                }
                 let Some(event) = event else { return ControlFlow::Continue(()) };
-                if event.id > until || out.len() > PAGE_BYTES {
+                if event.id > until
+                    || out.len() > PAGE_BYTES
+                    || !room.grow(out.len() + 2 * event.body.len() + ROW_BYTES)
+                {
                     return ControlFlow::Break(());
                 }
                 last = event.id;
@@ -145,9 +184,12 @@ impl Export {
                 ControlFlow::Continue(())
             })
             .await?;
-        (self.until, self.after) = (until, last);
+        if epoch.as_ref() != Some(&extent.header.epoch) {
+            return Err(PageError::OtherEpoch);
+        }
+        (self.until, self.after, self.epoch) = (until, last, epoch);
         let more = extent.events == PAGE_ROWS || (extent.broken_off && extent.last <= until);
-        Ok((out, more))
+        Ok((room.hold(out.into()), more))
     }
 }
 

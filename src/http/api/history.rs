@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use warp::reply::Response;
 
 use super::answer::Answer;
-use super::{Problem, Request};
+use super::{Problem, Request, budget};
 use crate::event::{StudentId, json};
 
 /// Events of one answer, unless asked otherwise, and at most.
@@ -13,6 +13,8 @@ const DEFAULT_EVENTS: i64 = 100;
 const MAX_EVENTS: i64 = 1_000;
 /// Bytes of events after which an answer ends: one event may hold megabytes.
 const MAX_BYTES: usize = 4 << 20;
+/// What an event is written with beside its body: its own names and ids, at their longest.
+const EVENT_BYTES: usize = 4096;
 /// Events looked through for those of a notebook; an answer may be short, or empty, and still have a `next`.
 const MAX_LOOKED_AT: usize = 5_000;
 
@@ -29,6 +31,7 @@ impl Request<'_> {
         let mut out = String::from("{\"events\":[");
         let (mut taken, mut last, mut next) = (0, before, None);
         let student = student.as_ref().map(StudentId::as_str);
+        let (mut room, mut is_full) = (self.relay.answers.begin(), false);
         let looked_at = self
             .relay
             .pages
@@ -37,17 +40,26 @@ impl Request<'_> {
                     next = Some(last);
                     return ControlFlow::Break(());
                 }
-                last = event.id;
                 if notebook.is_none_or(|notebook| is_of(event.body, notebook)) {
+                    if !room.grow(out.len() + event.body.len() + EVENT_BYTES) {
+                        // What is here already will do: the rest is asked for again.
+                        is_full = taken == 0;
+                        next = Some(last);
+                        return ControlFlow::Break(());
+                    }
                     if taken > 0 {
                         out.push(',');
                     }
                     taken += 1;
                     event.write(&mut out);
                 }
+                last = event.id;
                 ControlFlow::Continue(())
             })
             .await?;
+        if is_full {
+            return Err(budget::full());
+        }
         if next.is_none() && looked_at == rows {
             next = Some(last);
         }
@@ -56,7 +68,7 @@ impl Request<'_> {
             out.push_str(&format!(",\"next\":{next}"));
         }
         out.push('}');
-        Ok(Answer::json(out).reply(self.headers))
+        Answer::json(out).reply_with(self, room).await
     }
 }
 

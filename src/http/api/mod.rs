@@ -4,9 +4,11 @@
 //! a problem. `openapi.json` is its description; a test holds both together.
 
 mod answer;
+mod budget;
 mod class;
 mod export;
 mod history;
+mod refused;
 mod resolve;
 
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use crate::store::PageError;
 pub(super) use answer::{gzip, has as if_none_match, tag, takes_gzip};
 
 use answer::Answer;
+pub use budget::AnswerBudget;
 
 /// The description of this API.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -37,6 +40,7 @@ pub(super) enum Route {
     Cells,
     Activity,
     Export,
+    Refused,
     OpenApi,
     /// Of this student, as the path has it.
     Resolve(String),
@@ -52,6 +56,7 @@ impl Route {
             "/api/class/cells" => Self::Cells,
             "/api/class/activity" => Self::Activity,
             "/api/class/export" => Self::Export,
+            "/api/class/refused" => Self::Refused,
             "/openapi.json" => Self::OpenApi,
             _ => {
                 let student = path.strip_prefix("/api/class/students/")?.strip_suffix("/help/resolve")?;
@@ -111,7 +116,8 @@ impl Request<'_> {
             Route::Cells if get => self.cells().await,
             Route::Activity if get => self.activity().await,
             Route::Export if get => self.export().await,
-            Route::OpenApi if get => Ok(Answer::json(OPENAPI.to_owned()).reply(self.headers)),
+            Route::Refused if get => self.refused().await,
+            Route::OpenApi if get => Answer::json(OPENAPI.to_owned()).reply(self).await,
             _ => Err(Problem::method_not_allowed(route.methods())),
         }
     }
@@ -147,6 +153,14 @@ impl Request<'_> {
 
 impl From<LoadError> for Problem {
     fn from(error: LoadError) -> Self {
+        if let LoadError::NoRoom = error {
+            return Self::unavailable(
+                "no-memory-for-classes",
+                "too many classes are in use at once",
+                format!("{error}; ask again"),
+                std::time::Duration::from_secs(1),
+            );
+        }
         unread(&error.to_string())
     }
 }
@@ -190,7 +204,9 @@ mod tests {
                 assert!(route.methods().contains(&method.to_uppercase()), "{method} {path}");
             }
         }
-        for path in ["summary", "events", "cells", "activity", "export", "students/{student}/help/resolve"] {
+        for path in
+            ["summary", "events", "cells", "activity", "export", "refused", "students/{student}/help/resolve"]
+        {
             assert!(paths.contains_key(&format!("/api/class/{path}")), "{path} is not described");
         }
         assert!(paths.contains_key("/api/classes") && paths.contains_key("/openapi.json"));

@@ -31,7 +31,7 @@ impl Request<'_> {
         match is_up {
             None => return Err(Problem::no_student(student.as_str())),
             // Another instructor was there first, or the student has lowered it: that is what was wanted.
-            Some(false) => return Ok(Answer::json("{\"resolved\":false}".to_owned()).reply(self.headers)),
+            Some(false) => return Answer::json("{\"resolved\":false}".to_owned()).reply(self).await,
             Some(true) => {}
         }
         let now = relay.classes.now();
@@ -55,6 +55,6 @@ impl Request<'_> {
             None => return Err(Problem::refused("it was not stored")),
         };
         let answer = format!("{{\"resolved\":true,\"eventId\":\"{event_id}\"{cursor}}}");
-        Ok(Answer::json(answer).reply(self.headers))
+        Answer::json(answer).reply(self).await
     }
 }

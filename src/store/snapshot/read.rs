@@ -1,8 +1,11 @@
 //! Reading a class's snapshot.
 
-use futures::future;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures::{TryStreamExt, future};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error, IsolationLevel, Row, Transaction};
+use tokio_postgres::{Client, Error, IsolationLevel, Row, RowStream, Transaction};
 
 use super::tables::{TABLES, Table};
 use crate::event::{ClassId, Epoch, json};
@@ -75,11 +78,11 @@ pub async fn read_in(
     let select = select_class();
     let [students, cells, runs, minutes] = TABLES.map(Table::select);
     // Sent one after the other without waiting; answered in that order, in the same snapshot.
-    let (class, students, cells, runs, minutes) = future::try_join5(
+    let (class, students, cells, pairs, minutes) = future::try_join5(
         transaction.query_typed(&select, &parameters),
         transaction.query_typed(&students, &parameters),
         transaction.query_typed(&cells, &parameters),
-        transaction.query_typed(&runs, &parameters),
+        async { all_pairs(transaction.query_typed_raw(&runs, parameters.clone()).await?).await },
         transaction.query_typed(&minutes, &parameters),
     )
     .await?;
@@ -91,7 +94,7 @@ pub async fn read_in(
     if standing.is_some() {
         snapshot.students = students.iter().map(student).collect::<Result<_, _>>()?;
         snapshot.cells = cells.iter().map(cell).collect::<Result<_, _>>()?;
-        snapshot.runs = runs.iter().map(pair).collect::<Result<_, _>>()?;
+        snapshot.runs = pairs;
         snapshot.minutes = minutes.iter().map(minute).collect::<Result<_, _>>()?;
     }
     Ok(Some(StoredSnapshot { snapshot, standing, version }))
@@ -168,14 +171,30 @@ fn cell(row: &Row) -> Result<CellRow, Error> {
     Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, cell))
 }
 
-fn pair(row: &Row) -> Result<RunsRow, Error> {
-    let runs = Runs {
-        runs: row.try_get(4)?,
-        failed_runs: row.try_get(5)?,
-        failed: row.try_get(6)?,
-        at: time(row, 7)?,
-    };
-    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, runs))
+/// There are many of these, with few names between them: each row is let go of as it comes, and a name is held once.
+async fn all_pairs(rows: RowStream) -> Result<Vec<RunsRow>, Error> {
+    let mut rows = std::pin::pin!(rows);
+    let (mut pairs, mut names) = (Vec::new(), HashSet::new());
+    while let Some(row) = rows.try_next().await? {
+        let mut name = |at: usize| -> Result<Arc<str>, Error> {
+            let text: &str = row.try_get(at)?;
+            if let Some(name) = names.get(text) {
+                return Ok(Arc::clone(name));
+            }
+            let name: Arc<str> = text.into();
+            names.insert(Arc::clone(&name));
+            Ok(name)
+        };
+        let (student, notebook, id) = (name(0)?, name(1)?, name(2)?);
+        let runs = Runs {
+            runs: row.try_get(4)?,
+            failed_runs: row.try_get(5)?,
+            failed: row.try_get(6)?,
+            at: time(&row, 7)?,
+        };
+        pairs.push((student, notebook, id, row.try_get(3)?, runs));
+    }
+    Ok(pairs)
 }
 
 fn minute(row: &Row) -> Result<(i64, Minute), Error> {

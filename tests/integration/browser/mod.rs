@@ -1,5 +1,6 @@
 //! The dashboard in a real browser.
 
+mod beacon;
 mod chrome;
 mod classroom;
 mod fold;

@@ -81,7 +81,7 @@ async fn markup_is_text() {
     let relay = Relay::start(&database, &[]).await;
     let long = "ながい名前".repeat(60);
     let unbroken = "x".repeat(1000);
-    let refused = event("c", "s9", "help", &json!({ "userName": "n".repeat(10_000) }));
+    let refused = event("c", &"n".repeat(10_000), "help", &json!({}));
     assert_eq!(relay.try_post(&json!([refused])).await.status, 422);
     let hostile = [
         json!({ "userName": MARKUP, "teamName": MARKUP, "notebookPath": MARKUP }),

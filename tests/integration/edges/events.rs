@@ -44,6 +44,11 @@ fn cases() -> Vec<Case> {
             "\"\"",
             &quoted(&"x".repeat(65)),
             "\"help_resolved\"",
+            "\"help_claimed\"",
+            "\"lesson_started\"",
+            "\"settings_changed\"",
+            "\"student_erased\"",
+            "\"class_deleted\"",
             "\"help\\u005fresolved\"",
         ],
     );
@@ -59,7 +64,6 @@ fn cases() -> Vec<Case> {
             "\"now\"",
             "\"1764000000\"",
             "\"2026-11-23\"",
-            "\"2026-11-23T15:36:03\"",
             "\"2026-13-01T00:00:00Z\"",
             "\"2026-11-32T00:00:00Z\"",
             "\"2026-02-29T00:00:00Z\"",
@@ -67,13 +71,7 @@ fn cases() -> Vec<Case> {
             "\"2026-11-23T15:60:00Z\"",
             "\"2026-11-23T15:36:61Z\"",
             "\"2026-11-23T15:36:03+25:00\"",
-            "\"1999-12-31T23:59:59.999999Z\"",
-            "\"2000-01-01T00:59:59+01:00\"",
-            "\"2101-01-01T00:00:00Z\"",
-            "\"2100-12-31T23:59:59-01:00\"",
-            "\"0000-01-01T00:00:00Z\"",
-            "\"9999-12-31T23:59:59-00:01\"",
-            "\"0000-01-01T00:00:00+00:01\"",
+            "NaN",
             "\"-2026-01-01T00:00:00Z\"",
             "\"12026-01-01T00:00:00Z\"",
             "\"2026-11-23T15:36:03.Z\"",
@@ -83,7 +81,6 @@ fn cases() -> Vec<Case> {
     let long_id = quoted(&"x".repeat(201));
     let long_kana = quoted(&"あ".repeat(67));
     let bad_ids = [
-        "7",
         "true",
         "{}",
         "[]",
@@ -96,32 +93,18 @@ fn cases() -> Vec<Case> {
         "\"\\u001b[31mx\"",
     ];
     bad("studentId", &bad_ids);
-    bad("emailAddress", &bad_ids[..6]);
-    bad("classId", &[&bad_ids[..], &["\"\""]].concat());
-    let long_name = quoted(&"x".repeat(1025));
+    bad("emailAddress", &bad_ids[..5]);
+    bad("classId", &bad_ids);
     for field in ["userName", "teamName", "sessionId", "notebookPath", "cellId", "cellType"] {
-        bad(field, &["7", "true", "{}", "[]", &long_name]);
+        bad(field, &["true", "{}", "[1]", "[[]]", "[\"a\",true]"]);
     }
     for field in ["code", "errorMessage", "result"] {
-        bad(field, &["7", "false", "{}", "[\"x\"]"]);
+        bad(field, &["false", "{}", "[\"x\",7]", "[{}]"]);
     }
     for field in ["cellIndex", "executionCount", "executionDurationMs"] {
-        bad(
-            field,
-            &[
-                "\"1\"",
-                "1.5",
-                "true",
-                "{}",
-                "[]",
-                "1e3",
-                "1e999",
-                "9223372036854775808",
-                "-9223372036854775809",
-            ],
-        );
+        bad(field, &["\"1\"", "\"\"", "true", "{}", "[]", "[1]"]);
     }
-    bad("hasError", &["\"true\"", "1", "0", "{}", "[]", "\"\""]);
+    bad("hasError", &["\"true\"", "2", "-1", "0.5", "{}", "[]", "\"\""]);
     bad(
         "deep",
         &[
@@ -136,11 +119,11 @@ fn cases() -> Vec<Case> {
             Some("studentId"),
         ));
     }
-    cases.push((event_with(&[("userId", "7")]), Some("userId")));
+    cases.push((event_with(&[("userId", "[7]")]), Some("userId")));
     cases.push((event_with(&[("userId", "\"a\\u0001\"")]), Some("userId")));
     // The last of a repeated key counts.
-    cases.push((event_with(&[]).replacen('{', "{\"hasError\":true,\"hasError\":1,", 1), Some("hasError")));
-    for value in ["null", "true", "7", "\"x\"", "[]", "[{}]", "1e999"] {
+    cases.push((event_with(&[]).replacen('{', "{\"hasError\":true,\"hasError\":2,", 1), Some("hasError")));
+    for value in ["null", "true", "7", "\"x\"", "[]", "[{}]", "1e999", "NaN"] {
         cases.push((value.to_owned(), None));
     }
     cases

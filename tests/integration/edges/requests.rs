@@ -69,7 +69,10 @@ fn body_cases() -> Vec<Case> {
         "{}{}",
         "[]x",
         "NaN",
-        "[Infinity]",
+        "-Infinity",
+        "[-NaN]",
+        "[nan]",
+        "{NaN:1}",
         "[01]",
         "[+1]",
         "[.5]",
@@ -107,6 +110,7 @@ fn body_cases() -> Vec<Case> {
         let object = event_with(&[("deep", &format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth)))]);
         cases.push(case(format!("an event {depth} deep"), post(object.as_bytes()), 422, "events-rejected"));
     }
+    cases.push(case("an element that is no number", post(b"[Infinity]"), 422, "events-rejected"));
     let many = |count: usize| format!("[{}]", vec!["7"; count].join(","));
     cases.push(case("1,000 events", post(many(1000).as_bytes()), 422, "events-rejected"));
     cases.push(case("1,001 events", post(many(1001).as_bytes()), 413, "batch-too-large"));
@@ -282,10 +286,15 @@ fn route_cases() -> Vec<Case> {
         cases.push(case(format!("Host: {host}"), bytes.into_bytes(), 403, "host-not-allowed"));
     }
     cases.push(case("no Host", b"GET /api/class/stream HTTP/1.0\r\n\r\n".to_vec(), 403, "host-not-allowed"));
-    for query in ["?class=", "?class=%00", &long] {
+    for (query, status, problem) in [
+        ("?class=", 200, ""),
+        ("?class=+", 200, ""),
+        ("?class=%00", 422, "events-rejected"),
+        (&long, 422, "events-rejected"),
+    ] {
         let bytes =
             request("POST", &format!("/student-progress{query}"), &[JSON], event_with(&[]).as_bytes());
-        cases.push(case(format!("POST {query}"), bytes, 422, "events-rejected"));
+        cases.push(case(format!("POST {query}"), bytes, status, problem));
     }
     cases
 }
@@ -336,7 +345,9 @@ async fn a_preflight_is_answered_as_browsers_ask() {
         raw(&relay, "a preflight", &request("OPTIONS", "/api/v1/events", &headers, b"")).await;
     assert_eq!((status, &*body), (204, ""));
     for header in [
-        "access-control-allow-origin: *",
+        "access-control-allow-origin: https://hub.example",
+        "access-control-allow-credentials: true",
+        "vary: origin",
         "access-control-allow-headers: content-type, x-anything",
         "access-control-allow-methods: post",
         "access-control-max-age: 7200",

@@ -16,6 +16,27 @@ const HOSTILE: usize = 500;
 const PHASE: Duration = Duration::from_secs(30);
 /// As the README states it.
 const MEMORY_BOUND: usize = 256 << 20;
+/// How much later, beside hostile peers, the slowest hundredth may be than alone: the machine's two cores serve them too.
+const SLOWED: f64 = 4.0;
+const SLACK: Duration = Duration::from_millis(20);
+
+/// A class of which every answer is large: many students and cells, and events of 64 KiB.
+async fn fill_huge(relay: &Relay) {
+    for batch in 0..20 {
+        let events = (0..200).map(|n| {
+            let mut event = event(n);
+            event["classId"] = "huge".into();
+            event["userId"] = format!("s{}", batch * 100 + n % 100).into();
+            event["notebookPath"] = "n".repeat(200).into();
+            event["cellId"] = format!("c{}", batch * 10 + n % 10).into();
+            if n % 20 == 0 {
+                event["code"] = "x".repeat(1 << 16).into();
+            }
+            event
+        });
+        relay.post(&Value::Array(events.collect())).await;
+    }
+}
 
 /// Follows the class; for every event, how long after its POST was due it came.
 async fn dashboard(relay: &Relay, begin: Instant, latencies: Arc<Mutex<Vec<Duration>>>) -> JoinHandle<()> {
@@ -71,6 +92,7 @@ async fn class_at_work(relay: &Relay, begin: Instant) -> Vec<Duration> {
 async fn hostile() {
     let folder = data_folder();
     let relay = Relay::serve(&["--data-dir", folder.to_str().expect("UTF-8")]).await;
+    fill_huge(&relay).await;
     let begin = Instant::now();
     let frames = Arc::new(Mutex::new(Vec::new()));
     let mut dashboards = Vec::new();
@@ -131,6 +153,14 @@ async fn hostile() {
         beside.2.as_secs_f64() / alone.2.as_secs_f64(),
         beside.4.as_secs_f64() / alone.4.as_secs_f64()
     );
+    let again = rows[2];
+    for (what, beside, alone) in
+        [("POST", beside.2, alone.2.max(again.2)), ("POST to frame", beside.4, alone.4.max(again.4))]
+    {
+        assert!(beside <= alone.mul_f64(SLOWED) + SLACK, "{what}: {beside:?} beside, {alone:?} alone");
+    }
+    println!("{:.1} MiB at most", mib(relay.peak()));
+    assert!(relay.peak() < MEMORY_BOUND, "{} MiB at most", mib(relay.peak()));
     assert!(beside.5 < MEMORY_BOUND, "{} MiB resident", mib(beside.5));
     // Before the relay, whose end they would take for a failure.
     dashboards.drain(..).for_each(|dashboard| dashboard.abort());

@@ -3,7 +3,9 @@
 mod churn;
 mod hostile;
 mod memory;
+mod names;
 mod peers;
+mod summary;
 
 use std::time::Duration;
 

@@ -7,12 +7,22 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 /// How many ways there are.
-pub const WAYS: usize = 14;
+pub const WAYS: usize = 24;
 
 /// Between two acts of one peer.
 const PAUSE: Duration = Duration::from_millis(500);
 const HANDSHAKE: &str = "GET /ws/connect HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
      Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// What every route of the reading API has to say of a class with much in it.
+const LARGE_ANSWERS: [&str; 6] = [
+    "/api/class/summary?class=huge&include=cells,grid,activity",
+    "/api/class/events?class=huge&limit=1000",
+    "/api/class/export?class=huge&format=ndjson",
+    "/api/class/cells?class=huge",
+    "/api/class/activity?class=huge&minutes=1440",
+    "/api/classes?limit=10000",
+];
 
 /// Does its worst in one way, over and over, until it is aborted. Whatever fails, it begins anew.
 pub async fn misbehave(address: String, way: usize) {
@@ -139,6 +149,49 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
             stream.shutdown().await?;
             sleep(PAUSE).await;
         }
+        // Large answers of every route that are not taken.
+        13..=18 => {
+            let path = LARGE_ANSWERS[way - 13];
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
+            sleep(Duration::from_secs(20)).await;
+        }
+        // Answers that are asked for and given up.
+        19 => {
+            let path = LARGE_ANSWERS[fastrand::usize(..LARGE_ANSWERS.len())];
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
+            sleep(PAUSE.mul_f64(fastrand::f64())).await;
+        }
+        // Questions whether something has changed, one after the other, whose answers are not taken.
+        20 => loop {
+            let path = LARGE_ANSWERS[fastrand::usize(..LARGE_ANSWERS.len())];
+            let tag = ["*", "\"x\"", "W/\"0000000000000000\""][fastrand::usize(..3)];
+            let request = format!(
+                "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nIf-None-Match: {tag}\r\n\r\n"
+            );
+            stream.write_all(request.as_bytes()).await?;
+            sleep(PAUSE / 10).await;
+        },
+        // Classes that nobody has heard of, each of which is looked for in the table.
+        21 => loop {
+            let class = fastrand::u64(..);
+            let request = format!("GET /api/class/summary?class={class} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            let _ = stream.read(&mut [0; 10_000]).await?;
+        },
+        // Acts on students that are not there, and everything that is not understood.
+        22 => loop {
+            let requests = [
+                "POST /api/class/students/nobody/help/resolve?class=huge",
+                "GET /api/class/events?class=huge&before=0",
+                "GET /api/class/summary?include=everything",
+                "GET /openapi.json",
+                "OPTIONS /api/class/export",
+            ];
+            for request in requests {
+                stream.write_all(format!("{request} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
+                let _ = stream.read(&mut [0; 1000]).await?;
+            }
+        },
         // No HTTP.
         _ => {
             stream.write_all(&[0xff; 4000]).await?;

@@ -125,7 +125,8 @@ pub fn state_of(summary: &Value) -> ClassState {
                 at: micros(&runs[4]),
             };
             event += 1;
-            snapshot.runs.push((text(&row["studentId"]).expect("a name"), notebook, id, event, state));
+            let student = text(&row["studentId"]).expect("a name");
+            snapshot.runs.push((student.into(), notebook.into(), id.into(), event, state));
         }
     }
     for minute in list(&summary["activity"]) {

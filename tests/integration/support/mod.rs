@@ -1,5 +1,6 @@
 //! What every test needs: a database, relays, someone who posts and someone who follows.
 
+pub mod checker;
 pub mod class;
 mod follower;
 mod load;
@@ -8,6 +9,7 @@ mod postgres;
 mod proxy;
 mod raw;
 mod relay;
+pub mod stage;
 
 use std::time::Duration;
 

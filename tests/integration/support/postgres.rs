@@ -18,10 +18,14 @@ const UNDERTAKER: &str = r#"
 trap '' INT TERM HUP
 folders=
 relays=
+mounts=
+networks=
 while read -r what one two; do
     case $what in
         folder) folders="$folders $one" ;;
         relay) relays="$relays $one,$two" ;;
+        mount) mounts="$mounts $one" ;;
+        netns) networks="$networks $one" ;;
     esac
 done
 for relay in $relays; do
@@ -29,8 +33,13 @@ for relay in $relays; do
     # What has this pid now is another process unless it was born at the same moment, the 22nd field of its stat.
     stat=$(cat "/proc/$pid/stat" 2>/dev/null) || continue
     set -- ${stat##*) }
-    [ "${20}" = "${relay#*,}" ] && kill -KILL "$pid" 2>/dev/null
+    [ "${20}" = "${relay#*,}" ] || continue
+    # A frozen PostgreSQL's children would outlive it.
+    kill -CONT $(cat "/proc/$pid/task/$pid/children") 2>/dev/null
+    kill -KILL "$pid" 2>/dev/null
 done
+for mount in $mounts; do umount -l "$mount"; done 2>/dev/null
+for network in $networks; do ip netns del "$network"; done 2>/dev/null
 # All are told at once, then waited for one after the other. The fifth line says where the socket is: in a folder of its own.
 for folder in $folders; do
     {
@@ -57,7 +66,7 @@ struct Undertaker {
 }
 
 /// Has the undertaker see to something.
-fn entrust(order: &str) {
+pub fn entrust(order: &str) {
     let mut undertaker = UNDERTAKEN.lock().expect("no test panics while it holds this");
     let undertaker = undertaker.get_or_insert_with(|| {
         let mut process = Command::new("sh")
@@ -89,9 +98,14 @@ static SERVER: OnceLock<Config> = OnceLock::new();
 
 /// A folder's name, for a private PostgreSQL's data mostly: what runs on it is ended with this run, and it is removed.
 pub fn data_folder() -> PathBuf {
-    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
     // Directly below /tmp, where the server's user can pass.
-    let folder = Path::new("/tmp").join(format!("progress-relay-test-{}-{number}", std::process::id()));
+    data_folder_below(Path::new("/tmp"))
+}
+
+/// The same, elsewhere.
+pub fn data_folder_below(place: &Path) -> PathBuf {
+    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    let folder = place.join(format!("progress-relay-test-{}-{number}", std::process::id()));
     entrust(&format!("folder {}", folder.display()));
     folder
 }

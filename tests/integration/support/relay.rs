@@ -19,8 +19,10 @@ use super::{PATIENCE, until, within};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_progress-relay");
 
 /// The program with nothing of this environment that would configure it.
-fn command() -> Command {
-    let mut command = Command::new(PROGRAM);
+fn command(by: &[String]) -> Command {
+    let mut words = by.iter().map(String::as_str).chain([PROGRAM]);
+    let mut command = Command::new(words.next().unwrap_or(PROGRAM));
+    command.args(words);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("RELAY_") || text == "DATABASE_URL" {
@@ -40,7 +42,13 @@ pub struct Finished {
 
 /// Starts the program; it ends with this run, if not before.
 fn spawn(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
-    let process = command().args(arguments).envs(environment.iter().copied()).spawn().expect("the program");
+    spawn_by(&[], arguments, environment)
+}
+
+/// The same, by way of a program that runs another.
+fn spawn_by(by: &[String], arguments: &[&str], environment: &[(&str, &str)]) -> Child {
+    let mut command = command(by);
+    let process = command.args(arguments).envs(environment.iter().copied()).spawn().expect("the program");
     entrust_process(process.id().expect("it was just started"));
     process
 }
@@ -79,8 +87,13 @@ impl Relay {
 
     /// The same, listening, ready or not.
     pub async fn begin(flags: &[&str]) -> Self {
+        Self::begin_by(&[], flags).await
+    }
+
+    /// The same, by way of a program that runs another.
+    pub async fn begin_by(by: &[String], flags: &[&str]) -> Self {
         let bind: &[&str] = if flags.contains(&"--bind") { &[] } else { &["--bind", "127.0.0.1:0"] };
-        let mut process = spawn(&[&["serve"], bind, flags].concat(), &[]);
+        let mut process = spawn_by(by, &[&["serve"], bind, flags].concat(), &[]);
         let log = collect(process.stderr.take().expect("a pipe"));
         let mut stdout = BufReader::new(process.stdout.take().expect("a pipe"));
         let mut line = String::new();
@@ -157,8 +170,17 @@ impl Relay {
 
     /// Its resident memory in bytes.
     pub fn resident(&self) -> usize {
+        self.status("VmRSS:")
+    }
+
+    /// The most that it ever was.
+    pub fn peak(&self) -> usize {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, name: &str) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("/proc");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        let line = status.lines().find(|line| line.starts_with(name)).expect("a line of /proc");
         let kib: usize = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
         kib * 1024
     }

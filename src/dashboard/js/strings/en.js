@@ -59,6 +59,11 @@ export const en = {
     retrying: "Trying now …",
     retry: "Try now",
   },
+  refused: {
+    summary: (count, since) => `${many(count, "1 event was", `${n(count)} events were`)} not accepted since ${since}`,
+    hint: "They are missing below. Whoever set up the students’ extension finds here what is wrong with them.",
+    times: (count) => many(count, "once", `${n(count)} times`),
+  },
 
   overview: {
     heading: "The class now",

@@ -58,6 +58,11 @@ export const ja = {
     retrying: "再試行しています…",
     retry: "今すぐ再試行",
   },
+  refused: {
+    summary: (count, since) => `${since}から${n(count)}件の記録を受け付けられませんでした`,
+    hint: "下の表示には含まれていません。受講者の拡張機能を設定した人は、ここで原因を確認できます。",
+    times: (count) => `${n(count)}回`,
+  },
 
   overview: {
     heading: "現在のクラス",

@@ -1,0 +1,114 @@
+//! The table of what ingest rejected, for the page of an instructor whose students' events do not arrive.
+
+use tokio_postgres::types::ToSql;
+
+use super::pages::{Left, PageError, Pages};
+use super::read::ReadError;
+use super::types::PgMicros;
+use crate::event::{ClassId, Micros};
+
+/// Causes of one class in an answer.
+const MAX_CAUSES: i64 = 100;
+
+/// How often events of a class were rejected for one cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedCount {
+    /// The class that they would have belonged to.
+    pub class: ClassId,
+    /// The field at fault, `body` for a request as a whole, or `other`.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+    /// How often since the last time.
+    pub count: u64,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The field at fault, `body` for a request as a whole, or `other`.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// How often since `first_at`.
+    pub count: i64,
+    /// When it began, by the database's clock. A pause of six hours begins anew.
+    pub first_at: Micros,
+    /// When it was written last.
+    pub last_at: Micros,
+}
+
+/// `$1` to `$4`: classes, fields, reasons, counts; in the order of the key.
+const ADD: &str = "\
+    INSERT INTO refused_event AS kept (class_id, field, reason, count, first_at, last_at) \
+    SELECT class_id, field, reason, count, now(), now() \
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS new (class_id, field, reason, count) \
+    ON CONFLICT (class_id, field, reason) DO UPDATE SET \
+      count = EXCLUDED.count + CASE WHEN kept.last_at < now() - interval '6 hours' THEN 0 ELSE kept.count END, \
+      first_at = CASE WHEN kept.last_at < now() - interval '6 hours' THEN now() ELSE kept.first_at END, \
+      last_at = now()";
+
+/// What is older than a week, and what is beyond 10,000 rows. Rows that another replica holds are left to it.
+const PRUNE: &str = "\
+    DELETE FROM refused_event WHERE (class_id, field, reason) IN (\
+      SELECT class_id, field, reason FROM refused_event \
+      WHERE last_at < greatest(now() - interval '7 days', coalesce(\
+        (SELECT last_at FROM refused_event ORDER BY last_at DESC OFFSET 9999 LIMIT 1), '-infinity')) \
+      FOR UPDATE SKIP LOCKED)";
+
+/// `$1` the class, `$2` how many.
+const OF_CLASS: &str = "\
+    SELECT field, reason, count, first_at, last_at FROM refused_event \
+    WHERE class_id = $1 ORDER BY last_at DESC, count DESC, field, reason LIMIT $2";
+
+impl Pages {
+    /// Adds to the table, and removes what is old if `prune` says so.
+    ///
+    /// # Errors
+    /// If the database does not take it in time.
+    pub async fn add_refused(&self, counts: &[RefusedCount], prune: bool) -> Result<(), PageError> {
+        let classes: Vec<&str> = counts.iter().map(|count| count.class.as_str()).collect();
+        let fields: Vec<&str> = counts.iter().map(|count| count.field).collect();
+        let reasons: Vec<&str> = counts.iter().map(|count| &*count.reason).collect();
+        let numbers: Vec<i64> =
+            counts.iter().map(|count| i64::try_from(count.count).unwrap_or(i64::MAX)).collect();
+        self.run(async |client| {
+            // The pool's sessions only read but for this.
+            let transaction = client.build_transaction().read_only(false).start().await?;
+            let add = transaction.prepare_cached(ADD).await?;
+            let parameters: [&(dyn ToSql + Sync); 4] = [&classes, &fields, &reasons, &numbers];
+            transaction.execute(&add, &parameters).await?;
+            if prune {
+                transaction.execute(PRUNE, &[]).await?;
+            }
+            transaction.commit().await?;
+            Ok(((), Left::Nothing))
+        })
+        .await
+    }
+
+    /// What was rejected of a class in the last week, newest first.
+    ///
+    /// # Errors
+    /// If it cannot be read in time.
+    pub async fn refused(&self, class: &ClassId) -> Result<Vec<Refused>, PageError> {
+        self.run(async |client| {
+            let statement = client.prepare_cached(OF_CLASS).await?;
+            let rows = client.query(&statement, &[&class.as_str(), &MAX_CAUSES]).await?;
+            let refused = rows.iter().map(|row| {
+                Ok(Refused {
+                    field: row.try_get(0)?,
+                    reason: row.try_get(1)?,
+                    count: row.try_get(2)?,
+                    first_at: row.try_get::<_, PgMicros>(3)?.0,
+                    last_at: row.try_get::<_, PgMicros>(4)?.0,
+                })
+            });
+            Ok((
+                refused.collect::<Result<_, tokio_postgres::Error>>().map_err(ReadError::from)?,
+                Left::Nothing,
+            ))
+        })
+        .await
+    }
+}

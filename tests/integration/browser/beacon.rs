@@ -1,0 +1,131 @@
+//! A client's page in a real browser: what it sends from another origin arrives, also at a tab's end.
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::chrome::Chrome;
+use super::{counts, event, page_of, says};
+use crate::support::{Database, Follower, Relay};
+
+/// An empty page on a site of its own; its URL.
+async fn site() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let head =
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nSet-Cookie: a=b\r\n";
+            let answer = format!("{head}Content-Length: 15\r\n\r\n<!doctype html>");
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    // Of another site than 127.0.0.1.
+    format!("http://localhost:{port}/")
+}
+
+/// Browsers ask first whether a JSON body may be sent, and with credentials take only their own origin for an answer. A
+/// beacon cannot even tell its page that it was dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beacon_with_json_arrives() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    let mut follower = Follower::new(&relay.url, &["c"], None).await;
+    let chrome = Chrome::start().await;
+    let page = chrome.blank().await;
+    page.go(&site().await).await;
+    page.until("location.protocol === 'http:' && document.readyState === 'complete'").await;
+    let url = |path: &str| format!("{}{path}", relay.url);
+    let body = |n: usize| json!(json!([event("c", "s1", "notebook_closed", &json!({ "n": n }))]).to_string());
+
+    let beacon = |path: &str, n: usize| {
+        format!(
+            "navigator.sendBeacon({}, new Blob([{}], {{ type: 'application/json' }}))",
+            json!(url(path)),
+            body(n)
+        )
+    };
+    for (n, path) in [(0, "/student-progress"), (1, "/api/v1/events?class=c")] {
+        assert_eq!(page.value(&beacon(path, n)).await, true);
+        follower.until_mark(n.try_into().expect("small")).await;
+    }
+
+    // With credentials and keepalive, as clients do at a tab's end; the answer can be read, an error's too.
+    let fetched = |path: &str, body: &Value| {
+        format!(
+            "fetch({}, {{ method: 'POST', body: {body}, credentials: 'include', keepalive: true, \
+             headers: {{ 'Content-Type': 'application/json', 'X-Anything': '1' }} }}) \
+             .then(async (answer) => [answer.status, await answer.text()], (error) => String(error))",
+            json!(url(path))
+        )
+    };
+    for (path, body, status, contains) in [
+        ("/student-progress", body(2), 200, "\"accepted\":1"),
+        ("/api/v1/events", json!("{}"), 422, "eventId"),
+        ("/student-progress", json!("{"), 400, "body-not-json"),
+        ("/student-progress/x", json!("[]"), 404, "not-found"),
+        ("/cell-monitor", json!("[]"), 204, ""),
+    ] {
+        let answer = page.value(&fetched(path, &body)).await;
+        assert_eq!(answer[0], status, "{path}: {answer}");
+        assert!(answer[1].as_str().is_some_and(|text| text.contains(contains)), "{path}: {answer}");
+    }
+    follower.until_mark(2).await;
+
+    // The tab goes away in the same moment.
+    let leave = format!(
+        "addEventListener('pagehide', () => {}); location.href = 'about:blank'",
+        beacon("/api/v1/events", 3)
+    );
+    page.value(&leave).await;
+    follower.until_mark(3).await;
+    assert_eq!(follower.marks(), [0, 1, 2, 3]);
+}
+
+/// A class from which nothing is accepted: the page says so where nobody would be, in its language, and goes on saying it.
+#[tokio::test(flavor = "multi_thread")]
+async fn rejected_events_are_said_on_the_page() {
+    let database = Database::migrated().await;
+    let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];
+    let mut bad = event("c", "s1", "help", &json!({ "code": "SECRET" }));
+    bad["eventTime"] = "yesterday".into();
+    for _ in 0..3 {
+        assert_eq!(relays[0].try_post(&json!([bad])).await.status, 422);
+    }
+    bad["hasError"] = "maybe".into();
+    bad["eventTime"] = "2026-11-23T15:36:03".into();
+    assert_eq!(relays[0].try_post(&json!([bad])).await.status, 422);
+    crate::support::until("the rejections to be kept", || async {
+        let answer = relays[1].connection().await.get("/api/class/refused?class=c").await.expect("an answer");
+        let answer: Value = answer.json().expect("JSON");
+        (answer["refused"].as_array().map(Vec::len) == Some(2)).then_some(())
+    })
+    .await;
+    let chrome = Chrome::start().await;
+    // At another replica than the one that rejected them.
+    let page = chrome.open(&page_of(&relays[1], "c")).await;
+    page.until("document.querySelector('.refused')?.hidden === false").await;
+    page.until("/^4 events were not accepted since [0-9:]+$/.test(document.querySelector('.refused summary').textContent)")
+        .await;
+    page.click(".refused summary").await;
+    page.until(&counts(".refused li", 2)).await;
+    page.until(&says(".refused li code", "eventTime")).await;
+    page.until("document.querySelector('.refused li').textContent.endsWith(' · 3 times')").await;
+    assert_eq!(page.value("document.body.textContent.includes('SECRET')").await, false);
+    for width in [1440, 390] {
+        page.size(width, 900, 1.0).await;
+        let wide = page.value("document.documentElement.scrollWidth - window.innerWidth").await;
+        assert!(wide.as_i64().expect("a number") <= 0, "{width}: {wide} too wide");
+    }
+    // Another class has none of it.
+    let other = chrome.open(&page_of(&relays[1], "d")).await;
+    other.until("document.documentElement.dataset.connection === 'live'").await;
+    let asked = "performance.getEntriesByType('resource').some((entry) => \
+        entry.name.includes('class/refused') && entry.responseEnd > 0)";
+    other.until(asked).await;
+    assert_eq!(other.value("document.querySelector('.refused').hidden").await, true);
+    assert_eq!(page.complaints(), [""; 0]);
+    assert_eq!(other.complaints(), [""; 0]);
+}

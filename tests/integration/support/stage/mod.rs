@@ -1,0 +1,33 @@
+//! A stage for faults: PostgreSQL servers, what stands between them and the relays, relays, a balancer,
+//! producers and dashboards, and everything that can be done to them.
+
+mod balancer;
+mod cluster;
+mod crowd;
+mod netns;
+mod pgproxy;
+mod play;
+
+use std::collections::HashSet;
+use std::net::TcpListener;
+use std::sync::Mutex;
+
+pub use balancer::PgBouncer;
+pub use cluster::{Cluster, DATABASE, url, url_of};
+pub use crowd::CLIENTS;
+pub use netns::{Netns, mount_small, unmount};
+pub use pgproxy::{PgProxy, Route};
+pub use play::{Outcome, Play, Scale};
+
+/// A port of loopback that is free, and that nobody else of this run gets.
+pub fn port() -> u16 {
+    static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let mut given = GIVEN.lock().expect("no panic while it is held");
+        if given.get_or_insert_default().insert(port) {
+            return port;
+        }
+    }
+}
