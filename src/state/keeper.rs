@@ -30,6 +30,9 @@
 //!    and when events are deleted. A round that is under way may no longer claim to have written
 //!    them.
 //!
+//! 7. *What a scan finds is written*, whatever this replica believes to have written. Snapshots do
+//!    not wait for the disk, so a crash of the server can undo the newest of them.
+//!
 //! `tests/model` checks this rule in every state that it can come to, for small numbers.
 //!
 //! # The leader
@@ -40,6 +43,7 @@
 //! loads classes. The server's own limits do not see a leader that froze in the middle of a
 //! message; whoever waits to be elected does, and ends that session.
 
+use std::collections::HashSet;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -221,6 +225,7 @@ impl Keeping {
         let round = self.classes.begin_round().ok_or(Stale::Later)?;
         *scan_owed |= round.missed;
         let mut dirty = round.dirty.clone();
+        let mut behind = HashSet::new();
         if dirty.is_empty() && !*scan_owed && self.classes.unsaved().is_empty() {
             return Ok(());
         }
@@ -232,26 +237,29 @@ impl Keeping {
             if !found.is_empty() {
                 tracing::info!(classes = found.len(), "classes have events that their snapshots do not hold");
             }
-            dirty.extend(found);
+            dirty.extend(found.iter().cloned());
             dirty.sort_unstable();
             dirty.dedup();
+            behind.extend(found);
         }
         let mut complete = true;
         let (mut wrote, mut loaded) = (false, 0);
         for some in dirty.chunks(BRING_IN) {
             if loaded >= TRANSACTION_CLASSES || self.classes.memory().is_full() {
                 // A relay that begins on a long history meets more classes than it can hold at once.
-                let written = self.write_unsaved(writer, &round, writing).await?;
+                let written = self.write_unsaved(writer, &round, &mut behind, writing).await?;
                 (wrote, complete) = (wrote | written.any, complete & written.all);
                 self.classes.sweep();
                 loaded = 0;
             }
             complete &= beating(&writer.session, self.bring_in(some)).await?;
+            self.classes.doubt(some.iter().filter(|&class| behind.contains(class)));
             loaded += some.len();
         }
-        let written = self.write_unsaved(writer, &round, writing).await?;
+        let written = self.write_unsaved(writer, &round, &mut behind, writing).await?;
         (wrote, complete) = (wrote | written.any, complete & written.all);
         // What was dropped from memory meanwhile may not be among the unsaved any more.
+        complete &= behind.is_empty();
         if !complete || !self.classes.is_undisturbed(&round) {
             return Err(Stale::Later);
         }
@@ -306,11 +314,13 @@ impl Keeping {
         }
     }
 
-    /// Writes every class with something that its snapshot does not hold.
+    /// Writes every class with something that its snapshot does not hold; of those that the scan
+    /// found, `behind` keeps the ones that are still to be written.
     async fn write_unsaved(
         &self,
         writer: &mut SnapshotWriter,
         round: &Round,
+        behind: &mut HashSet<ClassId>,
         writing: &mut Duration,
     ) -> Result<Written, Stale> {
         let began = Instant::now();
@@ -318,7 +328,7 @@ impl Keeping {
         let mut all = true;
         let mut rest = &unsaved[..];
         while !rest.is_empty() {
-            let some = self.write_some(writer, &mut rest, round);
+            let some = self.write_some(writer, &mut rest, round, behind);
             all &= timeout(DEADLINE, some).await.map_err(|_| Stale::Failed(late(DEADLINE)))??;
         }
         if !unsaved.is_empty() {
@@ -342,12 +352,14 @@ impl Keeping {
         complete
     }
 
-    /// Writes the first of these in one transaction, which leaves `rest`; whether there was nothing in the way of any.
+    /// Writes the first of these in one transaction, which leaves `rest`; whether there was nothing
+    /// in the way of any.
     async fn write_some(
         &self,
         writer: &mut SnapshotWriter,
         rest: &mut &[ClassId],
         round: &Round,
+        behind: &mut HashSet<ClassId>,
     ) -> Result<bool, Stale> {
         let classes = &rest[..rest.len().min(TRANSACTION_CLASSES)];
         let (transaction, statements) = limited(SHORT_DEADLINE, writer.begin()).await?;
@@ -379,6 +391,7 @@ impl Keeping {
         transaction.commit().await.map_err(|error| Stale::of(&error))?;
         for (class, unsaved) in &written {
             self.classes.saved(class, round, unsaved);
+            behind.remove(class);
         }
         *rest = &rest[taken..];
         Ok(all)

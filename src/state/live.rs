@@ -275,6 +275,11 @@ impl Live {
         Taken::Unsaved(Box::new(Unsaved { changes, last_event: self.state.last_event(), through }))
     }
 
+    /// Its snapshot does not hold all of its events, whatever was written before.
+    pub(super) fn doubt(&mut self) {
+        (self.stored, self.whole) = (0, true);
+    }
+
     /// It is written.
     pub(super) fn saved(&mut self, unsaved: &Unsaved) {
         self.stored = self.stored.max(unsaved.last_event);

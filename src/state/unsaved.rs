@@ -84,6 +84,16 @@ impl Classes {
         }
     }
 
+    /// The snapshots of these classes do not hold all of their events, whatever was written before.
+    pub(super) fn doubt<'a>(&self, classes: impl Iterator<Item = &'a ClassId>) {
+        for class in classes {
+            let slot = self.lock().classes.get(class).cloned();
+            if let Some(slot) = slot {
+                slot.live(Live::doubt);
+            }
+        }
+    }
+
     /// Whether what was in memory when the round began is there still.
     pub(super) fn is_undisturbed(&self, round: &Round) -> bool {
         self.lock().resets == round.resets
@@ -328,6 +338,11 @@ mod tests {
         let last = fold("a");
         assert!(unsaved(take(None, last)).changes.whole, "what was there is void");
         assert!(unsaved(take(Some(2), last)).changes.whole, "another wrote");
+        save(&unsaved(take(Some(2), last)));
+        assert!(matches!(take(Some(last), last), Taken::Nothing));
+        // A crash of the server has undone it.
+        classes.doubt([ClassId::new("c").expect("a class")].iter());
+        assert!(unsaved(take(Some(2), last)).changes.whole);
         assert!(matches!(take(Some(last + 1), last), Taken::Behind), "another was further");
     }
 }

@@ -42,6 +42,8 @@ pub enum Clause {
     Back,
     /// 6: what is dropped from memory ends the round.
     Dropped,
+    /// 7: what a scan finds is written.
+    Found,
 }
 
 impl Rule {
@@ -85,6 +87,8 @@ pub struct Budget {
     pub reads: u8,
     /// `rebuild-state` writes a class anew.
     pub rebuilds: u8,
+    /// The server crashes: snapshots that are not on disk are undone, and every session ends.
+    pub outages: u8,
 }
 
 impl Default for Budget {
@@ -105,6 +109,7 @@ impl Default for Budget {
             lists: 0,
             reads: 0,
             rebuilds: 0,
+            outages: 0,
         }
     }
 }
@@ -139,6 +144,8 @@ struct Stored {
     rows: [Option<Row>; CLASSES],
     /// `state_through`: a nonce, and an id.
     overall: (u8, u8),
+    /// Both as they are on disk.
+    flushed: ([Option<Row>; CLASSES], (u8, u8)),
     leader: Option<usize>,
 }
 
@@ -266,6 +273,8 @@ struct Plan {
     head: u8,
     /// To be brought in.
     classes: ClassSet,
+    /// Found by the scan.
+    found: ClassSet,
     scan: bool,
     standing: Option<u8>,
     /// Something could not be written.
@@ -368,6 +377,9 @@ pub enum Action {
     Delete(Class),
     Truncate,
     Rebuild(Class),
+    /// What was written reaches the disk.
+    Flush,
+    Outage,
     /// A replica's tail looks: it takes one event, or notices that the log is another.
     Tail(usize),
     TailResets(usize),
@@ -414,6 +426,7 @@ impl Model for Machine {
             deleted: Vec::new(),
             rows: [None; CLASSES],
             overall: (0, 0),
+            flushed: ([None; CLASSES], (0, 0)),
             leader: None,
         };
         let replicas = (0..self.budget.replicas).map(|_| Replica::starts(&stored)).collect();
@@ -425,7 +438,7 @@ impl Model for Machine {
         for class in 0..left.classes {
             actions.extend([Action::Post(class), Action::Delete(class), Action::Rebuild(class)]);
         }
-        actions.extend([Action::Renew, Action::Adopt, Action::Truncate]);
+        actions.extend([Action::Renew, Action::Adopt, Action::Truncate, Action::Flush, Action::Outage]);
         for (r, replica) in state.replicas.iter().enumerate() {
             actions.extend([Action::Tail(r), Action::Elect(r), Action::Begin(r), Action::ReadStanding(r)]);
             actions.extend([Action::Scan(r), Action::Compare(r), Action::GiveUp(r), Action::Answer(r)]);
@@ -451,6 +464,14 @@ impl Model for Machine {
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = state.clone();
         self.step(&mut next, action)?;
+        // These commits wait for the disk, and what was written before them is there then too.
+        let waits = matches!(
+            action,
+            Action::Renew | Action::Adopt | Action::Delete(_) | Action::Truncate | Action::Rebuild(_)
+        );
+        if waits || next.left.outages == 0 {
+            next.stored.flushed = (next.stored.rows, next.stored.overall);
+        }
         next.normalize();
         (next != *state).then_some(next)
     }
@@ -583,6 +604,18 @@ impl Machine {
                 take(&mut left.truncates)?;
                 (stored.present, stored.sequence, stored.pruned) = (0, 0, 0);
                 stored.delete((1 << CLASSES) - 1);
+            }
+            Action::Flush => {
+                if left.outages == 0 {
+                    return None;
+                }
+                stored.flushed = (stored.rows, stored.overall);
+            }
+            Action::Outage => {
+                take(&mut left.outages)?;
+                (stored.rows, stored.overall) = stored.flushed;
+                stored.leader = None;
+                replicas.iter_mut().for_each(Replica::resign);
             }
             Action::Rebuild(class) => {
                 take(&mut left.rebuilds)?;
@@ -772,6 +805,7 @@ fn round(rule: Rule, stored: &mut Stored, replica: &mut Replica, action: Action)
                 version: replica.version,
                 head: replica.head,
                 classes: replica.dirty(),
+                found: 0,
                 scan: replica.owed || replica.missed && rule.has(Clause::Moment),
                 standing: None,
                 incomplete: false,
@@ -800,11 +834,25 @@ fn round(rule: Rule, stored: &mut Stored, replica: &mut Replica, action: Action)
                 let through = stored.row(class).map_or(0, |row| row.through);
                 if stored.after(class, through.max(plan.standing.unwrap_or(0))) != 0 {
                     plan.classes |= 1 << class;
+                    plan.found |= 1 << class;
                 }
             }
             replica.round = Round::Bringing(plan);
         }
-        (Action::Bring(_), Round::Bringing(plan)) => bring(replica, plan)?,
+        (Action::Bring(_), Round::Bringing(plan)) => {
+            let class = plan.classes.trailing_zeros() as Class;
+            bring(replica, plan)?;
+            if plan.found & plan.classes & (1 << class.min(CLASSES)) != 0
+                && rule.has(Clause::Found)
+                && let Slot::Live(live) = &mut replica.slots[class]
+            {
+                (live.stored, live.whole) = (0, true);
+            }
+            // What is unsaved is looked up after the last one.
+            if let Round::Writing(plan, _) = replica.round {
+                replica.round = Round::Writing(plan, replica.unsaved());
+            }
+        }
         (Action::GiveUp(_), Round::Bringing(mut plan)) if plan.classes != 0 => {
             (plan.classes, plan.incomplete) = (0, true);
             replica.round = Round::Writing(plan, replica.unsaved());
@@ -841,7 +889,8 @@ fn round(rule: Rule, stored: &mut Stored, replica: &mut Replica, action: Action)
             plan.wrote = true;
             replica.round = Round::Written(plan, todo, class, live.last, through);
         }
-        (Action::Answer(_), Round::Written(plan, todo, class, last, through)) => {
+        (Action::Answer(_), Round::Written(mut plan, todo, class, last, through)) => {
+            plan.found &= !(1 << class);
             if let Slot::Live(live) = &mut replica.slots[class]
                 && !replica.disturbed
             {
@@ -855,7 +904,8 @@ fn round(rule: Rule, stored: &mut Stored, replica: &mut Replica, action: Action)
         }
         (Action::Finish(_), Round::Writing(plan, 0)) => {
             let ahead = plan.standing > Some(plan.head);
-            if plan.incomplete || replica.disturbed && rule.has(Clause::Dropped) {
+            let unwritten = plan.found != 0 && rule.has(Clause::Found);
+            if plan.incomplete || unwritten || replica.disturbed && rule.has(Clause::Dropped) {
                 later(replica);
                 return Some(());
             }
@@ -889,7 +939,8 @@ fn old_round(rule: Rule, stored: &mut Stored, replica: &mut Replica, action: Act
         (Action::Begin(_), Round::Rest) => {
             let (version, head, scan) = (replica.version, replica.head, replica.owed);
             let classes = replica.dirty();
-            let plan = Plan { version, head, classes, scan, standing: None, incomplete: false, wrote: false };
+            let (found, standing, incomplete, wrote) = (0, None, false, false);
+            let plan = Plan { version, head, classes, found, scan, standing, incomplete, wrote };
             replica.round = if scan { Round::Placed(plan) } else { Round::Bringing(plan) };
         }
         (Action::Scan(_), Round::Placed(mut plan)) => {

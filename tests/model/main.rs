@@ -15,7 +15,7 @@ use machine::{Action, Budget, Clause, Machine, Rule};
 use stateright::{Checker, Model};
 
 /// What is searched at most, so that a mistake in the model ends.
-const MOST_STATES: usize = 20_000_000;
+const MOST_STATES: usize = 100_000_000;
 
 fn explore(name: &str, machine: Machine) -> impl Checker<Machine> {
     let began = std::time::Instant::now();
@@ -91,6 +91,7 @@ fn each_clause_is_needed() {
         (Clause::Changes, Budget { deletes: 1, ..one }),
         (Clause::Back, Budget { replicas: 2, classes: 1, reads: 1, ..one }),
         (Clause::Dropped, Budget { resets: 1, ..one }),
+        (Clause::Found, Budget { outages: 1, losses: 0, ..one }),
     ] {
         fails(&format!("without {clause:?}"), Rule::Without(clause), budget);
     }
@@ -105,6 +106,7 @@ fn renewals_and_overflows() {
 #[test]
 fn crashes_and_lost_sessions() {
     holds("crashes", Budget { posts: 2, crashes: 1, losses: 1, ..Budget::default() });
+    holds("outages", Budget { posts: 2, outages: 1, evictions: 1, ..Budget::default() });
 }
 
 #[test]
@@ -137,14 +139,16 @@ fn the_list_of_classes() {
 #[test]
 #[ignore = "minutes each: make model"]
 fn larger_numbers() {
-    let some = Budget { posts: 3, losses: 1, reads: 1, ..Budget::default() };
-    holds("renewals", Budget { renewals: 2, evictions: 1, ..some });
-    holds("crashes", Budget { posts: 3, renewals: 1, crashes: 1, losses: 1, ..Budget::default() });
-    holds("two replicas", Budget { replicas: 2, posts: 2, crashes: 1, losses: 1, ..Budget::default() });
-    let two = Budget { replicas: 2, classes: 1, posts: 2, losses: 1, reads: 1, ..Budget::default() };
-    holds("two replicas, a renewal", Budget { renewals: 1, crashes: 1, ..two });
-    holds("two replicas, a delete", Budget { deletes: 1, losses: 2, ..two });
+    let some = Budget { posts: 3, losses: 1, ..Budget::default() };
+    holds("renewals", Budget { posts: 3, renewals: 2, evictions: 1, ..Budget::default() });
+    holds("crashes", Budget { renewals: 1, crashes: 1, ..some });
+    holds("outages", Budget { outages: 1, evictions: 1, ..some });
     holds("deletes", Budget { deletes: 2, ..some });
     holds("truncates", Budget { truncates: 1, renewals: 1, ..some });
     holds("resets", Budget { resets: 1, adoptions: 1, ..some });
+    holds("two replicas", Budget { replicas: 2, posts: 2, crashes: 1, losses: 1, ..Budget::default() });
+    let two = Budget { replicas: 2, classes: 1, posts: 2, losses: 1, reads: 1, ..Budget::default() };
+    holds("two replicas, a renewal", Budget { renewals: 1, ..two });
+    holds("two replicas, a delete", Budget { deletes: 1, losses: 2, ..two });
+    holds("two replicas, an outage", Budget { outages: 1, losses: 0, ..two });
 }
