@@ -65,7 +65,15 @@ impl Reconnect {
 
     /// It failed, and the connection stands: says so.
     pub fn say(&mut self, reason: &str) {
-        if let Some(due) = self.said.met(reason) {
+        // Numbers differ from time to time: a process, a port, a block of a file.
+        let mut cause = String::with_capacity(reason.len());
+        for c in reason.chars() {
+            let c = if c.is_ascii_digit() { '#' } else { c };
+            if c != '#' || !cause.ends_with('#') {
+                cause.push(c);
+            }
+        }
+        if let Some(due) = self.said.met(&cause) {
             self.since.get_or_insert_with(Instant::now);
             tracing::warn!(connection = self.what, "it fails, and is tried again{due}: {reason}");
         }

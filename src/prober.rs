@@ -4,126 +4,140 @@
 //! lives on, or a network that still leads to it, takes writes that nobody will ever see. Only a new
 //! connection shows where the URL leads now. What the prober finds it tells the [`Agreement`]: while
 //! that is another primary than the tail's, nothing is acknowledged.
+//!
+//! Every host is asked at its own pace: one that is dead, and takes seconds to be given up, must not
+//! delay what the others say.
 
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::event::Epoch;
+use crate::repeated::Repeated;
 use crate::store::{Agreement, Connector, Primary, Surveyed};
 use crate::vital::Vital;
 
-/// How often it looks.
+/// How often each host is asked.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// How soon it looks again where it found another primary: the tail may just be learning of it.
+/// How soon it is asked again where another primary than the tail's is known: the tail may just be
+/// learning of it, or its nonce may just have been renewed.
 const SECOND_LOOK: Duration = Duration::from_millis(100);
+
+/// The log line about two primaries.
+static RIVALS: Repeated = Repeated::new();
 
 /// Starts to look; ends with the handle.
 pub fn start(connector: &Connector, agreement: &Agreement, vital: &Vital) -> AbortOnDropHandle<()> {
-    let prober =
-        Prober { connector: connector.clone(), agreement: agreement.clone(), best: None, suspect: None };
+    let known = vec![None; connector.host_count()];
+    let prober = Prober {
+        connector: connector.clone(),
+        agreement: agreement.clone(),
+        known,
+        highest: None,
+        suspect: None,
+    };
     vital.spawn("prober", prober.run())
 }
 
 struct Prober {
     connector: Connector,
     agreement: Agreement,
-    /// The primary of the highest timeline that was ever found. One of a lower timeline is an orphan.
-    best: Option<Primary>,
-    /// An epoch of the tail's timeline that was seen once: a nonce that is just being renewed is no other
+    /// What each host said last: the primary that it is, if it is one and has answered.
+    known: Vec<Option<Primary>>,
+    /// The highest timeline that was ever found. A primary of a lower one is an orphan.
+    highest: Option<u32>,
+    /// An epoch of the tail's timeline that was seen once. A nonce that is just being renewed is no other
     /// server.
     suspect: Option<Epoch>,
 }
 
 impl Prober {
     async fn run(mut self) {
-        let mut disputes = self.agreement.disputes();
-        let mut conflict = false;
-        loop {
-            let found = self.look().await;
-            self.tell(&found, &mut conflict);
-            let odd = self
-                .agreement
-                .epoch()
-                .is_some_and(|epoch| found.iter().any(|surveyed| surveyed.primary.epoch != epoch));
-            let rest = if odd { SECOND_LOOK } else { PROBE_INTERVAL };
-            disputes.mark_unchanged();
-            tokio::select! {
-                () = tokio::time::sleep(rest) => {}
-                _ = disputes.changed() => tokio::time::sleep(SECOND_LOOK).await,
-            }
+        let mut asking = FuturesUnordered::new();
+        for host in 0..self.known.len() {
+            asking.push(ask(self.connector.clone(), self.agreement.clone(), host, Duration::ZERO));
         }
-    }
-
-    /// Asks every host. A primary that outranks those before it is told at once: another host that
-    /// hangs must not delay that.
-    async fn look(&mut self) -> Vec<Surveyed> {
-        let asked = Instant::now();
-        let mut found: Vec<Surveyed> = Vec::new();
-        let watched = self.agreement.watched();
-        let survey = self.connector.survey(&watched);
-        let mut survey = std::pin::pin!(survey);
-        while let Some(surveyed) = survey.next().await {
-            if self.agreement.epoch().as_ref() == Some(&surveyed.primary.epoch) {
+        while let Some((host, asked, answer)) = asking.next().await {
+            if let Some(surveyed) = &answer
+                && self.agreement.epoch().as_ref() == Some(&surveyed.primary.epoch)
+            {
                 let (epoch, backends) = (surveyed.primary.epoch.clone(), surveyed.backends.clone());
                 self.agreement.saw_backends(asked, epoch, backends);
             }
-            if self.outranks(&surveyed.primary) {
-                self.best = Some(surveyed.primary.clone());
-                self.connector.prefer(surveyed.host);
-                self.agreement.found(surveyed.primary.clone());
-            }
-            found.push(surveyed);
+            self.known[host] = answer.map(|surveyed| surveyed.primary);
+            self.judge();
+            let rest = if self.is_odd() { SECOND_LOOK } else { PROBE_INTERVAL };
+            asking.push(ask(self.connector.clone(), self.agreement.clone(), host, rest));
         }
-        found
     }
 
-    /// Says what a whole survey comes to.
-    fn tell(&mut self, found: &[Surveyed], conflict: &mut bool) {
-        let Some(best) = found.iter().max_by_key(|surveyed| surveyed.primary.epoch.timeline()) else {
+    /// Whether a primary is known that is not the tail's.
+    fn is_odd(&self) -> bool {
+        let tail = self.agreement.epoch();
+        tail.is_some_and(|tail| self.known.iter().flatten().any(|primary| primary.epoch != tail))
+    }
+
+    /// Says what the hosts' last answers come to.
+    fn judge(&mut self) {
+        let primaries =
+            || self.known.iter().enumerate().filter_map(|(host, known)| Some((host, known.as_ref()?)));
+        let Some((host, best)) = primaries().max_by_key(|(_, primary)| primary.epoch.timeline()) else {
             return;
         };
-        let rank = best.primary.epoch.timeline();
-        if self.best.as_ref().is_some_and(|known| known.epoch.timeline() > rank) {
-            // Only an orphan answers. The one that outranks it is away, not gone.
-            tracing::debug!(place = best.primary.place, "only a primary of an older timeline answers");
+        let timeline = best.epoch.timeline();
+        if timeline < self.highest {
+            // Only an orphan answers. The primary that outranks it is away, not gone.
+            tracing::debug!(place = best.place, "only a primary of an older timeline answers");
             return;
         }
-        let equals = found.iter().filter(|surveyed| surveyed.primary.epoch.timeline() == rank);
-        let rival = equals.clone().find(|surveyed| surveyed.primary.epoch != best.primary.epoch);
-        if let Some(rival) = rival {
-            if !std::mem::replace(conflict, true) {
+        let outranks = self.highest.is_some() && timeline > self.highest;
+        // Before the tail has read there is nothing to compare with.
+        let Some(tail) = self.agreement.epoch() else {
+            self.highest = timeline;
+            return;
+        };
+        let equals = || primaries().filter(|(_, primary)| primary.epoch.timeline() == timeline);
+        if let Some((_, rival)) = equals().find(|(_, primary)| primary.epoch != best.epoch) {
+            if let Some(due) = RIVALS.met("rivals") {
                 tracing::error!(
-                    one = best.primary.place,
-                    other = rival.primary.place,
+                    one = best.place,
+                    other = rival.place,
                     "two servers say that they are the primary, and neither outranks the other: nothing is \
-                     acknowledged until one of them is gone. Stop the one that was not to be promoted"
+                     acknowledged until one of them is gone. Stop the one that was not to be promoted{due}"
                 );
             }
-            let tail = self.agreement.epoch();
-            let other = equals.clone().find(|surveyed| Some(&surveyed.primary.epoch) != tail.as_ref());
-            if let Some(other) = other {
-                self.agreement.found_rival(other.primary.clone());
+            if let Some((_, other)) = equals().find(|(_, primary)| primary.epoch != tail) {
+                self.agreement.found_rival(other.clone());
             }
             return;
         }
-        *conflict = false;
-        self.best = Some(best.primary.clone());
-        self.connector.prefer(best.host);
-        let epoch = &best.primary.epoch;
-        // Before the tail has read there is nothing to compare with.
-        let Some(tail) = self.agreement.epoch() else { return };
-        let differs = tail != *epoch && tail.timeline() == epoch.timeline();
-        let seen_once = self.suspect.replace(epoch.clone()).as_ref() != Some(epoch);
-        if !(differs && seen_once) {
-            self.agreement.found(best.primary.clone());
+        self.connector.prefer(host);
+        let best = best.clone();
+        self.highest = timeline;
+        let renewed = best.epoch != tail && tail.timeline() == timeline;
+        let seen_before = self.suspect.replace(best.epoch.clone()).as_ref() == Some(&best.epoch);
+        if outranks || !renewed || seen_before {
+            self.agreement.found(best);
         }
     }
+}
 
-    /// Whether it is of a newer timeline than all before it.
-    fn outranks(&self, primary: &Primary) -> bool {
-        self.best.as_ref().is_some_and(|best| primary.epoch.timeline() > best.epoch.timeline())
+/// Asks one host after a rest, which a dispute ends.
+async fn ask(
+    connector: Connector,
+    agreement: Agreement,
+    host: usize,
+    rest: Duration,
+) -> (usize, Instant, Option<Surveyed>) {
+    let mut disputes = agreement.disputes();
+    tokio::select! {
+        () = tokio::time::sleep(rest) => {}
+        _ = disputes.changed() => tokio::time::sleep(SECOND_LOOK.min(rest)).await,
     }
+    let asked = Instant::now();
+    let answer = connector.survey(host, &agreement.watched()).await;
+    (host, asked, answer)
 }

@@ -264,7 +264,6 @@ impl Follower {
             match self.read(reader, if has_read { READ_STALL } else { patience }).await {
                 Ok(position) => {
                     has_read = true;
-                    self.parts.agreement.stand(&position.cursor.epoch);
                     self.shared.answered.send_replace(Answered { asked, position, away_since: None });
                     reconnect.succeeded();
                 }
@@ -330,7 +329,11 @@ impl Follower {
             }
             if header.epoch != from.epoch {
                 self.renew(reader, &from.epoch).await?;
-            } else if header.sequence < extent.last {
+                continue;
+            }
+            // Said at each read, not only at the table's end: a long way there is no silence.
+            self.parts.agreement.stand(&header.epoch);
+            if header.sequence < extent.last {
                 self.mend(reader, &header, &from, extent.last).await?;
             } else if header.pruned > from.id {
                 self.expire_all(reader, &header, &from).await?;

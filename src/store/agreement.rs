@@ -20,6 +20,10 @@ use crate::event::Epoch;
 /// How long two parts may disagree before the odd connection ends.
 pub const DISPUTE_PATIENCE: Duration = Duration::from_millis(1_500);
 
+/// How long the tail's word counts. A tail that is away may be on its way to another server: what is
+/// written meanwhile is not acknowledged before it has come back. It reads once a second at least.
+const TAIL_WORD: Duration = Duration::from_millis(1_800);
+
 /// What the parts of a replica agree on. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Agreement {
@@ -41,6 +45,8 @@ struct Shared {
 struct Standing {
     /// The tail's; `None` until it has read for the first time.
     epoch: Option<Epoch>,
+    /// When the tail has last read there.
+    read_at: Option<Instant>,
     /// Another primary that a connection made just now led to.
     other: Option<Primary>,
     /// Whether it is a rival: neither outranks the other.
@@ -92,8 +98,13 @@ impl Agreement {
                 (standing.other, standing.rival) = (None, false);
             }
             let moved = standing.epoch.as_ref() != Some(epoch);
-            standing.epoch = Some(epoch.clone());
-            settled || moved
+            if moved {
+                standing.epoch = Some(epoch.clone());
+            }
+            // Only who waits for the tail's word has to be woken for it.
+            let was_silent =
+                standing.read_at.replace(Instant::now()).is_none_or(|at| at.elapsed() >= TAIL_WORD);
+            settled || moved || was_silent
         });
     }
 
@@ -159,8 +170,11 @@ impl Agreement {
 
     /// Whether everybody stands on `epoch`, within a patience: the tail may be about to learn of it.
     pub async fn settles_on(&self, epoch: &Epoch, patience: Duration) -> bool {
-        let settled =
-            |standing: &Standing| standing.epoch.as_ref() == Some(epoch) && standing.other.is_none();
+        let settled = |standing: &Standing| {
+            standing.epoch.as_ref() == Some(epoch)
+                && standing.other.is_none()
+                && standing.read_at.is_some_and(|at| at.elapsed() < TAIL_WORD)
+        };
         if settled(&self.shared.standing.borrow()) {
             return true;
         }

@@ -5,8 +5,6 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::FuturesUnordered;
-use futures::{Stream, StreamExt};
 use tokio::time::timeout;
 use tokio_postgres::{Error, SimpleQueryMessage, SimpleQueryRow};
 
@@ -17,11 +15,9 @@ use crate::event::Epoch;
 /// How long one host may take to answer. Longer than this it is of no use as a witness.
 const SURVEY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a host said of itself.
+/// What a primary said of itself.
 #[derive(Debug, Clone)]
 pub struct Surveyed {
-    /// The host's place in the URL.
-    pub host: usize,
     /// Its epoch and name.
     pub primary: Primary,
     /// What the watched backends do there.
@@ -29,20 +25,16 @@ pub struct Surveyed {
 }
 
 impl Connector {
-    /// Connects anew to every host of the URL, and yields those that are primaries as they answer. A
-    /// host that does not answer, or that is a standby, says nothing.
-    pub fn survey(&self, watched: &[i32]) -> impl Stream<Item = Surveyed> {
-        let hosts: FuturesUnordered<_> = (0..self.host_count())
-            .map(|host| timeout(SURVEY_TIMEOUT, ask(self, host, question(watched))))
-            .collect();
-        hosts.filter_map(async |answer| match answer {
+    /// Connects anew to one host of the URL. `None` if it does not answer in time, or is no primary.
+    pub async fn survey(&self, host: usize, watched: &[i32]) -> Option<Surveyed> {
+        match timeout(SURVEY_TIMEOUT, ask(self, host, question(watched))).await {
             Ok(Ok(surveyed)) => surveyed,
             Ok(Err(reason)) => {
                 tracing::debug!("a host was not surveyed: {reason}");
                 None
             }
             Err(_) => None,
-        })
+        }
     }
 }
 
@@ -50,7 +42,7 @@ async fn ask(connector: &Connector, host: usize, question: String) -> Result<Opt
     let session = connector.open(host, "prober", Arc::new(|_: &str| {})).await;
     let session = session.map_err(|error| error.to_string())?;
     let rows = session.client.simple_query(&question).await.map_err(|error| super::explain(&error))?;
-    surveyed(host, connector.host_place(host), &rows).map_err(|error| super::explain(&error))
+    surveyed(connector.host_place(host), &rows).map_err(|error| super::explain(&error))
 }
 
 /// One round trip. It runs without the session's usual settings and changes nothing.
@@ -67,7 +59,7 @@ fn question(watched: &[i32]) -> String {
     )
 }
 
-fn surveyed(host: usize, place: &str, messages: &[SimpleQueryMessage]) -> Result<Option<Surveyed>, Error> {
+fn surveyed(place: &str, messages: &[SimpleQueryMessage]) -> Result<Option<Surveyed>, Error> {
     let mut rows = messages.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
@@ -83,5 +75,5 @@ fn surveyed(host: usize, place: &str, messages: &[SimpleQueryMessage]) -> Result
         backends.insert(pid, Backend { state, wait, in_state: Duration::from_millis(in_state) });
     }
     let primary = Primary { epoch: Epoch::new(&epoch), place: place.to_owned() };
-    Ok(Some(Surveyed { host, primary, backends }))
+    Ok(Some(Surveyed { primary, backends }))
 }

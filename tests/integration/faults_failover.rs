@@ -102,7 +102,6 @@ pub async fn old_one_hangs(scale: Scale) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "for now: 5 to 12 s until it recovers (B19)"]
 async fn the_old_primary_hangs() {
     old_one_hangs(Scale::SMALL).await.assert_good(RECOVERY);
 }
@@ -165,7 +164,6 @@ async fn only_the_writers_lead_to_the_new_primary() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "for now: a tail that is away for 4 s does not stop acknowledgements (A4)"]
 async fn only_the_tails_lead_to_the_new_primary() {
     only_one_part(Scale::SMALL, "tail").await.assert_good(RECOVERY);
 }

@@ -131,7 +131,6 @@ pub async fn vanished_primary(scale: Scale) -> Option<Outcome> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "for now: 9 s (B19)"]
 async fn the_primary_s_machine_vanishes() {
     if let Some(outcome) = vanished_primary(Scale::SMALL).await {
         outcome.assert_good(RECOVERY);
