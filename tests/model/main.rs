@@ -90,7 +90,7 @@ fn each_clause_is_needed() {
         (Clause::Version, Budget { renewals: 1, ..one }),
         (Clause::Changes, Budget { deletes: 1, ..one }),
         (Clause::Back, Budget { replicas: 2, classes: 1, reads: 1, ..one }),
-        (Clause::Dropped, Budget { resets: 1, ..one }),
+        (Clause::Dropped, Budget { resets: 1, losses: 0, bound: 2, ..one }),
         (Clause::Found, Budget { outages: 1, losses: 0, ..one }),
     ] {
         fails(&format!("without {clause:?}"), Rule::Without(clause), budget);
