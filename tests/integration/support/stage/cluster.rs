@@ -242,6 +242,20 @@ impl Cluster {
     /// Starts it, and waits until it takes connections.
     pub async fn start(&mut self) {
         assert!(self.pid.is_none(), "{} runs", self.name);
+        let begin = Instant::now();
+        self.spawn();
+        while let Err(error) = self.try_session("postgres").await {
+            assert!(begin.elapsed() < PATIENCE, "{} does not start: {error}\n{}", self.name, self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            // After a kill it refuses as long as its old processes live: whoever keeps it up tries again.
+            let ended = self.process.as_mut().is_none_or(|process| !matches!(process.try_wait(), Ok(None)));
+            if ended {
+                self.spawn();
+            }
+        }
+    }
+
+    fn spawn(&mut self) {
         let mut command = self.programs.command(self.netns.as_ref(), "postgres", &self.folder);
         let log = std::fs::File::options().append(true).create(true).open(self.log_file()).expect("a log");
         command.arg("-D").arg(&self.data).arg("-k").arg(&self.folder);
@@ -252,11 +266,6 @@ impl Cluster {
         entrust_process(process.id());
         self.pid = Some(Pid::from_raw(process.id().try_into().expect("a pid")));
         self.process = Some(process);
-        let begin = Instant::now();
-        while let Err(error) = self.try_session("postgres").await {
-            assert!(begin.elapsed() < PATIENCE, "{} does not start: {error}\n{}", self.name, self.log());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
     }
 
     /// The end of what it has logged.
