@@ -64,7 +64,7 @@ fn normalized(text: &str) -> Result<Cow<'_, str>, IdError> {
     if text.len() > MAX_RAW_BYTES {
         return Err(IdError::TooLong);
     }
-    if text.chars().all(is_nfc_alone) || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+    if text.is_ascii() || text.chars().all(is_nfc_alone) || is_nfc_quick(text.chars()) == IsNormalized::Yes {
         return Ok(Cow::Borrowed(text));
     }
     Ok(Cow::Owned(text.nfc().collect()))
