@@ -64,10 +64,16 @@ fn normalized(text: &str) -> Result<Cow<'_, str>, IdError> {
     if text.len() > MAX_RAW_BYTES {
         return Err(IdError::TooLong);
     }
-    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+    if text.is_ascii() || text.chars().all(is_nfc_alone) || is_nfc_quick(text.chars()) == IsNormalized::Yes {
         return Ok(Cow::Borrowed(text));
     }
     Ok(Cow::Owned(text.nfc().collect()))
+}
+
+/// Whether any text of such characters alone is in NFC. It spares most names a look into Unicode's tables: Latin, kana,
+/// Chinese characters, Hangul.
+fn is_nfc_alone(c: char) -> bool {
+    matches!(c, '\0'..='\u{2ff}' | 'ぁ'..='ゖ' | 'ァ'..='ヺ' | '\u{4e00}'..='\u{9fff}' | '가'..='힣')
 }
 
 /// A class: 1 to [`MAX_ID_BYTES`] bytes without control characters. Cheap to clone.
@@ -125,7 +131,7 @@ impl StudentId {
     /// address, so that one person under two spellings is one student.
     pub(crate) fn of_client(text: &str) -> Result<Self, IdError> {
         let mut text = normalized(text)?;
-        if has_uppercase(&text) && is_email(&text) {
+        if text.bytes().any(|byte| !byte.is_ascii() || byte.is_ascii_uppercase()) && is_email(&text) {
             text = Cow::Owned(text.to_lowercase().nfc().collect());
         }
         check_id(&text).map(|()| Self(text.into()))
@@ -149,11 +155,6 @@ impl StudentId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-fn has_uppercase(text: &str) -> bool {
-    text.bytes().any(|byte| byte.is_ascii_uppercase())
-        || !text.is_ascii() && text.chars().any(char::is_uppercase)
 }
 
 /// Whether it is of the form `name@host`.

@@ -166,6 +166,18 @@ fn the_first_name_that_is_not_empty_is_the_students() {
     }
 }
 
+#[test]
+fn characters_that_are_nfc_alone_are_so_by_unicodes_tables() {
+    let alone: Vec<char> = (0..=0x10_ffff).filter_map(char::from_u32).filter(|c| is_nfc_alone(*c)).collect();
+    assert!(alone.len() > 30_000);
+    for &c in &alone {
+        assert_eq!(is_nfc_quick([c].into_iter()), IsNormalized::Yes, "{c:?}");
+        assert_eq!(unicode_normalization::char::canonical_combining_class(c), 0, "{c:?}");
+    }
+    let text: String = alone.iter().collect();
+    assert_eq!(text.nfc().collect::<String>(), text);
+}
+
 /// To cut a name could make one student of two.
 #[test]
 fn a_name_that_is_too_long_is_rejected() {
