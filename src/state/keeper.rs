@@ -57,6 +57,7 @@ use super::live::{Taken, Unsaved};
 use super::unsaved::Round;
 use crate::backoff::Reconnect;
 use crate::event::ClassId;
+use crate::repeated::Repeated;
 use crate::store::{
     Agreement, Connector, DISPUTE_PATIENCE, LEADER_SILENCE, Session, SilentLeader, SnapshotWriter,
     classes_behind, current_epoch, end_silent_leader, explain, hold_log, is_lock_timeout, kept_through,
@@ -64,6 +65,9 @@ use crate::store::{
     try_elect,
 };
 use crate::vital::Vital;
+
+/// Log lines of rounds that begin again and again.
+static BEHIND: Repeated = Repeated::new();
 
 /// How often a replica that is not elected asks again.
 const ELECTION_TICK: Duration = Duration::from_secs(1);
@@ -186,7 +190,6 @@ impl Keeping {
             Ok(Err(error)) => return Some(explain(&error)),
             Err(_) => return Some(late(DEADLINE)),
         };
-        reconnect.succeeded();
         self.classes.remember(true);
         let mut scan_owed = true;
         loop {
@@ -194,7 +197,9 @@ impl Keeping {
             let stopping = self.stop.is_cancelled();
             let mut writing = Duration::ZERO;
             match self.write(&mut writer, &mut scan_owed, &mut writing).await {
-                Ok(()) | Err(Stale::Later) => {}
+                // Not at the election: a leader that can write nothing must not be elected again at once.
+                Ok(()) => reconnect.succeeded(),
+                Err(Stale::Later) => {}
                 Err(Stale::Failed(reason)) => return Some(reason),
             }
             if stopping {
@@ -234,8 +239,13 @@ impl Keeping {
         if scan {
             let client = &mut writer.session.client;
             let found = limited(DEADLINE, classes_behind(client, standing.unwrap_or(0))).await?;
-            if !found.is_empty() {
-                tracing::info!(classes = found.len(), "classes have events that their snapshots do not hold");
+            if !found.is_empty()
+                && let Some(due) = BEHIND.met("behind")
+            {
+                tracing::info!(
+                    classes = found.len(),
+                    "classes have events that their snapshots do not hold{due}"
+                );
             }
             dirty.extend(found.iter().cloned());
             dirty.sort_unstable();

@@ -286,7 +286,7 @@ impl Worker {
         let mut failing = Backoff::new(FAILING_BASE, FAILING_CAP);
         let mut failures = 0;
         let worker = &*self;
-        let _held = Held::new(worker, inserter);
+        let held = Held::new(worker, inserter);
         let mut good = None;
         let reason = loop {
             let idle = if worker.troubles.now().is_some() { failing.next_wait() } else { IDLE_CHECK };
@@ -320,7 +320,7 @@ impl Worker {
                 }
             }
         };
-        drop(_held);
+        drop(held);
         if good.is_some() {
             self.last_good = good;
         }
