@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::faults_database::RECOVERY;
 use crate::support::checker::{AGREEMENT, LATE, Promise};
-use crate::support::stage::{Cluster, Outcome, PgProxy, Play, Route, Scale, url, url_of};
+use crate::support::stage::{Cluster, DATABASE, Outcome, PgProxy, Play, Route, Scale, url, url_of};
+use crate::support::{Relay, event, until};
 
 /// The name of the standby that commits wait for.
 const STANDBY: &str = "standby";
@@ -280,4 +281,34 @@ pub async fn cut_off_standby(scale: Scale) -> Outcome {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_that_was_cut_off_takes_over() {
     cut_off_standby(Scale::SMALL).await.assert_good(RECOVERY);
+}
+
+/// An operator cancels a commit that waits for a standby: PostgreSQL calls that a success. It is none: the event is on no
+/// standby, and is sent again to wait for one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_for_a_standby_that_is_cancelled_is_no_success() {
+    let primary = Cluster::primary("primary").await;
+    let relay = Relay::serve(&["--database-url", &primary.url(), "--commit-timeout", "3s"]).await;
+    let admin = primary.session(DATABASE).await;
+    primary.set("synchronous_standby_names", "gone").await;
+    let one = event(1);
+    let cancelled = async {
+        let waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity \
+             WHERE wait_event = 'SyncRep' AND query LIKE '%progress_event%'";
+        for _ in 0..2 {
+            until("a commit that waits", async || {
+                let rows = admin.query(waiting, &[]).await.ok()?;
+                (!rows.is_empty()).then_some(())
+            })
+            .await;
+        }
+    };
+    let (first, ()) = tokio::join!(relay.try_post(&one), cancelled);
+    assert_eq!(first.status, 503, "it was committed here alone");
+    let rows = "SELECT FROM progress_event";
+    assert_eq!(admin.query(rows, &[]).await.expect("rows").len(), 1, "as PostgreSQL does it");
+    assert_eq!(relay.try_post(&one).await.status, 503, "it is found there, and waits");
+    primary.set("synchronous_standby_names", "").await;
+    let answer = relay.post(&one).await;
+    assert_eq!((&answer["accepted"], &answer["duplicates"]), (&0.into(), &1.into()));
 }
