@@ -71,7 +71,8 @@ async fn an_acknowledged_row_is_removed() {
     .await;
     assert!(kinds.contains(&Kind::NotInTable) && kinds.contains(&Kind::Phantom), "{kinds:?}");
     assert!(kinds.contains(&Kind::StateDiffers), "{kinds:?}");
-    assert!(said.starts_with("NotInTable"), "{said}");
+    // Whichever was recorded first: the dashboard's frame, or the producer's answer.
+    assert!(said.starts_with("NotInTable") || said.starts_with("Phantom"), "{said}");
 }
 
 /// A snapshot that counts what never was: a fresh replica and `rebuild-state --check` differ.
