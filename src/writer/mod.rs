@@ -273,6 +273,11 @@ impl Worker {
                  acknowledged until all lead to one",
                 other.place
             ),
+            (None, Some(tail)) if tail == *epoch => {
+                "new events are not being read, so that nobody knows whether this is still the right server: nothing is \
+                 acknowledged until they are"
+                    .to_owned()
+            }
             (None, Some(tail)) => format!(
                 "the connection leads to {place}, whose epoch is {epoch}, and events are read where it is \
                  {tail}: nothing is acknowledged until both are one server"

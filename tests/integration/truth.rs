@@ -192,8 +192,7 @@ async fn what_was_pruned_beyond_the_end_is_said_once() {
     assert_eq!(parts(&at).1, 1_000_000);
     // The sequence is behind that, so ids would not count: it is raised, in another epoch, once.
     let mut resets = 0;
-    let answer = relay.post(&event(2)).await;
-    assert!(parts(answer["cursor"].as_str().expect("a cursor")).1 > 0);
+    relay.post(&event(2)).await;
     loop {
         match frame(&mut subscriber).await {
             Frame::Reset { reason, .. } => {
@@ -203,9 +202,8 @@ async fn what_was_pruned_beyond_the_end_is_said_once() {
             Frame::Progress { .. } => break,
             _ => {}
         }
-        if relay.post(&event(fastrand::usize(10..1_000_000))).await["cursor"].is_null() {
-            panic!("no cursor");
-        }
+        // One that was stored in the middle of it is found there when it is sent again, and lies before the reset.
+        relay.post(&event(3)).await;
     }
     assert!(resets <= 1, "{resets} resets");
     assert_eq!(reset(&mut relay.subscribe(&["default"], Some(&cursor)).await).await.0, "epoch");
