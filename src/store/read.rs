@@ -7,6 +7,7 @@ use futures::{Stream, TryStreamExt};
 use tokio_postgres::{Error, Row, Statement};
 
 use super::connect::Session;
+use super::keeping::current_epoch;
 use super::types::{PgMicros, RawJson};
 use crate::event::{ClassId, Epoch, Micros, StoredEvent};
 
@@ -184,8 +185,8 @@ pub async fn settle_home(session: &Session) -> Result<Homecoming, Error> {
         return Ok(Homecoming::AtHome);
     }
     if !same {
-        let epoch = session.client.query_one("SELECT progress_epoch()", &[]).await?;
-        renew_nonce(session, Some(&Epoch::new(epoch.try_get(0)?))).await?;
+        let epoch = current_epoch(&session.client).await?;
+        renew_nonce(session, Some(&epoch)).await?;
         return Ok(Homecoming::Moved);
     }
     if !timeline {
