@@ -1,4 +1,5 @@
-//! Waiting between attempts: exponential, with full jitter, so that many who lost the same thing do not come back at once.
+//! Waiting between attempts: exponential, with full jitter, so that many who lost the same thing do
+//! not come back at once.
 
 use std::time::{Duration, Instant};
 
@@ -40,8 +41,8 @@ impl Backoff {
 const RECONNECT_BASE: Duration = Duration::from_millis(20);
 /// Clients' own retries are spent within seconds: an outage's end must be noticed well within one.
 const RECONNECT_CAP: Duration = Duration::from_millis(400);
-/// A connection to the database that is kept up: waits between attempts, and writes a line about each
-/// cause of a failure when it begins, and then now and then.
+/// A connection to the database that is kept up: waits between attempts, and writes a line about
+/// each cause of a failure when it begins, and then now and then.
 #[derive(Debug)]
 pub struct Reconnect {
     what: &'static str,

@@ -48,8 +48,8 @@ pub struct Config {
 }
 
 impl Database {
-    /// Reads the two URLs; without a direct one, the first serves for everything. With one, the first is only checked: nothing yet
-    /// reads by way of a pooler.
+    /// Reads the two URLs; without a direct one, the first serves for everything. With one, the
+    /// first is only checked: nothing yet reads by way of a pooler.
     ///
     /// # Errors
     /// Names the flag; never the URL, which may hold a password.
@@ -57,7 +57,8 @@ impl Database {
         let read = |flag: &str, url: &str| {
             Connector::parse(url).map_err(|error| {
                 Failure::usage(format!(
-                    "{flag} cannot be used: {error}; write it as postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+                    "{flag} cannot be used: {error}; write it as \
+                         postgres://USER:PASSWORD@HOST:PORT/DATABASE"
                 ))
             })
         };
@@ -70,7 +71,8 @@ impl Database {
     }
 }
 
-/// A folder for the private database, if none was named: `$XDG_DATA_HOME/progress-relay`; root's is in `/var/lib`.
+/// A folder for the private database, if none was named: `$XDG_DATA_HOME/progress-relay`; root's is
+/// in `/var/lib`.
 ///
 /// # Errors
 /// If there is no home to put it in.
@@ -79,12 +81,16 @@ pub fn default_data_dir() -> Result<PathBuf, Failure> {
     if nix::unistd::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib").join(NAME));
     }
-    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     folder("XDG_DATA_HOME")
         .or_else(|| folder("HOME").map(|home| home.join(".local/share")))
         .map(|data| data.join(NAME))
         .ok_or_else(|| {
-            Failure::usage("there is neither XDG_DATA_HOME nor HOME to put the database in: name a folder with --data-dir")
+            Failure::usage(
+                "there is neither XDG_DATA_HOME nor HOME to put the database in: name \
+                 a folder with --data-dir",
+            )
         })
 }
 
@@ -92,7 +98,11 @@ pub fn default_data_dir() -> Result<PathBuf, Failure> {
 ///
 /// # Errors
 /// Names the flag and the value.
-pub fn at_least<T: PartialOrd + std::fmt::Display>(flag: &str, value: T, least: T) -> Result<T, Failure> {
+pub fn at_least<T: PartialOrd + std::fmt::Display>(
+    flag: &str,
+    value: T,
+    least: T,
+) -> Result<T, Failure> {
     if value >= least {
         return Ok(value);
     }

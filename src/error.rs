@@ -1,9 +1,11 @@
-//! Errors for people: what failed, what it was doing, what to do next; and the exit code, chosen in one place.
+//! Errors for people: what failed, what it was doing, what to do next; and the exit code, chosen in
+//! one place.
 
 use std::error::Error;
 use std::fmt;
 
-/// Why the program ends without having done what it was asked to. Not an [`Error`] itself, so that `?` makes one of any.
+/// Why the program ends without having done what it was asked to. Not an [`Error`] itself, so that
+/// `?` makes one of any.
 #[derive(Debug)]
 pub struct Failure {
     /// 1 for a failure, 2 for usage.

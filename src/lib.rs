@@ -1,17 +1,19 @@
 //! Relays students' JupyterLab progress events through PostgreSQL to every instructor's dashboard.
 //!
-//! The table is the log, NOTIFY is the doorbell, a subscriber is a cursor. ARCHITECTURE.md tells the flow; this is the map:
+//! The table is the log, NOTIFY is the doorbell, a subscriber is a cursor. ARCHITECTURE.md tells
+//! the flow; this is the map:
 //!
 //! - [`event`]: events, classes, cursors; everything from outside is checked here, once
 //! - [`writer`]: group commit of what was POSTed
-//! - [`listener`]: hears the doorbell; [`tail`]: reads what is new, once per replica; [`log`]: keeps its newest in memory
+//! - [`listener`]: hears the doorbell; [`tail`]: reads what is new, once per replica; [`log`]:
+//!   keeps its newest in memory
 //! - [`refusals`]: counts what was rejected, for whoever looks at metrics, the log or the page
 //! - [`state`]: what the events of a class come to: kept in memory, with snapshots in the database
 //! - [`store`]: connections, statements that read, what errors mean; [`migrate`]: applies sql/
 //! - [`embedded`]: the private PostgreSQL
 //! - [`http`]: requests, WebSockets, Server-Sent Events, and the client of all that
-//! - [`cli`]: the commands; [`config`]: what `serve` was asked to do; [`error`], [`backoff`], [`repeated`],
-//!   [`vital`]: below all
+//! - [`cli`]: the commands; [`config`]: what `serve` was asked to do; [`error`], [`backoff`],
+//!   [`repeated`], [`vital`]: below all
 
 pub mod backoff;
 pub mod cli;

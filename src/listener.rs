@@ -1,8 +1,10 @@
-//! Hears the doorbell: a connection of its own that LISTENs and does nothing else, and the proof that it does hear.
+//! Hears the doorbell: a connection of its own that LISTENs and does nothing else, and the proof
+//! that it does hear.
 //!
-//! LISTEN can succeed and deliver nothing: through a pooler in transaction mode, or on a connection whose other end is gone
-//! without a word. So another connection rings with a nonce, at first more than once, and then every few seconds. While it is not
-//! known that bells are heard the tail looks for itself, several times a second: events come a little later, and come.
+//! LISTEN can succeed and deliver nothing: through a pooler in transaction mode, or on a connection
+//! whose other end is gone without a word. So another connection rings with a nonce, at first more
+//! than once, and then every few seconds. While it is not known that bells are heard the tail looks
+//! for itself, several times a second: events come a little later, and come.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -56,8 +58,12 @@ impl Listener {
     pub fn start(connector: &Connector, agreement: &Agreement, tail: &Tail, vital: &Vital) -> Self {
         let deaf = Some(("notifications are not heard yet".to_owned(), Instant::now()));
         let (tell, hearing) = watch::channel(Hearing { deaf, blocker: None, schema: None });
-        let ear =
-            Ear { connector: connector.clone(), agreement: agreement.clone(), tail: tail.clone(), tell };
+        let ear = Ear {
+            connector: connector.clone(),
+            agreement: agreement.clone(),
+            tail: tail.clone(),
+            tell,
+        };
         Self { hearing, _task: vital.spawn("listener", ear.run()) }
     }
 
@@ -82,7 +88,8 @@ impl Ear {
             self.agreement.note_server("listener", None);
             self.tell.send_modify(|hearing| {
                 let since = hearing.deaf.take().map_or_else(Instant::now, |(_, since)| since);
-                *hearing = Hearing { deaf: Some((reason.clone(), since)), blocker: None, schema: None };
+                *hearing =
+                    Hearing { deaf: Some((reason.clone(), since)), blocker: None, schema: None };
             });
             // Until bells are heard again the tail looks more often.
             self.tail.set_deaf(true);
@@ -102,7 +109,8 @@ impl Ear {
             Some(_) => {}
             None => tail.ring(),
         };
-        let session = self.connector.connect_with("listener", notified).await.map_err(|e| e.to_string())?;
+        let session =
+            self.connector.connect_with("listener", notified).await.map_err(|e| e.to_string())?;
         let prover = self.connector.connect("prover").await.map_err(|error| error.to_string())?;
         let outcome = self.listen_on(&session, &prover, &own, &mut proofs, reconnect).await;
         // A LISTEN that is given up, or a look, must not go on in the server beside the next.
@@ -135,17 +143,21 @@ impl Ear {
                     pid = blocker.pid,
                     "{blocker}; it is a relay that takes no answer: its session is ended"
                 );
-                in_time("ending a frozen relay's session", store::terminate(prover, blocker.pid)).await?;
+                in_time("ending a frozen relay's session", store::terminate(prover, blocker.pid))
+                    .await?;
             }
             let schema = match timeout(CHECK_DEADLINE, migrate::verify(&prover.client)).await {
                 Ok(Err(MigrateError::Database(error))) => return Err(store::explain(&error)),
                 Ok(verified) => verified.err().map(|error| error.to_string()),
-                Err(_) => return Err("the look at the migrations was not answered in time".to_owned()),
+                Err(_) => {
+                    return Err("the look at the migrations was not answered in time".to_owned());
+                }
             };
             self.tell(blocker, schema);
             tokio::select! {
                 () = session.ended() => return Err("the connection was lost".to_owned()),
-                () = prover.ended() => return Err("the connection that proves it was lost".to_owned()),
+                () = prover.ended() => return Err("the connection that proves it was \
+                     lost".to_owned()),
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
             self.look(session, prover).await?;
@@ -161,7 +173,8 @@ impl Ear {
         for (session, what) in
             [(session, "the listening connection"), (prover, "the connection that proves it")]
         {
-            let epoch = in_time("the look at the epoch", store::current_epoch(&session.client)).await?;
+            let epoch =
+                in_time("the look at the epoch", store::current_epoch(&session.client)).await?;
             if !self.agreement.settles_on(&epoch, DISPUTE_PATIENCE).await {
                 return Err(format!(
                     "{what} leads to {}, and events are read from another server, or not at all",
@@ -185,9 +198,13 @@ impl Ear {
                 () = session.ended() => return Err("the connection was lost at LISTEN".to_owned()),
                 () = tokio::time::sleep(CHECK_DEADLINE) => {}
             }
-            let works = in_time("the look at LISTEN", store::is_active(prover, session.backend_pid)).await?;
+            let works =
+                in_time("the look at LISTEN", store::is_active(prover, session.backend_pid))
+                    .await?;
             if !works {
-                return Err("LISTEN was not answered, and the server does not work on it".to_owned());
+                return Err(
+                    "LISTEN was not answered, and the server does not work on it".to_owned()
+                );
             }
         }
     }
@@ -207,14 +224,19 @@ impl Ear {
     }
 }
 /// Rings from `prover` and waits until it is heard.
-async fn prove(prover: &Session, own: &str, proofs: &mut watch::Receiver<String>) -> Result<(), String> {
+async fn prove(
+    prover: &Session,
+    own: &str,
+    proofs: &mut watch::Receiver<String>,
+) -> Result<(), String> {
     let nonce = format!("{own}{:016x}", fastrand::u64(..));
     in_time("the bell", store::notify(prover, &nonce)).await?;
     match timeout(CHECK_DEADLINE, proofs.wait_for(|heard| *heard == nonce)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) => Err("the connection was lost".to_owned()),
         Err(_) => Err(format!(
-            "a bell was not heard within {} s; does --listen-url (or --database-url) lead through a pooler? It must lead to \
+            "a bell was not heard within {} s; does --listen-url (or --database-url) lead through \
+                 a pooler? It must lead to \
              the database directly",
             CHECK_DEADLINE.as_secs()
         )),

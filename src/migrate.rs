@@ -1,8 +1,9 @@
 //! Applies sql/: numbered files, embedded in the binary, each once, under a lock.
 //!
-//! A file begins with `-- oldest-release: X.Y.Z`, the oldest release of the relay that can work with the database once it
-//! is applied: only binaries older than that are refused, so that replicas can be rolled one by one. A file with a line
-//! `-- no-transaction` is applied outside a transaction, a statement at a time.
+//! A file begins with `-- oldest-release: X.Y.Z`, the oldest release of the relay that can work
+//! with the database once it is applied: only binaries older than that are refused, so that
+//! replicas can be rolled one by one. A file with a line `-- no-transaction` is applied outside a
+//! transaction, a statement at a time.
 
 use tokio_postgres::{Client, Error};
 
@@ -58,7 +59,8 @@ pub enum MigrateError {
     Database(Error),
     /// The database was migrated by a newer release that this one cannot work with.
     #[error(
-        "the database is too new: its migration {version} ({name}) needs progress-relay {oldest} or newer, this is {RELEASE}; \
+        "the database is too new: its migration {version} ({name}) needs progress-relay {oldest} \
+             or newer, this is {RELEASE}; \
          start a newer release"
     )]
     TooNew {
@@ -71,7 +73,8 @@ pub enum MigrateError {
     },
     /// `--no-migrate`, and something is missing.
     #[error(
-        "the database lacks migration {0}; run `progress-relay migrate`, or start `serve` without --no-migrate"
+        "the database lacks migration {0}; run `progress-relay migrate`, or start `serve` without \
+             --no-migrate"
     )]
     Missing(&'static str),
     /// A header of a file in sql/ is wrong: a mistake in this release.
@@ -151,11 +154,13 @@ pub async fn verify(client: &Client) -> Result<(), MigrateError> {
     }
 }
 
-/// Applies what is missing; returns the names. Whoever comes second waits for the first, and finds nothing to do.
+/// Applies what is missing; returns the names. Whoever comes second waits for the first, and finds
+/// nothing to do.
 pub async fn apply(connector: &Connector) -> Result<Vec<&'static str>, MigrateError> {
     let session = connector.connect("migrate").await?;
     let client = &session.client;
-    // A migration on a large table may take long, and waits for locks: deadlines of the role must not end it.
+    // A migration on a large table may take long, and waits for locks: deadlines of the role must
+    // not end it.
     client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
     // The lock is the session's: it is gone with it, whatever happens below.
@@ -188,7 +193,8 @@ async fn apply_one(client: &Client, migration: &'static Migration) -> Result<(),
         client.batch_execute("BEGIN").await?;
         client.batch_execute(migration.sql).await.map_err(failed)?;
     } else {
-        for statement in migration.sql.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+        for statement in migration.sql.split(";\n").filter(|statement| !statement.trim().is_empty())
+        {
             client.batch_execute(statement).await.map_err(failed)?;
         }
     }
@@ -205,7 +211,8 @@ async fn apply_one(client: &Client, migration: &'static Migration) -> Result<(),
     Ok(())
 }
 
-/// Renews the log's nonce, so that every cursor given out before is answered with a reset. A step of restoring a backup.
+/// Renews the log's nonce, so that every cursor given out before is answered with a reset. A step
+/// of restoring a backup.
 pub async fn new_epoch(connector: &Connector) -> Result<String, MigrateError> {
     let session = connector.connect("migrate").await?;
     store::renew_nonce(&session, None).await?;
@@ -225,7 +232,8 @@ mod tests {
             let oldest = migration.oldest_release().expect("a header");
             assert!(numbers(oldest) <= numbers(RELEASE));
         }
-        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).expect("sql/").count();
+        let files =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).expect("sql/").count();
         assert_eq!(files, MIGRATIONS.len());
     }
 

@@ -1,12 +1,13 @@
-//! Connects to the database anew, once a second, as whoever comes next would: to every host of the URL.
+//! Connects to the database anew, once a second, as whoever comes next would: to every host of the
+//! URL.
 //!
 //! A replica's own connections may outlive the server's role. After a failover an old primary that
-//! lives on, or a network that still leads to it, takes writes that nobody will ever see. Only a new
-//! connection shows where the URL leads now. What the prober finds it tells the [`Agreement`]: while
-//! that is another primary than the tail's, nothing is acknowledged.
+//! lives on, or a network that still leads to it, takes writes that nobody will ever see. Only a
+//! new connection shows where the URL leads now. What the prober finds it tells the [`Agreement`]:
+//! while that is another primary than the tail's, nothing is acknowledged.
 //!
-//! Every host is asked at its own pace: one that is dead, and takes seconds to be given up, must not
-//! delay what the others say.
+//! Every host is asked at its own pace: one that is dead, and takes seconds to be given up, must
+//! not delay what the others say.
 
 use std::time::Duration;
 
@@ -49,8 +50,8 @@ struct Prober {
     known: Vec<Option<Primary>>,
     /// The highest timeline that was ever found. A primary of a lower one is an orphan.
     highest: Option<u32>,
-    /// An epoch of the tail's timeline that was seen once. A nonce that is just being renewed is no other
-    /// server.
+    /// An epoch of the tail's timeline that was seen once. A nonce that is just being renewed is no
+    /// other server.
     suspect: Option<Epoch>,
 }
 
@@ -82,9 +83,11 @@ impl Prober {
 
     /// Says what the hosts' last answers come to.
     fn judge(&mut self) {
-        let primaries =
-            || self.known.iter().enumerate().filter_map(|(host, known)| Some((host, known.as_ref()?)));
-        let Some((host, best)) = primaries().max_by_key(|(_, primary)| primary.epoch.timeline()) else {
+        let primaries = || {
+            self.known.iter().enumerate().filter_map(|(host, known)| Some((host, known.as_ref()?)))
+        };
+        let Some((host, best)) = primaries().max_by_key(|(_, primary)| primary.epoch.timeline())
+        else {
             return;
         };
         let timeline = best.epoch.timeline();
@@ -105,8 +108,10 @@ impl Prober {
                 tracing::error!(
                     one = best.place,
                     other = rival.place,
-                    "two servers say that they are the primary, and neither outranks the other: nothing is \
-                     acknowledged until one of them is gone. Stop the one that was not to be promoted{due}"
+                    "two servers say that they are the primary, and neither outranks the other: \
+                         nothing is \
+                     acknowledged until one of them is gone. Stop the one that was not to be \
+                     promoted{due}"
                 );
             }
             if let Some((_, other)) = equals().find(|(_, primary)| primary.epoch != tail) {

@@ -1,11 +1,13 @@
 //! What ingest rejects: counted, logged, and kept where instructors see it.
 //!
-//! A client in the field takes every answer under 500 for success. So a client whose events are all rejected looks, to
-//! its students, like one that works, and on the dashboard like a class in which nobody does anything. Whoever looks at
-//! metrics, at the log or at the page has to be told instead.
+//! A client in the field takes every answer under 500 for success. So a client whose events are all
+//! rejected looks, to its students, like one that works, and on the dashboard like a class in which
+//! nobody does anything. Whoever looks at metrics, at the log or at the page has to be told
+//! instead.
 //!
-//! Counts for the page go through a table, so that every replica tells of what any of them rejected. It is written every
-//! few seconds, never by a request. Everything is bounded by causes (class, field, reason) rather than by events.
+//! Counts for the page go through a table, so that every replica tells of what any of them
+//! rejected. It is written every few seconds, never by a request. Everything is bounded by causes
+//! (class, field, reason) rather than by events.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -26,7 +28,8 @@ const WRITE_TICK: Duration = Duration::from_secs(2);
 const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// How often old rows are removed, at most.
 const PRUNE_TICK: Duration = Duration::from_secs(60);
-/// Causes that wait to be written, of all classes and of one. Beyond them only metrics and the log tell.
+/// Causes that wait to be written, of all classes and of one. Beyond them only metrics and the log
+/// tell.
 const MAX_CAUSES: usize = 1_000;
 const MAX_CAUSES_OF_CLASS: usize = 50;
 
@@ -161,8 +164,8 @@ impl Refusals {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("it took over {} s", WRITE_DEADLINE.as_secs()),
         };
-        // If the connection was lost at the commit they are there already, and are counted twice. Too many is better
-        // than none.
+        // If the connection was lost at the commit they are there already, and are counted twice.
+        // Too many is better than none.
         let mut unwritten = self.lock();
         for count in &counts {
             unwritten.add(&count.class, count.field, &count.reason, count.count);
@@ -173,7 +176,8 @@ impl Refusals {
         }
     }
 
-    /// In the order of the table's key: two replicas that write the same rows never wait for each other in a circle.
+    /// In the order of the table's key: two replicas that write the same rows never wait for each
+    /// other in a circle.
     fn take(&self) -> Vec<RefusedCount> {
         let unwritten = std::mem::take(&mut *self.lock());
         let classes: BTreeMap<_, _> = unwritten.classes.into_iter().collect();
@@ -238,13 +242,21 @@ mod tests {
         let refusals = Refusals::default();
         for class in 0..2 * MAX_CAUSES {
             for field in ["userId", "eventTime", "userId"] {
-                refusals.note_events(&[rejection(&format!("c{class}"), Some(field), "is required")]);
+                refusals.note_events(&[rejection(
+                    &format!("c{class}"),
+                    Some(field),
+                    "is required",
+                )]);
             }
         }
         let waiting = refusals.take();
         assert_eq!(waiting.len(), MAX_CAUSES);
         assert!(waiting.iter().all(|cause| cause.count == 1 + u64::from(cause.field == "userId")));
-        assert!(waiting.is_sorted_by_key(|cause| (cause.class.clone(), cause.field, cause.reason.clone())));
+        assert!(waiting.is_sorted_by_key(|cause| (
+            cause.class.clone(),
+            cause.field,
+            cause.reason.clone()
+        )));
         assert_eq!(refusals.take().len(), 0);
         for reason in 0..2 * MAX_CAUSES_OF_CLASS {
             refusals.note_events(&[rejection("c", Some("userId"), &reason.to_string())]);

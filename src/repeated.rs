@@ -192,8 +192,11 @@ mod tests {
         // A thousand tasks that try twice a second, for 100 s.
         while begin.elapsed() < Duration::from_secs(100) {
             for _ in 0..1_000 {
-                lines
-                    .extend(repeated.met("the database is away").map(|due| (due.times, due.since.as_secs())));
+                lines.extend(
+                    repeated
+                        .met("the database is away")
+                        .map(|due| (due.times, due.since.as_secs())),
+                );
             }
             sleep(Duration::from_millis(500)).await;
         }

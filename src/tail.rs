@@ -1,8 +1,8 @@
 //! Follows the table: one read per replica per ring, "what is after my cursor", into the log.
 //!
-//! Rings that come during a read share the next one. A slow tick rings too, so that a lost bell delays and never loses. Whoever
-//! needs to know how far the table goes *now* asks for [`Tail::position`]: it is a ring that is waited for, and many who
-//! ask at once share one read.
+//! Rings that come during a read share the next one. A slow tick rings too, so that a lost bell
+//! delays and never loses. Whoever needs to know how far the table goes *now* asks for
+//! [`Tail::position`]: it is a ring that is waited for, and many who ask at once share one read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,17 +17,19 @@ use crate::event::{Cursor, Epoch};
 use crate::log::{ChunkSet, Log};
 use crate::state::Classes;
 use crate::store::{
-    Agreement, Connector, Header, Homecoming, LogReader, deleted_classes, explain, mend_sequence, settle_home,
+    Agreement, Connector, Header, Homecoming, LogReader, deleted_classes, explain, mend_sequence,
+    settle_home,
 };
 use crate::vital::Vital;
 
-/// How often the table is looked at when no bell rings. It is the tail's probe of its connection, too.
+/// How often the table is looked at when no bell rings. It is the tail's probe of its connection,
+/// too.
 const FALLBACK_TICK: Duration = Duration::from_secs(1);
 /// The same while it is not proven that bells are heard.
 const DEAF_TICK: Duration = Duration::from_millis(200);
-/// A read that brings nothing for this long is tried on another connection: this one may lead nowhere
-/// any more. It doubles with every try, up to [`READ_DEADLINE`], so that a server that is just slow is
-/// not asked again and again.
+/// A read that brings nothing for this long is tried on another connection: this one may lead
+/// nowhere any more. It doubles with every try, up to [`READ_DEADLINE`], so that a server that is
+/// just slow is not asked again and again.
 const READ_STALL: Duration = Duration::from_secs(2);
 /// A sequence that has to be mended again within this long is not mended: something sets it back.
 const MEND_INTERVAL: Duration = Duration::from_secs(60);
@@ -93,9 +95,13 @@ pub struct Parts {
 }
 
 impl Tail {
-    /// Follows the table, from its end when it is first reached, and keeps the log and the classes up.
-    /// Until then nobody knows where the log ends.
-    pub fn start(connector: &Connector, parts: Parts, vital: &Vital) -> (Self, AbortOnDropHandle<()>) {
+    /// Follows the table, from its end when it is first reached, and keeps the log and the classes
+    /// up. Until then nobody knows where the log ends.
+    pub fn start(
+        connector: &Connector,
+        parts: Parts,
+        vital: &Vital,
+    ) -> (Self, AbortOnDropHandle<()>) {
         let unknown = Position { cursor: parts.log.position(), sequence: 0, pruned: 0, expiry: 0 };
         let tail = Self::at(unknown);
         let follower = Follower {
@@ -110,7 +116,8 @@ impl Tail {
     }
 
     fn at(position: Position) -> Self {
-        let (answered, _) = watch::channel(Answered { asked: 0, position, away_since: Some(Instant::now()) });
+        let (answered, _) =
+            watch::channel(Answered { asked: 0, position, away_since: Some(Instant::now()) });
         let (bell, asked, deaf) = (Notify::new(), AtomicU64::new(0), AtomicBool::new(true));
         Self { shared: Arc::new(Shared { bell, asked, answered, deaf }) }
     }
@@ -138,8 +145,8 @@ impl Tail {
         self.shared.answered.borrow().away_since
     }
 
-    /// How far the log goes, by a read that begins after this call: whatever was acknowledged before, by any replica, is
-    /// within it, and is in the log.
+    /// How far the log goes, by a read that begins after this call: whatever was acknowledged
+    /// before, by any replica, is within it, and is in the log.
     ///
     /// # Errors
     /// [`Unreachable`] if that takes longer than `patience`.
@@ -147,7 +154,8 @@ impl Tail {
         let mut answered = self.shared.answered.subscribe();
         let ticket = self.shared.asked.fetch_add(1, Ordering::AcqRel) + 1;
         self.ring();
-        let answer = timeout(patience, answered.wait_for(|answered| answered.asked >= ticket)).await;
+        let answer =
+            timeout(patience, answered.wait_for(|answered| answered.asked >= ticket)).await;
         match answer {
             Ok(Ok(answered)) => Ok(answered.position.clone()),
             Ok(Err(_)) | Err(_) => Err(Unreachable),
@@ -199,7 +207,11 @@ impl Follower {
                         }
                         (has_read, Lost::Stalled(reason)) => {
                             // On another connection at once; this one is not waited for.
-                            patience = if has_read { READ_STALL } else { (2 * patience).min(READ_DEADLINE) };
+                            patience = if has_read {
+                                READ_STALL
+                            } else {
+                                (2 * patience).min(READ_DEADLINE)
+                            };
                             reader.session.abandon();
                             reason
                         }
@@ -223,11 +235,13 @@ impl Follower {
                 Homecoming::AtHome => {}
                 Homecoming::Promoted => tracing::warn!(
                     server = session.place,
-                    "the server writes another timeline: a standby was promoted. Every cursor is void; snapshots stay"
+                    "the server writes another timeline: a standby was promoted. Every cursor is \
+                         void; snapshots stay"
                 ),
                 Homecoming::Moved => tracing::warn!(
                     server = session.place,
-                    "the log was made in another cluster, database or table: a dump was restored. Every cursor is void"
+                    "the log was made in another cluster, database or table: a dump was restored. \
+                         Every cursor is void"
                 ),
             }
             let reader = LogReader::new(session).await.map_err(|error| explain(&error))?;
@@ -235,12 +249,20 @@ impl Follower {
             Ok::<_, String>((reader, header))
         };
         let (reader, header) = match timeout(READ_DEADLINE, prepare).await {
-            Ok(prepared) => prepared.map_err(|reason| format!("reading the log's end: {reason}"))?,
-            Err(_) => return Err(format!("the log's end was not read within {} s", READ_DEADLINE.as_secs())),
+            Ok(prepared) => {
+                prepared.map_err(|reason| format!("reading the log's end: {reason}"))?
+            }
+            Err(_) => {
+                return Err(format!(
+                    "the log's end was not read within {} s",
+                    READ_DEADLINE.as_secs()
+                ));
+            }
         };
         if self.parts.agreement.is_outdated(&header.epoch) {
             return Err(format!(
-                "{} is a primary of an older timeline than this relay has seen: an old primary that goes on after a \
+                "{} is a primary of an older timeline than this relay has seen: an old primary \
+                     that goes on after a \
                  failover; stop it (if it was restored on purpose, restart the relay)",
                 reader.session.place
             ));
@@ -248,8 +270,8 @@ impl Follower {
         Ok(reader)
     }
 
-    /// Reads at once, and then at every ring, until the connection is of no use; says whether it has
-    /// read at all, and why it ended.
+    /// Reads at once, and then at every ring, until the connection is of no use; says whether it
+    /// has read at all, and why it ended.
     async fn follow(
         &mut self,
         reader: &LogReader,
@@ -264,7 +286,11 @@ impl Follower {
             match self.read(reader, if has_read { READ_STALL } else { patience }).await {
                 Ok(position) => {
                     has_read = true;
-                    self.shared.answered.send_replace(Answered { asked, position, away_since: None });
+                    self.shared.answered.send_replace(Answered {
+                        asked,
+                        position,
+                        away_since: None,
+                    });
                     reconnect.succeeded();
                 }
                 Err(lost) => return (has_read, lost),
@@ -273,7 +299,8 @@ impl Follower {
                 return (
                     has_read,
                     Lost::Failed(format!(
-                        "this connection leads to {}, and a new one to another primary at {}: going there",
+                        "this connection leads to {}, and a new one to another primary at {}: \
+                             going there",
                         reader.session.place, other.place
                     )),
                 );
@@ -284,7 +311,8 @@ impl Follower {
                 () = self.shared.bell.notified() => {}
                 () = tokio::time::sleep(tick) => {}
                 _ = disputes.changed() => {}
-                () = reader.session.ended() => return (has_read, "the connection was lost".to_owned().into()),
+                () = reader.session.ended() => return (has_read, "the connection was \
+                     lost".to_owned().into()),
             }
         }
     }
@@ -303,7 +331,8 @@ impl Follower {
                 if event.is_none() {
                     classes.set_clock(header.clock);
                 }
-                // Of another epoch, ids mean nothing here; after a deletion, something may be missing.
+                // Of another epoch, ids mean nothing here; after a deletion, something may be
+                // missing.
                 let goes_on = header.epoch == from.epoch
                     && header.at_home
                     && header.pruned <= from.id
@@ -319,13 +348,18 @@ impl Follower {
             let extent = match watch(reading, &progress, stall).await {
                 Some(extent) => extent.map_err(|error| Lost::Failed(error.to_string()))?,
                 None => {
-                    return Err(Lost::Stalled(format!("a read brought nothing for {} s", stall.as_secs())));
+                    return Err(Lost::Stalled(format!(
+                        "a read brought nothing for {} s",
+                        stall.as_secs()
+                    )));
                 }
             };
             let header = extent.header;
             if !header.at_home {
                 // The next connection renews the nonce.
-                return Err(Lost::Failed("the table is another than the log was begun in".to_owned()));
+                return Err(Lost::Failed(
+                    "the table is another than the log was begun in".to_owned(),
+                ));
             }
             if header.epoch != from.epoch {
                 self.renew(reader, &from.epoch).await?;
@@ -361,7 +395,8 @@ impl Follower {
 
     async fn end(&self, reader: &LogReader) -> Result<(Header, Cursor), Lost> {
         let end = timeout(READ_STALL, reader.end()).await;
-        let header = end.map_err(|_| Lost::Stalled("reading the log's end took too long".to_owned()))?;
+        let header =
+            end.map_err(|_| Lost::Stalled("reading the log's end took too long".to_owned()))?;
         let header = header.map_err(|error| Lost::Failed(error.to_string()))?;
         let cursor = Cursor { epoch: header.epoch.clone(), id: end_of(&header) };
         Ok((header, cursor))
@@ -372,7 +407,8 @@ impl Follower {
     async fn renew(&mut self, reader: &LogReader, before: &Epoch) -> Result<(), Lost> {
         let (header, end) = self.end(reader).await?;
         if self.parts.agreement.epoch().is_some() {
-            tracing::warn!(%before, now = %header.epoch, "the log's epoch has changed: every subscriber is reset");
+            tracing::warn!(%before, now = %header.epoch, "the log's epoch has changed: every \
+                 subscriber is reset");
         }
         self.deletions = Some(header.deletions);
         self.parts.classes.reset(&end, header.deletions);
@@ -391,7 +427,8 @@ impl Follower {
         let sequence = header.sequence;
         if self.mended.is_some_and(|mended| mended.elapsed() < MEND_INTERVAL) {
             return Err(Lost::Failed(format!(
-                "the sequence of ids stands at {sequence}, behind the log's end at {last}, although it was raised less than \
+                "the sequence of ids stands at {sequence}, behind the log's end at {last}, \
+                     although it was raised less than \
                  {} s ago: something sets it back. Find out what, and raise it by setval",
                 MEND_INTERVAL.as_secs()
             )));
@@ -400,17 +437,25 @@ impl Follower {
             sequence,
             cursor = from.id,
             last,
-            "there are ids that the sequence has not given out, or it was set back: a restored database, perhaps. \
+            "there are ids that the sequence has not given out, or it was set back: a restored \
+                 database, perhaps. \
              It is raised, and every cursor is void"
         );
         self.mended = Some(Instant::now());
         let mending = timeout(READ_DEADLINE, mend_sequence(&reader.session, &from.epoch)).await;
-        let mended = mending.map_err(|_| Lost::Stalled("raising the sequence took too long".to_owned()))?;
+        let mended =
+            mending.map_err(|_| Lost::Stalled("raising the sequence took too long".to_owned()))?;
         mended.map_err(|error| Lost::Failed(explain(&error)))
     }
 
-    /// Events after the log's head were pruned before they were read: the gap is announced to everybody.
-    async fn expire_all(&mut self, reader: &LogReader, header: &Header, from: &Cursor) -> Result<(), Lost> {
+    /// Events after the log's head were pruned before they were read: the gap is announced to
+    /// everybody.
+    async fn expire_all(
+        &mut self,
+        reader: &LogReader,
+        header: &Header,
+        from: &Cursor,
+    ) -> Result<(), Lost> {
         let (now, end) = self.end(reader).await?;
         if now.epoch != from.epoch {
             return Ok(());
@@ -434,8 +479,10 @@ impl Follower {
         known: Option<i64>,
     ) -> Result<(), Lost> {
         let now = header.deletions;
-        let looking = timeout(READ_DEADLINE, deleted_classes(&reader.session, known.unwrap_or(0), now)).await;
-        let classes = looking.map_err(|_| Lost::Stalled("reading the deletions took too long".to_owned()))?;
+        let looking =
+            timeout(READ_DEADLINE, deleted_classes(&reader.session, known.unwrap_or(0), now)).await;
+        let classes =
+            looking.map_err(|_| Lost::Stalled("reading the deletions took too long".to_owned()))?;
         let classes = classes.map_err(|error| Lost::Failed(explain(&error)))?;
         match &classes {
             Some(classes) => {
@@ -450,8 +497,13 @@ impl Follower {
     }
 }
 
-/// Waits for a read as long as it makes progress; `None` once it has made none for `stall` or a little more.
-async fn watch<T>(reading: impl Future<Output = T>, progress: &AtomicU64, stall: Duration) -> Option<T> {
+/// Waits for a read as long as it makes progress; `None` once it has made none for `stall` or a
+/// little more.
+async fn watch<T>(
+    reading: impl Future<Output = T>,
+    progress: &AtomicU64,
+    stall: Duration,
+) -> Option<T> {
     const LOOKS: u32 = 4;
     let mut reading = std::pin::pin!(reading);
     let (mut seen, mut looks) = (0, 0);

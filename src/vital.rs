@@ -1,5 +1,6 @@
-//! Tasks that the relay cannot be without: the tail, the listener, the writer, the accept loop. None of them ends by itself; one
-//! that does has panicked, and a relay that goes on without it would tell a lie at /readyz.
+//! Tasks that the relay cannot be without: the tail, the listener, the writer, the accept loop.
+//! None of them ends by itself; one that does has panicked, and a relay that goes on without it
+//! would tell a lie at /readyz.
 
 use std::panic::AssertUnwindSafe;
 

@@ -1,5 +1,6 @@
-//! A bare WebSocket broadcast that speaks enough of the relay's wire for `simulate`: what is POSTed gets ids and goes out to
-//! every dashboard. Nothing is checked, stored or resumed: it is what the sockets alone cost.
+//! A bare WebSocket broadcast that speaks enough of the relay's wire for `simulate`: what is POSTed
+//! gets ids and goes out to every dashboard. Nothing is checked, stored or resumed: it is what the
+//! sockets alone cost.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -27,7 +28,11 @@ struct Hub {
 pub async fn serve() -> Outcome<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
-    let hub = Hub { frames: broadcast::channel(BEHIND).0, last: AtomicI64::new(0), order: Mutex::default() };
+    let hub = Hub {
+        frames: broadcast::channel(BEHIND).0,
+        last: AtomicI64::new(0),
+        order: Mutex::default(),
+    };
     let hub = Arc::new(hub);
     loop {
         let (stream, _) = listener.accept().await?;
@@ -40,7 +45,11 @@ pub async fn serve() -> Outcome<()> {
 async fn connection(stream: TcpStream, hub: Arc<Hub>) -> Outcome<()> {
     let mut first = [0; 8];
     while stream.peek(&mut first).await? < first.len() {}
-    if first.starts_with(b"GET /ws") { subscriber(stream, &hub).await } else { poster(stream, &hub).await }
+    if first.starts_with(b"GET /ws") {
+        subscriber(stream, &hub).await
+    } else {
+        poster(stream, &hub).await
+    }
 }
 
 /// All that waits goes out in one write.
@@ -78,8 +87,9 @@ async fn poster(mut stream: TcpStream, hub: &Hub) -> Outcome<()> {
         buffer.drain(..header + body);
         let answer = format!(r#"{{"accepted":{accepted},"duplicates":0,"rejected":[]}}"#);
         let length = answer.len();
-        let head =
-            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
         stream.write_all((head + &answer).as_bytes()).await?;
     }
 }
@@ -90,7 +100,11 @@ fn request(buffer: &[u8]) -> Option<(usize, usize)> {
     let text = std::str::from_utf8(&buffer[..header]).ok()?;
     let length = text.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        if name.eq_ignore_ascii_case("content-length") { value.trim().parse::<usize>().ok() } else { None }
+        if name.eq_ignore_ascii_case("content-length") {
+            value.trim().parse::<usize>().ok()
+        } else {
+            None
+        }
     });
     let body = length.unwrap_or(0);
     (buffer.len() >= header + body).then_some((header, body))

@@ -54,7 +54,8 @@ async fn load(stage: &Stage, seconds: u64) -> Outcome<Plot> {
     let (mut points, mut cost) = (Vec::new(), Vec::new());
     for offered in [500, 1000, 2000, 4000, 8000, 12_000, 16_000, 20_000, 24_000, 28_000] {
         eprintln!("curve: {offered} events/s");
-        let flags = format!("--connections 256 --rate {offered} --duration {seconds}s --warmup 500ms");
+        let flags =
+            format!("--connections 256 --rate {offered} --duration {seconds}s --warmup 500ms");
         let report = stage.simulate(&relay, &flags).await?;
         points.push([
             f64::from(offered),
@@ -68,7 +69,8 @@ async fn load(stage: &Stage, seconds: u64) -> Outcome<Plot> {
     panels.push(cost_panel("events/s offered", false, cost));
     Ok(Plot {
         name: "load",
-        caption: "Single-event POSTs at a fixed rate (open loop, latency from when each was due), 256 connections, \
+        caption: "Single-event POSTs at a fixed rate (open loop, latency from when each was due), \
+             256 connections, \
                   10 dashboards"
             .into(),
         panels,
@@ -93,7 +95,11 @@ async fn dashboards(stage: &Stage, seconds: u64) -> Outcome<Plot> {
     }
     let mut panels = panels("deliveries/s", "deliveries/s", "dashboards", true, &latency);
     panels.push(cost_panel("dashboards", true, cost));
-    Ok(Plot { name: "dashboards", caption: "500 events/s to more and more dashboards".into(), panels })
+    Ok(Plot {
+        name: "dashboards",
+        caption: "500 events/s to more and more dashboards".into(),
+        panels,
+    })
 }
 
 async fn replicas(stage: &Stage, seconds: u64) -> Outcome<Plot> {
@@ -103,7 +109,8 @@ async fn replicas(stage: &Stage, seconds: u64) -> Outcome<Plot> {
         eprintln!("curve: {count} replicas");
         let relays = stage.relays(count).await?;
         let before = fetched(&database).await?;
-        let full = stage.simulate(&relays, &format!("--connections 128 --duration {seconds}s")).await?;
+        let full =
+            stage.simulate(&relays, &format!("--connections 128 --duration {seconds}s")).await?;
         reads.push(((fetched(&database).await? - before) / figure(&full, "/sent"), count));
         let steady = stage.simulate(&relays, &format!("--rate 1000 --duration {seconds}s")).await?;
         points.push([
@@ -113,13 +120,17 @@ async fn replicas(stage: &Stage, seconds: u64) -> Outcome<Plot> {
             figure(&steady, "/postToFrameLatency/p99"),
         ]);
     }
-    let reads: Vec<String> = reads.iter().map(|(reads, count)| format!("{count}: {reads:.2}")).collect();
+    let reads: Vec<String> =
+        reads.iter().map(|(reads, count)| format!("{count}: {reads:.2}")).collect();
     Ok(Plot {
         name: "replicas",
         caption: format!(
-            "One to four relays on the same two cores and database; single-event POSTs over 128 connections as fast as \
-             answered, and latency at 1,000 events/s. Reads of each event from the table, by replicas: {}; what is over one each is \
-             the keeper of the snapshots, which reads what a class that begins under full load has so far",
+            "One to four relays on the same two cores and database; single-event POSTs over 128 \
+                 connections as fast as \
+             answered, and latency at 1,000 events/s. Reads of each event from the table, by \
+             replicas: {}; what is over one each is \
+             the keeper of the snapshots, which reads what a class that begins under full load \
+             has so far",
             reads.join(", ")
         ),
         panels: panels("events/s", "events/s", "replicas", false, &points),
@@ -132,7 +143,8 @@ async fn fetched(database: &Client) -> Outcome<f64> {
     tokio::time::sleep(std::time::Duration::from_secs(11)).await;
     let row = database
         .query_one(
-            "SELECT idx_tup_fetch::float8 FROM pg_stat_user_tables WHERE relname = 'progress_event'",
+            "SELECT idx_tup_fetch::float8 FROM pg_stat_user_tables WHERE relname = \
+                 'progress_event'",
             &[],
         )
         .await?;
@@ -150,7 +162,8 @@ async fn history(stage: &Stage, seconds: u64) -> Outcome<Plot> {
         grow(&database, "history", events - stored).await?;
         stored = events;
         let relay = stage.relays(1).await?;
-        let full = stage.simulate(&relay, &format!("--connections 128 --duration {seconds}s")).await?;
+        let full =
+            stage.simulate(&relay, &format!("--connections 128 --duration {seconds}s")).await?;
         let steady = stage.simulate(&relay, &format!("--rate 1000 --duration {seconds}s")).await?;
         points.push([
             f64::from(events),

@@ -1,4 +1,5 @@
-//! What PostgreSQL itself takes: pgbench, the same schema with the same triggers, the same statement.
+//! What PostgreSQL itself takes: pgbench, the same schema with the same triggers, the same
+//! statement.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -8,14 +9,26 @@ use tokio::process::Command;
 use crate::Outcome;
 use crate::stage::{FLOOR, Stage};
 
-/// Rows a second that `clients` insert, `rows` a statement. The bodies stand in the prepared statement, so that
-/// unlike the relay's they need not be sent: it is a floor.
+/// Rows a second that `clients` insert, `rows` a statement. The bodies stand in the prepared
+/// statement, so that unlike the relay's they need not be sent: it is a floor.
 pub async fn pgbench(stage: &Stage, clients: u32, rows: usize, seconds: u64) -> Outcome<f64> {
     let script = stage.scratch(&format!("floor-{rows}.sql"));
     std::fs::write(&script, statement(rows))?;
     let (host, port, user) = stage.socket();
     let output = Command::new(program())
-        .args(["-h", &host, "-p", &port.to_string(), "-U", &user, "-n", "-M", "prepared", "-j", "1"])
+        .args([
+            "-h",
+            &host,
+            "-p",
+            &port.to_string(),
+            "-U",
+            &user,
+            "-n",
+            "-M",
+            "prepared",
+            "-j",
+            "1",
+        ])
         .args(["-c", &clients.to_string(), "-T", &seconds.to_string(), "-f"])
         .arg(&script)
         .arg(FLOOR)
@@ -24,13 +37,19 @@ pub async fn pgbench(stage: &Stage, clients: u32, rows: usize, seconds: u64) -> 
         .await
         .map_err(|error| format!("pgbench (of PostgreSQL's own binaries): {error}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let statements = tps(&said)
-        .ok_or_else(|| format!("pgbench said {said:?}, {:?}", String::from_utf8_lossy(&output.stderr)))?;
+    let statements = tps(&said).ok_or_else(|| {
+        format!("pgbench said {said:?}, {:?}", String::from_utf8_lossy(&output.stderr))
+    })?;
     Ok(statements * rows as f64)
 }
 
 fn tps(said: &str) -> Option<f64> {
-    said.lines().find_map(|line| line.strip_prefix("tps = "))?.split_whitespace().next()?.parse().ok()
+    said.lines()
+        .find_map(|line| line.strip_prefix("tps = "))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// The newest of the server's own, else the one on PATH.
@@ -38,7 +57,10 @@ fn program() -> PathBuf {
     let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
     let folders = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = folders.map(|entry| entry.path()).max_by_key(version);
-    newest.map(|path| path.join("bin/pgbench")).filter(|path| path.exists()).unwrap_or("pgbench".into())
+    newest
+        .map(|path| path.join("bin/pgbench"))
+        .filter(|path| path.exists())
+        .unwrap_or("pgbench".into())
 }
 
 /// No colon without a space behind it: pgbench would take what follows for a variable.
@@ -50,17 +72,21 @@ fn statement(rows: usize) -> String {
         let _ = write!(
             bodies,
             "{comma}'{{\"simulateSeq\": \"0123abcd-{row}\", \"simulateSentAt\": 1234567890123, \
-             \"eventId\": \"9f582f0c-d406-435e-866c-7bbfe15dc8cd\", \"eventType\": \"cell_executed\", \
+             \"eventId\": \"9f582f0c-d406-435e-866c-7bbfe15dc8cd\", \"eventType\": \
+             \"cell_executed\", \
              \"eventTime\": \"2026-11-23T153611.956Z\", \"emailAddress\": \"s0001@example.com\", \
              \"teamName\": \"Team 1\", \"userName\": \"Student 1\", \
-             \"sessionId\": \"17e2b34b-0de8-4810-ac52-000000000001\", \"notebookPath\": \"lesson1.ipynb\", \
+             \"sessionId\": \"17e2b34b-0de8-4810-ac52-000000000001\", \"notebookPath\": \
+             \"lesson1.ipynb\", \
              \"cellId\": \"c-1\", \"cellIndex\": 1, \"cellType\": \"code\", \"code\": \"x = 6*7\", \
-             \"executionCount\": {row}, \"hasError\": false, \"result\": \"42\", \"executionDurationMs\": 1}}'::json"
+             \"executionCount\": {row}, \"hasError\": false, \"result\": \"42\", \
+             \"executionDurationMs\": 1}}'::json"
         );
     }
     format!(
         "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
-         SELECT gen_random_uuid(), 'floor', 's' || floor(random() * 200) || '@example.com', clock_timestamp(), body \
+         SELECT gen_random_uuid(), 'floor', 's' || floor(random() * 200) || '@example.com', \
+         clock_timestamp(), body \
          FROM unnest(ARRAY[{bodies}]) AS body \
          ON CONFLICT (class_id, student_id, occurred_at, event_id) DO NOTHING \
          RETURNING id, class_id, student_id, occurred_at, event_id;\n"

@@ -105,7 +105,11 @@ mod tests {
         let rows = [("a".to_owned(), events(1000.0)), ("b".to_owned(), p50(1.0))].into();
         let kept = Kept { processor: "x".into(), rows };
         let slower = |now| compare_figures(&kept, now).1;
-        assert!(!slower(vec![("a", "A", events(810.0)), ("b", "B", p50(1.2)), ("c", "C", p50(9.0))]));
+        assert!(!slower(vec![
+            ("a", "A", events(810.0)),
+            ("b", "B", p50(1.2)),
+            ("c", "C", p50(9.0))
+        ]));
         assert!(slower(vec![("a", "A", events(790.0))]));
         assert!(slower(vec![("b", "B", p50(1.3))]) && slower(vec![("b", "B", p50(f64::NAN))]));
         let text = serde_json::to_string(&kept).expect("json");

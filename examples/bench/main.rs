@@ -1,7 +1,9 @@
-//! `make bench` and `make bench-quick`: the relay's figures, and beside them in the same run its floors: what pgbench inserts
-//! into the same schema, and a bare WebSocket broadcast of the same bytes that stores nothing.
+//! `make bench` and `make bench-quick`: the relay's figures, and beside them in the same run its
+//! floors: what pgbench inserts into the same schema, and a bare WebSocket broadcast of the same
+//! bytes that stores nothing.
 //!
-//! - `stage`: PostgreSQL, relays, one run of `simulate`; `floors`: pgbench; `broadcast`: the bare broadcast, a server
+//! - `stage`: PostgreSQL, relays, one run of `simulate`; `floors`: pgbench; `broadcast`: the bare
+//!   broadcast, a server
 //! - `rows`: the table's repeated rows; `single`: those that run once; `curves`: the plots
 //! - `report`: BENCHMARKS.md; `svg`: drawing; `kept`: the figures that `quick` compares with
 
@@ -47,7 +49,8 @@ enum Command {
         #[arg(long, default_value = ".")]
         folder: PathBuf,
     },
-    /// The first rows, compared with the kept figures; fails if something got slower by more than a fifth
+    /// The first rows, compared with the kept figures; fails if something got slower by more than a
+    /// fifth
     Quick {
         #[arg(long, default_value_t = 3)]
         runs: usize,
@@ -93,7 +96,12 @@ async fn on_a_stage(work: impl AsyncFnOnce(&stage::Stage) -> Outcome<()>) -> Out
     done
 }
 
-async fn full(stage: &stage::Stage, runs: usize, seconds: u64, folder: &std::path::Path) -> Outcome<()> {
+async fn full(
+    stage: &stage::Stage,
+    runs: usize,
+    seconds: u64,
+    folder: &std::path::Path,
+) -> Outcome<()> {
     let begun = std::time::Instant::now();
     let machine = report::Machine::look(stage).await?;
     let rows = rows::measure(stage, runs, seconds).await?;
@@ -104,7 +112,10 @@ async fn full(stage: &stage::Stage, runs: usize, seconds: u64, folder: &std::pat
     let text = report::page(&machine, runs, seconds, begun.elapsed(), &rows, &singles, &plots);
     std::fs::create_dir_all(folder.join("bench"))?;
     for plot in &plots {
-        std::fs::write(folder.join("bench").join(format!("{}.svg", plot.name)), svg::draw(&plot.panels))?;
+        std::fs::write(
+            folder.join("bench").join(format!("{}.svg", plot.name)),
+            svg::draw(&plot.panels),
+        )?;
     }
     std::fs::write(folder.join("BENCHMARKS.md"), &text)?;
     kept::write(folder, &machine.processor, &rows)?;
@@ -112,10 +123,19 @@ async fn full(stage: &stage::Stage, runs: usize, seconds: u64, folder: &std::pat
     Ok(())
 }
 
-async fn quick(stage: &stage::Stage, runs: usize, seconds: u64, folder: &std::path::Path) -> Outcome<()> {
+async fn quick(
+    stage: &stage::Stage,
+    runs: usize,
+    seconds: u64,
+    folder: &std::path::Path,
+) -> Outcome<()> {
     let kept = kept::read(folder)?;
     let rows = rows::measure_without_broadcast(stage, runs, seconds).await?;
     let (text, slower) = kept::compare(&kept, &rows);
     print!("{text}");
-    if slower { Err("slower than the kept figures by more than 20%, see above".into()) } else { Ok(()) }
+    if slower {
+        Err("slower than the kept figures by more than 20%, see above".into())
+    } else {
+        Ok(())
+    }
 }

@@ -43,7 +43,8 @@ impl Machine {
             String::from_utf8_lossy(&output.unwrap_or_default()).trim().to_owned()
         };
         let row = stage.database().await?.query_one("SHOW server_version", &[]).await?;
-        let kib: f64 = line("/proc/meminfo", "MemTotal").trim_end_matches(" kB").parse().unwrap_or(f64::NAN);
+        let kib: f64 =
+            line("/proc/meminfo", "MemTotal").trim_end_matches(" kB").parse().unwrap_or(f64::NAN);
         Ok(Self {
             processor: line("/proc/cpuinfo", "model name"),
             cores: std::thread::available_parallelism()?.get(),
@@ -52,7 +53,11 @@ impl Machine {
             postgres: row.try_get(0)?,
             rust: said("rustc", &["--version"]),
             commit: said("git", &["rev-parse", "--short", "HEAD"]),
-            busy: std::fs::read_to_string("/proc/loadavg")?.split(' ').next().unwrap_or_default().to_owned(),
+            busy: std::fs::read_to_string("/proc/loadavg")?
+                .split(' ')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
             date: OffsetDateTime::now_utc()
                 .format(format_description!("[year]-[month]-[day] [hour]:[minute] UTC"))?,
         })
@@ -109,18 +114,23 @@ dashboards, each of which checks that it got every event once and in order; a ru
     );
     for row in rows {
         let bare = row.broadcast.as_ref().map_or(f64::NAN, |bare| bare.cpu);
-        let _ = writeln!(out, "| {} | {} | {} |", row.load.title, number(row.relay.cpu), number(bare));
+        let _ =
+            writeln!(out, "| {} | {} | {} |", row.load.title, number(row.relay.cpu), number(bare));
     }
     out.push('\n');
     out.push_str(NOTES);
-    out.push_str("\n## Memory, scale, resuming, overload\n\n| | bar | measured | met | command |\n|---|---|---|---|---|\n");
+    out.push_str(
+        "\n## Memory, scale, resuming, overload\n\n| | bar | measured | met | command \
+         |\n|---|---|---|---|---|\n",
+    );
     for Line { title, bar, measured, met, command } in lines {
         let met = match met {
             Some(true) => "yes",
             Some(false) => "no",
             None => "–",
         };
-        let command = if command.starts_with('-') { format!("simulate {command}") } else { command.clone() };
+        let command =
+            if command.starts_with('-') { format!("simulate {command}") } else { command.clone() };
         let _ = writeln!(out, "| {title} | {bar} | {measured} | {met} | `{command}` |");
     }
     out.push_str(
@@ -140,7 +150,8 @@ measured. What happens when a database or a relay is killed under load is a test
 /// The rows, each beside its floors.
 pub fn load_table(rows: &[Row]) -> String {
     let mut out = String::from(
-        "| `simulate …` | | bar | relay | POST p50 / p99 | POST to frame p50 / p99 | pgbench | relay / pgbench | broadcast | \
+        "| `simulate …` | | bar | relay | POST p50 / p99 | POST to frame p50 / p99 | pgbench | \
+             relay / pgbench | broadcast | \
          relay / broadcast | met |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
@@ -171,7 +182,11 @@ fn table_row(row: &Row) -> String {
     let ratio = |bare: &Figures| match load.measure {
         Measure::Throughput => format!("{:.2}×", relay.events / bare.events),
         Measure::Latency => {
-            format!("{:.1}× / {:.1}×", relay.frame[0] / bare.frame[0], relay.frame[1] / bare.frame[1])
+            format!(
+                "{:.1}× / {:.1}×",
+                relay.frame[0] / bare.frame[0],
+                relay.frame[1] / bare.frame[1]
+            )
         }
     };
     let floor = |bare: &Figures| match load.measure {
@@ -210,7 +225,10 @@ mod tests {
             broadcast: Some(figures(80_000.0, 2.0)),
         };
         let text = table_row(&row);
-        assert!(text.contains("| 50,000 rows/s | 0.80× | 80,000 events/s | 0.50× | no |"), "{text}");
+        assert!(
+            text.contains("| 50,000 rows/s | 0.80× | 80,000 events/s | 0.50× | no |"),
+            "{text}"
+        );
         row.load = &LOADS[3];
         row.pgbench = None;
         let text = table_row(&row);

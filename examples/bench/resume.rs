@@ -31,7 +31,8 @@ impl Missed {
         let mut connection = Connection::open(&base).await?;
         let path = format!("/api/v1/events?{}", query([("class", &*class)]));
         for first in (0..events).step_by(BATCH) {
-            let answer = connection.post_json(&path, body(first, BATCH.min(events - first))).await?;
+            let answer =
+                connection.post_json(&path, body(first, BATCH.min(events - first))).await?;
             if !answer.status.is_success() {
                 return Err(format!("a POST was answered {}", answer.status).into());
             }

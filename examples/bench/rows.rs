@@ -1,4 +1,5 @@
-//! The rows that are measured again and again, their floors between them, so that all see the same machine.
+//! The rows that are measured again and again, their floors between them, so that all see the same
+//! machine.
 
 use serde_json::Value;
 
@@ -119,7 +120,11 @@ pub async fn measure(stage: &Stage, runs: usize, seconds: u64) -> Outcome<Vec<Ro
 }
 
 /// The same without the bare broadcast.
-pub async fn measure_without_broadcast(stage: &Stage, runs: usize, seconds: u64) -> Outcome<Vec<Row>> {
+pub async fn measure_without_broadcast(
+    stage: &Stage,
+    runs: usize,
+    seconds: u64,
+) -> Outcome<Vec<Row>> {
     rounds(stage, runs, seconds, false).await
 }
 

@@ -1,4 +1,5 @@
-//! The rows that take longer and run once, or a few times: memory, ten thousand dashboards, resuming, the summary, overload.
+//! The rows that take longer and run once, or a few times: memory, ten thousand dashboards,
+//! resuming, the summary, overload.
 
 use std::time::Instant;
 
@@ -45,7 +46,8 @@ async fn memory(stage: &Stage) -> Outcome<Line> {
     // What the relay itself takes under load is there before.
     stage.simulate(&relay, "--connections 32 --duration 2s").await?;
     let flags = format!(
-        "--dashboards {MEMORY_DASHBOARDS} --rate 250 --burst 50 --duration 9s --warmup 0s --idle 30s"
+        "--dashboards {MEMORY_DASHBOARDS} --rate 250 --burst 50 --duration 9s --warmup 0s --idle \
+             30s"
     );
     let report = stage.simulate(&relay, &flags).await?;
     let each = figure(&report, "/memory/perDashboard");
@@ -135,14 +137,20 @@ async fn summary(stage: &Stage) -> Outcome<Line> {
     })
 }
 
-/// Appends `events` to a class, by SQL, in statements that hold the ordering lock for a moment only.
+/// Appends `events` to a class, by SQL, in statements that hold the ordering lock for a moment
+/// only.
 pub async fn grow(database: &tokio_postgres::Client, class: &str, events: u32) -> Outcome<()> {
-    const STATEMENT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
-         SELECT id, $1, student, at, json_build_object('eventId', id, 'eventType', 'cell_executed', \
+    const STATEMENT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, \
+         occurred_at, body) \
+         SELECT id, $1, student, at, json_build_object('eventId', id, 'eventType', \
+         'cell_executed', \
              'eventTime', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), \
-             'userName', 'Student', 'sessionId', 'a', 'notebookPath', 'lesson1.ipynb', 'cellId', 'c-1', \
-             'cellIndex', 1, 'code', repeat('x = 6*7 ', 25), 'executionCount', number, 'hasError', false, 'result', '42') \
-         FROM (SELECT number, gen_random_uuid() AS id, 's' || number % 200 || '@example.com' AS student, \
+             'userName', 'Student', 'sessionId', 'a', 'notebookPath', 'lesson1.ipynb', 'cellId', \
+             'c-1', \
+             'cellIndex', 1, 'code', repeat('x = 6*7 ', 25), 'executionCount', number, \
+             'hasError', false, 'result', '42') \
+         FROM (SELECT number, gen_random_uuid() AS id, 's' || number % 200 || '@example.com' AS \
+         student, \
                clock_timestamp() AS at FROM generate_series(1, $2::int) AS number) AS made";
     let statement = database.prepare(STATEMENT).await?;
     let mut left = events;
@@ -174,8 +182,8 @@ async fn summary_time(relay: &Server, class: &str) -> Outcome<Option<f64>> {
     Ok(Some(median(&times)))
 }
 
-/// What it takes, twice that, and at once a steady load; each `runs` times, in turns, so that a machine that has become slower
-/// meanwhile is not taken for a relay that has.
+/// What it takes, twice that, and at once a steady load; each `runs` times, in turns, so that a
+/// machine that has become slower meanwhile is not taken for a relay that has.
 async fn overload(stage: &Stage, runs: usize) -> Outcome<Vec<Line>> {
     let relay = stage.relays(1).await?;
     let (mut shares, mut accepted, mut late, mut refused, mut calm) =
@@ -186,7 +194,9 @@ async fn overload(stage: &Stage, runs: usize) -> Outcome<Vec<Line>> {
         let capacity = stage.simulate(&relay, "--batch 50 --connections 32 --duration 4s").await?;
         let capacity = figure(&capacity, "/acknowledgedPerSecond");
         let offered = (capacity * 2.0 / 1000.0).round() * 1000.0;
-        flags = format!("--batch 50 --connections {OVERLOAD_CONNECTIONS} --rate {offered} --duration 5s");
+        flags = format!(
+            "--batch 50 --connections {OVERLOAD_CONNECTIONS} --rate {offered} --duration 5s"
+        );
         let report = stage.simulate(&relay, &flags).await?;
         let taken = figure(&report, "/acknowledgedPerSecond");
         accepted.push(taken);
@@ -202,7 +212,8 @@ async fn overload(stage: &Stage, runs: usize) -> Outcome<Vec<Line>> {
             title: "twice the capacity offered, in POSTs of 50".into(),
             bar: "≥ 90% of capacity accepted, the rest 503",
             measured: format!(
-                "{:.0}% ({}) of what it took just before: {} events/s; p99 {} ms; {:.0} POSTs answered 503",
+                "{:.0}% ({}) of what it took just before: {} events/s; p99 {} ms; {:.0} POSTs \
+                     answered 503",
                 share * 100.0,
                 range(&shares),
                 number(median(&accepted)),

@@ -41,10 +41,12 @@ impl Stage {
         if !program.exists() {
             return Err("build the relay first: cargo build --release (make bench does)".into());
         }
-        let folder = std::env::temp_dir().join(format!("progress-relay-bench-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("progress-relay-bench-{}", std::process::id()));
         // pgbench's clients, and relays.
         let settings = vec![("max_connections".to_owned(), "250".to_owned())];
-        let options = Options { data_dir: folder.clone(), durability: Durability::Durable, settings };
+        let options =
+            Options { data_dir: folder.clone(), durability: Durability::Durable, settings };
         let postgres = PrivatePostgres::start(options, "bench").await?;
         let stage = Self { postgres, folder, program };
         let admin = stage.client(None).await?;
@@ -125,10 +127,21 @@ impl Stage {
     /// One run; its report, with whatever it holds.
     pub async fn simulate(&self, servers: &[Server], flags: &str) -> Outcome<Value> {
         let urls: Vec<&str> = servers.iter().map(|server| &*server.url).collect();
-        let pids: Vec<String> =
-            servers.iter().filter_map(|server| server.process.id()).map(|pid| pid.to_string()).collect();
+        let pids: Vec<String> = servers
+            .iter()
+            .filter_map(|server| server.process.id())
+            .map(|pid| pid.to_string())
+            .collect();
         let output = Command::new(&self.program)
-            .args(["simulate", "--json", "--yes", "--url", &urls.join(","), "--relay-pid", &pids.join(",")])
+            .args([
+                "simulate",
+                "--json",
+                "--yes",
+                "--url",
+                &urls.join(","),
+                "--relay-pid",
+                &pids.join(","),
+            ])
             .args(flags.split_whitespace())
             .env_clear()
             .kill_on_drop(true)
@@ -152,12 +165,14 @@ impl Stage {
 
 impl Server {
     async fn start(command: &mut Command) -> Outcome<Self> {
-        let command = command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let command =
+            command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn()?;
         let mut lines = BufReader::new(process.stdout.take().ok_or("no pipe")?);
         let mut line = String::new();
         tokio::time::timeout(PATIENCE, lines.read_line(&mut line)).await??;
-        let url = line.trim().strip_prefix("listening on ").ok_or("a server did not start")?.to_owned();
+        let url =
+            line.trim().strip_prefix("listening on ").ok_or("a server did not start")?.to_owned();
         tokio::spawn(async move { lines.read_to_end(&mut Vec::new()).await });
         Ok(Self { process, url })
     }

@@ -1,6 +1,7 @@
 //! Medians, and numbers as people read them.
 
-/// The middle of `values`; of an even number of them, the mean of the two in the middle. NaN if there are none.
+/// The middle of `values`; of an even number of them, the mean of the two in the middle. NaN if
+/// there are none.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

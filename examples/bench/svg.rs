@@ -25,8 +25,10 @@ const COLOURS: [&str; 4] = ["#1f6feb", "#d1495b", "#2a9d63", "#8a63d2"];
 pub fn draw(panels: &[Panel]) -> String {
     let width = WIDTH * panels.len() as f64;
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {HEIGHT}\" width=\"{width}\" height=\"{HEIGHT}\" \
-         font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {HEIGHT}\" \
+             width=\"{width}\" height=\"{HEIGHT}\" \
+         font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" \
+         fill=\"#fff\"/>\n"
     );
     for (index, panel) in panels.iter().enumerate() {
         // Writing into a String cannot fail.
@@ -41,7 +43,10 @@ pub fn draw(panels: &[Panel]) -> String {
 impl Panel {
     fn draw(&self, out: &mut String) {
         let points = || {
-            self.lines.iter().flat_map(|(_, points)| points).filter(|p| p.0.is_finite() && p.1.is_finite())
+            self.lines
+                .iter()
+                .flat_map(|(_, points)| points)
+                .filter(|p| p.0.is_finite() && p.1.is_finite())
         };
         let x = Axis::over(points().map(|p| p.0), self.log_x, LEFT, WIDTH - RIGHT);
         let y = Axis::over(points().map(|p| p.1), self.log_y, HEIGHT - BOTTOM, TOP);
@@ -81,7 +86,10 @@ impl Panel {
             for (px, py) in points.iter().filter(|p| p.0.is_finite() && p.1.is_finite()) {
                 let (px, py) = (x.place(*px), y.place(*py));
                 let _ = write!(path, "{px:.1},{py:.1} ");
-                let _ = writeln!(out, "<circle cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"3\" fill=\"{colour}\"/>");
+                let _ = writeln!(
+                    out,
+                    "<circle cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"3\" fill=\"{colour}\"/>"
+                );
             }
             let _ = writeln!(
                 out,
@@ -148,7 +156,11 @@ impl Axis {
 fn step(high: f64) -> f64 {
     let raw = high / 5.0;
     let decade = 10f64.powf(raw.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].map(|n| n * decade).into_iter().find(|step| *step >= raw).unwrap_or(decade * 10.0)
+    [1.0, 2.0, 5.0, 10.0]
+        .map(|n| n * decade)
+        .into_iter()
+        .find(|step| *step >= raw)
+        .unwrap_or(decade * 10.0)
 }
 
 fn label(tick: f64) -> String {
@@ -177,8 +189,13 @@ mod tests {
 
     #[test]
     fn a_plot_without_points_is_a_plot() {
-        let panel =
-            |points| Panel { title: "t", x: "x", log_x: true, log_y: false, lines: vec![("a", points)] };
+        let panel = |points| Panel {
+            title: "t",
+            x: "x",
+            log_x: true,
+            log_y: false,
+            lines: vec![("a", points)],
+        };
         for points in [vec![], vec![(f64::NAN, 1.0)], vec![(1.0, 2.0), (10.0, 3.0)]] {
             let text = draw(&[panel(points)]);
             assert!(text.ends_with("</svg>\n") && !text.contains("NaN"), "{text}");

@@ -1,4 +1,5 @@
-//! A request's body: never a panic; each element is an event or a rejection; and rows that anyone wrote are delivered as JSON.
+//! A request's body: never a panic; each element is an event or a rejection; and rows that anyone
+//! wrote are delivered as JSON.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! One event: members of a good one, some replaced by what the fuzzer finds; whatever is accepted is delivered as valid JSON.
+//! One event: members of a good one, some replaced by what the fuzzer finds; whatever is accepted
+//! is delivered as valid JSON.
 
 #![no_main]
 

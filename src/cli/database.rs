@@ -16,15 +16,16 @@ const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// Which database.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
-    /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE; may lead through a pooler if --listen-url does not.
-    /// Without it, a private PostgreSQL in --data-dir
+    /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE; may lead through a pooler if
+    /// --listen-url does not. Without it, a private PostgreSQL in --data-dir
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// The same database directly, past any pooler: for the listener, the tail, the writer and migrations
-    /// [default: --database-url]
+    /// The same database directly, past any pooler: for the listener, the tail, the writer and
+    /// migrations [default: --database-url]
     #[arg(long, env = "RELAY_LISTEN_URL", value_name = "URL", hide_env_values = true)]
     pub listen_url: Option<String>,
-    /// Folder of the private PostgreSQL [default: $XDG_DATA_HOME/progress-relay; of root: /var/lib/progress-relay]
+    /// Folder of the private PostgreSQL [default: $XDG_DATA_HOME/progress-relay; of root:
+    /// /var/lib/progress-relay]
     #[arg(long, env = "RELAY_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
 }
@@ -37,9 +38,9 @@ impl DatabaseArgs {
     pub fn database(&self) -> Result<Database, Failure> {
         match (&self.database_url, &self.listen_url, &self.data_dir) {
             (Some(url), listen, _) => Database::external(url, listen.as_deref()),
-            (None, Some(_), _) => {
-                Err(Failure::usage("--listen-url is of no use without --database-url (DATABASE_URL)"))
-            }
+            (None, Some(_), _) => Err(Failure::usage(
+                "--listen-url is of no use without --database-url (DATABASE_URL)",
+            )),
             (None, None, Some(folder)) => Ok(Database::Private(folder.clone())),
             (None, None, None) => default_data_dir().map(Database::Private),
         }
@@ -51,7 +52,8 @@ pub(super) fn private_options(folder: PathBuf) -> Options {
     Options { data_dir: folder, durability: Durability::Durable, settings: Vec::new() }
 }
 
-/// Does a command's work on the database. A private one is used beside the relay that has it, or started for as long as that takes.
+/// Does a command's work on the database. A private one is used beside the relay that has it, or
+/// started for as long as that takes.
 ///
 /// # Errors
 /// The work's; or if the private PostgreSQL does not start, or not end.

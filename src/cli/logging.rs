@@ -8,11 +8,18 @@ use crate::error::Failure;
 /// How to log.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// What is logged: error, warn, info, debug, trace, or by module (progress_relay::tail=debug,info)
+    /// What is logged: error, warn, info, debug, trace, or by module
+    /// (progress_relay::tail=debug,info)
     #[arg(long, env = "RELAY_LOG", value_name = "FILTER", default_value = "info", global = true)]
     log: String,
     /// How it is written
-    #[arg(long, env = "RELAY_LOG_FORMAT", value_name = "FORMAT", default_value = "text", global = true)]
+    #[arg(
+        long,
+        env = "RELAY_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true
+    )]
     log_format: Format,
 }
 

@@ -13,8 +13,8 @@ use crate::store::Connector;
 pub struct Args {
     #[command(flatten)]
     database: DatabaseArgs,
-    /// Renew the log's epoch as well, so that every cursor given out before is answered with a reset: a step of restoring
-    /// a backup, before the first relay starts on it
+    /// Renew the log's epoch as well, so that every cursor given out before is answered with a
+    /// reset: a step of restoring a backup, before the first relay starts on it
     #[arg(long, env = "RELAY_NEW_EPOCH", value_parser = BoolishValueParser::new())]
     new_epoch: bool,
 }
@@ -25,8 +25,10 @@ pub struct Args {
 /// If the database cannot be reached, or refuses, or is too new.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let new_epoch = args.new_epoch;
-    with_database(args.database.database()?, "migrate", async |connector| apply(connector, new_epoch).await)
-        .await
+    with_database(args.database.database()?, "migrate", async |connector| {
+        apply(connector, new_epoch).await
+    })
+    .await
 }
 
 async fn apply(connector: &Connector, new_epoch: bool) -> Result<(), Failure> {
@@ -39,7 +41,9 @@ async fn apply(connector: &Connector, new_epoch: bool) -> Result<(), Failure> {
     }
     if new_epoch {
         let epoch = migrate::new_epoch(connector).await?;
-        super::print(&format!("the epoch is now {epoch}: every cursor given out before will be reset"))?;
+        super::print(&format!(
+            "the epoch is now {epoch}: every cursor given out before will be reset"
+        ))?;
     }
     Ok(())
 }

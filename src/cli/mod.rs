@@ -1,4 +1,5 @@
-//! The command line: one file a subcommand. Raw arguments are parsed here and validated once, before anything runs.
+//! The command line: one file a subcommand. Raw arguments are parsed here and validated once,
+//! before anything runs.
 
 mod database;
 pub mod logging;
@@ -38,10 +39,12 @@ enum Commands {
     Simulate(Box<simulate::Args>),
 }
 
-/// Parses `arguments`, runs what they ask for, and chooses the exit code: 0, 1 for a failure, 2 for usage.
+/// Parses `arguments`, runs what they ask for, and chooses the exit code: 0, 1 for a failure, 2 for
+/// usage.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let command = without_empty_variables(Cli::command());
-    let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed =
+        command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
@@ -107,7 +110,8 @@ fn raise_file_limit() {
         if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
     });
     if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files could not be raised: it bounds the dashboards");
+        tracing::warn!(%error, "the limit of open files could not be raised: it bounds the \
+             dashboards");
     }
 }
 

@@ -40,12 +40,18 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     with_database(args.database.database()?, "rebuild-state", work).await
 }
 
-async fn rebuild(connector: &Connector, mut classes: Vec<ClassId>, check: bool) -> Result<(), Failure> {
+async fn rebuild(
+    connector: &Connector,
+    mut classes: Vec<ClassId>,
+    check: bool,
+) -> Result<(), Failure> {
     migrate::check(connector).await?;
-    let failed =
-        |error: tokio_postgres::Error| Failure::new(format!("rebuilding state: {}", explain(&error)));
+    let failed = |error: tokio_postgres::Error| {
+        Failure::new(format!("rebuilding state: {}", explain(&error)))
+    };
     let unmade = |error: RebuildError| Failure::new(format!("rebuilding state: {error}"));
-    let mut rebuilder = Rebuilder::new(connector.connect("rebuild-state").await?).await.map_err(failed)?;
+    let mut rebuilder =
+        Rebuilder::new(connector.connect("rebuild-state").await?).await.map_err(failed)?;
     if classes.is_empty() {
         classes = rebuilder.classes().await.map_err(failed)?;
     }
@@ -77,7 +83,8 @@ async fn rebuild(connector: &Connector, mut classes: Vec<ClassId>, check: bool) 
     }
     if check && differing > 0 {
         return Err(Failure::new(format!(
-            "the snapshots of {differing} of {} classes are not what the events make; without --check they are made anew",
+            "the snapshots of {differing} of {} classes are not what the events make; without \
+                 --check they are made anew",
             classes.len()
         )));
     }
@@ -86,7 +93,8 @@ async fn rebuild(connector: &Connector, mut classes: Vec<ClassId>, check: bool) 
             return super::print("no class has events or a snapshot: nothing was compared");
         }
         return Err(Failure::new(format!(
-            "nothing was compared: none of {} classes has a snapshot under the current epoch; a running relay writes them \
+            "nothing was compared: none of {} classes has a snapshot under the current epoch; a \
+                 running relay writes them \
              within seconds, and this command does without --check",
             classes.len()
         )));

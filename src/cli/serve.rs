@@ -1,4 +1,5 @@
-//! `progress-relay serve`: the relay. Its parts are put together here, and taken apart in the opposite order.
+//! `progress-relay serve`: the relay. Its parts are put together here, and taken apart in the
+//! opposite order.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +21,9 @@ use crate::config::{Config, Database, at_least};
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch, Limits as EventLimits};
-use crate::http::{self, Access, AnswerBudget, BodyBudget, Drain, Limits, Places, Relay, StartProgress};
+use crate::http::{
+    self, Access, AnswerBudget, BodyBudget, Drain, Limits, Places, Relay, StartProgress,
+};
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::refusals::Refusals;
@@ -60,19 +63,22 @@ pub struct Args {
     /// Most events in a request
     #[arg(long, env = "RELAY_MAX_BATCH", value_name = "N", default_value_t = 1000)]
     max_batch: usize,
-    /// Longest code, errorMessage or result; what is over is cut, and named in the event's `truncated`
+    /// Longest code, errorMessage or result; what is over is cut, and named in the event's
+    /// `truncated`
     #[arg(long, env = "RELAY_MAX_FIELD", value_name = "SIZE", default_value = "2MiB")]
     max_field: Size,
     /// Most events that wait to be written; beyond it a POST is answered 503 at once
     #[arg(long, env = "RELAY_QUEUE_ROWS", value_name = "N", default_value_t = 30_000)]
     queue_rows: usize,
-    /// Most bytes of events that wait to be written, and as many of large bodies that are just arriving
+    /// Most bytes of events that wait to be written, and as many of large bodies that are just
+    /// arriving
     #[arg(long, env = "RELAY_QUEUE_BYTES", value_name = "SIZE", default_value = "128MiB")]
     queue_bytes: Size,
     /// How long a POST waits for its commit before it is answered 503
     #[arg(long, env = "RELAY_COMMIT_TIMEOUT", value_name = "TIME", default_value = "6s", value_parser = parse_duration)]
     commit_timeout: Duration,
-    /// Newest events kept in memory, all classes together; subscribers further behind read the table
+    /// Newest events kept in memory, all classes together; subscribers further behind read the
+    /// table
     #[arg(long, env = "RELAY_LOG_MEMORY", value_name = "SIZE", default_value = "64MiB")]
     log_memory: Size,
     /// Most bytes of large answers that are being sent, all together; beyond it one is answered 503
@@ -84,24 +90,27 @@ pub struct Args {
     /// Most connections at once, dashboards included
     #[arg(long, env = "RELAY_MAX_CONNECTIONS", value_name = "N", default_value_t = 20_000)]
     max_connections: usize,
-    /// Most connections at once from one address [default: as --max-connections; a proxy is one address]
+    /// Most connections at once from one address [default: as --max-connections; a proxy is one
+    /// address]
     #[arg(long, env = "RELAY_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N")]
     max_connections_per_address: Option<usize>,
-    /// From SIGTERM to the end of accepting, while /readyz says 503: what a balancer needs to notice
+    /// From SIGTERM to the end of accepting, while /readyz says 503: what a balancer needs to
+    /// notice
     #[arg(long, env = "RELAY_DRAIN_DELAY", value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
     drain_delay: Duration,
-    /// After that, how long requests may take to end, and over how long dashboards are sent elsewhere
+    /// After that, how long requests may take to end, and over how long dashboards are sent
+    /// elsewhere
     #[arg(long, env = "RELAY_DRAIN", value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     drain: Duration,
-    /// How long a database that is away at the start is waited for, meanwhile answering /healthz with 200 and everything
-    /// else with 503; or `forever`
+    /// How long a database that is away at the start is waited for, meanwhile answering /healthz
+    /// with 200 and everything else with 503; or `forever`
     #[arg(long, env = "RELAY_START_PATIENCE", value_name = "TIME", default_value = "30s", value_parser = parse_patience)]
     start_patience: Patience,
     /// Do not apply migrations, only check that none is missing
     #[arg(long, env = "RELAY_NO_MIGRATE", value_parser = BoolishValueParser::new())]
     no_migrate: bool,
-    /// An origin whose pages may read and open WebSockets, as browsers write it: https://HOST; its host is one the relay
-    /// goes by. May be given several times
+    /// An origin whose pages may read and open WebSockets, as browsers write it: https://HOST; its
+    /// host is one the relay goes by. May be given several times
     #[arg(long, env = "RELAY_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
     /// Listen beyond loopback although anyone who reaches the port may read and write
@@ -114,7 +123,8 @@ impl Args {
     fn config(self) -> Result<Config, Failure> {
         if !self.bind.ip().is_loopback() && !self.insecure {
             return Err(Failure::usage(format!(
-                "--bind {}: beyond loopback anyone who reaches the port may read and write, since there is no \
+                "--bind {}: beyond loopback anyone who reaches the port may read and write, since \
+                     there is no \
                  authentication; say --insecure if that is wanted, or put a proxy before 127.0.0.1",
                 self.bind
             )));
@@ -183,12 +193,14 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     // The port first: a second relay by mistake should say so before it touches a database.
     let listener = TcpListener::bind(config.bind).await.map_err(|error| {
         Failure::new(format!(
-            "cannot listen on {}: {error}; is another relay running? Choose another port with --bind",
+            "cannot listen on {}: {error}; is another relay running? Choose another port with \
+                 --bind",
             config.bind
         ))
     })?;
     let address = listener.local_addr()?;
-    // A private PostgreSQL may take long to start (a crash to recover from): a signal ends it at any time.
+    // A private PostgreSQL may take long to start (a crash to recover from): a signal ends it at
+    // any time.
     let assembled = tokio::select! {
         assembled = assemble(&config, address) => assembled?,
         () = signals.next() => return Ok(()),
@@ -198,8 +210,12 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let keeper = private.map(Keeper::start);
     super::print(&format!("listening on http://{address}"))?;
     // From here on /healthz says 200, and /readyz why it does not yet.
-    let mut begun =
-        AbortOnDropHandle::new(tokio::spawn(begin(connector, config.clone(), Arc::clone(&relay), gate)));
+    let mut begun = AbortOnDropHandle::new(tokio::spawn(begin(
+        connector,
+        config.clone(),
+        Arc::clone(&relay),
+        gate,
+    )));
     let not_begun = tokio::select! {
         begun = &mut begun => match begun? {
             Ok(()) => {
@@ -223,21 +239,24 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             () = signals.next() => false,
             () = vital.failed() => true,
         };
-    tracing::info!(delay = ?config.drain_delay, drain = ?config.drain, "draining; a second signal ends at once");
+    tracing::info!(delay = ?config.drain_delay, drain = ?config.drain, "draining; a second signal \
+         ends at once");
     relay.drain.announce();
     let ending = async {
         tokio::time::sleep(config.drain_delay).await;
         relay.drain.close();
         let deadline = Instant::now() + config.drain;
         let ended =
-            tokio::time::timeout_at(deadline, async { tokio::join!(served, relay.drain.gone()) }).await;
+            tokio::time::timeout_at(deadline, async { tokio::join!(served, relay.drain.gone()) })
+                .await;
         if ended.is_err() {
             tracing::warn!("the drain's time is over: what is still open is cut off");
         }
         let deadline = deadline.max(Instant::now()) + LAST_COMMITS;
         writer_tasks.drain(deadline).await;
         let _ = tokio::time::timeout(LAST_READ, relay.refusals.write(&relay.pages)).await;
-        // What was just committed belongs into the last snapshot; if it is not heard of in time, the next relay adds it.
+        // What was just committed belongs into the last snapshot; if it is not heard of in time,
+        // the next relay adds it.
         let _ = relay.tail.position(LAST_READ).await;
         state.stop(deadline).await;
     };
@@ -281,7 +300,8 @@ async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Fai
     let (connector, private) = match &config.database {
         Database::External(connector) => (Connector::clone(connector), None),
         Database::Private(folder) => {
-            let owner = format!("progress-relay serve, pid {}, on http://{address}", std::process::id());
+            let owner =
+                format!("progress-relay serve, pid {}, on http://{address}", std::process::id());
             let private = PrivatePostgres::start(private_options(folder.clone()), &owner).await?;
             (Connector::new(private.config()), Some(private))
         }
@@ -295,7 +315,11 @@ async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Fai
     let room_task = vital.spawn("memory of classes", classes.clone().keep_room());
     let nowhere = Cursor { epoch: Epoch::new("unknown"), id: 0 };
     let log = Arc::new(Log::new(nowhere, config.log_memory));
-    let parts = tail::Parts { agreement: agreement.clone(), log: Arc::clone(&log), classes: classes.clone() };
+    let parts = tail::Parts {
+        agreement: agreement.clone(),
+        log: Arc::clone(&log),
+        classes: classes.clone(),
+    };
     let (tail, tail_task) = Tail::start(&gated, parts, &vital);
     let listener = Listener::start(&gated, &agreement, &tail, &vital);
     let state = StateKeeper::start(&gated, &agreement, &classes, &vital);
@@ -325,8 +349,8 @@ async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Fai
     Ok(Assembled { relay, tasks, state, private, gate, connector, vital })
 }
 
-/// Applies or checks the migrations, opens the gate, and waits until every part has worked. A database that is just
-/// starting, or starts anew meanwhile, is waited for.
+/// Applies or checks the migrations, opens the gate, and waits until every part has worked. A
+/// database that is just starting, or starts anew meanwhile, is waited for.
 async fn begin(
     connector: Connector,
     config: Config,
@@ -393,7 +417,10 @@ impl Keeper {
     }
 }
 
-async fn keep(mut private: PrivatePostgres, stop: tokio_util::sync::CancellationToken) -> PrivatePostgres {
+async fn keep(
+    mut private: PrivatePostgres,
+    stop: tokio_util::sync::CancellationToken,
+) -> PrivatePostgres {
     let mut backoff = Backoff::new(RESTART_BASE, RESTART_CAP);
     loop {
         let status = tokio::select! {
@@ -404,8 +431,10 @@ async fn keep(mut private: PrivatePostgres, stop: tokio_util::sync::Cancellation
         let since = Instant::now();
         tokio::select! {
             restarted = private.restart() => match restarted {
-                Ok(()) => tracing::info!("the private PostgreSQL is back after {:.1} s", since.elapsed().as_secs_f32()),
-                Err(error) => tracing::error!("the private PostgreSQL does not start: {}", chain(&error)),
+                Ok(()) => tracing::info!("the private PostgreSQL is back after \
+                     {:.1} s", since.elapsed().as_secs_f32()),
+                Err(error) => tracing::error!("the private PostgreSQL does not start: \
+                     {}", chain(&error)),
             },
             () = stop.cancelled() => return private,
         }
@@ -427,7 +456,10 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Failure> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {

@@ -15,7 +15,8 @@ use crate::http::client::{BaseUrl, ClientError, reconnect_backoff};
 
 mod line;
 
-/// Frames' lines that wait for stdout. Beyond it the socket is not read: the server keeps what follows.
+/// Frames' lines that wait for stdout. Beyond it the socket is not read: the server keeps what
+/// follows.
 const WAITING_FRAMES: usize = 8;
 
 /// How long lines already received may take to be written at the end.
@@ -60,8 +61,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     outcome
 }
 
-/// Writes to stdout in a thread of its own: a pager that does not read must not keep signals from being heard, and
-/// no thread of the runtime may hang in a write when the program ends.
+/// Writes to stdout in a thread of its own: a pager that does not read must not keep signals from
+/// being heard, and no thread of the runtime may hang in a write when the program ends.
 fn start_printer() -> io::Result<(mpsc::Sender<String>, oneshot::Receiver<io::Result<()>>)> {
     let (lines, mut queue) = mpsc::channel::<String>(WAITING_FRAMES);
     let (done, written) = oneshot::channel();
@@ -107,21 +108,26 @@ async fn follow(base: &BaseUrl, args: Args, lines: mpsc::Sender<String>) -> Resu
     let mut backoff = reconnect_backoff();
     let mut connected_before = false;
     loop {
-        let mut subscriber = match Subscriber::connect(base, &args.classes, session.cursor.as_deref()).await {
-            Ok(subscriber) => subscriber,
-            Err(error) if error.is_transient() => {
-                let hint = if connected_before || !matches!(error, ClientError::Connect { .. }) {
-                    ""
-                } else {
-                    "; start the relay (progress-relay serve) or check --url"
-                };
-                wait(&error, hint, &mut backoff).await;
-                continue;
-            }
-            Err(error) => {
-                return Err(Failure::new(format!("cannot follow: {}", line::escape(&error.to_string()))));
-            }
-        };
+        let mut subscriber =
+            match Subscriber::connect(base, &args.classes, session.cursor.as_deref()).await {
+                Ok(subscriber) => subscriber,
+                Err(error) if error.is_transient() => {
+                    let hint = if connected_before || !matches!(error, ClientError::Connect { .. })
+                    {
+                        ""
+                    } else {
+                        "; start the relay (progress-relay serve) or check --url"
+                    };
+                    wait(&error, hint, &mut backoff).await;
+                    continue;
+                }
+                Err(error) => {
+                    return Err(Failure::new(format!(
+                        "cannot follow: {}",
+                        line::escape(&error.to_string())
+                    )));
+                }
+            };
         connected_before = true;
         let ended = session.read(&mut subscriber, &mut backoff).await;
         match ended {
@@ -176,14 +182,16 @@ impl Session {
                 }
                 Frame::Live { cursor } => {
                     if !self.json && !self.said_live {
-                        say("live: what was sent until now has been shown, the rest comes as it happens");
+                        say("live: what was sent until now has been shown, the rest comes as it \
+                                 happens");
                     }
                     self.said_live = true;
                     self.cursor = Some(cursor);
                 }
                 Frame::Reset { reason, cursor } => {
                     say(&format!(
-                        "reset ({reason}): it cannot go on from where it was; events may be missing before the next line"
+                        "reset ({reason}): it cannot go on from where it was; events may be \
+                             missing before the next line"
                     ));
                     self.cursor = Some(cursor);
                 }
@@ -226,7 +234,8 @@ mod tests {
     async fn each_line_carries_the_cursor_after_it() {
         let (lines, _queue) = mpsc::channel(1);
         let session = Session { json: true, several: false, cursor: None, said_live: false, lines };
-        let text = r#"{"type":"progress","cursor":"a1.9","events":[{"id":3,"a":"\ud800"},{"id":9}]}"#;
+        let text =
+            r#"{"type":"progress","cursor":"a1.9","events":[{"id":3,"a":"\ud800"},{"id":9}]}"#;
         let Ok(Frame::Progress { cursor, events }) = Frame::parse(text) else { panic!("{text}") };
         assert_eq!(
             session.render(&cursor, &events),

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The longest duration a flag takes: beyond a day someone mistyped, and sums of nanoseconds stay far from their end.
+/// The longest duration a flag takes: beyond a day someone mistyped, and sums of nanoseconds stay
+/// far from their end.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// Bytes: `4096`, `64KiB`, `8MiB`, `1GiB`; also `kB`, `MB`, `GB` by thousands.
@@ -26,7 +27,8 @@ impl FromStr for Size {
             "gb" => 1_000_000_000,
             _ => return Err("write it as 4096, 64KiB, 8MiB or 1GiB".to_owned()),
         };
-        let number: usize = number.parse().map_err(|_| "write it as 4096, 64KiB, 8MiB or 1GiB".to_owned())?;
+        let number: usize =
+            number.parse().map_err(|_| "write it as 4096, 64KiB, 8MiB or 1GiB".to_owned())?;
         number.checked_mul(factor).map(Self).ok_or_else(|| "is too large".to_owned())
     }
 }
@@ -86,7 +88,9 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("4096", 4096), ("64KiB", 65_536), ("8 MiB", 8 << 20), ("2mb", 2_000_000)] {
+        for (text, bytes) in
+            [("4096", 4096), ("64KiB", 65_536), ("8 MiB", 8 << 20), ("2mb", 2_000_000)]
+        {
             assert_eq!(text.parse(), Ok(Size(bytes)));
         }
         for text in ["", "KiB", "-1", "1.5MiB", "1TiB", "99999999999999GiB"] {

@@ -27,7 +27,8 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// The newest for new data, the data's own version otherwise; only such that `account` can execute.
+    /// The newest for new data, the data's own version otherwise; only such that `account` can
+    /// execute.
     pub(super) fn find(account: &Account, cluster: &Path) -> Result<Self, EmbeddedError> {
         let mut looked = Vec::new();
         let mut found = Vec::new();
@@ -39,7 +40,9 @@ impl Binaries {
         }
         if found.is_empty() {
             looked.push("PATH".into());
-            looked.extend(PACKAGED.iter().map(|(parent, begin, bin)| format!("{parent}/{begin}*/{bin}")));
+            looked.extend(
+                PACKAGED.iter().map(|(parent, begin, bin)| format!("{parent}/{begin}*/{bin}")),
+            );
             return Err(EmbeddedError::NoBinaries { looked });
         }
         let Some(data) = data_version(cluster)? else {
@@ -47,13 +50,13 @@ impl Binaries {
         };
         let majors: BTreeSet<u32> = found.iter().map(|binaries| binaries.major).collect();
         // "9.6" is not a version 9, but no 9 is ever among those found.
-        found.into_iter().find(|binaries| Some(binaries.major) == leading_number(&data)).ok_or_else(|| {
-            EmbeddedError::OtherMajor {
+        found.into_iter().find(|binaries| Some(binaries.major) == leading_number(&data)).ok_or_else(
+            || EmbeddedError::OtherMajor {
                 folder: cluster.to_owned(),
                 data,
                 found: majors.into_iter().collect(),
-            }
-        })
+            },
+        )
     }
 
     /// The program that makes a cluster.
@@ -101,25 +104,31 @@ fn candidates() -> Vec<PathBuf> {
     // A relative entry would run, perhaps as root, whatever lies in the current folder.
     for entry in env::split_paths(&path).filter(|entry| entry.is_absolute()) {
         for name in ["postgres", "initdb", "pg_ctl"] {
-            if let Some(target) = fs::canonicalize(entry.join(name)).ok().as_deref().and_then(Path::parent) {
+            if let Some(target) =
+                fs::canonicalize(entry.join(name)).ok().as_deref().and_then(Path::parent)
+            {
                 folders.push(target.to_owned());
             }
         }
     }
     for (parent, begin, bin) in PACKAGED {
         let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(begin)) {
+        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(begin))
+        {
             folders.extend(fs::canonicalize(entry.path().join(bin)));
         }
     }
     let mut seen = BTreeSet::new();
     folders.retain(|folder| {
-        folder.join("initdb").is_file() && folder.join("postgres").is_file() && seen.insert(folder.clone())
+        folder.join("initdb").is_file()
+            && folder.join("postgres").is_file()
+            && seen.insert(folder.clone())
     });
     folders
 }
 
-/// The major version in what `postgres --version` says: "postgres (PostgreSQL) 15.6 (Debian 15.6-0+deb12u1)".
+/// The major version in what `postgres --version` says: "postgres (PostgreSQL) 15.6 (Debian
+/// 15.6-0+deb12u1)".
 fn major_of(text: &str) -> Option<u32> {
     leading_number(text.split_once("(PostgreSQL)")?.1.trim_start())
 }

@@ -18,19 +18,21 @@ use super::{Durability, Options};
 /// How the folder of an initdb that is not through begins; its process id follows.
 const UNFINISHED: &str = "postgresql.new.";
 /// The whole of pg_hba.conf: whoever gets to the socket, in its private folder, is let in.
-const HBA: &str =
-    "# The socket is in a folder that only the server's user, and root, can enter.\nlocal all all trust\n";
-/// What of the surroundings the server gets to see: no secret of the relay's, and no PG variable, which would change its settings.
+const HBA: &str = "# The socket is in a folder that only the server's user, and root, can \
+     enter.\nlocal all all trust\n";
+/// What of the surroundings the server gets to see: no secret of the relay's, and no PG variable,
+/// which would change its settings.
 const ENVIRONMENT: &[&str] = &["PATH", "TZ", "LD_LIBRARY_PATH", "LOCALE_ARCHIVE"];
-/// glibc, left alone, gives the memory of every large statement back to the kernel and takes it anew, page by page, for the
-/// next: a tenth of what storing events in large statements costs. So a backend keeps what it had, up to this (each of the
-/// relay's few does, where it had that much).
+/// glibc, left alone, gives the memory of every large statement back to the kernel and takes it
+/// anew, page by page, for the next: a tenth of what storing events in large statements costs. So a
+/// backend keeps what it had, up to this (each of the relay's few does, where it had that much).
 const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_TRIM_THRESHOLD_", "33554432"), ("MALLOC_MMAP_THRESHOLD_", "33554432")];
 /// As much of a log as an error shows.
 const LOG_TAIL: u64 = 4096;
 
-/// Makes the cluster on first use: elsewhere, then renamed, so that what an interrupted initdb left is never served.
+/// Makes the cluster on first use: elsewhere, then renamed, so that what an interrupted initdb left
+/// is never served.
 pub(super) async fn ensure(
     folder: &Folder,
     options: &Options,
@@ -44,7 +46,8 @@ pub(super) async fn ensure(
         Ok(true) => {
             return Err(unusable(
                 &folder.cluster,
-                "it is not empty, and has no PG_VERSION as a database cluster has; move it away, or choose another \
+                "it is not empty, and has no PG_VERSION as a database cluster has; move it away, \
+                     or choose another \
                  folder with --data-dir"
                     .into(),
             ));
@@ -54,7 +57,8 @@ pub(super) async fn ensure(
         }
         _ => {}
     }
-    tracing::info!(folder = %folder.cluster.display(), version = binaries.major, "making a new database cluster");
+    tracing::info!(folder = %folder.cluster.display(), version = binaries.major, "making a new \
+         database cluster");
     let unfinished = folder.path.join(format!("{UNFINISHED}{}", std::process::id()));
     folder
         .account
@@ -64,7 +68,10 @@ pub(super) async fn ensure(
     write_hba(&unfinished.join("pg_hba.conf"))?;
     fs::rename(&unfinished, &folder.cluster)
         .and_then(|()| File::open(&folder.path)?.sync_all())
-        .map_err(EmbeddedError::io("putting the new database cluster in its place", &folder.cluster))
+        .map_err(EmbeddedError::io(
+            "putting the new database cluster in its place",
+            &folder.cluster,
+        ))
 }
 
 async fn initdb(
@@ -80,12 +87,24 @@ async fn initdb(
     let program = binaries.initdb();
     let mut command = command(&program, folder, target);
     command.arg("-D").arg(target);
-    command.args(["-E", "UTF8", "--locale=C", "-U", "postgres", "-A", "trust", "--no-instructions"]);
+    command.args([
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "--no-instructions",
+    ]);
     if let Durability::Throwaway = options.durability {
         command.arg("--no-sync");
     }
-    let output =
-        command.kill_on_drop(true).output().await.map_err(EmbeddedError::io("running initdb", &program))?;
+    let output = command
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(EmbeddedError::io("running initdb", &program))?;
     if output.status.success() {
         return Ok(());
     }
@@ -137,8 +156,9 @@ pub(super) fn spawn(
         command.arg("-c").arg(format!("{name}={value}"));
     }
     if let Some(pid) = reused_pid {
-        // PostgreSQL takes any live process of its user that has the pid in postmaster.pid for a postmaster, except
-        // itself, its parent, and this one. That nothing else still uses the data, it checks nevertheless.
+        // PostgreSQL takes any live process of its user that has the pid in postmaster.pid for a
+        // postmaster, except itself, its parent, and this one. That nothing else still uses the
+        // data, it checks nevertheless.
         command.env("PG_GRANDPARENT_PID", pid.to_string());
     }
     command
@@ -151,7 +171,8 @@ pub(super) fn spawn(
         .map_err(EmbeddedError::io("starting the server", &program))
 }
 
-/// A program as the server's user, in a process group of its own so that Ctrl-C does not reach it first.
+/// A program as the server's user, in a process group of its own so that Ctrl-C does not reach it
+/// first.
 fn command(program: &Path, folder: &Folder, current: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear();
@@ -168,10 +189,16 @@ fn command(program: &Path, folder: &Folder, current: &Path) -> Command {
     command
 }
 
-/// A file to be written from its beginning; never through a link, which root would follow to another's file.
+/// A file to be written from its beginning; never through a link, which root would follow to
+/// another's file.
 fn open_own(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o640).custom_flags(OFlag::O_NOFOLLOW.bits());
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o640)
+        .custom_flags(OFlag::O_NOFOLLOW.bits());
     options.open(path)
 }
 
@@ -189,7 +216,8 @@ fn remove_unfinished(folder: &Folder) -> Result<(), EmbeddedError> {
         .map_err(EmbeddedError::io("looking into the data folder", &folder.path))?;
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            tracing::info!(folder = %entry.path().display(), "removing what an interrupted initdb left");
+            tracing::info!(folder = %entry.path().display(), "removing what an interrupted initdb \
+                 left");
             remove_busy(&entry.path())?;
         }
     }
@@ -203,9 +231,13 @@ fn remove_busy(folder: &Path) -> Result<(), EmbeddedError> {
         match fs::remove_dir_all(folder) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && attempts < 20 => attempts += 1,
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && attempts < 20 => {
+                attempts += 1
+            }
             Err(error) => {
-                return Err(EmbeddedError::io("removing an unfinished database cluster", folder)(error));
+                return Err(EmbeddedError::io("removing an unfinished database cluster", folder)(
+                    error,
+                ));
             }
         }
     }

@@ -13,8 +13,10 @@ use crate::store::OLDEST_POSTGRES;
 pub enum EmbeddedError {
     /// The machine has no PostgreSQL server that can be used.
     #[error(
-        "no PostgreSQL server (initdb and postgres, version {OLDEST_POSTGRES} or newer) was found on this machine; looked in {}; \
-         install one (Debian, Ubuntu: apt-get install postgresql), or name a database with --database-url",
+        "no PostgreSQL server (initdb and postgres, version {OLDEST_POSTGRES} or newer) was found \
+             on this machine; looked in {}; \
+         install one (Debian, Ubuntu: apt-get install postgresql), or name a database with \
+         --database-url",
         looked.join(", ")
     )]
     NoBinaries {
@@ -23,7 +25,8 @@ pub enum EmbeddedError {
     },
     /// Another process uses the folder.
     #[error(
-        "the data folder {} is in use by {}; stop that one first, or choose another folder with --data-dir",
+        "the data folder {} is in use by {}; stop that one first, or choose another folder with \
+             --data-dir",
         folder.display(), if owner.is_empty() { "another process" } else { owner.as_str() }
     )]
     Locked {
@@ -34,7 +37,8 @@ pub enum EmbeddedError {
     },
     /// The data was made by a major version that is not installed here.
     #[error(
-        "the data in {} was made by PostgreSQL {data}, and of the versions a relay can use this machine has {}; {}",
+        "the data in {} was made by PostgreSQL {data}, and of the versions a relay can use this \
+             machine has {}; {}",
         folder.display(), majors(found), other_major_advice(data)
     )]
     OtherMajor {
@@ -47,15 +51,18 @@ pub enum EmbeddedError {
     },
     /// The relay runs as a user that the system has no name for, and PostgreSQL wants one.
     #[error(
-        "the relay runs as user id {uid}, which has no entry in /etc/passwd, and PostgreSQL's initdb wants one; run it as a user \
-         that has (in a container: a USER that its image knows), or name a database with --database-url"
+        "the relay runs as user id {uid}, which has no entry in /etc/passwd, and PostgreSQL's \
+             initdb wants one; run it as a user \
+         that has (in a container: a USER that its image knows), or name a database with \
+         --database-url"
     )]
     NoUserName {
         /// The user's id.
         uid: u32,
     },
     /// initdb did not succeed; nothing of it was kept.
-    #[error("initdb ({}) could not make a database cluster in {}:\n{output}", program.display(), folder.display())]
+    #[error("initdb ({}) could not make a database cluster in \
+         {}:\n{output}", program.display(), folder.display())]
     Initdb {
         /// The program.
         program: PathBuf,
@@ -103,7 +110,8 @@ pub enum EmbeddedError {
     },
     /// The server's user cannot get to the data.
     #[error(
-        "{} cannot be used for the private PostgreSQL: it runs as user {user}, and {} lets that user not pass \
+        "{} cannot be used for the private PostgreSQL: it runs as user {user}, and {} lets that \
+             user not pass \
          (mode {mode:04o}); choose another folder with --data-dir, or: chmod o+x {}",
         path.display(), blocking.display(), blocking.display()
     )]
@@ -119,8 +127,10 @@ pub enum EmbeddedError {
     },
     /// Root may not run PostgreSQL, and there is nobody to run it as.
     #[error(
-        "PostgreSQL does not run as root, and this machine has neither a user postgres nor a user nobody to run it as; \
-         create one (useradd --system postgres), start the relay as another user, or name a database with --database-url"
+        "PostgreSQL does not run as root, and this machine has neither a user postgres nor a user \
+             nobody to run it as; \
+         create one (useradd --system postgres), start the relay as another user, or name a \
+         database with --database-url"
     )]
     NoAccount,
     /// The operating system refused something.
@@ -143,7 +153,8 @@ pub enum EmbeddedError {
     },
     /// The server outlived every request to end.
     #[error(
-        "the private PostgreSQL (pid {pid}) did not end when asked to; look at it, and end it with: kill -QUIT {pid}"
+        "the private PostgreSQL (pid {pid}) did not end when asked to; look at it, and end it \
+             with: kill -QUIT {pid}"
     )]
     NotStopped {
         /// The postmaster.
@@ -153,7 +164,10 @@ pub enum EmbeddedError {
 
 impl EmbeddedError {
     /// For `map_err`: what was being done, with which path.
-    pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn io(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { doing, path, source }
     }
@@ -167,9 +181,12 @@ fn majors(found: &[u32]) -> String {
 }
 
 fn other_major_advice(data: &str) -> String {
-    let dump = format!("dump it with pg_dump of PostgreSQL {data} and restore it into a new --data-dir");
+    let dump =
+        format!("dump it with pg_dump of PostgreSQL {data} and restore it into a new --data-dir");
     if super::binaries::leading_number(data).is_some_and(|major| major >= OLDEST_POSTGRES) {
-        format!("install that version (Debian, Ubuntu: apt-get install postgresql-{data}), or {dump}")
+        format!(
+            "install that version (Debian, Ubuntu: apt-get install postgresql-{data}), or {dump}"
+        )
     } else {
         format!("that one is older than {OLDEST_POSTGRES}, the oldest a relay can use: {dump}")
     }

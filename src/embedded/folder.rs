@@ -10,7 +10,8 @@ use nix::unistd::{Uid, User, geteuid};
 
 use super::error::EmbeddedError;
 
-/// The longest path of a Unix socket, in bytes: sun_path without its final zero (108 on Linux, 104 elsewhere).
+/// The longest path of a Unix socket, in bytes: sun_path without its final zero (108 on Linux, 104
+/// elsewhere).
 const LONGEST_SOCKET: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 /// What PostgreSQL appends to the socket's folder; a port has at most five digits.
 const SOCKET_NAME: &str = "/.s.PGSQL.65535";
@@ -33,20 +34,26 @@ impl Account {
             Ok(found) => Some(found),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(source) => {
-                return Err(EmbeddedError::Io { doing: "looking at the data", path: cluster.into(), source });
+                return Err(EmbeddedError::Io {
+                    doing: "looking at the data",
+                    path: cluster.into(),
+                    source,
+                });
             }
         };
         match owner {
             Some(found) if me.is_root() && found.uid() != 0 => Ok(Self::of(&found, true)),
             Some(_) if me.is_root() => Err(unusable(
                 cluster,
-                "it belongs to root, and PostgreSQL does not run as root; give it to a user with chown -R"
+                "it belongs to root, and PostgreSQL does not run as root; give it to a user with \
+                     chown -R"
                     .into(),
             )),
             Some(found) if found.uid() != me.as_raw() => Err(unusable(
                 cluster,
                 format!(
-                    "it belongs to user {}; start the relay as that user or as root, or choose another folder with --data-dir",
+                    "it belongs to user {}; start the relay as that user or as root, or choose \
+                         another folder with --data-dir",
                     user_name(found.uid())
                 ),
             )),
@@ -72,12 +79,19 @@ impl Account {
     }
 
     fn of(found: &Metadata, switch: bool) -> Self {
-        let gid = User::from_uid(Uid::from_raw(found.uid())).ok().flatten().map(|user| user.gid.as_raw());
-        Self { name: user_name(found.uid()), uid: found.uid(), gid: gid.unwrap_or(found.gid()), switch }
+        let gid =
+            User::from_uid(Uid::from_raw(found.uid())).ok().flatten().map(|user| user.gid.as_raw());
+        Self {
+            name: user_name(found.uid()),
+            uid: found.uid(),
+            gid: gid.unwrap_or(found.gid()),
+            switch,
+        }
     }
 
-    /// The first folder on the way to `path`, itself included, that the account cannot pass, and its mode.
-    /// Only asked for an account that root becomes: for its own user the system's answer is as clear.
+    /// The first folder on the way to `path`, itself included, that the account cannot pass, and
+    /// its mode. Only asked for an account that root becomes: for its own user the system's answer
+    /// is as clear.
     pub(super) fn blocked_by(&self, path: &Path) -> Option<(PathBuf, u32)> {
         let mut ancestors: Vec<&Path> = path.ancestors().collect();
         ancestors.reverse();
@@ -125,13 +139,21 @@ impl Folder {
         let account = Account::choose(&wanted.join("postgresql"))?;
         let existing = wanted.ancestors().find_map(|folder| fs::canonicalize(folder).ok());
         if let Some((blocking, mode)) = existing.and_then(|folder| account.blocked_by(&folder)) {
-            return Err(EmbeddedError::Blocked { path: wanted, blocking, mode, user: account.name });
+            return Err(EmbeddedError::Blocked {
+                path: wanted,
+                blocking,
+                mode,
+                user: account.name,
+            });
         }
         make_all(&wanted, if account.switch { 0o755 } else { 0o700 }).map_err(|error| {
-            unusable(&wanted, format!("it cannot be created: {error}; choose another folder with --data-dir"))
+            unusable(
+                &wanted,
+                format!("it cannot be created: {error}; choose another folder with --data-dir"),
+            )
         })?;
-        let path =
-            fs::canonicalize(&wanted).map_err(EmbeddedError::io("looking for the data folder", &wanted))?;
+        let path = fs::canonicalize(&wanted)
+            .map_err(EmbeddedError::io("looking for the data folder", &wanted))?;
         let cluster = path.join("postgresql");
         // The cluster may be a link to another disk.
         let cluster = fs::canonicalize(&cluster).unwrap_or(cluster);
@@ -144,7 +166,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Tidies up once the server has ended; a folder that was not made here, or is not empty, stays.
+    /// Tidies up once the server has ended; a folder that was not made here, or is not empty,
+    /// stays.
     pub(super) fn remove_socket_folder(&self, socket: &Path) {
         let ours = format!("{:016x}", self.hash());
         if socket.file_name().is_some_and(|name| name.to_string_lossy().ends_with(&ours)) {
@@ -159,11 +182,14 @@ impl Folder {
     /// Makes, or finds again, the private folder that the socket is in.
     pub(super) fn socket_folder(&self) -> Result<PathBuf, EmbeddedError> {
         let hash = self.hash();
-        let fallback = PathBuf::from(format!("/tmp/progress-relay-{}-{hash:016x}", self.account.uid));
+        let fallback =
+            PathBuf::from(format!("/tmp/progress-relay-{}-{hash:016x}", self.account.uid));
         let preferred = if self.account.switch {
             Some(PathBuf::from("/run"))
         } else {
-            std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute())
+            std::env::var_os("XDG_RUNTIME_DIR")
+                .map(PathBuf::from)
+                .filter(|folder| folder.is_absolute())
         };
         let preferred = preferred
             .map(|folder| folder.join(format!("progress-relay-{hash:016x}")))
@@ -171,18 +197,23 @@ impl Folder {
         if let Some(folder) = preferred {
             match self.account.make_private(&folder) {
                 Ok(()) => return Ok(folder),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => return self.verify_private(folder),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    return self.verify_private(folder);
+                }
                 Err(error) => {
-                    tracing::debug!(folder = %folder.display(), %error, "the socket goes to /tmp instead")
+                    tracing::debug!(folder = %folder.display(), %error, "the socket goes to /tmp \
+                         instead")
                 }
             }
         }
         match self.account.make_private(&fallback) {
             Ok(()) => Ok(fallback),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => self.verify_private(fallback),
-            Err(source) => {
-                Err(EmbeddedError::Io { doing: "making the socket's folder", path: fallback, source })
-            }
+            Err(source) => Err(EmbeddedError::Io {
+                doing: "making the socket's folder",
+                path: fallback,
+                source,
+            }),
         }
     }
 
@@ -195,14 +226,16 @@ impl Folder {
         }
         if private && found.uid() == 0 && self.account.switch {
             // Root's own, made by a relay that was killed before it could give it away.
-            chown(&folder, Some(self.account.uid), Some(self.account.gid))
-                .map_err(EmbeddedError::io("giving the socket's folder to the server's user", &folder))?;
+            chown(&folder, Some(self.account.uid), Some(self.account.gid)).map_err(
+                EmbeddedError::io("giving the socket's folder to the server's user", &folder),
+            )?;
             return Ok(folder);
         }
         Err(unusable(
             &folder,
             format!(
-                "the socket's folder has to be a folder of user {} with mode 0700, and it is {} of user {} with mode {:04o}; \
+                "the socket's folder has to be a folder of user {} with mode 0700, and it is {} \
+                     of user {} with mode {:04o}; \
                  see whose it is, and remove it",
                 self.account.name,
                 if found.is_dir() { "a folder" } else { "something else" },
@@ -217,7 +250,8 @@ pub(super) fn unusable(path: &Path, reason: String) -> EmbeddedError {
     EmbeddedError::Unusable { path: path.to_owned(), reason }
 }
 
-/// Like `mkdir -p`, but what it makes has this mode whatever the umask, so that the server's user can pass.
+/// Like `mkdir -p`, but what it makes has this mode whatever the umask, so that the server's user
+/// can pass.
 fn make_all(folder: &Path, mode: u32) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -234,14 +268,17 @@ fn make_all(folder: &Path, mode: u32) -> io::Result<()> {
 }
 
 fn user_name(uid: u32) -> String {
-    User::from_uid(Uid::from_raw(uid)).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+    User::from_uid(Uid::from_raw(uid))
+        .ok()
+        .flatten()
+        .map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 /// FNV-1a: a hash that stays the same from release to release.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use nix::fcntl::OFlag;
 
 use super::error::EmbeddedError;
 
-/// A lock file just taken may not have its owner's name yet: this often, and this long, it is looked at again.
+/// A lock file just taken may not have its owner's name yet: this often, and this long, it is
+/// looked at again.
 const NAME_LOOKS: usize = 10;
 const NAME_WAIT: Duration = Duration::from_millis(20);
 

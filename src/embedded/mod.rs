@@ -1,11 +1,14 @@
-//! The private PostgreSQL: `serve` without a database URL runs the machine's own server on a data folder of its own.
+//! The private PostgreSQL: `serve` without a database URL runs the machine's own server on a data
+//! folder of its own.
 //!
-//! The server outlives a relay that is killed, and the next one adopts it; a lock in the data folder says whose it is.
-//! It listens on a Unix socket in a private folder and, unless asked, on no TCP port; root runs it as another user.
+//! The server outlives a relay that is killed, and the next one adopts it; a lock in the data
+//! folder says whose it is. It listens on a Unix socket in a private folder and, unless asked, on
+//! no TCP port; root runs it as another user.
 //!
 //! - `folder`: where data and socket are, and whose; `lock`: one relay a folder
 //! - `binaries`: finding the server; `cluster`: making its data, running it
-//! - `postmaster`, `process`: what can be seen of a running one; `server`: adopting, starting, ending it
+//! - `postmaster`, `process`: what can be seen of a running one; `server`: adopting, starting,
+//!   ending it
 
 mod binaries;
 mod cluster;
@@ -48,12 +51,13 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Whether commits survive a power cut.
     pub durability: Durability,
-    /// Further settings of the server, name and value; they prevail over the relay's own. An adopted server keeps those
-    /// it was started with.
+    /// Further settings of the server, name and value; they prevail over the relay's own. An
+    /// adopted server keeps those it was started with.
     pub settings: Vec<(String, String)>,
 }
 
-/// A running private PostgreSQL. Dropped without `stop`, it keeps running, and the next start adopts it.
+/// A running private PostgreSQL. Dropped without `stop`, it keeps running, and the next start
+/// adopts it.
 #[derive(Debug)]
 pub struct PrivatePostgres {
     folder: Folder,
@@ -65,11 +69,13 @@ pub struct PrivatePostgres {
 }
 
 impl PrivatePostgres {
-    /// Takes the data folder for this process and has its server running: made on first use, adopted if a killed relay
-    /// left it, started otherwise. `owner` is what another process that wants the folder is told about this one.
+    /// Takes the data folder for this process and has its server running: made on first use,
+    /// adopted if a killed relay left it, started otherwise. `owner` is what another process that
+    /// wants the folder is told about this one.
     ///
     /// # Errors
-    /// [`EmbeddedError::Locked`] if another process has the folder; otherwise whatever keeps the server from running.
+    /// [`EmbeddedError::Locked`] if another process has the folder; otherwise whatever keeps the
+    /// server from running.
     pub async fn start(options: Options, owner: &str) -> Result<Self, EmbeddedError> {
         let folder = Folder::prepare(&options.data_dir)?;
         match Lock::attempt(&folder.path, owner).await? {
@@ -78,12 +84,13 @@ impl PrivatePostgres {
         }
     }
 
-    /// For commands beside a `serve`: uses the server of the process that has the folder, waiting for it if it is just
-    /// being started; if no process has the folder, the same as [`start`](Self::start).
+    /// For commands beside a `serve`: uses the server of the process that has the folder, waiting
+    /// for it if it is just being started; if no process has the folder, the same as
+    /// [`start`](Self::start).
     ///
     /// # Errors
-    /// [`EmbeddedError::Locked`] if another process has the folder and its server does not answer in time; otherwise
-    /// whatever keeps the server from running.
+    /// [`EmbeddedError::Locked`] if another process has the folder and its server does not answer
+    /// in time; otherwise whatever keeps the server from running.
     pub async fn join_or_start(options: Options, owner: &str) -> Result<Self, EmbeddedError> {
         let folder = Folder::prepare(&options.data_dir)?;
         let since = Instant::now();
@@ -134,7 +141,8 @@ impl PrivatePostgres {
     /// What to type to reach it, as the server's user or root.
     pub fn psql_command(&self) -> String {
         let socket = self.server.socket.display().to_string();
-        let plain = socket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
+        let plain =
+            socket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
         let socket = if plain { socket } else { format!("'{}'", socket.replace('\'', r"'\''")) };
         format!(
             "psql -h {socket} -p {} -U {} {}",
@@ -149,14 +157,14 @@ impl PrivatePostgres {
         self.server.process.pid().unsigned_abs()
     }
 
-    /// Resolves when the server is gone; with how it ended, if this process had started it. Cancel safe; resolves again at
-    /// once if asked again.
+    /// Resolves when the server is gone; with how it ended, if this process had started it. Cancel
+    /// safe; resolves again at once if asked again.
     pub async fn exited(&mut self) -> Option<ExitStatus> {
         self.server.exited().await
     }
 
-    /// Has the server running again after it ended. A guest whose host is gone as well becomes the owner.
-    /// May be called again after an error; waiting between attempts is the caller's.
+    /// Has the server running again after it ended. A guest whose host is gone as well becomes the
+    /// owner. May be called again after an error; waiting between attempts is the caller's.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -170,8 +178,8 @@ impl PrivatePostgres {
         Ok(())
     }
 
-    /// Ends the server, its open transactions undone; after `within` at once, so that the next start has to recover.
-    /// A guest leaves it running.
+    /// Ends the server, its open transactions undone; after `within` at once, so that the next
+    /// start has to recover. A guest leaves it running.
     ///
     /// # Errors
     /// [`EmbeddedError::NotStopped`] if it withstood that.

@@ -34,7 +34,9 @@ impl PidFile {
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Self::parse(&text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(EmbeddedError::Io { doing: "reading the server's pid file", path, source }),
+            Err(source) => {
+                Err(EmbeddedError::Io { doing: "reading the server's pid file", path, source })
+            }
         }
     }
 
@@ -85,14 +87,21 @@ impl NoAnswer {
 pub(super) async fn ask(socket: &Path, port: u16) -> Result<Answer, NoAnswer> {
     let conversation = async {
         let client = connect(&config(socket, port, "postgres")).await?;
-        client.simple_query("SELECT current_setting('data_directory'), current_setting('fsync')").await
+        client
+            .simple_query("SELECT current_setting('data_directory'), current_setting('fsync')")
+            .await
     };
     let messages = match tokio::time::timeout(CONNECT_TIMEOUT, conversation).await {
         Ok(result) => result.map_err(|error| NoAnswer {
             reason: explain(&error),
             by_server: error.as_db_error().is_some(),
         })?,
-        Err(_) => return Err(NoAnswer::silence(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
+        Err(_) => {
+            return Err(NoAnswer::silence(format!(
+                "no answer within {} s",
+                CONNECT_TIMEOUT.as_secs()
+            )));
+        }
     };
     messages
         .iter()
@@ -121,8 +130,9 @@ pub(super) async fn ensure_database(socket: &Path, port: u16) -> Result<(), Embe
         return Ok(());
     }
     // template0: nobody can be connected to it, which would make this fail.
-    let create =
-        format!("CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'");
+    let create = format!(
+        "CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
+    );
     match client.simple_query(&create).await {
         Ok(_) => Ok(()),
         // A command beside this one was first.

@@ -7,7 +7,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A process that was seen alive. Its pid alone may be another's by the time it is used, hence the time of its birth.
+/// A process that was seen alive. Its pid alone may be another's by the time it is used, hence the
+/// time of its birth.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Process {
     pid: Pid,
@@ -17,7 +18,8 @@ pub(super) struct Process {
 impl Process {
     /// The live process of that pid.
     pub(super) fn find(pid: i32) -> Option<Self> {
-        // Zero and below mean process groups to kill(2); a standalone backend writes its pid negated.
+        // Zero and below mean process groups to kill(2); a standalone backend writes its pid
+        // negated.
         if pid < 1 {
             return None;
         }
@@ -36,7 +38,9 @@ impl Process {
             return false;
         }
         match stat(self.pid.as_raw()) {
-            Some((state, born)) => !matches!(state, 'Z' | 'X') && self.born.is_none_or(|known| known == born),
+            Some((state, born)) => {
+                !matches!(state, 'Z' | 'X') && self.born.is_none_or(|known| known == born)
+            }
             None => true,
         }
     }
@@ -46,11 +50,13 @@ impl Process {
         if self.is_alive()
             && let Err(error) = kill(self.pid, signal)
         {
-            tracing::warn!(pid = self.pid.as_raw(), %signal, %error, "could not signal the postmaster");
+            tracing::warn!(pid = self.pid.as_raw(), %signal, %error, "could not signal the \
+                 postmaster");
         }
     }
 
-    /// Whether its current folder is this one, as a postmaster's is its cluster; None where that cannot be known.
+    /// Whether its current folder is this one, as a postmaster's is its cluster; None where that
+    /// cannot be known.
     pub(super) fn works_in(&self, folder: &Path) -> Option<bool> {
         match fs::read_link(format!("/proc/{}/cwd", self.pid)) {
             Ok(current) => Some(current == folder),

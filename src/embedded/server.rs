@@ -20,13 +20,16 @@ use super::{Durability, Options};
 const POLL: Duration = Duration::from_millis(25);
 /// How often a server that is not this process's child is looked at while it serves.
 const WATCH: Duration = Duration::from_secs(1);
-/// How long a server may take to start, which includes recovering from a crash, or to end by itself.
+/// How long a server may take to start, which includes recovering from a crash, or to end by
+/// itself.
 const START_PATIENCE: Duration = Duration::from_secs(600);
-/// How long a server that is ready may not be reached through its socket; cleaners of /tmp and of /run/user remove sockets.
+/// How long a server that is ready may not be reached through its socket; cleaners of /tmp and of
+/// /run/user remove sockets.
 const LOST_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is said that one still waits.
 const REMINDER: Duration = Duration::from_secs(5);
-/// How long starting is repeated while remains of the last server (its backends, its shared memory) are still ending.
+/// How long starting is repeated while remains of the last server (its backends, its shared memory)
+/// are still ending.
 const REMAINS_PATIENCE: Duration = Duration::from_secs(30);
 const REMAINS_WAIT: Duration = Duration::from_millis(200);
 /// How long a server has for an immediate shutdown; it kills its own backends after 5 s.
@@ -46,11 +49,15 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Adopts the folder's server if it runs, starts one otherwise, and makes the database. For the lock's holder.
+    /// Adopts the folder's server if it runs, starts one otherwise, and makes the database. For the
+    /// lock's holder.
     pub(super) async fn acquire(folder: &Folder, options: &Options) -> Result<Self, EmbeddedError> {
         if let Some((server, fsync)) = Self::adopt(folder).await? {
             if fsync || matches!(options.durability, Durability::Throwaway) {
-                tracing::info!(pid = server.process.pid(), "adopted the PostgreSQL server that was running");
+                tracing::info!(
+                    pid = server.process.pid(),
+                    "adopted the PostgreSQL server that was running"
+                );
                 postmaster::ensure_database(&server.socket, server.port).await?;
                 return Ok(server);
             }
@@ -77,7 +84,8 @@ impl Server {
         }
     }
 
-    /// The folder's server if it answers now; never waits for one. For commands beside the lock's holder.
+    /// The folder's server if it answers now; never waits for one. For commands beside the lock's
+    /// holder.
     pub(super) async fn join(folder: &Folder) -> Result<Option<Self>, EmbeddedError> {
         let Some((file, process)) = running(&folder.cluster)? else { return Ok(None) };
         let Some((socket, port)) = file.socket.filter(|_| !file.stopping) else { return Ok(None) };
@@ -91,7 +99,8 @@ impl Server {
         }
     }
 
-    /// The server that runs on the folder, and whether it has fsync on; waits while it starts or stops.
+    /// The server that runs on the folder, and whether it has fsync on; waits while it starts or
+    /// stops.
     async fn adopt(folder: &Folder) -> Result<Option<(Self, bool)>, EmbeddedError> {
         let mut patience = Patience::new();
         loop {
@@ -101,20 +110,30 @@ impl Server {
                 None => "it has no socket yet".to_owned(),
                 Some((socket, port)) => match postmaster::ask(&socket, port).await {
                     Ok(answer) if answer.data_directory == folder.cluster => {
-                        return Ok(Some((Self { process, socket, port, child: None }, answer.fsync)));
+                        return Ok(Some((
+                            Self { process, socket, port, child: None },
+                            answer.fsync,
+                        )));
                     }
                     Ok(answer) => {
-                        format!("on its socket, a server answers for {}", answer.data_directory.display())
+                        format!(
+                            "on its socket, a server answers for {}",
+                            answer.data_directory.display()
+                        )
                     }
                     Err(error) => {
-                        let lost = file.ready && !error.by_server && patience.since.elapsed() > LOST_PATIENCE;
+                        let lost = file.ready
+                            && !error.by_server
+                            && patience.since.elapsed() > LOST_PATIENCE;
                         if lost && process.works_in(&folder.cluster) == Some(true) {
                             tracing::warn!(
                                 pid = process.pid(),
                                 reason = error.reason,
                                 "the PostgreSQL server has lost its socket: starting anew"
                             );
-                            Self { process, socket, port, child: None }.stop(START_PATIENCE).await?;
+                            Self { process, socket, port, child: None }
+                                .stop(START_PATIENCE)
+                                .await?;
                             return Ok(None);
                         }
                         error.reason
@@ -125,7 +144,11 @@ impl Server {
         }
     }
 
-    async fn launch(folder: &Folder, options: &Options, binaries: &Binaries) -> Result<Self, EmbeddedError> {
+    async fn launch(
+        folder: &Folder,
+        options: &Options,
+        binaries: &Binaries,
+    ) -> Result<Self, EmbeddedError> {
         let socket = folder.socket_folder()?;
         // Whoever has the pid in the pid file now is not the server, or it would have been adopted.
         let reused = PidFile::read(&folder.cluster)?.map(|file| file.pid).filter(|pid| *pid > 0);
@@ -145,7 +168,11 @@ impl Server {
                     Ok(_) => {
                         postmaster::ensure_database(&socket, port).await?;
                         let Some(process) = Process::find(pid) else { continue };
-                        tracing::info!(pid, version = binaries.major, "started the PostgreSQL server");
+                        tracing::info!(
+                            pid,
+                            version = binaries.major,
+                            "started the PostgreSQL server"
+                        );
                         return Ok(Self { process, socket, port, child: child.0.take() });
                     }
                     Err(error) => error.reason,
@@ -172,7 +199,8 @@ impl Server {
     /// Fast shutdown, and after `within` an immediate one.
     pub(super) async fn stop(mut self, within: Duration) -> Result<(), EmbeddedError> {
         let pid = self.process.pid();
-        for (signal, patience) in [(Signal::SIGINT, within), (Signal::SIGQUIT, IMMEDIATE_PATIENCE)] {
+        for (signal, patience) in [(Signal::SIGINT, within), (Signal::SIGQUIT, IMMEDIATE_PATIENCE)]
+        {
             self.process.signal(signal);
             if timeout(patience, self.gone()).await.is_ok() {
                 tracing::info!(pid, "the PostgreSQL server has ended");
@@ -199,7 +227,11 @@ struct Starting(Option<Child>);
 
 impl Starting {
     fn pid(&self) -> i32 {
-        self.0.as_ref().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default()
+        self.0
+            .as_ref()
+            .and_then(Child::id)
+            .and_then(|pid| i32::try_from(pid).ok())
+            .unwrap_or_default()
     }
 
     fn ended(&mut self) -> Result<Option<ExitStatus>, EmbeddedError> {
@@ -252,6 +284,7 @@ impl Patience {
 /// The live process that the cluster's pid file names, if it can be the cluster's server.
 fn running(cluster: &Path) -> Result<Option<(PidFile, Process)>, EmbeddedError> {
     let Some(file) = PidFile::read(cluster)? else { return Ok(None) };
-    let process = Process::find(file.pid).filter(|process| process.works_in(cluster) != Some(false));
+    let process =
+        Process::find(file.pid).filter(|process| process.works_in(cluster) != Some(false));
     Ok(process.map(|process| (file, process)))
 }

@@ -1,5 +1,5 @@
-//! A request's body into events, in two stages: the body must be JSON as a whole; then each event stands alone, and a
-//! bad one harms no other.
+//! A request's body into events, in two stages: the body must be JSON as a whole; then each event
+//! stands alone, and a bad one harms no other.
 
 use serde_json::value::RawValue;
 
@@ -41,9 +41,15 @@ pub struct Batch {
     pub rejected: Vec<Rejection>,
 }
 
-/// Reads a request's body. `url_class` is the class of the request's URL, for events that name none.
-pub fn parse_body(body: &[u8], url_class: Option<&str>, limits: Limits) -> Result<Batch, BodyError> {
-    let text = std::str::from_utf8(body).map_err(|error| BodyError::NotUtf8(error.valid_up_to()))?;
+/// Reads a request's body. `url_class` is the class of the request's URL, for events that name
+/// none.
+pub fn parse_body(
+    body: &[u8],
+    url_class: Option<&str>,
+    limits: Limits,
+) -> Result<Batch, BodyError> {
+    let text =
+        std::str::from_utf8(body).map_err(|error| BodyError::NotUtf8(error.valid_up_to()))?;
     // RFC 8259 lets a parser ignore a byte order mark, and editors write them.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mended;

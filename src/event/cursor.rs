@@ -19,8 +19,8 @@ impl Epoch {
         Self(text.into())
     }
 
-    /// The timeline of the WAL that the ids were written to, which every promotion raises; `None` where
-    /// the epoch has none.
+    /// The timeline of the WAL that the ids were written to, which every promotion raises; `None`
+    /// where the epoch has none.
     pub fn timeline(&self) -> Option<u32> {
         self.0.get(NONCE_DIGITS..).and_then(|digits| u32::from_str_radix(digits, 16).ok())
     }
@@ -87,9 +87,19 @@ mod tests {
 
     #[test]
     fn what_is_not_a_cursor_is_none() {
-        for text in
-            ["", ".", "a", "a.", ".1", "a.-1", "a.+1", "a.1.2", "a b.1", "é.1", "a.9223372036854775808"]
-        {
+        for text in [
+            "",
+            ".",
+            "a",
+            "a.",
+            ".1",
+            "a.-1",
+            "a.+1",
+            "a.1.2",
+            "a b.1",
+            "é.1",
+            "a.9223372036854775808",
+        ] {
             assert_eq!(Cursor::parse(text), None, "{text:?}");
         }
     }

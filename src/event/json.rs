@@ -1,8 +1,10 @@
-//! A reader over JSON text that is known to be valid: PostgreSQL's or serde_json's parser has been over it.
+//! A reader over JSON text that is known to be valid: PostgreSQL's or serde_json's parser has been
+//! over it.
 //!
-//! It exists for two things that serde_json's values cannot give. Browsers send lone surrogates (`"\ud83d"`),
-//! which are an error there; here they become U+FFFD, as U+0000 does, which PostgreSQL cannot hold. And what the
-//! relay does not know passes through exactly: numbers keep their text, however long.
+//! It exists for two things that serde_json's values cannot give. Browsers send lone surrogates
+//! (`"\ud83d"`), which are an error there; here they become U+FFFD, as U+0000 does, which
+//! PostgreSQL cannot hold. And what the relay does not know passes through exactly: numbers keep
+//! their text, however long.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -63,7 +65,9 @@ impl<'a> Reader<'a> {
     fn scalar(&mut self) -> &'a str {
         let start = self.at;
         let rest = &self.text.as_bytes()[start..];
-        let len = rest.iter().position(|b| matches!(b, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r'));
+        let len = rest
+            .iter()
+            .position(|b| matches!(b, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r'));
         self.at = start + len.unwrap_or(rest.len());
         &self.text[start..self.at]
     }
@@ -200,7 +204,8 @@ pub fn elements(array: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The members of a valid object, keys decoded, values as text, repeated keys too; none for anything else.
+/// The members of a valid object, keys decoded, values as text, repeated keys too; none for
+/// anything else.
 pub fn members(object: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
     let mut reader = Reader::new(object);
     let mut more = reader.eat(b'{') && reader.peek() != b'}';
@@ -217,26 +222,29 @@ pub fn members(object: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
     })
 }
 
-/// Writes a valid value again: white space gone, repeated keys collapsed to the last, lone surrogates and U+0000
-/// replaced in keys and strings, numbers untouched. `out` is left incomplete when it fails.
+/// Writes a valid value again: white space gone, repeated keys collapsed to the last, lone
+/// surrogates and U+0000 replaced in keys and strings, numbers untouched. `out` is left incomplete
+/// when it fails.
 pub fn canonical(value: &str, out: &mut String) -> Result<(), TooDeep> {
     Reader::new(value).canonical(MAX_DEPTH, out)
 }
 
 /// Whether a valid value is a number that no double holds, such as `1e999`.
 pub fn is_beyond_double(value: &str) -> bool {
-    /// A number of fewer digits than this, without an exponent, is below the largest double, 1.8e308.
+    /// A number of fewer digits than this, without an exponent, is below the largest double,
+    /// 1.8e308.
     const FEW_DIGITS: usize = 300;
     let bytes = value.as_bytes();
     matches!(bytes.first(), Some(b'-' | b'0'..=b'9'))
         && (bytes.len() > FEW_DIGITS || bytes.iter().any(|byte| matches!(byte, b'e' | b'E')))
-        // Both must hold it: close to the bound serde_json rounds otherwise than the standard library.
+        // Both must hold it: close to the bound serde_json rounds otherwise than the standard
+        // library.
         && (!value.parse().is_ok_and(f64::is_finite) || serde_json::from_str::<f64>(value).is_err())
 }
 
-/// The text with `null` in place of `NaN`, `Infinity` and `-Infinity`, which Python's `json` writes for floats that JSON
-/// has no number for. `None` if there are none. What else is wrong with the text stays so: a `null` beside anything but a
-/// delimiter is no JSON either.
+/// The text with `null` in place of `NaN`, `Infinity` and `-Infinity`, which Python's `json` writes
+/// for floats that JSON has no number for. `None` if there are none. What else is wrong with the
+/// text stays so: a `null` beside anything but a delimiter is no JSON either.
 pub fn without_nan(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut reader = Reader::new(text);
@@ -271,14 +279,16 @@ pub fn without_nan(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// A number of 64 bits that is the same for the same text in every release (FNV-1a), so that replicas agree.
+/// A number of 64 bits that is the same for the same text in every release (FNV-1a), so that
+/// replicas agree.
 pub fn fingerprint(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
-/// The text of a valid JSON string, given with its quotes. A lone surrogate is U+FFFD; U+0000 is still there.
+/// The text of a valid JSON string, given with its quotes. A lone surrogate is U+FFFD; U+0000 is
+/// still there.
 pub fn decode(quoted: &str) -> Cow<'_, str> {
     let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or("");
     if !inner.contains('\\') {
@@ -308,7 +318,8 @@ pub fn decode(quoted: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Two keys are the same when they are written the same, and U+0000 is written as U+FFFD. It can only come of an escape.
+/// Two keys are the same when they are written the same, and U+0000 is written as U+FFFD. It can
+/// only come of an escape.
 fn replace_nul(key: Cow<'_, str>) -> Cow<'_, str> {
     match key {
         Cow::Owned(key) if key.contains('\0') => Cow::Owned(key.replace('\0', "\u{fffd}")),
@@ -331,8 +342,8 @@ fn code_point(rest: &str) -> (char, &str) {
     (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), rest)
 }
 
-/// How many bytes there are before the first quote, backslash or control character. Eight are looked at at a time, which
-/// halves the work of writing a body.
+/// How many bytes there are before the first quote, backslash or control character. Eight are
+/// looked at at a time, which halves the work of writing a body.
 fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH_BITS: u64 = ONES << 7;
@@ -341,7 +352,8 @@ fn plain(bytes: &[u8]) -> usize {
         let word = u64::from_le_bytes(*eight);
         let quote = word ^ (ONES * u64::from(b'"'));
         let backslash = word ^ (ONES * u64::from(b'\\'));
-        // The lowest bit that is set in each term belongs to the first byte that is 0, or below 0x20.
+        // The lowest bit that is set in each term belongs to the first byte that is 0, or below
+        // 0x20.
         let found = (quote.wrapping_sub(ONES) & !quote)
             | (backslash.wrapping_sub(ONES) & !backslash)
             | (word.wrapping_sub(ONES * 0x20) & !word);
@@ -432,7 +444,11 @@ mod tests {
     fn a_number_that_no_double_holds_is_null() {
         let long = "9".repeat(400);
         for value in ["1e999", "-1E+400", "1.8e308", "17976931348623159e292", &long] {
-            assert_eq!(written(&format!("[{value},{{\"a\":{value}}}]")), "[null,{\"a\":null}]", "{value}");
+            assert_eq!(
+                written(&format!("[{value},{{\"a\":{value}}}]")),
+                "[null,{\"a\":null}]",
+                "{value}"
+            );
         }
         for value in ["1e308", "-1.7e308", &"9".repeat(300), &format!("0.{long}")] {
             assert_eq!(written(value), value);
@@ -440,8 +456,10 @@ mod tests {
         // Whatever is close to the bound, what is left can be read.
         for digits in 1_797_693_134_862_310_u64..1_797_693_134_862_320 {
             for tail in ["", "5", "7", "58", "7e-1"] {
-                let value = format!("{}.{}{tail}", &digits.to_string()[..1], &digits.to_string()[1..]);
-                let value = if tail.contains('e') { format!("{value}8") } else { format!("{value}e308") };
+                let value =
+                    format!("{}.{}{tail}", &digits.to_string()[..1], &digits.to_string()[1..]);
+                let value =
+                    if tail.contains('e') { format!("{value}8") } else { format!("{value}e308") };
                 serde_json::from_str::<serde_json::Value>(&written(&value)).expect(&value);
             }
         }
@@ -461,7 +479,9 @@ mod tests {
         ] {
             assert_eq!(without_nan(text).as_deref(), Some(mended), "{text}");
         }
-        for text in ["", "[]", "[nan]", "[Inf]", "[-Inf]", "\"NaN", "[1,-2]", r#"{"NaN":1}"#, "\"\\"] {
+        for text in
+            ["", "[]", "[nan]", "[Inf]", "[-Inf]", "\"NaN", "[1,-2]", r#"{"NaN":1}"#, "\"\\"]
+        {
             assert_eq!(without_nan(text), None, "{text}");
         }
     }
@@ -475,7 +495,8 @@ mod tests {
 
     #[test]
     fn parts_are_found() {
-        let parts: Vec<_> = members(r#" { "a" : [1, "]"] , "b\"" : {"c":"}"} , "d":null } "#).collect();
+        let parts: Vec<_> =
+            members(r#" { "a" : [1, "]"] , "b\"" : {"c":"}"} , "d":null } "#).collect();
         assert_eq!(
             parts,
             [("a".into(), r#"[1, "]"]"#), ("b\"".into(), r#"{"c":"}"}"#), ("d".into(), "null")]

@@ -1,5 +1,5 @@
-//! Events, and the names they go by. Everything here is checked once, at the edge: a [`ClassId`] or an
-//! [`Event`] that exists is within its bounds, and nothing inside looks again.
+//! Events, and the names they go by. Everything here is checked once, at the edge: a [`ClassId`] or
+//! an [`Event`] that exists is within its bounds, and nothing inside looks again.
 
 mod batch;
 mod cursor;
@@ -55,23 +55,27 @@ fn check_id(text: &str) -> Result<(), IdError> {
     }
 }
 
-/// A text without the blanks around it, in Unicode's form NFC: "é" typed on one system and on another is one name.
+/// A text without the blanks around it, in Unicode's form NFC: "é" typed on one system and on
+/// another is one name.
 fn normalized(text: &str) -> Result<Cow<'_, str>, IdError> {
-    /// NFC makes a text at most three times shorter. What is longer than this is too long in any case, and is not
-    /// worth the work.
+    /// NFC makes a text at most three times shorter. What is longer than this is too long in any
+    /// case, and is not worth the work.
     const MAX_RAW_BYTES: usize = 4 * MAX_ID_BYTES;
     let text = text.trim();
     if text.len() > MAX_RAW_BYTES {
         return Err(IdError::TooLong);
     }
-    if text.is_ascii() || text.chars().all(is_nfc_alone) || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+    if text.is_ascii()
+        || text.chars().all(is_nfc_alone)
+        || is_nfc_quick(text.chars()) == IsNormalized::Yes
+    {
         return Ok(Cow::Borrowed(text));
     }
     Ok(Cow::Owned(text.nfc().collect()))
 }
 
-/// Whether any text of such characters alone is in NFC. It spares most names a look into Unicode's tables: Latin, kana,
-/// Chinese characters, Hangul.
+/// Whether any text of such characters alone is in NFC. It spares most names a look into Unicode's
+/// tables: Latin, kana, Chinese characters, Hangul.
 fn is_nfc_alone(c: char) -> bool {
     matches!(c, '\0'..='\u{2ff}' | 'ぁ'..='ゖ' | 'ァ'..='ヺ' | '\u{4e00}'..='\u{9fff}' | '가'..='힣')
 }
@@ -127,17 +131,19 @@ impl StudentId {
         check_id(text).map(|()| Self(text.into()))
     }
 
-    /// Takes `text` as a client names a student: beside [`Self::new`], in NFC, and in lower case if it is an e-mail
-    /// address, so that one person under two spellings is one student.
+    /// Takes `text` as a client names a student: beside [`Self::new`], in NFC, and in lower case if
+    /// it is an e-mail address, so that one person under two spellings is one student.
     pub(crate) fn of_client(text: &str) -> Result<Self, IdError> {
         let mut text = normalized(text)?;
-        if text.bytes().any(|byte| !byte.is_ascii() || byte.is_ascii_uppercase()) && is_email(&text) {
+        if text.bytes().any(|byte| !byte.is_ascii() || byte.is_ascii_uppercase()) && is_email(&text)
+        {
             text = Cow::Owned(text.to_lowercase().nfc().collect());
         }
         check_id(&text).map(|()| Self(text.into()))
     }
 
-    /// The student of this name in one session: `<id>#<session>`. Without a session it stays the same.
+    /// The student of this name in one session: `<id>#<session>`. Without a session it stays the
+    /// same.
     pub(crate) fn in_session(self, session: &str) -> Self {
         if session.trim().is_empty() {
             return self;
@@ -161,7 +167,10 @@ impl StudentId {
 fn is_email(text: &str) -> bool {
     let parts = text.split_once('@');
     parts.is_some_and(|(name, host)| {
-        !name.is_empty() && !host.is_empty() && !host.contains('@') && !text.contains(char::is_whitespace)
+        !name.is_empty()
+            && !host.is_empty()
+            && !host.contains('@')
+            && !text.contains(char::is_whitespace)
     })
 }
 
@@ -177,11 +186,12 @@ impl Micros {
         Self(self.0.clamp(YEAR_1, YEAR_9999))
     }
 
-    /// RFC 3339 in UTC, with six digits of the second. A moment outside the years 1 to 9999 (only a hand-made
-    /// row has one) is clamped to them.
+    /// RFC 3339 in UTC, with six digits of the second. A moment outside the years 1 to 9999 (only a
+    /// hand-made row has one) is clamped to them.
     pub fn to_rfc3339(self) -> String {
-        const FORMAT: &[BorrowedFormatItem<'_>] =
-            format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+        const FORMAT: &[BorrowedFormatItem<'_>] = format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z"
+        );
         let nanos = i128::from(self.in_years().0) * 1_000;
         OffsetDateTime::from_unix_timestamp_nanos(nanos)
             .ok()
@@ -201,7 +211,8 @@ pub struct Event {
     pub student: StudentId,
     /// The client's clock.
     pub occurred_at: Micros,
-    /// The event serialised once more: one JSON object, without the members that the relay adds on delivery.
+    /// The event serialised once more: one JSON object, without the members that the relay adds on
+    /// delivery.
     pub body: String,
 }
 

@@ -1,9 +1,9 @@
 //! `eventTime`: RFC 3339, and what clients write in its place.
 //!
-//! Python's `isoformat()` of a naive time has no offset; `str()` of a time has a blank for the `T`; others leave out
-//! the seconds, or the colon of the offset. All of these name one moment once a missing offset is taken as UTC. A
-//! clock that was never set (1970) or is far ahead must not cost a student's run: its time is moved to the nearest
-//! bound.
+//! Python's `isoformat()` of a naive time has no offset; `str()` of a time has a blank for the `T`;
+//! others leave out the seconds, or the colon of the offset. All of these name one moment once a
+//! missing offset is taken as UTC. A clock that was never set (1970) or is far ahead must not cost
+//! a student's run: its time is moved to the nearest bound.
 
 use std::borrow::Cow;
 
@@ -19,8 +19,9 @@ const DAY: i64 = 86_400;
 /// What a time must be, for a rejection.
 const RULE: &str = "must be an RFC 3339 time, such as 2026-04-01T09:00:00.000Z";
 
-/// The moment that `text` names, moved into the years 2000 to 2100, and how it is written in the stored body: as it
-/// came if that is UTC with at most six digits of the second, else rewritten so. Both name the same microsecond.
+/// The moment that `text` names, moved into the years 2000 to 2100, and how it is written in the
+/// stored body: as it came if that is UTC with at most six digits of the second, else rewritten so.
+/// Both name the same microsecond.
 pub(super) fn parse(text: &str) -> Result<(Micros, Cow<'_, str>), &'static str> {
     let read = read(text.as_bytes()).ok_or(RULE)?;
     let micros = if read.seconds < FIRST_SECOND {
@@ -94,7 +95,8 @@ fn read(bytes: &[u8]) -> Option<Read> {
     if is_leap_second {
         (second, micros) = (59, MICROS - 1);
     }
-    let seconds = days_since_1970(year, month, day) * DAY + hour * 3_600 + minute * 60 + second - offset;
+    let seconds =
+        days_since_1970(year, month, day) * DAY + hour * 3_600 + minute * 60 + second - offset;
     if is_leap_second && seconds.rem_euclid(DAY) != DAY - 1 {
         return None;
     }
@@ -128,8 +130,9 @@ impl Text<'_> {
     fn number(&mut self, digits: usize) -> Option<i64> {
         let text = self.bytes.get(self.at..self.at + digits)?;
         self.at += digits;
-        text.iter()
-            .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0')))
+        text.iter().try_fold(0, |number, byte| {
+            byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0'))
+        })
     }
 
     /// The digits behind the point, cut below a microsecond, and how many there are.
@@ -180,7 +183,8 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Of the Gregorian calendar, extended to all years; plain arithmetic, so that no year is out of its range.
+/// Of the Gregorian calendar, extended to all years; plain arithmetic, so that no year is out of
+/// its range.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     // Counted from March, so that the leap day is a year's last.
     let year = if month <= 2 { year - 1 } else { year };
@@ -320,7 +324,8 @@ mod tests {
     /// Against another calendar: every day of 400 years, and the same text read by both.
     #[test]
     fn days_are_those_of_the_calendar() {
-        let mut date = time::Date::from_calendar_date(1800, time::Month::January, 1).expect("a date");
+        let mut date =
+            time::Date::from_calendar_date(1800, time::Month::January, 1).expect("a date");
         let epoch = time::Date::from_calendar_date(1970, time::Month::January, 1).expect("a date");
         for _ in 0..146_097 {
             let (year, month, day) = date.to_calendar_date();

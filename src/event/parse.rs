@@ -22,7 +22,8 @@ const RESERVED_TYPES: &[&str] = &[
     "class_deleted",
 ];
 /// Members that the relay adds on delivery, or makes itself: never a client's.
-const RESERVED_MEMBERS: &[&str] = &["id", "classId", "studentId", "receivedAt", "truncated", "placeholder"];
+const RESERVED_MEMBERS: &[&str] =
+    &["id", "classId", "studentId", "receivedAt", "truncated", "placeholder"];
 /// What a known client sends as every student's address until someone configures it.
 const PLACEHOLDERS: &[&str] = &["student001@example.com"];
 /// How much of an unknown field's name is repeated in a rejection, in characters.
@@ -43,8 +44,8 @@ pub struct Rejection {
     pub class: ClassId,
 }
 
-/// The fields that have a rule, and `body` for a request that is refused as a whole: the labels by which rejections are
-/// counted. Any other field is counted as `other`.
+/// The fields that have a rule, and `body` for a request that is refused as a whole: the labels by
+/// which rejections are counted. Any other field is counted as `other`.
 pub const COUNTED_FIELDS: &[&str] = &[
     "body",
     "eventId",
@@ -82,8 +83,8 @@ fn fault(field: &str, reason: impl Into<String>) -> Fault {
 enum Kind {
     /// Looked at on its own, and text by then.
     Identity,
-    /// A name of the student: text or a number, never several texts. For display it is cut at [`MAX_NAME_BYTES`];
-    /// where it names the student, [`StudentId`] has the rule.
+    /// A name of the student: text or a number, never several texts. For display it is cut at
+    /// [`MAX_NAME_BYTES`]; where it names the student, [`StudentId`] has the rule.
     Person,
     /// Text for display, cut at [`MAX_NAME_BYTES`].
     Name,
@@ -119,17 +120,20 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn read(text: &'a str) -> Self {
         let mut members: Vec<(Cow<'a, str>, &'a str)> = Vec::with_capacity(20);
-        // Linear over a handful, a map beyond: an object of a million keys is a peer's right to send.
+        // Linear over a handful, a map beyond: an object of a million keys is a peer's right to
+        // send.
         const FEW: usize = 32;
         let mut positions: HashMap<Cow<'a, str>, usize> = HashMap::new();
         for (key, value) in json::members(text) {
-            // Nobody could read such a number: JavaScript makes Infinity of it, other parsers an error.
+            // Nobody could read such a number: JavaScript makes Infinity of it, other parsers an
+            // error.
             let value = if json::is_beyond_double(value) { "null" } else { value };
             let known = if members.len() <= FEW {
                 members.iter().position(|(other, _)| *other == key)
             } else {
                 if positions.is_empty() {
-                    positions.extend(members.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)));
+                    positions
+                        .extend(members.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)));
                 }
                 positions.get(&key).copied()
             };
@@ -148,7 +152,10 @@ impl<'a> Fields<'a> {
 
     /// The value of a field that is present and not null.
     fn value(&self, key: &str) -> Option<&'a str> {
-        self.members.iter().find(|(name, value)| name == key && *value != "null").map(|(_, value)| *value)
+        self.members
+            .iter()
+            .find(|(name, value)| name == key && *value != "null")
+            .map(|(_, value)| *value)
     }
 
     /// A field that must be there, and be a string.
@@ -172,7 +179,11 @@ impl<'a> Fields<'a> {
 }
 
 /// Reads one event out of `text`, a valid JSON value.
-pub(super) fn parse_event(text: &str, url_class: Option<&str>, max_field: usize) -> Result<Event, Fault> {
+pub(super) fn parse_event(
+    text: &str,
+    url_class: Option<&str>,
+    max_field: usize,
+) -> Result<Event, Fault> {
     if !text.starts_with('{') {
         return Err((None, "an event must be a JSON object".to_owned()));
     }
@@ -190,7 +201,8 @@ pub(super) fn parse_event(text: &str, url_class: Option<&str>, max_field: usize)
     }
 
     let time_text = fields.required("eventTime")?;
-    let (occurred_at, event_time) = moment::parse(&time_text).map_err(|reason| fault("eventTime", reason))?;
+    let (occurred_at, event_time) =
+        moment::parse(&time_text).map_err(|reason| fault("eventTime", reason))?;
 
     let (student, is_placeholder) = student(&fields)?;
     let class = class(&fields, url_class)?;
@@ -198,8 +210,8 @@ pub(super) fn parse_event(text: &str, url_class: Option<&str>, max_field: usize)
     Ok(Event { event_id, class, student, occurred_at, body })
 }
 
-/// The class that `text`, a valid JSON value, would have belonged to had it been a good event; what names no class counts
-/// for the default one.
+/// The class that `text`, a valid JSON value, would have belonged to had it been a good event; what
+/// names no class counts for the default one.
 pub(super) fn class_of(text: &str, url_class: Option<&str>) -> ClassId {
     class(&Fields::read(text), url_class).or_else(|_| class_of_url(url_class)).unwrap_or_default()
 }
@@ -220,7 +232,10 @@ fn student(fields: &Fields<'_>) -> Result<(StudentId, bool), Fault> {
         let session = fields.text("sessionId")?.unwrap_or_default();
         return Ok((student.in_session(&session), true));
     }
-    Err(fault("studentId", "is required: neither studentId nor emailAddress nor userId names the student"))
+    Err(fault(
+        "studentId",
+        "is required: neither studentId nor emailAddress nor userId names the student",
+    ))
 }
 
 fn class(fields: &Fields<'_>, url_class: Option<&str>) -> Result<ClassId, Fault> {
@@ -237,9 +252,8 @@ fn class(fields: &Fields<'_>, url_class: Option<&str>) -> Result<ClassId, Fault>
 fn class_of_url(url_class: Option<&str>) -> Result<ClassId, Fault> {
     match url_class.map(ClassId::new) {
         None | Some(Err(IdError::Empty)) => Ok(ClassId::default()),
-        Some(class) => {
-            class.map_err(|error| fault("classId", format!("of the request's URL (?class=) {error}")))
-        }
+        Some(class) => class
+            .map_err(|error| fault("classId", format!("of the request's URL (?class=) {error}"))),
     }
 }
 
@@ -291,9 +305,9 @@ fn body(
             Some(Kind::Integer) => match value.parse::<i64>() {
                 Ok(0) => out.push('0'),
                 Ok(_) => out.push_str(value),
-                Err(_) => {
-                    out.push_str(&rounded(value).ok_or_else(|| fault(key, "must be a number"))?.to_string())
-                }
+                Err(_) => out.push_str(
+                    &rounded(value).ok_or_else(|| fault(key, "must be a number"))?.to_string(),
+                ),
             },
             Some(Kind::Boolean) => {
                 let is_true = boolean(value).ok_or_else(|| fault(key, "must be true or false"))?;
@@ -326,8 +340,8 @@ fn name_of<'a>(key: &str, value: &'a str) -> Result<Cow<'a, str>, Fault> {
     }
 }
 
-/// A value that is text: a string, a number, or an array of strings, which are joined as in a notebook's file, where
-/// each line has its own line feed.
+/// A value that is text: a string, a number, or an array of strings, which are joined as in a
+/// notebook's file, where each line has its own line feed.
 fn text_of<'a>(key: &str, value: &'a str) -> Result<Cow<'a, str>, Fault> {
     if !value.starts_with('[') {
         return name_of(key, value);
@@ -357,8 +371,8 @@ fn cut_name(text: &str, kind: Kind) -> Cow<'_, str> {
     }
 }
 
-/// A number that is no integer of 64 bits as it stands: the nearest one, at the range's end if it lies beyond. Halves
-/// are rounded away from zero.
+/// A number that is no integer of 64 bits as it stands: the nearest one, at the range's end if it
+/// lies beyond. Halves are rounded away from zero.
 fn rounded(value: &str) -> Option<i64> {
     // A float is cast to the nearest integer that there is.
     number(value).map(|number| number.round() as i64)
@@ -376,7 +390,10 @@ fn boolean(value: &str) -> Option<bool> {
     }
 }
 
-/// A JSON number. `str::parse` alone would take `nan` and `inf` as well, which no valid JSON value is.
+/// A JSON number. `str::parse` alone would take `nan` and `inf` as well, which no valid JSON value
+/// is.
 fn number(value: &str) -> Option<f64> {
-    value.starts_with(|first: char| first == '-' || first.is_ascii_digit()).then(|| value.parse().ok())?
+    value
+        .starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        .then(|| value.parse().ok())?
 }

@@ -44,9 +44,11 @@ impl StoredEvent<'_> {
 
     /// Whether the body is as the relay's ingest writes it, and can be passed on untouched.
     fn is_own_writing(&self) -> bool {
-        // Line breaks outside strings would end a line of `tail --json` or an SSE field; inside they are escaped.
+        // Line breaks outside strings would end a line of `tail --json` or an SSE field; inside
+        // they are escaped.
         let one_line = !self.body.contains(['\n', '\r']);
-        // The relay escapes only control characters (ANSI colours in tracebacks): never U+0000 or a surrogate.
+        // The relay escapes only control characters (ANSI colours in tracebacks): never U+0000 or a
+        // surrogate.
         let own_escapes = self.body.match_indices("\\u").all(|(at, _)| {
             let digits = &self.body[at + 2..];
             digits.starts_with("00") && !digits.starts_with("0000")
@@ -91,12 +93,18 @@ mod tests {
 
     #[test]
     fn columns_come_first_and_win() {
-        for body in ["{}", "{  }", r#"{"x":1}"#, r#"{"id":9,"x":1}"#, "{\n\"x\" : 1 , \"classId\":\"z\"\n}"] {
+        for body in
+            ["{}", "{  }", r#"{"x":1}"#, r#"{"id":9,"x":1}"#, "{\n\"x\" : 1 , \"classId\":\"z\"\n}"]
+        {
             let event = delivered(body);
             assert_eq!(event["id"], 7, "{body}");
             assert_eq!(event["classId"], "a\"b", "{body}");
             assert_eq!(event["receivedAt"], "1970-01-01T00:00:00.000000Z", "{body}");
-            assert_eq!(event["x"], if body.len() < 5 { serde_json::Value::Null } else { 1.into() }, "{body}");
+            assert_eq!(
+                event["x"],
+                if body.len() < 5 { serde_json::Value::Null } else { 1.into() },
+                "{body}"
+            );
         }
     }
 

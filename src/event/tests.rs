@@ -14,7 +14,8 @@ fn text(members: &str) -> String {
 }
 
 fn parse(members: &str) -> Batch {
-    parse_body(text(members).as_bytes(), None, LIMITS).unwrap_or_else(|error| panic!("{members}: {error}"))
+    parse_body(text(members).as_bytes(), None, LIMITS)
+        .unwrap_or_else(|error| panic!("{members}: {error}"))
 }
 
 /// The event of `members`, and its body.
@@ -22,7 +23,8 @@ fn accepted(members: &str) -> (Event, Value) {
     let mut batch = parse(members);
     assert_eq!(batch.rejected, [], "{members}");
     let (_, event) = batch.events.pop().expect("an event");
-    let body = serde_json::from_str(&event.body).unwrap_or_else(|error| panic!("{}: {error}", event.body));
+    let body =
+        serde_json::from_str(&event.body).unwrap_or_else(|error| panic!("{}: {error}", event.body));
     (event, body)
 }
 
@@ -79,7 +81,11 @@ fn a_number_is_rounded_to_an_integer_of_64_bits() {
         assert_eq!(stored("cellIndex", value), Value::Null, "{value}");
     }
     for value in ["\"1\"", "\"\"", "true", "[]", "[1]", "{}"] {
-        assert_eq!(rejected(&format!(r#""userId":"s","cellIndex":{value}"#)), "cellIndex", "{value}");
+        assert_eq!(
+            rejected(&format!(r#""userId":"s","cellIndex":{value}"#)),
+            "cellIndex",
+            "{value}"
+        );
     }
 }
 
@@ -112,7 +118,9 @@ fn texts_of_a_notebooks_file_are_joined() {
         ("-1.50", "-1.50"),
         (r#""x""#, "x"),
     ] {
-        for field in ["code", "errorMessage", "result", "userName", "notebookPath", "cellId", "sessionId"] {
+        for field in
+            ["code", "errorMessage", "result", "userName", "notebookPath", "cellId", "sessionId"]
+        {
             assert_eq!(stored(field, value), expected, "{value}");
         }
     }
@@ -168,7 +176,8 @@ fn the_first_name_that_is_not_empty_is_the_students() {
 
 #[test]
 fn characters_that_are_nfc_alone_are_so_by_unicodes_tables() {
-    let alone: Vec<char> = (0..=0x10_ffff).filter_map(char::from_u32).filter(|c| is_nfc_alone(*c)).collect();
+    let alone: Vec<char> =
+        (0..=0x10_ffff).filter_map(char::from_u32).filter(|c| is_nfc_alone(*c)).collect();
     assert!(alone.len() > 30_000);
     for &c in &alone {
         assert_eq!(is_nfc_quick([c].into_iter()), IsNormalized::Yes, "{c:?}");
@@ -261,19 +270,31 @@ fn a_placeholder_is_told_apart_by_session() {
         assert_eq!(event.student.as_str(), expected, "{members}");
         assert_eq!(body["placeholder"], true, "{members}");
     }
-    // Whatever the session's id is: within the bound, without control characters, and each on its own.
+    // Whatever the session's id is: within the bound, without control characters, and each on its
+    // own.
     let long = "x".repeat(2000);
-    let sessions =
-        [format!("{long}a"), format!("{long}b"), "a\\nb".to_owned(), "a\\tb".to_owned(), "y".repeat(178)];
+    let sessions = [
+        format!("{long}a"),
+        format!("{long}b"),
+        "a\\nb".to_owned(),
+        "a\\tb".to_owned(),
+        "y".repeat(178),
+    ];
     let mut names: Vec<String> = sessions
         .iter()
         .map(|session| student(&format!(r#""userId":"{NAME}","sessionId":"{session}""#)))
         .collect();
-    assert!(names.iter().all(|name| name.len() <= MAX_ID_BYTES && name.starts_with(NAME)), "{names:?}");
+    assert!(
+        names.iter().all(|name| name.len() <= MAX_ID_BYTES && name.starts_with(NAME)),
+        "{names:?}"
+    );
     names.sort();
     names.dedup();
     assert_eq!(names.len(), sessions.len(), "{names:?}");
-    assert_eq!(student(&format!(r#""userId":"{NAME}","sessionId":"{}""#, "y".repeat(177))).len(), 200);
+    assert_eq!(
+        student(&format!(r#""userId":"{NAME}","sessionId":"{}""#, "y".repeat(177))).len(),
+        200
+    );
     // Nobody else is marked, whatever a client says.
     let (event, body) = accepted(r#""userId":"s001","placeholder":true,"sessionId":"s-1""#);
     assert_eq!((event.student.as_str(), body.get("placeholder")), ("s001", None));
@@ -342,11 +363,14 @@ fn floats_that_json_has_no_number_for_cost_no_batch() {
     let events: Vec<String> = ["1", "NaN", "-Infinity", "[Infinity,{\"a\":NaN}]", "1e999"]
         .iter()
         .map(|value| {
-            text(&format!(r#""userId":"s","score":{value},"cellIndex":NaN,"code":"NaN \"Infinity""#))
+            text(&format!(
+                r#""userId":"s","score":{value},"cellIndex":NaN,"code":"NaN \"Infinity""#
+            ))
         })
         .chain([r#"{"userId":"s","eventId":NaN}"#.to_owned(), "NaN".to_owned()])
         .collect();
-    let batch = parse_body(format!("[{}]", events.join(",")).as_bytes(), None, LIMITS).expect("JSON");
+    let batch =
+        parse_body(format!("[{}]", events.join(",")).as_bytes(), None, LIMITS).expect("JSON");
     let scores: Vec<Value> = batch
         .events
         .iter()
@@ -356,9 +380,15 @@ fn floats_that_json_has_no_number_for_cost_no_batch() {
             body["score"].clone()
         })
         .collect();
-    assert_eq!(scores, [json!(1), Value::Null, Value::Null, json!([null, {"a": null}]), Value::Null]);
-    let fields: Vec<_> =
-        batch.rejected.iter().map(|rejection| (rejection.index, rejection.field.as_deref())).collect();
+    assert_eq!(
+        scores,
+        [json!(1), Value::Null, Value::Null, json!([null, {"a": null}]), Value::Null]
+    );
+    let fields: Vec<_> = batch
+        .rejected
+        .iter()
+        .map(|rejection| (rejection.index, rejection.field.as_deref()))
+        .collect();
     assert_eq!(fields, [(5, Some("eventId")), (6, None)]);
     // A lone one is an event too.
     assert_eq!(stored("score", "NaN"), Value::Null);
@@ -366,9 +396,18 @@ fn floats_that_json_has_no_number_for_cost_no_batch() {
 
 #[test]
 fn what_is_no_json_stays_so() {
-    for text in
-        ["NaN", "Infinity", "[NaN", "[nan]", "[NaN1]", "[-NaN]", "{NaN:1}", "[1NaN]", "[NaN NaN]", "[\"NaN]"]
-    {
+    for text in [
+        "NaN",
+        "Infinity",
+        "[NaN",
+        "[nan]",
+        "[NaN1]",
+        "[-NaN]",
+        "{NaN:1}",
+        "[1NaN]",
+        "[NaN NaN]",
+        "[\"NaN]",
+    ] {
         let parsed = parse_body(text.as_bytes(), None, LIMITS);
         assert!(matches!(parsed, Err(BodyError::NotJson(_))), "{text}: {parsed:?}");
     }

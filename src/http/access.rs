@@ -1,7 +1,8 @@
 //! Who may read: not any website that an instructor happens to visit.
 //!
-//! A browser lets every page open a WebSocket to, or (by DNS rebinding) read from, an address on the machine or in its
-//! network. So the name that was asked for must be this relay's, and the page that asks must be one of its own or allowed.
+//! A browser lets every page open a WebSocket to, or (by DNS rebinding) read from, an address on
+//! the machine or in its network. So the name that was asked for must be this relay's, and the page
+//! that asks must be one of its own or allowed.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -24,7 +25,8 @@ pub struct Access {
 }
 
 impl Access {
-    /// For a relay that listens on `bind`, and pages of `origins` (`https://host[:port]`, as browsers write them).
+    /// For a relay that listens on `bind`, and pages of `origins` (`https://host[:port]`, as
+    /// browsers write them).
     ///
     /// # Errors
     /// If one of them is not an origin.
@@ -32,7 +34,9 @@ impl Access {
         let mut access =
             Self { origins: Vec::new(), hosts: Vec::new(), any_address: !bind.ip().is_loopback() };
         for text in origins {
-            let wrong = || format!("{text:?} is not an origin; write it as https://HOST or http://HOST:PORT");
+            let wrong = || {
+                format!("{text:?} is not an origin; write it as https://HOST or http://HOST:PORT")
+            };
             let url = url::Url::parse(text).map_err(|_| wrong())?;
             let host = url.host_str().ok_or_else(wrong)?.to_owned();
             let origin = url.origin().ascii_serialization();
@@ -50,13 +54,17 @@ impl Access {
     /// # Errors
     /// The problem to answer with.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let host =
+            headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !self.is_own_host(host) {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "host-not-allowed",
                 "the relay does not go by that name",
-                format!("the request is for host {host:?}; allow it with --allow-origin http://HOST:PORT"),
+                format!(
+                    "the request is for host {host:?}; allow it with --allow-origin \
+                         http://HOST:PORT"
+                ),
             ));
         }
         match headers.get(header::ORIGIN) {
@@ -66,14 +74,17 @@ impl Access {
                 StatusCode::FORBIDDEN,
                 "origin-not-allowed",
                 "pages of that origin may not read",
-                format!("the request comes from a page of {origin:?}; allow it with --allow-origin"),
+                format!(
+                    "the request comes from a page of {origin:?}; allow it with --allow-origin"
+                ),
             )),
         }
     }
 
     fn is_own_host(&self, host: &str) -> bool {
         let name = without_port(host);
-        let address: Option<IpAddr> = name.trim_start_matches('[').trim_end_matches(']').parse().ok();
+        let address: Option<IpAddr> =
+            name.trim_start_matches('[').trim_end_matches(']').parse().ok();
         match address {
             Some(address) => address.is_loopback() || self.any_address || self.is_configured(name),
             None => {
@@ -91,13 +102,15 @@ impl Access {
         let Ok(origin) = origin.to_str() else { return false };
         // A proxy that speaks TLS passes http on: the scheme is not known here.
         let same = ["http://", "https://"].iter().any(|scheme| {
-            origin.strip_prefix(scheme).is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+            origin
+                .strip_prefix(scheme)
+                .is_some_and(|authority| authority.eq_ignore_ascii_case(host))
         });
         same || self.origins.iter().any(|allowed| allowed == origin)
     }
 
-    /// The answer to OPTIONS, where a path takes the methods of `allow`. It lets a page of an allowed origin use them;
-    /// [`Access::name_origin`] adds which that is.
+    /// The answer to OPTIONS, where a path takes the methods of `allow`. It lets a page of an
+    /// allowed origin use them; [`Access::name_origin`] adds which that is.
     pub(super) fn options(&self, headers: &HeaderMap, allow: &'static str) -> Response {
         let mut response = StatusCode::NO_CONTENT.into_response();
         let answer = response.headers_mut();
@@ -107,12 +120,16 @@ impl Access {
             if let Some(asked) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
                 answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
             }
-            answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_MAX_AGE));
+            answer.insert(
+                header::ACCESS_CONTROL_MAX_AGE,
+                HeaderValue::from_static(PREFLIGHT_MAX_AGE),
+            );
         }
         response
     }
 
-    /// Says in an answer that a page of the request's origin may read it, if that is another one that is allowed.
+    /// Says in an answer that a page of the request's origin may read it, if that is another one
+    /// that is allowed.
     pub(super) fn name_origin(&self, headers: &HeaderMap, answer: &mut HeaderMap) {
         answer.append(header::VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = self.foreign_origin(headers) {
@@ -129,7 +146,9 @@ impl Access {
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
+            name
+        }
         _ => host,
     }
 }
@@ -152,22 +171,40 @@ mod tests {
     #[test]
     fn only_own_names_and_own_pages() {
         const LOOPBACK: &str = "127.0.0.1:8000";
-        for host in ["127.0.0.1:8000", "localhost", "LOCALHOST:9", "[::1]:8000", "a.localhost:1", "127.9.9.9"]
-        {
+        for host in [
+            "127.0.0.1:8000",
+            "localhost",
+            "LOCALHOST:9",
+            "[::1]:8000",
+            "a.localhost:1",
+            "127.9.9.9",
+        ] {
             assert!(allowed(LOOPBACK, &[], host, None), "{host}");
         }
-        for host in
-            ["evil.example", "127.0.0.1.evil.example:8000", "localhost.evil", "", "10.0.0.1:8000", "[::2]"]
-        {
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example:8000",
+            "localhost.evil",
+            "",
+            "10.0.0.1:8000",
+            "[::2]",
+        ] {
             assert!(!allowed(LOOPBACK, &[], host, None), "{host}");
         }
         assert!(allowed(LOOPBACK, &[], "localhost:8000", Some("http://localhost:8000")));
         assert!(allowed(LOOPBACK, &[], "localhost:8000", Some("https://localhost:8000")));
-        for origin in ["null", "http://localhost:8001", "http://evil.example", "https://a.b/localhost:8000"] {
+        for origin in
+            ["null", "http://localhost:8001", "http://evil.example", "https://a.b/localhost:8000"]
+        {
             assert!(!allowed(LOOPBACK, &[], "localhost:8000", Some(origin)), "{origin}");
         }
         let school = ["https://relay.school.example"];
-        assert!(allowed(LOOPBACK, &school, "relay.school.example", Some("https://relay.school.example")));
+        assert!(allowed(
+            LOOPBACK,
+            &school,
+            "relay.school.example",
+            Some("https://relay.school.example")
+        ));
         assert!(allowed(LOOPBACK, &school, "127.0.0.1:8000", Some("https://relay.school.example")));
         assert!(allowed("0.0.0.0:8000", &[], "10.0.0.1:8000", Some("http://10.0.0.1:8000")));
         assert!(!allowed("0.0.0.0:8000", &[], "evil.example:8000", None));

@@ -1,7 +1,8 @@
 //! A TCP connection while it carries HTTP: its timeouts, and its place among all of them.
 //!
-//! hyper's one timer covers a header and the wait for it alike; here a header that was begun must end soon, an answer must be
-//! taken, and only a connection that is idle between two requests may wait.
+//! hyper's one timer covers a header and the wait for it alike; here a header that was begun must
+//! end soon, an answer must be taken, and only a connection that is idle between two requests may
+//! wait.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
@@ -18,11 +19,14 @@ use tokio::time::{Sleep, sleep};
 
 use super::session::LIFETIME;
 
-/// How long a request's header may take from its first byte; of a new connection, from its beginning.
+/// How long a request's header may take from its first byte; of a new connection, from its
+/// beginning.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes that the kernel may hold for a peer; Linux counts its own bookkeeping in, and gives twice as much.
+/// Bytes that the kernel may hold for a peer; Linux counts its own bookkeeping in, and gives twice
+/// as much.
 const SEND_BUFFER: usize = 128 * 1024;
-/// Beyond the cap, this many connections more are answered with a refusal that a client can understand, then none.
+/// Beyond the cap, this many connections more are answered with a refusal that a client can
+/// understand, then none.
 const REFUSALS: usize = 64;
 
 /// Counts connections, all and by address.
@@ -84,7 +88,8 @@ impl Taken {
 struct Place {
     places: Arc<Places>,
     address: IpAddr,
-    /// Whether it is within the cap. Changed once at most, from no to yes, under the lock of `places`.
+    /// Whether it is within the cap. Changed once at most, from no to yes, under the lock of
+    /// `places`.
     admitted: AtomicBool,
 }
 
@@ -108,7 +113,8 @@ impl Places {
         taken.all.admitted < self.max && taken.own(address).admitted < self.max_per_address
     }
 
-    /// A place for a new connection; one that is beyond the cap is there to be told so. `None`: not even that.
+    /// A place for a new connection; one that is beyond the cap is there to be told so. `None`: not
+    /// even that.
     pub(super) fn take(self: &Arc<Self>, remote: SocketAddr) -> Option<Peer> {
         let address = remote.ip().to_canonical();
         let mut taken = self.lock();
@@ -135,8 +141,9 @@ impl Drop for Place {
 pub(super) struct Peer(Arc<Place>);
 
 impl Peer {
-    /// Whether there is no room for it now. A connection that was accepted beyond the cap asks again with each of its
-    /// requests: a proxy keeps its connections, and would otherwise get refusals for as long as it does.
+    /// Whether there is no room for it now. A connection that was accepted beyond the cap asks
+    /// again with each of its requests: a proxy keeps its connections, and would otherwise get
+    /// refusals for as long as it does.
     pub(super) fn is_refused(&self) -> bool {
         let place = &*self.0;
         if place.admitted.load(Ordering::Relaxed) {
@@ -157,7 +164,8 @@ impl Peer {
     }
 }
 
-/// How many requests have come and how many were answered: told by the service, heard by the connection.
+/// How many requests have come and how many were answered: told by the service, heard by the
+/// connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Requests(Arc<Counts>);
 
@@ -200,7 +208,13 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) fn new(stream: TcpStream, requests: Requests) -> Self {
         bound(&stream);
-        Self { stream, requests, begun: 0, header: Some(Box::pin(sleep(HEADER_TIMEOUT))), answer: None }
+        Self {
+            stream,
+            requests,
+            begun: 0,
+            header: Some(Box::pin(sleep(HEADER_TIMEOUT))),
+            answer: None,
+        }
     }
 
     /// The stream itself, once it carries something else.
@@ -223,9 +237,10 @@ impl Watched {
     }
 }
 
-/// Bounds what the kernel holds for a peer. What it took and the peer does not take ends the connection after [`LIFETIME`]: a
-/// stream of events has no other way to find that its peer is gone. And it takes no more than [`SEND_BUFFER`]: of a peer that asks
-/// and takes no answer, it would go on to take megabytes of them, each of them work.
+/// Bounds what the kernel holds for a peer. What it took and the peer does not take ends the
+/// connection after [`LIFETIME`]: a stream of events has no other way to find that its peer is
+/// gone. And it takes no more than [`SEND_BUFFER`]: of a peer that asks and takes no answer, it
+/// would go on to take megabytes of them, each of them work.
 fn bound(stream: &TcpStream) {
     use nix::sys::socket::{setsockopt, sockopt};
     // They fail on a connection that is gone, which is found soon enough.
@@ -267,7 +282,11 @@ impl AsyncRead for Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.time_write(cx, wrote)
     }
@@ -325,7 +344,8 @@ mod tests {
     fn an_address_has_a_cap_of_its_own_and_refusals_have_one() {
         let places = Places::new(1000, 1);
         let first = places.take(remote(1)).expect("a place");
-        let beyond: Vec<_> = (0..REFUSALS).map(|_| places.take(remote(1)).expect("a refusal")).collect();
+        let beyond: Vec<_> =
+            (0..REFUSALS).map(|_| places.take(remote(1)).expect("a refusal")).collect();
         assert!(beyond.iter().all(Peer::is_refused));
         assert!(places.take(remote(1)).is_none());
         assert!(!places.take(remote(2)).expect("a place").is_refused());

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// With fewer subscribers than this the drain's time is not used up: they cannot come back as a stampede.
+/// With fewer subscribers than this the drain's time is not used up: they cannot come back as a
+/// stampede.
 const CROWD: usize = 20;
 /// The part of the drain over which sockets are closed; the rest is for the farewells.
 const SPREAD: f64 = 0.8;
@@ -62,8 +63,8 @@ impl Drain {
         &self.sessions
     }
 
-    /// How long a session may stay once the relay closes: a random part of the drain, so that not all connect elsewhere at
-    /// one instant.
+    /// How long a session may stay once the relay closes: a random part of the drain, so that not
+    /// all connect elsewhere at one instant.
     pub(super) fn stay(&self) -> Duration {
         let crowd = self.sessions.len().min(CROWD) as f64 / CROWD as f64;
         self.over.mul_f64(SPREAD * crowd * fastrand::f64())

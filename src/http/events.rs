@@ -26,7 +26,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The same, when there was no room or no database.
 const RETRY_LATER: Duration = Duration::from_secs(5);
 
-/// Bytes of a line beside a frame's text: `data: ` and the line break, which may be two bytes on the way.
+/// Bytes of a line beside a frame's text: `data: ` and the line break, which may be two bytes on
+/// the way.
 const AROUND_DATA: usize = 8;
 
 /// Answers with a stream, and leaves a session behind that fills it.
@@ -54,7 +55,10 @@ pub(super) async fn stream(
         // A browser takes any other status than 200 as final, and never comes back by itself.
         Err(Refusal { close: Close::TryAgainLater, .. }) => (RETRY_LATER, None),
         Err(refusal) => {
-            return Err(Problem::bad_parameter(refusal.parameter.unwrap_or("class"), &refusal.reason));
+            return Err(Problem::bad_parameter(
+                refusal.parameter.unwrap_or("class"),
+                &refusal.reason,
+            ));
         }
     };
     if let Some(admitted) = admitted {
@@ -92,13 +96,15 @@ pub(super) async fn stream(
     Ok(response)
 }
 
-/// The cursor that a client brings. First the header, which a browser sends when it comes back by itself; then
-/// `lastEventId`, which stand-ins for a browser's `EventSource` send, since they cannot set the header; both are newer than
-/// the `cursor` of the URL that the client began with. The first two are empty as long as there was no event.
+/// The cursor that a client brings. First the header, which a browser sends when it comes back by
+/// itself; then `lastEventId`, which stand-ins for a browser's `EventSource` send, since they
+/// cannot set the header; both are newer than the `cursor` of the URL that the client began with.
+/// The first two are empty as long as there was no event.
 fn cursor<'a>(headers: &'a HeaderMap, query: &'a Query<'_>) -> Option<&'a str> {
     let header = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?"));
     let last = header.filter(|id| !id.is_empty());
-    last.or_else(|| query.first("lastEventId").filter(|id| !id.is_empty())).or_else(|| query.first("cursor"))
+    last.or_else(|| query.first("lastEventId").filter(|id| !id.is_empty()))
+        .or_else(|| query.first("cursor"))
 }
 
 /// A stream of events as a session's transport. Its peer says nothing: it is there, or gone.
@@ -140,7 +146,9 @@ impl Sink<Outgoing> for EventStream {
                 self.outbox.push(event.into(), kind, cursor);
             }
             // A comment, for whatever stands between and drops what is silent.
-            Outgoing::Ping if self.outbox.is_empty() => self.outbox.insert(0, Bytes::from_static(b":\n\n")),
+            Outgoing::Ping if self.outbox.is_empty() => {
+                self.outbox.insert(0, Bytes::from_static(b":\n\n"))
+            }
             Outgoing::Ping => {}
         }
         Ok(())
@@ -149,8 +157,8 @@ impl Sink<Outgoing> for EventStream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
         while !self.outbox.is_empty() {
             ready!(self.sender.poll_ready(cx)).map_err(|_| Close::Gone)?;
-            // There is room once the connection has taken what was before. Whether its peer still takes anything is timed by
-            // the connection: see `connection::Watched`.
+            // There is room once the connection has taken what was before. Whether its peer still
+            // takes anything is timed by the connection: see `connection::Watched`.
             self.life.touch();
             if let Some(event) = self.outbox.pop_front() {
                 self.sender.start_send(event).map_err(|_| Close::Gone)?;

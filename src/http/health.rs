@@ -1,4 +1,5 @@
-//! `/healthz`: the process is alive. `/readyz`: it can do what it is there for, and if not, what is missing.
+//! `/healthz`: the process is alive. `/readyz`: it can do what it is there for, and if not, what is
+//! missing.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -56,7 +57,8 @@ impl Relay {
 
 pub(super) fn alive() -> Response {
     no_store(
-        warp::reply::json(&json!({"status": "alive", "release": crate::migrate::RELEASE})).into_response(),
+        warp::reply::json(&json!({"status": "alive", "release": crate::migrate::RELEASE}))
+            .into_response(),
     )
 }
 
@@ -71,7 +73,8 @@ struct Check {
 impl Check {
     /// A cause that other replicas may share: it counts once it has lasted.
     fn shared(name: &'static str, wrong: Option<(String, Instant)>) -> Self {
-        let unready = wrong.as_ref().is_some_and(|(_, since)| since.elapsed() >= SHARED_CAUSE_GRACE);
+        let unready =
+            wrong.as_ref().is_some_and(|(_, since)| since.elapsed() >= SHARED_CAUSE_GRACE);
         Self { name, wrong: wrong.map(|(wrong, _)| wrong), unready }
     }
 
@@ -86,9 +89,9 @@ impl Check {
     }
 }
 
-/// 200 if events can be stored and are delivered; 503 otherwise, for a cause that other replicas may share
-/// once it has lasted. The body says of each check at once whether it is `"ok"` or what is wrong, in
-/// PostgreSQL's words, and to which server each connection leads.
+/// 200 if events can be stored and are delivered; 503 otherwise, for a cause that other replicas
+/// may share once it has lasted. The body says of each check at once whether it is `"ok"` or what
+/// is wrong, in PostgreSQL's words, and to which server each connection leads.
 pub(super) fn ready(relay: &Relay) -> Response {
     let hearing = relay.listener.hearing();
     let trouble = relay.writer.trouble().map(|trouble| (trouble.cause, trouble.since));
@@ -97,13 +100,17 @@ pub(super) fn ready(relay: &Relay) -> Response {
         Check::own("start", relay.start.waits_for()),
         Check::shared("database", trouble),
         Check::own("migrations", hearing.schema),
-        Check::shared("tail", away.map(|since| ("no connection to read new events on".to_owned(), since))),
+        Check::shared(
+            "tail",
+            away.map(|since| ("no connection to read new events on".to_owned(), since)),
+        ),
         // Without bells the tail looks several times a second: events come a little later.
         Check::mentioned(
             "listener",
             hearing.deaf.map(|(why, _)| format!("notifications are not heard: {why}")),
         ),
-        // A lock that is held too long stops every replica: taking this one out of the balancer would not help.
+        // A lock that is held too long stops every replica: taking this one out of the balancer
+        // would not help.
         Check::mentioned("lock", hearing.blocker.map(|blocker| blocker.to_string())),
     ];
     let draining = relay.drain.is_draining();

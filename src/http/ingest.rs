@@ -23,8 +23,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long a browser may remember that it may post here: the most that Chromium honours.
 const PREFLIGHT_MAX_AGE: &str = "7200";
 
-/// What every body may take up without asking; what it has beyond comes out of a budget that all requests share, so that a
-/// few large bodies, sent slowly, keep no small one out.
+/// What every body may take up without asking; what it has beyond comes out of a budget that all
+/// requests share, so that a few large bodies, sent slowly, keep no small one out.
 const FREE_BODY: usize = 16 * 1024;
 /// How much of a refused body is passed over, and for how long.
 const MAX_PASSED: usize = 16 * 1024 * 1024;
@@ -76,7 +76,12 @@ impl Body {
 }
 
 /// Takes a request's events and answers once they are committed.
-pub(super) async fn post<S, B>(relay: Arc<Relay>, headers: HeaderMap, query: String, body: S) -> Response
+pub(super) async fn post<S, B>(
+    relay: Arc<Relay>,
+    headers: HeaderMap,
+    query: String,
+    body: S,
+) -> Response
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf + Send,
@@ -86,7 +91,9 @@ where
         Ok(answer) => with_cors(&headers, answer),
         Err(problem) => {
             // Every event of a request that is answered 422 was counted by its own field.
-            if problem.status().is_client_error() && problem.status() != StatusCode::UNPROCESSABLE_ENTITY {
+            if problem.status().is_client_error()
+                && problem.status() != StatusCode::UNPROCESSABLE_ENTITY
+            {
                 let class = Query::parse(&query).class_for_events().map(ClassId::new);
                 let class = class.and_then(Result::ok).unwrap_or_default();
                 relay.refusals.note_request(&class, problem.title());
@@ -96,8 +103,9 @@ where
     }
 }
 
-/// Answers a request whose body was not read to its end: what there is of it is passed over first, within bounds. To close
-/// while the client still sends would reset the connection, and it would read of that instead of the answer.
+/// Answers a request whose body was not read to its end: what there is of it is passed over first,
+/// within bounds. To close while the client still sends would reset the connection, and it would
+/// read of that instead of the answer.
 pub(super) async fn refuse<S, B>(headers: &HeaderMap, body: S, answer: Response) -> Response
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
@@ -122,19 +130,26 @@ where
     answer
 }
 
-async fn take<S, B>(relay: &Relay, headers: &HeaderMap, query: &str, body: S) -> Result<Response, Problem>
+async fn take<S, B>(
+    relay: &Relay,
+    headers: &HeaderMap,
+    query: &str,
+    body: S,
+) -> Result<Response, Problem>
 where
     S: Stream<Item = Result<B, warp::Error>> + Send + Unpin,
     B: Buf + Send,
 {
     check_type(headers)?;
     if relay.writer.is_refusing() {
-        // Under an overload most requests end here: to read and parse them first is work that those in the queue would miss.
+        // Under an overload most requests end here: to read and parse them first is work that those
+        // in the queue would miss.
         return Err(unwritten(relay, relay.writer.refusal()));
     }
     let body = read(relay, headers, body).await?;
     let query = Query::parse(query);
-    let batch = parse_body(&body.bytes, query.class_for_events(), relay.limits.events).map_err(refused)?;
+    let batch =
+        parse_body(&body.bytes, query.class_for_events(), relay.limits.events).map_err(refused)?;
     drop(body);
     store(relay, batch).await
 }
@@ -151,7 +166,9 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     };
     for encoding in headers.get_all(header::CONTENT_ENCODING) {
         if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
-            return Err(unsupported("the body must not be compressed (Content-Encoding)".to_owned()));
+            return Err(unsupported(
+                "the body must not be compressed (Content-Encoding)".to_owned(),
+            ));
         }
     }
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
@@ -165,7 +182,8 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     Err(unsupported(
-        "send application/json (another +json, text/plain or no Content-Type do as well)".to_owned(),
+        "send application/json (another +json, text/plain or no Content-Type do as well)"
+            .to_owned(),
     ))
 }
 
@@ -184,8 +202,9 @@ where
             format!("at most {max_body} bytes are taken (--max-body); send fewer events at a time"),
         )
     };
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > max_body) {
         return Err(too_large());
     }
@@ -221,7 +240,10 @@ where
             StatusCode::REQUEST_TIMEOUT,
             "body-too-slow",
             "the body did not arrive in time",
-            format!("a request has {} s (--request-timeout)", relay.limits.request_timeout.as_secs_f32()),
+            format!(
+                "a request has {} s (--request-timeout)",
+                relay.limits.request_timeout.as_secs_f32()
+            ),
         )),
     }
 }
@@ -241,9 +263,12 @@ fn refused(error: BodyError) -> Problem {
             "the body is neither an event nor an array of events",
             detail,
         ),
-        BodyError::TooMany(_) => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "batch-too-large", "the batch is too large", detail)
-        }
+        BodyError::TooMany(_) => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "batch-too-large",
+            "the batch is too large",
+            detail,
+        ),
     }
 }
 
@@ -269,7 +294,12 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
             Outcome::Duplicate => duplicates += 1,
             Outcome::Refused(reason) | Outcome::Failed(reason) => {
                 relay.refusals.note_unstorable(class);
-                rejected.push(Rejection { index: *index, field: None, reason, class: class.clone() });
+                rejected.push(Rejection {
+                    index: *index,
+                    field: None,
+                    reason,
+                    class: class.clone(),
+                });
             }
         }
     }
@@ -311,7 +341,8 @@ pub(super) fn unwritten(relay: &Relay, error: WriteError) -> Problem {
                 "not-committed-in-time",
                 "the database did not commit in time",
                 format!(
-                    "it was waited for {} s (--commit-timeout); send the same request again, an event that was stored all the \
+                    "it was waited for {} s (--commit-timeout); send the same request again, an \
+                         event that was stored all the \
                      same is not stored twice",
                     relay.limits.commit_timeout.as_secs_f32()
                 ),
@@ -323,7 +354,8 @@ pub(super) fn unwritten(relay: &Relay, error: WriteError) -> Problem {
             Problem::unavailable(
                 "not-stored",
                 "the database does not store an event of this request",
-                "it stores others, so a rule that was added to it may be the reason; send the same request again once that \
+                "it stores others, so a rule that was added to it may be the reason; send the \
+                     same request again once that \
                  is mended, an event that was stored is not stored twice",
                 RETRY_AFTER,
             ),
@@ -354,14 +386,15 @@ pub(super) fn preflight(headers: &HeaderMap) -> Response {
     response
 }
 
-/// Any page may read the answer: without it a browser hides even errors from the client. Beacons and some clients send
-/// credentials, and then a browser takes only its own origin for an answer, not `*`. That gives no site any rights:
-/// ingest never reads a cookie.
+/// Any page may read the answer: without it a browser hides even errors from the client. Beacons
+/// and some clients send credentials, and then a browser takes only its own origin for an answer,
+/// not `*`. That gives no site any rights: ingest never reads a cookie.
 pub(super) fn with_cors(request: &HeaderMap, mut response: Response) -> Response {
     let headers = response.headers_mut();
     let origin = match request.get(header::ORIGIN) {
         Some(origin) => {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            headers
+                .insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
             origin.clone()
         }
         None => HeaderValue::from_static("*"),

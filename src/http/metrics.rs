@@ -15,7 +15,11 @@ pub(super) fn metrics(relay: &Relay) -> Response {
     let log = relay.log.size();
     let (classes, keeps) = relay.classes.in_use();
     let gauges: [(&str, &str, i128); 12] = [
-        ("relay_connections", "TCP connections, those of sessions included", relay.places.taken() as i128),
+        (
+            "relay_connections",
+            "TCP connections, those of sessions included",
+            relay.places.taken() as i128,
+        ),
         ("relay_sessions", "Subscribers", relay.drain.sessions().len() as i128),
         (
             "relay_tasks",
@@ -31,14 +35,26 @@ pub(super) fn metrics(relay: &Relay) -> Response {
         ("relay_log_head", "The id up to which events were read", i128::from(log.head)),
         ("relay_log_floor", "The id after which events are in memory", i128::from(log.floor)),
         ("relay_classes", "Classes whose state is in memory", classes as i128),
-        ("relay_state_keeper", "Whether this replica keeps the snapshots of class state", i128::from(keeps)),
+        (
+            "relay_state_keeper",
+            "Whether this replica keeps the snapshots of class state",
+            i128::from(keeps),
+        ),
         (
             "relay_writer_connected",
             "Whether there is a connection to write on",
             i128::from(relay.writer.is_connected()),
         ),
-        ("relay_listener_proven", "Whether notifications are heard", i128::from(hearing.deaf.is_none())),
-        ("relay_draining", "Whether the relay is going away", i128::from(relay.drain.is_draining())),
+        (
+            "relay_listener_proven",
+            "Whether notifications are heard",
+            i128::from(hearing.deaf.is_none()),
+        ),
+        (
+            "relay_draining",
+            "Whether the relay is going away",
+            i128::from(relay.drain.is_draining()),
+        ),
     ];
     let mut text = String::new();
     for (name, help, value) in gauges {
@@ -48,7 +64,8 @@ pub(super) fn metrics(relay: &Relay) -> Response {
     let rejected = "relay_rejected_events_total";
     let _ = writeln!(
         text,
-        "# HELP {rejected} Events that were rejected, by the field at fault; body: requests refused as a whole.\n\
+        "# HELP {rejected} Events that were rejected, by the field at fault; body: requests \
+             refused as a whole.\n\
          # TYPE {rejected} counter"
     );
     for (field, count) in relay.refusals.counts() {

@@ -1,9 +1,11 @@
 //! HTTP: what the relay says and hears. The only place that knows warp, hyper and sockets.
 //!
-//! - `server`: the accept loop; `connection`: a connection's timeouts and its place; `drain`: going away
-//! - `ingest`: events in; `health`, `metrics`: how it is; `problem`: every error; `query`, `access`: what stands above a request
-//! - `subscribe`: from a request to a `session`, which is logic over a stream and a sink; `socket`: a WebSocket under it,
-//!   `events`: Server-Sent Events
+//! - `server`: the accept loop; `connection`: a connection's timeouts and its place; `drain`: going
+//!   away
+//! - `ingest`: events in; `health`, `metrics`: how it is; `problem`: every error; `query`,
+//!   `access`: what stands above a request
+//! - `subscribe`: from a request to a `session`, which is logic over a stream and a sink; `socket`:
+//!   a WebSocket under it, `events`: Server-Sent Events
 //! - `api`: what the events of a class come to, read from the state, and what instructors do
 //! - `page`: the dashboard's files
 //! - [`client`]: the other side of the wire, for the command line and the tests
@@ -55,7 +57,8 @@ pub struct Limits {
     pub events: EventLimits,
     /// How long a request's body may take to arrive.
     pub request_timeout: Duration,
-    /// How long a request's events may take to be committed; the writer keeps it, an answer names it.
+    /// How long a request's events may take to be committed; the writer keeps it, an answer names
+    /// it.
     pub commit_timeout: Duration,
 }
 

@@ -11,8 +11,8 @@ use warp::reply::Response;
 use super::Relay;
 use super::api::{gzip, if_none_match, tag, takes_gzip};
 
-/// What the page may do: run and look like what this relay serves, talk to this relay, and nothing else. A name or a code
-/// that came through as markup would still run nothing.
+/// What the page may do: run and look like what this relay serves, talk to this relay, and nothing
+/// else. A name or a code that came through as markup would still run nothing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -90,7 +90,9 @@ pub(super) fn serve(relay: &Relay, asset: &'static Asset, headers: &HeaderMap) -
         let bytes = if gzip { asset.gzip.clone() } else { Bytes::from_static(asset.file.bytes) };
         let mut response = Response::new(bytes.into());
         if gzip {
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response
+                .headers_mut()
+                .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         response
     };
@@ -128,7 +130,8 @@ mod tests {
             if path.is_dir() {
                 files(&path, root, found);
             } else {
-                found.insert(path.strip_prefix(root).expect("below").to_string_lossy().into_owned());
+                found
+                    .insert(path.strip_prefix(root).expect("below").to_string_lossy().into_owned());
             }
         }
     }
@@ -146,14 +149,19 @@ mod tests {
         assert_eq!(index.content_type, HTML);
         let text = std::str::from_utf8(index.bytes).expect("UTF-8");
         for file in FILES.iter().filter(|file| file.path != INDEX) {
-            assert!(text.contains(&format!("=\"assets/{}\"", file.path)), "{} in index.html", file.path);
+            assert!(
+                text.contains(&format!("=\"assets/{}\"", file.path)),
+                "{} in index.html",
+                file.path
+            );
         }
         assert!(asset("/assets/js/main.js").is_some() && asset("/assets/js/").is_none());
         let tags: BTreeSet<&str> = ASSETS.iter().map(|asset| &*asset.etag).collect();
         assert_eq!(tags.len(), FILES.len());
     }
 
-    /// What would let a student's text become markup or script, or fetch from elsewhere, does not occur.
+    /// What would let a student's text become markup or script, or fetch from elsewhere, does not
+    /// occur.
     #[test]
     fn nothing_parses_markup_or_looks_elsewhere() {
         for file in FILES.iter().filter(|file| [SCRIPT, HTML].contains(&file.content_type)) {

@@ -1,4 +1,5 @@
-//! The answer to what cannot be done: `application/problem+json` (RFC 9457), one type for every route.
+//! The answer to what cannot be done: `application/problem+json` (RFC 9457), one type for every
+//! route.
 
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem: `name` ends its `type`, `title` is the same for all of that type, `detail` is about this one.
+    /// A problem: `name` ends its `type`, `title` is the same for all of that type, `detail` is
+    /// about this one.
     pub fn new(
         status: StatusCode,
         name: &'static str,
@@ -38,7 +40,8 @@ impl Problem {
             StatusCode::NOT_FOUND,
             "not-found",
             "there is nothing at this path",
-            "events are POSTed to /student-progress or /api/v1/events; a dashboard connects to /ws/connect",
+            "events are POSTed to /student-progress or /api/v1/events; a dashboard connects to \
+                 /ws/connect",
         )
     }
 

@@ -11,7 +11,8 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Reads what is behind the question mark. Nothing in it is an error: what is not UTF-8 becomes U+FFFD.
+    /// Reads what is behind the question mark. Nothing in it is an error: what is not UTF-8 becomes
+    /// U+FFFD.
     pub fn parse(text: &'a str) -> Self {
         Self { pairs: url::form_urlencoded::parse(text.as_bytes()).collect() }
     }
@@ -26,7 +27,8 @@ impl<'a> Query<'a> {
         self.all(name).next()
     }
 
-    /// The class for events that name none: the first `class` that is not blank. An empty one is absent.
+    /// The class for events that name none: the first `class` that is not blank. An empty one is
+    /// absent.
     pub fn class_for_events(&self) -> Option<&str> {
         self.all("class").find(|class| !class.trim().is_empty())
     }
@@ -57,13 +59,20 @@ mod tests {
     #[test]
     fn classes_are_named_once_or_the_default() {
         let names = |query: &str| -> Vec<String> {
-            Query::parse(query).classes().expect("classes").iter().map(ToString::to_string).collect()
+            Query::parse(query)
+                .classes()
+                .expect("classes")
+                .iter()
+                .map(ToString::to_string)
+                .collect()
         };
         assert_eq!(names(""), ["default"]);
         assert_eq!(names("class=a&cursor=x.1&class=b%20c&class=a"), ["a", "b c"]);
         assert!(Query::parse("class=").classes().is_err());
         assert_eq!(names("class=+a&class=a%20&class=e%CC%81&class=%C3%A9"), ["a", "é"]);
-        for (query, class) in [("class=&class=+&class=a", Some("a")), ("class=", None), ("x=1", None)] {
+        for (query, class) in
+            [("class=&class=+&class=a", Some("a")), ("class=", None), ("x=1", None)]
+        {
             assert_eq!(Query::parse(query).class_for_events(), class, "{query}");
         }
         assert_eq!(Query::parse("cursor=a%2E1&cursor=b").first("cursor"), Some("a.1"));

@@ -33,9 +33,16 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
         .and(query())
         .and(warp::body::stream())
         .then(
-            |method: Method, relay: Arc<Relay>, peer: Peer, headers: HeaderMap, query: String, body| async move {
+            |method: Method,
+             relay: Arc<Relay>,
+             peer: Peer,
+             headers: HeaderMap,
+             query: String,
+             body| async move {
                 match method {
-                    _ if peer.is_refused() => ingest::refuse(&headers, body, crowded().into_response()).await,
+                    _ if peer.is_refused() => {
+                        ingest::refuse(&headers, body, crowded().into_response()).await
+                    }
                     Method::POST => ingest::post(relay, headers, query, body).await,
                     Method::OPTIONS => ingest::preflight(&headers),
                     _ => ingest::refuse(&headers, body, not_here().into_response()).await,
@@ -49,12 +56,15 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
         .and(warp::body::stream())
         .then(|method: Method, headers: HeaderMap, body| async move {
             match method {
-                Method::POST => ingest::refuse(&headers, body, StatusCode::NO_CONTENT.into_response()).await,
+                Method::POST => {
+                    ingest::refuse(&headers, body, StatusCode::NO_CONTENT.into_response()).await
+                }
                 Method::OPTIONS => ingest::preflight(&headers),
                 _ => ingest::refuse(&headers, body, not_here().into_response()).await,
             }
         });
-    // Beside those paths, where a client with a mistyped URL must see why; and its page may read of it.
+    // Beside those paths, where a client with a mistyped URL must see why; and its page may read of
+    // it.
     let beside = warp::path("student-progress")
         .or(warp::path("cell-monitor"))
         .unify()
@@ -69,38 +79,47 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
                 _ => ingest::refuse(&headers, body, Problem::not_found().into_response()).await,
             }
         });
-    let subscribers = warp::path!("ws" / "connect")
-        .map(|| Subscribing::WebSocket)
-        .or(warp::path!("api" / "class" / "stream").map(|| Subscribing::Events))
-        .unify()
-        .and(warp::method())
-        .and(relay.clone())
-        .and(peer())
-        .and(warp::header::headers_cloned())
-        .and(query())
-        .and(warp::ext::optional::<OnUpgrade>())
-        .then(
-            |how, method: Method, relay: Arc<Relay>, peer, headers: HeaderMap, query, upgrade| async move {
-                let (asked, asked_of) = (headers.clone(), Arc::clone(&relay));
-                let answer = match (&method, how) {
-                    (&Method::OPTIONS, _) => {
-                        Ok(may_read(&relay, &headers, relay.access.options(&headers, READ)))
-                    }
-                    (&Method::GET | &Method::HEAD, Subscribing::WebSocket) => {
-                        subscribe::websocket(relay, peer, method, headers, query, upgrade).await
-                    }
-                    (&Method::GET | &Method::HEAD, Subscribing::Events) => {
-                        events::stream(relay, peer, headers, query).await
-                    }
-                    _ => Err(Problem::method_not_allowed(READ)),
-                };
-                answer.unwrap_or_else(|problem| may_read(&asked_of, &asked, problem.into_response()))
-            },
-        );
+    let subscribers =
+        warp::path!("ws" / "connect")
+            .map(|| Subscribing::WebSocket)
+            .or(warp::path!("api" / "class" / "stream").map(|| Subscribing::Events))
+            .unify()
+            .and(warp::method())
+            .and(relay.clone())
+            .and(peer())
+            .and(warp::header::headers_cloned())
+            .and(query())
+            .and(warp::ext::optional::<OnUpgrade>())
+            .then(
+                |how,
+                 method: Method,
+                 relay: Arc<Relay>,
+                 peer,
+                 headers: HeaderMap,
+                 query,
+                 upgrade| async move {
+                    let (asked, asked_of) = (headers.clone(), Arc::clone(&relay));
+                    let answer = match (&method, how) {
+                        (&Method::OPTIONS, _) => {
+                            Ok(may_read(&relay, &headers, relay.access.options(&headers, READ)))
+                        }
+                        (&Method::GET | &Method::HEAD, Subscribing::WebSocket) => {
+                            subscribe::websocket(relay, peer, method, headers, query, upgrade).await
+                        }
+                        (&Method::GET | &Method::HEAD, Subscribing::Events) => {
+                            events::stream(relay, peer, headers, query).await
+                        }
+                        _ => Err(Problem::method_not_allowed(READ)),
+                    };
+                    answer.unwrap_or_else(|problem| {
+                        may_read(&asked_of, &asked, problem.into_response())
+                    })
+                },
+            );
     let api = warp::path::full()
-        .and_then(
-            |path: FullPath| async move { Route::of(path.as_str()).ok_or_else(warp::reject::not_found) },
-        )
+        .and_then(|path: FullPath| async move {
+            Route::of(path.as_str()).ok_or_else(warp::reject::not_found)
+        })
         .and(warp::method())
         .and(relay.clone())
         .and(peer())
@@ -113,9 +132,9 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
             api::answer(relay, route, method, headers, query).await
         });
     let page = warp::path::full()
-        .and_then(
-            |path: FullPath| async move { page::asset(path.as_str()).ok_or_else(warp::reject::not_found) },
-        )
+        .and_then(|path: FullPath| async move {
+            page::asset(path.as_str()).ok_or_else(warp::reject::not_found)
+        })
         .and(warp::method())
         .and(relay.clone())
         .and(warp::header::headers_cloned())
@@ -210,7 +229,10 @@ async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
         Problem::not_found()
     } else {
         if let Some(due) = UNFORESEEN.met("rejected") {
-            tracing::error!(?rejection, "a request was rejected in a way that no route foresees{due}");
+            tracing::error!(
+                ?rejection,
+                "a request was rejected in a way that no route foresees{due}"
+            );
         }
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -21,8 +21,9 @@ use super::routes::routes;
 use super::{Drain, Relay};
 use crate::repeated::Repeated;
 
-/// How long an idle connection is kept: longer than proxies keep theirs (nginx and the cloud's balancers: 60 s), so that
-/// it is they who close, and no request meets a connection that is just being closed.
+/// How long an idle connection is kept: longer than proxies keep theirs (nginx and the cloud's
+/// balancers: 60 s), so that it is they who close, and no request meets a connection that is just
+/// being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// A connection's buffer for headers and answers; hyper takes headers of up to about twice that.
 const MAX_BUFFER: usize = 32 * 1024;
@@ -31,8 +32,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// Connections that could not be accepted: without descriptors, twenty times a second.
 static UNACCEPTED: Repeated = Repeated::new();
 
-/// Serves on `listener` until the relay drains: returns once every request in flight is answered. Sessions are their own:
-/// [`super::Drain::gone`].
+/// Serves on `listener` until the relay drains: returns once every request in flight is answered.
+/// Sessions are their own: [`super::Drain::gone`].
 pub async fn serve(listener: TcpListener, relay: Arc<Relay>) {
     let connections = TaskTracker::new();
     let closing = relay.drain.closing().clone();
@@ -45,12 +46,16 @@ pub async fn serve(listener: TcpListener, relay: Arc<Relay>) {
         let (stream, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // A peer that is gone again is its own affair; anything else passes, or an operator must see it.
-                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
-                {
+                // A peer that is gone again is its own affair; anything else passes, or an operator
+                // must see it.
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+                ) {
                     if let Some(due) = UNACCEPTED.met(&error.to_string()) {
                         tracing::error!(
-                            "cannot accept connections{due}: {error}; if files are too many, raise ulimit -n"
+                            "cannot accept connections{due}: {error}; if files are too many, \
+                                 raise ulimit -n"
                         );
                     }
                     tokio::time::sleep(ACCEPT_RETRY).await;
@@ -88,7 +93,8 @@ async fn connection(stream: TcpStream, peer: Peer, routes: BoxedFilter<(Response
             let mut answer = answer.await?;
             requests.answer();
             if drain.is_draining() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-                // A client that is told connects elsewhere; one that is cut off finds out by losing a request.
+                // A client that is told connects elsewhere; one that is cut off finds out by losing
+                // a request.
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(answer)

@@ -1,9 +1,10 @@
 //! A WebSocket's server side, as a session's transport.
 //!
-//! tungstenite reads: it takes frames apart, unmasks and checks them, and answers control frames. What it writes goes into a
-//! small buffer here instead of the socket, so that frames of events, which are shared by all subscribers, go from the log
-//! to the kernel without being copied: tungstenite would copy each into a buffer of every connection, and keep that at its
-//! largest size for as long as the connection lives.
+//! tungstenite reads: it takes frames apart, unmasks and checks them, and answers control frames.
+//! What it writes goes into a small buffer here instead of the socket, so that frames of events,
+//! which are shared by all subscribers, go from the log to the kernel without being copied:
+//! tungstenite would copy each into a buffer of every connection, and keep that at its largest size
+//! for as long as the connection lives.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
@@ -92,13 +93,15 @@ pub(super) struct Socket<I> {
     outbox: Outbox<Pending>,
     /// Bytes of the outbox's first that are written.
     written: usize,
-    /// Whether the peer's side had no room at the last write: progress after that is the peer's doing.
+    /// Whether the peer's side had no room at the last write: progress after that is the peer's
+    /// doing.
     blocked: bool,
     life: Life,
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
-    /// A WebSocket whose handshake is done; `read` are bytes of the peer's that came right behind it.
+    /// A WebSocket whose handshake is done; `read` are bytes of the peer's that came right behind
+    /// it.
     pub(super) fn new(io: I, read: Bytes, life: Life) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -106,8 +109,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             .max_write_buffer_size(2 * MAX_CONTROL)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        let context = WebSocketContext::from_partially_read(read.to_vec(), Role::Server, Some(config));
-        Self { io, context, control: Vec::new(), outbox: Outbox::new(), written: 0, blocked: false, life }
+        let context =
+            WebSocketContext::from_partially_read(read.to_vec(), Role::Server, Some(config));
+        Self {
+            io,
+            context,
+            control: Vec::new(),
+            outbox: Outbox::new(),
+            written: 0,
+            blocked: false,
+            life,
+        }
     }
 
     /// Says goodbye, or answers the peer's, and lets it go; all for a bounded time.
@@ -118,7 +130,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
 
     /// The same, for a reason of its own.
     pub(super) async fn farewell_because(mut self, close: Close, reason: &str) {
-        // A frame that is half out is finished; the others the peer gets when it comes back with its cursor.
+        // A frame that is half out is finished; the others the peer gets when it comes back with
+        // its cursor.
         self.outbox.truncate(usize::from(self.written > 0));
         let said = match close.code() {
             Some((code, _)) => {
@@ -127,7 +140,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
                 let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
                 self.with_context(None, |context, io| context.close(io, Some(frame)))
             }
-            None if close == Close::ByPeer => self.with_context(None, |context, io| context.flush(io)),
+            None if close == Close::ByPeer => {
+                self.with_context(None, |context, io| context.flush(io))
+            }
             None => return,
         };
         // Answering a close ends tungstenite's side, which it says as an error.
@@ -137,7 +152,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         let goodbye = async {
             poll_fn(|cx| self.poll_write(cx)).await?;
             poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await?;
-            // Closing while the peer still sends would reset the connection, and with it the reason.
+            // Closing while the peer still sends would reset the connection, and with it the
+            // reason.
             let mut discarded = [0; 1024];
             while self.io.read(&mut discarded).await? > 0 {}
             io::Result::Ok(())
@@ -150,7 +166,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         cx: Option<&mut Context<'_>>,
         act: impl FnOnce(&mut WebSocketContext, &mut Adapter<'_, '_, I>) -> T,
     ) -> T {
-        let mut adapter = Adapter { io: &mut self.io, control: &mut self.control, life: &self.life, cx };
+        let mut adapter =
+            Adapter { io: &mut self.io, control: &mut self.control, life: &self.life, cx };
         act(&mut self.context, &mut adapter)
     }
 
@@ -173,7 +190,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             }
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let filled = fill(&mut slices, &self.outbox, self.written);
-            let Poll::Ready(result) = Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..filled])
+            let Poll::Ready(result) =
+                Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..filled])
             else {
                 self.blocked = true;
                 return Poll::Pending;
@@ -182,9 +200,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             if taken == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            // A ping or a mark always finds room in the kernel, and says nothing of the peer. Events find it as long as the
-            // peer goes on taking them, but for the few that fit between (and what fits there and is not acknowledged ends
-            // the connection, see `connection`); so does anything that had to wait.
+            // A ping or a mark always finds room in the kernel, and says nothing of the peer.
+            // Events find it as long as the peer goes on taking them, but for the few that fit
+            // between (and what fits there and is not acknowledged ends the connection, see
+            // `connection`); so does anything that had to wait.
             let mut alive = std::mem::take(&mut self.blocked);
             while let Some(first) = self.outbox.front() {
                 let left = first.len() - self.written;
@@ -203,8 +222,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
     }
 }
 
-/// The outbox's bytes after the first `written`, as the kernel takes them; returns how many slices there are.
-fn fill<'a>(slices: &mut [IoSlice<'a>; MAX_SLICES], outbox: &'a Outbox<Pending>, written: usize) -> usize {
+/// The outbox's bytes after the first `written`, as the kernel takes them; returns how many slices
+/// there are.
+fn fill<'a>(
+    slices: &mut [IoSlice<'a>; MAX_SLICES],
+    outbox: &'a Outbox<Pending>,
+    written: usize,
+) -> usize {
     let (mut skip, mut filled) = (written, 0);
     for pending in outbox.iter().take(MAX_SLICES / 2) {
         for part in [pending.head(), &pending.text] {
@@ -225,7 +249,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Stream for Socket<I> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         loop {
             if self.control.len() + self.queued_control() > MAX_CONTROL {
-                // As long as its pongs are not taken it is not heard. Once they are, the write wakes.
+                // As long as its pongs are not taken it is not heard. Once they are, the write
+                // wakes.
                 match ready!(self.poll_write(cx)) {
                     Ok(()) => continue,
                     Err(_) => return Poll::Ready(Some(Incoming::Close(Close::Gone))),
@@ -274,7 +299,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Outgoing> for Socket<I> {
             }
             Outgoing::Ping if self.control.len() + self.queued_control() == 0 => {
                 let ping = Message::Ping(Bytes::new());
-                self.with_context(None, |context, io| context.write(io, ping)).map_err(|_| Close::Gone)?;
+                self.with_context(None, |context, io| context.write(io, ping))
+                    .map_err(|_| Close::Gone)?;
             }
             // It has not taken the last one yet.
             Outgoing::Ping => {}

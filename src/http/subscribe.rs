@@ -18,8 +18,8 @@ use super::session::{Close, Life, ResetReason, Session, Start, Trim};
 use super::socket::Socket;
 use crate::event::ClassId;
 
-/// How long a subscriber waits at the door for the database to say where the log ends: shorter than clients wait for an answer,
-/// so that they are told.
+/// How long a subscriber waits at the door for the database to say where the log ends: shorter than
+/// clients wait for an answer, so that they are told.
 const POSITION_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the connection may take to become a WebSocket once the answer is given.
 const UPGRADE_PATIENCE: Duration = Duration::from_secs(10);
@@ -81,9 +81,13 @@ pub(super) async fn admit(
         return Err(Refusal::bad("class", format!("names more than {MAX_CLASSES} classes")));
     }
     let trim = Trim::parse(query).map_err(|wrong| Refusal::bad(wrong.parameter, wrong.reason))?;
-    // What was acknowledged before this request, by any replica, is within it; what is POSTed after the answer is not.
-    let position =
-        relay.tail.position(POSITION_PATIENCE).await.map_err(|error| Refusal::later(error.to_string()))?;
+    // What was acknowledged before this request, by any replica, is within it; what is POSTed after
+    // the answer is not.
+    let position = relay
+        .tail
+        .position(POSITION_PATIENCE)
+        .await
+        .map_err(|error| Refusal::later(error.to_string()))?;
     let (start, reset) = Start::at(cursor, position);
     Ok(Admitted { classes, start, reset, trim })
 }
@@ -105,14 +109,18 @@ pub(super) async fn websocket(
     let query = Query::parse(&query);
     let admitted = match relay.access.check(&headers) {
         Ok(()) => admit(&relay, &peer, &query, query.first("cursor")).await,
-        Err(problem) => {
-            Err(Refusal { close: Close::NotAllowed, parameter: None, reason: problem.detail().to_owned() })
-        }
+        Err(problem) => Err(Refusal {
+            close: Close::NotAllowed,
+            parameter: None,
+            reason: problem.detail().to_owned(),
+        }),
     };
     let protocol = offers(&headers, SUBPROTOCOL);
     let sessions = relay.drain.sessions().clone();
     sessions.spawn(async move {
-        let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_PATIENCE, upgrade).await else { return };
+        let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_PATIENCE, upgrade).await else {
+            return;
+        };
         let Some((io, read)) = take_apart(upgraded) else { return };
         let life = Life::new();
         let socket = Socket::new(io, read, life.clone());
@@ -153,7 +161,8 @@ pub(super) async fn websocket(
     Ok(response)
 }
 
-/// Whether the client offers a subprotocol. Its libraries end a connection whose answer names none of those they offered.
+/// Whether the client offers a subprotocol. Its libraries end a connection whose answer names none
+/// of those they offered.
 fn offers(headers: &HeaderMap, protocol: &str) -> bool {
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
     offered
@@ -167,7 +176,8 @@ fn take_apart(upgraded: Upgraded) -> Option<(tokio::net::TcpStream, Bytes)> {
     Some((parts.io.into_inner().into_stream(), parts.read_buf))
 }
 
-/// Checks the request as RFC 6455, section 4.2.1, has it; returns the value of `Sec-WebSocket-Accept`.
+/// Checks the request as RFC 6455, section 4.2.1, has it; returns the value of
+/// `Sec-WebSocket-Accept`.
 fn handshake_key(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
     let has = |name: header::HeaderName, token: &str| {
         headers
@@ -200,8 +210,13 @@ fn handshake_key(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
 }
 
 fn upgrade_required(detail: &str) -> Problem {
-    Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade-required", "this path is a WebSocket's", detail)
-        .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
-        .with_header(header::CONNECTION, HeaderValue::from_static("upgrade"))
-        .with_header(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+    Problem::new(
+        StatusCode::UPGRADE_REQUIRED,
+        "upgrade-required",
+        "this path is a WebSocket's",
+        detail,
+    )
+    .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
+    .with_header(header::CONNECTION, HeaderValue::from_static("upgrade"))
+    .with_header(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
 }

@@ -218,8 +218,9 @@ impl ChunkSet {
     }
 }
 
-/// Joins the chunks of several classes into frames in id order. Where a whole chunk fits, its frame is shared; where
-/// classes interleave, or a cursor lies inside a chunk, its events are copied into a frame of the subscriber's own.
+/// Joins the chunks of several classes into frames in id order. Where a whole chunk fits, its frame
+/// is shared; where classes interleave, or a cursor lies inside a chunk, its events are copied into
+/// a frame of the subscriber's own.
 pub(super) struct FrameJoiner {
     epoch: Epoch,
     max_bytes: usize,
@@ -233,10 +234,12 @@ impl FrameJoiner {
         Self { epoch, max_bytes, frames: Vec::new(), bytes: 0, own: None }
     }
 
-    /// Takes events after `after` from `sources` (each a class's chunks in order, each with something to give) until
-    /// one of them is used up or enough was taken. Returns the id up to which all of them have been given.
+    /// Takes events after `after` from `sources` (each a class's chunks in order, each with
+    /// something to give) until one of them is used up or enough was taken. Returns the id up to
+    /// which all of them have been given.
     pub(super) fn merge(&mut self, sources: Vec<Vec<Arc<Chunk>>>, after: i64) -> i64 {
-        let mut sources: Vec<Source> = sources.into_iter().map(|chunks| Source::new(chunks, after)).collect();
+        let mut sources: Vec<Source> =
+            sources.into_iter().map(|chunks| Source::new(chunks, after)).collect();
         let mut through = after;
         loop {
             // The class whose event comes next, and the id at which another class's does.
@@ -272,7 +275,9 @@ impl FrameJoiner {
             self.bytes += chunk.text_len();
         } else {
             self.bytes += chunk.events(range.clone()).len();
-            self.own.get_or_insert_with(|| ChunkBuilder::new(self.epoch.clone())).copy(&chunk, range.clone());
+            self.own
+                .get_or_insert_with(|| ChunkBuilder::new(self.epoch.clone()))
+                .copy(&chunk, range.clone());
         }
         source.advance(range.end);
         last

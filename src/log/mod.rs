@@ -1,8 +1,8 @@
-//! The log in memory: per class, the newest chunks of ready frames. A cache of the table's end, without I/O; a subscriber
-//! is a position in it.
+//! The log in memory: per class, the newest chunks of ready frames. A cache of the table's end,
+//! without I/O; a subscriber is a position in it.
 //!
-//! Invariant: every event with `floor < id <= head` is here. Chunks are let go of in the order they came, whatever their
-//! class, so that one number says what is still here.
+//! Invariant: every event with `floor < id <= head` is here. Chunks are let go of in the order they
+//! came, whatever their class, so that one number says what is still here.
 
 mod chunk;
 mod waiters;
@@ -17,8 +17,8 @@ pub use chunk::{Chunk, ChunkBuilder, ChunkSet, ENVELOPE_BYTES, Frame, MAX_FRAME_
 pub use waiters::Subscription;
 use waiters::Waiters;
 
-/// Classes of which it is known singly that their events were deleted. Beyond it all count as such: their
-/// subscribers are reset, which is more than needed and never less.
+/// Classes of which it is known singly that their events were deleted. Beyond it all count as such:
+/// their subscribers are reset, which is more than needed and never less.
 const MAX_EXPIRED: usize = 1_000;
 
 /// What a subscriber finds behind its cursor.
@@ -26,14 +26,15 @@ const MAX_EXPIRED: usize = 1_000;
 pub enum Read {
     /// Frames in order, and the id up to which they are complete.
     Frames(Vec<Frame>, i64),
-    /// Nothing; complete up to this id. It is below the cursor when another replica is ahead of this one.
+    /// Nothing; complete up to this id. It is below the cursor when another replica is ahead of
+    /// this one.
     UpToDate(i64),
     /// The cursor lies before what is in memory, which begins after this id: the table has it.
     Behind(i64),
     /// Ids were issued anew: nothing follows from this cursor. The log's own position instead.
     OtherEpoch(Cursor),
-    /// Events of these classes were deleted since: what the subscriber was given is no longer what there
-    /// is. The log's own position instead.
+    /// Events of these classes were deleted since: what the subscriber was given is no longer what
+    /// there is. The log's own position instead.
     Expired(Cursor),
 }
 
@@ -98,7 +99,9 @@ impl Expiries {
     fn since(&self, known: u64, classes: &[ClassId]) -> bool {
         self.count > known
             && (self.all > known
-                || classes.iter().any(|class| self.classes.get(class).is_some_and(|&at| at > known)))
+                || classes
+                    .iter()
+                    .any(|class| self.classes.get(class).is_some_and(|&at| at > known)))
     }
 }
 
@@ -176,8 +179,9 @@ impl Log {
             }
             inner.head = inner.head.max(head);
             inner.evict(self.max_bytes);
-            // A quiet class's subscribers are woken before the memory has turned over, to move on to its head: else a busy
-            // class would leave them behind it, and send each to the table for its next event.
+            // A quiet class's subscribers are woken before the memory has turned over, to move on
+            // to its head: else a busy class would leave them behind it, and send each to the table
+            // for its next event.
             let all = inner.since_all_woken > self.max_bytes / 2;
             if all {
                 inner.since_all_woken = 0;
@@ -197,7 +201,8 @@ impl Log {
         self.waiters.wake_all();
     }
 
-    /// Forgets everything and stands at `at`, in the same epoch: what lay before was deleted unread.
+    /// Forgets everything and stands at `at`, in the same epoch: what lay before was deleted
+    /// unread.
     pub fn expire_all(&self, at: Cursor) {
         {
             let mut inner = self.lock();
@@ -207,13 +212,15 @@ impl Log {
         self.waiters.wake_all();
     }
 
-    /// Events of these classes (of all, for `None`) were deleted: their subscribers are to be reset.
+    /// Events of these classes (of all, for `None`) were deleted: their subscribers are to be
+    /// reset.
     pub fn expire(&self, classes: Option<&[ClassId]>) {
         self.lock().expiries.note(classes);
         self.waiters.wake_all();
     }
 
-    /// How often events were deleted. A subscriber that begins now has to be told of later ones only.
+    /// How often events were deleted. A subscriber that begins now has to be told of later ones
+    /// only.
     pub fn expiry(&self) -> u64 {
         self.lock().expiries.count
     }
@@ -223,8 +230,8 @@ impl Log {
         Subscription::new(Arc::clone(&self.waiters), classes)
     }
 
-    /// What follows `after` in `classes`, in id order, of about `max_bytes` (one frame at least), for a
-    /// subscriber that knows of deletions up to the count `expiry`.
+    /// What follows `after` in `classes`, in id order, of about `max_bytes` (one frame at least),
+    /// for a subscriber that knows of deletions up to the count `expiry`.
     pub fn read(&self, after: &Cursor, expiry: u64, classes: &[ClassId], max_bytes: usize) -> Read {
         let (sources, epoch, head) = {
             let inner = self.lock();

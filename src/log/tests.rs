@@ -59,7 +59,17 @@ fn a_cursor_anywhere_gives_what_follows() {
     let log = Log::new(at(0), EVERYTHING);
     append(&log, &[(1, "a"), (2, "a"), (3, "b"), (5, "a")]);
     append(&log, &[(6, "b"), (7, "a"), (9, "b"), (10, "b"), (11, "a")]);
-    let all = [(1, "a"), (2, "a"), (3, "b"), (5, "a"), (6, "b"), (7, "a"), (9, "b"), (10, "b"), (11, "a")];
+    let all = [
+        (1, "a"),
+        (2, "a"),
+        (3, "b"),
+        (5, "a"),
+        (6, "b"),
+        (7, "a"),
+        (9, "b"),
+        (10, "b"),
+        (11, "a"),
+    ];
     for after in 0..13 {
         for classes in [&["a"][..], &["b"], &["a", "b"], &["b", "a", "c"]] {
             for max_bytes in [1, 150, EVERYTHING] {
@@ -107,7 +117,13 @@ fn memory_is_bounded_and_what_is_gone_is_said() {
     // An event larger than the whole memory is not kept, and not lost silently.
     let body = format!("{{\"code\":\"{}\"}}", "x".repeat(5_000));
     let mut set = ChunkSet::new(epoch());
-    set.push(&StoredEvent { id: 1_001, class: "loud", student: "s", received_at: Micros(0), body: &body });
+    set.push(&StoredEvent {
+        id: 1_001,
+        class: "loud",
+        student: "s",
+        received_at: Micros(0),
+        body: &body,
+    });
     log.append(set.take(), 1_001);
     assert!(matches!(log.read(&at(1_000), 0, &[class("loud")], 1), Read::Behind(_)));
     assert!(matches!(log.read(&at(1_001), 0, &[class("loud")], 1), Read::UpToDate(1_001)));
@@ -119,7 +135,13 @@ fn frames_are_bounded() {
     let body = format!("{{\"code\":\"{}\"}}", "x".repeat(100_000));
     let mut builder = ChunkBuilder::new(epoch());
     for id in 1..=5 {
-        builder.push(&StoredEvent { id, class: "a", student: "s", received_at: Micros(0), body: &body });
+        builder.push(&StoredEvent {
+            id,
+            class: "a",
+            student: "s",
+            received_at: Micros(0),
+            body: &body,
+        });
     }
     let chunks = builder.finish();
     assert_eq!(

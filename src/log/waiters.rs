@@ -13,7 +13,8 @@ type Registered = HashMap<u64, Arc<Notify>>;
 /// The subscribers of every class.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    /// Held while subscribers are added, dropped or woken; apart from the log's lock, so that the woken do not wait for it.
+    /// Held while subscribers are added, dropped or woken; apart from the log's lock, so that the
+    /// woken do not wait for it.
     classes: Mutex<HashMap<ClassId, Registered>>,
     next: AtomicU64,
 }

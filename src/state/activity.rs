@@ -44,7 +44,9 @@ impl Activity {
 
     /// The minutes that end after `from`, in order.
     pub(super) fn since(&self, from: i64) -> impl Iterator<Item = (i64, Minute)> {
-        self.minutes.range(from.saturating_sub(MINUTE - 1)..).map(|(&start, &minute)| (start, minute))
+        self.minutes
+            .range(from.saturating_sub(MINUTE - 1)..)
+            .map(|(&start, &minute)| (start, minute))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,16 +1,20 @@
-//! Work that takes long and may wait: a large class is rendered and compressed on a thread that gives way to all others.
+//! Work that takes long and may wait: a large class is rendered and compressed on a thread that
+//! gives way to all others.
 //!
-//! On the runtime's own threads it would hold up the requests that share them. On any thread of the same priority it takes
-//! turns with them, each turn some milliseconds: on two processors an event would wait that long for every other step it takes.
+//! On the runtime's own threads it would hold up the requests that share them. On any thread of the
+//! same priority it takes turns with them, each turn some milliseconds: on two processors an event
+//! would wait that long for every other step it takes.
 
 use tokio::sync::{Semaphore, oneshot};
 
-/// How much this work gives way: to a thread of the usual priority it leaves nine tenths of a processor.
+/// How much this work gives way: to a thread of the usual priority it leaves nine tenths of a
+/// processor.
 const NICENESS: i32 = 10;
 /// Works that are done at once; the others take turns.
 static TURNS: Semaphore = Semaphore::const_new(1);
 
-/// Does some work, which goes on if nobody waits for it any more. `None` if there is no thread for it.
+/// Does some work, which goes on if nobody waits for it any more. `None` if there is no thread for
+/// it.
 pub(super) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let turn = TURNS.acquire().await.ok()?;
     let (done, outcome) = oneshot::channel();

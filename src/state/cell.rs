@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::kept::{Heap, text_bytes};
 pub use crate::store::{Cell, Runs};
 
-/// Messages kept of a cell; the rarest gives way, of equally rare ones the one that was not seen for longest.
+/// Messages kept of a cell; the rarest gives way, of equally rare ones the one that was not seen
+/// for longest.
 pub const MAX_MESSAGES: usize = 20;
 
 impl Cell {
@@ -65,7 +66,8 @@ impl Heap for Kept {
     }
 }
 
-/// A student and a cell, by the numbers that they have in a class while it is in memory. No number is given twice.
+/// A student and a cell, by the numbers that they have in a class while it is in memory. No number
+/// is given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Pair {
     pub(super) student: u64,
@@ -84,7 +86,8 @@ impl Heap for Pair {
     }
 }
 
-/// A student's runs of a cell, and both names, which are the ones by which student and cell are kept.
+/// A student's runs of a cell, and both names, which are the ones by which student and cell are
+/// kept.
 #[derive(Debug)]
 pub(super) struct PairRuns {
     pub(super) student: Arc<str>,

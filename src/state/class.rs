@@ -11,7 +11,8 @@ use super::student;
 use crate::event::StoredEvent;
 use crate::store::ClassRow;
 
-/// Students kept of a class. The one of whom nothing came for longest gives way to a new one, and comes back as new.
+/// Students kept of a class. The one of whom nothing came for longest gives way to a new one, and
+/// comes back as new.
 pub const MAX_STUDENTS: usize = 10_000;
 /// Cells kept of a class. Students add cells of their own: the one not run for longest gives way.
 pub const MAX_CELLS: usize = 5_000;
@@ -24,7 +25,8 @@ pub struct ClassState {
     pub(super) students: Kept<Arc<str>, student::Kept>,
     pub(super) cells: Kept<Arc<str>, cell::Kept>,
     pub(super) runs: Kept<Pair, PairRuns>,
-    /// Student and cell of the pairs that gave way since they were last taken, while somebody takes them.
+    /// Student and cell of the pairs that gave way since they were last taken, while somebody takes
+    /// them.
     pub(super) gone_runs: Vec<(Arc<str>, Arc<str>)>,
     /// The next number of a student or a cell.
     pub(super) next_number: u64,
@@ -62,7 +64,8 @@ impl ClassState {
         }
     }
 
-    /// Folds the class's next event; one that is folded already changes nothing, so that a read may be repeated.
+    /// Folds the class's next event; one that is folded already changes nothing, so that a read may
+    /// be repeated.
     pub fn fold(&mut self, event: &StoredEvent<'_>) {
         if event.id > self.last_event {
             self.observe(&Observed::of(event));
@@ -78,8 +81,11 @@ impl ClassState {
             return;
         }
         let number = self.next_number;
-        let make =
-            || student::Kept { number, state: student::Student::new(event.received), ..Default::default() };
+        let make = || student::Kept {
+            number,
+            state: student::Student::new(event.received),
+            ..Default::default()
+        };
         let touched = self.students.touch(event.student, event.id, make, |student, is_new| {
             if event.kind == Kind::Run && student.state.has_seen(event) {
                 return None;
@@ -174,7 +180,9 @@ impl ClassState {
 
     fn forget_cell(&mut self, cell: &cell::Kept) {
         for &student in &cell.students {
-            let Some(runs) = self.runs.remove(&Pair { student, cell: cell.number }) else { continue };
+            let Some(runs) = self.runs.remove(&Pair { student, cell: cell.number }) else {
+                continue;
+            };
             if let Some(student) = self.students.peek_mut(&*runs.student) {
                 student.cells.remove(&cell.number);
             }
@@ -249,7 +257,8 @@ impl ClassState {
 
     /// What it takes up in memory, in bytes.
     pub fn weight(&self) -> usize {
-        // A pair's numbers in two sets, whose nodes are half full at worst, and what a set has beside them.
+        // A pair's numbers in two sets, whose nodes are half full at worst, and what a set has
+        // beside them.
         const NUMBERS: usize = 2 * 2 * (size_of::<u64>() + 2);
         const SET: usize = 32;
         // The tree of minutes, half full.

@@ -1,8 +1,9 @@
 //! The classes in use, kept up by the tail.
 //!
-//! A class comes in on first use: its snapshot and the events after it are read while the tail goes on; then, for the last
-//! few, the tail puts by what comes until a read that began later has brought all before it. Whoever asks meanwhile waits.
-//! It is let go when nobody has asked for long.
+//! A class comes in on first use: its snapshot and the events after it are read while the tail goes
+//! on; then, for the last few, the tail puts by what comes until a read that began later has
+//! brought all before it. Whoever asks meanwhile waits. It is let go when nobody has asked for
+//! long.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -28,7 +29,8 @@ const LOADS: usize = 2;
 /// How long a class that is to come in waits for memory.
 const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 const ROOM_TICK: Duration = Duration::from_millis(50);
-/// How long whoever asks for a class waits for the tail, when the log has changed while the class was loaded.
+/// How long whoever asks for a class waits for the tail, when the log has changed while the class
+/// was loaded.
 const RESTART_WAIT: Duration = Duration::from_secs(2);
 /// Classes that could not be loaded; in an outage every request for one tries again.
 static NOT_LOADED: Repeated = Repeated::new();
@@ -66,7 +68,8 @@ pub(super) struct Inner {
     pub(super) remembers: bool,
     /// Something came for a class that could not be put among `heard`.
     pub(super) missed: bool,
-    /// The last event of each class that came since the tail stands, unless a snapshot is known to hold it.
+    /// The last event of each class that came since the tail stands, unless a snapshot is known to
+    /// hold it.
     pub(super) heard: BTreeMap<ClassId, i64>,
 }
 
@@ -204,8 +207,9 @@ impl Classes {
         .await
     }
 
-    /// At most `limit` classes by name, after `after`, and whether there are more: as their snapshots have it, which are a
-    /// second old, but for those that something has come of since; these are brought in.
+    /// At most `limit` classes by name, after `after`, and whether there are more: as their
+    /// snapshots have it, which are a second old, but for those that something has come of since;
+    /// these are brought in.
     ///
     /// # Errors
     /// If the snapshots cannot be read.
@@ -231,7 +235,12 @@ impl Classes {
             }
             let from = Bound::Excluded(ClassId::stored(after));
             let until = end.map_or(Bound::Unbounded, Bound::Included);
-            inner.heard.range((from, until)).take(limit + 1).map(|(class, _)| class.clone()).collect()
+            inner
+                .heard
+                .range((from, until))
+                .take(limit + 1)
+                .map(|(class, _)| class.clone())
+                .collect()
         };
         for class in heard {
             let row = self.read(&class, |state, _, _| state.listed()).await?;
@@ -251,7 +260,8 @@ impl Classes {
         class: &ClassId,
         mut with: impl FnMut(&mut Live, i64, i64) -> T,
     ) -> Result<T, LoadError> {
-        // It may be let go, or the epoch change, between its coming in and our looking: then once more.
+        // It may be let go, or the epoch change, between its coming in and our looking: then once
+        // more.
         const ATTEMPTS: usize = 3;
         for _ in 0..ATTEMPTS {
             let slot = self.ready(class).await?;
@@ -266,8 +276,8 @@ impl Classes {
         Err(LoadError::Restarted)
     }
 
-    /// The class's place, once it lives. If the log changes while it is loaded, the tail notices that too, soon; what is
-    /// loaded after that is right.
+    /// The class's place, once it lives. If the log changes while it is loaded, the tail notices
+    /// that too, soon; what is loaded after that is right.
     pub(super) async fn ready(&self, class: &ClassId) -> Result<Arc<Slot>, LoadError> {
         const ATTEMPTS: usize = 3;
         for _ in 0..ATTEMPTS {
@@ -340,13 +350,19 @@ impl Classes {
         let through = past.through;
         for (id, received_at, student, body) in &put_by.events {
             if *id > through {
-                let event =
-                    StoredEvent { id: *id, class: class.as_str(), student, received_at: *received_at, body };
+                let event = StoredEvent {
+                    id: *id,
+                    class: class.as_str(),
+                    student,
+                    received_at: *received_at,
+                    body,
+                };
                 past.state.fold(&event);
             }
         }
         tracing::debug!(%class, events = past.state.events(), read = past.read, elapsed = ?began.elapsed(), "a class is in use");
-        let mut live = Live::new(class.clone(), epoch, past.state, through, past.stored, past.standing);
+        let mut live =
+            Live::new(class.clone(), epoch, past.state, through, past.stored, past.standing);
         // With the class's lock held: whoever changes this next waits for it.
         if !self.lock().remembers {
             live.remember(false);
@@ -356,8 +372,8 @@ impl Classes {
         Ok(())
     }
 
-    /// Waits until there is memory for one more class: what nobody asked for longest goes, and what is not written yet can go
-    /// once it is.
+    /// Waits until there is memory for one more class: what nobody asked for longest goes, and what
+    /// is not written yet can go once it is.
     async fn room(&self) -> Result<(), LoadError> {
         let deadline = Instant::now() + ROOM_PATIENCE;
         while self.shared.memory.is_full() {

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use crate::event::Micros;
 
-/// A reading that is behind what was reckoned by less than this, in microseconds, took so long to arrive; by more, the
-/// database's clock was set back.
+/// A reading that is behind what was reckoned by less than this, in microseconds, took so long to
+/// arrive; by more, the database's clock was set back.
 const TRAVEL: i64 = 250_000;
 
 /// Reckons on from the last reading.
@@ -28,7 +28,8 @@ impl Clock {
         }
     }
 
-    /// What it says now, in microseconds since 1970; the machine's own clock before the first reading.
+    /// What it says now, in microseconds since 1970; the machine's own clock before the first
+    /// reading.
     pub(super) fn now(&self) -> i64 {
         let reading = *self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         match reading {

@@ -1,9 +1,10 @@
 //! What summaries of a class are made of: its rows, copied out of the state and rendered.
 //!
-//! The state's lock is what the tail waits for, and the largest class takes a tenth of a second to write down. So only rows
-//! that have changed are copied under the lock, a few hundred at a time, and everything else happens outside of it. Whatever
-//! changes between two portions is among the changed once more; when a portion has taken the last of them, the copy is the
-//! state as it is at that moment, and so is the cursor that is read with it.
+//! The state's lock is what the tail waits for, and the largest class takes a tenth of a second to
+//! write down. So only rows that have changed are copied under the lock, a few hundred at a time,
+//! and everything else happens outside of it. Whatever changes between two portions is among the
+//! changed once more; when a portion has taken the last of them, the copy is the state as it is at
+//! that moment, and so is the cursor that is read with it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::size_of;
@@ -28,7 +29,8 @@ pub(super) struct Drawing {
     student_rows: HashMap<u64, StudentRow>,
     cells: HashMap<Arc<str>, u64>,
     cell_rows: HashMap<u64, CellRow>,
-    /// The cells' numbers in the order in which they are written, and each one's place; none once that has changed.
+    /// The cells' numbers in the order in which they are written, and each one's place; none once
+    /// that has changed.
     order: Option<(Vec<u64>, HashMap<u64, usize>)>,
     /// Rows that were copied and are not rendered yet.
     copied_students: Vec<u64>,
@@ -90,12 +92,13 @@ impl Drawing {
             + (self.student_rows.len() + self.cell_rows.len()) * NAMED
     }
 
-    /// Copies at most about `rows` of the rows that have changed. Whether these were the last: then this is the class as it
-    /// is in `state`. To be called with the state's lock held.
+    /// Copies at most about `rows` of the rows that have changed. Whether these were the last: then
+    /// this is the class as it is in `state`. To be called with the state's lock held.
     pub(super) fn copy(&mut self, state: &mut ClassState, rows: usize) -> bool {
         let asker = Asker::Drawing;
-        let knows_all =
-            state.students.remembers(asker) && state.cells.remembers(asker) && state.runs.remembers(asker);
+        let knows_all = state.students.remembers(asker)
+            && state.cells.remembers(asker)
+            && state.runs.remembers(asker);
         if !(self.has_begun && knows_all) {
             // Of a student that is new here all runs are copied.
             self.before = Some(Box::new(std::mem::take(self)));
@@ -127,7 +130,8 @@ impl Drawing {
     fn copy_student(&mut self, state: &ClassState, name: &Arc<str>) -> usize {
         let kept = state.students.get(name);
         let known = self.students.get(name).copied();
-        if let Some(number) = known.filter(|&number| kept.is_none_or(|kept| kept.number != number)) {
+        if let Some(number) = known.filter(|&number| kept.is_none_or(|kept| kept.number != number))
+        {
             // It gave way, and perhaps came back as another.
             self.students.remove(name);
             if let Some(row) = self.student_rows.remove(&number) {
@@ -161,7 +165,8 @@ impl Drawing {
     fn copy_cell(&mut self, state: &ClassState, name: &Arc<str>) {
         let kept = state.cells.get(name);
         let known = self.cells.get(name).copied();
-        if let Some(number) = known.filter(|&number| kept.is_none_or(|kept| kept.number != number)) {
+        if let Some(number) = known.filter(|&number| kept.is_none_or(|kept| kept.number != number))
+        {
             self.cells.remove(name);
             if let Some(row) = self.cell_rows.remove(&number) {
                 self.bytes -= row.bytes();
@@ -172,7 +177,12 @@ impl Drawing {
         let index = kept.state.cell_index;
         let before = self.cell_rows.insert(
             kept.number,
-            CellRow { name: Arc::clone(name), index, state: Some(kept.state.clone()), text: String::new() },
+            CellRow {
+                name: Arc::clone(name),
+                index,
+                state: Some(kept.state.clone()),
+                text: String::new(),
+            },
         );
         self.bytes -= before.as_ref().map_or(0, CellRow::bytes);
         if before.is_none_or(|before| before.index != index) {
@@ -231,7 +241,9 @@ impl Drawing {
         self.order.get_or_insert_with(|| {
             let mut cells: Vec<_> = rows
                 .iter()
-                .map(|(&number, row)| (cell_parts(&row.name), row.index.unwrap_or(i64::MAX), number))
+                .map(|(&number, row)| {
+                    (cell_parts(&row.name), row.index.unwrap_or(i64::MAX), number)
+                })
                 .collect();
             cells.sort_unstable_by_key(|&((path, cell), index, _)| (path, index, cell));
             let order: Vec<u64> = cells.into_iter().map(|(_, _, number)| number).collect();
@@ -265,7 +277,8 @@ impl Drawing {
         for number in std::mem::take(&mut self.stale_grid) {
             let Some(row) = self.student_rows.get_mut(&number) else { continue };
             self.bytes -= row.bytes();
-            let placed = row.runs.iter().filter_map(|(cell, runs)| Some((*places.get(cell)?, runs)));
+            let placed =
+                row.runs.iter().filter_map(|(cell, runs)| Some((*places.get(cell)?, runs)));
             let mut placed: Vec<(usize, &Runs)> = placed.collect();
             placed.sort_unstable_by_key(|&(place, _)| place);
             row.grid = (!placed.is_empty()).then(|| {
@@ -290,15 +303,18 @@ impl StudentRow {
 impl CellRow {
     fn bytes(&self) -> usize {
         let messages = self.state.as_ref().map(|state| &state.messages).into_iter().flatten();
-        let state: usize = messages.map(|(text, _)| text.len() + size_of::<(Box<str>, i64)>()).sum();
+        let state: usize =
+            messages.map(|(text, _)| text.len() + size_of::<(Box<str>, i64)>()).sum();
         state + self.text.capacity()
     }
 }
 
 /// What a student's status and the counts over students are made of.
 fn without_texts(state: &Student) -> Student {
-    let last_run =
-        state.last_run.as_ref().map(|run| LastRun { received_at: run.received_at, ..LastRun::default() });
+    let last_run = state
+        .last_run
+        .as_ref()
+        .map(|run| LastRun { received_at: run.received_at, ..LastRun::default() });
     Student {
         last_received_at: state.last_received_at,
         cells_executed: state.cells_executed,

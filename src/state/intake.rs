@@ -14,8 +14,9 @@ pub(super) const MAX_HEARD: usize = 50_000;
 #[derive(Debug)]
 pub struct Intake<'a> {
     classes: &'a Classes,
-    /// The class of the event before, its place if it has one, and the event's id. Not beyond one read: a class that has
-    /// come in since this read began would be missed, while what the read brings was committed before.
+    /// The class of the event before, its place if it has one, and the event's id. Not beyond one
+    /// read: a class that has come in since this read began would be missed, while what the read
+    /// brings was committed before.
     current: Option<(ClassId, Option<Arc<Slot>>, i64)>,
 }
 

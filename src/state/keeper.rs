@@ -60,9 +60,9 @@ use crate::event::ClassId;
 use crate::repeated::Repeated;
 use crate::store::{
     Agreement, Connector, DISPUTE_PATIENCE, LEADER_SILENCE, Session, SilentLeader, SnapshotWriter,
-    classes_behind, current_epoch, end_silent_leader, explain, hold_log, is_lock_timeout, kept_through,
-    prepare_leader, remove_void, say_something, set_kept_through, silent_leader, standing_snapshots,
-    try_elect,
+    classes_behind, current_epoch, end_silent_leader, explain, hold_log, is_lock_timeout,
+    kept_through, prepare_leader, remove_void, say_something, set_kept_through, silent_leader,
+    standing_snapshots, try_elect,
 };
 use crate::vital::Vital;
 
@@ -73,7 +73,8 @@ static BEHIND: Repeated = Repeated::new();
 const ELECTION_TICK: Duration = Duration::from_secs(1);
 /// How often snapshots are written at most.
 const WRITE_TICK: Duration = Duration::from_secs(1);
-/// Under load they are written less often: for each second of writing there are so many without, a few in any case.
+/// Under load they are written less often: for each second of writing there are so many without, a
+/// few in any case.
 const REST_SHARE: u32 = 39;
 const MAX_REST: Duration = Duration::from_secs(10);
 /// How often classes that nobody asks for are looked for.
@@ -100,7 +101,12 @@ pub struct Keeper {
 
 impl Keeper {
     /// Starts it; `connector` must lead to the primary directly.
-    pub fn start(connector: &Connector, agreement: &Agreement, classes: &Classes, vital: &Vital) -> Self {
+    pub fn start(
+        connector: &Connector,
+        agreement: &Agreement,
+        classes: &Classes,
+        vital: &Vital,
+    ) -> Self {
         let stop = CancellationToken::new();
         let keeping = Keeping {
             connector: connector.clone(),
@@ -145,23 +151,31 @@ impl Keeping {
     }
 
     /// Keeps as long as the connection leads to the server that the tail reads.
-    async fn keep_while_agreed(&self, session: Session, reconnect: &mut Reconnect) -> Option<String> {
+    async fn keep_while_agreed(
+        &self,
+        session: Session,
+        reconnect: &mut Reconnect,
+    ) -> Option<String> {
         let place = session.place.clone();
         let epoch = match within(SHORT_DEADLINE, current_epoch(&session.client)).await {
             Ok(epoch) => epoch,
             Err(reason) => return Some(reason),
         };
         if !self.agreement.settles_on(&epoch, DISPUTE_PATIENCE).await {
-            return Some(format!("the connection leads to {place}, and events are read from another server"));
+            return Some(format!(
+                "the connection leads to {place}, and events are read from another server"
+            ));
         }
         self.agreement.note_server("state", Some(place));
         tokio::select! {
             ended = self.keep(session, reconnect) => ended,
-            () = self.agreement.departs_from(&epoch) => Some("the log goes on in another epoch".to_owned()),
+            () = self.agreement.departs_from(&epoch) => Some("the log goes on in another \
+                 epoch".to_owned()),
         }
     }
 
-    /// Waits to be elected and then writes, until the connection fails; says why. `None`: it was stopped.
+    /// Waits to be elected and then writes, until the connection fails; says why. `None`: it was
+    /// stopped.
     async fn keep(&self, session: Session, reconnect: &mut Reconnect) -> Option<String> {
         let mut swept = Instant::now();
         if let Err(reason) = within(SHORT_DEADLINE, prepare_leader(&session)).await {
@@ -197,7 +211,8 @@ impl Keeping {
             let stopping = self.stop.is_cancelled();
             let mut writing = Duration::ZERO;
             match self.write(&mut writer, &mut scan_owed, &mut writing).await {
-                // Not at the election: a leader that can write nothing must not be elected again at once.
+                // Not at the election: a leader that can write nothing must not be elected again at
+                // once.
                 Ok(()) => reconnect.succeeded(),
                 Err(Stale::Later) => {}
                 Err(Stale::Failed(reason)) => return Some(reason),
@@ -206,7 +221,9 @@ impl Keeping {
                 return None;
             }
             self.sweep(&mut swept);
-            let rest = (writing * REST_SHARE).min(MAX_REST).max(WRITE_TICK.saturating_sub(began.elapsed()));
+            let rest = (writing * REST_SHARE)
+                .min(MAX_REST)
+                .max(WRITE_TICK.saturating_sub(began.elapsed()));
             let resting = async {
                 tokio::select! {
                     () = tokio::time::sleep(rest) => {}
@@ -256,7 +273,8 @@ impl Keeping {
         let (mut wrote, mut loaded) = (false, 0);
         for some in dirty.chunks(BRING_IN) {
             if loaded >= TRANSACTION_CLASSES || self.classes.memory().is_full() {
-                // A relay that begins on a long history meets more classes than it can hold at once.
+                // A relay that begins on a long history meets more classes than it can hold at
+                // once.
                 let written = self.write_unsaved(writer, &round, &mut behind, writing).await?;
                 (wrote, complete) = (wrote | written.any, complete & written.all);
                 self.classes.sweep();
@@ -286,7 +304,11 @@ impl Keeping {
     }
 
     /// Up to where every snapshot is complete, if that is known under the round's nonce.
-    async fn standing(&self, writer: &mut SnapshotWriter, round: &Round) -> Result<Option<i64>, Stale> {
+    async fn standing(
+        &self,
+        writer: &mut SnapshotWriter,
+        round: &Round,
+    ) -> Result<Option<i64>, Stale> {
         let (transaction, _) = limited(SHORT_DEADLINE, writer.begin()).await?;
         let nonce = held(&transaction, round).await?;
         let standing = limited(SHORT_DEADLINE, kept_through(&transaction, &nonce)).await?;
@@ -342,7 +364,8 @@ impl Keeping {
             all &= timeout(DEADLINE, some).await.map_err(|_| Stale::Failed(late(DEADLINE)))??;
         }
         if !unsaved.is_empty() {
-            tracing::debug!(classes = unsaved.len(), elapsed = ?began.elapsed(), "snapshots are written");
+            tracing::debug!(classes = unsaved.len(), elapsed = ?began.elapsed(), "snapshots are \
+                 written");
         }
         *writing += began.elapsed();
         Ok(Written { any: !unsaved.is_empty(), all })
@@ -354,7 +377,8 @@ impl Keeping {
             let (classes, class) = (self.classes.clone(), class.clone());
             async move { classes.bring_in(&class).await.is_ok() }
         });
-        let mut coming = futures::stream::iter(coming.collect::<Vec<_>>()).buffer_unordered(BRING_IN);
+        let mut coming =
+            futures::stream::iter(coming.collect::<Vec<_>>()).buffer_unordered(BRING_IN);
         let mut complete = true;
         while let Some(came) = coming.next().await {
             complete &= came;
@@ -374,7 +398,8 @@ impl Keeping {
         let classes = &rest[..rest.len().min(TRANSACTION_CLASSES)];
         let (transaction, statements) = limited(SHORT_DEADLINE, writer.begin()).await?;
         let nonce = held(&transaction, round).await?;
-        let standing = limited(SHORT_DEADLINE, standing_snapshots(&transaction, classes, &nonce)).await?;
+        let standing =
+            limited(SHORT_DEADLINE, standing_snapshots(&transaction, classes, &nonce)).await?;
         let mut written: Vec<(ClassId, Box<Unsaved>)> = Vec::with_capacity(classes.len());
         let mut all = true;
         let (mut taken, mut rows) = (0, 0);
@@ -384,13 +409,16 @@ impl Keeping {
                 break;
             }
             taken += 1;
-            let through = standing.iter().find(|(other, _)| other == class).map(|&(_, through)| through);
+            let through =
+                standing.iter().find(|(other, _)| other == class).map(|&(_, through)| through);
             match self.classes.take_unsaved(class, round, through) {
                 Taken::Nothing => {}
                 Taken::Unsaved(mut unsaved) => {
                     // Not held until the commit: it may be all of a large class.
                     let changes = std::mem::take(&mut unsaved.changes);
-                    rows += changes.rows.students.len() + changes.rows.cells.len() + changes.rows.runs.len();
+                    rows += changes.rows.students.len()
+                        + changes.rows.cells.len()
+                        + changes.rows.runs.len();
                     let write = statements.write(&transaction, &nonce, class, &changes);
                     write.await.map_err(|error| Stale::of(&error))?;
                     written.push((class.clone(), unsaved));
@@ -441,7 +469,10 @@ impl Stale {
 }
 
 /// Holds the log at the round's version; the nonce.
-async fn held(transaction: &tokio_postgres::Transaction<'_>, round: &Round) -> Result<String, Stale> {
+async fn held(
+    transaction: &tokio_postgres::Transaction<'_>,
+    round: &Round,
+) -> Result<String, Stale> {
     limited(SHORT_DEADLINE, hold_log(transaction, &round.version)).await?.ok_or(Stale::Later)
 }
 
@@ -501,7 +532,8 @@ impl Silent {
                 tracing::warn!(
                     pid = leader.pid,
                     ?silence,
-                    "the replica that keeps the snapshots says nothing: its session is ended, for another to keep them"
+                    "the replica that keeps the snapshots says nothing: its session is ended, for \
+                         another to keep them"
                 );
             }
             self.leader = None;

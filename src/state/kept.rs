@@ -1,5 +1,5 @@
-//! A bounded collection by key that lets go of what was touched longest ago, remembers what has changed, and knows how many
-//! bytes it takes up.
+//! A bounded collection by key that lets go of what was touched longest ago, remembers what has
+//! changed, and knows how many bytes it takes up.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
@@ -74,14 +74,14 @@ impl<K> Changed<K> {
 /// What gave way, and its key.
 pub(super) type Evicted<K, V> = (K, V);
 
-/// At most so many values. Which one gives way depends on the events alone, never on when or where they are folded: the
-/// one whose last event has the smallest id.
+/// At most so many values. Which one gives way depends on the events alone, never on when or where
+/// they are folded: the one whose last event has the smallest id.
 #[derive(Debug)]
 pub(super) struct Kept<K, V> {
     max: usize,
     entries: HashMap<K, Entry<K, V>>,
-    /// Last event to key: an event touches one entry at most. Made when something first has to give way: most classes
-    /// never come there, and it would be a quarter of the fold's work.
+    /// Last event to key: an event touches one entry at most. Made when something first has to give
+    /// way: most classes never come there, and it would be a quarter of the fold's work.
     order: Option<BTreeMap<i64, K>>,
     /// By asker.
     changed: [Changed<K>; ASKERS],
@@ -104,8 +104,9 @@ impl<K: Clone + Eq + Hash + Ord + Heap, V: Heap> Kept<K, V> {
         self.entries.len()
     }
 
-    /// Bytes that it takes up, all in all. The collections are counted by their capacity: a hash map keeps a bucket of eight
-    /// free, and a byte for each; the nodes of a tree that grows at its end are about half full.
+    /// Bytes that it takes up, all in all. The collections are counted by their capacity: a hash
+    /// map keeps a bucket of eight free, and a byte for each; the nodes of a tree that grows at its
+    /// end are about half full.
     pub(super) fn bytes(&self) -> usize {
         let buckets = self.entries.capacity() * 8 / 7;
         let order = self.order.as_ref().map_or(0, |order| order.len() * 2 * size_of::<(i64, K)>());
@@ -170,8 +171,9 @@ impl<K: Clone + Eq + Hash + Ord + Heap, V: Heap> Kept<K, V> {
         self.entries.get_mut(key).map(|entry| &mut entry.value)
     }
 
-    /// Runs `with` on the entry that `event` is about, made if it is not there, and on whether it was made. Where `with`
-    /// gives `None` the event is none of the entry's after all. Returns also what had to give way for a new one.
+    /// Runs `with` on the entry that `event` is about, made if it is not there, and on whether it
+    /// was made. Where `with` gives `None` the event is none of the entry's after all. Returns also
+    /// what had to give way for a new one.
     pub(super) fn touch<Q: Hash + Eq + ?Sized, R>(
         &mut self,
         key: &Q,
@@ -215,7 +217,8 @@ impl<K: Clone + Eq + Hash + Ord + Heap, V: Heap> Kept<K, V> {
     }
 
     fn remove_oldest(&mut self) -> Option<Evicted<K, V>> {
-        let in_order = || self.entries.iter().map(|(key, entry)| (entry.last_event, key.clone())).collect();
+        let in_order =
+            || self.entries.iter().map(|(key, entry)| (entry.last_event, key.clone())).collect();
         let order = self.order.get_or_insert_with(in_order);
         let key = order.first_key_value().map(|(_, key)| key.clone())?;
         self.remove(&key).map(|value| (key, value))
@@ -295,11 +298,13 @@ fn recount<K, V: Heap>(total: &mut usize, entry: &mut Entry<K, V>) {
     }
 }
 
-/// Puts an entry among the changed, unless it is there. The drawing is not always asked for: when what was removed fills the
-/// list beyond every entry that there can be, it is given up, and the drawing begins anew.
+/// Puts an entry among the changed, unless it is there. The drawing is not always asked for: when
+/// what was removed fills the list beyond every entry that there can be, it is given up, and the
+/// drawing begins anew.
 fn note<K: Clone, V>(changed: &mut [Changed<K>; ASKERS], max: usize, entry: &mut Entry<K, V>) {
     for (asker, list) in changed.iter_mut().enumerate() {
-        let Some(keys) = list.keys.as_mut().filter(|_| entry.changed[asker] != list.generation) else {
+        let Some(keys) = list.keys.as_mut().filter(|_| entry.changed[asker] != list.generation)
+        else {
             continue;
         };
         entry.changed[asker] = list.generation;

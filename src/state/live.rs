@@ -20,8 +20,8 @@ use super::view::{self, Parts};
 use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent, json};
 use crate::store::Changes;
 
-/// After this long a picture is made anew although nothing came, in microseconds: a quiet class's cursor must not grow so
-/// old that the events after it are pruned.
+/// After this long a picture is made anew although nothing came, in microseconds: a quiet class's
+/// cursor must not grow so old that the events after it are pruned.
 const PICTURE_SPAN: i64 = 60_000_000;
 /// What is larger is compressed on a thread of its own.
 const MAX_INLINE: usize = 256 * 1024;
@@ -88,20 +88,23 @@ impl Picture {
         format!("{},\"now\":\"{}\",", self.head, now.to_rfc3339())
     }
 
-    /// The whole, as JSON, at `now` by the database's clock: a part of its own, and one that all answers share.
+    /// The whole, as JSON, at `now` by the database's clock: a part of its own, and one that all
+    /// answers share.
     pub fn json(&self, now: Micros) -> [Bytes; 2] {
         [self.head_at(now).into(), self.members.clone()]
     }
 
-    /// The same as gzip. Whoever asks first compresses; for the others there is only `now` to be put before it, in a
-    /// block of its own that is not compressed. The middle of the three parts is the one that all answers share.
+    /// The same as gzip. Whoever asks first compresses; for the others there is only `now` to be
+    /// put before it, in a block of its own that is not compressed. The middle of the three parts
+    /// is the one that all answers share.
     pub async fn gzip(&self, now: Micros) -> [Bytes; 3] {
         const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff];
         let head = self.head_at(now);
         let (deflated, checksum) = self.deflated.get_or_init(|| self.deflate()).await;
         let mut begin = Vec::with_capacity(HEADER.len() + head.len() + 5);
         begin.extend_from_slice(&HEADER);
-        // A stored block: its length, and that once more inverted. A class's name and a cursor are far below 64 KiB.
+        // A stored block: its length, and that once more inverted. A class's name and a cursor are
+        // far below 64 KiB.
         let len = u16::try_from(head.len()).unwrap_or(u16::MAX);
         begin.push(0);
         begin.extend_from_slice(&len.to_le_bytes());
@@ -145,7 +148,8 @@ fn deflate(bytes: &[u8]) -> (Bytes, Crc) {
     (encoder.finish().unwrap_or_default().into(), crc)
 }
 
-/// A class's state at one instant, beside its rows: read with the lock held that the last of them were copied under.
+/// A class's state at one instant, beside its rows: read with the lock held that the last of them
+/// were copied under.
 #[derive(Debug)]
 pub(super) struct Moment {
     class: ClassId,
@@ -186,8 +190,8 @@ pub(super) struct Live {
     pub(super) state: ClassState,
     /// All of its events up to here were folded when it came to live.
     pub(super) joined: i64,
-    /// Its rows as they were copied last. Whoever makes a picture holds this; it is never waited for with the class's lock
-    /// held.
+    /// Its rows as they were copied last. Whoever makes a picture holds this; it is never waited
+    /// for with the class's lock held.
     pub(super) drawing: Arc<Mutex<Drawing>>,
     drawn: Instant,
     pictures: HashMap<Parts, Arc<Picture>>,
@@ -249,7 +253,8 @@ impl Live {
         self.state.last_event() > self.stored
     }
 
-    /// From now on this replica writes snapshots, or no longer. Another may have written in between.
+    /// From now on this replica writes snapshots, or no longer. Another may have written in
+    /// between.
     pub(super) fn remember(&mut self, on: bool) {
         self.state.remember(on);
         self.whole = true;
@@ -268,7 +273,8 @@ impl Live {
         }
         let mut changes = self.state.take_changes(through);
         if self.whole || standing.is_none() || standing != self.standing {
-            changes = Changes { whole: true, rows: self.state.snapshot(through), ..Changes::default() };
+            changes =
+                Changes { whole: true, rows: self.state.snapshot(through), ..Changes::default() };
         }
         // Until it is known to be written, what has changed is not.
         self.whole = true;
@@ -287,18 +293,31 @@ impl Live {
         self.whole = false;
     }
 
-    /// A picture that was made before and will do at `now`, when all classes' events up to `head` are folded: if nothing has
-    /// come since, or if it holds all up to `enough`.
-    pub(super) fn picture(&self, parts: Parts, enough: Option<i64>, now: i64) -> Option<Arc<Picture>> {
+    /// A picture that was made before and will do at `now`, when all classes' events up to `head`
+    /// are folded: if nothing has come since, or if it holds all up to `enough`.
+    pub(super) fn picture(
+        &self,
+        parts: Parts,
+        enough: Option<i64>,
+        now: i64,
+    ) -> Option<Arc<Picture>> {
         let picture = self.pictures.get(&parts)?;
         let unchanged = picture.last_event == self.state.last_event();
         let will_do = unchanged || enough.is_some_and(|enough| picture.cursor.id >= enough);
-        let is_young = now < picture.holds && (picture.made..picture.made + PICTURE_SPAN).contains(&now);
+        let is_young =
+            now < picture.holds && (picture.made..picture.made + PICTURE_SPAN).contains(&now);
         (will_do && is_young).then(|| Arc::clone(picture))
     }
 
-    /// Copies at most about `rows` of the rows that have changed. If these were the last: of which moment `drawing` is now.
-    pub(super) fn copy(&mut self, drawing: &mut Drawing, rows: usize, head: i64, now: i64) -> Option<Moment> {
+    /// Copies at most about `rows` of the rows that have changed. If these were the last: of which
+    /// moment `drawing` is now.
+    pub(super) fn copy(
+        &mut self,
+        drawing: &mut Drawing,
+        rows: usize,
+        head: i64,
+        now: i64,
+    ) -> Option<Moment> {
         self.drawn = Instant::now();
         drawing.copy(&mut self.state, rows).then(|| Moment {
             class: self.class.clone(),
@@ -320,7 +339,8 @@ impl Live {
         Cursor { epoch: self.epoch.clone(), id: head.max(self.state.last_event()).max(self.joined) }
     }
 
-    /// Lets go of what was only made to be sent. What is returned is to be dropped without the class's lock.
+    /// Lets go of what was only made to be sent. What is returned is to be dropped without the
+    /// class's lock.
     pub(super) fn forget_pictures(&mut self) -> impl Sized + use<> {
         let mut drawing = None;
         if self.drawing_weight > 0 && self.drawn.elapsed() >= DRAWING_IDLE {
@@ -346,13 +366,25 @@ mod tests {
         for id in 1..=300 {
             let student = format!("s{id}");
             let body = r#"{"eventType":"cell_executed","notebookPath":"a.ipynb","cellId":"c"}"#;
-            state.fold(&StoredEvent { id, class: "é", student: &student, received_at: Micros(id), body });
+            state.fold(&StoredEvent {
+                id,
+                class: "é",
+                student: &student,
+                received_at: Micros(id),
+                body,
+            });
         }
         Live::new(ClassId::new("é").expect("a class"), Epoch::new("e1"), state, 0, 0, None)
     }
 
     /// A picture that was kept, or a new one.
-    fn picture(live: &mut Live, parts: Parts, head: i64, enough: Option<i64>, now: i64) -> Arc<Picture> {
+    fn picture(
+        live: &mut Live,
+        parts: Parts,
+        head: i64,
+        enough: Option<i64>,
+        now: i64,
+    ) -> Arc<Picture> {
         if let Some(picture) = live.picture(parts, enough, now) {
             return picture;
         }
@@ -390,9 +422,13 @@ mod tests {
         assert_eq!(first.cursor.id, 400);
         let again = picture(&mut live, Parts::default(), 500, None, 2_000);
         assert!(Arc::ptr_eq(&first, &again), "nothing came for this class");
-        let event = StoredEvent { id: 501, class: "é", student: "t", received_at: Micros(3), body: "{}" };
+        let event =
+            StoredEvent { id: 501, class: "é", student: "t", received_at: Micros(3), body: "{}" };
         live.state.fold(&event);
-        assert!(Arc::ptr_eq(&first, &picture(&mut live, Parts::default(), 500, Some(400), 2_000)), "enough");
+        assert!(
+            Arc::ptr_eq(&first, &picture(&mut live, Parts::default(), 500, Some(400), 2_000)),
+            "enough"
+        );
         let next = picture(&mut live, Parts::default(), 500, Some(401), 2_000);
         assert_eq!(next.cursor.id, 501);
         assert_ne!(next.etag, first.etag);

@@ -56,7 +56,8 @@ pub(super) struct Past {
 
 /// Reads the snapshot and what follows it, to the end of what is committed by now.
 pub(super) async fn read(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Result<Past, LoadError> {
-    // The snapshot may have gone on, and what followed it been pruned, between the two reads: that is no gap the second time.
+    // The snapshot may have gone on, and what followed it been pruned, between the two reads: that
+    // is no gap the second time.
     for _ in 0..2 {
         let mut past = begin(pages, class, epoch).await?;
         match past.catch_up(pages, class, epoch, true).await {
@@ -66,7 +67,8 @@ pub(super) async fn read(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Resul
     }
     let mut past = begin(pages, class, epoch).await?;
     if let Some(due) = PRUNED.met("pruned") {
-        tracing::warn!(%class, through = past.through, "events after its snapshot may have been deleted{due}: those will not be counted");
+        tracing::warn!(%class, through = past.through, "events after its snapshot may have been \
+             deleted{due}: those will not be counted");
     }
     past.catch_up(pages, class, epoch, false).await?;
     Ok(past)
@@ -88,7 +90,8 @@ async fn begin(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Result<Past, Lo
 }
 
 impl Past {
-    /// Reads and folds what follows, to the end of what is committed by now. `strict`: not if something of it was pruned.
+    /// Reads and folds what follows, to the end of what is committed by now. `strict`: not if
+    /// something of it was pruned.
     pub(super) async fn catch_up(
         &mut self,
         pages: &Pages,
@@ -117,7 +120,8 @@ impl Past {
             }
             self.read += extent.events;
             if extent.events < PAGE_ROWS {
-                // No event of the class lies between its last and the newest of all that this read saw.
+                // No event of the class lies between its last and the newest of all that this read
+                // saw.
                 self.through = extent.last.max(extent.header.newest.unwrap_or(0));
                 return Ok(());
             }

@@ -1,8 +1,9 @@
 //! What the fold sees of an event: a few fields, each either usable or absent.
 //!
-//! The relay's ingest has checked its own events; anyone may insert others with SQL. The dashboard's fold looks at the
-//! delivered JSON in the same way, so every rule here is one that both can keep: a text is absent when it is empty, longer
-//! than [`MAX_TEXT_BYTES`] or no string; a number when it is no integer that JavaScript holds exactly.
+//! The relay's ingest has checked its own events; anyone may insert others with SQL. The
+//! dashboard's fold looks at the delivered JSON in the same way, so every rule here is one that
+//! both can keep: a text is absent when it is empty, longer than [`MAX_TEXT_BYTES`] or no string; a
+//! number when it is no integer that JavaScript holds exactly.
 
 use std::borrow::Cow;
 
@@ -151,13 +152,14 @@ fn time(value: &str) -> Option<i64> {
     (YEAR_2000..YEAR_2101).contains(&micros).then_some(micros)
 }
 
-/// `YYYY-MM-DDThh:mm:ss[.f…](Z|±hh:mm)`, a day that exists, no leap second; cut below a microsecond.
+/// `YYYY-MM-DDThh:mm:ss[.f…](Z|±hh:mm)`, a day that exists, no leap second; cut below a
+/// microsecond.
 pub(super) fn parse_rfc3339(text: &[u8]) -> Option<i64> {
     let number = |from: usize, len: usize| {
         let digits = text.get(from..from + len)?;
-        digits
-            .iter()
-            .try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+        digits.iter().try_fold(0i64, |sum, byte| {
+            byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
+        })
     };
     let is = |at: usize, bytes: &[u8]| text.get(at).is_some_and(|byte| bytes.contains(byte));
     let punctuated = is(4, b"-") && is(7, b"-") && is(10, b"Tt") && is(13, b":") && is(16, b":");
@@ -168,7 +170,8 @@ pub(super) fn parse_rfc3339(text: &[u8]) -> Option<i64> {
     let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
     let month = time::Month::try_from(u8::try_from(month).ok()?).ok()?;
     let date =
-        time::Date::from_calendar_date(i32::try_from(year).ok()?, month, u8::try_from(day).ok()?).ok()?;
+        time::Date::from_calendar_date(i32::try_from(year).ok()?, month, u8::try_from(day).ok()?)
+            .ok()?;
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }

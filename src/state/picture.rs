@@ -21,15 +21,16 @@ const PORTION: usize = 256;
 const MAX_PORTIONS: usize = 10_000;
 /// Classes with more rows are drawn on a thread for what takes long.
 const LARGE: usize = 10_000;
-/// Between two drawings of a large class there is as long a rest as the last one took, but no longer than this: whoever asks
-/// without end takes half of one processor.
+/// Between two drawings of a large class there is as long a rest as the last one took, but no
+/// longer than this: whoever asks without end takes half of one processor.
 const MAX_REST: Duration = Duration::from_secs(1);
-/// A class may be let go, or the epoch change, between its coming in and our looking: then once more.
+/// A class may be let go, or the epoch change, between its coming in and our looking: then once
+/// more.
 const ATTEMPTS: usize = 3;
 
 impl Classes {
-    /// A picture of the class. `enough`, if the caller knows an id up to which all must be in it, lets callers share one
-    /// although the class goes on.
+    /// A picture of the class. `enough`, if the caller knows an id up to which all must be in it,
+    /// lets callers share one although the class goes on.
     ///
     /// # Errors
     /// If the class has to come in and cannot.
@@ -56,7 +57,11 @@ impl Classes {
     ///
     /// # Errors
     /// If the class has to come in and cannot.
-    pub async fn cells(&self, class: &ClassId, notebook: Option<&str>) -> Result<String, LoadError> {
+    pub async fn cells(
+        &self,
+        class: &ClassId,
+        notebook: Option<&str>,
+    ) -> Result<String, LoadError> {
         let notebook = notebook.map(str::to_owned);
         let kept = |_: &Live, _: i64| None;
         self.draw(class, kept, move |draw, _| {
@@ -115,7 +120,8 @@ struct Draw {
 }
 
 impl Draw {
-    /// Brings the rows up to date, a portion at a time; of which moment they are then. `None` if the class was let go.
+    /// Brings the rows up to date, a portion at a time; of which moment they are then. `None` if
+    /// the class was let go.
     async fn copy(&mut self) -> Option<Moment> {
         for portion in 0.. {
             let rows = if portion < MAX_PORTIONS { PORTION } else { usize::MAX };

@@ -8,8 +8,8 @@ use tokio_postgres::{Error, Transaction};
 use super::class::ClassState;
 use crate::event::ClassId;
 use crate::store::{
-    Changes, RunsRow, Session, Snapshot, SnapshotWriter, StoredSnapshot, at_one_moment, class_events,
-    classes_kept, classes_with_events, explain, read_in, replace_class,
+    Changes, RunsRow, Session, Snapshot, SnapshotWriter, StoredSnapshot, at_one_moment,
+    class_events, classes_kept, classes_with_events, explain, read_in, replace_class,
 };
 
 /// Differences that are named; the rest is counted.
@@ -71,7 +71,9 @@ pub enum RebuildError {
     #[error("{}", explain(.0))]
     Database(Error),
     /// `progress_log` has lost its row.
-    #[error("progress_log is empty: restore its one row, or apply the migrations to a fresh database")]
+    #[error(
+        "progress_log is empty: restore its one row, or apply the migrations to a fresh database"
+    )]
     NoLog,
     /// The epoch was renewed, or events were deleted, each time that it was tried.
     #[error("the log was changed while the events were read, {ATTEMPTS} times: try again")]
@@ -132,7 +134,11 @@ impl Rebuilder {
     }
 
     /// `None` if the log has changed meanwhile.
-    async fn try_rebuild(&mut self, class: &ClassId, write: bool) -> Result<Option<Outcome>, RebuildError> {
+    async fn try_rebuild(
+        &mut self,
+        class: &ClassId,
+        write: bool,
+    ) -> Result<Option<Outcome>, RebuildError> {
         let client = &mut self.writer.session.client;
         let transaction = at_one_moment(client).await?;
         let stored = read_in(&transaction, class).await?.ok_or(RebuildError::NoLog)?;
@@ -153,7 +159,9 @@ impl Rebuilder {
         }
         let (transaction, statements) = self.writer.begin().await?;
         // From here on the relay's leader waits.
-        let Some(nonce) = replace_class(&transaction, &version, class).await? else { return Ok(None) };
+        let Some(nonce) = replace_class(&transaction, &version, class).await? else {
+            return Ok(None);
+        };
         // What it has written meanwhile is of a later id.
         let standing = read_in(&transaction, class).await?.ok_or(RebuildError::NoLog)?;
         let through = standing.snapshot.class.through.max(through);
@@ -183,7 +191,12 @@ async fn fold(
 fn compare(kept: &Snapshot, made: &Snapshot) -> (usize, Vec<Difference>) {
     let mut found = Found::default();
     if (kept.class.events, kept.class.students, kept.class.last_received_at, kept.class.last_event)
-        != (made.class.events, made.class.students, made.class.last_received_at, made.class.last_event)
+        != (
+            made.class.events,
+            made.class.students,
+            made.class.last_received_at,
+            made.class.last_event,
+        )
     {
         found.add("class_state", String::new(), Kind::Other);
     }
@@ -191,7 +204,9 @@ fn compare(kept: &Snapshot, made: &Snapshot) -> (usize, Vec<Difference>) {
     found.rows("cell_state", &kept.cells, &made.cells, |row| format!("{:?}, {:?}", row.0, row.1));
     let name = |row: &RunsRow| format!("{:?}, {:?}, {:?}", row.0, row.1, row.2);
     found.rows("student_cell_state", &kept.runs, &made.runs, name);
-    found.rows("activity_state", &kept.minutes, &made.minutes, |row| super::observed::rfc3339(row.0));
+    found.rows("activity_state", &kept.minutes, &made.minutes, |row| {
+        super::observed::rfc3339(row.0)
+    });
     (found.count, found.differences)
 }
 
@@ -217,8 +232,10 @@ impl Found {
         made: &[R],
         key: impl Fn(&R) -> String,
     ) {
-        let kept: std::collections::BTreeMap<String, &R> = kept.iter().map(|row| (key(row), row)).collect();
-        let made: std::collections::BTreeMap<String, &R> = made.iter().map(|row| (key(row), row)).collect();
+        let kept: std::collections::BTreeMap<String, &R> =
+            kept.iter().map(|row| (key(row), row)).collect();
+        let made: std::collections::BTreeMap<String, &R> =
+            made.iter().map(|row| (key(row), row)).collect();
         for (name, row) in &made {
             match kept.get(name) {
                 None => self.add(table, name.clone(), Kind::Missing),

@@ -10,10 +10,12 @@ use super::live::Live;
 use super::load::LoadError;
 use crate::event::{Micros, StoredEvent};
 
-/// Bytes of events put by while a class joins the tail. A join lasts a few milliseconds; beyond this it begins again.
+/// Bytes of events put by while a class joins the tail. A join lasts a few milliseconds; beyond
+/// this it begins again.
 const MAX_PUT_BY: usize = 32 << 20;
 
-/// Bytes of classes in memory beyond which the one not asked for longest is let go, and none is brought in.
+/// Bytes of classes in memory beyond which the one not asked for longest is let go, and none is
+/// brought in.
 pub(super) const MAX_BYTES: usize = 512 << 20;
 
 /// A class's place.

@@ -35,7 +35,8 @@ impl ClassState {
         let mut name = String::new();
         for (student, notebook, id, event, runs) in snapshot.runs {
             write_cell_name(Some(&notebook), &id, &mut name);
-            // A pair of which only one is kept was written by hand: nothing would ever let go of it.
+            // A pair of which only one is kept was written by hand: nothing would ever let go of
+            // it.
             let (Some(student_name), Some(cell_name)) =
                 (class.students.key(&*student), class.cells.key(&*name))
             else {
@@ -49,7 +50,11 @@ impl ClassState {
             student.cells.insert(cell.number);
             cell.students.insert(student.number);
             let pair = Pair { student: student.number, cell: cell.number };
-            class.runs.restore(pair, event, PairRuns { student: student_name, cell: cell_name, runs });
+            class.runs.restore(
+                pair,
+                event,
+                PairRuns { student: student_name, cell: cell_name, runs },
+            );
         }
         for (start, minute) in snapshot.minutes {
             class.activity.restore(start, minute);
@@ -66,7 +71,8 @@ impl ClassState {
         self.activity.remember(on);
     }
 
-    /// What has changed since it was last asked for, as of an id up to which all of the class's events are folded.
+    /// What has changed since it was last asked for, as of an id up to which all of the class's
+    /// events are folded.
     pub fn take_changes(&mut self, through: i64) -> Changes {
         let mut changes = Changes {
             rows: Snapshot { class: self.row(through), ..Default::default() },
@@ -75,7 +81,11 @@ impl ClassState {
         for name in self.students.take_changed(Asker::Snapshot) {
             match self.students.entry(&name) {
                 Some(entry) => {
-                    changes.rows.students.push((boxed(&name), entry.last_event, entry.value.state.clone()));
+                    changes.rows.students.push((
+                        boxed(&name),
+                        entry.last_event,
+                        entry.value.state.clone(),
+                    ));
                 }
                 None => changes.gone_students.push(boxed(&name)),
             }
@@ -85,7 +95,12 @@ impl ClassState {
             let (notebook, id) = (notebook.into(), id.into());
             match self.cells.entry(&name) {
                 Some(entry) => {
-                    changes.rows.cells.push((notebook, id, entry.last_event, entry.value.state.clone()));
+                    changes.rows.cells.push((
+                        notebook,
+                        id,
+                        entry.last_event,
+                        entry.value.state.clone(),
+                    ));
                 }
                 None => changes.gone_cells.push((notebook, id)),
             }
@@ -102,7 +117,8 @@ impl ClassState {
             changes.gone_runs.push((student, notebook, id));
         }
         let changed = self.activity.take_changed();
-        let minutes = changed.into_iter().filter_map(|start| Some((start, self.activity.get(start)?)));
+        let minutes =
+            changed.into_iter().filter_map(|start| Some((start, self.activity.get(start)?)));
         changes.rows.minutes.extend(minutes);
         changes.minutes_begin = self.activity.begin();
         changes
@@ -116,7 +132,12 @@ impl ClassState {
         }
         for (name, entry) in self.cells.entries() {
             let (notebook, id) = cell_parts(name);
-            snapshot.cells.push((notebook.into(), id.into(), entry.last_event, entry.value.state.clone()));
+            snapshot.cells.push((
+                notebook.into(),
+                id.into(),
+                entry.last_event,
+                entry.value.state.clone(),
+            ));
         }
         let mut names = CellNames::default();
         snapshot.runs.extend(self.runs.entries().map(|(_, entry)| names.row(entry)));

@@ -6,12 +6,15 @@ use super::kept::{Heap, text_bytes};
 use super::observed::{Kind, Observed};
 pub use crate::store::{LastRun, Student};
 
-/// A run with the same session, notebook, cell and execution count whose time is this close to the last one's is that one
-/// sent again. Old clients send a run up to five times, each time with an id of its own.
+/// A run with the same session, notebook, cell and execution count whose time is this close to the
+/// last one's is that one sent again. Old clients send a run up to five times, each time with an id
+/// of its own.
 const REPEAT_WINDOW: i64 = 5_000_000;
-/// Without a repeat of `help` for this long a hand is down: clients repeat it every 10 s, a hidden tab once a minute.
+/// Without a repeat of `help` for this long a hand is down: clients repeat it every 10 s, a hidden
+/// tab once a minute.
 pub(super) const HELP_LAPSE: i64 = 75_000_000;
-/// A `help` from before the `help_stop` by less than this was overtaken on its way. Clients delay what they send by up to
+/// A `help` from before the `help_stop` by less than this was overtaken on its way. Clients delay
+/// what they send by up to
 /// 2.2 s and retry for 7 s; what is older is another device's clock.
 const OVERTAKEN_WINDOW: i64 = 10_000_000;
 /// Failures in a row on one cell that make a student stuck.
@@ -66,7 +69,10 @@ impl Heap for Kept {
 impl Heap for Student {
     fn heap(&self) -> usize {
         let run = self.last_run.as_ref();
-        let run = run.map(|run| [&run.session_id, &run.notebook_path, &run.cell_id]).into_iter().flatten();
+        let run = run
+            .map(|run| [&run.session_id, &run.notebook_path, &run.cell_id])
+            .into_iter()
+            .flatten();
         [
             &self.user_name,
             &self.team_name,
@@ -106,7 +112,8 @@ impl Student {
             && (event.time - last.at).abs() <= REPEAT_WINDOW
     }
 
-    /// The instructor's act: it is no event of the student's, and changes the hand alone. Says whether it did.
+    /// The instructor's act: it is no event of the student's, and changes the hand alone. Says
+    /// whether it did.
     pub(super) fn resolve(&mut self) -> bool {
         let was_up = self.help_since.take().is_some();
         self.hand_closed |= was_up;
@@ -196,7 +203,8 @@ impl Student {
         self.hand_lowered_at = self.hand_lowered_at.max(Some(event.moment()));
     }
 
-    /// What the student is doing at `now`, by the database's clock, and until when if nothing comes; `None`: for good.
+    /// What the student is doing at `now`, by the database's clock, and until when if nothing
+    /// comes; `None`: for good.
     pub fn status(&self, now: i64) -> (Status, Option<i64>) {
         let until = |from: Option<i64>, span: i64| {
             from.map(|from| from.saturating_add(span)).filter(|&until| now < until)

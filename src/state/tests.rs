@@ -28,7 +28,8 @@ fn fold(class: &mut ClassState, event: &Value) {
 
 fn picture(class: &mut ClassState, now: i64) -> (Value, i64) {
     let mut out = String::from("{");
-    let holds = view::summary(class, now, Parts { cells: true, grid: true, activity: true }, &mut out);
+    let holds =
+        view::summary(class, now, Parts { cells: true, grid: true, activity: true }, &mut out);
     out.push('}');
     (serde_json::from_str(&out).expect("valid JSON"), holds)
 }
@@ -106,8 +107,15 @@ fn the_vectors_reach_the_bound_of_messages() {
 
 /// A student's event of any kind, by clocks that are wrong at times.
 fn random_body(n: i64) -> String {
-    let kind =
-        ["cell_executed", "cell_executed", "cell_executed", "help", "help_stop", "help_resolved", "other"];
+    let kind = [
+        "cell_executed",
+        "cell_executed",
+        "cell_executed",
+        "help",
+        "help_stop",
+        "help_resolved",
+        "other",
+    ];
     let kind = kind[fastrand::usize(..kind.len())];
     let second = n / 4 + fastrand::i64(-8..8);
     format!(
@@ -127,7 +135,9 @@ fn random_body(n: i64) -> String {
 fn write(tables: &mut Snapshot, changes: Changes) {
     tables.students.retain(|row| !changes.gone_students.contains(&row.0));
     tables.cells.retain(|row| !changes.gone_cells.contains(&(row.0.clone(), row.1.clone())));
-    tables.runs.retain(|row| !changes.gone_runs.contains(&(row.0.clone(), row.1.clone(), row.2.clone())));
+    tables
+        .runs
+        .retain(|row| !changes.gone_runs.contains(&(row.0.clone(), row.1.clone(), row.2.clone())));
     tables.minutes.retain(|&(start, _)| changes.minutes_begin.is_none_or(|begin| start >= begin));
     let Snapshot { class, students, cells, runs, minutes } = changes.rows;
     tables.class = class;
@@ -135,15 +145,18 @@ fn write(tables: &mut Snapshot, changes: Changes) {
     tables.students.extend(students);
     tables.cells.retain(|row| !cells.iter().any(|new| (&new.0, &new.1) == (&row.0, &row.1)));
     tables.cells.extend(cells);
-    tables.runs.retain(|row| !runs.iter().any(|new| (&new.0, &new.1, &new.2) == (&row.0, &row.1, &row.2)));
+    tables
+        .runs
+        .retain(|row| !runs.iter().any(|new| (&new.0, &new.1, &new.2) == (&row.0, &row.1, &row.2)));
     tables.runs.extend(runs);
     tables.minutes.retain(|row| !minutes.iter().any(|new| new.0 == row.0));
     tables.minutes.extend(minutes);
     tables.sort();
 }
 
-/// However often changes are written, and the class let go and brought in again from the tables: in the end it is what the
-/// events make, within bounds so small that everything gives way to something all the time.
+/// However often changes are written, and the class let go and brought in again from the tables: in
+/// the end it is what the events make, within bounds so small that everything gives way to
+/// something all the time.
 #[test]
 fn portions_snapshots_and_bounds_change_nothing() {
     for _ in 0..30 {
@@ -161,7 +174,8 @@ fn portions_snapshots_and_bounds_change_nothing() {
                 assert_eq!(tables, whole.snapshot(id), "after {id}");
             }
             if fastrand::u8(..9) == 0 {
-                // What is not written is folded again from the events: here, written before it is let go.
+                // What is not written is folded again from the events: here, written before it is
+                // let go.
                 write(&mut tables, parts.take_changes(id));
                 assert_eq!(tables, parts.snapshot(id));
                 parts = fresh().filled(parts.snapshot(id));
@@ -172,8 +186,9 @@ fn portions_snapshots_and_bounds_change_nothing() {
     }
 }
 
-/// A drawing that is copied in portions, at any time and with events between them, comes to what one made at once does; within
-/// bounds so small that everything gives way to something all the time.
+/// A drawing that is copied in portions, at any time and with events between them, comes to what
+/// one made at once does; within bounds so small that everything gives way to something all the
+/// time.
 #[test]
 fn a_copy_in_portions_is_the_state() {
     let fresh = || ClassState::bounded(5, 7, 15);
@@ -182,7 +197,13 @@ fn a_copy_in_portions_is_the_state() {
         let fold = |class: &mut ClassState, id: i64| {
             let (student, body) = (format!("s{}", fastrand::u8(..8)), random_body(id));
             let received_at = Micros(1_775_034_000_000_000 + id * 2_500_000);
-            class.fold(&StoredEvent { id, class: "c", student: &student, received_at, body: &body });
+            class.fold(&StoredEvent {
+                id,
+                class: "c",
+                student: &student,
+                received_at,
+                body: &body,
+            });
         };
         for id in 1..=600 {
             fold(&mut class, id);
@@ -200,7 +221,8 @@ fn a_copy_in_portions_is_the_state() {
             }
             drawing.render();
             let minutes = class.minutes_since(i64::MIN);
-            let (now, parts) = (class.last_received_at(), Parts { cells: true, grid: true, activity: true });
+            let (now, parts) =
+                (class.last_received_at(), Parts { cells: true, grid: true, activity: true });
             let (mut drawn, mut expected) = (String::new(), String::new());
             view::drawn_summary(&mut drawing, &minutes, now, parts, &mut drawn);
             view::summary(&mut fresh().filled(class.snapshot(id)), now, parts, &mut expected);

@@ -36,7 +36,8 @@ pub(super) struct Round {
 impl Inner {
     /// The class's snapshot holds every event up to `through`.
     fn settle(&mut self, round: &Round, class: &ClassId, through: i64) {
-        if self.resets == round.resets && self.heard.get(class).is_some_and(|&last| last <= through) {
+        if self.resets == round.resets && self.heard.get(class).is_some_and(|&last| last <= through)
+        {
             self.heard.remove(class);
         }
     }
@@ -72,12 +73,14 @@ impl Classes {
         for class in &round.dirty {
             let (slot, head) = {
                 let inner = self.lock();
-                let Some(slot) = inner.classes.get(class).filter(|_| inner.resets == round.resets) else {
+                let Some(slot) = inner.classes.get(class).filter(|_| inner.resets == round.resets)
+                else {
                     continue;
                 };
                 (Arc::clone(slot), inner.head)
             };
-            let clean = slot.live(|live| (!live.is_unsaved()).then(|| live.cursor(head).id)).flatten();
+            let clean =
+                slot.live(|live| (!live.is_unsaved()).then(|| live.cursor(head).id)).flatten();
             if let Some(through) = clean {
                 self.lock().settle(round, class, through);
             }
@@ -107,7 +110,12 @@ impl Classes {
 
     /// What the class's snapshot does not hold, which goes as far as `standing`; it is taken for
     /// written.
-    pub(super) fn take_unsaved(&self, class: &ClassId, round: &Round, standing: Option<i64>) -> Taken {
+    pub(super) fn take_unsaved(
+        &self,
+        class: &ClassId,
+        round: &Round,
+        standing: Option<i64>,
+    ) -> Taken {
         let (slot, head) = {
             let inner = self.lock();
             let slot = inner.classes.get(class).filter(|_| inner.resets == round.resets);
@@ -140,7 +148,8 @@ impl Classes {
         }
     }
 
-    /// Lets go of the classes that nobody asked for in long, and of more while they take up too much.
+    /// Lets go of the classes that nobody asked for in long, and of more while they take up too
+    /// much.
     pub(super) fn sweep(&self) {
         let remembers = self.lock().remembers;
         let mut kept: Vec<(Instant, ClassId, Arc<Slot>)> = Vec::new();
@@ -161,7 +170,8 @@ impl Classes {
             if used.elapsed() < IDLE && !self.memory().is_full() {
                 break;
             }
-            // First out of reach: whoever asks now brings it in anew. What is folded into it meanwhile was heard of.
+            // First out of reach: whoever asks now brings it in anew. What is folded into it
+            // meanwhile was heard of.
             let mut inner = self.lock();
             if inner.classes.get(&class).is_some_and(|place| Arc::ptr_eq(place, &slot)) {
                 inner.classes.remove(&class);
@@ -198,7 +208,8 @@ mod tests {
         let body = r#"{"eventType":"help","eventTime":"2026-11-23T15:36:03Z"}"#;
         state.fold(&StoredEvent { id: 1, class: name, student: "s", received_at: Micros(0), body });
         let slot = Arc::new(Slot::new(classes.memory()));
-        *slot.lock() = Phase::Live(Box::new(Live::new(class.clone(), Epoch::new("e"), state, 1, 0, None)));
+        *slot.lock() =
+            Phase::Live(Box::new(Live::new(class.clone(), Epoch::new("e"), state, 1, 0, None)));
         classes.lock().classes.insert(class, Arc::clone(&slot));
         slot
     }
@@ -246,7 +257,13 @@ mod tests {
         for class in names {
             id += 1;
             let body = "{}";
-            intake.event(&StoredEvent { id, class: &class, student: "s", received_at: Micros(0), body });
+            intake.event(&StoredEvent {
+                id,
+                class: &class,
+                student: "s",
+                received_at: Micros(0),
+                body,
+            });
         }
         intake.through(id);
         id
@@ -258,7 +275,11 @@ mod tests {
         assert!(classes.begin_round().is_none(), "before the tail stands");
         classes.reset(&cursor("e1", 7), 0);
         let first = classes.begin_round().expect("a round");
-        assert_eq!((first.id, first.missed, first.dirty.len()), (7, true, 0), "what was before is not known");
+        assert_eq!(
+            (first.id, first.missed, first.dirty.len()),
+            (7, true, 0),
+            "what was before is not known"
+        );
         assert!(!classes.begin_round().expect("a round").missed);
 
         let last = take_in(&classes, 8, (0..=MAX_HEARD).map(|n| format!("c{n}")));
@@ -311,11 +332,18 @@ mod tests {
             id += 1;
             let body = r#"{"eventType":"help"}"#;
             slot.live(|live| {
-                live.state.fold(&StoredEvent { id, class: "c", student, received_at: Micros(0), body });
+                live.state.fold(&StoredEvent {
+                    id,
+                    class: "c",
+                    student,
+                    received_at: Micros(0),
+                    body,
+                });
             });
             id
         };
-        let take = |standing, head| slot.live(|live| live.take_unsaved(standing, head)).expect("it lives");
+        let take =
+            |standing, head| slot.live(|live| live.take_unsaved(standing, head)).expect("it lives");
         let save = |unsaved: &Unsaved| slot.live(|live| live.saved(unsaved)).expect("it lives");
         let unsaved = |taken| match taken {
             Taken::Unsaved(unsaved) => unsaved,

@@ -68,7 +68,11 @@ impl<'a> Object<'a> {
 }
 
 /// Writes `[a,b,…]`, each element by `each`.
-fn array<T>(out: &mut String, elements: impl IntoIterator<Item = T>, mut each: impl FnMut(&mut String, T)) {
+fn array<T>(
+    out: &mut String,
+    elements: impl IntoIterator<Item = T>,
+    mut each: impl FnMut(&mut String, T),
+) {
     out.push('[');
     for (index, element) in elements.into_iter().enumerate() {
         if index > 0 {
@@ -122,7 +126,8 @@ struct Metrics {
     errors: i64,
 }
 
-const STATUSES: [Status; 5] = [Status::Active, Status::Idle, Status::Error, Status::Stuck, Status::Help];
+const STATUSES: [Status; 5] =
+    [Status::Active, Status::Idle, Status::Error, Status::Stuck, Status::Help];
 
 impl Metrics {
     fn write(&self, out: &mut String) {
@@ -138,8 +143,8 @@ impl Metrics {
     }
 }
 
-/// Students by name, and the counts over them: `"metrics":{…},"students":[…]`. Returns until when they hold if nothing
-/// comes.
+/// Students by name, and the counts over them: `"metrics":{…},"students":[…]`. Returns until when
+/// they hold if nothing comes.
 fn students(drawing: &Drawing, now: i64, out: &mut String) -> i64 {
     let mut metrics = Metrics::default();
     let mut holds = i64::MAX;
@@ -177,8 +182,8 @@ pub struct Parts {
     pub activity: bool,
 }
 
-/// Writes the members of a summary that follow `now`, with a comma between but none around; returns until when they hold
-/// if nothing comes, by the database's clock.
+/// Writes the members of a summary that follow `now`, with a comma between but none around; returns
+/// until when they hold if nothing comes, by the database's clock.
 pub fn summary(class: &mut ClassState, now: i64, parts: Parts, out: &mut String) -> i64 {
     let mut drawing = Drawing::default();
     while !drawing.copy(class, usize::MAX) {}
@@ -239,8 +244,8 @@ pub(super) fn cell_text(name: &str, cell: &Cell) -> String {
     out
 }
 
-/// Writes `"grid":[{"studentId":…,"runs":[[cell,runs,failedRuns,failed,at],…]},…]`; `cell` counts the cells as [`cells`]
-/// writes them.
+/// Writes `"grid":[{"studentId":…,"runs":[[cell,runs,failedRuns,failed,at],…]},…]`; `cell` counts
+/// the cells as [`cells`] writes them.
 fn grid(drawing: &mut Drawing, out: &mut String) {
     out.push_str("\"grid\":");
     drawing.render_grid();
@@ -262,8 +267,8 @@ pub(super) fn grid_row(student: &str, runs: &[(usize, &Runs)]) -> String {
     out
 }
 
-/// Writes an array of every minute from `first` to `last`, also those in which there was nothing; `minutes` are those in
-/// which there was something, in order.
+/// Writes an array of every minute from `first` to `last`, also those in which there was nothing;
+/// `minutes` are those in which there was something, in order.
 pub fn buckets(minutes: &[(i64, Minute)], first: i64, last: i64, out: &mut String) {
     const MINUTE: usize = 60_000_000;
     let mut minutes = minutes.iter().peekable();

@@ -2,8 +2,8 @@
 //!
 //! A replica has several connections, made at different times, and a name, an address or a balancer
 //! may lead each of them to another server: an old primary that lives on after a failover takes
-//! writes as if nothing had happened, and what it takes is lost. So every part compares the epoch of
-//! the server that it talks to with the tail's: the tail decides what dashboards see. Nothing is
+//! writes as if nothing had happened, and what it takes is lost. So every part compares the epoch
+//! of the server that it talks to with the tail's: the tail decides what dashboards see. Nothing is
 //! acknowledged while they differ, and the connection that differs ends. The prober connects anew
 //! once a second, to every host: where it finds another primary, nothing is acknowledged any more,
 //! and the tail moves there.
@@ -20,8 +20,9 @@ use crate::event::Epoch;
 /// How long two parts may disagree before the odd connection ends.
 pub const DISPUTE_PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// How long the tail's word counts. A tail that is away may be on its way to another server: what is
-/// written meanwhile is not acknowledged before it has come back. It reads once a second at least.
+/// How long the tail's word counts. A tail that is away may be on its way to another server: what
+/// is written meanwhile is not acknowledged before it has come back. It reads once a second at
+/// least.
 const TAIL_WORD: Duration = Duration::from_millis(1_800);
 
 /// What the parts of a replica agree on. Cheap to clone.
@@ -84,7 +85,8 @@ impl Default for Agreement {
     fn default() -> Self {
         let (standing, _) = watch::channel(Standing::default());
         let (disputes, _) = watch::channel(0);
-        let shared = Shared { standing, disputes, servers: Mutex::default(), backends: Mutex::default() };
+        let shared =
+            Shared { standing, disputes, servers: Mutex::default(), backends: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 }
@@ -113,13 +115,14 @@ impl Agreement {
         self.shared.standing.borrow().epoch.clone()
     }
 
-    /// Connections made just now lead to this primary: where it is not the tail's, the tail moves there.
+    /// Connections made just now lead to this primary: where it is not the tail's, the tail moves
+    /// there.
     pub fn found(&self, primary: Primary) {
         self.note_primary(primary, false);
     }
 
-    /// There are two primaries, of which neither outranks the other. This is the one that is not the
-    /// tail's. Nothing is acknowledged, and nobody moves.
+    /// There are two primaries, of which neither outranks the other. This is the one that is not
+    /// the tail's. Nothing is acknowledged, and nobody moves.
     pub fn found_rival(&self, primary: Primary) {
         self.note_primary(primary, true);
     }
@@ -168,7 +171,8 @@ impl Agreement {
         self.shared.disputes.subscribe()
     }
 
-    /// Whether everybody stands on `epoch`, within a patience: the tail may be about to learn of it.
+    /// Whether everybody stands on `epoch`, within a patience: the tail may be about to learn of
+    /// it.
     pub async fn settles_on(&self, epoch: &Epoch, patience: Duration) -> bool {
         let settled = |standing: &Standing| {
             standing.epoch.as_ref() == Some(epoch)
@@ -186,7 +190,8 @@ impl Agreement {
     /// Resolves when the replica stands on another epoch than this one.
     pub async fn departs_from(&self, epoch: &Epoch) {
         let mut standing = self.shared.standing.subscribe();
-        let departed = |standing: &Standing| standing.epoch.as_ref().is_some_and(|now| now != epoch);
+        let departed =
+            |standing: &Standing| standing.epoch.as_ref().is_some_and(|now| now != epoch);
         if standing.wait_for(departed).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -234,8 +239,8 @@ impl Agreement {
         backends.seen = Some((at, epoch));
     }
 
-    /// What the backend did when it was last looked at, if that was asked after `since` of the server
-    /// of `epoch`. `Some(None)`: that server has no such backend.
+    /// What the backend did when it was last looked at, if that was asked after `since` of the
+    /// server of `epoch`. `Some(None)`: that server has no such backend.
     pub fn backend(&self, pid: i32, epoch: &Epoch, since: Instant) -> Option<Option<Backend>> {
         let backends = self.backends();
         let (at, of) = backends.seen.as_ref()?;
@@ -279,9 +284,16 @@ mod tests {
         agreement.watch_backend(7, true);
         assert_eq!(agreement.backend(7, &epoch, before), None, "nobody has looked");
         tokio::time::advance(Duration::from_secs(1)).await;
-        let waiting =
-            Backend { state: "active".to_owned(), wait: "SyncRep".to_owned(), in_state: Duration::ZERO };
-        agreement.saw_backends(Instant::now(), epoch.clone(), HashMap::from([(7, waiting.clone())]));
+        let waiting = Backend {
+            state: "active".to_owned(),
+            wait: "SyncRep".to_owned(),
+            in_state: Duration::ZERO,
+        };
+        agreement.saw_backends(
+            Instant::now(),
+            epoch.clone(),
+            HashMap::from([(7, waiting.clone())]),
+        );
         assert_eq!(agreement.backend(7, &epoch, before), Some(Some(waiting)));
         assert_eq!(agreement.backend(7, &Epoch::new("b2"), before), None, "another server's");
         tokio::time::advance(Duration::from_secs(1)).await;

@@ -1,4 +1,5 @@
-//! Connections of the relay's own: each with a name in `pg_stat_activity`, keepalives and deadlines.
+//! Connections of the relay's own: each with a name in `pg_stat_activity`, keepalives and
+//! deadlines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,17 +22,18 @@ const HOST_TIMEOUT: Duration = Duration::from_secs(5);
 const HOST_STAGGER: Duration = Duration::from_secs(1);
 /// How long a request to cancel a statement may take to be delivered.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Keepalives find a peer that vanished without a word after 10 s + 3 × 5 s; the default is two hours.
+/// Keepalives find a peer that vanished without a word after 10 s + 3 × 5 s; the default is two
+/// hours.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
 /// Sent data that nobody acknowledges for this long ends the connection.
 const USER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What every session of the relay sets for itself, so that nothing that a role or a database has set
-/// for other applications can wedge it: no deadlines but its own, READ COMMITTED (which the order of
-/// ids depends on), read-write, and keepalives by which the server finds that this machine is gone.
-/// A commit waits for the disk and, where one is configured, for the synchronous standby.
+/// What every session of the relay sets for itself, so that nothing that a role or a database has
+/// set for other applications can wedge it: no deadlines but its own, READ COMMITTED (which the
+/// order of ids depends on), read-write, and keepalives by which the server finds that this machine
+/// is gone. A commit waits for the disk and, where one is configured, for the synchronous standby.
 const SESSION_SETTINGS: &str = "\
     SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0; \
     SET idle_in_transaction_session_timeout = 0; \
@@ -46,8 +48,8 @@ const SESSION_SETTINGS: &str = "\
 /// Which process of the server serves a session, and whether the server takes writes.
 const IDENTITY: &str = "SELECT pg_backend_pid(), pg_is_in_recovery()";
 
-/// The function of PostgreSQL's that waits for a synchronous standby, as it names itself in the notice
-/// that a wait was cancelled. (The notice's SQLSTATE is that of every warning.)
+/// The function of PostgreSQL's that waits for a synchronous standby, as it names itself in the
+/// notice that a wait was cancelled. (The notice's SQLSTATE is that of every warning.)
 const STANDBY_WAIT: &str = "SyncRepWaitForLSN";
 
 /// Why there is no connection.
@@ -68,7 +70,8 @@ pub enum ConnectError {
     },
     /// Not every text would fit, and not every text that is there could be read.
     #[error(
-        "the database at {place} is encoded in {found}; the relay needs UTF8: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        "the database at {place} is encoded in {found}; the relay needs UTF8: CREATE DATABASE … \
+             ENCODING 'UTF8' TEMPLATE template0"
     )]
     Encoding {
         /// Host, port and database.
@@ -111,7 +114,8 @@ impl ConnectError {
     }
 }
 
-/// Knows how to reach one database, on one host or on several of which one at a time is the primary.
+/// Knows how to reach one database, on one host or on several of which one at a time is the
+/// primary.
 #[derive(Debug, Clone)]
 pub struct Connector {
     /// One configuration for each host, in the order of the URL.
@@ -158,9 +162,9 @@ impl Session {
         let _ = timeout(CANCEL_TIMEOUT, self.client.cancel_token().cancel_query(NoTls)).await;
     }
 
-    /// How many waits for a synchronous standby were cancelled on this connection, by an operator: the
-    /// server then says that the statement has succeeded, and warns. The warning has been counted
-    /// when the statement's answer arrives.
+    /// How many waits for a synchronous standby were cancelled on this connection, by an operator:
+    /// the server then says that the statement has succeeded, and warns. The warning has been
+    /// counted when the statement's answer arrives.
     pub fn unconfirmed(&self) -> u64 {
         self.unconfirmed.load(Ordering::Acquire)
     }
@@ -179,22 +183,26 @@ impl Drop for Session {
 }
 
 impl Connector {
-    /// Reads a `postgres://` URL or a `key=value` string. The error does not repeat it: it may hold a password.
+    /// Reads a `postgres://` URL or a `key=value` string. The error does not repeat it: it may hold
+    /// a password.
     pub fn parse(url: &str) -> Result<Self, ConnectError> {
-        let config: Config = url.parse().map_err(|error| ConnectError::Url(crate::error::chain(&error)))?;
+        let config: Config =
+            url.parse().map_err(|error| ConnectError::Url(crate::error::chain(&error)))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(ConnectError::Url("it names no host".to_owned()));
         }
         if config.get_ssl_mode() == SslMode::Require {
             return Err(ConnectError::Url(
-                "sslmode=require: this release does not speak TLS to PostgreSQL; put a TLS proxy (stunnel, \
+                "sslmode=require: this release does not speak TLS to PostgreSQL; put a TLS proxy \
+                     (stunnel, \
                  a service mesh, a cloud vendor's proxy) beside the relay"
                     .to_owned(),
             ));
         }
         if config.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
             return Err(ConnectError::Url(
-                "target_session_attrs=read-only: the relay writes, and goes to the primary".to_owned(),
+                "target_session_attrs=read-only: the relay writes, and goes to the primary"
+                    .to_owned(),
             ));
         }
         Ok(Self::new(config))
@@ -322,7 +330,8 @@ impl Connector {
         let host = &self.hosts[index];
         let mut config = host.config.clone();
         config.application_name(application_name(name));
-        let (client, mut connection) = config.connect(NoTls).await.map_err(|error| host.refused(&error))?;
+        let (client, mut connection) =
+            config.connect(NoTls).await.map_err(|error| host.refused(&error))?;
         if let Some(found) = connection.parameter("server_version").map(str::to_owned) {
             let major: Option<u32> =
                 found.split(['.', ' ', 'b', 'r', 'd']).next().and_then(|n| n.parse().ok());
@@ -330,8 +339,13 @@ impl Connector {
                 return Err(ConnectError::TooOld { place: host.place.clone(), found });
             }
         }
-        if let Some(found) = connection.parameter("server_encoding").filter(|found| *found != "UTF8") {
-            return Err(ConnectError::Encoding { place: host.place.clone(), found: found.to_owned() });
+        if let Some(found) =
+            connection.parameter("server_encoding").filter(|found| *found != "UTF8")
+        {
+            return Err(ConnectError::Encoding {
+                place: host.place.clone(),
+                found: found.to_owned(),
+            });
         }
         // Awaiting the connection as a future would throw notifications away.
         let gone = CancellationToken::new();
@@ -343,7 +357,9 @@ impl Connector {
             let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
             while let Some(message) = messages.next().await {
                 match message {
-                    Ok(AsyncMessage::Notification(notification)) => notified(notification.payload()),
+                    Ok(AsyncMessage::Notification(notification)) => {
+                        notified(notification.payload())
+                    }
                     Ok(AsyncMessage::Notice(notice)) => {
                         // Before the statement's own answer is passed on: they come in this order.
                         if notice.routine() == Some(STANDBY_WAIT) {
@@ -357,7 +373,10 @@ impl Connector {
                     }
                     Ok(_) => {}
                     Err(error) => {
-                        tracing::debug!("a connection to PostgreSQL ended: {}", super::explain(&error));
+                        tracing::debug!(
+                            "a connection to PostgreSQL ended: {}",
+                            super::explain(&error)
+                        );
                         break;
                     }
                 }
@@ -430,9 +449,14 @@ impl HostConfig {
 
     fn refused(&self, error: &tokio_postgres::Error) -> ConnectError {
         // 28: wrong user or password; 3D000: no such database.
-        let permanent =
-            error.code().is_some_and(|state| state.code().starts_with("28") || state.code() == "3D000");
-        ConnectError::Refused { place: self.place.clone(), reason: super::explain(error), permanent }
+        let permanent = error
+            .code()
+            .is_some_and(|state| state.code().starts_with("28") || state.code() == "3D000");
+        ConnectError::Refused {
+            place: self.place.clone(),
+            reason: super::explain(error),
+            permanent,
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! History for people: a class's events newest first, all or one student's, and the classes there are.
+//! History for people: a class's events newest first, all or one student's, and the classes there
+//! are.
 
 use std::ops::ControlFlow;
 
@@ -13,13 +14,15 @@ use super::rows::ClassRow;
 use super::types::PgMicros;
 use crate::event::{ClassId, Epoch, StoredEvent};
 
-/// Of a student's events, those among this many of the class's newest are found by walking back through the class: cheap
-/// for whoever is active, however long the history under that name is (unconfigured clients all share one).
+/// Of a student's events, those among this many of the class's newest are found by walking back
+/// through the class: cheap for whoever is active, however long the history under that name is
+/// (unconfigured clients all share one).
 const RECENT_ROWS: i64 = 2_000;
 
 const COLUMNS: &str = "id, class_id, student_id, received_at, body";
 /// In the order of the class's index, which is the only one that both comparisons fit.
-const BEFORE: &str = "FROM progress_event WHERE (class_id, id) < ($1, $2) AND (class_id, id) >= ($1, 0) \
+const BEFORE: &str = "FROM progress_event WHERE (class_id, id) < ($1, $2) AND (class_id, id) >= \
+     ($1, 0) \
      ORDER BY class_id DESC, id DESC";
 
 /// A class as the list of classes has it.
@@ -59,19 +62,22 @@ fn by_class() -> String {
 /// `$1` to `$3` as [`by_class`] has them, `$4` the student.
 fn recent() -> String {
     format!(
-        "SELECT {COLUMNS} FROM (SELECT {COLUMNS} {BEFORE} LIMIT {RECENT_ROWS}) AS recent WHERE student_id = $4 LIMIT $3"
+        "SELECT {COLUMNS} FROM (SELECT {COLUMNS} {BEFORE} LIMIT {RECENT_ROWS}) AS recent WHERE \
+             student_id = $4 LIMIT $3"
     )
 }
 
 /// `$1` the class, `$2` the id before which, `$3` the student.
 fn recent_count() -> String {
     format!(
-        "SELECT count(*) FROM (SELECT student_id {BEFORE} LIMIT {RECENT_ROWS}) AS recent WHERE student_id = $3"
+        "SELECT count(*) FROM (SELECT student_id {BEFORE} LIMIT {RECENT_ROWS}) AS recent WHERE \
+             student_id = $3"
     )
 }
 
-/// As [`recent`]: by the identity's index, the only one that begins with both; what it finds has to be sorted. `id + 0` fits
-/// no index, or the planner may walk through the whole class, or the whole table, in the order that is asked for.
+/// As [`recent`]: by the identity's index, the only one that begins with both; what it finds has to
+/// be sorted. `id + 0` fits no index, or the planner may walk through the whole class, or the whole
+/// table, in the order that is asked for.
 fn by_student() -> String {
     format!(
         "SELECT {COLUMNS} FROM progress_event \
@@ -91,8 +97,8 @@ fn classes() -> String {
 }
 
 impl Pages {
-    /// Hands at most `rows` of a class's events before `before`, newest first, to `each` until it breaks off; only a
-    /// student's, if one is named. Returns how many.
+    /// Hands at most `rows` of a class's events before `before`, newest first, to `each` until it
+    /// breaks off; only a student's, if one is named. Returns how many.
     ///
     /// # Errors
     /// If they cannot be read in time.
@@ -119,7 +125,8 @@ impl Pages {
                 }
             };
             let statement = client.prepare_cached(&statement).await?;
-            let mut found = Box::pin(client.query_raw(&statement, parameters.iter().copied()).await?);
+            let mut found =
+                Box::pin(client.query_raw(&statement, parameters.iter().copied()).await?);
             let mut count = 0;
             while let Some(row) = found.try_next().await? {
                 count += 1;

@@ -13,7 +13,8 @@ use super::read::{SETTINGS, event};
 use super::snapshot::STATE_TABLES;
 use crate::event::{ClassId, Epoch, StoredEvent};
 
-/// The key of the advisory lock of the one replica that writes snapshots: a constant of this project's.
+/// The key of the advisory lock of the one replica that writes snapshots: a constant of this
+/// project's.
 const LOCK: i64 = 0x7072_6f67_7374_6174;
 /// Classes looked at in one statement.
 const SCAN_CLASSES: i64 = 1_000;
@@ -59,7 +60,8 @@ pub async fn prepare_leader(session: &Session) -> Result<(), Error> {
     Ok(())
 }
 
-/// Asks to be the one that writes snapshots. It is for as long as the session lasts: whoever writes on it is that one.
+/// Asks to be the one that writes snapshots. It is for as long as the session lasts: whoever writes
+/// on it is that one.
 ///
 /// # Errors
 /// The database's.
@@ -112,7 +114,8 @@ pub async fn end_silent_leader(session: &Session, leader: &SilentLeader) -> Resu
     // The condition first: of one WHERE any part may be looked at first.
     let sql = format!(
         "WITH silent AS MATERIALIZED (SELECT activity.pid {SILENT} AND activity.pid = $2 \
-         AND concat(backend_start, ' ', state_change) = $3) SELECT pg_terminate_backend(pid) FROM silent"
+         AND concat(backend_start, ' ', state_change) = $3) SELECT pg_terminate_backend(pid) FROM \
+         silent"
     );
     let ended = session.client.query_opt(&sql, &[&LOCK, &leader.pid, &leader.since]).await?;
     ended.map_or(Ok(false), |row| row.try_get(0))
@@ -135,11 +138,13 @@ pub fn scan_statement() -> &'static str {
     "WITH RECURSIVE class (class_id) AS (\
        (SELECT class_id FROM progress_event WHERE class_id > $1 ORDER BY class_id, id LIMIT 1) \
        UNION ALL \
-       SELECT (SELECT class_id FROM progress_event WHERE class_id > class.class_id ORDER BY class_id, id LIMIT 1) \
+       SELECT (SELECT class_id FROM progress_event WHERE class_id > class.class_id ORDER BY \
+       class_id, id LIMIT 1) \
        FROM class WHERE class.class_id IS NOT NULL) \
      SELECT class_id, (SELECT true FROM progress_event AS newer \
        WHERE (newer.class_id, newer.id) > (class.class_id, greatest($2, \
-         (SELECT through_id FROM class_state AS kept JOIN progress_log USING (nonce) WHERE kept.class_id = class.class_id))) \
+         (SELECT through_id FROM class_state AS kept JOIN progress_log USING (nonce) WHERE \
+         kept.class_id = class.class_id))) \
          AND (newer.class_id, newer.id) <= (class.class_id, 9223372036854775807) \
        ORDER BY newer.class_id, newer.id LIMIT 1) IS NOT NULL \
      FROM class WHERE class_id IS NOT NULL LIMIT $3"
@@ -166,7 +171,11 @@ pub async fn classes_with_events(client: &mut Client) -> Result<Vec<ClassId>, Er
     Ok(found)
 }
 
-async fn scan(client: &mut Client, through: i64, mut each: impl FnMut(ClassId, bool)) -> Result<(), Error> {
+async fn scan(
+    client: &mut Client,
+    through: i64,
+    mut each: impl FnMut(ClassId, bool),
+) -> Result<(), Error> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(&local_settings()).await?;
     let statement = transaction.prepare(scan_statement()).await?;
@@ -194,9 +203,10 @@ pub async fn hold_log(
     transaction: &impl GenericClient,
     version: &LogVersion,
 ) -> Result<Option<String>, Error> {
-    const HOLD: &str =
-        "SELECT nonce FROM progress_log WHERE progress_epoch(nonce) = $1 AND deletions = $2 FOR SHARE";
-    let row = transaction.query_opt(HOLD, &[&version.epoch.to_string(), &version.deletions]).await?;
+    const HOLD: &str = "SELECT nonce FROM progress_log WHERE progress_epoch(nonce) = $1 AND \
+         deletions = $2 FOR SHARE";
+    let row =
+        transaction.query_opt(HOLD, &[&version.epoch.to_string(), &version.deletions]).await?;
     row.map(|row| row.try_get(0)).transpose()
 }
 
@@ -206,7 +216,9 @@ pub async fn hold_log(
 /// # Errors
 /// The database's.
 pub async fn kept_through(client: &impl GenericClient, nonce: &str) -> Result<Option<i64>, Error> {
-    let row = client.query_opt("SELECT through_id FROM state_through WHERE nonce = $1", &[&nonce]).await?;
+    let row = client
+        .query_opt("SELECT through_id FROM state_through WHERE nonce = $1", &[&nonce])
+        .await?;
     row.map(|row| row.try_get(0)).transpose()
 }
 
@@ -223,7 +235,8 @@ pub async fn set_kept_through(
     id: i64,
 ) -> Result<bool, Error> {
     const SET: &str = "UPDATE state_through SET through_id = $1, nonce = $2 \
-         WHERE CASE WHEN $3::bigint IS NULL THEN nonce <> $2 ELSE nonce = $2 AND through_id = $3 END";
+         WHERE CASE WHEN $3::bigint IS NULL THEN nonce <> $2 ELSE nonce = $2 AND through_id = $3 \
+         END";
     Ok(transaction.execute(SET, &[&id, &nonce, &standing]).await? == 1)
 }
 
@@ -237,8 +250,8 @@ pub async fn standing_snapshots(
     classes: &[ClassId],
     nonce: &str,
 ) -> Result<Vec<(ClassId, i64)>, Error> {
-    const STANDING: &str =
-        "SELECT class_id, through_id FROM class_state WHERE class_id = ANY($1) AND nonce = $2 FOR UPDATE";
+    const STANDING: &str = "SELECT class_id, through_id FROM class_state WHERE class_id = ANY($1) \
+         AND nonce = $2 FOR UPDATE";
     let names: Vec<&str> = classes.iter().map(ClassId::as_str).collect();
     let rows = transaction.query(STANDING, &[&names, &nonce]).await?;
     rows.iter().map(|row| Ok((ClassId::stored(row.try_get(0)?), row.try_get(1)?))).collect()
@@ -252,7 +265,8 @@ pub async fn standing_snapshots(
 pub async fn remove_void(transaction: &Transaction<'_>, nonce: &str) -> Result<u64, Error> {
     transaction.batch_execute(&local_settings()).await?;
     let void = format!(
-        "DELETE FROM class_state WHERE class_id IN (SELECT class_id FROM class_state WHERE nonce <> $1 LIMIT {VOID_CLASSES})"
+        "DELETE FROM class_state WHERE class_id IN (SELECT class_id FROM class_state WHERE nonce \
+             <> $1 LIMIT {VOID_CLASSES})"
     );
     let mut removed = transaction.execute(&void, &[&nonce]).await?;
     for table in STATE_TABLES {
@@ -262,10 +276,12 @@ pub async fn remove_void(transaction: &Transaction<'_>, nonce: &str) -> Result<u
                WITH RECURSIVE class (class_id) AS (\
                  (SELECT class_id FROM {table} ORDER BY class_id LIMIT 1) \
                  UNION ALL \
-                 SELECT (SELECT class_id FROM {table} WHERE class_id > class.class_id ORDER BY class_id LIMIT 1) \
+                 SELECT (SELECT class_id FROM {table} WHERE class_id > class.class_id ORDER BY \
+                 class_id LIMIT 1) \
                  FROM class WHERE class.class_id IS NOT NULL) \
                SELECT class_id FROM class WHERE class_id IS NOT NULL \
-                 AND NOT EXISTS (SELECT FROM class_state AS kept WHERE kept.class_id = class.class_id) \
+                 AND NOT EXISTS (SELECT FROM class_state AS kept WHERE kept.class_id = \
+                 class.class_id) \
                LIMIT {VOID_CLASSES}))"
         );
         removed += transaction.execute(&orphans, &[]).await?;

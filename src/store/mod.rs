@@ -1,4 +1,5 @@
-//! The database: connections, the statements that read the log, and what PostgreSQL's errors mean to the relay.
+//! The database: connections, the statements that read the log, and what PostgreSQL's errors mean
+//! to the relay.
 
 mod agreement;
 mod connect;
@@ -52,27 +53,30 @@ pub const OLDEST_POSTGRES: u32 = 14;
 pub enum Verdict {
     /// The connection is gone, or the server is starting or stopping.
     Lost,
-    /// The server or the session is at fault, whatever the statement carried: a lock or a deadline was
-    /// in the way, the server is read-only or full, a right is missing.
+    /// The server or the session is at fault, whatever the statement carried: a lock or a deadline
+    /// was in the way, the server is read-only or full, a right is missing.
     Server,
     /// One of the rows may be at fault, or all would be: only another statement can tell.
     Doubtful,
 }
 
-/// Judges an error of an INSERT. The classes are those of the manual's appendix "PostgreSQL Error Codes".
+/// Judges an error of an INSERT. The classes are those of the manual's appendix "PostgreSQL Error
+/// Codes".
 pub fn verdict(error: &Error) -> Verdict {
     if is_connection_lost(error) {
         return Verdict::Lost;
     }
-    // Without a code it is the driver's: a value that it cannot send or read, or a broken connection.
+    // Without a code it is the driver's: a value that it cannot send or read, or a broken
+    // connection.
     let Some(state) = error.code() else { return Verdict::Lost };
     // These forbid a row where row-level security is on, and everything where it is not.
     if *state == SqlState::INSUFFICIENT_PRIVILEGE {
         return Verdict::Doubtful;
     }
     match state.code().get(..2) {
-        // Data exception; integrity constraint; a view's check option; program limit exceeded (also a full
-        // NOTIFY queue); a trigger's RAISE; what a trigger does may not be supported or not be defined.
+        // Data exception; integrity constraint; a view's check option; program limit exceeded (also
+        // a full NOTIFY queue); a trigger's RAISE; what a trigger does may not be supported or not
+        // be defined.
         Some("22" | "23" | "44" | "54" | "P0" | "0A" | "42") => Verdict::Doubtful,
         _ => Verdict::Server,
     }
@@ -83,13 +87,16 @@ pub fn is_lock_timeout(error: &Error) -> bool {
     error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }
 
-/// Whether the connection is gone, or the server is starting or stopping: what was asked may be asked again on another.
+/// Whether the connection is gone, or the server is starting or stopping: what was asked may be
+/// asked again on another.
 pub fn is_connection_lost(error: &Error) -> bool {
     let state = error.code().map(SqlState::code);
-    error.is_closed() || state.is_some_and(|state| state.starts_with("57P0") || state.starts_with("08"))
+    error.is_closed()
+        || state.is_some_and(|state| state.starts_with("57P0") || state.starts_with("08"))
 }
 
-/// An error with its causes and, from the server, its code: tokio-postgres's own text is just "db error".
+/// An error with its causes and, from the server, its code: tokio-postgres's own text is just "db
+/// error".
 pub fn explain(error: &Error) -> String {
     match error.as_db_error() {
         Some(db) => format!("{} ({})", db.message(), db.code().code()),

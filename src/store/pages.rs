@@ -1,8 +1,9 @@
 //! Pages of a few classes' history, for subscribers that are behind the log in memory.
 //!
-//! A reader may go at any time: its client hung up, or its deadline passed. What it had asked of the server does not end by
-//! that, so it is cancelled, and the connection counts as in use until the server has really ended the statement. Otherwise
-//! each request that is given up while a lock is held would leave a backend behind, until the server takes no connection.
+//! A reader may go at any time: its client hung up, or its deadline passed. What it had asked of
+//! the server does not end by that, so it is cancelled, and the connection counts as in use until
+//! the server has really ended the statement. Otherwise each request that is given up while a lock
+//! is held would leave a backend behind, until the server takes no connection.
 
 use std::ops::ControlFlow;
 use std::pin::Pin;
@@ -27,7 +28,8 @@ use super::read::{EVENT, Extent, Header, NEWEST, ReadError, SETTINGS, consume, h
 use super::snapshot::{StoredSnapshot, read_snapshot};
 use crate::event::{ClassId, Epoch, StoredEvent};
 
-/// Connections that pages are read on. After a restart every dashboard may be behind at once: they take turns.
+/// Connections that pages are read on. After a restart every dashboard may be behind at once: they
+/// take turns.
 const POOL_SIZE: usize = 4;
 /// Longest wait for one of them, the attempts to make a new one included.
 const POOL_WAIT: Duration = Duration::from_secs(10);
@@ -37,29 +39,33 @@ const CREATE_TIMEOUT: Duration = Duration::from_secs(5);
 const ROOM_RETRY: Duration = Duration::from_millis(100);
 /// Longest a page may take.
 const PAGE_DEADLINE: Duration = Duration::from_secs(30);
-/// How long the rest of an answer is taken before it is cancelled: most of it is on its way already, and a connection whose
-/// statement was cancelled too late is of no use any more.
+/// How long the rest of an answer is taken before it is cancelled: most of it is on its way
+/// already, and a connection whose statement was cancelled too late is of no use any more.
 const REST_PATIENCE: Duration = Duration::from_millis(500);
 /// How long a statement that was given up has to end by itself.
 const END_PATIENCE: Duration = Duration::from_millis(20);
-/// How often a cancellation is sent again. One that comes before its statement, or between two, ends nothing.
+/// How often a cancellation is sent again. One that comes before its statement, or between two,
+/// ends nothing.
 const CANCEL_RETRY: Duration = Duration::from_secs(1);
 /// Longest that a cancellation may take to be sent.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest that a backend may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest that a statement which was given up keeps its connection in use. The server ends it sooner by itself
-/// ([`SESSION`]); a server that has not by now does not answer at all.
+/// Longest that a statement which was given up keeps its connection in use. The server ends it
+/// sooner by itself ([`SESSION`]); a server that has not by now does not answer at all.
 const CLEAN_UP_DEADLINE: Duration = Duration::from_secs(40);
-/// The same once the epoch has changed: the connection may lead to a server that is no longer the right one.
+/// The same once the epoch has changed: the connection may lead to a server that is no longer the
+/// right one.
 const OTHER_EPOCH_DEADLINE: Duration = Duration::from_secs(2);
 
-/// What the server keeps to by itself, whatever the role or the database has set otherwise: a little more than
-/// [`PAGE_DEADLINE`] for a statement, less for a lock, so that the reader hears what was in the way.
+/// What the server keeps to by itself, whatever the role or the database has set otherwise: a
+/// little more than [`PAGE_DEADLINE`] for a statement, less for a lock, so that the reader hears
+/// what was in the way.
 const SESSION: &str = "SET statement_timeout = '31s'; SET lock_timeout = '20s'; \
      SET idle_in_transaction_session_timeout = '60s'; SET idle_session_timeout = 0; \
      SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = on";
-/// A backend whose client vanished ends within this, also in the middle of a statement. Not every platform can.
+/// A backend whose client vanished ends within this, also in the middle of a statement. Not every
+/// platform can.
 const CHECK_CLIENT: &str = "SET client_connection_check_interval = '2s'";
 
 /// Why there is no page.
@@ -69,7 +75,8 @@ pub enum PageError {
     #[error("no connection to read history on: {}", explain_pool(.0))]
     Pool(#[from] PoolError),
     /// All connections are in use.
-    #[error("all {POOL_SIZE} connections that read history were in use for {} s", POOL_WAIT.as_secs())]
+    #[error("all {POOL_SIZE} connections that read history were in use for \
+         {} s", POOL_WAIT.as_secs())]
     Busy,
     /// The read itself.
     #[error("reading history: {0}")]
@@ -97,13 +104,15 @@ fn explain_pool(error: &PoolError) -> String {
     }
 }
 
-/// Whether the server had no room for a connection, was just starting or stopping, or slow: soon it may do.
+/// Whether the server had no room for a connection, was just starting or stopping, or slow: soon it
+/// may do.
 fn may_have_room_soon(error: &PoolError) -> bool {
     match error {
         PoolError::Timeout(_) => true,
         PoolError::Backend(error) => {
             let state = error.code();
-            state == Some(&SqlState::TOO_MANY_CONNECTIONS) || state == Some(&SqlState::CANNOT_CONNECT_NOW)
+            state == Some(&SqlState::TOO_MANY_CONNECTIONS)
+                || state == Some(&SqlState::CANNOT_CONNECT_NOW)
         }
         _ => false,
     }
@@ -119,7 +128,8 @@ pub(super) enum Left {
     OtherEpoch,
 }
 
-/// A connection of the pool's while a read is under way. If the read is given up, the statement under way is cancelled.
+/// A connection of the pool's while a read is under way. If the read is given up, the statement
+/// under way is cancelled.
 struct Borrowed {
     client: Option<Object>,
     epoch: watch::Receiver<Option<Epoch>>,
@@ -147,8 +157,13 @@ impl Drop for Borrowed {
     }
 }
 
-/// Takes the rest of an answer, or cancels it, so that the connection can be used again. It is in use until then.
-async fn take_rest(client: Object, mut rest: Pin<Box<RowStream>>, epoch: watch::Receiver<Option<Epoch>>) {
+/// Takes the rest of an answer, or cancels it, so that the connection can be used again. It is in
+/// use until then.
+async fn take_rest(
+    client: Object,
+    mut rest: Pin<Box<RowStream>>,
+    epoch: watch::Receiver<Option<Epoch>>,
+) {
     let taken = async {
         while let Some(_row) = rest.try_next().await? {}
         Ok::<_, Error>(())
@@ -165,8 +180,9 @@ async fn take_rest(client: Object, mut rest: Pin<Box<RowStream>>, epoch: watch::
     }
 }
 
-/// Cancels the statement that was given up, and closes the connection once the server has ended it. The connection is not
-/// used again: nothing tells whether the cancellation ended that statement or is still to come.
+/// Cancels the statement that was given up, and closes the connection once the server has ended it.
+/// The connection is not used again: nothing tells whether the cancellation ended that statement or
+/// is still to come.
 async fn end_statement(client: Object, epoch: watch::Receiver<Option<Epoch>>) {
     // Answered after whatever was asked before.
     let ended = async { client.batch_execute("").await };
@@ -176,7 +192,8 @@ async fn end_statement(client: Object, epoch: watch::Receiver<Option<Epoch>>) {
     }
 }
 
-/// Closes a connection, which is in use until its backend is gone: the server closes it last of all.
+/// Closes a connection, which is in use until its backend is gone: the server closes it last of
+/// all.
 async fn end_backend(client: Object) {
     const END: &str = "SELECT pg_terminate_backend(pg_backend_pid())";
     let gone = async {
@@ -188,8 +205,8 @@ async fn end_backend(client: Object) {
     drop(Object::take(client));
 }
 
-/// Waits for `ended`, after `patience` with a cancellation now and again; whether one was sent. `None`: it did not end in
-/// time.
+/// Waits for `ended`, after `patience` with a cancellation now and again; whether one was sent.
+/// `None`: it did not end in time.
 async fn cancel_until<T>(
     client: &Client,
     ended: impl Future<Output = T>,
@@ -224,8 +241,8 @@ pub struct Pages {
     pool_epoch: Arc<Mutex<Option<Epoch>>>,
 }
 
-/// Connects to the host that is known as the primary by now. The one that was it when the pool was made
-/// may be gone, or a standby.
+/// Connects to the host that is known as the primary by now. The one that was it when the pool was
+/// made may be gone, or a standby.
 struct ToPrimary {
     connector: Connector,
     name: String,
@@ -239,18 +256,24 @@ impl Connect for ToPrimary {
 }
 
 impl Pages {
-    /// A pool over `connector`, which must lead to the database directly: its sessions are set up as the tail's is, since
-    /// here too the planner must not be led astray (on a table that was never analysed it read a class by the identity's
-    /// index and sorted it, a quarter of a second a page).
+    /// A pool over `connector`, which must lead to the database directly: its sessions are set up
+    /// as the tail's is, since here too the planner must not be led astray (on a table that was
+    /// never analysed it read a class by the identity's index and sorted it, a quarter of a second
+    /// a page).
     pub fn new(connector: &Connector) -> Result<Self, deadpool_postgres::BuildError> {
         Self::with_epoch(connector, "pages", watch::Sender::new(None))
     }
 
-    /// Another pool over `connector` that follows the same epoch; `name` shows in `pg_stat_activity`.
+    /// Another pool over `connector` that follows the same epoch; `name` shows in
+    /// `pg_stat_activity`.
     ///
     /// # Errors
     /// As [`Pages::new`].
-    pub fn beside(&self, connector: &Connector, name: &str) -> Result<Self, deadpool_postgres::BuildError> {
+    pub fn beside(
+        &self,
+        connector: &Connector,
+        name: &str,
+    ) -> Result<Self, deadpool_postgres::BuildError> {
         Self::with_epoch(connector, name, self.epoch.clone())
     }
 
@@ -269,7 +292,8 @@ impl Pages {
             connect,
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
-        let timeouts = Timeouts { wait: None, create: Some(CREATE_TIMEOUT), recycle: Some(CREATE_TIMEOUT) };
+        let timeouts =
+            Timeouts { wait: None, create: Some(CREATE_TIMEOUT), recycle: Some(CREATE_TIMEOUT) };
         let settle = Hook::async_fn(|client, _| {
             Box::pin(async move {
                 client.batch_execute(SETTINGS).await.map_err(HookError::Backend)?;
@@ -291,8 +315,9 @@ impl Pages {
         Ok(Self { pool, epoch, pool_epoch: Arc::default() })
     }
 
-    /// From now on pages are of this epoch, the tail's. Connections that were made before are not used again: they may
-    /// lead to a server that is no longer the right one, or that does not answer.
+    /// From now on pages are of this epoch, the tail's. Connections that were made before are not
+    /// used again: they may lead to a server that is no longer the right one, or that does not
+    /// answer.
     pub fn expect(&self, epoch: &Epoch) {
         self.epoch.send_if_modified(|expected| {
             let is_other = expected.as_ref() != Some(epoch);
@@ -310,26 +335,35 @@ impl Pages {
 
     /// Fails if the connection reads another epoch than the one expected.
     pub(super) async fn check_epoch(&self, client: &Object) -> Result<(), PageError> {
-        let statement = client.prepare_cached("SELECT progress_epoch(nonce) FROM progress_log").await?;
+        let statement =
+            client.prepare_cached("SELECT progress_epoch(nonce) FROM progress_log").await?;
         let row = client.query_opt(&statement, &[]).await?.ok_or(ReadError::NoHeader)?;
-        if self.is_expected(&Epoch::new(row.try_get(0)?)) { Ok(()) } else { Err(PageError::OtherEpoch) }
+        if self.is_expected(&Epoch::new(row.try_get(0)?)) {
+            Ok(())
+        } else {
+            Err(PageError::OtherEpoch)
+        }
     }
 
     /// The statement: `$1` the classes, `$2` the id after which, `$3` how many.
     ///
-    /// The row comparison and the order by both columns leave the planner one way: the index on both, a class at a time.
+    /// The row comparison and the order by both columns leave the planner one way: the index on
+    /// both, a class at a time.
     pub fn statement() -> String {
         let header = header(NEWEST);
         format!(
-            "{header} UNION ALL (SELECT {EVENT} FROM unnest($1::text[]) AS wanted(class) CROSS JOIN LATERAL (\
+            "{header} UNION ALL (SELECT {EVENT} FROM unnest($1::text[]) AS wanted(class) CROSS \
+                 JOIN LATERAL (\
                SELECT id, class_id, student_id, received_at, body FROM progress_event \
-               WHERE (class_id, id) > (wanted.class, $2) AND (class_id, id) <= (wanted.class, 9223372036854775807) \
+               WHERE (class_id, id) > (wanted.class, $2) AND (class_id, id) <= (wanted.class, \
+               9223372036854775807) \
                ORDER BY class_id, id LIMIT $3) AS run ORDER BY id LIMIT $3)"
         )
     }
 
-    /// Reads at most `max_rows` events that follow `after` in `classes`, handing the header and then each event to `each`
-    /// as they arrive, until it breaks off. Whether the header's epoch is the caller's, the caller sees.
+    /// Reads at most `max_rows` events that follow `after` in `classes`, handing the header and
+    /// then each event to `each` as they arrive, until it breaks off. Whether the header's epoch is
+    /// the caller's, the caller sees.
     pub async fn read(
         &self,
         classes: &[ClassId],
@@ -385,7 +419,8 @@ impl Pages {
         }
     }
 
-    /// A connection, waited for: while all are in use, and while the server has no room for one more.
+    /// A connection, waited for: while all are in use, and while the server has no room for one
+    /// more.
     async fn acquire(&self) -> Result<Object, PageError> {
         {
             let mut pool_epoch = self.pool_epoch.lock().unwrap_or_else(PoisonError::into_inner);
@@ -412,14 +447,16 @@ impl Pages {
         }
     }
 
-    /// A class's snapshot; `None` if `progress_log` is empty. Of which epoch it is, the caller sees.
+    /// A class's snapshot; `None` if `progress_log` is empty. Of which epoch it is, the caller
+    /// sees.
     ///
     /// # Errors
     /// If it cannot be read in time.
     pub async fn snapshot(&self, class: &ClassId) -> Result<Option<StoredSnapshot>, PageError> {
         self.run(async |client| {
             let stored = read_snapshot(client, class).await?;
-            let is_odd = stored.as_ref().is_some_and(|stored| !self.is_expected(&stored.version.epoch));
+            let is_odd =
+                stored.as_ref().is_some_and(|stored| !self.is_expected(&stored.version.epoch));
             Ok((stored, if is_odd { Left::OtherEpoch } else { Left::Nothing }))
         })
         .await

@@ -11,9 +11,11 @@ use super::keeping::current_epoch;
 use super::types::{PgMicros, RawJson};
 use crate::event::{ClassId, Epoch, Micros, StoredEvent};
 
-/// What a connection that reads the log is set to. On a table that was never analysed, PostgreSQL would read all of it, or all
-/// of a class, and sort: the index in the order that is asked for is the only right way, whatever the statistics say.
-pub const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; \
+/// What a connection that reads the log is set to. On a table that was never analysed, PostgreSQL
+/// would read all of it, or all of a class, and sort: the index in the order that is asked for is
+/// the only right way, whatever the statistics say.
+pub const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET \
+     enable_sort = off; \
      SET enable_incremental_sort = off; SET plan_cache_mode = force_generic_plan; \
      SET max_parallel_workers_per_gather = 0; SET jit = off";
 
@@ -24,13 +26,15 @@ pub(super) const NEWEST: &str = "(SELECT coalesce(max(id), 0) FROM progress_even
 pub(super) fn header(newest: &str) -> String {
     format!(
         "SELECT progress_epoch(nonce), (SELECT last_value FROM progress_event_id_seq), pruned_id, \
-         {newest}::bigint, clock_timestamp(), deletions, home_table = 'progress_event'::regclass::oid, \
+         {newest}::bigint, clock_timestamp(), deletions, home_table = \
+         'progress_event'::regclass::oid, \
          NULL::bigint, NULL::text, NULL::text, NULL::timestamptz, NULL::json FROM progress_log"
     )
 }
 
 /// As many empty columns as [`Header`] has, and an event's.
-pub(super) const EVENT: &str = "NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz, \
+pub(super) const EVENT: &str = "NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, \
+     NULL::timestamptz, \
      NULL::bigint, NULL::boolean, id, class_id, student_id, received_at, body";
 /// How many columns the header has: an event's come after them.
 const HEADER_COLUMNS: usize = 7;
@@ -44,8 +48,8 @@ pub struct Header {
     pub sequence: i64,
     /// Ids up to here may have been pruned.
     pub pruned: i64,
-    /// The largest id that was visible, 0 when the table is empty. `None` where the tail follows: to look it up is to read
-    /// the newest event once more.
+    /// The largest id that was visible, 0 when the table is empty. `None` where the tail follows:
+    /// to look it up is to read the newest event once more.
     pub newest: Option<i64>,
     /// The database's clock when it was read.
     pub clock: Micros,
@@ -102,18 +106,22 @@ impl LogReader {
 
     /// The header with the largest id.
     pub async fn end(&self) -> Result<Header, ReadError> {
-        let row = self.session.client.query_opt(&self.end, &[]).await?.ok_or(ReadError::NoHeader)?;
+        let row =
+            self.session.client.query_opt(&self.end, &[]).await?.ok_or(ReadError::NoHeader)?;
         Header::of(&row)?.ok_or(ReadError::NoHeader)
     }
 
     /// The statement: `$1` the id after which, `$2` how many.
     pub fn statement() -> String {
         let header = header("NULL");
-        format!("{header} UNION ALL (SELECT {EVENT} FROM progress_event WHERE id > $1 ORDER BY id LIMIT $2)")
+        format!(
+            "{header} UNION ALL (SELECT {EVENT} FROM progress_event WHERE id > $1 ORDER BY id \
+                 LIMIT $2)"
+        )
     }
 
-    /// Reads up to `limit` events after `after`, handing the header and then each event to `each` as they arrive: never
-    /// more than a few rows are held here.
+    /// Reads up to `limit` events after `after`, handing the header and then each event to `each`
+    /// as they arrive: never more than a few rows are held here.
     pub async fn read(
         &self,
         after: i64,
@@ -129,8 +137,9 @@ impl LogReader {
     }
 }
 
-/// Renews the log's nonce, so that the epoch changes; if `seen` is given, only while the epoch is still
-/// that one: of several relays that find the same, one does it. The log is at home where it is now.
+/// Renews the log's nonce, so that the epoch changes; if `seen` is given, only while the epoch is
+/// still that one: of several relays that find the same, one does it. The log is at home where it
+/// is now.
 pub async fn renew_nonce(session: &Session, seen: Option<&Epoch>) -> Result<(), Error> {
     const RENEW: &str = "\
         UPDATE progress_log SET nonce = left(replace(gen_random_uuid()::text, '-', ''), 12), \
@@ -140,46 +149,55 @@ pub async fn renew_nonce(session: &Session, seen: Option<&Epoch>) -> Result<(), 
     session.client.execute(RENEW, &[&seen.map(Epoch::to_string)]).await.map(|_| ())
 }
 
-/// Renews the nonce as [`renew_nonce`] does, and raises the sequence above every id there is, and above
-/// those that were pruned. Ids that were not given out by the sequence (logical replication does not
-/// carry it over; a restore of data alone does not set it) would be given out again otherwise.
+/// Renews the nonce as [`renew_nonce`] does, and raises the sequence above every id there is, and
+/// above those that were pruned. Ids that were not given out by the sequence (logical replication
+/// does not carry it over; a restore of data alone does not set it) would be given out again
+/// otherwise.
 pub async fn mend_sequence(session: &Session, seen: &Epoch) -> Result<(), Error> {
     const MEND: &str = "\
         BEGIN; SELECT progress_event_lock(); \
         SELECT setval('progress_event_id_seq', newest) FROM ( \
-            SELECT greatest((SELECT max(id) FROM progress_event), pruned_id) AS newest FROM progress_log) AS ids \
+            SELECT greatest((SELECT max(id) FROM progress_event), pruned_id) AS newest FROM \
+            progress_log) AS ids \
             WHERE newest > (SELECT last_value FROM progress_event_id_seq); \
         COMMIT";
     session.client.batch_execute(MEND).await?;
     renew_nonce(session, Some(seen)).await
 }
 
-/// Makes sure that the log is where its nonce was made: in this cluster, database and table, and on this
-/// timeline. If it is elsewhere ids may have been reassigned, and the nonce is renewed.
+/// Makes sure that the log is where its nonce was made: in this cluster, database and table, and on
+/// this timeline. If it is elsewhere ids may have been reassigned, and the nonce is renewed.
 ///
-/// After a promotion alone, the snapshots stay right: they are as the events in the same WAL made them.
-/// They are stamped with the new nonce then. The ordering lock keeps the log still meanwhile.
+/// After a promotion alone, the snapshots stay right: they are as the events in the same WAL made
+/// them. They are stamped with the new nonce then. The ordering lock keeps the log still meanwhile.
 ///
 /// # Errors
 /// The database's.
 pub async fn settle_home(session: &Session) -> Result<Homecoming, Error> {
     const LOOK: &str = "\
         SELECT home IS NOT NULL, \
-            (home, home_table) IS NOT DISTINCT FROM (progress_home(), 'progress_event'::regclass::oid), \
+            (home, home_table) IS NOT DISTINCT FROM (progress_home(), \
+            'progress_event'::regclass::oid), \
             timeline IS NOT DISTINCT FROM progress_epoch('') FROM progress_log";
     const ADOPT: &str = "\
         BEGIN; SELECT progress_event_lock(); \
-        WITH old AS (SELECT nonce FROM progress_log WHERE timeline <> progress_epoch('') FOR UPDATE), \
-        new AS (UPDATE progress_log SET nonce = left(replace(gen_random_uuid()::text, '-', ''), 12), \
+        WITH old AS (SELECT nonce FROM progress_log WHERE timeline <> progress_epoch('') FOR \
+        UPDATE), \
+        new AS (UPDATE progress_log SET nonce = left(replace(gen_random_uuid()::text, '-', ''), \
+        12), \
                 timeline = progress_epoch('') FROM old RETURNING progress_log.nonce), \
-        classes AS (UPDATE class_state SET nonce = new.nonce FROM old, new WHERE class_state.nonce = old.nonce) \
-        UPDATE state_through SET nonce = new.nonce FROM old, new WHERE state_through.nonce = old.nonce; \
+        classes AS (UPDATE class_state SET nonce = new.nonce FROM old, new WHERE \
+        class_state.nonce = old.nonce) \
+        UPDATE state_through SET nonce = new.nonce FROM old, new WHERE state_through.nonce = \
+        old.nonce; \
         COMMIT";
     const MOVE_IN: &str = "\
-        UPDATE progress_log SET home = progress_home(), home_table = 'progress_event'::regclass::oid, \
+        UPDATE progress_log SET home = progress_home(), home_table = \
+        'progress_event'::regclass::oid, \
             timeline = progress_epoch('') WHERE home IS NULL";
     let row = session.client.query_one(LOOK, &[]).await?;
-    let (known, same, timeline): (bool, bool, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let (known, same, timeline): (bool, bool, bool) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     if !known {
         session.client.execute(MOVE_IN, &[]).await?;
         return Ok(Homecoming::AtHome);
@@ -211,11 +229,15 @@ pub enum Homecoming {
 ///
 /// # Errors
 /// The database's.
-pub async fn deleted_classes(session: &Session, known: i64, now: i64) -> Result<Option<Vec<ClassId>>, Error> {
+pub async fn deleted_classes(
+    session: &Session,
+    known: i64,
+    now: i64,
+) -> Result<Option<Vec<ClassId>>, Error> {
     const DELETED: &str = "\
         SELECT class_id FROM progress_deletion WHERE deletion > $1 GROUP BY class_id";
-    const COUNTED: &str =
-        "SELECT count(DISTINCT deletion) FROM progress_deletion WHERE deletion > $1 AND deletion <= $2";
+    const COUNTED: &str = "SELECT count(DISTINCT deletion) FROM progress_deletion WHERE deletion \
+         > $1 AND deletion <= $2";
     let counted: i64 = session.client.query_one(COUNTED, &[&known, &now]).await?.try_get(0)?;
     if counted != now - known {
         // Some are not kept any more, or the counter was set back.
@@ -276,7 +298,9 @@ pub enum ReadError {
     #[error("{}", super::explain(.0))]
     Database(#[from] Error),
     /// The table `progress_log` has lost its row, or came last.
-    #[error("progress_log is empty: restore its one row, or apply the migrations to a fresh database")]
+    #[error(
+        "progress_log is empty: restore its one row, or apply the migrations to a fresh database"
+    )]
     NoHeader,
     /// Rows came in another order than asked for.
     #[error("event {id} came after {last}: the database returned rows out of order")]

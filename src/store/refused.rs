@@ -1,4 +1,5 @@
-//! The table of what ingest rejected, for the page of an instructor whose students' events do not arrive.
+//! The table of what ingest rejected, for the page of an instructor whose students' events do not
+//! arrive.
 
 use tokio_postgres::types::ToSql;
 
@@ -42,18 +43,23 @@ pub struct Refused {
 const ADD: &str = "\
     INSERT INTO refused_event AS kept (class_id, field, reason, count, first_at, last_at) \
     SELECT class_id, field, reason, count, now(), now() \
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS new (class_id, field, reason, count) \
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS new (class_id, field, \
+    reason, count) \
     ON CONFLICT (class_id, field, reason) DO UPDATE SET \
-      count = EXCLUDED.count + CASE WHEN kept.last_at < now() - interval '6 hours' THEN 0 ELSE kept.count END, \
-      first_at = CASE WHEN kept.last_at < now() - interval '6 hours' THEN now() ELSE kept.first_at END, \
+      count = EXCLUDED.count + CASE WHEN kept.last_at < now() - interval '6 hours' THEN 0 ELSE \
+      kept.count END, \
+      first_at = CASE WHEN kept.last_at < now() - interval '6 hours' THEN now() ELSE \
+      kept.first_at END, \
       last_at = now()";
 
-/// What is older than a week, and what is beyond 10,000 rows. Rows that another replica holds are left to it.
+/// What is older than a week, and what is beyond 10,000 rows. Rows that another replica holds are
+/// left to it.
 const PRUNE: &str = "\
     DELETE FROM refused_event WHERE (class_id, field, reason) IN (\
       SELECT class_id, field, reason FROM refused_event \
       WHERE last_at < greatest(now() - interval '7 days', coalesce(\
-        (SELECT last_at FROM refused_event ORDER BY last_at DESC OFFSET 9999 LIMIT 1), '-infinity')) \
+        (SELECT last_at FROM refused_event ORDER BY last_at DESC OFFSET 9999 LIMIT 1), \
+        '-infinity')) \
       FOR UPDATE SKIP LOCKED)";
 
 /// `$1` the class, `$2` how many.

@@ -50,7 +50,8 @@ pub struct Student {
     pub streak_cell: Option<Box<str>>,
     /// The last run that was not late.
     pub last_run: Option<LastRun>,
-    /// Since when the hand is up, by the database's clock; whether it still is, [`Student::status`] says.
+    /// Since when the hand is up, by the database's clock; whether it still is, [`Student::status`]
+    /// says.
     pub help_since: Option<i64>,
     /// When `help` was last received.
     pub last_help_at: Option<i64>,
@@ -105,7 +106,8 @@ pub struct Minute {
 pub type StudentRow = (Box<str>, i64, Student);
 /// Notebook (empty for none) and cell, the last event, and the state.
 pub type CellRow = (Box<str>, Box<str>, i64, Cell);
-/// Student, notebook and cell, the last event, and the runs. There are many, and their names are shared.
+/// Student, notebook and cell, the last event, and the runs. There are many, and their names are
+/// shared.
 pub type RunsRow = (Arc<str>, Arc<str>, Arc<str>, i64, Runs);
 
 /// A class as the tables hold it. Beside each row stands the id of the last event that touched it.
@@ -148,7 +150,8 @@ pub struct ClassRow {
     pub last_event: i64,
 }
 
-/// What has changed of a class since its last snapshot; what is gone is named, the rest is a [`Snapshot`]'s.
+/// What has changed of a class since its last snapshot; what is gone is named, the rest is a
+/// [`Snapshot`]'s.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Whether this is the whole class: what is not in it is gone.

@@ -1,4 +1,5 @@
-//! Which servers the database's URL leads to at this moment, and what this replica's backends do there.
+//! Which servers the database's URL leads to at this moment, and what this replica's backends do
+//! there.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -25,7 +26,8 @@ pub struct Surveyed {
 }
 
 impl Connector {
-    /// Connects anew to one host of the URL. `None` if it does not answer in time, or is no primary.
+    /// Connects anew to one host of the URL. `None` if it does not answer in time, or is no
+    /// primary.
     pub async fn survey(&self, host: usize, watched: &[i32]) -> Option<Surveyed> {
         match timeout(SURVEY_TIMEOUT, ask(self, host, question(watched))).await {
             Ok(Ok(surveyed)) => surveyed,
@@ -38,10 +40,15 @@ impl Connector {
     }
 }
 
-async fn ask(connector: &Connector, host: usize, question: String) -> Result<Option<Surveyed>, String> {
+async fn ask(
+    connector: &Connector,
+    host: usize,
+    question: String,
+) -> Result<Option<Surveyed>, String> {
     let session = connector.open(host, "prober", Arc::new(|_: &str| {})).await;
     let session = session.map_err(|error| error.to_string())?;
-    let rows = session.client.simple_query(&question).await.map_err(|error| super::explain(&error))?;
+    let rows =
+        session.client.simple_query(&question).await.map_err(|error| super::explain(&error))?;
     surveyed(connector.host_place(host), &rows).map_err(|error| super::explain(&error))
 }
 
@@ -55,7 +62,8 @@ fn question(watched: &[i32]) -> String {
     format!(
         "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE progress_epoch() END; \
          SELECT pid, coalesce(state, ''), coalesce(wait_event, ''), \
-         coalesce((extract(epoch FROM clock_timestamp() - state_change) * 1000)::bigint, 0) FROM pg_stat_activity WHERE pid IN ({pids})"
+         coalesce((extract(epoch FROM clock_timestamp() - state_change) * 1000)::bigint, 0) FROM \
+         pg_stat_activity WHERE pid IN ({pids})"
     )
 }
 
@@ -64,7 +72,8 @@ fn surveyed(place: &str, messages: &[SimpleQueryMessage]) -> Result<Option<Surve
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
-    let text = |row: &SimpleQueryRow, at: usize| row.try_get(at).map(|text| text.map(str::to_owned));
+    let text =
+        |row: &SimpleQueryRow, at: usize| row.try_get(at).map(|text| text.map(str::to_owned));
     let Some(first) = rows.next() else { return Ok(None) };
     let Some(epoch) = text(first, 0)? else { return Ok(None) };
     let mut backends = HashMap::new();

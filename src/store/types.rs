@@ -15,7 +15,11 @@ const EPOCH_OFFSET: i64 = 946_684_800_000_000;
 pub struct PgMicros(pub Micros);
 
 impl ToSql for PgMicros {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         (self.0.0 - EPOCH_OFFSET).to_sql(ty, out)
     }
 

@@ -1,4 +1,5 @@
-//! What the listener asks the database now and then: whether the doorbell gets through, and who is in the writers' way.
+//! What the listener asks the database now and then: whether the doorbell gets through, and who is
+//! in the writers' way.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,14 +15,17 @@ const OWN_APPLICATION: &str = "progress-relay ";
 /// Who keeps the ordering lock, or the table, from writers for longer than this is named.
 pub const LONG_WAIT: Duration = Duration::from_secs(5);
 
-/// Whoever blocks a session that waits for the ordering lock or for the table, does not itself wait for that lock, and has been
-/// in its transaction for over `$1` seconds. Not by how long is waited: a writer gives up after --commit-timeout, and begins anew.
-/// The lock's key is progress_event_lock()'s, in sql/.
+/// Whoever blocks a session that waits for the ordering lock or for the table, does not itself wait
+/// for that lock, and has been in its transaction for over `$1` seconds. Not by how long is waited:
+/// a writer gives up after --commit-timeout, and begins anew. The lock's key is
+/// progress_event_lock()'s, in sql/.
 const BLOCKER: &str = "\
     WITH waiting AS (\
         SELECT DISTINCT pid, locktype FROM pg_locks \
-        WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-          AND (locktype = 'advisory' AND classid = 1886545776 OR relation = 'progress_event'::regclass)) \
+        WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = \
+        current_database()) \
+          AND (locktype = 'advisory' AND classid = 1886545776 OR relation = \
+          'progress_event'::regclass)) \
     SELECT blocker.pid, coalesce(blocker.application_name, ''), coalesce(blocker.state, ''), \
            extract(epoch FROM clock_timestamp() - blocker.xact_start)::float8, \
            blocker.usename IS NOT DISTINCT FROM current_user, coalesce(blocker.wait_event, ''), \
@@ -29,7 +33,8 @@ const BLOCKER: &str = "\
     FROM waiting CROSS JOIN LATERAL unnest(pg_blocking_pids(waiting.pid)) AS blocking(pid) \
     JOIN pg_stat_activity AS blocker ON blocker.pid = blocking.pid \
     WHERE blocker.xact_start < clock_timestamp() - make_interval(secs => $1) \
-      AND NOT EXISTS (SELECT FROM waiting AS queued WHERE queued.pid = blocker.pid AND queued.locktype = 'advisory') \
+      AND NOT EXISTS (SELECT FROM waiting AS queued WHERE queued.pid = blocker.pid AND \
+      queued.locktype = 'advisory') \
     ORDER BY blocker.xact_start LIMIT 1";
 
 /// Who holds what the writers wait for.
@@ -52,8 +57,8 @@ pub struct Blocker {
 }
 
 impl Blocker {
-    /// Whether it is another relay's session that waits for its relay to take an answer, or to send the
-    /// rest of a statement: that process is frozen, or its machine is gone.
+    /// Whether it is another relay's session that waits for its relay to take an answer, or to send
+    /// the rest of a statement: that process is frozen, or its machine is gone.
     pub fn is_frozen_relay(&self) -> bool {
         self.own_role
             && self.application.starts_with(OWN_APPLICATION)
@@ -61,8 +66,8 @@ impl Blocker {
             && self.in_state >= LONG_WAIT
     }
 
-    /// Whether it is a relay's own commit that waits for a synchronous standby: it holds the lock as long
-    /// as the standby is away, and nobody must end it.
+    /// Whether it is a relay's own commit that waits for a synchronous standby: it holds the lock
+    /// as long as the standby is away, and nobody must end it.
     pub fn waits_for_standby(&self) -> bool {
         self.wait == "SyncRep"
     }
@@ -78,7 +83,8 @@ impl fmt::Display for Blocker {
         if self.waits_for_standby() {
             return write!(
                 f,
-                "commits wait for a synchronous standby, and none confirms them (pid {}, for {} s); start the standby, or \
+                "commits wait for a synchronous standby, and none confirms them (pid {}, for {} \
+                     s); start the standby, or \
                  change synchronous_standby_names",
                 self.pid,
                 self.open.as_secs()
@@ -86,7 +92,8 @@ impl fmt::Display for Blocker {
         }
         write!(
             f,
-            "events wait for a lock of the database session with pid {} ({:?}, {}), whose transaction has been open for {} s; \
+            "events wait for a lock of the database session with pid {} ({:?}, {}), whose \
+                 transaction has been open for {} s; \
              end it, or: \
              SELECT pg_terminate_backend({})",
             self.pid,

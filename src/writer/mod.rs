@@ -1,7 +1,7 @@
 //! Group commit: everything that waits goes into one statement, and nothing waits for a timer.
 //!
-//! A commit that notifies costs the same whether it carries one row or a thousand, and commits go one after the other: what
-//! arrives while one is under way shares the next.
+//! A commit that notifies costs the same whether it carries one row or a thousand, and commits go
+//! one after the other: what arrives while one is under way shares the next.
 
 mod queue;
 mod statement;
@@ -26,9 +26,9 @@ use statement::{Inserter, Stop};
 pub use trouble::Trouble;
 use trouble::Troubles;
 
-/// Statements under way at once, each on a connection of its own: while one commits the next is on its way, which counts
-/// where the database is not on this machine (on one, where the processor is the limit, one to three take the same). And
-/// when one connection is lost the other goes on.
+/// Statements under way at once, each on a connection of its own: while one commits the next is on
+/// its way, which counts where the database is not on this machine (on one, where the processor is
+/// the limit, one to three take the same). And when one connection is lost the other goes on.
 const STATEMENTS: usize = 2;
 /// Bounds of one statement; a request larger than that goes alone.
 const MAX_STATEMENT_ROWS: usize = 2_000;
@@ -36,21 +36,23 @@ const MAX_STATEMENT_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long a new connection may take to be set up.
 const PREPARE_PATIENCE: Duration = Duration::from_secs(5);
-/// How much longer than a request waits a statement may run on the server, waits for locks and for a
-/// standby not counted: what takes longer has met a fault.
+/// How much longer than a request waits a statement may run on the server, waits for locks and for
+/// a standby not counted: what takes longer has met a fault.
 const STATEMENT_MARGIN: Duration = Duration::from_secs(10);
 /// After this long without an answer it is looked what the statement does on the server.
 const SILENCE: Duration = Duration::from_secs(1);
 /// The wait event of a commit that waits for a synchronous standby.
 const STANDBY_WAIT: &str = "SyncRep";
 /// What is said of it.
-const NO_STANDBY: &str = "commits wait for a synchronous standby, and none confirms them (wait event SyncRep); \
+const NO_STANDBY: &str = "commits wait for a synchronous standby, and none confirms them (wait \
+     event SyncRep); \
      start the standby, or change synchronous_standby_names";
 
 /// A server that cannot store is asked again this soon, and then ever more slowly.
 const FAILING_BASE: Duration = Duration::from_millis(50);
 const FAILING_CAP: Duration = Duration::from_secs(1);
-/// After so many failures in a row on one connection another is made: it may be the session's fault.
+/// After so many failures in a row on one connection another is made: it may be the session's
+/// fault.
 const FAILURES_A_CONNECTION: u32 = 3;
 /// A writer that has had nothing to do for this long tries whether it still could.
 const IDLE_CHECK: Duration = Duration::from_secs(5);
@@ -95,8 +97,8 @@ pub struct WriterTasks {
 }
 
 impl Writer {
-    /// Starts the writer on `connector`, which must lead to the primary directly. What it stores counts
-    /// only on the server that the others talk to as well: see [`Agreement`].
+    /// Starts the writer on `connector`, which must lead to the primary directly. What it stores
+    /// counts only on the server that the others talk to as well: see [`Agreement`].
     pub fn start(
         connector: &Connector,
         agreement: &Agreement,
@@ -153,7 +155,8 @@ impl Writer {
         self.troubles.now().map(|trouble| trouble.cause)
     }
 
-    /// Whether the queue was full and there is no relief yet: a request's events need not even be read.
+    /// Whether the queue was full and there is no relief yet: a request's events need not even be
+    /// read.
     pub fn is_refusing(&self) -> bool {
         self.queue.is_refusing()
     }
@@ -180,7 +183,8 @@ impl Writer {
 }
 
 impl WriterTasks {
-    /// Waits until nothing is queued (requests whose client has gone count too), at most until `deadline`, and stops.
+    /// Waits until nothing is queued (requests whose client has gone count too), at most until
+    /// `deadline`, and stops.
     pub async fn drain(self, deadline: Instant) {
         const LOOK: Duration = Duration::from_millis(10);
         while self.queue.rows() > 0 && Instant::now() < deadline {
@@ -199,8 +203,8 @@ struct Worker {
     commit_timeout: Duration,
     connected: Arc<AtomicUsize>,
     troubles: Troubles,
-    /// Of whom an event was stored last: the control row is of the same, so that an operator's rules
-    /// about classes let it pass.
+    /// Of whom an event was stored last: the control row is of the same, so that an operator's
+    /// rules about classes let it pass.
     last_good: Option<(ClassId, StudentId)>,
 }
 
@@ -269,17 +273,20 @@ impl Worker {
     fn disagreement(&self, epoch: &Epoch, place: &str) -> String {
         match (self.agreement.other(), self.agreement.epoch()) {
             (Some(other), _) => format!(
-                "the connection leads to {place}, and a new one to another primary at {}: nothing is \
+                "the connection leads to {place}, and a new one to another primary at {}: nothing \
+                     is \
                  acknowledged until all lead to one",
                 other.place
             ),
             (None, Some(tail)) if tail == *epoch => {
-                "new events are not being read, so that nobody knows whether this is still the right server: nothing is \
+                "new events are not being read, so that nobody knows whether this is still the \
+                     right server: nothing is \
                  acknowledged until they are"
                     .to_owned()
             }
             (None, Some(tail)) => format!(
-                "the connection leads to {place}, whose epoch is {epoch}, and events are read where it is \
+                "the connection leads to {place}, whose epoch is {epoch}, and events are read \
+                     where it is \
                  {tail}: nothing is acknowledged until both are one server"
             ),
             (None, None) => "the log has not been read yet".to_owned(),
@@ -294,7 +301,8 @@ impl Worker {
         let held = Held::new(worker, inserter);
         let mut good = None;
         let reason = loop {
-            let idle = if worker.troubles.now().is_some() { failing.next_wait() } else { IDLE_CHECK };
+            let idle =
+                if worker.troubles.now().is_some() { failing.next_wait() } else { IDLE_CHECK };
             let outcome = tokio::select! {
                 submissions = worker.queue.take(MAX_STATEMENT_ROWS, MAX_STATEMENT_BYTES) => {
                     worker.write(inserter, submissions, &mut good).await
@@ -333,12 +341,18 @@ impl Worker {
     }
 
     /// Whether anything could be stored, when nothing waits to be.
-    async fn check(&self, inserter: &Inserter, good: Option<&(ClassId, StudentId)>) -> Result<(), Stop> {
-        let names =
-            good.or(self.last_good.as_ref()).map(|(class, student)| (class.as_str(), student.as_str()));
+    async fn check(
+        &self,
+        inserter: &Inserter,
+        good: Option<&(ClassId, StudentId)>,
+    ) -> Result<(), Stop> {
+        let names = good
+            .or(self.last_good.as_ref())
+            .map(|(class, student)| (class.as_str(), student.as_str()));
         let trying = async {
             if self.troubles.now().is_none_or(|trouble| !trouble.of_statement) {
-                // A statement without events: it meets the triggers and the standby, and stores nothing.
+                // A statement without events: it meets the triggers and the standby, and stores
+                // nothing.
                 return match inserter.store(&[], names).await.stop {
                     Some(stop) => Err(stop),
                     None => Ok(()),
@@ -379,7 +393,8 @@ impl Worker {
         let mut outcomes = stored.outcomes.into_iter();
         let mut undecided = Vec::new();
         for submission in taken.submissions.drain(..) {
-            let own: Option<Vec<Outcome>> = outcomes.by_ref().take(submission.events.len()).collect();
+            let own: Option<Vec<Outcome>> =
+                outcomes.by_ref().take(submission.events.len()).collect();
             match own {
                 // The client may have gone; its events are stored all the same.
                 Some(outcomes) => {
@@ -392,11 +407,15 @@ impl Worker {
         stored.stop.map_or(Ok(()), Err)
     }
 
-    /// Waits for `work` on the connection. It is never cancelled: a commit may be waiting for a standby,
-    /// and to cancel that would leave the events committed here and nowhere else. It is left behind
-    /// when the connection is gone, when it leads to a server that is no longer the one, or when the
-    /// server knows nothing of it.
-    async fn supervise<T>(&self, inserter: &Inserter, work: impl Future<Output = T>) -> Result<T, Stop> {
+    /// Waits for `work` on the connection. It is never cancelled: a commit may be waiting for a
+    /// standby, and to cancel that would leave the events committed here and nowhere else. It is
+    /// left behind when the connection is gone, when it leads to a server that is no longer the
+    /// one, or when the server knows nothing of it.
+    async fn supervise<T>(
+        &self,
+        inserter: &Inserter,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Stop> {
         let mut work = std::pin::pin!(work);
         let began = Instant::now();
         loop {
@@ -407,17 +426,26 @@ impl Worker {
                 }
                 () = tokio::time::sleep(SILENCE) => {}
             }
-            let seen = self.agreement.backend(inserter.session.backend_pid, &inserter.epoch, began + SILENCE);
+            let seen = self.agreement.backend(
+                inserter.session.backend_pid,
+                &inserter.epoch,
+                began + SILENCE,
+            );
             match seen {
-                Some(Some(backend)) if backend.wait == STANDBY_WAIT => self.troubles.note(NO_STANDBY, false),
+                Some(Some(backend)) if backend.wait == STANDBY_WAIT => {
+                    self.troubles.note(NO_STANDBY, false)
+                }
                 Some(Some(backend)) if backend.state == "idle" && backend.in_state >= SILENCE => {
                     // What was sent has not arrived, or the answer has not.
                     return Err(Stop::Lost(
-                        "the server has ended the statement and the answer does not arrive".to_owned(),
+                        "the server has ended the statement and the answer does not arrive"
+                            .to_owned(),
                     ));
                 }
                 Some(None) => {
-                    return Err(Stop::Lost("the server does not know the connection any more".to_owned()));
+                    return Err(Stop::Lost(
+                        "the server does not know the connection any more".to_owned(),
+                    ));
                 }
                 Some(Some(_)) | None => {}
             }

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::event::{Epoch, Event};
 
-/// The part of the queue (one of so many) that must be free before requests are read again after one was refused.
+/// The part of the queue (one of so many) that must be free before requests are read again after
+/// one was refused.
 const RELIEF: usize = 16;
 
 /// What became of one event.
@@ -20,8 +21,8 @@ pub enum Outcome {
     Duplicate,
     /// The database cannot take its values, now or ever; what it says.
     Refused(String),
-    /// The database does not store it, while it stores others; what it says. An operator's constraint
-    /// or trigger may be the reason, and may be mended.
+    /// The database does not store it, while it stores others; what it says. An operator's
+    /// constraint or trigger may be the reason, and may be mended.
     Failed(String),
 }
 
@@ -83,7 +84,8 @@ struct Used {
 }
 
 impl Used {
-    /// Whether more than one part in [`RELIEF`] of both bounds is free. An empty queue has room, whatever its bounds.
+    /// Whether more than one part in [`RELIEF`] of both bounds is free. An empty queue has room,
+    /// whatever its bounds.
     fn is_relieved(&self, limits: QueueLimits) -> bool {
         let below = |used: usize, limit: usize| used < limit - limit / RELIEF;
         self.rows == 0 || below(self.rows, limits.rows) && below(self.bytes, limits.bytes)
@@ -95,7 +97,8 @@ impl Used {
 pub(super) struct Queue {
     /// What waits, oldest first. Held for a push or a pop.
     waiting: Mutex<VecDeque<Submission>>,
-    /// What waits and what is under way; apart from `waiting`, so that a submission may be dropped under that lock.
+    /// What waits and what is under way; apart from `waiting`, so that a submission may be dropped
+    /// under that lock.
     used: Mutex<Used>,
     limits: QueueLimits,
     bell: Notify,
@@ -103,7 +106,12 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(limits: QueueLimits) -> Arc<Self> {
-        Arc::new(Self { waiting: Mutex::default(), used: Mutex::default(), limits, bell: Notify::new() })
+        Arc::new(Self {
+            waiting: Mutex::default(),
+            used: Mutex::default(),
+            limits,
+            bell: Notify::new(),
+        })
     }
 
     fn lock_waiting(&self) -> MutexGuard<'_, VecDeque<Submission>> {
@@ -141,9 +149,9 @@ impl Queue {
         Ok(receiver)
     }
 
-    /// Whether a request's events need not even be read: once one was refused, until there is relief. Without that, those
-    /// whose events just do not fit would all be read and parsed before they are refused, since requests are of any size
-    /// and the queue hardly ever exactly full.
+    /// Whether a request's events need not even be read: once one was refused, until there is
+    /// relief. Without that, those whose events just do not fit would all be read and parsed before
+    /// they are refused, since requests are of any size and the queue hardly ever exactly full.
     pub(super) fn is_refusing(&self) -> bool {
         let refuses = || {
             let mut used = self.lock_used();
@@ -168,7 +176,8 @@ impl Queue {
         Ok(Room { queue: Arc::clone(self), rows, bytes })
     }
 
-    /// Takes what waits, up to the bounds of one statement (one request at least); waits while nothing does.
+    /// Takes what waits, up to the bounds of one statement (one request at least); waits while
+    /// nothing does.
     pub(super) async fn take(&self, max_rows: usize, max_bytes: usize) -> Vec<Submission> {
         loop {
             let (taken, more) = self.take_waiting(max_rows, max_bytes);
@@ -192,7 +201,8 @@ impl Queue {
                 waiting.pop_front();
                 continue;
             }
-            if !taken.is_empty() && (rows + next.room.rows > max_rows || bytes + next.room.bytes > max_bytes)
+            if !taken.is_empty()
+                && (rows + next.room.rows > max_rows || bytes + next.room.bytes > max_bytes)
             {
                 break;
             }

@@ -1,8 +1,8 @@
 //! The statement that stores events, many at a time, and what it tells of each.
 //!
-//! Its answer is one short row, whatever the number of events. PostgreSQL sends the rows of RETURNING
-//! before the commit, and holds the ordering lock until they are taken: a replica that is frozen
-//! while thousands of them are on their way would stop every other replica.
+//! Its answer is one short row, whatever the number of events. PostgreSQL sends the rows of
+//! RETURNING before the commit, and holds the ordering lock until they are taken: a replica that is
+//! frozen while thousands of them are on their way would stop every other replica.
 
 use std::collections::HashMap;
 
@@ -14,18 +14,20 @@ use super::queue::Outcome;
 use crate::event::{Epoch, Event};
 use crate::store::{CHANNEL, PgMicros, RawJson, Session, Verdict, current_epoch, explain, verdict};
 
-/// `unnest` gives rows in the arrays' order, and ids are handed out as they come: a request's events
-/// keep their order. The epoch comes from the server that stores them.
+/// `unnest` gives rows in the arrays' order, and ids are handed out as they come: a request's
+/// events keep their order. The epoch comes from the server that stores them.
 const INSERT: &str = "\
     WITH stored AS ( \
         INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::json[]) \
         ON CONFLICT (class_id, student_id, occurred_at, event_id) DO NOTHING \
         RETURNING id) \
-    SELECT (SELECT progress_epoch(nonce) FROM progress_log), count(*), min(id), max(id) FROM stored";
+    SELECT (SELECT progress_epoch(nonce) FROM progress_log), count(*), min(id), max(id) FROM \
+    stored";
 
-/// Which events of a statement are stored under its ids, `$5` to `$6`: no other writer's lie between,
-/// since a statement holds the ordering lock. `id + 0` leaves the identity's index as the only way.
+/// Which events of a statement are stored under its ids, `$5` to `$6`: no other writer's lie
+/// between, since a statement holds the ordering lock. `id + 0` leaves the identity's index as the
+/// only way.
 const WHICH: &str = "\
     SELECT wanted.place, event.id \
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) WITH ORDINALITY \
@@ -33,19 +35,21 @@ const WHICH: &str = "\
     JOIN progress_event AS event USING (class_id, student_id, occurred_at, event_id) \
     WHERE event.id + 0 BETWEEN $5 AND $6";
 
-/// The settings of a connection that writes, and the statement that looks up which of several events it
-/// has stored, for a test of its plan.
+/// The settings of a connection that writes, and the statement that looks up which of several
+/// events it has stored, for a test of its plan.
 pub fn which_statement() -> (&'static str, &'static str) {
     (SETTINGS, WHICH)
 }
 
-/// The plan of [`WHICH`] must not depend on statistics. A relay that is frozen between two statements of a
-/// transaction must not hold the ordering lock.
-const SETTINGS: &str = "SET idle_in_transaction_session_timeout = '5s'; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
+/// The plan of [`WHICH`] must not depend on statistics. A relay that is frozen between two
+/// statements of a transaction must not hold the ordering lock.
+const SETTINGS: &str = "SET idle_in_transaction_session_timeout = '5s'; SET enable_seqscan = off; \
+     SET enable_bitmapscan = off; SET enable_hashjoin = off; \
      SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off";
 
 /// A row that nobody sees: it is stored, and undone, in a transaction that also rings and commits.
-const CONTROL_ROW: &str = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
+const CONTROL_ROW: &str = "INSERT INTO progress_event (event_id, class_id, student_id, \
+     occurred_at, body) \
      VALUES (gen_random_uuid(), $1, $2, clock_timestamp(), '{}')";
 /// A bell that is nobody's: listeners pass it over.
 const CONTROL_BELL: &str = "SELECT pg_notify($1, 'proof of a writer')";
@@ -56,8 +60,8 @@ const CONTROL_NAMES: (&str, &str) = ("default", "progress-relay");
 const DATA_EXCEPTION: &str = "22";
 
 /// What is said where a statement is committed, and perhaps not on the standby.
-const UNCONFIRMED: &str =
-    "someone has cancelled the wait for a synchronous standby: the events are sent again, to wait for it";
+const UNCONFIRMED: &str = "someone has cancelled the wait for a synchronous standby: the events \
+     are sent again, to wait for it";
 
 /// A connection that writes.
 #[derive(Debug)]
@@ -111,11 +115,12 @@ impl Inserter {
     ) -> Result<Self, Error> {
         let client = &session.client;
         client.batch_execute(SETTINGS).await?;
-        // On the server, not by a cancellation from here: a commit that waits for a synchronous standby
-        // must not be cancelled, and neither deadline runs while it waits.
+        // On the server, not by a cancellation from here: a commit that waits for a synchronous
+        // standby must not be cancelled, and neither deadline runs while it waits.
         client
             .execute(
-                "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false)",
+                "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', \
+                     $2, false)",
                 &[&statement_timeout, &lock_timeout],
             )
             .await?;
@@ -125,10 +130,11 @@ impl Inserter {
         Ok(Self { session, epoch, insert, which })
     }
 
-    /// Stores `events`, in order. Where the database refuses them all together, the events at fault are
-    /// found by halving, in at most `2 log2(n)` statements for each. An event is at fault only where
-    /// something else goes through: another event, or a control row of `names`. What stays undecided
-    /// may be stored or not: it may be tried again, since each event's identity makes it one row.
+    /// Stores `events`, in order. Where the database refuses them all together, the events at fault
+    /// are found by halving, in at most `2 log2(n)` statements for each. An event is at fault only
+    /// where something else goes through: another event, or a control row of `names`. What stays
+    /// undecided may be stored or not: it may be tried again, since each event's identity makes it
+    /// one row.
     pub(super) async fn store(&self, events: &[&Event], names: Option<(&str, &str)>) -> Stored {
         let mut stored = Stored { outcomes: vec![None; events.len()], epoch: None, stop: None };
         // Whether anything goes through: another event of these, or the control row.
@@ -163,7 +169,8 @@ impl Inserter {
                 continue;
             }
             if !evidence {
-                // An event fails alone, and nothing has gone through: is it the event, or the server?
+                // An event fails alone, and nothing has gone through: is it the event, or the
+                // server?
                 match self.control(names).await {
                     Ok(()) => evidence = true,
                     Err(control) if verdict(&control) == Verdict::Lost => {
@@ -175,8 +182,8 @@ impl Inserter {
                         stored.stop = Some(Stop::Failing(explain(&error)));
                         return stored;
                     }
-                    // The control row may break a rule of an operator's that others keep: look at the
-                    // other end before all between.
+                    // The control row may break a rule of an operator's that others keep: look at
+                    // the other end before all between.
                     Err(_) => {
                         if let Some(last) = open.first_mut().filter(|run| run.len() > 1) {
                             last.end -= 1;
@@ -201,7 +208,8 @@ impl Inserter {
         stored
     }
 
-    /// One statement. `None`: it is committed, but an operator has cancelled its wait for a standby.
+    /// One statement. `None`: it is committed, but an operator has cancelled its wait for a
+    /// standby.
     async fn insert(&self, events: &[&Event]) -> Result<Option<Inserted>, Error> {
         let unconfirmed = self.session.unconfirmed();
         let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
@@ -210,7 +218,8 @@ impl Inserter {
         let times: Vec<PgMicros> = events.iter().map(|event| PgMicros(event.occurred_at)).collect();
         let bodies: Vec<RawJson<'_>> = events.iter().map(|event| RawJson(&event.body)).collect();
         let client = &self.session.client;
-        let row = client.query_one(&self.insert, &[&ids, &classes, &students, &times, &bodies]).await?;
+        let row =
+            client.query_one(&self.insert, &[&ids, &classes, &students, &times, &bodies]).await?;
         if self.session.unconfirmed() != unconfirmed {
             return Ok(None);
         }
@@ -221,12 +230,14 @@ impl Inserter {
             // All of them were there. The ring trigger has made the commit wait as their own did.
             return Ok(Some(Inserted { epoch, outcomes: vec![Outcome::Duplicate; events.len()] }));
         };
-        let width = usize::try_from(last - first).map_or(usize::MAX, |width| width.saturating_add(1));
+        let width =
+            usize::try_from(last - first).map_or(usize::MAX, |width| width.saturating_add(1));
         if count == events.len() && width == count {
             let outcomes = (first..=last).map(Outcome::Stored).collect();
             return Ok(Some(Inserted { epoch, outcomes }));
         }
-        let parameters: [&(dyn ToSql + Sync); 6] = [&ids, &classes, &students, &times, &first, &last];
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&ids, &classes, &students, &times, &first, &last];
         let rows = client.query(&self.which, &parameters).await?;
         let mut stored: HashMap<i64, i64> = HashMap::with_capacity(rows.len());
         for row in rows {
@@ -245,8 +256,8 @@ impl Inserter {
         Ok(Some(Inserted { epoch, outcomes }))
     }
 
-    /// Tries whether anything can be stored at all, and leaves nothing behind: a row that is undone, a
-    /// bell, and a commit.
+    /// Tries whether anything can be stored at all, and leaves nothing behind: a row that is
+    /// undone, a bell, and a commit.
     pub(super) async fn control(&self, names: Option<(&str, &str)>) -> Result<(), Error> {
         let (class, student) = names.unwrap_or(CONTROL_NAMES);
         let client = &self.session.client;

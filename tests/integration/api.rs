@@ -12,7 +12,8 @@ use crate::support::{Database, Follower, Relay, event_of, until};
 /// Asks, and holds the answer against `/openapi.json`.
 async fn ask(relay: &Relay, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
     let mut connection = relay.connection().await;
-    let response = connection.request(method, target, headers, Bytes::new()).await.expect("an answer");
+    let response =
+        connection.request(method, target, headers, Bytes::new()).await.expect("an answer");
     let described = relay.connection().await.get("/openapi.json").await.expect("a description");
     let described: Value = described.json().expect("a description");
     let path = target.split('?').next().unwrap_or_default();
@@ -24,7 +25,8 @@ async fn ask(relay: &Relay, method: &str, target: &str, headers: &[(&str, &str)]
     let answer = &operation["responses"][response.status.as_str()];
     assert!(answer.is_object(), "{method} {target}: {} is not described", response.status);
     let gzip = response.header("content-encoding") == Some("gzip");
-    if let Some(media) = response.header("content-type").filter(|_| !gzip && response.status != 304) {
+    if let Some(media) = response.header("content-type").filter(|_| !gzip && response.status != 304)
+    {
         let media = media.split(';').next().unwrap_or_default();
         let schema = &answer["content"][media]["schema"];
         assert!(schema.is_object(), "{method} {target}: {media} is not described");
@@ -39,7 +41,8 @@ async fn ask(relay: &Relay, method: &str, target: &str, headers: &[(&str, &str)]
 /// As much of JSON Schema as the description uses. A member that is not described is an error here.
 fn conforms(described: &Value, schema: &Value, value: &Value, at: &str) {
     if let Some(name) = schema["$ref"].as_str() {
-        let schema = described.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{name}"));
+        let schema =
+            described.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{name}"));
         return conforms(described, schema, value, at);
     }
     if let Some(allowed) = schema["enum"].as_array() {
@@ -50,12 +53,18 @@ fn conforms(described: &Value, schema: &Value, value: &Value, at: &str) {
             let members = value.as_object().unwrap_or_else(|| panic!("{at}: {value} is no object"));
             let Some(properties) = schema["properties"].as_object() else { return };
             for required in schema["required"].as_array().into_iter().flatten() {
-                assert!(members.contains_key(required.as_str().unwrap_or_default()), "{at}: no {required}");
+                assert!(
+                    members.contains_key(required.as_str().unwrap_or_default()),
+                    "{at}: no {required}"
+                );
             }
             for (name, member) in members {
                 match properties.get(name) {
                     Some(schema) => conforms(described, schema, member, &format!("{at}.{name}")),
-                    None => assert_eq!(schema["additionalProperties"], true, "{at}.{name} is not described"),
+                    None => assert_eq!(
+                        schema["additionalProperties"], true,
+                        "{at}.{name} is not described"
+                    ),
                 }
             }
         }
@@ -73,7 +82,10 @@ fn conforms(described: &Value, schema: &Value, value: &Value, at: &str) {
         Some("boolean") => assert!(value.is_boolean(), "{at}: {value}"),
         Some("integer") => {
             let number = value.as_i64().unwrap_or_else(|| panic!("{at}: {value}"));
-            assert!(schema["minimum"].as_i64().is_none_or(|least| number >= least), "{at}: {value}");
+            assert!(
+                schema["minimum"].as_i64().is_none_or(|least| number >= least),
+                "{at}: {value}"
+            );
         }
         _ => {}
     }
@@ -136,13 +148,18 @@ async fn every_answer_is_as_described() {
         assert_eq!(response.status, 400, "{target}");
         assert_eq!(response.json::<Value>().expect("a problem")["field"], field, "{target}");
     }
-    for target in ["/api/class/students/nobody/help/resolve?class=a", "/api/class/students/%ff/help/resolve"]
+    for target in
+        ["/api/class/students/nobody/help/resolve?class=a", "/api/class/students/%ff/help/resolve"]
     {
         let status = ask(&relay, "POST", target, &[]).await.status;
         assert!(status == 404 || status == 400, "{target}: {status}");
     }
-    let response = relay.connection().await.post_json("/api/class/summary", "{}").await.expect("an answer");
-    assert_eq!((response.status.as_u16(), response.header("allow")), (405, Some("GET, HEAD, OPTIONS")));
+    let response =
+        relay.connection().await.post_json("/api/class/summary", "{}").await.expect("an answer");
+    assert_eq!(
+        (response.status.as_u16(), response.header("allow")),
+        (405, Some("GET, HEAD, OPTIONS"))
+    );
 }
 
 async fn get_ok(relay: &Relay, target: &str) {
@@ -152,9 +169,11 @@ async fn get_ok(relay: &Relay, target: &str) {
 #[tokio::test]
 async fn what_a_client_has_is_not_sent_again_and_gzip_is_the_same() {
     let (_database, relay) = filled(500).await;
-    for target in
-        ["/api/class/summary?class=a&include=grid", "/api/class/cells?class=a", "/api/class/events?class=a"]
-    {
+    for target in [
+        "/api/class/summary?class=a&include=grid",
+        "/api/class/cells?class=a",
+        "/api/class/events?class=a",
+    ] {
         let plain = ask(&relay, "GET", target, &[]).await;
         let tag = plain.header("etag").expect("a tag").to_owned();
         let again = ask(&relay, "GET", target, &[("if-none-match", &tag)]).await;
@@ -200,13 +219,18 @@ async fn only_own_and_allowed_pages_read_and_act() {
             assert_eq!(response.status, status, "{target} {headers:?}");
             let allowed = response.header("access-control-allow-origin");
             let foreign = headers.iter().any(|(_, value)| value.starts_with("https"));
-            assert_eq!(allowed, foreign.then_some("https://school.example"), "{target} {headers:?}");
+            assert_eq!(
+                allowed,
+                foreign.then_some("https://school.example"),
+                "{target} {headers:?}"
+            );
         }
     }
     let resolve = "/api/class/students/s/help/resolve";
     for origin in ["http://evil.example", "null"] {
         let response =
-            ask(&relay, "POST", resolve, &[("origin", origin), ("content-type", "text/plain")]).await;
+            ask(&relay, "POST", resolve, &[("origin", origin), ("content-type", "text/plain")])
+                .await;
         assert_eq!(response.status, 403, "{origin}");
         let mut preflight = relay.connection().await;
         let headers = [("origin", origin), ("access-control-request-method", "POST")];
@@ -272,7 +296,9 @@ async fn events_are_paged_newest_first() {
         ("notebook=lesson1.ipynb", Box::new(|event| event["notebookPath"] == "lesson1.ipynb")),
         (
             "student=s003&notebook=lesson1.ipynb",
-            Box::new(|event| event["studentId"] == "s003" && event["notebookPath"] == "lesson1.ipynb"),
+            Box::new(|event| {
+                event["studentId"] == "s003" && event["notebookPath"] == "lesson1.ipynb"
+            }),
         ),
     ] {
         let page = get(&relay, &format!("/api/class/events?class=a&limit=1000&{filter}")).await;
@@ -305,7 +331,9 @@ async fn an_export_has_every_event_in_both_forms() {
     let text = String::from_utf8(response.body.to_vec()).expect("UTF-8");
     let ids: Vec<i64> = text
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("an event")["id"].as_i64().expect("an id"))
+        .map(|line| {
+            serde_json::from_str::<Value>(line).expect("an event")["id"].as_i64().expect("an id")
+        })
         .collect();
     assert_eq!(ids, (1..=1202).collect::<Vec<_>>());
     let response = ask(&relay, "GET", "/api/class/export?class=a", &[]).await;
@@ -314,7 +342,11 @@ async fn an_export_has_every_event_in_both_forms() {
     assert!(text.contains("\"'=HYPERLINK(\"\"http://evil\"\")\""), "no formula");
     assert!(text.contains("\"a,\"\"b\"\"\nc\""));
     let nothing = ask(&relay, "GET", "/api/class/export?class=nobody", &[]).await;
-    assert_eq!(String::from_utf8_lossy(&nothing.body).lines().count(), 1, "the names of the columns");
+    assert_eq!(
+        String::from_utf8_lossy(&nothing.body).lines().count(),
+        1,
+        "the names of the columns"
+    );
 }
 
 #[tokio::test]
@@ -326,10 +358,17 @@ async fn classes_are_listed_with_what_came_just_now() {
             relays[0].post(&random_event(class, 1)).await;
             for relay in &relays {
                 let listed = get(relay, "/api/classes").await;
-                let found =
-                    listed["classes"].as_array().expect("classes").iter().find(|c| c["classId"] == class);
+                let found = listed["classes"]
+                    .as_array()
+                    .expect("classes")
+                    .iter()
+                    .find(|c| c["classId"] == class);
                 let found = found.unwrap_or_else(|| panic!("no {class}: {listed}"));
-                assert_eq!((&found["events"], &found["students"]), (&round.into(), &1.into()), "{class}");
+                assert_eq!(
+                    (&found["events"], &found["students"]),
+                    (&round.into(), &1.into()),
+                    "{class}"
+                );
             }
         }
     }
@@ -352,9 +391,15 @@ async fn what_is_known_is_shown_while_the_database_is_away() {
         .batch_execute("LOCK TABLE progress_log IN ACCESS EXCLUSIVE MODE")
         .await
         .expect_err("no transaction");
-    client.batch_execute("BEGIN; LOCK TABLE progress_log IN ACCESS EXCLUSIVE MODE").await.expect("a lock");
+    client
+        .batch_execute("BEGIN; LOCK TABLE progress_log IN ACCESS EXCLUSIVE MODE")
+        .await
+        .expect("a lock");
     let during = get(&relay, "/api/class/summary?class=a").await;
-    assert_eq!(during["students"].as_array().map(Vec::len), before["students"].as_array().map(Vec::len));
+    assert_eq!(
+        during["students"].as_array().map(Vec::len),
+        before["students"].as_array().map(Vec::len)
+    );
     client.batch_execute("ROLLBACK").await.expect("an end");
     relay.post(&random_event("a", 1)).await;
     until("the summary to go on", || async {

@@ -9,15 +9,19 @@ fn sources() -> Vec<(String, String)> {
     let mut folders: Vec<PathBuf> = vec![root.clone()];
     let mut sources = Vec::new();
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("src").map(|entry| entry.expect("an entry").path()) {
+        for entry in fs::read_dir(folder).expect("src").map(|entry| entry.expect("an entry").path())
+        {
             if entry.is_dir() {
                 folders.push(entry);
             } else if entry.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&entry).expect("a source");
                 let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-                let code =
-                    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>();
-                let path = entry.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
+                let code = code
+                    .lines()
+                    .filter(|line| !line.trim_start().starts_with("//"))
+                    .collect::<Vec<_>>();
+                let path =
+                    entry.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
                 sources.push((path, code.join("\n")));
             }
         }
@@ -33,7 +37,10 @@ fn outside(places: &[&str], words: &[&str]) -> Vec<String> {
         .iter()
         .filter(|(path, _)| elsewhere(path))
         .flat_map(|(path, code)| {
-            words.iter().filter(|word| code.contains(**word)).map(move |word| format!("{path}: {word}"))
+            words
+                .iter()
+                .filter(|word| code.contains(**word))
+                .map(move |word| format!("{path}: {word}"))
         })
         .collect()
 }
@@ -49,11 +56,22 @@ fn warp_and_hyper_stand_under_http() {
 #[test]
 fn sql_stands_in_its_places() {
     let places = ["store/", "writer/", "tail.rs", "migrate.rs", "embedded/", "listener.rs"];
-    let words =
-        ["SELECT ", "INSERT ", "UPDATE ", "DELETE FROM", "CREATE TABLE", "pg_notify", "batch_execute"];
+    let words = [
+        "SELECT ",
+        "INSERT ",
+        "UPDATE ",
+        "DELETE FROM",
+        "CREATE TABLE",
+        "pg_notify",
+        "batch_execute",
+    ];
     assert_eq!(outside(&places, &words), [""; 0]);
-    let listener = sources().into_iter().find(|(path, _)| path == "listener.rs").expect("the listener").1;
-    assert!(words[..6].iter().all(|word| !listener.contains(word)), "the listener's SQL is its LISTEN");
+    let listener =
+        sources().into_iter().find(|(path, _)| path == "listener.rs").expect("the listener").1;
+    assert!(
+        words[..6].iter().all(|word| !listener.contains(word)),
+        "the listener's SQL is its LISTEN"
+    );
 }
 
 #[test]
@@ -91,19 +109,31 @@ fn imports_point_one_way() {
             .collect()
     };
     assert_eq!(
-        below("event/", &["store", "state", "log", "writer", "tail", "listener", "http", "cli", "config"]),
+        below(
+            "event/",
+            &["store", "state", "log", "writer", "tail", "listener", "http", "cli", "config"]
+        ),
         [""; 0]
     );
     assert_eq!(
-        below("store/", &["state", "log", "writer", "tail", "listener", "http", "cli", "config", "migrate"]),
+        below(
+            "store/",
+            &["state", "log", "writer", "tail", "listener", "http", "cli", "config", "migrate"]
+        ),
         [""; 0]
     );
     assert_eq!(
         below("log/", &["store", "state", "writer", "tail", "listener", "http", "cli", "config"]),
         [""; 0]
     );
-    assert_eq!(below("writer/", &["log", "state", "tail", "listener", "http", "cli", "config"]), [""; 0]);
-    assert_eq!(below("state/", &["writer", "tail", "listener", "http", "cli", "config", "migrate"]), [""; 0]);
+    assert_eq!(
+        below("writer/", &["log", "state", "tail", "listener", "http", "cli", "config"]),
+        [""; 0]
+    );
+    assert_eq!(
+        below("state/", &["writer", "tail", "listener", "http", "cli", "config", "migrate"]),
+        [""; 0]
+    );
     assert_eq!(below("tail.rs", &["writer", "listener", "http", "cli", "config"]), [""; 0]);
     assert_eq!(below("http/", &["cli", "config", "embedded"]), [""; 0]);
 }

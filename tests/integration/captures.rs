@@ -20,13 +20,17 @@ fn captured(text: &str) -> Vec<Captured> {
 }
 
 async fn replay(connection: &mut Connection, request: &Captured) -> Response {
-    let headers: Vec<(&str, &str)> =
-        request.headers.iter().map(|(name, value)| (&**name, value.as_str().expect("text"))).collect();
+    let headers: Vec<(&str, &str)> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (&**name, value.as_str().expect("text")))
+        .collect();
     let body = Bytes::from(request.body.clone());
     connection.request(&request.method, &request.path, &headers, body).await.expect("an answer")
 }
 
-/// What a browser needs to see in the answer, or else it hides it from the client, or asks again before every POST.
+/// What a browser needs to see in the answer, or else it hides it from the client, or asks again
+/// before every POST.
 fn assert_cors(request: &Captured, response: &Response) {
     let what = format!("{} {}", request.method, request.path);
     let origin = request.headers.get("Origin").map(|origin| origin.as_str().expect("text"));
@@ -103,7 +107,8 @@ async fn replay_and_follow(capture: &str, student: &str) {
 
 #[tokio::test]
 async fn cell_monitor_1_1_4() {
-    replay_and_follow(include_str!("../captures/cell-monitor-1.1.4.jsonl"), "s001@example.com").await;
+    replay_and_follow(include_str!("../captures/cell-monitor-1.1.4.jsonl"), "s001@example.com")
+        .await;
 }
 
 #[tokio::test]
@@ -111,7 +116,8 @@ async fn cell_monitor_0_1_0() {
     replay_and_follow(include_str!("../captures/cell-monitor-0.1.0.jsonl"), "s001").await;
 }
 
-/// A shape that is not understood yet: refused, and neither stored nor logged, since it can carry a whole environment.
+/// A shape that is not understood yet: refused, and neither stored nor logged, since it can carry a
+/// whole environment.
 #[tokio::test]
 async fn jupyterlab_pioneer_is_refused() {
     let database = Database::new().await;
@@ -125,7 +131,8 @@ async fn jupyterlab_pioneer_is_refused() {
         assert_eq!((&problem["accepted"], &problem["duplicates"]), (&0.into(), &0.into()));
         assert_eq!(problem["rejected"][0]["field"], "eventId");
     }
-    let rows = database.client().await.query("SELECT FROM progress_event", &[]).await.expect("an answer");
+    let rows =
+        database.client().await.query("SELECT FROM progress_event", &[]).await.expect("an answer");
     assert!(rows.is_empty());
     assert!(!relay.log().contains("hubuser1"), "what was sent is in the log");
     assert!(relay.log().contains("TRACE"), "the log would have shown it");

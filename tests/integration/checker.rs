@@ -20,7 +20,8 @@ struct Story {
 
 impl Story {
     fn add(&mut self, who: Who, what: What) {
-        let at = self.records.last().map_or(Duration::ZERO, |last| last.at + Duration::from_millis(1));
+        let at =
+            self.records.last().map_or(Duration::ZERO, |last| last.at + Duration::from_millis(1));
         self.records.push(Record { at, who, what });
     }
 
@@ -37,7 +38,8 @@ impl Story {
     }
 }
 
-/// Three dashboards; 20 events, a failover that loses nothing, 20 more. Dashboard 1 comes back once.
+/// Three dashboards; 20 events, a failover that loses nothing, 20 more. Dashboard 1 comes back
+/// once.
 fn clean() -> (Vec<Record>, Afterwards) {
     let mut story = Story { records: Vec::new() };
     for number in 0..3 {
@@ -202,7 +204,8 @@ fn an_acknowledged_row_that_is_gone_is_named() {
     assert!(report.violations.iter().any(|violation| violation.kind == Kind::Phantom));
 }
 
-/// One of before the failover: the resets announce it, and a database that promised more is at fault.
+/// One of before the failover: the resets announce it, and a database that promised more is at
+/// fault.
 #[test]
 fn an_announced_loss_is_told_from_a_silent_one() {
     let (mut history, mut afterwards) = clean();
@@ -244,7 +247,11 @@ fn an_orphan_that_goes_on_is_named() {
         let at = last + after;
         history.push(Record { at, who: producer, what: What::Sent { mark } });
         let place = Some(Place::new(BEFORE, mark));
-        history.push(Record { at, who: producer, what: What::Answered { mark, status: 200, place } });
+        history.push(Record {
+            at,
+            who: producer,
+            what: What::Answered { mark, status: 200, place },
+        });
     }
     let report = check(&history, &afterwards, Promise::Asynchronous);
     assert_eq!((report.orphaned_announced, report.orphaned_silently), (1, 1));
@@ -275,15 +282,18 @@ fn epochs_that_mix_are_named() {
     // Two dashboards see two events in one place.
     let (mut history, afterwards) = clean();
     let index = frame(&history, 2, 1012);
-    history[index].what = What::Progress { place: Place::new(BEFORE, 12), events: vec![(12, 4444)] };
+    history[index].what =
+        What::Progress { place: Place::new(BEFORE, 12), events: vec![(12, 4444)] };
     let report = check(&history, &afterwards, Promise::Durable);
     assert!(report.violations.iter().any(|violation| {
-        violation.kind == Kind::MixedEpochs && violation.text.contains("is the event marked 4444 here")
+        violation.kind == Kind::MixedEpochs
+            && violation.text.contains("is the event marked 4444 here")
     }));
     // A cursor that is not the last event's.
     let (mut history, afterwards) = clean();
     let index = frame(&history, 2, 1012);
-    history[index].what = What::Progress { place: Place::new(BEFORE, 13), events: vec![(12, 1012)] };
+    history[index].what =
+        What::Progress { place: Place::new(BEFORE, 13), events: vec![(12, 1012)] };
     let report = check(&history, &afterwards, Promise::Durable);
     assert_eq!(first(&report), (Kind::MixedEpochs, Who::Dashboard(2), None));
 }
@@ -331,7 +341,8 @@ fn what_was_sent_before_a_dashboard_came_is_not_owed() {
     assert!(report.violations.is_empty(), "{:?}", report.violations);
 }
 
-/// Another replica went through an epoch that this dashboard never saw: its reset tells it all the same.
+/// Another replica went through an epoch that this dashboard never saw: its reset tells it all the
+/// same.
 #[test]
 fn a_loss_in_an_epoch_between_is_announced() {
     let (mut history, afterwards) = clean();

@@ -1,5 +1,5 @@
-//! The checker on a real run, with real faults put in on purpose: without the ordering lock, with an
-//! acknowledged row removed, with a stale snapshot.
+//! The checker on a real run, with real faults put in on purpose: without the ordering lock, with
+//! an acknowledged row removed, with a stale snapshot.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use crate::support::stage::{Cluster, DATABASE, Play, Scale};
 use crate::support::until;
 
 /// A row by SQL, of the class that is played.
-const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
+const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, \
+     body) \
      VALUES (gen_random_uuid(), 'default', 's', now(), json_build_object('n', $1::bigint))";
 
 async fn played(fault: impl AsyncFnOnce(&Cluster, &Play)) -> (Vec<Kind>, String) {
@@ -16,9 +17,11 @@ async fn played(fault: impl AsyncFnOnce(&Cluster, &Play)) -> (Vec<Kind>, String)
     let play = Play::begin("on purpose", Scale::SMALL, Promise::Durable, &primary.url()).await;
     fault(&primary, &play).await;
     let outcome = play.finish(&primary).await;
-    let kinds: Vec<Kind> = outcome.report.violations.iter().map(|violation| violation.kind).collect();
+    let kinds: Vec<Kind> =
+        outcome.report.violations.iter().map(|violation| violation.kind).collect();
     let first = outcome.report.violations.first();
-    let said = first.map(|first| outcome.report.explain(first, &outcome.history)).unwrap_or_default();
+    let said =
+        first.map(|first| outcome.report.explain(first, &outcome.history)).unwrap_or_default();
     println!("{said}");
     (kinds, said)
 }
@@ -60,7 +63,8 @@ async fn an_acknowledged_row_is_removed() {
             "ALTER TABLE progress_event DISABLE TRIGGER ALL".to_owned(),
             format!("DELETE FROM progress_event WHERE (body ->> 'n')::bigint = {acknowledged}"),
             "DO $$ DECLARE name text; BEGIN \
-               FOR name IN SELECT tgname FROM pg_trigger WHERE tgrelid = 'progress_event'::regclass LOOP \
+               FOR name IN SELECT tgname FROM pg_trigger WHERE tgrelid = \
+               'progress_event'::regclass LOOP \
                  EXECUTE format('ALTER TABLE progress_event ENABLE ALWAYS TRIGGER %I', name); \
                END LOOP; END $$"
                 .to_owned(),
@@ -81,12 +85,15 @@ async fn a_snapshot_is_stale() {
     let (kinds, said) = played(async |primary, play| {
         let sql = primary.session(DATABASE).await;
         // Of a student of whom nothing comes any more.
-        let silent = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
+        let silent = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, \
+             body) \
              VALUES (gen_random_uuid(), 'default', 'silent', now(), \
              '{\"eventType\": \"cell_executed\", \"n\": 8888888}')";
         sql.batch_execute(silent).await.expect("a row");
-        let stale = "UPDATE student_state SET error_count = error_count + 1 WHERE student_id = 'silent'";
-        until("a snapshot", async || (sql.execute(stale, &[]).await.ok()? == 1).then_some(())).await;
+        let stale = "UPDATE student_state SET error_count = error_count + 1 WHERE student_id = \
+             'silent'";
+        until("a snapshot", async || (sql.execute(stale, &[]).await.ok()? == 1).then_some(()))
+            .await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         play.calm().await;
     })

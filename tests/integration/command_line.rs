@@ -47,11 +47,16 @@ async fn a_wrong_flag_is_named_with_its_value() {
 async fn an_empty_variable_is_unset_and_a_boolean_takes_1() {
     let database = Database::new().await;
     let url = database.url();
-    let finished =
-        run(&["migrate"], &[("DATABASE_URL", &url), ("RELAY_LISTEN_URL", ""), ("RELAY_NEW_EPOCH", "")]).await;
+    let finished = run(
+        &["migrate"],
+        &[("DATABASE_URL", &url), ("RELAY_LISTEN_URL", ""), ("RELAY_NEW_EPOCH", "")],
+    )
+    .await;
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
-    let applied: String =
-        progress_relay::migrate::MIGRATIONS.iter().map(|m| format!("applied {}\n", m.name)).collect();
+    let applied: String = progress_relay::migrate::MIGRATIONS
+        .iter()
+        .map(|m| format!("applied {}\n", m.name))
+        .collect();
     assert_eq!(finished.stdout, applied);
     let finished = run(&["migrate"], &[("DATABASE_URL", &url), ("RELAY_NEW_EPOCH", "1")]).await;
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
@@ -108,7 +113,8 @@ async fn migrations_of_several_at_once_are_applied_by_one() {
 #[tokio::test]
 async fn help_shows_flags_and_no_secret() {
     let secret = "postgres://relay:hunter2@db/progress";
-    let finished = run(&["serve", "--help"], &[("DATABASE_URL", secret), ("RELAY_LISTEN_URL", secret)]).await;
+    let finished =
+        run(&["serve", "--help"], &[("DATABASE_URL", secret), ("RELAY_LISTEN_URL", secret)]).await;
     assert_eq!(finished.code, Some(0));
     for flag in [
         "--bind",
@@ -137,7 +143,8 @@ async fn help_shows_flags_and_no_secret() {
         assert!(finished.stdout.contains(flag), "{flag} in {}", finished.stdout);
     }
     assert!(!finished.stdout.contains("hunter2"), "{}", finished.stdout);
-    let wrong = run(&["serve"], &[("DATABASE_URL", "postgres://relay:hunter2@db:port/progress")]).await;
+    let wrong =
+        run(&["serve"], &[("DATABASE_URL", "postgres://relay:hunter2@db:port/progress")]).await;
     assert_eq!(wrong.code, Some(2));
     assert!(!wrong.stderr.contains("hunter2"), "{}", wrong.stderr);
 }
@@ -147,9 +154,14 @@ async fn a_port_in_use_is_said() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
     let address = relay.url.authority();
-    let finished = run(&["serve", "--bind", &address, "--database-url", &database.url()], &[]).await;
+    let finished =
+        run(&["serve", "--bind", &address, "--database-url", &database.url()], &[]).await;
     assert_eq!(finished.code, Some(1));
-    assert!(finished.stderr.contains(&address) && finished.stderr.contains("--bind"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains(&address) && finished.stderr.contains("--bind"),
+        "{}",
+        finished.stderr
+    );
 }
 
 #[tokio::test]
@@ -158,12 +170,14 @@ async fn a_database_that_is_too_new_or_not_there_is_said() {
     let url = database.url();
     let flags = ["serve", "--bind", "127.0.0.1:0", "--database-url", &url];
     let client = database.client().await;
-    let sql =
-        "INSERT INTO relay_migration (version, name, oldest_release) VALUES (9999, '9999_future', '99.0.0')";
+    let sql = "INSERT INTO relay_migration (version, name, oldest_release) VALUES (9999, \
+         '9999_future', '99.0.0')";
     client.batch_execute(sql).await.expect("a newer release's migration");
-    for arguments in
-        [&flags[..], &[&flags[..], &["--no-migrate"]].concat(), &["migrate", "--database-url", &url]]
-    {
+    for arguments in [
+        &flags[..],
+        &[&flags[..], &["--no-migrate"]].concat(),
+        &["migrate", "--database-url", &url],
+    ] {
         let finished = run(arguments, &[]).await;
         assert_eq!(finished.code, Some(1), "{arguments:?}");
         assert!(

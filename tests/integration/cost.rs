@@ -1,4 +1,5 @@
-//! What a summary costs, as a class's history grows. `make` runs it by name; it fills tables and takes minutes.
+//! What a summary costs, as a class's history grows. `make` runs it by name; it fills tables and
+//! takes minutes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,7 +49,10 @@ async fn post_steadily(relay: Arc<Relay>) {
                 })
             })
             .collect();
-        connection.post_json("/student-progress", Value::Array(events).to_string()).await.expect("an answer");
+        connection
+            .post_json("/student-progress", Value::Array(events).to_string())
+            .await
+            .expect("an answer");
     }
 }
 
@@ -98,7 +102,8 @@ async fn a_summary_costs_the_same_whatever_the_history() {
         let client = database.client().await;
         // Longer than anything else is waited for: the whole table is read, once.
         loop {
-            let row = client.query_one("SELECT through_id FROM state_through", &[]).await.expect("a row");
+            let row =
+                client.query_one("SELECT through_id FROM state_through", &[]).await.expect("a row");
             if row.get::<_, i64>(0) as usize >= events {
                 break;
             }
@@ -111,7 +116,8 @@ async fn a_summary_costs_the_same_whatever_the_history() {
         let relay = Arc::new(Relay::start(&database, &["--log", "warn"]).await);
         let ready = began.elapsed();
         let began = Instant::now();
-        let first = relay.connection().await.get("/api/class/summary?class=cost").await.expect("an answer");
+        let first =
+            relay.connection().await.get("/api/class/summary?class=cost").await.expect("an answer");
         assert_eq!(first.status, 200);
         let first = began.elapsed();
         let posting = tokio::spawn(post_steadily(Arc::clone(&relay)));

@@ -3,7 +3,9 @@
 use progress_relay::http::client::ws::{Frame, Subscriber};
 use serde_json::Value;
 
-use crate::support::{Database, Follower, Raw, RawFrame, Relay, event, event_of, parts, run, text, within};
+use crate::support::{
+    Database, Follower, Raw, RawFrame, Relay, event, event_of, parts, run, text, within,
+};
 
 async fn frame(subscriber: &mut Subscriber) -> Frame {
     within("a frame", subscriber.next()).await.expect("a frame")
@@ -19,7 +21,9 @@ async fn assert_reset(relay: &Relay, cursor: &str, expected: &str) {
     let Frame::Live { cursor: live } = frame(&mut subscriber).await else { panic!("no live") };
     assert_eq!(from, live);
     let answer = relay.post(&event(1)).await;
-    let Frame::Progress { cursor: next, .. } = frame(&mut subscriber).await else { panic!("no event") };
+    let Frame::Progress { cursor: next, .. } = frame(&mut subscriber).await else {
+        panic!("no event")
+    };
     assert_eq!(answer["cursor"], next.as_str());
 }
 
@@ -36,7 +40,9 @@ async fn without_a_cursor_it_starts_with_what_comes_after_the_handshake() {
         while seen.is_empty() {
             if let Frame::Progress { events, .. } = frame(&mut subscriber).await {
                 seen.extend(events.iter().map(|event| {
-                    serde_json::from_str::<Value>(event.get()).expect("JSON")["n"].as_u64().expect("a mark")
+                    serde_json::from_str::<Value>(event.get()).expect("JSON")["n"]
+                        .as_u64()
+                        .expect("a mark")
                 }));
             }
         }
@@ -66,7 +72,8 @@ async fn with_a_cursor_it_goes_on_at_any_relay() {
     assert_eq!(again.marks(), (0..30).collect::<Vec<_>>());
 }
 
-/// A cursor that one relay gave out, at another that may not have read so far: it waits, whatever gaps the ids have.
+/// A cursor that one relay gave out, at another that may not have read so far: it waits, whatever
+/// gaps the ids have.
 #[tokio::test]
 async fn a_cursor_ahead_of_a_relay_waits() {
     let database = Database::new().await;
@@ -77,8 +84,10 @@ async fn a_cursor_ahead_of_a_relay_waits() {
             // Ids that never come: of what is undone, and of what is there already.
             client
                 .batch_execute(
-                    "BEGIN; INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
-                     SELECT gen_random_uuid(), 'default', 's', now(), '{}' FROM generate_series(1, 5); ROLLBACK",
+                    "BEGIN; INSERT INTO progress_event (event_id, class_id, student_id, \
+                         occurred_at, body) \
+                     SELECT gen_random_uuid(), 'default', 's', now(), '{}' FROM \
+                     generate_series(1, 5); ROLLBACK",
                 )
                 .await
                 .expect("undone");
@@ -90,7 +99,9 @@ async fn a_cursor_ahead_of_a_relay_waits() {
         let Frame::Live { cursor } = frame(&mut subscriber).await else { panic!("not live") };
         assert!(parts(&cursor).1 >= parts(text(&answer, "cursor")).1, "{cursor} after {answer}");
         one.post(&event(2 * n + 1)).await;
-        let Frame::Progress { events, .. } = frame(&mut subscriber).await else { panic!("no event") };
+        let Frame::Progress { events, .. } = frame(&mut subscriber).await else {
+            panic!("no event")
+        };
         let event: Value = serde_json::from_str(events[0].get()).expect("JSON");
         assert_eq!((events.len(), event["n"].as_u64()), (1, Some(2 * n as u64 + 1)));
     }
@@ -161,7 +172,8 @@ async fn what_cannot_be_resumed_is_said() {
     let answer = relay.post(&event(0)).await;
     let cursor = answer["cursor"].as_str().expect("a cursor").to_owned();
     let (epoch, _) = cursor.split_once('.').expect("a cursor");
-    for malformed in ["nonsense", "", "a.b.c", ".1", "1.-1", "é.1", &format!("{epoch}.9223372036854775808")]
+    for malformed in
+        ["nonsense", "", "a.b.c", ".1", "1.-1", "é.1", &format!("{epoch}.9223372036854775808")]
     {
         assert_reset(&relay, malformed, "malformed").await;
     }
@@ -189,7 +201,10 @@ async fn a_new_epoch_resets_open_connections() {
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
     let Frame::Reset { reason, cursor } = frame(&mut subscriber).await else { panic!("no reset") };
     assert_eq!(reason, "epoch");
-    assert_ne!(cursor.split_once('.').expect("a cursor").0, before.split_once('.').expect("a cursor").0);
+    assert_ne!(
+        cursor.split_once('.').expect("a cursor").0,
+        before.split_once('.').expect("a cursor").0
+    );
     assert!(matches!(frame(&mut subscriber).await, Frame::Live { .. }));
     assert_reset(&relay, &before, "epoch").await;
     assert!(matches!(frame(&mut subscriber).await, Frame::Progress { .. }));
@@ -205,15 +220,17 @@ async fn a_new_epoch_resets_open_connections() {
     assert!(matches!(frame(&mut subscriber).await, Frame::Progress { .. }));
 }
 
-/// Ids that the sequence has not given out, as after a logical replica took over, or a restore of data alone: the sequence is
-/// raised, so that no event is refused for an id that was there already.
+/// Ids that the sequence has not given out, as after a logical replica took over, or a restore of
+/// data alone: the sequence is raised, so that no event is refused for an id that was there
+/// already.
 #[tokio::test]
 async fn ids_beyond_the_sequence_are_mended() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
     let mut subscriber = relay.subscribe(&["default"], None).await;
     assert!(matches!(frame(&mut subscriber).await, Frame::Live { .. }));
-    let sql = "INSERT INTO progress_event (id, event_id, class_id, student_id, occurred_at, body) OVERRIDING SYSTEM VALUE \
+    let sql = "INSERT INTO progress_event (id, event_id, class_id, student_id, occurred_at, body) \
+         OVERRIDING SYSTEM VALUE \
          SELECT n, gen_random_uuid(), 'default', 's', now(), '{}' FROM generate_series(5, 9) AS n";
     database.client().await.batch_execute(sql).await.expect("ids by hand");
     let Frame::Reset { reason, cursor } = frame(&mut subscriber).await else { panic!("no reset") };
@@ -223,7 +240,9 @@ async fn ids_beyond_the_sequence_are_mended() {
     for n in 0..3 {
         let answer = relay.post(&event(n)).await;
         assert!(
-            answer["cursor"].as_str().is_some_and(|cursor| cursor.ends_with(&format!(".{}", 10 + n))),
+            answer["cursor"]
+                .as_str()
+                .is_some_and(|cursor| cursor.ends_with(&format!(".{}", 10 + n))),
             "{answer}"
         );
         assert!(matches!(frame(&mut subscriber).await, Frame::Progress { .. }));
@@ -263,7 +282,8 @@ async fn events_are_streamed_and_resumed_by_their_id() {
     let relay = Relay::start(&database, &[]).await;
     let first = relay.post(&event(0)).await["cursor"].as_str().expect("a cursor").to_owned();
     relay.post(&event(1)).await;
-    let mut stream = tokio::net::TcpStream::connect(relay.url.authority()).await.expect("a connection");
+    let mut stream =
+        tokio::net::TcpStream::connect(relay.url.authority()).await.expect("a connection");
     let request = format!(
         "GET /api/class/stream HTTP/1.1\r\nHost: {}\r\nLast-Event-ID: {first}\r\n\r\n",
         relay.url.authority()

@@ -17,11 +17,13 @@ const TRANSACTIONS: usize = 20;
 /// The mark of the event that is stored after all others: whoever has it has everything.
 const LAST: i64 = -1;
 
-/// One SQL writer: single inserts, transactions of several statements, slow ones, and ones that are undone. Returns the marks
-/// that were committed.
+/// One SQL writer: single inserts, transactions of several statements, slow ones, and ones that are
+/// undone. Returns the marks that were committed.
 async fn write_sql(database: Arc<Database>, writer: usize) -> Vec<i64> {
-    const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
-         SELECT gen_random_uuid(), 'default', 'sql', now(), json_build_object('n', n) FROM unnest($1::bigint[]) AS n";
+    const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, \
+         occurred_at, body) \
+         SELECT gen_random_uuid(), 'default', 'sql', now(), json_build_object('n', n) FROM \
+         unnest($1::bigint[]) AS n";
     let mut client = database.client().await;
     let mut committed = Vec::new();
     for number in 0..TRANSACTIONS {
@@ -69,7 +71,8 @@ async fn write_http(url: BaseUrl, poster: usize) -> Vec<i64> {
 /// Follows to the last event, while it is being written, changing from relay to relay now and then.
 async fn follow(mut follower: Follower, relays: Vec<BaseUrl>) -> Follower {
     const STAY: usize = 40;
-    let has_last = |follower: &Follower| follower.events.last().is_some_and(|event| event["n"] == LAST);
+    let has_last =
+        |follower: &Follower| follower.events.last().is_some_and(|event| event["n"] == LAST);
     for url in relays.iter().cycle() {
         if relays.len() > 1 {
             follower.move_to(url).await;
@@ -134,7 +137,8 @@ async fn every_committed_event_reaches_everyone_once_and_in_order() {
         assert_eq!(follower.ids(), &ids[middle + 1..]);
     }
 }
-/// What is too large for a NOTIFY's payload, and just not; what is larger than a frame; and the largest that the field has shown.
+/// What is too large for a NOTIFY's payload, and just not; what is larger than a frame; and the
+/// largest that the field has shown.
 #[tokio::test]
 async fn large_events_are_stored_and_delivered() {
     let database = Database::new().await;
@@ -151,7 +155,11 @@ async fn large_events_are_stored_and_delivered() {
     let got = follower.take(sent.len()).await;
     for (event, got) in sent.iter().zip(got) {
         for (name, value) in event.as_object().expect("an object") {
-            assert!(value == &got[name], "{name} of {} bytes came differently", event.to_string().len());
+            assert!(
+                value == &got[name],
+                "{name} of {} bytes came differently",
+                event.to_string().len()
+            );
         }
     }
     let sql = "SELECT array_agg(octet_length(body::text) ORDER BY id) FROM progress_event";
@@ -167,8 +175,9 @@ async fn a_retry_is_one_row_whichever_relay_takes_it() {
     let events: Vec<Value> = (0..20).map(event).collect();
     for event in &events {
         let (first, second) = tokio::join!(one.post(event), two.post(event));
-        let sum =
-            |name: &str| first[name].as_u64().expect("a number") + second[name].as_u64().expect("a number");
+        let sum = |name: &str| {
+            first[name].as_u64().expect("a number") + second[name].as_u64().expect("a number")
+        };
         assert_eq!((sum("accepted"), sum("duplicates")), (1, 1), "{first} {second}");
         let stored = if first["accepted"] == 1 { &first } else { &second };
         let other = if first["accepted"] == 1 { &second } else { &first };

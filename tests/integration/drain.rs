@@ -8,7 +8,9 @@ use nix::unistd::Pid;
 use progress_relay::http::client::ws::Frame;
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Database, Follower, Raw, Relay, data_folder, event, origin, text, until, within};
+use crate::support::{
+    Database, Follower, Raw, Relay, data_folder, event, origin, text, until, within,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn posts_in_flight_are_answered_and_sockets_closed_with_1001() {
@@ -75,10 +77,13 @@ async fn peers_that_neither_send_nor_take_do_not_hold_it_up() {
     const BATCH: usize = 100;
     let database = Database::new().await;
     let mut relay = Relay::start(&database, &["--drain", "1s"]).await;
-    let mut half = tokio::net::TcpStream::connect(relay.url.authority()).await.expect("a connection");
-    half.write_all(b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
-        .await
-        .expect("sent");
+    let mut half =
+        tokio::net::TcpStream::connect(relay.url.authority()).await.expect("a connection");
+    half.write_all(
+        b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
+    )
+    .await
+    .expect("sent");
     let _full = Raw::connect(&relay).await;
     for n in 0..20 {
         let padded = |n| {
@@ -102,8 +107,12 @@ async fn the_private_database_is_stopped_and_its_data_is_there_again() {
     let answer = relay.post(&event(1)).await;
     let file = folder.join("postgresql/postmaster.pid");
     let pid_file = std::fs::read_to_string(&file).expect("a pid file");
-    let postmaster =
-        pid_file.lines().next().and_then(|line| line.parse().ok()).map(Pid::from_raw).expect("a pid");
+    let postmaster = pid_file
+        .lines()
+        .next()
+        .and_then(|line| line.parse().ok())
+        .map(Pid::from_raw)
+        .expect("a pid");
     relay.signal(Signal::SIGINT);
     assert_eq!(relay.ended(Duration::from_secs(30)).await.code(), Some(0), "{}", relay.log());
     assert!(!file.exists(), "the server was not shut down");

@@ -1,5 +1,5 @@
-//! Where ids may mean other events than before, and every subscriber is told: a promoted standby, a restored dump. (A renewed nonce
-//! and a sequence set back are in `cursors`.)
+//! Where ids may mean other events than before, and every subscriber is told: a promoted standby, a
+//! restored dump. (A renewed nonce and a sequence set back are in `cursors`.)
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,7 +12,8 @@ use crate::support::{Database, Relay, data_folder, event, run, until, within};
 /// One of PostgreSQL's programs, beside the server that the tests run on.
 async fn program(database: &Database, name: &str) -> PathBuf {
     let sql = "SELECT setting FROM pg_config WHERE name = 'BINDIR'";
-    let folder: String = database.client().await.query_one(sql, &[]).await.expect("a folder").get(0);
+    let folder: String =
+        database.client().await.query_one(sql, &[]).await.expect("a folder").get(0);
     Path::new(&folder).join(name)
 }
 
@@ -66,7 +67,8 @@ async fn a_dump_that_is_restored_under_a_running_relay() {
         relay.post(&event(n)).await;
     }
     let (mut subscriber, cursor) = live(&relay).await;
-    let restore_flags = ["-q", "-d", &url, "-f", dump.to_str().expect("UTF-8"), "-v", "ON_ERROR_STOP=1"];
+    let restore_flags =
+        ["-q", "-d", &url, "-f", dump.to_str().expect("UTF-8"), "-v", "ON_ERROR_STOP=1"];
     as_owner(&folder, &program(&database, "psql").await, &restore_flags).await;
     // The documented step; a relay that finds ids set back does the same by itself.
     let migrated = run(&["migrate", "--new-epoch", "--database-url", &url], &[]).await;
@@ -78,7 +80,8 @@ async fn a_dump_that_is_restored_under_a_running_relay() {
     let answer = relay.post(&event(10)).await;
     assert_eq!(answer["accepted"], 1);
     loop {
-        if let Frame::Progress { events, .. } = within("the event", subscriber.next()).await.expect("a frame")
+        if let Frame::Progress { events, .. } =
+            within("the event", subscriber.next()).await.expect("a frame")
         {
             assert!(events[0].get().contains("\"n\":10"));
             break;
@@ -101,7 +104,12 @@ async fn a_standby_that_is_promoted() {
     let binaries = program(&Database::new().await, "").await;
     let standby_folder = data_folder();
     // Made by the tests, which may be root's: for the server's user to write in.
-    as_owner(&cluster, &binaries.join("pg_ctl"), &["reload", "-D", cluster.to_str().expect("UTF-8")]).await;
+    as_owner(
+        &cluster,
+        &binaries.join("pg_ctl"),
+        &["reload", "-D", cluster.to_str().expect("UTF-8")],
+    )
+    .await;
     let standby = standby_folder.join("postgresql");
     std::fs::create_dir_all(&standby_folder).expect("a folder");
     hand_over(&standby_folder, &cluster);
@@ -110,12 +118,14 @@ async fn a_standby_that_is_promoted() {
     as_owner(&cluster, &binaries.join("pg_basebackup"), &base).await;
     let log = standby_folder.join("log");
     let options = format!("-k {} -c listen_addresses= -c port=5433", standby_folder.display());
-    let start = ["start", "-w", "-D", &standby_text, "-l", log.to_str().expect("UTF-8"), "-o", &options];
+    let start =
+        ["start", "-w", "-D", &standby_text, "-l", log.to_str().expect("UTF-8"), "-o", &options];
     as_owner(&standby_folder, &binaries.join("pg_ctl"), &start).await;
 
     // The relay that is looked at knows both, and wants whichever is the primary.
     let url = format!(
-        "host={socket},{} port=5432,5433 user=postgres dbname=progress target_session_attrs=read-write",
+        "host={socket},{} port=5432,5433 user=postgres dbname=progress \
+             target_session_attrs=read-write",
         standby_folder.display()
     );
     let relay = Relay::serve(&["--database-url", &url]).await;
@@ -134,7 +144,8 @@ async fn a_standby_that_is_promoted() {
         nix::sys::signal::Signal::SIGKILL,
     )
     .expect("a postmaster");
-    as_owner(&standby_folder, &binaries.join("pg_ctl"), &["promote", "-w", "-D", &standby_text]).await;
+    as_owner(&standby_folder, &binaries.join("pg_ctl"), &["promote", "-w", "-D", &standby_text])
+        .await;
     assert_eq!(reset(&mut subscriber).await, "epoch");
     relay.ready().await;
     let mut resumed = relay.subscribe(&["default"], Some(&cursor)).await;

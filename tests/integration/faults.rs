@@ -54,7 +54,10 @@ async fn the_listener_s_backend_is_terminated() {
     for round in 1..=3 {
         load.more(50).await;
         database.allow_connections(false).await;
-        assert_eq!(database.terminate("progress-relay listener").await, ["progress-relay listener"]);
+        assert_eq!(
+            database.terminate("progress-relay listener").await,
+            ["progress-relay listener"]
+        );
         until("the relay to notice", async || {
             let (status, listener) = check(&relay, "listener").await;
             assert_eq!(status, 200, "it goes on delivering: {}", readiness(&relay).await);
@@ -67,7 +70,10 @@ async fn the_listener_s_backend_is_terminated() {
         insert(&sql, -10 * round).await;
         inserted.extend([-round, -10 * round]);
         database.allow_connections(true).await;
-        until("bells to be heard", async || (check(&relay, "listener").await.1 == "ok").then_some(())).await;
+        until("bells to be heard", async || {
+            (check(&relay, "listener").await.1 == "ok").then_some(())
+        })
+        .await;
     }
     let mut acknowledged = load.stop().await;
     acknowledged.extend(inserted);
@@ -125,7 +131,10 @@ async fn the_relay_is_killed_and_started_again_on_its_private_database() {
         follower.until_live().await;
         let came: HashSet<i64> = follower.marks().into_iter().collect();
         let missing: Vec<&i64> = acknowledged.difference(&came).collect();
-        assert!(missing.is_empty(), "acknowledged in round {round} or before, and lost: {missing:?}");
+        assert!(
+            missing.is_empty(),
+            "acknowledged in round {round} or before, and lost: {missing:?}"
+        );
         assert_eq!(came.len(), follower.events.len(), "an event came twice");
     }
     // What came bit by bit is what the table has.
@@ -147,7 +156,8 @@ async fn the_private_database_is_killed_under_load() {
         load.more(50).await;
         let pid = postmaster(&folder).expect("a pid file");
         kill(pid, Signal::SIGKILL).expect("a postmaster");
-        until("another postmaster", async || postmaster(&folder).filter(|&other| other != pid)).await;
+        until("another postmaster", async || postmaster(&folder).filter(|&other| other != pid))
+            .await;
     }
     load.more(50).await;
     let acknowledged = load.stop().await;
@@ -163,7 +173,8 @@ async fn posts_wait_while_the_database_refuses() {
     database.allow_connections(false).await;
     assert!(database.terminate("progress-relay %").await.len() >= 4);
     until("the relay to notice", async || {
-        (check(&relay, "database").await.1 != "ok" && check(&relay, "tail").await.1 != "ok").then_some(())
+        (check(&relay, "database").await.1 != "ok" && check(&relay, "tail").await.1 != "ok")
+            .then_some(())
     })
     .await;
     let answers = async {
@@ -226,13 +237,17 @@ async fn a_database_that_is_not_there_yet_is_waited_for() {
     assert_eq!(relay.post(&event(1)).await["accepted"], 1);
 }
 
-/// A server that is restarted ends the connections of whoever is just starting, in the middle of it.
+/// A server that is restarted ends the connections of whoever is just starting, in the middle of
+/// it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_restarts_during_the_migrations_is_waited_for() {
     let database = Database::new().await;
     let client = database.client().await;
     // The migrations' own lock keeps it where it is.
-    client.batch_execute("SELECT pg_advisory_lock(x'70726f676d696772'::bigint)").await.expect("the lock");
+    client
+        .batch_execute("SELECT pg_advisory_lock(x'70726f676d696772'::bigint)")
+        .await
+        .expect("the lock");
     let ended = async {
         until("the relay to wait for the migrations' lock", async || {
             let sql = "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) \

@@ -36,7 +36,8 @@ async fn postgresql_is_killed() {
 /// Away for 5 s, behind HAProxy with its readiness check.
 pub async fn restarted(scale: Scale) -> Outcome {
     let mut primary = Cluster::primary("primary").await;
-    let play = Play::begin("PostgreSQL away for 5 s", scale, Promise::Durable, &primary.url()).await;
+    let play =
+        Play::begin("PostgreSQL away for 5 s", scale, Promise::Durable, &primary.url()).await;
     play.cause("a fast shutdown");
     primary.stop().await;
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -82,7 +83,8 @@ async fn last(play: &Play) {
             What::Unanswered { .. } => true,
             _ => false,
         };
-        play.look(|records| records[begun..].iter().any(|record| refused(&record.what))).then_some(())
+        play.look(|records| records[begun..].iter().any(|record| refused(&record.what)))
+            .then_some(())
     })
     .await;
     tokio::time::sleep(FAULT).await;
@@ -102,7 +104,10 @@ pub async fn disk_full(scale: Scale) -> Option<Outcome> {
         .batch_execute(&format!("CREATE TABLESPACE small LOCATION '{}'", small.display()))
         .await
         .expect("SQL");
-    admin.batch_execute(&format!("ALTER DATABASE {DATABASE} SET TABLESPACE small")).await.expect("SQL");
+    admin
+        .batch_execute(&format!("ALTER DATABASE {DATABASE} SET TABLESPACE small"))
+        .await
+        .expect("SQL");
     let play = Play::begin("disk full", scale, Promise::Durable, &primary.url()).await;
     play.cause("the disk is filled");
     let filler = small.join("filler");
@@ -134,7 +139,10 @@ async fn by_sql(name: &str, scale: Scale, begin: &str, end: &str) -> Outcome {
     let admin = primary.session(DATABASE).await;
     // The relays are a role of their own, that owns what it makes and is no superuser.
     admin.batch_execute("CREATE ROLE relay LOGIN").await.expect("a role");
-    admin.batch_execute(&format!("ALTER DATABASE {DATABASE} OWNER TO relay")).await.expect("an owner");
+    admin
+        .batch_execute(&format!("ALTER DATABASE {DATABASE} OWNER TO relay"))
+        .await
+        .expect("an owner");
     let url = primary.url().replace("user=postgres", "user=relay");
     let play = Play::begin(name, scale, Promise::Durable, &url).await;
     play.cause(begin);
@@ -159,8 +167,10 @@ async fn insert_is_revoked() {
 pub async fn raising(scale: Scale, name: &str, state: &str) -> Outcome {
     let begin = format!(
         "CREATE FUNCTION raise_it() RETURNS trigger LANGUAGE plpgsql AS $$ \
-         BEGIN RAISE EXCEPTION 'too many notifications in the NOTIFY queue' USING ERRCODE = '{state}'; END $$; \
-         CREATE TRIGGER raise_it AFTER INSERT ON progress_event FOR EACH STATEMENT EXECUTE FUNCTION raise_it()"
+         BEGIN RAISE EXCEPTION 'too many notifications in the NOTIFY queue' USING ERRCODE = \
+         '{state}'; END $$; \
+         CREATE TRIGGER raise_it AFTER INSERT ON progress_event FOR EACH STATEMENT EXECUTE \
+         FUNCTION raise_it()"
     );
     by_sql(name, scale, &begin, "DROP FUNCTION raise_it CASCADE").await
 }
@@ -175,16 +185,19 @@ async fn an_operator_s_trigger_raises() {
     raising(Scale::SMALL, "a trigger raises P0001", "P0001").await.assert_good(RECOVERY);
 }
 
-/// The queue really is full: 8 GB on PostgreSQL 15, which an idle listening transaction keeps there.
+/// The queue really is full: 8 GB on PostgreSQL 15, which an idle listening transaction keeps
+/// there.
 pub async fn notify_full(scale: Scale) -> Outcome {
     let primary = Cluster::primary_on_disk("primary").await;
-    let play = Play::begin("NOTIFY queue really full", scale, Promise::Durable, &primary.url()).await;
+    let play =
+        Play::begin("NOTIFY queue really full", scale, Promise::Durable, &primary.url()).await;
     let listener = primary.session("postgres").await;
     listener.batch_execute("LISTEN x").await.expect("LISTEN");
     listener.batch_execute("BEGIN; SELECT 1").await.expect("a transaction");
     let filler = primary.session("postgres").await;
     play.cause("an idle transaction listens, and the queue is filled");
-    let many = "SELECT count(pg_notify('fill', n || repeat('x', 7900))) FROM generate_series(1, $1) AS n";
+    let many =
+        "SELECT count(pg_notify('fill', n || repeat('x', 7900))) FROM generate_series(1, $1) AS n";
     // Large pieces, then small ones, up to the very end.
     for piece in [10_000_i32, 100, 1] {
         while filler.query_one(many, &[&piece]).await.is_ok() {}
@@ -222,7 +235,9 @@ async fn the_database_is_read_only_by_default() {
 /// The table is locked, and 60 readers go away without waiting.
 pub async fn abandoned_reads(scale: Scale) -> Outcome {
     let primary = Cluster::primary("primary").await;
-    let play = Play::begin("60 abandoned reads, table locked", scale, Promise::Durable, &primary.url()).await;
+    let play =
+        Play::begin("60 abandoned reads, table locked", scale, Promise::Durable, &primary.url())
+            .await;
     let admin = primary.session(DATABASE).await;
     play.cause("the table is locked");
     admin.batch_execute("BEGIN; LOCK TABLE progress_event").await.expect("the lock");
@@ -233,14 +248,16 @@ pub async fn abandoned_reads(scale: Scale) -> Outcome {
     });
     futures::future::join_all(reads).await;
     tokio::time::sleep(FAULT).await;
-    let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'progress-relay%'";
+    let count =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'progress-relay%'";
     let backends: i64 = admin.query_one(count, &[]).await.expect("a count").get(0);
     play.note(&format!("{backends} backends of the relays"));
     admin.batch_execute("COMMIT").await.expect("the lock back");
     play.ends();
     let relays = i64::try_from(play.relays.len()).expect("a count");
     let mut outcome = play.finish(&primary).await;
-    outcome.must(backends <= relays * CONNECTIONS, format!("{backends} backends of {relays} relays"));
+    outcome
+        .must(backends <= relays * CONNECTIONS, format!("{backends} backends of {relays} relays"));
     outcome
 }
 

@@ -1,5 +1,5 @@
-//! Which server is the one: failovers, split brains, a standby that commits wait for. Under load, with
-//! dashboards; judged by the checker.
+//! Which server is the one: failovers, split brains, a standby that commits wait for. Under load,
+//! with dashboards; judged by the checker.
 
 use std::time::Duration;
 
@@ -139,7 +139,8 @@ async fn only_new_connections_lead_to_the_new_primary() {
 pub async fn only_one_part(scale: Scale, part: &str) -> Outcome {
     let (primary, standby, address) = behind_an_address().await;
     let name = format!("split brain: only the {part} moves");
-    let play = Play::begin(&name, scale, Promise::Asynchronous, &url_of(&[address.address()])).await;
+    let play =
+        Play::begin(&name, scale, Promise::Asynchronous, &url_of(&[address.address()])).await;
     play.cause(&format!("the standby is promoted, the {part}'s connections lead to it"));
     standby.promote().await;
     address.lead(part, Route::To(standby.address()));
@@ -244,7 +245,10 @@ pub async fn standby_gone(scale: Scale) -> Outcome {
     primary.has_synchronous_standbys(1).await;
     play.ends();
     let mut outcome = play.finish(&primary).await;
-    outcome.must(false_success == 0, format!("{false_success} events were acknowledged without the standby"));
+    outcome.must(
+        false_success == 0,
+        format!("{false_success} events were acknowledged without the standby"),
+    );
     outcome
 }
 
@@ -283,8 +287,8 @@ async fn a_standby_that_was_cut_off_takes_over() {
     cut_off_standby(Scale::SMALL).await.assert_good(RECOVERY);
 }
 
-/// An operator cancels a commit that waits for a standby: PostgreSQL calls that a success. It is none: the event is on no
-/// standby, and is sent again to wait for one.
+/// An operator cancels a commit that waits for a standby: PostgreSQL calls that a success. It is
+/// none: the event is on no standby, and is sent again to wait for one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_for_a_standby_that_is_cancelled_is_no_success() {
     let primary = Cluster::primary("primary").await;

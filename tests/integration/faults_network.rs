@@ -1,5 +1,5 @@
-//! What vanishes without a word: a connection, a leader, a host. Under load, with dashboards; judged by
-//! the checker.
+//! What vanishes without a word: a connection, a leader, a host. Under load, with dashboards;
+//! judged by the checker.
 
 use std::time::{Duration, Instant};
 
@@ -97,7 +97,8 @@ pub async fn vanished_leader(scale: Scale) -> Option<(Outcome, Duration)> {
     let way = format!("{}:{}", host.outside, primary.port()).parse().expect("an address");
     let leader = Relay::begin_by(&host.prefix(), &["--database-url", &url_of(&[way])]).await;
     until("a leader", async || leads(&leader).then_some(())).await;
-    let play = Play::begin("leader's machine vanished", scale, Promise::Durable, &primary.url()).await;
+    let play =
+        Play::begin("leader's machine vanished", scale, Promise::Durable, &primary.url()).await;
     play.cause("the leader's cable is cut");
     host.cut();
     let took = another_leads(&play).await;
@@ -144,7 +145,8 @@ async fn a_silent_first_host_is_passed_over() {
     let silent = PgProxy::to(primary.address()).await;
     silent.lead("", Route::Silent);
     let begin = Instant::now();
-    let relay = Relay::serve(&["--database-url", &url_of(&[silent.address(), primary.address()])]).await;
+    let relay =
+        Relay::serve(&["--database-url", &url_of(&[silent.address(), primary.address()])]).await;
     relay.post(&event(1)).await;
     println!("ready and stored after {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(15), "it took {:?}", begin.elapsed());
@@ -159,14 +161,21 @@ async fn readiness_says_a_shared_cause_at_once_and_is_false_after_30_s() {
         let mut connection = Connection::open(&relay.url).await.expect("a connection");
         let response = connection.get("/readyz").await.expect("an answer");
         let body: Value = response.json().expect("JSON");
-        (response.status.as_u16(), body["checks"]["database"].as_str().unwrap_or_default().to_owned())
+        (
+            response.status.as_u16(),
+            body["checks"]["database"].as_str().unwrap_or_default().to_owned(),
+        )
     };
     primary.stop().await;
     let begin = Instant::now();
     until("the cause", async || (ask().await.1 != "ok").then_some(())).await;
     let (status, cause) = ask().await;
     println!("after {:?}: {status}, {cause}", begin.elapsed());
-    assert!(begin.elapsed() < Duration::from_secs(5), "the cause is said after {:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "the cause is said after {:?}",
+        begin.elapsed()
+    );
     let mut turned = None;
     while begin.elapsed() < Duration::from_secs(40) && turned.is_none() {
         if ask().await.0 == 503 {
@@ -197,7 +206,8 @@ async fn a_listen_that_takes_long_is_waited_for() {
     relay.post(&event(1)).await;
     follower.take(1).await;
     let sql = primary.session("postgres").await;
-    let under_way = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'LISTEN%'";
+    let under_way =
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'LISTEN%'";
     let mut most = 0;
     let took = loop {
         most = most.max(sql.query_one(under_way, &[]).await.expect("a count").get::<_, i64>(0));

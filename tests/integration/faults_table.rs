@@ -29,15 +29,25 @@ fn plays() -> Vec<(&'static str, LocalBoxFuture<'static, Option<Outcome>>)> {
         ("timeline", always(failover::recurring_timeline(FULL)).boxed_local()),
         ("half-open-tail", always(network::half_open_tail(FULL)).boxed_local()),
         ("half-open", always(network::all_half_open(FULL)).boxed_local()),
-        ("frozen-leader", network::frozen_leader(FULL).map(|(outcome, _)| Some(outcome)).boxed_local()),
-        ("vanished-leader", network::vanished_leader(FULL).map(|played| Some(played?.0)).boxed_local()),
+        (
+            "frozen-leader",
+            network::frozen_leader(FULL).map(|(outcome, _)| Some(outcome)).boxed_local(),
+        ),
+        (
+            "vanished-leader",
+            network::vanished_leader(FULL).map(|played| Some(played?.0)).boxed_local(),
+        ),
         ("vanished-primary", network::vanished_primary(FULL).boxed_local()),
         (
             "notify-54000",
-            always(database::raising(FULL, "NOTIFY queue full (54000 raised)", "54000")).boxed_local(),
+            always(database::raising(FULL, "NOTIFY queue full (54000 raised)", "54000"))
+                .boxed_local(),
         ),
         ("notify-full", always(database::notify_full(FULL)).boxed_local()),
-        ("trigger", always(database::raising(FULL, "a trigger raises P0001", "P0001")).boxed_local()),
+        (
+            "trigger",
+            always(database::raising(FULL, "a trigger raises P0001", "P0001")).boxed_local(),
+        ),
         ("disk-full", database::disk_full(FULL).boxed_local()),
         ("standby-gone", always(failover::standby_gone(FULL)).boxed_local()),
         ("cut-off-standby", always(failover::cut_off_standby(FULL)).boxed_local()),

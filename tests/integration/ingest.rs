@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Database, Follower, Relay, event};
 
-/// What only the database can refuse: here by a constraint, which stands for whatever PostgreSQL cannot take.
+/// What only the database can refuse: here by a constraint, which stands for whatever PostgreSQL
+/// cannot take.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poisonous_event_fails_alone() {
     let database = Database::new().await;
@@ -28,7 +29,10 @@ async fn a_poisonous_event_fails_alone() {
         .expect("an array")
         .iter()
         .map(|rejection| {
-            assert!(rejection["reason"].as_str().expect("a reason").contains("22P02"), "{rejection}");
+            assert!(
+                rejection["reason"].as_str().expect("a reason").contains("22P02"),
+                "{rejection}"
+            );
             rejection["index"].as_u64().expect("an index")
         })
         .collect();
@@ -64,7 +68,9 @@ async fn each_event_has_its_own_result() {
         .as_array()
         .expect("an array")
         .iter()
-        .map(|rejection| (rejection["index"].as_u64().expect("an index"), rejection["field"].as_str()))
+        .map(|rejection| {
+            (rejection["index"].as_u64().expect("an index"), rejection["field"].as_str())
+        })
         .collect();
     assert_eq!(fields, [(0, Some("eventTime")), (2, Some("eventId")), (4, None)]);
     let cursor = answer["cursor"].as_str().expect("a cursor").to_owned();
@@ -116,7 +122,8 @@ async fn a_full_queue_says_so_at_once() {
     }
     assert_eq!((late, full), (10, 20));
     client.batch_execute("COMMIT").await.expect("the lock back");
-    // Recovery needs no restart; what was answered 503 may have been stored all the same, and is so once.
+    // Recovery needs no restart; what was answered 503 may have been stored all the same, and is so
+    // once.
     let mut follower = Follower::new(&relay.url, &["default"], None).await;
     relay.post(&event(99)).await;
     for event in &events {

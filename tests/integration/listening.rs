@@ -53,12 +53,18 @@ async fn one_statement_rings_once_and_one_that_stores_nothing_does_not() {
     let events: Value = (0..50).map(event).collect();
     assert_eq!(relay.post(&events).await["accepted"], 50);
     assert_eq!(relay.post(&events).await["duplicates"], 50);
-    database.client().await.batch_execute("NOTIFY progress_event, 'the end'").await.expect("NOTIFY");
+    database
+        .client()
+        .await
+        .batch_execute("NOTIFY progress_event, 'the end'")
+        .await
+        .expect("NOTIFY");
     within("the last bell", end.notified()).await;
     assert_eq!(bells.load(Ordering::Relaxed), 1);
 }
 
-/// LISTEN succeeds and nothing is ever heard: not ready, and says why; what is stored is delivered all the same.
+/// LISTEN succeeds and nothing is ever heard: not ready, and says why; what is stored is delivered
+/// all the same.
 #[tokio::test]
 async fn a_listener_behind_a_pooler_is_not_believed() {
     let database = Database::new().await;
@@ -80,7 +86,8 @@ async fn a_listener_behind_a_pooler_is_not_believed() {
     relay.ready().await;
 }
 
-/// A connection that is half open: nothing ever says that it is gone. It is found out, and listened to anew.
+/// A connection that is half open: nothing ever says that it is gone. It is found out, and listened
+/// to anew.
 #[tokio::test]
 async fn a_listener_that_has_gone_deaf_is_found_out() {
     let database = Database::new().await;

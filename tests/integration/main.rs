@@ -1,7 +1,8 @@
 //! The relay as its users meet it: real processes, a real PostgreSQL, over the wire.
 //!
-//! One throw-away PostgreSQL serves the whole run, a database a test: notifications cross schemas, not databases. What needs a
-//! private PostgreSQL of its own has a data folder of its own. Nothing outlives the run, however it ends.
+//! One throw-away PostgreSQL serves the whole run, a database a test: notifications cross schemas,
+//! not databases. What needs a private PostgreSQL of its own has a data folder of its own. Nothing
+//! outlives the run, however it ends.
 
 mod support;
 

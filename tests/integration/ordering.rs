@@ -4,21 +4,26 @@ use tokio_postgres::Client;
 
 use crate::support::{Database, Follower, Relay, event, until, within};
 
-const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
+const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, \
+     body) \
      VALUES (gen_random_uuid(), 'default', 's', now(), '{}')";
 
-/// What a tail by id sees of two writers: A inserts, B inserts and commits if it can, the reader reads, A commits, B commits,
-/// the reader goes on after the last id it saw. Returns how many events it saw, of two.
+/// What a tail by id sees of two writers: A inserts, B inserts and commits if it can, the reader
+/// reads, A commits, B commits, the reader goes on after the last id it saw. Returns how many
+/// events it saw, of two.
 async fn seen(database: &Database, b_waits: bool) -> usize {
-    let (a, b, reader) = (database.client().await, database.client().await, database.client().await);
+    let (a, b, reader) =
+        (database.client().await, database.client().await, database.client().await);
     a.batch_execute("BEGIN").await.expect("A begins");
     a.batch_execute(INSERT).await.expect("A inserts");
     let b_pid: i32 = b.query_one("SELECT pg_backend_pid()", &[]).await.expect("a pid").get(0);
-    let b = tokio::spawn(async move { b.batch_execute(INSERT).await.expect("B inserts and commits") });
+    let b =
+        tokio::spawn(async move { b.batch_execute(INSERT).await.expect("B inserts and commits") });
     if b_waits {
         until("B to wait for the lock", || waits(&reader, b_pid)).await;
     } else {
-        until("B to have committed", || async { (count(&reader, 0).await.0 == 1).then_some(()) }).await;
+        until("B to have committed", || async { (count(&reader, 0).await.0 == 1).then_some(()) })
+            .await;
     }
     let (first, cursor) = count(&reader, 0).await;
     a.batch_execute("COMMIT").await.expect("A commits");
@@ -61,7 +66,8 @@ async fn a_replicating_session_takes_the_lock_too() {
     let client = database.client().await;
     client.batch_execute("SET session_replication_role = replica; BEGIN").await.expect("BEGIN");
     client.batch_execute(INSERT).await.expect("an insert");
-    let sql = "SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND granted";
+    let sql =
+        "SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND granted";
     assert_eq!(client.query(sql, &[]).await.expect("an answer").len(), 1);
 }
 
@@ -79,7 +85,8 @@ async fn a_post_behind_an_open_transaction_waits_and_both_are_delivered_in_order
     let commit = async {
         until("the POST to wait for the lock", async || {
             let sql = "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) \
-                 WHERE locktype = 'advisory' AND NOT granted AND application_name = 'progress-relay writer' \
+                 WHERE locktype = 'advisory' AND NOT granted AND application_name = \
+                 'progress-relay writer' \
                    AND datname = current_database()";
             (!reader.query(sql, &[]).await.expect("an answer").is_empty()).then_some(())
         })

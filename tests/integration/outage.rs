@@ -30,7 +30,8 @@ async fn five_seconds_lose_nothing() {
         ready
     };
     let (sent, ready) = tokio::join!(futures::future::join_all(clients), outage);
-    // All replicas share this cause: it does not take this one out of the balancer, and is said at once.
+    // All replicas share this cause: it does not take this one out of the balancer, and is said at
+    // once.
     assert_eq!(ready.status, 200);
     let body: Value = ready.json().expect("JSON");
     assert_ne!(body["checks"]["database"], "ok", "{body}");

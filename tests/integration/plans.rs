@@ -14,11 +14,17 @@ async fn plan(database: &Database, statement: &str, arguments: &str) -> String {
 }
 
 /// The same with other settings.
-async fn plan_with(database: &Database, settings: &str, statement: &str, arguments: &str) -> String {
+async fn plan_with(
+    database: &Database,
+    settings: &str,
+    statement: &str,
+    arguments: &str,
+) -> String {
     let client = database.client().await;
     client.batch_execute(settings).await.expect("settings");
     client.batch_execute(&format!("PREPARE statement AS {statement}")).await.expect("a statement");
-    let explain = format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) EXECUTE statement({arguments})");
+    let explain =
+        format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) EXECUTE statement({arguments})");
     let rows = client.query(&explain, &[]).await.expect("a plan");
     rows.iter().map(|row| row.get::<_, String>(0) + "\n").collect()
 }
@@ -30,7 +36,8 @@ async fn analysed() -> Database {
     for class in 1..=5 {
         let fill = format!(
             "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body)
-             SELECT gen_random_uuid(), 'class {class}', 's' || n % 200, now(), '{{\"code\":\"x = 6*7\"}}'
+             SELECT gen_random_uuid(), 'class {class}', 's' || n % 200, now(), '{{\"code\":\"x = \
+                  6*7\"}}'
              FROM generate_series(1, 20000) AS n"
         );
         client.batch_execute(&fill).await.expect("a filled table");
@@ -48,7 +55,8 @@ async fn filled() -> Database {
         .batch_execute(
             "ALTER TABLE progress_event SET (autovacuum_enabled = off);
              INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body)
-             SELECT gen_random_uuid(), 'class ' || n % 3, 's' || n % 200, now(), '{\"code\":\"x = 6*7\"}'
+             SELECT gen_random_uuid(), 'class ' || n % 3, 's' || n % 200, now(), '{\"code\":\"x = \
+                  6*7\"}'
              FROM generate_series(1, 100000) AS n",
         )
         .await
@@ -62,9 +70,14 @@ fn assert_reads_by(plan: &str, index: &str, rows: usize) {
     assert!(!plan.contains("Bitmap"), "{plan}");
     assert!(!plan.contains("Rows Removed by Filter"), "{plan}");
     let scan = format!("Index Scan using {index} on progress_event");
-    let line =
-        plan.lines().find(|line| line.contains(&scan)).unwrap_or_else(|| panic!("no {scan} in\n{plan}"));
-    assert!(line.contains(&format!("rows={rows} ")) || line.contains(&format!("rows={rows}.00 ")), "{plan}");
+    let line = plan
+        .lines()
+        .find(|line| line.contains(&scan))
+        .unwrap_or_else(|| panic!("no {scan} in\n{plan}"));
+    assert!(
+        line.contains(&format!("rows={rows} ")) || line.contains(&format!("rows={rows}.00 ")),
+        "{plan}"
+    );
 }
 
 #[tokio::test]
@@ -113,11 +126,14 @@ async fn history_goes_by_its_indexes(database: &Database) {
 #[tokio::test]
 async fn state_is_read_by_its_keys() {
     let database = filled().await;
-    let classes = history_statements().into_iter().find(|(name, _)| *name == "classes").expect("classes").1;
+    let classes =
+        history_statements().into_iter().find(|(name, _)| *name == "classes").expect("classes").1;
     let statements = select_statements().into_iter().map(|statement| (statement, "'class 1'"));
     for (statement, arguments) in statements.chain([(classes, "'', 100")]) {
         let plan = plan(&database, &statement, arguments).await;
-        for table in ["class_state", "student_state", "cell_state", "student_cell_state", "activity_state"] {
+        for table in
+            ["class_state", "student_state", "cell_state", "student_cell_state", "activity_state"]
+        {
             assert!(!plan.contains(&format!("Seq Scan on {table}")), "{plan}");
         }
     }
@@ -134,9 +150,12 @@ async fn classes_are_found_without_reading_the_table() {
                 assert!(line.contains("rows=1") || line.contains("rows=0"), "{plan}");
             }
             // But for the end of the list of classes.
-            let removed = plan.lines().filter_map(|line| line.split_once("Rows Removed by Filter: "));
+            let removed =
+                plan.lines().filter_map(|line| line.split_once("Rows Removed by Filter: "));
             assert!(
-                removed.map(|(_, rows)| rows.parse()).all(|rows| rows.is_ok_and(|rows: u64| rows <= 1)),
+                removed
+                    .map(|(_, rows)| rows.parse())
+                    .all(|rows| rows.is_ok_and(|rows: u64| rows <= 1)),
                 "{plan}"
             );
         }
@@ -149,9 +168,13 @@ async fn duplicates_are_found_by_their_identity() {
     for database in [filled().await, analysed().await] {
         let (settings, statement) = which_statement();
         let arguments = "array_fill('9f582f0c-d406-435e-866c-7bbfe15dc8cd'::uuid, '{50}'), \
-             array_fill('class 1'::text, '{50}'), array_fill('s1'::text, '{50}'), array_fill(now(), '{50}'), 1, 100000";
+             array_fill('class 1'::text, '{50}'), array_fill('s1'::text, '{50}'), \
+             array_fill(now(), '{50}'), 1, 100000";
         let plan = plan_with(&database, settings, statement, arguments).await;
-        assert!(plan.contains("Index Scan using progress_event_identity on progress_event"), "{plan}");
+        assert!(
+            plan.contains("Index Scan using progress_event_identity on progress_event"),
+            "{plan}"
+        );
         assert!(!plan.contains("Seq Scan on progress_event "), "{plan}");
     }
 }

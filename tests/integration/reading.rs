@@ -1,4 +1,5 @@
-//! What reading costs the database: abandoned requests, answers that end early, a server without room.
+//! What reading costs the database: abandoned requests, answers that end early, a server without
+//! room.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,12 +15,16 @@ use crate::support::{Database, Relay, event, until};
 /// Connections of each of a relay's two pools.
 const POOL_SIZE: usize = 4;
 
-/// The backends of the relay's pools that are there now: pid, pool, and whether a statement is under way.
+/// The backends of the relay's pools that are there now: pid, pool, and whether a statement is
+/// under way.
 async fn backends(client: &Client) -> Vec<(i32, String, bool)> {
     const BACKENDS: &str = "SELECT pid, application_name, state = 'active' FROM pg_stat_activity \
-         WHERE datname = current_database() AND application_name IN ('progress-relay pages', 'progress-relay loads')";
+         WHERE datname = current_database() AND application_name IN ('progress-relay pages', \
+         'progress-relay loads')";
     let rows = client.query(BACKENDS, &[]).await.expect("an answer");
-    rows.iter().map(|row| (row.get(0), row.get(1), row.get::<_, Option<bool>>(2) == Some(true))).collect()
+    rows.iter()
+        .map(|row| (row.get(0), row.get(1), row.get::<_, Option<bool>>(2) == Some(true)))
+        .collect()
 }
 
 /// Asks, and hangs up after a while.
@@ -40,7 +45,12 @@ async fn abandoned_reads_end_on_the_server_too() {
     lock.batch_execute("LOCK TABLE progress_event, class_state IN ACCESS EXCLUSIVE MODE")
         .await
         .expect("a lock");
-    let paths = ["/api/class/events", "/api/class/export", "/api/classes", "/api/class/summary?class=other"];
+    let paths = [
+        "/api/class/events",
+        "/api/class/export",
+        "/api/classes",
+        "/api/class/summary?class=other",
+    ];
     let abandoned = futures::future::join_all((0..160).map(|n| {
         let (address, path) = (relay.url.authority(), paths[n % paths.len()]);
         async move {
@@ -76,7 +86,8 @@ async fn an_answer_that_ends_early_keeps_its_connection() {
     let client = database.client().await;
     // 10 MiB, of which an answer takes 4.
     let insert = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
-         SELECT gen_random_uuid(), 'default', 's', now(), json_build_object('code', repeat('x', 1 << 20)) \
+         SELECT gen_random_uuid(), 'default', 's', now(), json_build_object('code', repeat('x', 1 \
+         << 20)) \
          FROM generate_series(1, 10)";
     client.batch_execute(insert).await.expect("large events");
     let mut connection = relay.connection().await;
@@ -86,10 +97,15 @@ async fn an_answer_that_ends_early_keeps_its_connection() {
         let answer: Value = answer.json().expect("JSON");
         assert!(answer["next"].is_number(), "it holds all of them");
         pids.extend(
-            backends(&client).await.into_iter().filter(|(_, name, _)| name.ends_with("pages")).map(|b| b.0),
+            backends(&client)
+                .await
+                .into_iter()
+                .filter(|(_, name, _)| name.ends_with("pages"))
+                .map(|b| b.0),
         );
     }
-    // On a machine so busy that the rest took long, one or the other was cancelled too late, and is not used again.
+    // On a machine so busy that the rest took long, one or the other was cancelled too late, and is
+    // not used again.
     assert!(pids.len() <= 2 * POOL_SIZE, "connections were made anew: {pids:?}");
 }
 
@@ -100,7 +116,8 @@ async fn a_server_without_room_for_a_connection_is_waited_for() {
     let role = format!("reader_{}", std::process::id());
     // As many as a relay needs for everything but reading.
     let make = format!(
-        "CREATE ROLE {role} LOGIN CONNECTION LIMIT 6; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; \
+        "CREATE ROLE {role} LOGIN CONNECTION LIMIT 6; GRANT ALL ON ALL TABLES IN SCHEMA public TO \
+             {role}; \
          GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}"
     );
     admin.batch_execute(&make).await.expect("a role");
@@ -127,7 +144,8 @@ async fn a_server_without_room_for_a_connection_is_waited_for() {
     assert_eq!(events["events"].as_array().map(Vec::len), Some(1), "{}", json!(events));
 }
 
-/// Asks with as small a receive buffer as the system gives, and takes no more than the answer's first bytes.
+/// Asks with as small a receive buffer as the system gives, and takes no more than the answer's
+/// first bytes.
 async fn stall(relay: &Relay, path: &str) -> (TcpStream, String) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
@@ -146,7 +164,8 @@ async fn large_answers_share_a_budget_and_small_ones_are_free() {
     let relay = Relay::start(&database, &["--answer-bytes", "4MiB"]).await;
     let insert = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
          SELECT gen_random_uuid(), 'default', 's' || n % 10, now(), \
-           json_build_object('eventType', 'cell_executed', 'code', repeat('x', 100000)) FROM generate_series(1, 100) AS n";
+           json_build_object('eventType', 'cell_executed', 'code', repeat('x', 100000)) FROM \
+           generate_series(1, 100) AS n";
     database.client().await.batch_execute(insert).await.expect("large events");
     let large = "/api/class/events?limit=1000";
     let (first, status) = stall(&relay, large).await;
@@ -169,9 +188,11 @@ async fn large_answers_share_a_budget_and_small_ones_are_free() {
     assert_eq!(refused.header("retry-after"), Some("1"));
     let refused: Value = refused.json().expect("JSON");
     assert_eq!(refused["type"], "urn:progress-relay:problem:too-many-large-answers");
-    for path in
-        ["/api/class/summary?include=cells,grid,activity", "/api/class/events?notebook=x", "/api/classes"]
-    {
+    for path in [
+        "/api/class/summary?include=cells,grid,activity",
+        "/api/class/events?notebook=x",
+        "/api/classes",
+    ] {
         let answer = relay.connection().await.get(path).await.expect("an answer");
         assert_eq!(answer.status, 200, "{path}");
     }

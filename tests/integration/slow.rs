@@ -11,10 +11,12 @@ const STALLED: usize = 20;
 /// Events of a request, and the bytes of each.
 const BATCH: usize = 100;
 const EVENT: usize = 8_000;
-/// What the relay may grow by while they stall, beyond its log in memory: for each one frame (256 KiB at most, and mostly the
-/// same one), and what the allocator keeps of the requests that pass through. Far below what is sent meanwhile.
+/// What the relay may grow by while they stall, beyond its log in memory: for each one frame (256
+/// KiB at most, and mostly the same one), and what the allocator keeps of the requests that pass
+/// through. Far below what is sent meanwhile.
 const GROWTH: usize = 16 << 20;
-/// Bytes to send while they stall, at least: with half as much waiting for one of them, it would show.
+/// Bytes to send while they stall, at least: with half as much waiting for one of them, it would
+/// show.
 const SENT: usize = 40 << 20;
 
 struct Loaded {
@@ -72,7 +74,8 @@ async fn stall(flags: &[&str], stall: Duration, bytes: usize) -> (Database, Load
     let mib = ((loaded.sent - first) * EVENT) >> 20;
     let (usual, worst) = (median(&alone), *loaded.delays.iter().max().expect("a batch"));
     eprintln!(
-        "{mib} MiB in {:?}, grown by {} KiB; a batch: {usual:?} before, then {:?}, at worst {worst:?}",
+        "{mib} MiB in {:?}, grown by {} KiB; a batch: {usual:?} before, then {:?}, at worst \
+             {worst:?}",
         begin.elapsed(),
         grown >> 10,
         median(&loaded.delays)
@@ -80,10 +83,13 @@ async fn stall(flags: &[&str], stall: Duration, bytes: usize) -> (Database, Load
     if !flags.is_empty() {
         assert!(grown < GROWTH, "the relay grew by {grown} bytes while {mib} MiB were sent");
     }
-    // As before, or nearly: the machine may be busy with other tests. Whoever waited for one of them would wait for seconds with
-    // every batch, or for ever.
+    // As before, or nearly: the machine may be busy with other tests. Whoever waited for one of
+    // them would wait for seconds with every batch, or for ever.
     let delay = median(&loaded.delays);
-    assert!(delay < 3 * usual + Duration::from_millis(500), "{usual:?} before, {delay:?} beside them");
+    assert!(
+        delay < 3 * usual + Duration::from_millis(500),
+        "{usual:?} before, {delay:?} beside them"
+    );
     assert!(worst < Duration::from_secs(20), "a batch took {worst:?}");
 
     // Two of them read in parallel, the others are let go of.
@@ -109,11 +115,13 @@ async fn those_who_stall_get_everything_from_memory() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn those_who_fall_behind_the_memory_get_everything_from_the_table() {
-    let (database, _loaded) = stall(&["--log-memory", "256KiB"], Duration::from_secs(8), SENT).await;
+    let (database, _loaded) =
+        stall(&["--log-memory", "256KiB"], Duration::from_secs(8), SENT).await;
     // Nothing else reads by this index.
     let client = database.client().await;
     until("the statistics of the pages that were read", async || {
-        let sql = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'progress_event_class'";
+        let sql =
+            "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'progress_event_class'";
         let scans: i64 = client.query_one(sql, &[]).await.expect("statistics").get(0);
         (scans > 0).then_some(())
     })

@@ -42,7 +42,8 @@ fn timeless(mut summary: Value) -> Value {
 
 /// What the table's events make of a class.
 async fn from_table(client: &Client, class: &str) -> Value {
-    let sql = "SELECT id, student_id, (extract(epoch FROM received_at) * 1000000)::bigint, body::text \
+    let sql = "SELECT id, student_id, (extract(epoch FROM received_at) * 1000000)::bigint, \
+         body::text \
          FROM progress_event WHERE class_id = $1 ORDER BY id";
     let mut state = ClassState::default();
     for row in client.query(sql, &[&class]).await.expect("events") {
@@ -80,7 +81,10 @@ async fn all_agree(database: &Database, relays: &[&Relay], classes: &[&str]) {
             .await;
             let found = timeless(summary);
             let counts = (found[0].as_array().map(Vec::len), expected[0].as_array().map(Vec::len));
-            assert!(found == expected, "replica {index} differs in class {class}: students {counts:?}");
+            assert!(
+                found == expected,
+                "replica {index} differs in class {class}: students {counts:?}"
+            );
         }
     }
     let checked = run(&["rebuild-state", "--check"], &[("DATABASE_URL", &database.url())]).await;
@@ -88,7 +92,11 @@ async fn all_agree(database: &Database, relays: &[&Relay], classes: &[&str]) {
 }
 
 async fn newest(client: &Client) -> i64 {
-    client.query_one("SELECT coalesce(max(id), 0) FROM progress_event", &[]).await.expect("an id").get(0)
+    client
+        .query_one("SELECT coalesce(max(id), 0) FROM progress_event", &[])
+        .await
+        .expect("an id")
+        .get(0)
 }
 
 /// Waits until the snapshots say that they hold every event that there is now, under the current
@@ -104,11 +112,16 @@ async fn saved(client: &Client) {
 }
 
 /// Posts into a class 20 times a second, each until it is stored, until it is told to stop.
-fn post_on(relay: &Relay, class: &'static str, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
+fn post_on(
+    relay: &Relay,
+    class: &'static str,
+    stop: &Arc<AtomicBool>,
+) -> tokio::task::JoinHandle<()> {
     let (url, stop) = (relay.url.clone(), Arc::clone(stop));
     tokio::spawn(async move {
         while !stop.load(Ordering::Relaxed) {
-            let body = event_of(class, &format!("s{}", fastrand::u8(..3)), fastrand::usize(..5)).to_string();
+            let body = event_of(class, &format!("s{}", fastrand::u8(..3)), fastrand::usize(..5))
+                .to_string();
             while let Ok(mut connection) = Connection::open(&url).await {
                 match connection.post_json("/student-progress", body.clone()).await {
                     Ok(response) if response.status == 200 => break,
@@ -122,8 +135,9 @@ fn post_on(relay: &Relay, class: &'static str, stop: &Arc<AtomicBool>) -> tokio:
 
 async fn fill(relay: &Relay, classes: &[&str], students: usize) {
     for class in classes {
-        let events: Vec<Value> =
-            (0..students * 4).map(|n| event_of(class, &format!("s{}", n % students), n % 7)).collect();
+        let events: Vec<Value> = (0..students * 4)
+            .map(|n| event_of(class, &format!("s{}", n % students), n % 7))
+            .collect();
         relay.post(&events.into()).await;
     }
 }
@@ -219,10 +233,20 @@ async fn deleted_events_are_gone_from_every_replica_and_from_the_snapshots() {
         (rows == [("A".to_owned(), 4), ("C".to_owned(), 5)]).then_some(())
     })
     .await;
-    let listed: Value =
-        relays[1].connection().await.get("/api/classes").await.expect("an answer").json().expect("JSON");
-    let names: Vec<&str> =
-        listed["classes"].as_array().expect("classes").iter().filter_map(|c| c["classId"].as_str()).collect();
+    let listed: Value = relays[1]
+        .connection()
+        .await
+        .get("/api/classes")
+        .await
+        .expect("an answer")
+        .json()
+        .expect("JSON");
+    let names: Vec<&str> = listed["classes"]
+        .as_array()
+        .expect("classes")
+        .iter()
+        .filter_map(|c| c["classId"].as_str())
+        .collect();
     assert_eq!(names, ["A", "C"], "{listed}");
 }
 
@@ -234,7 +258,10 @@ async fn a_class_that_is_rebuilt_is_right_on_replicas_that_run() {
     fill(&first, &["A"], 5).await;
     saved(&client).await;
     let expected = from_table(&client, "A").await;
-    client.batch_execute("UPDATE student_state SET cells_executed = 1000").await.expect("a tamperer");
+    client
+        .batch_execute("UPDATE student_state SET cells_executed = 1000")
+        .await
+        .expect("a tamperer");
     let second = Relay::start(&database, &[]).await;
     assert!(timeless(summary(&second, "A").await) != expected, "it begins with the snapshot");
     let url = database.url();
@@ -257,7 +284,8 @@ async fn a_check_that_compared_nothing_is_no_success() {
     assert_eq!(empty.code, Some(0), "{}", empty.stderr);
     assert!(empty.stdout.contains("nothing was compared"), "{}", empty.stdout);
     let insert = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
-        SELECT gen_random_uuid(), 'A', 's', now(), '{\"eventType\":\"help\"}' FROM generate_series(1, 3)";
+        SELECT gen_random_uuid(), 'A', 's', now(), '{\"eventType\":\"help\"}' FROM \
+        generate_series(1, 3)";
     database.client().await.batch_execute(insert).await.expect("events");
     let unchecked = check().await;
     assert_eq!(unchecked.code, Some(1), "{}", unchecked.stdout);
@@ -273,8 +301,8 @@ async fn a_check_that_compared_nothing_is_no_success() {
     );
 }
 
-/// Snapshots do not wait for the disk: a crash of the server undoes the newest of them, while the leader's process goes on and
-/// remembers to have written them.
+/// Snapshots do not wait for the disk: a crash of the server undoes the newest of them, while the
+/// leader's process goes on and remembers to have written them.
 #[tokio::test(flavor = "multi_thread")]
 async fn snapshots_that_a_crash_of_the_server_has_undone_are_written_again() {
     const TABLES: [&str; 6] = [
@@ -296,8 +324,9 @@ async fn snapshots_that_a_crash_of_the_server_has_undone_are_written_again() {
     saved(&client).await;
     // As after a crash: what was written last is not there, and the sessions are gone.
     let backend = leading_backend(&client).await;
-    let undo =
-        TABLES.map(|table| format!("DELETE FROM {table}; INSERT INTO {table} TABLE kept_{table};")).concat();
+    let undo = TABLES
+        .map(|table| format!("DELETE FROM {table}; INSERT INTO {table} TABLE kept_{table};"))
+        .concat();
     let undo = format!("BEGIN; {undo} SELECT pg_terminate_backend({backend}); COMMIT");
     client.batch_execute(&undo).await.expect("a crash");
     until("the next term", || async { (terms(&relay) > 1).then_some(()) }).await;
@@ -324,7 +353,8 @@ async fn log_writers(client: &Client) {
 async fn leading_backend(client: &Client) -> i32 {
     let sql = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted \
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    until("a leader's lock", || async { Some(client.query_opt(sql, &[]).await.ok()??.get(0)) }).await
+    until("a leader's lock", || async { Some(client.query_opt(sql, &[]).await.ok()??.get(0)) })
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -363,7 +393,10 @@ async fn a_frozen_leader_is_replaced_and_writes_nothing_when_it_thaws() {
     let sql = "SELECT DISTINCT pid FROM written WHERE number > $1";
     let pids: Vec<i32> =
         client.query(sql, &[&before]).await.expect("pids").iter().map(|row| row.get(0)).collect();
-    assert!(!pids.is_empty() && !pids.contains(&backend), "{pids:?} wrote, {backend} was the frozen one's");
+    assert!(
+        !pids.is_empty() && !pids.contains(&backend),
+        "{pids:?} wrote, {backend} was the frozen one's"
+    );
     assert_eq!(self::terms(&leader), 1);
 }
 
@@ -408,20 +441,23 @@ async fn a_leader_whose_backend_hangs_goes_on_when_it_is_gone() {
 
 /// Of the classes that the events of one rest of the leader's name, it remembers 50,000.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "minutes: 51,000 classes have to come in; the model and unit tests check the same with small numbers"]
+#[ignore = "minutes: 51,000 classes have to come in; the model and unit tests check the same with \
+     small numbers"]
 async fn more_classes_at_once_than_are_remembered() {
     let database = Database::migrated().await;
     let client = database.client().await;
     let relay = Relay::start(&database, &[]).await;
     for batch in 0..51 {
-        let events: Vec<Value> = (0..1_000).map(|n| event_of(&format!("c{batch}-{n}"), "s", 1)).collect();
+        let events: Vec<Value> =
+            (0..1_000).map(|n| event_of(&format!("c{batch}-{n}"), "s", 1)).collect();
         relay.post(&events.into()).await;
     }
     let newest = newest(&client).await;
     let began = Instant::now();
     loop {
         let sql = "SELECT through_id FROM state_through JOIN progress_log USING (nonce)";
-        let through = client.query_opt(sql, &[]).await.expect("an answer").map_or(0, |row| row.get(0));
+        let through =
+            client.query_opt(sql, &[]).await.expect("an answer").map_or(0, |row| row.get(0));
         if newest <= through {
             break;
         }
@@ -429,6 +465,7 @@ async fn more_classes_at_once_than_are_remembered() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     eprintln!("the snapshots hold 51,000 classes after {:?}", began.elapsed());
-    let kept: i64 = client.query_one("SELECT count(*) FROM class_state", &[]).await.expect("a count").get(0);
+    let kept: i64 =
+        client.query_one("SELECT count(*) FROM class_state", &[]).await.expect("a count").get(0);
     assert_eq!(kept, 51_000);
 }

@@ -17,7 +17,8 @@ use crate::support::{Database, Follower, PATIENCE, Relay, run, until};
 const WHOLE: &str = "/api/class/summary?include=grid,activity&class=";
 
 async fn summary(relay: &Relay, class: &str) -> Value {
-    let response = relay.connection().await.get(&format!("{WHOLE}{class}")).await.expect("an answer");
+    let response =
+        relay.connection().await.get(&format!("{WHOLE}{class}")).await.expect("an answer");
     assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
     response.json().expect("a summary")
 }
@@ -55,11 +56,20 @@ fn how_many(default: usize) -> usize {
     std::env::var("RELAY_TEST_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Posts random events in random batches until told to stop, or `left` is used up; retries until they are stored.
-async fn post_random(urls: Urls, class: &'static str, left: Arc<AtomicUsize>, stop: Arc<AtomicBool>) {
+/// Posts random events in random batches until told to stop, or `left` is used up; retries until
+/// they are stored.
+async fn post_random(
+    urls: Urls,
+    class: &'static str,
+    left: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+) {
     while !stop.load(Ordering::Relaxed) {
         let count = fastrand::usize(1..40);
-        if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(count)).is_err() {
+        if left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(count))
+            .is_err()
+        {
             return;
         }
         let mut events: Vec<Value> = (0..count).map(|_| random_event(class, 60)).collect();
@@ -81,14 +91,20 @@ async fn post_random(urls: Urls, class: &'static str, left: Arc<AtomicUsize>, st
 }
 
 async fn insert_random(client: Client, class: &'static str, left: Arc<AtomicUsize>) {
-    const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
-        SELECT gen_random_uuid(), $1, value ->> 'userId', now(), value FROM json_array_elements($2::text::json) AS e(value)";
+    const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, \
+         occurred_at, body) \
+        SELECT gen_random_uuid(), $1, value ->> 'userId', now(), value FROM \
+        json_array_elements($2::text::json) AS e(value)";
     loop {
         let count = fastrand::usize(1..40);
-        if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(count)).is_err() {
+        if left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(count))
+            .is_err()
+        {
             return;
         }
-        let events = Value::Array((0..count).map(|_| random_event(class, 60)).collect()).to_string();
+        let events =
+            Value::Array((0..count).map(|_| random_event(class, 60)).collect()).to_string();
         client.execute(INSERT, &[&class, &events]).await.expect("an insert");
     }
 }
@@ -122,7 +138,8 @@ async fn three_replicas_agree_though_the_keeper_is_killed_twice() {
     }
     let urls = Urls::default();
     urls.set(&relays);
-    let (left, stop) = (Arc::new(AtomicUsize::new(how_many(12_000))), Arc::new(AtomicBool::new(false)));
+    let (left, stop) =
+        (Arc::new(AtomicUsize::new(how_many(12_000))), Arc::new(AtomicBool::new(false)));
     let mut writers = JoinSet::new();
     for _ in 0..3 {
         writers.spawn(post_random(urls.clone(), "r", Arc::clone(&left), Arc::clone(&stop)));
@@ -138,7 +155,8 @@ async fn three_replicas_agree_though_the_keeper_is_killed_twice() {
 
     let newest = newest(&client).await;
     let mut expected = ClassState::default();
-    let mut follower = Follower::new(&relays[0].url, &["r"], Some(&first_cursor(&client).await)).await;
+    let mut follower =
+        Follower::new(&relays[0].url, &["r"], Some(&first_cursor(&client).await)).await;
     while cursor_id(follower.cursor.as_deref().expect("a cursor")) < newest {
         assert!(follower.step().await, "the connection was lost");
     }
@@ -158,7 +176,8 @@ async fn three_replicas_agree_though_the_keeper_is_killed_twice() {
 
 /// From before the first event.
 async fn first_cursor(client: &Client) -> String {
-    let epoch: String = client.query_one("SELECT progress_epoch()", &[]).await.expect("an epoch").get(0);
+    let epoch: String =
+        client.query_one("SELECT progress_epoch()", &[]).await.expect("an epoch").get(0);
     format!("{epoch}.0")
 }
 
@@ -242,7 +261,8 @@ async fn a_class_is_brought_in_from_the_table_when_there_is_no_snapshot() {
         .query("SELECT class_id, events, students FROM class_state ORDER BY class_id", &[])
         .await
         .expect("rows");
-    let rows: Vec<(String, i64, i64)> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    let rows: Vec<(String, i64, i64)> =
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
     let all = ["c0", "c1", "c2"].map(|class| (class.to_owned(), 10_000, 50));
     assert_eq!(rows, all);
     check(&database).await;
@@ -267,7 +287,9 @@ async fn a_snapshot_that_was_tampered_with_is_found_and_made_anew() {
     let url = database.url();
     let checked = run(&["rebuild-state", "--check"], &[("DATABASE_URL", &url)]).await;
     assert_eq!(checked.code, Some(1), "{}", checked.stdout);
-    for word in ["student_state \"s001\" is not as", "\"cell-3\" is missing", "activity_state 2026-01-01"] {
+    for word in
+        ["student_state \"s001\" is not as", "\"cell-3\" is missing", "activity_state 2026-01-01"]
+    {
         assert!(checked.stdout.contains(word), "{word}: {}", checked.stdout);
     }
     let rebuilt = run(&["rebuild-state", "--class", "t"], &[("DATABASE_URL", &url)]).await;
@@ -288,7 +310,8 @@ async fn another_epoch_drops_what_is_in_memory() {
     relay.post(&random_event("e", 1)).await;
     let before = summary(&relay, "e").await;
     snapshot_reaches(&client, newest(&client).await).await;
-    let renewed = run(&["migrate"], &[("DATABASE_URL", &database.url()), ("RELAY_NEW_EPOCH", "1")]).await;
+    let renewed =
+        run(&["migrate"], &[("DATABASE_URL", &database.url()), ("RELAY_NEW_EPOCH", "1")]).await;
     assert_eq!(renewed.code, Some(0), "{}", renewed.stderr);
     relay.post(&random_event("e", 1)).await;
     let after = until("the new epoch", || async {

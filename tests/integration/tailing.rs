@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use crate::support::{Database, Follower, Proxy, Relay, Tail, event, origin, run, text, until, within};
+use crate::support::{
+    Database, Follower, Proxy, Relay, Tail, event, origin, run, text, until, within,
+};
 
-/// Cut off, and at another relay when it comes back: each event once, in order, each with the cursor that goes on after it.
+/// Cut off, and at another relay when it comes back: each event once, in order, each with the
+/// cursor that goes on after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_comes_back_by_its_cursor() {
     const CUTS: i64 = 4;
@@ -25,7 +28,10 @@ async fn it_comes_back_by_its_cursor() {
                 let before = road.connections();
                 road.lead_to(if cut % 2 == 0 { &two.url } else { &one.url });
                 if cut == 1 {
-                    until("tail to come back", async || (road.connections() > before).then_some(())).await;
+                    until("tail to come back", async || {
+                        (road.connections() > before).then_some(())
+                    })
+                    .await;
                 }
             }
         }
@@ -38,7 +44,8 @@ async fn it_comes_back_by_its_cursor() {
     assert!(tail.said().lines().all(|line| line.contains("trying again in")), "{}", tail.said());
     // A line's own cursor goes on after that very line.
     for at in [0, 7, lines.len() - 2] {
-        let mut follower = Follower::new(&two.url, &["default"], Some(text(&lines[at], "cursor"))).await;
+        let mut follower =
+            Follower::new(&two.url, &["default"], Some(text(&lines[at], "cursor"))).await;
         follower.until_live().await;
         assert_eq!(follower.marks(), marks[at + 1..]);
     }
@@ -50,7 +57,8 @@ async fn a_reset_is_said() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
     let mut tail = Tail::start(&relay.url.to_string(), "default", "0123456789ab1.7");
-    until("the reset to be said", async || tail.said().contains("reset (epoch)").then_some(())).await;
+    until("the reset to be said", async || tail.said().contains("reset (epoch)").then_some(()))
+        .await;
     relay.post(&event(3)).await;
     assert_eq!(tail.until(3).await.len(), 1);
 }
@@ -71,7 +79,8 @@ async fn it_ends_quietly_with_its_reader_and_says_what_is_wrong() {
         "{} tail --url {url} --cursor {before} | head -n 3; echo \"${{PIPESTATUS[0]}}\"",
         env!("CARGO_BIN_EXE_progress-relay")
     );
-    let shell = tokio::process::Command::new("bash").args(["-c", &script]).kill_on_drop(true).output();
+    let shell =
+        tokio::process::Command::new("bash").args(["-c", &script]).kill_on_drop(true).output();
     let mut shell = std::pin::pin!(shell);
     // It finds that nobody reads once it writes again.
     let output = within("tail to end", async {
@@ -88,7 +97,10 @@ async fn it_ends_quietly_with_its_reader_and_says_what_is_wrong() {
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert_eq!(stdout.lines().count(), 4, "{stdout}");
     assert_eq!(stdout.lines().last(), Some("0"), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(stdout.lines().next().is_some_and(|line| line.contains("s000  cell_executed")), "{stdout}");
+    assert!(
+        stdout.lines().next().is_some_and(|line| line.contains("s000  cell_executed")),
+        "{stdout}"
+    );
     assert!(
         !String::from_utf8_lossy(&output.stderr).contains("rror"),
         "{}",

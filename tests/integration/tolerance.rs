@@ -1,4 +1,5 @@
-//! What clients in the field write is stored rather than refused; what is refused does not stay unnoticed.
+//! What clients in the field write is stored rather than refused; what is refused does not stay
+//! unnoticed.
 
 use std::collections::BTreeSet;
 
@@ -65,12 +66,21 @@ async fn what_clients_write_is_stored() {
     assert_eq!(answer["accepted"], cases.len(), "{answer}");
     assert_eq!(answer["rejected"], json!([]));
     for ((member, value, expected), event) in cases.iter().zip(follower.take(cases.len()).await) {
-        assert_eq!(event.get(*member).unwrap_or(&Value::Null), expected, "{member}: {value}: {event}");
+        assert_eq!(
+            event.get(*member).unwrap_or(&Value::Null),
+            expected,
+            "{member}: {value}: {event}"
+        );
         let truncated = event.get("truncated");
-        assert_eq!(truncated, (*member == "notebookPath").then_some(&json!(["notebookPath"])), "{event}");
+        assert_eq!(
+            truncated,
+            (*member == "notebookPath").then_some(&json!(["notebookPath"])),
+            "{event}"
+        );
     }
     // The column is what the body says, for whoever asks by SQL.
-    let sql = "SELECT count(*) FILTER (WHERE (body->>'eventTime')::timestamptz = occurred_at), count(*), \
+    let sql = "SELECT count(*) FILTER (WHERE (body->>'eventTime')::timestamptz = occurred_at), \
+         count(*), \
                max(student_id) FILTER (WHERE student_id LIKE '%@%') FROM progress_event";
     let row = database.client().await.query_one(sql, &[]).await.expect("an answer");
     let counts: (i64, i64) = (row.get(0), row.get(1));
@@ -78,8 +88,8 @@ async fn what_clients_write_is_stored() {
     assert_eq!(row.get::<_, &str>(2), "alice@example.com");
 }
 
-/// One float of a Python client in fifty events: the others are stored, and it is, too, unless it stands where an event
-/// cannot do without.
+/// One float of a Python client in fifty events: the others are stored, and it is, too, unless it
+/// stands where an event cannot do without.
 #[tokio::test]
 async fn one_nan_costs_no_batch() {
     let database = Database::new().await;
@@ -95,7 +105,8 @@ async fn one_nan_costs_no_batch() {
     .into_iter()
     .enumerate()
     {
-        let events: Vec<String> = (0..50).map(|n| if n == 17 { bad.clone() } else { good(n) }).collect();
+        let events: Vec<String> =
+            (0..50).map(|n| if n == 17 { bad.clone() } else { good(n) }).collect();
         let answer = post(&relay, "/student-progress", format!("[{}]", events.join(","))).await;
         assert_eq!(answer["accepted"], accepted, "{bad}: {answer}");
         if round == 2 {
@@ -161,12 +172,15 @@ async fn unconfigured_students_are_told_apart() {
         .take(24)
         .await
         .iter()
-        .map(|event| (event["studentId"].as_str().expect("text").to_owned(), event["placeholder"] == true))
+        .map(|event| {
+            (event["studentId"].as_str().expect("text").to_owned(), event["placeholder"] == true)
+        })
         .collect();
     let expected: BTreeSet<(String, bool)> =
         (0..12).map(|n| (format!("student001@example.com#session-{n}"), true)).collect();
     assert_eq!(delivered, expected);
-    let response = relay.connection().await.get("/api/class/summary?class=c").await.expect("an answer");
+    let response =
+        relay.connection().await.get("/api/class/summary?class=c").await.expect("an answer");
     let summary: Value = response.json().expect("a summary");
     assert_eq!(summary["students"].as_array().map(Vec::len), Some(12));
     // Such a student can be helped like any other.
@@ -179,7 +193,8 @@ async fn unconfigured_students_are_told_apart() {
 /// A request's method, path, headers and body, and the status of its answer.
 type Asked<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, u16);
 
-/// Any page may read any answer of ingest, errors included, also where its browser sent credentials.
+/// Any page may read any answer of ingest, errors included, also where its browser sent
+/// credentials.
 #[tokio::test]
 async fn every_answer_names_the_origin() {
     let database = Database::new().await;
@@ -202,11 +217,21 @@ async fn every_answer_names_the_origin() {
         ("POST", "/student-progress/x", &[JSON], "[]", 404),
         ("POST", "/api/v1/event", &[JSON], "[]", 404),
         ("OPTIONS", "/api/v1/event", &[], "", 204),
-        ("OPTIONS", "/cell-monitor", &[("access-control-request-headers", "content-type")], "", 204),
+        (
+            "OPTIONS",
+            "/cell-monitor",
+            &[("access-control-request-headers", "content-type")],
+            "",
+            204,
+        ),
     ];
     let check = |response: &Response, origin: Option<&str>, what: &str| {
         assert_eq!(response.header("access-control-allow-origin"), origin.or(Some("*")), "{what}");
-        assert_eq!(response.header("access-control-allow-credentials"), origin.map(|_| "true"), "{what}");
+        assert_eq!(
+            response.header("access-control-allow-credentials"),
+            origin.map(|_| "true"),
+            "{what}"
+        );
         assert!(response.header("vary").is_some_and(|vary| vary.contains("Origin")), "{what}");
         assert!(response.header("access-control-expose-headers").is_some(), "{what}");
     };
@@ -216,24 +241,30 @@ async fn every_answer_names_the_origin() {
                 headers.iter().copied().chain(origin.map(|origin| ("origin", origin))).collect();
             let mut connection = relay.connection().await;
             let body = Bytes::from((*body).to_owned());
-            let response = connection.request(method, path, &headers, body).await.expect("an answer");
+            let response =
+                connection.request(method, path, &headers, body).await.expect("an answer");
             let what = format!("{method} {path} of {origin:?}");
             assert_eq!(response.status, *status, "{what}");
             check(&response, origin, &what);
         }
     }
     // A preflight repeats what is asked for: with credentials `*` would be a header's name.
-    let headers =
-        [("origin", "https://hub.example"), ("access-control-request-headers", "content-type, x-a")];
+    let headers = [
+        ("origin", "https://hub.example"),
+        ("access-control-request-headers", "content-type, x-a"),
+    ];
     let mut connection = relay.connection().await;
-    let response =
-        connection.request("OPTIONS", "/student-progress", &headers, Bytes::new()).await.expect("an answer");
+    let response = connection
+        .request("OPTIONS", "/student-progress", &headers, Bytes::new())
+        .await
+        .expect("an answer");
     assert_eq!(response.header("access-control-allow-headers"), Some("content-type, x-a"));
     // The database away.
     let client = database.client().await;
     client.batch_execute("BEGIN; SELECT progress_event_lock()").await.expect("the lock");
     let headers = [JSON, ("origin", "https://hub.example")];
-    let response = connection.request("POST", "/student-progress", &headers, text("\"n\":2").into()).await;
+    let response =
+        connection.request("POST", "/student-progress", &headers, text("\"n\":2").into()).await;
     let response = response.expect("an answer");
     assert_eq!(response.status, 503);
     check(&response, Some("https://hub.example"), "503");
@@ -241,8 +272,10 @@ async fn every_answer_names_the_origin() {
 
 fn metric(metrics: &str, field: &str) -> u64 {
     let name = format!("relay_rejected_events_total{{field=\"{field}\"}} ");
-    let line =
-        metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_else(|| panic!("no {name}"));
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(&name))
+        .unwrap_or_else(|| panic!("no {name}"));
     line.parse().expect("a number")
 }
 
@@ -261,7 +294,9 @@ async fn until_refused(relay: &Relay, class: &str, expected: &[(&str, u64)]) {
         let rows = refused(relay, class).await;
         let mut found: Vec<(&str, u64)> = rows
             .iter()
-            .map(|row| (row["field"].as_str().expect("text"), row["count"].as_u64().expect("a count")))
+            .map(|row| {
+                (row["field"].as_str().expect("text"), row["count"].as_u64().expect("a count"))
+            })
             .collect();
         found.sort_unstable();
         (found == expected).then_some(())
@@ -275,40 +310,56 @@ async fn what_is_rejected_is_counted_logged_and_shown() {
     let database = Database::migrated().await;
     let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];
     let mut connection = relays[0].connection().await;
-    let bad = || text(r#""classId":"c","eventTime":"yesterday","code":"SECRET","userName":"Alice""#);
+    let bad =
+        || text(r#""classId":"c","eventTime":"yesterday","code":"SECRET","userName":"Alice""#);
     for _ in 0..50 {
         let response = connection.post_json("/student-progress", bad()).await.expect("an answer");
         assert_eq!(response.status, 422);
     }
-    // In a batch beside a good one; with a field that a client made up; not even an object; of another class.
+    // In a batch beside a good one; with a field that a client made up; not even an object; of
+    // another class.
     let deep = format!("\"classId\":\"c\",\"mine\":{}{}", "[".repeat(65), "]".repeat(65));
-    let batch =
-        format!("[{},{},{},7,{}]", text(r#""classId":"c""#), bad(), text(&deep), r#"{"classId":"d"}"#);
+    let batch = format!(
+        "[{},{},{},7,{}]",
+        text(r#""classId":"c""#),
+        bad(),
+        text(&deep),
+        r#"{"classId":"d"}"#
+    );
     assert_eq!(post(&relays[0], "/student-progress?class=c", batch).await["accepted"], 1);
     // Whole requests: not JSON, another content type, too many.
     for (body, status) in [("{".to_owned(), 400), (format!("[{}]", ["7"; 1001].join(",")), 413)] {
-        let response = connection.post_json("/student-progress?class=c", body).await.expect("an answer");
+        let response =
+            connection.post_json("/student-progress?class=c", body).await.expect("an answer");
         assert_eq!(response.status, status);
     }
     let headers = [("content-type", "text/html")];
     let target = "/api/v1/events?class=c&token=SECRET";
-    let response = connection.request("POST", target, &headers, "[]".into()).await.expect("an answer");
+    let response =
+        connection.request("POST", target, &headers, "[]".into()).await.expect("an answer");
     assert_eq!(response.status, 415);
 
     let metrics = connection.get("/metrics").await.expect("an answer");
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
-    for (field, count) in [("eventTime", 51), ("eventId", 1), ("other", 1), ("body", 4), ("userId", 0)] {
+    for (field, count) in
+        [("eventTime", 51), ("eventId", 1), ("other", 1), ("body", 4), ("userId", 0)]
+    {
         assert_eq!(metric(&metrics, field), count, "{field}");
     }
     assert!(metrics.contains("# TYPE relay_rejected_events_total counter"));
 
     let log = relays[0].log();
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains("events are rejected")).collect();
+    let lines: Vec<&str> =
+        log.lines().filter(|line| line.contains("events are rejected")).collect();
     assert_eq!(lines.iter().filter(|line| line.contains("eventTime")).count(), 1, "{lines:#?}");
     assert_eq!(lines.len(), 7, "one a cause: {lines:#?}");
-    assert!(!log.contains("SECRET") && !log.contains("Alice") && !log.contains("yesterday"), "{log}");
+    assert!(
+        !log.contains("SECRET") && !log.contains("Alice") && !log.contains("yesterday"),
+        "{log}"
+    );
 
-    let expected = [("eventTime", 51), ("other", 1), ("body", 1), ("body", 1), ("body", 1), ("body", 1)];
+    let expected =
+        [("eventTime", 51), ("other", 1), ("body", 1), ("body", 1), ("body", 1), ("body", 1)];
     until_refused(&relays[1], "c", &expected).await;
     until_refused(&relays[1], "d", &[("eventId", 1)]).await;
     assert_eq!(refused(&relays[1], "e").await, [json!(null); 0]);
@@ -318,10 +369,17 @@ async fn what_is_rejected_is_counted_logged_and_shown() {
     assert!(row["firstAt"].as_str() <= row["lastAt"].as_str(), "{row}");
     // Both add to one row.
     assert_eq!(
-        relays[1].connection().await.post_json("/student-progress", bad()).await.expect("an answer").status,
+        relays[1]
+            .connection()
+            .await
+            .post_json("/student-progress", bad())
+            .await
+            .expect("an answer")
+            .status,
         422
     );
-    let expected = [("eventTime", 52), ("other", 1), ("body", 1), ("body", 1), ("body", 1), ("body", 1)];
+    let expected =
+        [("eventTime", 52), ("other", 1), ("body", 1), ("body", 1), ("body", 1), ("body", 1)];
     until_refused(&relays[0], "c", &expected).await;
 }
 
@@ -337,10 +395,12 @@ async fn a_failing_table_of_rejections_harms_nothing() {
         let body = format!("[{},{}]", text(r#""classId":"c""#), bad());
         assert_eq!(post(&relay, "/student-progress", body).await["accepted"], 1, "{round}");
     }
-    until("a line about it", || async { relay.log().contains("cannot be written").then_some(()) }).await;
+    until("a line about it", || async { relay.log().contains("cannot be written").then_some(()) })
+        .await;
     let ready = relay.connection().await.get("/readyz").await.expect("an answer");
     assert_eq!(ready.status, 200);
-    let asked = relay.connection().await.get("/api/class/refused?class=c").await.expect("an answer");
+    let asked =
+        relay.connection().await.get("/api/class/refused?class=c").await.expect("an answer");
     assert_eq!(asked.status, 503);
     client.batch_execute("ALTER TABLE away RENAME TO refused_event").await.expect("renamed");
     until_refused(&relay, "c", &[("eventTime", 40)]).await;
@@ -353,13 +413,15 @@ async fn a_failing_table_of_rejections_harms_nothing() {
     until_refused(&relay, "c", &[("eventTime", 41)]).await;
 }
 
-/// Rows go after a week, and all but the newest 10,000; after a pause of six hours it is counted anew.
+/// Rows go after a week, and all but the newest 10,000; after a pause of six hours it is counted
+/// anew.
 #[tokio::test]
 async fn the_table_of_rejections_is_bounded() {
     let database = Database::migrated().await;
     let client = database.client().await;
     let fill = "INSERT INTO refused_event \
-        SELECT 'c' || n, 'userId', 'is required', 1, now() - interval '1 day', now() - n * interval '1 second' \
+        SELECT 'c' || n, 'userId', 'is required', 1, now() - interval '1 day', now() - n * \
+        interval '1 second' \
         FROM generate_series(1, 12000) AS n; \
         INSERT INTO refused_event VALUES \
         ('old', 'userId', 'is required', 5, now() - interval '9 days', now() - interval '8 days'), \
@@ -369,7 +431,8 @@ async fn the_table_of_rejections_is_bounded() {
     assert_eq!(relay.try_post(&json!([{ "classId": "c" }])).await.status, 422);
     until_refused(&relay, "c", &[("eventId", 1)]).await;
     until("what is old to go", || async {
-        let count = client.query_one("SELECT count(*) FROM refused_event", &[]).await.expect("a count");
+        let count =
+            client.query_one("SELECT count(*) FROM refused_event", &[]).await.expect("a count");
         (count.get::<_, i64>(0) == 10_000).then_some(())
     })
     .await;

@@ -1,5 +1,5 @@
-//! What is acknowledged is stored, what is stored is delivered, and what cannot be promised is announced: one test for each
-//! way in which that was seen to fail.
+//! What is acknowledged is stored, what is stored is delivered, and what cannot be promised is
+//! announced: one test for each way in which that was seen to fail.
 
 use std::time::{Duration, Instant};
 
@@ -26,11 +26,13 @@ async fn checks(relay: &Relay) -> (u16, Value) {
     (response.status.as_u16(), response.json::<Value>().expect("JSON")["checks"].clone())
 }
 
-/// A full NOTIFY queue is 54000, an operator's trigger P0001; whatever it is, as long as nothing goes through no event is
-/// to blame: a client in the field would drop it.
+/// A full NOTIFY queue is 54000, an operator's trigger P0001; whatever it is, as long as nothing
+/// goes through no event is to blame: a client in the field would drop it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_refuses_everything_is_no_event_s_fault() {
-    for sqlstate in ["54000", "P0001", "22023", "22P02", "23502", "23514", "42501", "53100", "0A000"] {
+    for sqlstate in
+        ["54000", "P0001", "22023", "22P02", "23502", "23514", "42501", "53100", "0A000"]
+    {
         let database = Database::migrated().await;
         let relay = Relay::start(&database, &["--commit-timeout", "1s"]).await;
         let mut follower = Follower::new(&relay.url, &["default"], None).await;
@@ -42,13 +44,24 @@ async fn what_refuses_everything_is_no_event_s_fault() {
             assert!(response.header("retry-after").is_some(), "{sqlstate}");
             let problem: Value = response.json().expect("a problem");
             let cause = problem["cause"].as_str().expect("a cause");
-            assert!(cause.contains("nothing is taken today") && cause.contains(sqlstate), "{cause}");
+            assert!(
+                cause.contains("nothing is taken today") && cause.contains(sqlstate),
+                "{cause}"
+            );
         }
         let (status, checks) = checks(&relay).await;
         assert_eq!(status, 200, "{sqlstate}: all replicas share it");
-        assert!(checks["database"].as_str().expect("text").contains("nothing is taken today"), "{checks}");
+        assert!(
+            checks["database"].as_str().expect("text").contains("nothing is taken today"),
+            "{checks}"
+        );
         // It recovers by itself, without a POST to find out.
-        database.client().await.batch_execute("DROP TRIGGER refuse ON progress_event").await.expect("gone");
+        database
+            .client()
+            .await
+            .batch_execute("DROP TRIGGER refuse ON progress_event")
+            .await
+            .expect("gone");
         until("the relay to find out", async || {
             (self::checks(&relay).await.1["database"] == "ok").then_some(())
         })
@@ -63,12 +76,14 @@ async fn what_refuses_everything_is_no_event_s_fault() {
         marks.sort_unstable();
         marks.retain(|mark| (0..20).contains(mark));
         assert_eq!(marks, (0..20).collect::<Vec<_>>(), "{sqlstate}");
-        let lines = relay.log().lines().filter(|line| line.contains("nothing is taken today")).count();
+        let lines =
+            relay.log().lines().filter(|line| line.contains("nothing is taken today")).count();
         assert!((1..=6).contains(&lines), "{sqlstate}: {lines} lines\n{}", relay.log());
     }
 }
 
-/// An operator's rule about some events: the others are stored, and these are not dropped by an answer below 500.
+/// An operator's rule about some events: the others are stored, and these are not dropped by an
+/// answer below 500.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_s_rule_is_no_event_s_fault() {
     let database = Database::migrated().await;
@@ -76,7 +91,9 @@ async fn an_operator_s_rule_is_no_event_s_fault() {
     let mut follower = Follower::new(&relay.url, &["default"], None).await;
     let client = database.client().await;
     client
-        .batch_execute("ALTER TABLE progress_event ADD CONSTRAINT rule CHECK (student_id <> 's003')")
+        .batch_execute(
+            "ALTER TABLE progress_event ADD CONSTRAINT rule CHECK (student_id <> 's003')",
+        )
         .await
         .expect("a rule");
     let batch: Vec<Value> = (0..8).map(event).collect();
@@ -95,7 +112,8 @@ async fn an_operator_s_rule_is_no_event_s_fault() {
     follower.take(8).await;
 }
 
-/// Whoever writes with SQL, and has turned it off: its ids must not be given out again after a crash.
+/// Whoever writes with SQL, and has turned it off: its ids must not be given out again after a
+/// crash.
 #[tokio::test]
 async fn every_writer_waits_for_the_disk() {
     let database = Database::migrated().await;
@@ -108,10 +126,12 @@ async fn every_writer_waits_for_the_disk() {
         )
         .await
         .expect("an event");
-    let within: String = client.query_one("SHOW synchronous_commit", &[]).await.expect("a setting").get(0);
+    let within: String =
+        client.query_one("SHOW synchronous_commit", &[]).await.expect("a setting").get(0);
     assert_eq!(within, "on", "for the transaction");
     client.batch_execute("COMMIT").await.expect("a commit");
-    let after: String = client.query_one("SHOW synchronous_commit", &[]).await.expect("a setting").get(0);
+    let after: String =
+        client.query_one("SHOW synchronous_commit", &[]).await.expect("a setting").get(0);
     assert_eq!(after, "off", "and no longer");
 }
 
@@ -120,7 +140,8 @@ async fn every_writer_waits_for_the_disk() {
 async fn a_role_s_settings_do_not_reach_the_relay() {
     let database = Database::migrated().await;
     let client = database.client().await;
-    let name: String = client.query_one("SELECT current_database()", &[]).await.expect("a name").get(0);
+    let name: String =
+        client.query_one("SELECT current_database()", &[]).await.expect("a name").get(0);
     for setting in [
         "synchronous_commit = off",
         "statement_timeout = '300ms'",
@@ -141,13 +162,20 @@ async fn a_role_s_settings_do_not_reach_the_relay() {
     let _ = holder;
     let blocking = database.client().await;
     blocking
-        .batch_execute("SET default_transaction_read_only = off; SET idle_in_transaction_session_timeout = 0; BEGIN READ WRITE; SELECT progress_event_lock()")
+        .batch_execute(
+            "SET default_transaction_read_only = off; SET \
+             idle_in_transaction_session_timeout = 0; BEGIN READ WRITE; SELECT \
+             progress_event_lock()",
+        )
         .await
         .expect("the lock");
     let second = event(2);
     let post = relay.post(&second);
     let mut post = std::pin::pin!(post);
-    assert!(tokio::time::timeout(Duration::from_secs(4), &mut post).await.is_err(), "it waits for the lock");
+    assert!(
+        tokio::time::timeout(Duration::from_secs(4), &mut post).await.is_err(),
+        "it waits for the lock"
+    );
     blocking.batch_execute("COMMIT").await.expect("the lock back");
     post.await;
     relay.post(&event(3)).await;
@@ -178,7 +206,8 @@ async fn live(relay: &Relay, class: &str) -> (Subscriber, String) {
     }
 }
 
-/// `pruned_id` far beyond the sequence, as an operator or a restore may leave it: one reset, and it goes on.
+/// `pruned_id` far beyond the sequence, as an operator or a restore may leave it: one reset, and it
+/// goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_pruned_beyond_the_end_is_said_once() {
     let database = Database::migrated().await;
@@ -202,13 +231,17 @@ async fn what_was_pruned_beyond_the_end_is_said_once() {
             Frame::Progress { .. } => break,
             _ => {}
         }
-        // One that was stored in the middle of it is found there when it is sent again, and lies before the reset.
+        // One that was stored in the middle of it is found there when it is sent again, and lies
+        // before the reset.
         relay.post(&event(3)).await;
     }
     assert!(resets <= 1, "{resets} resets");
     assert_eq!(reset(&mut relay.subscribe(&["default"], Some(&cursor)).await).await.0, "epoch");
-    let sequence: i64 =
-        client.query_one("SELECT last_value FROM progress_event_id_seq", &[]).await.expect("a number").get(0);
+    let sequence: i64 = client
+        .query_one("SELECT last_value FROM progress_event_id_seq", &[])
+        .await
+        .expect("a number")
+        .get(0);
     assert!(sequence >= 1_000_000, "{sequence}");
 }
 
@@ -219,8 +252,9 @@ async fn students(relay: &Relay, class: &str) -> i64 {
     response.json::<Value>().expect("JSON")["metrics"]["students"].as_i64().expect("a number")
 }
 
-/// Events that an operator deletes with SQL: who stood before them is told, the others of the class too, and the state
-/// of the class is made anew on every replica, in the snapshots, and by a relay that starts later.
+/// Events that an operator deletes with SQL: who stood before them is told, the others of the class
+/// too, and the state of the class is made anew on every replica, in the snapshots, and by a relay
+/// that starts later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deletion_is_announced_and_followed() {
     let database = Database::migrated().await;
@@ -244,7 +278,10 @@ async fn a_deletion_is_announced_and_followed() {
         .expect("a deletion");
     assert_eq!(reset(&mut cut).await.0, "expired");
     for relay in &relays {
-        until("the state to be made anew", async || (students(relay, "cut").await == 10).then_some(())).await;
+        until("the state to be made anew", async || {
+            (students(relay, "cut").await == 10).then_some(())
+        })
+        .await;
         assert_eq!(students(relay, "kept").await, 20);
     }
     let old = format!("{}.1", parts(&before).0);
@@ -260,7 +297,8 @@ async fn a_deletion_is_announced_and_followed() {
         }
     }
     until("the snapshot to be made anew", async || {
-        let sql = "SELECT FROM class_state JOIN progress_log USING (nonce) WHERE class_id = 'cut' AND students = 10";
+        let sql = "SELECT FROM class_state JOIN progress_log USING (nonce) WHERE class_id = 'cut' \
+             AND students = 10";
         (client.query(sql, &[]).await.ok()?.len() == 1).then_some(())
     })
     .await;
@@ -273,9 +311,10 @@ async fn a_deletion_is_announced_and_followed() {
 /// The same where everything goes: with and without ids that begin anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_truncation_is_announced_and_followed() {
-    for (sql, reason) in
-        [("TRUNCATE progress_event", "expired"), ("TRUNCATE progress_event RESTART IDENTITY", "epoch")]
-    {
+    for (sql, reason) in [
+        ("TRUNCATE progress_event", "expired"),
+        ("TRUNCATE progress_event RESTART IDENTITY", "epoch"),
+    ] {
         let database = Database::migrated().await;
         let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];
         let events: Vec<Value> = (0..30).map(event).collect();
@@ -298,7 +337,8 @@ async fn a_truncation_is_announced_and_followed() {
             (client.query(sql, &[]).await.ok()?.len() == 1).then_some(())
         })
         .await;
-        let checked = run(&["rebuild-state", "--check"], &[("DATABASE_URL", &database.url())]).await;
+        let checked =
+            run(&["rebuild-state", "--check"], &[("DATABASE_URL", &database.url())]).await;
         assert_eq!(checked.code, Some(0), "{sql}: {}{}", checked.stdout, checked.stderr);
     }
 }
@@ -339,8 +379,15 @@ async fn the_port_answers_before_the_database_does() {
 async fn a_start_gives_up_after_its_patience() {
     let database = Database::new().await;
     database.allow_connections(false).await;
-    let flags =
-        ["serve", "--bind", "127.0.0.1:0", "--start-patience", "500ms", "--database-url", &database.url()];
+    let flags = [
+        "serve",
+        "--bind",
+        "127.0.0.1:0",
+        "--start-patience",
+        "500ms",
+        "--database-url",
+        &database.url(),
+    ];
     let began = Instant::now();
     let ended = run(&flags, &[]).await;
     assert_eq!(ended.code, Some(1));
@@ -351,22 +398,28 @@ async fn a_start_gives_up_after_its_patience() {
     assert!(wrong.stderr.contains("forever"), "{}", wrong.stderr);
 }
 
-/// A column that an operator has added and that no event has: nothing goes through, and it is said in PostgreSQL's words.
+/// A column that an operator has added and that no event has: nothing goes through, and it is said
+/// in PostgreSQL's words.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readiness_knows_what_the_last_statement_met() {
     let database = Database::migrated().await;
     let relay = Relay::start(&database, &["--commit-timeout", "1s"]).await;
     let client = database.client().await;
     client
-        .batch_execute("ALTER TABLE progress_event ADD COLUMN school text; ALTER TABLE progress_event ADD CONSTRAINT named CHECK (school IS NOT NULL)")
+        .batch_execute(
+            "ALTER TABLE progress_event ADD COLUMN school text; ALTER TABLE \
+             progress_event ADD CONSTRAINT named CHECK (school IS NOT NULL)",
+        )
         .await
         .expect("a column");
     assert_eq!(relay.try_post(&event(1)).await.status, 503);
     let (_, checks) = checks(&relay).await;
     assert!(checks["database"].as_str().expect("text").contains("\"named\""), "{checks}");
     client.batch_execute("ALTER TABLE progress_event DROP COLUMN school").await.expect("mended");
-    until("the relay to find out", async || (self::checks(&relay).await.1["database"] == "ok").then_some(()))
-        .await;
+    until("the relay to find out", async || {
+        (self::checks(&relay).await.1["database"] == "ok").then_some(())
+    })
+    .await;
     assert_eq!(relay.post(&event(1)).await["accepted"], 1);
 }
 
@@ -378,13 +431,15 @@ async fn readiness_names_the_servers() {
     let response = relay.connection().await.get("/readyz").await.expect("an answer");
     let body: Value = response.json().expect("JSON");
     for part in ["tail", "listener", "writer 1", "writer 2"] {
-        let server = body["servers"][part].as_str().unwrap_or_else(|| panic!("no {part} in {body}"));
+        let server =
+            body["servers"][part].as_str().unwrap_or_else(|| panic!("no {part} in {body}"));
         assert!(server.contains("port"), "{server}");
     }
     assert_eq!(body["checks"]["start"], json!("ok"));
 }
 
-/// The connection is lost when the event was stored and before that is heard: it is sent again, and found there.
+/// The connection is lost when the event was stored and before that is heard: it is sent again, and
+/// found there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hand_that_was_lowered_is_no_error() {
     let database = Database::migrated().await;
@@ -395,7 +450,8 @@ async fn a_hand_that_was_lowered_is_no_error() {
     relay.post(&help).await;
     pooler.cut_after("help_resolved");
     let path = "/api/class/students/s001/help/resolve";
-    let response = relay.connection().await.post_json(path, String::new()).await.expect("an answer");
+    let response =
+        relay.connection().await.post_json(path, String::new()).await.expect("an answer");
     assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
     assert_eq!(response.json::<Value>().expect("JSON")["resolved"], true);
     assert!(pooler.has_cut(), "the connection was lost at the commit");
@@ -448,7 +504,8 @@ async fn a_frozen_replica_stops_nobody() {
     follower.take(6 * 901).await;
 }
 
-/// An older dump is restored over the database while no relay runs, and nobody tells: who comes back late is told.
+/// An older dump is restored over the database while no relay runs, and nobody tells: who comes
+/// back late is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dump_that_is_restored_without_a_word() {
     let database = Database::migrated().await;
@@ -466,7 +523,8 @@ async fn a_dump_that_is_restored_without_a_word() {
     let (dump, url) = (folder.join("dump.sql"), database.url());
     let program = |name: &str, flags: &[&str]| {
         let mut command = std::process::Command::new(std::path::Path::new(&binaries).join(name));
-        let output = command.args(["-d", &url, "-f"]).arg(&dump).args(flags).output().expect("a program");
+        let output =
+            command.args(["-d", &url, "-f"]).arg(&dump).args(flags).output().expect("a program");
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     };
     program("pg_dump", &["--clean", "--if-exists"]);

@@ -156,8 +156,11 @@ impl Stored {
     }
 
     fn select(&self, of: Events, which: impl Fn(&(u8, Class)) -> bool) -> Events {
-        let chosen =
-            self.posted.iter().enumerate().filter(|(serial, event)| of & (1 << serial) != 0 && which(event));
+        let chosen = self
+            .posted
+            .iter()
+            .enumerate()
+            .filter(|(serial, event)| of & (1 << serial) != 0 && which(event));
         chosen.fold(0, |events, (serial, _)| events | 1 << serial)
     }
 
@@ -338,7 +341,9 @@ impl Replica {
     }
 
     fn dirty(&self) -> ClassSet {
-        (0..CLASSES).filter(|&class| self.dirty[class].is_some()).fold(0, |set, class| set | 1 << class)
+        (0..CLASSES)
+            .filter(|&class| self.dirty[class].is_some())
+            .fold(0, |set, class| set | 1 << class)
     }
 
     fn unsaved(&self) -> ClassSet {
@@ -438,10 +443,26 @@ impl Model for Machine {
         for class in 0..left.classes {
             actions.extend([Action::Post(class), Action::Delete(class), Action::Rebuild(class)]);
         }
-        actions.extend([Action::Renew, Action::Adopt, Action::Truncate, Action::Flush, Action::Outage]);
+        actions.extend([
+            Action::Renew,
+            Action::Adopt,
+            Action::Truncate,
+            Action::Flush,
+            Action::Outage,
+        ]);
         for (r, replica) in state.replicas.iter().enumerate() {
-            actions.extend([Action::Tail(r), Action::Elect(r), Action::Begin(r), Action::ReadStanding(r)]);
-            actions.extend([Action::Scan(r), Action::Compare(r), Action::GiveUp(r), Action::Answer(r)]);
+            actions.extend([
+                Action::Tail(r),
+                Action::Elect(r),
+                Action::Begin(r),
+                Action::ReadStanding(r),
+            ]);
+            actions.extend([
+                Action::Scan(r),
+                Action::Compare(r),
+                Action::GiveUp(r),
+                Action::Answer(r),
+            ]);
             actions.extend([Action::Bring(r), Action::Write(r)]);
             actions.extend([
                 Action::Finish(r),
@@ -467,7 +488,11 @@ impl Model for Machine {
         // These commits wait for the disk, and what was written before them is there then too.
         let waits = matches!(
             action,
-            Action::Renew | Action::Adopt | Action::Delete(_) | Action::Truncate | Action::Rebuild(_)
+            Action::Renew
+                | Action::Adopt
+                | Action::Delete(_)
+                | Action::Truncate
+                | Action::Rebuild(_)
         );
         if waits || next.left.outages == 0 {
             next.stored.flushed = (next.stored.rows, next.stored.overall);
@@ -527,7 +552,8 @@ impl State {
             (0..CLASSES).all(|class| {
                 let Some(live) = replica.live(class) else { return true };
                 let through = live.through(replica.head);
-                let folded = self.stored.select(self.stored.present, |e| e.1 == class && e.0 <= through);
+                let folded =
+                    self.stored.select(self.stored.present, |e| e.1 == class && e.0 <= through);
                 live.nonce != self.stored.version.nonce || live.events == folded
             })
         })
@@ -620,8 +646,10 @@ impl Machine {
             Action::Rebuild(class) => {
                 take(&mut left.rebuilds)?;
                 let (_, through) = stored.snapshot(class);
-                let through = if through > 0 { through } else { stored.last(stored.after(class, 0)) };
-                let events = stored.select(stored.present, |event| event.1 == class && event.0 <= through);
+                let through =
+                    if through > 0 { through } else { stored.last(stored.after(class, 0)) };
+                let events =
+                    stored.select(stored.present, |event| event.1 == class && event.0 <= through);
                 if events == 0 {
                     return None;
                 }
@@ -670,10 +698,12 @@ impl Machine {
                 }
                 let (events, through) = stored.snapshot(class);
                 let base = stored.row(class).map(|row| row.through);
-                replica.slots[class] = Slot::Loading { nonce: replica.version.nonce, events, through, base };
+                replica.slots[class] =
+                    Slot::Loading { nonce: replica.version.nonce, events, through, base };
             }
             Action::LoadEvents(r, class) => {
-                let Slot::Loading { nonce, events, through, base } = replicas[r].slots[class] else {
+                let Slot::Loading { nonce, events, through, base } = replicas[r].slots[class]
+                else {
                     return None;
                 };
                 replicas[r].slots[class] = if nonce == stored.version.nonce {
@@ -765,7 +795,9 @@ fn tail(stored: &mut Stored, replica: &mut Replica, bound: u8) -> Option<()> {
     }
     let event = stored.posted.iter().enumerate();
     let event = event.filter(|(n, event)| stored.present & (1 << n) != 0 && event.0 > replica.head);
-    let Some((serial, &(id, class))) = event.min_by_key(|(_, event)| event.0) else { return Some(()) };
+    let Some((serial, &(id, class))) = event.min_by_key(|(_, event)| event.0) else {
+        return Some(());
+    };
     if let Slot::Live(live) = &mut replica.slots[class]
         && id > live.last
         && id > live.joined

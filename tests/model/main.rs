@@ -20,7 +20,8 @@ const MOST_STATES: usize = 100_000_000;
 fn explore(name: &str, machine: Machine) -> impl Checker<Machine> {
     let began = std::time::Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let checker = machine.checker().threads(threads).target_state_count(MOST_STATES).spawn_bfs().join();
+    let checker =
+        machine.checker().threads(threads).target_state_count(MOST_STATES).spawn_bfs().join();
     println!(
         "{name}: {} states by {} steps, {} deep, {:.1} s",
         checker.unique_state_count(),
@@ -57,7 +58,12 @@ fn fails(name: &str, rule: Rule, budget: Budget) -> usize {
                 assert!(actions.len() < most, "{name}: no shorter way");
                 shortest = Some(actions);
             }
-            None => break println!("{name}: {} states without a shorter way", checker.unique_state_count()),
+            None => {
+                break println!(
+                    "{name}: {} states without a shorter way",
+                    checker.unique_state_count()
+                );
+            }
         }
     }
     let actions = shortest.unwrap_or_else(|| panic!("{name}: the fault was not found"));
@@ -146,8 +152,12 @@ fn larger_numbers() {
     holds("deletes", Budget { deletes: 2, ..some });
     holds("truncates", Budget { truncates: 1, renewals: 1, ..some });
     holds("resets", Budget { resets: 1, adoptions: 1, ..some });
-    holds("two replicas", Budget { replicas: 2, posts: 2, crashes: 1, losses: 1, ..Budget::default() });
-    let two = Budget { replicas: 2, classes: 1, posts: 2, losses: 1, reads: 1, ..Budget::default() };
+    holds(
+        "two replicas",
+        Budget { replicas: 2, posts: 2, crashes: 1, losses: 1, ..Budget::default() },
+    );
+    let two =
+        Budget { replicas: 2, classes: 1, posts: 2, losses: 1, reads: 1, ..Budget::default() };
     holds("two replicas, a renewal", Budget { renewals: 1, ..two });
     holds("two replicas, a delete", Budget { deletes: 1, losses: 2, ..two });
     holds("two replicas, an outage", Budget { outages: 1, losses: 0, ..two });

@@ -26,8 +26,9 @@ pub enum Pace {
 #[derive(Debug, clap::Args)]
 #[command(allow_negative_numbers = true)]
 pub struct Args {
-    /// Where the relay is; several replicas take posts and dashboards in turn. Without it, relays of the run's own, on a
-    /// private PostgreSQL in a temporary folder. Not RELAY_URL, which is where the relay of real classes is
+    /// Where the relay is; several replicas take posts and dashboards in turn. Without it, relays
+    /// of the run's own, on a private PostgreSQL in a temporary folder. Not RELAY_URL, which is
+    /// where the relay of real classes is
     #[arg(long = "url", env = "RELAY_SIMULATE_URL", value_name = "URL", value_delimiter = ',')]
     pub urls: Vec<String>,
     /// Post to the relays of --url without asking first
@@ -38,13 +39,21 @@ pub struct Args {
           value_parser = clap::value_parser!(u32).range(1..=16))]
     pub relays: u32,
     /// Processes of the relays of --url, for their CPU and memory
-    #[arg(long, env = "RELAY_RELAY_PID", value_name = "PID", value_delimiter = ',', requires = "urls")]
+    #[arg(
+        long,
+        env = "RELAY_RELAY_PID",
+        value_name = "PID",
+        value_delimiter = ',',
+        requires = "urls"
+    )]
     pub relay_pid: Vec<u32>,
-    /// The class to write to [default: simulate-RANDOM]; not RELAY_CLASS, so that no real class is written to
+    /// The class to write to [default: simulate-RANDOM]; not RELAY_CLASS, so that no real class is
+    /// written to
     #[arg(long, env = "RELAY_SIMULATE_CLASS", value_name = "CLASS")]
     pub class: Option<String>,
-    /// What students do: flat, runs of cells at --rate or as fast as they are answered; realistic, a lesson: everyone opens
-    /// the notebook at its beginning, then 2 to 20 runs a minute each, with think times, failures and hands raised
+    /// What students do: flat, runs of cells at --rate or as fast as they are answered; realistic,
+    /// a lesson: everyone opens the notebook at its beginning, then 2 to 20 runs a minute each,
+    /// with think times, failures and hands raised
     #[arg(long, env = "RELAY_PACE", value_enum, default_value_t = Pace::Flat)]
     pub pace: Pace,
     /// Connections that post, each one POST at a time [default: 32; realistic: one a student]
@@ -58,8 +67,8 @@ pub struct Args {
     /// Dashboards that follow the class
     #[arg(long, env = "RELAY_DASHBOARDS", value_name = "N", default_value_t = 10)]
     pub dashboards: u32,
-    /// Events a second, all connections together; latency counts from when each was due. Without it, as fast as
-    /// the relay answers
+    /// Events a second, all connections together; latency counts from when each was due. Without
+    /// it, as fast as the relay answers
     #[arg(long, env = "RELAY_RATE", value_name = "EVENTS/S", value_parser = parse_rate)]
     pub rate: Option<f64>,
     /// POSTs that are due at one instant, at --rate
@@ -86,7 +95,11 @@ pub struct Args {
 
 fn parse_rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.001..=1e7).contains(&rate) { Ok(rate) } else { Err("between 0.001 and 10000000".to_owned()) }
+    if (0.001..=1e7).contains(&rate) {
+        Ok(rate)
+    } else {
+        Err("between 0.001 and 10000000".to_owned())
+    }
 }
 
 impl Args {
@@ -97,11 +110,14 @@ impl Args {
         }
         if self.rate.is_some() || self.batch != 1 || self.connections.is_some() {
             return Err(Failure::usage(
-                "--pace realistic: each student has a connection and a pace of its own; leave out --rate, --batch, --connections",
+                "--pace realistic: each student has a connection and a pace of its own; leave out \
+                     --rate, --batch, --connections",
             ));
         }
         if self.students > MOST_STUDENTS {
-            return Err(Failure::usage(format!("--pace realistic takes up to {MOST_STUDENTS} --students")));
+            return Err(Failure::usage(format!(
+                "--pace realistic takes up to {MOST_STUDENTS} --students"
+            )));
         }
         Ok(())
     }
@@ -133,7 +149,8 @@ mod tests {
     }
 
     fn parse(line: &str) -> Result<Args, String> {
-        let parsed = Only::try_parse_from(std::iter::once("simulate").chain(line.split_whitespace()));
+        let parsed =
+            Only::try_parse_from(std::iter::once("simulate").chain(line.split_whitespace()));
         let args = parsed.map_err(|error| error.to_string())?.args;
         args.check().map_err(|failure| failure.to_string())?;
         Ok(args)

@@ -25,14 +25,17 @@ pub(super) struct Occurrence {
     pub(super) execution: u64,
 }
 
-/// A body as JupyterLab's Cell Monitor 1.1.4 sends it, of some 450 bytes a run. No brace but the object's own: it
-/// keeps the scan of the dashboards short. The events' sequence numbers begin with `first`.
+/// A body as JupyterLab's Cell Monitor 1.1.4 sends it, of some 450 bytes a run. No brace but the
+/// object's own: it keeps the scan of the dashboards short. The events' sequence numbers begin with
+/// `first`.
 pub(super) fn body(marker: &str, first: usize, sent: u64, events: &[Occurrence]) -> Bytes {
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let format =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     let time = OffsetDateTime::now_utc().format(&format).unwrap_or_default();
     let mut out = String::with_capacity(events.len() * 560 + 2);
     for (index, event) in (first..).zip(events) {
-        let event_id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_le_bytes()).into_uuid();
+        let event_id =
+            uuid::Builder::from_random_bytes(fastrand::u128(..).to_le_bytes()).into_uuid();
         let &Occurrence { kind, student, cell, execution } = event;
         let name = match kind {
             Kind::Run { .. } => "cell_executed",
@@ -54,11 +57,13 @@ pub(super) fn body(marker: &str, first: usize, sent: u64, events: &[Occurrence])
         if let Kind::Run { failed } = kind {
             let _ = write!(
                 out,
-                ",\"cellId\":\"c-{cell}\",\"cellIndex\":{cell},\"cellType\":\"code\",\"code\":\"x = 6*7\\nx\",\
+                ",\"cellId\":\"c-{cell}\",\"cellIndex\":{cell},\"cellType\":\"code\",\"code\":\"x \
+                     = 6*7\\nx\",\
                  \"executionCount\":{execution},",
             );
             out.push_str(if failed {
-                "\"hasError\":true,\"errorMessage\":\"NameError: name 'y' is not defined\",\"executionDurationMs\":1"
+                "\"hasError\":true,\"errorMessage\":\"NameError: name 'y' is not \
+                     defined\",\"executionDurationMs\":1"
             } else {
                 "\"hasError\":false,\"result\":\"42\",\"executionDurationMs\":1"
             });
@@ -76,10 +81,12 @@ mod tests {
 
     #[test]
     fn a_body_is_json_that_carries_its_stamps() {
-        let run = |failed| Occurrence { kind: Kind::Run { failed }, student: 3, cell: 1, execution: 2 };
+        let run =
+            |failed| Occurrence { kind: Kind::Run { failed }, student: 3, cell: 1, execution: 2 };
         let help = Occurrence { kind: Kind::Help, ..run(true) };
         let body = body("\"simulateSeq\":\"ab-", 7, 99, &[run(true), run(false), help]);
-        let events: Vec<Box<serde_json::value::RawValue>> = serde_json::from_slice(&body).expect("valid");
+        let events: Vec<Box<serde_json::value::RawValue>> =
+            serde_json::from_slice(&body).expect("valid");
         let stamps: Vec<_> =
             events.iter().map(|event| scan::stamp(event.get(), "\"simulateSeq\":\"ab-")).collect();
         assert_eq!(stamps, [Some((7, 99)), Some((8, 99)), Some((9, 99))]);

@@ -1,5 +1,6 @@
-//! A student as there are some in every class: opens the notebook when the lesson begins, runs its cells one after the other
-//! with time to think in between, fails, tries again, and raises a hand when stuck.
+//! A student as there are some in every class: opens the notebook when the lesson begins, runs its
+//! cells one after the other with time to think in between, fails, tries again, and raises a hand
+//! when stuck.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ const HELP_REPEAT: Duration = Duration::from_secs(10);
 /// After so many failures in a row on a cell a hand may go up, and so often it does.
 const STUCK: u32 = 3;
 const ASKS: f64 = 0.5;
-/// How often a raised hand is taken down at each repeat: help comes after half a minute in the mean.
+/// How often a raised hand is taken down at each repeat: help comes after half a minute in the
+/// mean.
 const HELPED: f64 = 0.3;
 /// So often the notebook is saved after a run.
 const SAVES: f64 = 0.1;
@@ -59,7 +61,8 @@ impl Student {
         if matches!(kind, Kind::Run { .. }) {
             self.execution += 1;
         }
-        let event = Occurrence { kind, student: self.number, cell: self.cell, execution: self.execution };
+        let event =
+            Occurrence { kind, student: self.number, cell: self.cell, execution: self.execution };
         let (next, pause) = match kind {
             Kind::Run { failed: true } => {
                 self.streak += 1;
@@ -79,7 +82,9 @@ impl Student {
                     (self.attempt(), self.think(1.1))
                 }
             }
-            Kind::Help if fastrand::f64() < HELPED => (Kind::HelpStop, HELP_REPEAT.mul_f64(fastrand::f64())),
+            Kind::Help if fastrand::f64() < HELPED => {
+                (Kind::HelpStop, HELP_REPEAT.mul_f64(fastrand::f64()))
+            }
             Kind::Help => (Kind::Help, HELP_REPEAT),
             Kind::HelpStop => {
                 self.streak = 0;

@@ -17,11 +17,13 @@ const WORD: &str = "yes";
 pub(super) async fn ask(args: &Args, urls: &[BaseUrl]) -> Result<(), Failure> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::usage(
-            "simulate posts to the relays of --url, and there is no terminal to ask on whether it may: add --yes",
+            "simulate posts to the relays of --url, and there is no terminal to ask on whether it \
+                 may: add --yes",
         ));
     }
     let mut stderr = io::stderr();
-    write!(stderr, "{} Type {WORD} to go on: ", question(args, urls)).and_then(|()| stderr.flush())?;
+    write!(stderr, "{} Type {WORD} to go on: ", question(args, urls))
+        .and_then(|()| stderr.flush())?;
     // In a thread of its own: a signal must end the program while it waits for an answer.
     let read = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
@@ -41,8 +43,10 @@ fn question(args: &Args, urls: &[BaseUrl]) -> String {
         (Pace::Flat, Some(rate)) => format!("{rate} events/s"),
         (Pace::Flat, None) => "as many events as it takes".to_owned(),
     };
-    let class =
-        args.class.as_ref().map_or_else(|| "a new class".to_owned(), |class| format!("class {class:?}"));
+    let class = args
+        .class
+        .as_ref()
+        .map_or_else(|| "a new class".to_owned(), |class| format!("class {class:?}"));
     format!(
         "This posts {load} for {:?} to {}, into {class}; the events stay in its database.",
         args.duration,

@@ -96,7 +96,11 @@ pub(super) struct Dashboard {
 
 impl Dashboard {
     /// Subscribes and starts to receive.
-    pub(super) async fn open(run: &Arc<Run>, index: usize, decodes: bool) -> Result<Self, ClientError> {
+    pub(super) async fn open(
+        run: &Arc<Run>,
+        index: usize,
+        decodes: bool,
+    ) -> Result<Self, ClientError> {
         let classes = [run.class.clone()];
         let subscriber = Subscriber::connect(run.url(index), &classes, None).await?;
         let tally = Arc::new(Mutex::new(Tally::new(decodes)));
@@ -188,7 +192,9 @@ impl Receiver {
         }
         let (cursor, events) = scan::parse(text)?;
         match events {
-            Some(events) => self.events(now, events.len(), events.iter().map(|(id, event)| (*id, &**event))),
+            Some(events) => {
+                self.events(now, events.len(), events.iter().map(|(id, event)| (*id, &**event)))
+            }
             None if text.contains("\"reset\"") => lock(&self.tally).resets += 1,
             None => {}
         }

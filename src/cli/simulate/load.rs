@@ -1,4 +1,5 @@
-//! The students: POSTs over keep-alive connections, as fast as they are answered or at a given rate.
+//! The students: POSTs over keep-alive connections, as fast as they are answered or at a given
+//! rate.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::backoff::Backoff;
 use crate::http::client::http::{Connection, Response};
 use crate::http::client::{ClientError, query, reconnect_backoff};
 
-/// How long after the end what was due before it is still sent, when the relay cannot keep up with the rate.
+/// How long after the end what was due before it is still sent, when the relay cannot keep up with
+/// the rate.
 const OVERRUN: Duration = Duration::from_secs(10);
 const HEADERS: [(&str, &str); 1] = [("content-type", "application/json")];
 /// How late a runtime's timer may be.
@@ -117,7 +119,11 @@ pub(super) struct Poster {
 }
 
 impl Poster {
-    pub(super) async fn open(run: &Arc<Run>, plan: &Plan, index: usize) -> Result<Self, ClientError> {
+    pub(super) async fn open(
+        run: &Arc<Run>,
+        plan: &Plan,
+        index: usize,
+    ) -> Result<Self, ClientError> {
         let connection = Some(Connection::open(run.url(index)).await?);
         let path = format!("/api/v1/events?{}", query([("class", &*run.class)]));
         Ok(Self {
@@ -142,7 +148,8 @@ impl Poster {
         let stop = self.plan.end + if pace.is_some() { nanos(OVERRUN) } else { 0 };
         let mut backoff = reconnect_backoff();
         loop {
-            // Connected before a POST is taken on, so that an absent relay costs time and not POSTs.
+            // Connected before a POST is taken on, so that an absent relay costs time and not
+            // POSTs.
             self.connect(stop, &mut backoff).await;
             let due = match &pace {
                 Some(pace) => pace.next().await,
@@ -154,7 +161,8 @@ impl Poster {
         }
     }
 
-    /// Posts what a student does, from the lesson's beginning to the end; latency counts from when it was done.
+    /// Posts what a student does, from the lesson's beginning to the end; latency counts from when
+    /// it was done.
     pub(super) async fn live(mut self, mut student: Student) -> Posts {
         let stop = self.plan.end;
         let mut backoff = reconnect_backoff();
@@ -220,23 +228,33 @@ impl Poster {
         self.answered(answer, first, events.len(), due);
     }
 
-    /// Sends once more, on a new connection, what a kept one has lost: its end and the request may have crossed. Clients in
-    /// the field do the same, and an event that was stored all the same is not stored twice.
+    /// Sends once more, on a new connection, what a kept one has lost: its end and the request may
+    /// have crossed. Clients in the field do the same, and an event that was stored all the same is
+    /// not stored twice.
     async fn send_again(&mut self, body: Bytes) -> Result<Response, ClientError> {
         self.posts.retried += 1;
         let connection = self.connection.insert(Connection::open(self.run.url(self.index)).await?);
         connection.request("POST", &self.path, &HEADERS, body).await
     }
 
-    fn answered(&mut self, answer: Result<Response, ClientError>, first: usize, events: usize, due: u64) {
+    fn answered(
+        &mut self,
+        answer: Result<Response, ClientError>,
+        first: usize,
+        events: usize,
+        due: u64,
+    ) {
         let now = self.run.now();
         let response = match answer {
             Ok(response) => response,
             Err(error) => {
                 // What became of it is not known; the connection is of no more use.
                 self.connection = None;
-                let what =
-                    if matches!(error, ClientError::Timeout { .. }) { "timeout" } else { "connection" };
+                let what = if matches!(error, ClientError::Timeout { .. }) {
+                    "timeout"
+                } else {
+                    "connection"
+                };
                 return self.posts.fail(what, || error.to_string());
             }
         };
@@ -256,7 +274,9 @@ impl Poster {
             if let Some(refused) = refused.get_mut(rejected.index) {
                 *refused = true;
             }
-            self.posts.first_failure.get_or_insert_with(|| format!("rejected: {}", rejected.reason));
+            self.posts
+                .first_failure
+                .get_or_insert_with(|| format!("rejected: {}", rejected.reason));
         }
         let accepted = refused.iter().filter(|&&refused| !refused).count();
         let mut ledger = self.run.ledger();

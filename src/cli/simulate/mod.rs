@@ -1,11 +1,14 @@
-//! `progress-relay simulate`: students and dashboards against a relay, over the wire. Throughput is counted where it
-//! matters, at the dashboards, and each of them checks that it got everything, once, in order.
+//! `progress-relay simulate`: students and dashboards against a relay, over the wire. Throughput is
+//! counted where it matters, at the dashboards, and each of them checks that it got everything,
+//! once, in order.
 //!
-//! - `args`: what to simulate; `own`: relays of the run's own; `consent`: asks before it posts to others
+//! - `args`: what to simulate; `own`: relays of the run's own; `consent`: asks before it posts to
+//!   others
 //! - `load`: those who post, at a `pace` or as a `class` does; `body`: what they send
 //! - `dashboard`: those who watch; `scan`: finding events in frames
 //! - `run`: the clock and the ledger that all share
-//! - `usage`, `process`: CPU and memory; `summary`, `report`: what came of it; `progress`: meanwhile
+//! - `usage`, `process`: CPU and memory; `summary`, `report`: what came of it; `progress`:
+//!   meanwhile
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -44,7 +47,8 @@ use report::Report;
 use run::Run;
 use usage::{Memory, Meter};
 
-/// How many dashboards look into events, for latency and for what is missing. The others count and compare sums.
+/// How many dashboards look into events, for latency and for what is missing. The others count and
+/// compare sums.
 const DECODING: usize = 10;
 /// How many connections are opened at a time.
 const OPENING: usize = 64;
@@ -68,7 +72,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     if !urls.is_empty() && !args.yes {
         consent::ask(&args, &urls).await?;
     }
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (own, urls, meter) = if urls.is_empty() {
         say("starting a relay and its PostgreSQL (--url for one that runs)");
         let own = OwnRelays::start(args.relays).await?;
@@ -169,7 +174,8 @@ fn unopened(error: ClientError) -> Failure {
             "; raise the limit of open files (ulimit -Hn)"
         }
         ClientError::Connect { .. } => {
-            "; start the relay (progress-relay serve), check --url, or leave it out to have one started"
+            "; start the relay (progress-relay serve), check --url, or leave it out to have one \
+                 started"
         }
         _ => "",
     };
@@ -184,7 +190,9 @@ async fn settle(run: &Run, dashboards: &[Dashboard]) {
                 let ledger = run.ledger();
                 (ledger.missing(), ledger.expected())
             };
-            if missing == 0 && dashboards.iter().all(|dashboard| dashboard.tally().count >= expected) {
+            if missing == 0
+                && dashboards.iter().all(|dashboard| dashboard.tally().count >= expected)
+            {
                 return;
             }
             tokio::time::sleep(LOOK).await;

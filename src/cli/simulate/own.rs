@@ -1,4 +1,5 @@
-//! Relays of the run's own, on a private PostgreSQL in a temporary folder: ended and removed afterwards.
+//! Relays of the run's own, on a private PostgreSQL in a temporary folder: ended and removed
+//! afterwards.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -37,7 +38,8 @@ impl Drop for Folder {
 
 impl OwnRelays {
     pub(super) async fn start(count: u32) -> Result<Self, Failure> {
-        let name = format!("progress-relay-simulate-{}-{:08x}", std::process::id(), fastrand::u32(..));
+        let name =
+            format!("progress-relay-simulate-{}-{:08x}", std::process::id(), fastrand::u32(..));
         let folder = Folder(std::env::temp_dir().join(name));
         let owner = format!("progress-relay simulate, pid {}", std::process::id());
         let postgres = PrivatePostgres::start(private_options(folder.0.clone()), &owner).await?;
@@ -53,7 +55,16 @@ impl OwnRelays {
 
     async fn add(&mut self) -> Result<(), Failure> {
         let mut relay = Command::new(std::env::current_exe()?)
-            .args(["serve", "--bind", "127.0.0.1:0", "--drain", "1s", "--log", "warn", "--database-url"])
+            .args([
+                "serve",
+                "--bind",
+                "127.0.0.1:0",
+                "--drain",
+                "1s",
+                "--log",
+                "warn",
+                "--database-url",
+            ])
             .arg(database_url(&self.postgres))
             // Its flags' variables are of the relay that someone else runs.
             .env_clear()
@@ -65,11 +76,13 @@ impl OwnRelays {
             .spawn()?;
         let stdout = relay.stdout.take();
         self.relays.push(relay);
-        let mut lines = BufReader::new(stdout.ok_or_else(|| Failure::new("no pipe from the relay"))?);
+        let mut lines =
+            BufReader::new(stdout.ok_or_else(|| Failure::new("no pipe from the relay"))?);
         let mut line = String::new();
         let read = tokio::time::timeout(START_PATIENCE, lines.read_line(&mut line)).await;
         let url = line.trim().strip_prefix("listening on ").filter(|_| matches!(read, Ok(Ok(_))));
-        let url = url.ok_or_else(|| Failure::new("a relay for the simulation did not start (see above)"))?;
+        let url = url
+            .ok_or_else(|| Failure::new("a relay for the simulation did not start (see above)"))?;
         self.urls.push(BaseUrl::parse(url)?);
         // Whatever else it might print must not fill the pipe.
         tokio::spawn(async move { lines.read_to_end(&mut Vec::new()).await });

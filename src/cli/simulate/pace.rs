@@ -8,7 +8,8 @@ use tokio::sync::Semaphore;
 
 use super::run::Run;
 
-/// Hands out when each POST is due. A thread of its own waits, since a runtime's timers are exact to a millisecond.
+/// Hands out when each POST is due. A thread of its own waits, since a runtime's timers are exact
+/// to a millisecond.
 #[derive(Debug)]
 pub(super) struct Pace {
     due: Semaphore,

@@ -33,7 +33,8 @@ impl Progress {
                 let (now, acknowledged) = (run.now(), run.ledger().acknowledged());
                 let rate = (acknowledged - last.1) as f64 / (now - last.0) as f64 * 1e9;
                 last = (now, acknowledged);
-                let _ = write!(io::stderr(), "\r\x1b[K{}", line(begin, now, end, acknowledged, rate));
+                let _ =
+                    write!(io::stderr(), "\r\x1b[K{}", line(begin, now, end, acknowledged, rate));
             }
         }))))
     }
@@ -70,7 +71,8 @@ mod tests {
         let half = line(second, 6 * second, 11 * second, 50, 10.0);
         assert_eq!(half, "[############............] 5 of 10 s, 50 events acknowledged, 10/s");
         assert!(
-            line(second, 99 * second, 11 * second, 0, 0.0).starts_with("[########################] 10 of")
+            line(second, 99 * second, 11 * second, 0, 0.0)
+                .starts_with("[########################] 10 of")
         );
         assert!(line(0, 0, 0, 0, 0.0).contains("0 of 0 s"));
     }

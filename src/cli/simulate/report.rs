@@ -127,7 +127,10 @@ impl Report {
         row("class", self.class.clone());
         row(
             "load",
-            format!("{load}, {} connections, {} a POST, {:.1} s", self.connections, self.batch, self.seconds),
+            format!(
+                "{load}, {} connections, {} a POST, {:.1} s",
+                self.connections, self.batch, self.seconds
+            ),
         );
         row("events sent", self.sent.to_string());
         row("events acknowledged", self.acknowledged.to_string());
@@ -146,7 +149,9 @@ impl Report {
         for (what, count) in &self.failures {
             row(&format!("POSTs failed: {what}"), count.to_string());
         }
-        for (said, name) in [(&self.first_failure, "the first"), (&self.dashboard_failure, "a dashboard")] {
+        for (said, name) in
+            [(&self.first_failure, "the first"), (&self.dashboard_failure, "a dashboard")]
+        {
             if let Some(said) = said {
                 row(name, said.escape_debug().to_string());
             }
@@ -154,23 +159,42 @@ impl Report {
         if self.dashboards > 0 {
             row(
                 "delivered",
-                format!("{} to {} at {} dashboards", self.delivered_min, self.delivered_max, self.dashboards),
+                format!(
+                    "{} to {} at {} dashboards",
+                    self.delivered_min, self.delivered_max, self.dashboards
+                ),
             );
             row(
                 "lost / dup. / disorder",
-                format!("{} / {} / {}", self.lost, self.duplicated + self.stored_twice, self.out_of_order),
+                format!(
+                    "{} / {} / {}",
+                    self.lost,
+                    self.duplicated + self.stored_twice,
+                    self.out_of_order
+                ),
             );
         }
         row("POSTs/s", format!("{:.0}", self.posts_per_second));
         row("events/s acknowledged", format!("{:.0}", self.acknowledged_per_second));
         if self.dashboards > 0 {
-            row("events/s at dashboards", format!("{:.0} (the slowest)", self.subscriber_events_per_second));
+            row(
+                "events/s at dashboards",
+                format!("{:.0} (the slowest)", self.subscriber_events_per_second),
+            );
             row("deliveries/s", format!("{:.0}", self.deliveries_per_second));
         }
         row("ms", "     p50      p90      p99    p99.9      max".to_owned());
-        for (name, l) in [("POST", &self.post_latency), ("POST to frame", &self.post_to_frame_latency)] {
+        for (name, l) in
+            [("POST", &self.post_latency), ("POST to frame", &self.post_to_frame_latency)]
+        {
             if l.count > 0 {
-                row(name, format!("{:8.2} {:8.2} {:8.2} {:8.2} {:8.2}", l.p50, l.p90, l.p99, l.p999, l.max));
+                row(
+                    name,
+                    format!(
+                        "{:8.2} {:8.2} {:8.2} {:8.2} {:8.2}",
+                        l.p50, l.p90, l.p99, l.p999, l.max
+                    ),
+                );
             }
         }
         self.usage(&mut row);
@@ -178,7 +202,8 @@ impl Report {
     }
     fn usage(&self, row: &mut impl FnMut(&str, String)) {
         let usage = &self.usage;
-        let each = usage.relay_cpu_micros_per_delivery.map(|each| format!(", {each:.2} µs a delivery"));
+        let each =
+            usage.relay_cpu_micros_per_delivery.map(|each| format!(", {each:.2} µs a delivery"));
         let lines = [
             ("relays' CPU", usage.relay_cpu_seconds, each.unwrap_or_default()),
             ("PostgreSQL's CPU", usage.postgres_cpu_seconds, String::new()),
@@ -187,7 +212,10 @@ impl Report {
         for (name, seconds, more) in lines {
             if let Some(seconds) = seconds {
                 let cores = seconds / usage.seconds.max(0.001);
-                row(name, format!("{seconds:.2} s in {:.1} s, {cores:.2} cores{more}", usage.seconds));
+                row(
+                    name,
+                    format!("{seconds:.2} s in {:.1} s, {cores:.2} cores{more}", usage.seconds),
+                );
             }
         }
         let Some(memory) = &usage.memory else { return };
@@ -197,7 +225,9 @@ impl Report {
             (mib(memory.before_dashboards), mib(memory.connected), mib(memory.loaded));
         row(
             "relays' memory, MiB",
-            format!("before dashboards {before}, connected {connected}, after the load {loaded}{idled}"),
+            format!(
+                "before dashboards {before}, connected {connected}, after the load {loaded}{idled}"
+            ),
         );
         if memory.idled.is_some() && self.dashboards > 0 {
             row("a dashboard's memory", format!("{:.1} KiB", memory.per_dashboard / 1024.0));

@@ -23,7 +23,14 @@ impl Run {
     pub(super) fn new(urls: Vec<BaseUrl>, class: String) -> Self {
         let marker = format!("\"simulateSeq\":\"{:08x}-", fastrand::u32(..));
         let ledger = Mutex::new(Ledger::default());
-        Self { urls, class, marker, origin: Instant::now(), counted_from: AtomicU64::new(u64::MAX), ledger }
+        Self {
+            urls,
+            class,
+            marker,
+            origin: Instant::now(),
+            counted_from: AtomicU64::new(u64::MAX),
+            ledger,
+        }
     }
 
     /// The `index`-th connection's relay, after `attempt` others.
@@ -58,7 +65,8 @@ pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Which events were acknowledged, and which came to any dashboard that looks into events, under which id.
+/// Which events were acknowledged, and which came to any dashboard that looks into events, under
+/// which id.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// By sequence number; 0 is not seen yet.
@@ -78,7 +86,8 @@ pub(super) struct Ledger {
 impl Ledger {
     /// An event of this run came to a dashboard.
     pub(super) fn see(&mut self, sequence: usize, id: i64) {
-        // A number that was never given out, in an event that carries this run's name, is someone else's all the same.
+        // A number that was never given out, in an event that carries this run's name, is someone
+        // else's all the same.
         let Some(known) = self.ids.get_mut(sequence) else { return self.see_other(id) };
         if *known == 0 {
             *known = id;

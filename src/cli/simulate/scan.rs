@@ -1,17 +1,18 @@
-//! Finding the events of a frame without parsing them: a thousand dashboards times a thousand events a second is a
-//! million a second, on a machine that runs the relay too.
+//! Finding the events of a frame without parsing them: a thousand dashboards times a thousand
+//! events a second is a million a second, on a machine that runs the relay too.
 
 use crate::http::client::ClientError;
 use crate::http::client::ws::Frame;
 
-/// The cursor and the events of a `progress` frame in the relay's own layout, the events still joined by commas.
+/// The cursor and the events of a `progress` frame in the relay's own layout, the events still
+/// joined by commas.
 pub(super) fn progress(text: &str) -> Option<(&str, &str)> {
     let (cursor, rest) = text.strip_prefix(r#"{"type":"progress","cursor":""#)?.split_once('"')?;
     Some((cursor, rest.strip_prefix(r#","events":["#)?.strip_suffix("]}")?))
 }
 
-/// Puts each event's id and offset into `found`. `false` if the events are not laid out as the relay does, or an
-/// event holds something that looks like another: then they need to be parsed.
+/// Puts each event's id and offset into `found`. `false` if the events are not laid out as the
+/// relay does, or an event holds something that looks like another: then they need to be parsed.
 pub(super) fn starts(cursor: &str, events: &str, found: &mut Vec<(i64, usize)>) -> bool {
     found.clear();
     let mut at = 0;
@@ -36,7 +37,8 @@ pub(super) fn starts(cursor: &str, events: &str, found: &mut Vec<(i64, usize)>) 
 /// The id and the text of an event.
 type Event = (i64, String);
 
-/// By parsing the frame: its cursor (empty if it has none) and its events; `None` for another frame than `progress`.
+/// By parsing the frame: its cursor (empty if it has none) and its events; `None` for another frame
+/// than `progress`.
 pub(super) fn parse(text: &str) -> Result<(String, Option<Vec<Event>>), ClientError> {
     #[derive(serde::Deserialize)]
     struct Id {
@@ -58,7 +60,8 @@ pub(super) fn parse(text: &str) -> Result<(String, Option<Vec<Event>>), ClientEr
     })
 }
 
-/// The sequence number and the send time that `simulate` put into an event; `None` if it is not of this run.
+/// The sequence number and the send time that `simulate` put into an event; `None` if it is not of
+/// this run.
 pub(super) fn stamp(event: &str, marker: &str) -> Option<(usize, u64)> {
     let rest = &event[event.find(marker)? + marker.len()..];
     let (sequence, rest) = rest.split_once('"')?;
@@ -83,7 +86,8 @@ mod tests {
 
     #[test]
     fn the_relays_layout_is_scanned() {
-        let text = r#"{"type":"progress","cursor":"a.9","events":[{"id":7,"x":"},{\"id\":8,"},{"id":9}]}"#;
+        let text =
+            r#"{"type":"progress","cursor":"a.9","events":[{"id":7,"x":"},{\"id\":8,"},{"id":9}]}"#;
         assert_eq!(scanned(text), Some(vec![7, 9]));
     }
 

@@ -19,7 +19,8 @@ pub(super) fn summarise(
         (ledger.expected(), ledger.sum())
     };
     let span = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1e9;
-    let per_second = |count: u64, seconds: f64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+    let per_second =
+        |count: u64, seconds: f64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
     let posting = span(run.counted_from(), posts.last_answer);
     let mut frames = latencies();
     let (mut delivered_min, mut delivered_max) = (u64::MAX, 0);
@@ -39,7 +40,8 @@ pub(super) fn summarise(
         out_of_order += tally.out_of_order;
         reconnects += tally.reconnects;
         resets += tally.resets;
-        let rate = tally.window.map_or(0.0, |(first, last)| per_second(tally.counted, span(first, last)));
+        let rate =
+            tally.window.map_or(0.0, |(first, last)| per_second(tally.counted, span(first, last)));
         slowest = slowest.min(rate);
         total += rate;
         if let Some(latency) = &tally.latency {

@@ -20,7 +20,8 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn per(mut self, dashboards: usize) -> Self {
         let end = self.idled.unwrap_or(self.loaded);
-        self.per_dashboard = (end as f64 - self.before_dashboards as f64) / dashboards.max(1) as f64;
+        self.per_dashboard =
+            (end as f64 - self.before_dashboards as f64) / dashboards.max(1) as f64;
         self
     }
 }
@@ -45,8 +46,10 @@ pub(super) struct Usage {
 
 impl Usage {
     pub(super) fn per_delivery(mut self, delivered: u64) -> Self {
-        self.relay_cpu_micros_per_delivery =
-            self.relay_cpu_seconds.filter(|_| delivered > 0).map(|seconds| seconds * 1e6 / delivered as f64);
+        self.relay_cpu_micros_per_delivery = self
+            .relay_cpu_seconds
+            .filter(|_| delivered > 0)
+            .map(|seconds| seconds * 1e6 / delivered as f64);
         self
     }
 }
@@ -100,7 +103,8 @@ mod tests {
 
     #[test]
     fn a_dashboard_costs_what_is_left_at_the_end() {
-        let memory = Memory { before_dashboards: 1000, connected: 5000, loaded: 9000, ..Memory::default() };
+        let memory =
+            Memory { before_dashboards: 1000, connected: 5000, loaded: 9000, ..Memory::default() };
         assert_eq!(memory.clone().per(4).per_dashboard, 2000.0);
         assert_eq!(Memory { idled: Some(3000), ..memory }.per(4).per_dashboard, 500.0);
     }

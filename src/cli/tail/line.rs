@@ -1,5 +1,5 @@
-//! An event as one line. Events are taken apart as text: what a student sent may be valid JSON that no string type can
-//! hold (lone surrogates), and must come out as it came in.
+//! An event as one line. Events are taken apart as text: what a student sent may be valid JSON that
+//! no string type can hold (lone surrogates), and must come out as it came in.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -27,8 +27,8 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// Valid JSON on one line: the space between tokens goes, and inside strings what would end a line or drive a
-/// terminal is escaped, which is the same JSON value.
+/// Valid JSON on one line: the space between tokens goes, and inside strings what would end a line
+/// or drive a terminal is escaped, which is the same JSON value.
 pub(super) fn compact(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let (mut in_string, mut escaped) = (false, false);
@@ -124,7 +124,9 @@ pub(super) fn human(members: &[Member<'_>], with_class: bool) -> String {
     }
     if value(members, "hasError") == Some("true") {
         let message = text(members, "errorMessage").map(|message| first_line(&message));
-        words.push(message.map_or_else(|| "FAILED".to_owned(), |message| format!("FAILED: {message}")));
+        words.push(
+            message.map_or_else(|| "FAILED".to_owned(), |message| format!("FAILED: {message}")),
+        );
     } else if value(members, "eventType") == Some("\"cell_executed\"") {
         words.push("ok".to_owned());
     }
@@ -187,13 +189,15 @@ mod tests {
         let line = human(&members(event), false);
         assert_eq!(
             line,
-            "03:04:05  \\u{1b}]0;x\\u{7}  cell_executed  a\\nb  cell 2 (c)  FAILED: NameError: x\\u{1b}[2J"
+            "03:04:05  \\u{1b}]0;x\\u{7}  cell_executed  a\\nb  cell 2 (c)  FAILED: NameError: \
+                 x\\u{1b}[2J"
         );
     }
 
     #[test]
     fn one_line_of_the_same_json() {
-        let text = "{\n \"a b\" : [ 1,\t{\"x\\\"\": \"y , z\\\\\"} ],\r\"n\":\"\u{85}\u{2028}\u{7f}\" }";
+        let text =
+            "{\n \"a b\" : [ 1,\t{\"x\\\"\": \"y , z\\\\\"} ],\r\"n\":\"\u{85}\u{2028}\u{7f}\" }";
         let line = compact(text);
         assert_eq!(line, r#"{"a b":[1,{"x\"":"y , z\\"}],"n":"\u0085\u2028\u007f"}"#);
         let same = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("valid");

@@ -1,4 +1,5 @@
-//! What large answers may take up together, from when they are made until their peers have taken them.
+//! What large answers may take up together, from when they are made until their peers have taken
+//! them.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -9,14 +10,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Problem;
 use crate::state::Sending;
 
-/// What every answer may take up without asking: a few large ones that nobody takes keep no small one out.
+/// What every answer may take up without asking: a few large ones that nobody takes keep no small
+/// one out.
 const FREE_ANSWER: usize = 16 * 1024;
 /// The budget's unit in bytes.
 const UNIT: usize = 1024;
 /// What a client is told to wait when there is no room.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Bytes that the large answers of all requests may take up together. One that is larger than all of it takes all of it.
+/// Bytes that the large answers of all requests may take up together. One that is larger than all
+/// of it takes all of it.
 #[derive(Debug, Clone)]
 pub struct AnswerBudget {
     units: Arc<Semaphore>,
@@ -30,12 +33,12 @@ pub(super) struct Reservation {
     reserved: usize,
 }
 
-/// The part of the budget that an answer has which several requests share: whoever comes while it is being sent adds
-/// nothing to it.
+/// The part of the budget that an answer has which several requests share: whoever comes while it
+/// is being sent adds nothing to it.
 pub(super) type Shared = Sending;
 
-/// Bytes with their part of the budget. It is given back when the last of those who send them has done so: hyper may hold
-/// them for long after it has asked for the body's end.
+/// Bytes with their part of the budget. It is given back when the last of those who send them has
+/// done so: hyper may hold them for long after it has asked for the body's end.
 struct Held<P> {
     bytes: Bytes,
     _permit: P,
@@ -91,7 +94,9 @@ impl Reservation {
     /// Whether there is room for so many bytes, all in all.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         let units = self.budget.units(bytes);
-        let Some(more) = units.checked_sub(self.reserved).filter(|&more| more > 0) else { return true };
+        let Some(more) = units.checked_sub(self.reserved).filter(|&more| more > 0) else {
+            return true;
+        };
         let Some(permit) = self.budget.take(more) else { return false };
         self.reserved = units;
         match &mut self.permit {

@@ -1,4 +1,5 @@
-//! What is answered from the state in memory: a class's summary, cells and activity; and which classes there are.
+//! What is answered from the state in memory: a class's summary, cells and activity; and which
+//! classes there are.
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use crate::event::{ClassId, Micros, json};
 use crate::state::MAX_MINUTES;
 use crate::state::view::{self, Parts};
 
-/// How long a reader waits for this replica to have all that was acknowledged before the request. Without an answer the
-/// database is away: what is known is better than nothing.
+/// How long a reader waits for this replica to have all that was acknowledged before the request.
+/// Without an answer the database is away: what is known is better than nothing.
 const POSITION_PATIENCE: Duration = Duration::from_secs(2);
 /// Minutes of activity, unless asked otherwise.
 const DEFAULT_MINUTES: i64 = 60;
@@ -21,7 +22,8 @@ const DEFAULT_CLASSES: i64 = 1_000;
 const MAX_CLASSES: i64 = 10_000;
 
 impl Request<'_> {
-    /// Once this replica has folded all that was acknowledged before: up to which id that is, if the database says so.
+    /// Once this replica has folded all that was acknowledged before: up to which id that is, if
+    /// the database says so.
     pub(super) async fn caught_up(&self) -> Option<i64> {
         let position = self.relay.tail.position(POSITION_PATIENCE).await;
         position.ok().map(|position| position.cursor.id)
@@ -54,7 +56,12 @@ impl Request<'_> {
                 "grid" => (parts.cells, parts.grid) = (true, true),
                 "activity" => parts.activity = true,
                 "" => {}
-                _ => return Err(Problem::bad_parameter("include", "takes cells, grid and activity")),
+                _ => {
+                    return Err(Problem::bad_parameter(
+                        "include",
+                        "takes cells, grid and activity",
+                    ));
+                }
             }
         }
         Ok(parts)

@@ -1,5 +1,5 @@
-//! `GET /api/class/export`: all of a class's events, oldest first, as CSV or NDJSON; a page at a time, as fast as the client
-//! takes them.
+//! `GET /api/class/export`: all of a class's events, oldest first, as CSV or NDJSON; a page at a
+//! time, as fast as the client takes them.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -23,7 +23,8 @@ use crate::store::{PageError, Pages};
 const PAGE_ROWS: usize = 500;
 /// Bytes after which a page ends early: one event may hold megabytes.
 const PAGE_BYTES: usize = 4 << 20;
-/// What a row has beside an event's body, in which every character may be a quote that is written twice.
+/// What a row has beside an event's body, in which every character may be a quote that is written
+/// twice.
 const ROW_BYTES: usize = 4096;
 /// How long an export waits for its part of the budget, and how often it looks.
 const ROOM_PATIENCE: Duration = Duration::from_secs(60);
@@ -72,8 +73,9 @@ impl Request<'_> {
             Format::Ndjson => ("ndjson", "application/x-ndjson"),
         };
         let name = utf8_percent_encode(class.as_str(), NON_ALPHANUMERIC);
-        let disposition =
-            format!("attachment; filename=\"events.{extension}\"; filename*=UTF-8''{name}.{extension}");
+        let disposition = format!(
+            "attachment; filename=\"events.{extension}\"; filename*=UTF-8''{name}.{extension}"
+        );
         let mut export = Export {
             pages: self.relay.pages.clone(),
             answers: self.relay.answers.clone(),
@@ -113,9 +115,11 @@ struct Export {
 type Page = (Bytes, bool);
 
 impl Export {
-    /// The whole, from `first` on. An error breaks the body off, so that what is missing is noticed.
+    /// The whole, from `first` on. An error breaks the body off, so that what is missing is
+    /// noticed.
     fn stream(mut self, first: Page) -> impl Stream<Item = Result<Bytes, PageError>> + Send + Sync {
-        let header = if self.format == Format::Csv { COLUMNS.join(",") + "\r\n" } else { String::new() };
+        let header =
+            if self.format == Format::Csv { COLUMNS.join(",") + "\r\n" } else { String::new() };
         let (mut text, mut more) = first;
         // A page waits here while the client takes the one before: no more than two are held.
         let (mut sender, receiver) = mpsc::channel(0);
@@ -129,7 +133,8 @@ impl Export {
                     Ok(page) => page,
                     Err(error) => {
                         if let Some(due) = BROKEN_OFF.met(&error.to_string()) {
-                            tracing::warn!(class = %self.class, "an export was broken off{due}: {error}");
+                            tracing::warn!(class = %self.class, "an export was broken off{due}: \
+                                 {error}");
                         }
                         let _ = sender.send(Err(error)).await;
                         return;
@@ -208,7 +213,8 @@ fn write_csv(event: &StoredEvent<'_>, out: &mut String) {
                 match value {
                     None | Some("null") => {}
                     Some(value) if value.starts_with('"') => write_field(&json::decode(value), out),
-                    // Numbers and booleans as they are; anything else (SQL may have put it there) as text.
+                    // Numbers and booleans as they are; anything else (SQL may have put it there)
+                    // as text.
                     Some(value) if value.starts_with(['{', '[']) => write_field(value, out),
                     Some(value) => out.push_str(value),
                 }
@@ -218,8 +224,8 @@ fn write_csv(event: &StoredEvent<'_>, out: &mut String) {
     out.push_str("\r\n");
 }
 
-/// A text as RFC 4180 has it. Spreadsheets run what begins with one of a few characters as a formula, and students write
-/// these texts: an apostrophe before it makes it a text there.
+/// A text as RFC 4180 has it. Spreadsheets run what begins with one of a few characters as a
+/// formula, and students write these texts: an apostrophe before it makes it a text there.
 fn write_field(text: &str, out: &mut String) {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let quoted = formula || text.contains(['"', ',', '\n', '\r']);
@@ -260,8 +266,7 @@ mod tests {
 
     #[test]
     fn a_row_has_every_column() {
-        let body =
-            r#"{"eventType":"help","cellIndex":3,"hasError":true,"userName":null,"result":{"a":"b,c"}}"#;
+        let body = r#"{"eventType":"help","cellIndex":3,"hasError":true,"userName":null,"result":{"a":"b,c"}}"#;
         let event = StoredEvent { id: 7, class: "c", student: "s", received_at: Micros(0), body };
         let mut out = String::new();
         write_csv(&event, &mut out);

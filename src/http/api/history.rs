@@ -15,14 +15,16 @@ const MAX_EVENTS: i64 = 1_000;
 const MAX_BYTES: usize = 4 << 20;
 /// What an event is written with beside its body: its own names and ids, at their longest.
 const EVENT_BYTES: usize = 4096;
-/// Events looked through for those of a notebook; an answer may be short, or empty, and still have a `next`.
+/// Events looked through for those of a notebook; an answer may be short, or empty, and still have
+/// a `next`.
 const MAX_LOOKED_AT: usize = 5_000;
 
 impl Request<'_> {
     pub(super) async fn events(&self) -> Result<Response, Problem> {
         let class = self.class()?;
         let student = self.once("student")?.map(StudentId::new).transpose();
-        let student = student.map_err(|error| Problem::bad_parameter("student", &error.to_string()))?;
+        let student =
+            student.map_err(|error| Problem::bad_parameter("student", &error.to_string()))?;
         let notebook = self.once("notebook")?;
         let before = self.number("before", 1, i64::MAX)?.unwrap_or(i64::MAX);
         let limit = self.number("limit", 1, MAX_EVENTS)?.unwrap_or(DEFAULT_EVENTS) as usize;

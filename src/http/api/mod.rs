@@ -1,7 +1,9 @@
-//! The reading API: what the events of a class come to, for dashboards and programs; and what an instructor does.
+//! The reading API: what the events of a class come to, for dashboards and programs; and what an
+//! instructor does.
 //!
-//! Every answer is for those whom [`super::Access`] lets read, names an allowed page's origin, and says what went wrong as
-//! a problem. `openapi.json` is its description; a test holds both together.
+//! Every answer is for those whom [`super::Access`] lets read, names an allowed page's origin, and
+//! says what went wrong as a problem. `openapi.json` is its description; a test holds both
+//! together.
 
 mod answer;
 mod budget;
@@ -59,7 +61,8 @@ impl Route {
             "/api/class/refused" => Self::Refused,
             "/openapi.json" => Self::OpenApi,
             _ => {
-                let student = path.strip_prefix("/api/class/students/")?.strip_suffix("/help/resolve")?;
+                let student =
+                    path.strip_prefix("/api/class/students/")?.strip_suffix("/help/resolve")?;
                 if student.is_empty() || student.contains('/') {
                     return None;
                 }
@@ -99,7 +102,10 @@ pub(super) async fn answer(
     let answer = response.headers_mut();
     relay.access.name_origin(&headers, answer);
     if answer.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
-        answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag, Retry-After"));
+        answer.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("ETag, Retry-After"),
+        );
     }
     response
 }
@@ -108,7 +114,9 @@ impl Request<'_> {
     async fn answer(&self, route: &Route, method: &Method) -> Result<Response, Problem> {
         let get = matches!(*method, Method::GET | Method::HEAD);
         match route {
-            _ if method == Method::OPTIONS => Ok(self.relay.access.options(self.headers, route.methods())),
+            _ if method == Method::OPTIONS => {
+                Ok(self.relay.access.options(self.headers, route.methods()))
+            }
             Route::Resolve(student) if method == Method::POST => self.resolve(student).await,
             Route::Summary if get => self.summary().await,
             Route::Classes if get => self.classes().await,
@@ -144,9 +152,10 @@ impl Request<'_> {
         let number = text.parse().ok().filter(|number| digits && (least..=most).contains(number));
         match number {
             Some(number) => Ok(Some(number)),
-            None => {
-                Err(Problem::bad_parameter(name, &format!("must be a whole number from {least} to {most}")))
-            }
+            None => Err(Problem::bad_parameter(
+                name,
+                &format!("must be a whole number from {least} to {most}"),
+            )),
         }
     }
 }
@@ -194,19 +203,33 @@ mod tests {
             let Some(route) = Route::of(&path.replace("{student}", "s%201")) else {
                 // Described here, answered elsewhere.
                 assert!(
-                    ["/student-progress", "/ws/connect", "/api/class/stream", "/healthz", "/readyz"]
-                        .contains(&&**path),
+                    [
+                        "/student-progress",
+                        "/ws/connect",
+                        "/api/class/stream",
+                        "/healthz",
+                        "/readyz"
+                    ]
+                    .contains(&&**path),
                     "{path}"
                 );
                 continue;
             };
-            for method in item.as_object().expect("methods").keys().filter(|key| *key != "parameters") {
+            for method in
+                item.as_object().expect("methods").keys().filter(|key| *key != "parameters")
+            {
                 assert!(route.methods().contains(&method.to_uppercase()), "{method} {path}");
             }
         }
-        for path in
-            ["summary", "events", "cells", "activity", "export", "refused", "students/{student}/help/resolve"]
-        {
+        for path in [
+            "summary",
+            "events",
+            "cells",
+            "activity",
+            "export",
+            "refused",
+            "students/{student}/help/resolve",
+        ] {
             assert!(paths.contains_key(&format!("/api/class/{path}")), "{path} is not described");
         }
         assert!(paths.contains_key("/api/classes") && paths.contains_key("/openapi.json"));

@@ -1,4 +1,5 @@
-//! `GET /api/class/refused`: what ingest rejected of a class, so that whoever teaches it learns why nothing arrives.
+//! `GET /api/class/refused`: what ingest rejected of a class, so that whoever teaches it learns why
+//! nothing arrives.
 
 use warp::reply::Response;
 

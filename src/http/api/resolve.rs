@@ -1,6 +1,7 @@
 //! `POST /api/class/students/{student}/help/resolve`: an instructor has been there.
 //!
-//! It is an event like any other, so every dashboard on every replica sees the hand go down the way it sees all else.
+//! It is an event like any other, so every dashboard on every replica sees the hand go down the way
+//! it sees all else.
 
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
@@ -30,8 +31,11 @@ impl Request<'_> {
             .await?;
         match is_up {
             None => return Err(Problem::no_student(student.as_str())),
-            // Another instructor was there first, or the student has lowered it: that is what was wanted.
-            Some(false) => return Answer::json("{\"resolved\":false}".to_owned()).reply(self).await,
+            // Another instructor was there first, or the student has lowered it: that is what was
+            // wanted.
+            Some(false) => {
+                return Answer::json("{\"resolved\":false}".to_owned()).reply(self).await;
+            }
             Some(true) => {}
         }
         let now = relay.classes.now();
@@ -41,13 +45,17 @@ impl Request<'_> {
             now.to_rfc3339()
         );
         let event = Event { event_id, class, student, occurred_at: now, body };
-        let written =
-            relay.writer.write(vec![event]).await.map_err(|error| ingest::unwritten(relay, error))?;
+        let written = relay
+            .writer
+            .write(vec![event])
+            .await
+            .map_err(|error| ingest::unwritten(relay, error))?;
         let cursor = match written.outcomes.into_iter().next() {
             Some(Outcome::Stored(id)) => {
                 format!(",\"cursor\":\"{}\"", Cursor { epoch: written.epoch, id })
             }
-            // The connection was lost at the commit, and the event was there when it was sent again.
+            // The connection was lost at the commit, and the event was there when it was sent
+            // again.
             Some(Outcome::Duplicate) => String::new(),
             Some(Outcome::Refused(reason) | Outcome::Failed(reason)) => {
                 return Err(Problem::refused(&reason));

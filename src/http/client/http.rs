@@ -13,15 +13,15 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{BaseUrl, ClientError};
 use crate::error::chain;
 
-/// How long an answer may take, unless [`Connection::set_answer_timeout`] says otherwise. Longer than the relay's own
-/// time limits, whose answers are worth more than this client's guess.
+/// How long an answer may take, unless [`Connection::set_answer_timeout`] says otherwise. Longer
+/// than the relay's own time limits, whose answers are worth more than this client's guess.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Largest body of an answer in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// A connection that carries one request after the other. After an error it is to be thrown away: what became of the
-/// request is not known then.
+/// A connection that carries one request after the other. After an error it is to be thrown away:
+/// what became of the request is not known then.
 #[derive(Debug)]
 pub struct Connection {
     base: BaseUrl,
@@ -66,10 +66,12 @@ impl Connection {
     /// [`ClientError::Connect`] if it cannot within 5 seconds.
     pub async fn open(base: &BaseUrl) -> Result<Self, ClientError> {
         let stream = base.dial().await?;
-        let host = HeaderValue::from_str(&base.authority())
-            .map_err(|_| ClientError::Url(format!("{base}: its host does not fit into a header")))?;
-        let (sender, connection) =
-            handshake(TokioIo::new(stream)).await.map_err(|error| ClientError::Lost(chain(&error)))?;
+        let host = HeaderValue::from_str(&base.authority()).map_err(|_| {
+            ClientError::Url(format!("{base}: its host does not fit into a header"))
+        })?;
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| ClientError::Lost(chain(&error)))?;
         // An error of the connection comes out of the request too.
         let driver = tokio::spawn(async move { drop(connection.await) });
         Ok(Self {
@@ -81,8 +83,9 @@ impl Connection {
         })
     }
 
-    /// Whether it is still there, as far as is known: a server ends a connection that was idle for long. To be asked before a
-    /// request that follows a pause; the connection may end at any moment after.
+    /// Whether it is still there, as far as is known: a server ends a connection that was idle for
+    /// long. To be asked before a request that follows a pause; the connection may end at any
+    /// moment after.
     pub fn is_open(&self) -> bool {
         !self.sender.is_closed()
     }
@@ -95,8 +98,9 @@ impl Connection {
     /// Sends a request and reads its answer, whatever its status.
     ///
     /// # Errors
-    /// [`ClientError::Timeout`] without an answer in time; [`ClientError::Lost`] if the connection broke;
-    /// [`ClientError::Protocol`] if the request or the answer is not HTTP, or the answer is over 64 MiB.
+    /// [`ClientError::Timeout`] without an answer in time; [`ClientError::Lost`] if the connection
+    /// broke; [`ClientError::Protocol`] if the request or the answer is not HTTP, or the answer is
+    /// over 64 MiB.
     pub async fn request(
         &mut self,
         method: &str,
@@ -104,8 +108,10 @@ impl Connection {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Response, ClientError> {
-        let unsendable = |why: String| ClientError::Protocol(format!("{method} {path_and_query}: {why}"));
-        let method_name = Method::from_bytes(method.as_bytes()).map_err(|e| unsendable(e.to_string()))?;
+        let unsendable =
+            |why: String| ClientError::Protocol(format!("{method} {path_and_query}: {why}"));
+        let method_name =
+            Method::from_bytes(method.as_bytes()).map_err(|e| unsendable(e.to_string()))?;
         let mut request = Request::builder()
             .method(method_name)
             .uri(self.base.target(path_and_query))
@@ -113,7 +119,8 @@ impl Connection {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(body)).map_err(|error| unsendable(error.to_string()))?;
+        let request =
+            request.body(Full::new(body)).map_err(|error| unsendable(error.to_string()))?;
 
         let sender = &mut self.sender;
         let exchange = async move {
@@ -159,6 +166,7 @@ impl Connection {
         path_and_query: &str,
         body: impl Into<Bytes>,
     ) -> Result<Response, ClientError> {
-        self.request("POST", path_and_query, &[("content-type", "application/json")], body.into()).await
+        self.request("POST", path_and_query, &[("content-type", "application/json")], body.into())
+            .await
     }
 }

@@ -3,9 +3,10 @@
 //! - [`http::Connection`]: requests over one keep-alive connection
 //! - [`ws::Subscriber`]: a dashboard's WebSocket
 //!
-//! Neither connects again by itself: whoever holds one knows whether a request may be repeated and where a
-//! subscription goes on. [`reconnect_backoff`] says how long to wait before. A kept connection may have been ended by the
-//! server while it was idle: [`http::Connection::is_open`] says so before a request is lost on it.
+//! Neither connects again by itself: whoever holds one knows whether a request may be repeated and
+//! where a subscription goes on. [`reconnect_backoff`] says how long to wait before. A kept
+//! connection may have been ended by the server while it was idle: [`http::Connection::is_open`]
+//! says so before a request is lost on it.
 
 use std::fmt;
 use std::io;
@@ -75,7 +76,8 @@ pub enum ClientError {
     /// The connection broke.
     #[error("the connection was lost: {0}")]
     Lost(String),
-    /// The other side does not speak the protocol, or a frame or body is beyond what this client takes.
+    /// The other side does not speak the protocol, or a frame or body is beyond what this client
+    /// takes.
     #[error("not understood: {0}")]
     Protocol(String),
 }
@@ -113,17 +115,21 @@ impl BaseUrl {
     /// Reads a URL.
     ///
     /// # Errors
-    /// [`ClientError::Url`] if it is not plain http, has no host, or has a user, a query or a fragment.
+    /// [`ClientError::Url`] if it is not plain http, has no host, or has a user, a query or a
+    /// fragment.
     pub fn parse(text: &str) -> Result<Self, ClientError> {
         let wrong = |why: &str| {
-            ClientError::Url(format!("{text:?} is not a relay's URL ({why}): write http://HOST:PORT"))
+            ClientError::Url(format!(
+                "{text:?} is not a relay's URL ({why}): write http://HOST:PORT"
+            ))
         };
         let url = url::Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
         match url.scheme() {
             "http" => {}
             "https" => {
                 return Err(ClientError::Url(format!(
-                    "{text:?}: this client speaks plain http only; give it the relay's own http://HOST:PORT, behind the TLS proxy"
+                    "{text:?}: this client speaks plain http only; give it the relay's own \
+                         http://HOST:PORT, behind the TLS proxy"
                 )));
             }
             other => return Err(wrong(&format!("its scheme is {other:?}"))),
@@ -156,7 +162,8 @@ impl BaseUrl {
                 url::Host::Domain(name) => TcpStream::connect((name.as_str(), self.port)).await,
                 url::Host::Ipv4(address) => match TcpStream::connect((*address, self.port)).await {
                     Err(error)
-                        if address.is_loopback() && error.kind() == io::ErrorKind::AddrNotAvailable =>
+                        if address.is_loopback()
+                            && error.kind() == io::ErrorKind::AddrNotAvailable =>
                     {
                         from_another_loopback(SocketAddr::from((*address, self.port)), error).await
                     }
@@ -178,7 +185,8 @@ impl BaseUrl {
     }
 }
 
-/// A loopback address has some 28,000 ports towards a server; where it has run out of them, there are more addresses.
+/// A loopback address has some 28,000 ports towards a server; where it has run out of them, there
+/// are more addresses.
 async fn from_another_loopback(to: SocketAddr, mut error: io::Error) -> io::Result<TcpStream> {
     for last in 2..=LOOPBACKS {
         let socket = TcpSocket::new_v4()?;
@@ -234,28 +242,46 @@ mod tests {
 
     #[test]
     fn urls_that_are_none() {
-        for text in
-            ["localhost:8000", "127.0.0.1:8000", "", "ftp://a", "http://", "http://u:p@a", "http://a/?b=c"]
-        {
+        for text in [
+            "localhost:8000",
+            "127.0.0.1:8000",
+            "",
+            "ftp://a",
+            "http://",
+            "http://u:p@a",
+            "http://a/?b=c",
+        ] {
             let error = BaseUrl::parse(text).expect_err(text).to_string();
             assert!(error.contains("http://HOST:PORT"), "{error}");
         }
-        assert!(BaseUrl::parse("https://a").expect_err("https").to_string().contains("plain http only"));
+        assert!(
+            BaseUrl::parse("https://a").expect_err("https").to_string().contains("plain http only")
+        );
     }
 
     #[test]
     fn a_query_is_percent_encoded() {
-        assert_eq!(query([("class", "a b+c&d"), ("class", "é")]), "class=a%20b%2Bc%26d&class=%C3%A9");
+        assert_eq!(
+            query([("class", "a b+c&d"), ("class", "é")]),
+            "class=a%20b%2Bc%26d&class=%C3%A9"
+        );
     }
 
     #[test]
     fn what_is_away_is_tried_again_what_is_wrong_is_not() {
-        let refused = |status| ClientError::Refused { to: String::new(), status, detail: String::new() };
+        let refused =
+            |status| ClientError::Refused { to: String::new(), status, detail: String::new() };
         let closed = |code| ClientError::Closed { code, reason: String::new() };
         assert!(
-            refused(503).is_transient() && closed(Some(1001)).is_transient() && closed(None).is_transient()
+            refused(503).is_transient()
+                && closed(Some(1001)).is_transient()
+                && closed(None).is_transient()
         );
-        assert!(!refused(404).is_transient() && !refused(426).is_transient() && !refused(200).is_transient());
+        assert!(
+            !refused(404).is_transient()
+                && !refused(426).is_transient()
+                && !refused(200).is_transient()
+        );
         assert!(!closed(Some(1008)).is_transient());
     }
 }

@@ -23,10 +23,12 @@ pub use tokio_tungstenite::tungstenite::Utf8Bytes;
 /// A server that said nothing for so long is lost: it pings every 25 s.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Largest message in bytes: a frame is 256 KiB unless one event is larger, and no event is larger than a body.
+/// Largest message in bytes: a frame is 256 KiB unless one event is larger, and no event is larger
+/// than a body.
 const MAX_MESSAGE: usize = 64 << 20;
 
-/// Allocated for every connection at once; the default of 128 KiB is too much for a thousand of them.
+/// Allocated for every connection at once; the default of 128 KiB is too much for a thousand of
+/// them.
 const READ_BUFFER: usize = 16 << 10;
 
 /// How long an answer to a close, or a close of our own, may take.
@@ -92,7 +94,8 @@ impl Frame {
     /// Reads a text frame.
     ///
     /// # Errors
-    /// [`ClientError::Protocol`] if it is not a JSON object with a type, or one of a known type without what it needs.
+    /// [`ClientError::Protocol`] if it is not a JSON object with a type, or one of a known type
+    /// without what it needs.
     pub fn parse(text: &str) -> Result<Self, ClientError> {
         let wrong = |why: &str| ClientError::Protocol(format!("a frame of the server: {why}"));
         let whole: Whole = match serde_json::from_str(text) {
@@ -108,9 +111,10 @@ impl Frame {
         };
         let cursor = whole.cursor.ok_or_else(|| wrong("no cursor"));
         Ok(match &*whole.r#type {
-            "progress" => {
-                Self::Progress { cursor: cursor?, events: whole.events.ok_or_else(|| wrong("no events"))? }
-            }
+            "progress" => Self::Progress {
+                cursor: cursor?,
+                events: whole.events.ok_or_else(|| wrong("no events"))?,
+            },
             "live" => Self::Live { cursor: cursor? },
             "mark" => Self::Mark { cursor: cursor? },
             "reset" => Self::Reset { reason: whole.reason.unwrap_or_default(), cursor: cursor? },
@@ -131,12 +135,12 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Subscribes to `classes` (the server's default if there are none), to what follows `cursor`, or to what is sent
-    /// from now on.
+    /// Subscribes to `classes` (the server's default if there are none), to what follows `cursor`,
+    /// or to what is sent from now on.
     ///
     /// # Errors
-    /// [`ClientError::Connect`], [`ClientError::Timeout`], [`ClientError::Refused`] for another answer than 101,
-    /// [`ClientError::Protocol`] for none in HTTP.
+    /// [`ClientError::Connect`], [`ClientError::Timeout`], [`ClientError::Refused`] for another
+    /// answer than 101, [`ClientError::Protocol`] for none in HTTP.
     pub async fn connect(
         base: &BaseUrl,
         classes: &[String],
@@ -172,10 +176,12 @@ impl Subscriber {
         let separator = if query.is_empty() { "" } else { "?" };
         let path = base.target("/ws/connect");
         let url = format!("ws://{}{path}{separator}{query}", base.authority());
-        let unsendable = |error: &dyn std::error::Error| ClientError::Protocol(format!("{url}: {error}"));
+        let unsendable =
+            |error: &dyn std::error::Error| ClientError::Protocol(format!("{url}: {error}"));
         let mut request = (&*url).into_client_request().map_err(|error| unsendable(&error))?;
         for (name, value) in headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| unsendable(&error))?;
+            let name =
+                HeaderName::from_bytes(name.as_bytes()).map_err(|error| unsendable(&error))?;
             let value = HeaderValue::from_str(value).map_err(|error| unsendable(&error))?;
             request.headers_mut().append(name, value);
         }
@@ -189,7 +195,11 @@ impl Subscriber {
         let what = || format!("GET {path}");
         let (stream, _) = tokio::time::timeout(CONNECT_TIMEOUT, handshake)
             .await
-            .map_err(|_| ClientError::Timeout { to: base.authority(), what: what(), after: CONNECT_TIMEOUT })?
+            .map_err(|_| ClientError::Timeout {
+                to: base.authority(),
+                what: what(),
+                after: CONNECT_TIMEOUT,
+            })?
             .map_err(|error| refused(&format!("{base}/ws/connect"), error))?;
         let now = Instant::now();
         Ok(Self { stream, heard: now, check: Box::pin(tokio::time::sleep_until(now + SILENCE)) })
@@ -198,7 +208,8 @@ impl Subscriber {
     /// The next frame. Cancelling it loses nothing.
     ///
     /// # Errors
-    /// [`ClientError::Silent`] after 60 s without a sign of life, [`ClientError::Lost`], [`ClientError::Protocol`].
+    /// [`ClientError::Silent`] after 60 s without a sign of life, [`ClientError::Lost`],
+    /// [`ClientError::Protocol`].
     pub async fn next(&mut self) -> Result<Frame, ClientError> {
         match self.next_text().await {
             Ok(text) => Frame::parse(&text),
@@ -231,8 +242,9 @@ impl Subscriber {
                 Some(Ok(Message::Close(close))) => {
                     // The answer was queued; the peer waits for it before it ends the connection.
                     let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.stream.flush()).await;
-                    let (code, reason) =
-                        close.map_or((None, String::new()), |c| (Some(c.code.into()), c.reason.to_string()));
+                    let (code, reason) = close.map_or((None, String::new()), |c| {
+                        (Some(c.code.into()), c.reason.to_string())
+                    });
                     return Err(ClientError::Closed { code, reason });
                 }
                 // Pings are answered below this.
@@ -313,9 +325,13 @@ mod tests {
 
     #[test]
     fn frames_are_told_apart() {
-        let text = r#"{"type":"progress","cursor":"e.2","events":[{"id":1,"x":"\ud800"},{"id":2}]}"#;
+        let text =
+            r#"{"type":"progress","cursor":"e.2","events":[{"id":1,"x":"\ud800"},{"id":2}]}"#;
         let Ok(Frame::Progress { cursor, events }) = Frame::parse(text) else { panic!("{text}") };
-        assert_eq!((&*cursor, events.len(), events[0].get()), ("e.2", 2, r#"{"id":1,"x":"\ud800"}"#));
+        assert_eq!(
+            (&*cursor, events.len(), events[0].get()),
+            ("e.2", 2, r#"{"id":1,"x":"\ud800"}"#)
+        );
         let text = r#"{"type":"reset","reason":"epoch","cursor":"e.0","more":1}"#;
         assert!(matches!(Frame::parse(text), Ok(Frame::Reset { reason, .. }) if reason == "epoch"));
         for text in [r#"{"type":"new"}"#, r#"{"type":"new","cursor":3,"events":"many"}"#] {

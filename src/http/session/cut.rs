@@ -107,8 +107,10 @@ impl<'a> Event<'a> {
         let mut event = Self { members: Vec::new(), truncated: Vec::new(), more: false, max };
         for (key, value) in members {
             if key == TRUNCATED {
-                let names = json::elements(value).filter(|name| name.starts_with('"')).take(MAX_NAMED);
-                event.truncated = names.map(|name| shortened(&json::decode(name)).to_owned()).collect();
+                let names =
+                    json::elements(value).filter(|name| name.starts_with('"')).take(MAX_NAMED);
+                event.truncated =
+                    names.map(|name| shortened(&json::decode(name)).to_owned()).collect();
             } else if event.members.len() < MAX_MEMBERS || is_kept(&key) || FIRST.contains(&&*key) {
                 let overhead = size(&key, "");
                 event.members.push(Member { key, value, overhead, sent: Sent::Whole });
@@ -192,7 +194,8 @@ impl<'a> Event<'a> {
         let cut_to = |event: &mut Self, length: usize| {
             for &index in &some {
                 let member = &mut event.members[index];
-                member.sent = if member.text_len() > length { Sent::Part(length) } else { Sent::Whole };
+                member.sent =
+                    if member.text_len() > length { Sent::Part(length) } else { Sent::Whole };
             }
             event.fits()
         };
@@ -245,7 +248,8 @@ fn shortened(name: &str) -> &str {
 /// characters and escapes.
 fn beginning(quoted: &str, max: usize) -> &str {
     let text = quoted.as_bytes();
-    let is_surrogate = |at: usize| text.get(at..at + 3).is_some_and(|it| it.eq_ignore_ascii_case(b"\\ud"));
+    let is_surrogate =
+        |at: usize| text.get(at..at + 3).is_some_and(|it| it.eq_ignore_ascii_case(b"\\ud"));
     let mut end = 1;
     while let Some(&byte) = text.get(end) {
         let length = match byte {
@@ -276,7 +280,8 @@ mod tests {
     fn cut(event: &str, max: usize) -> (usize, Map<String, Value>) {
         let mut out = String::new();
         write(json::members(event), max, &mut out);
-        let value: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
+        let value: Value =
+            serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
         (out.len(), value.as_object().expect("an object").clone())
     }
 
@@ -290,7 +295,8 @@ mod tests {
         let (size, got) = cut(&event.to_string(), 4000);
         assert!((3990..=4000).contains(&size), "{size}");
         assert_eq!((&got["note"], &got["id"]), (&note.into(), &7.into()));
-        let (code, result) = (got["code"].as_str().expect("text"), got["result"].as_str().expect("text"));
+        let (code, result) =
+            (got["code"].as_str().expect("text"), got["result"].as_str().expect("text"));
         assert_eq!(code.len(), result.len(), "the longest are cut to one length");
         assert_eq!(got["truncated"], json!(["result", "code"]), "merged with what was there");
         let (size, got) = cut(&event.to_string(), 1000);
@@ -358,7 +364,10 @@ mod tests {
                     0 => "code".to_owned(),
                     1 => "errorMessage".to_owned(),
                     _ => {
-                        format!("{}{n}", characters[random.usize(..8)].to_string().repeat(random.usize(..90)))
+                        format!(
+                            "{}{n}",
+                            characters[random.usize(..8)].to_string().repeat(random.usize(..90))
+                        )
                     }
                 };
                 let length = 1 << random.usize(..12);
@@ -380,14 +389,21 @@ mod tests {
             }
             let (size, got) = cut(&whole, max);
             assert!(size <= max, "{size} of {max}: {whole}");
-            let names: Vec<&str> =
-                got["truncated"].as_array().expect("names").iter().filter_map(Value::as_str).collect();
+            let names: Vec<&str> = got["truncated"]
+                .as_array()
+                .expect("names")
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
             for (key, value) in &event {
                 if key == TRUNCATED || got.get(key) == Some(value) {
                     continue;
                 }
                 assert!(!is_kept(key));
-                assert!(names.contains(&shortened(key)) || names.contains(&MORE), "{key}: {names:?}");
+                assert!(
+                    names.contains(&shortened(key)) || names.contains(&MORE),
+                    "{key}: {names:?}"
+                );
                 if let (Some(Value::String(part)), Value::String(text)) = (got.get(key), value) {
                     assert!(text.starts_with(part), "{part:?} of {text:?}");
                 }

@@ -1,7 +1,8 @@
 //! A session: a cursor over the log, and over the table's pages behind it, for one subscriber.
 //!
-//! Live, resume, replay and catching up are the one loop of [`Session::run`]: give what follows the cursor, then wait until
-//! there is more. It knows a [`Transport`], a stream of what the peer says and a sink of frames, not a socket.
+//! Live, resume, replay and catching up are the one loop of [`Session::run`]: give what follows the
+//! cursor, then wait until there is more. It knows a [`Transport`], a stream of what the peer says
+//! and a sink of frames, not a socket.
 
 mod cut;
 mod outbox;
@@ -36,8 +37,8 @@ pub(super) use peer::{Close, Incoming, Life, Outgoing};
 pub(super) use start::{ResetReason, Start};
 pub(super) use trim::Trim;
 
-/// Half of the interval between pings. A mark is due at a tick if nothing was sent since the last one, so that silence
-/// stays under two of them.
+/// Half of the interval between pings. A mark is due at a tick if nothing was sent since the last
+/// one, so that silence stays under two of them.
 const TICK: Duration = Duration::from_millis(12_250);
 /// Pings go out at every second tick: 24.5 s.
 const TICKS_PER_PING: u32 = 2;
@@ -47,20 +48,24 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(60);
 const MIN_GULP: usize = 32 * 1024;
 /// Bytes taken at once by a session whose socket takes all it is given.
 const MAX_GULP: usize = 256 * 1024;
-/// What an event is taken to weigh when a page's rows are counted from a gulp. Where they weigh more, the page is broken off
-/// at twice the gulp, which costs its connection; known clients' events weigh about this much.
+/// What an event is taken to weigh when a page's rows are counted from a gulp. Where they weigh
+/// more, the page is broken off at twice the gulp, which costs its connection; known clients'
+/// events weigh about this much.
 const PAGE_EVENT_BYTES: usize = 512;
-/// A socket that takes nothing for this long is not fed any more: what it has not begun to take is forgotten, and read again
-/// once it goes on. So a subscriber that stalls costs its cursor and one frame.
+/// A socket that takes nothing for this long is not fed any more: what it has not begun to take is
+/// forgotten, and read again once it goes on. So a subscriber that stalls costs its cursor and one
+/// frame.
 const STALL: Duration = Duration::from_secs(2);
 /// How long to wait after a page could not be read.
 const PAGE_RETRY: Duration = Duration::from_millis(500);
 /// Sessions that cannot read a page; in an outage all of them try again several times a second.
 static UNREAD: Repeated = Repeated::new();
 
-/// What a session talks through: a stream of what the peer says, a sink of frames. It takes any number of frames; the session
-/// flushes it before it goes on.
-pub(super) trait Transport: Stream<Item = Incoming> + Sink<Outgoing, Error = Close> + Unpin {
+/// What a session talks through: a stream of what the peer says, a sink of frames. It takes any
+/// number of frames; the session flushes it before it goes on.
+pub(super) trait Transport:
+    Stream<Item = Incoming> + Sink<Outgoing, Error = Close> + Unpin
+{
     /// Forgets the frames that the peer has not begun to take and that can be said again.
     fn shed(&mut self) -> Shed;
 }
@@ -119,7 +124,8 @@ impl<T: Transport> Session<T> {
         life: Life,
         drain: &Drain,
     ) -> Self {
-        // The first tick is somewhere within the interval: sessions that came together do not ping together.
+        // The first tick is somewhere within the interval: sessions that came together do not ping
+        // together.
         let first = Instant::now() + TICK.mul_f64(fastrand::f64());
         let mut ticks = tokio::time::interval_at(first, TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -147,7 +153,8 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Serves the subscriber to its end, and says why that is; hands back the transport, for the farewell.
+    /// Serves the subscriber to its end, and says why that is; hands back the transport, for the
+    /// farewell.
     pub(super) async fn run(mut self, reset: Option<ResetReason>) -> (T, Close) {
         let Err(close) = self.serve(reset).await;
         (self.transport, close)
@@ -166,7 +173,8 @@ impl<T: Transport> Session<T> {
                 Read::OtherEpoch(position) => self.reset(ResetReason::Epoch, position)?,
                 Read::Expired(position) => self.reset(ResetReason::Expired, position)?,
                 Read::UpToDate(through) => {
-                    // Below the cursor when another replica, which gave it out, is ahead of this one.
+                    // Below the cursor when another replica, which gave it out, is ahead of this
+                    // one.
                     self.cursor.id = self.cursor.id.max(through);
                     self.say_what_is_due()?;
                     if self.flush().await? {
@@ -231,8 +239,9 @@ impl<T: Transport> Session<T> {
         let (after, gulp) = (self.cursor.clone(), self.gulp);
         // Boxed: it is larger than all else of a session, and most never read a page.
         let rows = gulp / PAGE_EVENT_BYTES;
-        let page =
-            Box::pin(async move { page::read_page(&pages, &classes, &after, floor, rows, 2 * gulp).await });
+        let page = Box::pin(async move {
+            page::read_page(&pages, &classes, &after, floor, rows, 2 * gulp).await
+        });
         let page = self.attend(page).await?;
         if page.is_ok() {
             self.waiting = None;
@@ -246,8 +255,11 @@ impl<T: Transport> Session<T> {
             Ok(page) if page.header.pruned > self.cursor.id => {
                 self.reset(ResetReason::Expired, self.sources.log.position())
             }
-            Ok(page) if page.through > self.cursor.id => self.send_frames(page.frames, page.through),
-            // Nothing to go on with, and the log is further: the table lost its end a moment ago, and the tail is to find it.
+            Ok(page) if page.through > self.cursor.id => {
+                self.send_frames(page.frames, page.through)
+            }
+            // Nothing to go on with, and the log is further: the table lost its end a moment ago,
+            // and the tail is to find it.
             Ok(_) => {
                 self.sources.tail.ring();
                 self.attend(tokio::time::sleep(PAGE_RETRY)).await
@@ -256,7 +268,10 @@ impl<T: Transport> Session<T> {
                 self.waiting.get_or_insert_with(|| UNREAD.wait());
                 if let Some(due) = UNREAD.met(&error.to_string()) {
                     let waiting = UNREAD.waiting();
-                    tracing::warn!(waiting, "subscribers wait, since history cannot be read{due}: {error}");
+                    tracing::warn!(
+                        waiting,
+                        "subscribers wait, since history cannot be read{due}: {error}"
+                    );
                 }
                 self.attend(tokio::time::sleep(PAGE_RETRY.mul_f64(0.5 + fastrand::f64()))).await
             }
@@ -286,8 +301,8 @@ impl<T: Transport> Session<T> {
         .await
     }
 
-    /// Waits until the peer has taken what was sent. If it stalls, what can be said again is forgotten, and the answer is no:
-    /// it is to be said again.
+    /// Waits until the peer has taken what was sent. If it stalls, what can be said again is
+    /// forgotten, and the answer is no: it is to be said again.
     async fn flush(&mut self) -> Result<bool, Close> {
         if let Ok(flushed) = timeout(STALL, self.flushed()).await {
             return flushed.map(|()| true);
@@ -309,7 +324,8 @@ impl<T: Transport> Session<T> {
         .await
     }
 
-    /// Attends to everything but the log: the peer's words, the clock, the drain. Registers to be woken by each.
+    /// Attends to everything but the log: the peer's words, the clock, the drain. Registers to be
+    /// woken by each.
     fn poll_peer(&mut self, cx: &mut Context<'_>) -> Result<(), Close> {
         while let Poll::Ready(said) = Pin::new(&mut self.transport).poll_next(cx) {
             match said {

@@ -104,8 +104,8 @@ impl<T> Outbox<T> {
         self.items.truncate(begun);
     }
 
-    /// Forgets what can be said again. The first stays, since the peer may have begun to take it; so does a reset, and what is
-    /// before it.
+    /// Forgets what can be said again. The first stays, since the peer may have begun to take it;
+    /// so does a reset, and what is before it.
     pub(in crate::http) fn shed(&mut self) -> Shed {
         let is_reset = |item: &Item<T>| matches!(item.says, Some((Kind::Reset, _)));
         let kept = self.items.iter().rposition(is_reset).map_or(0, |last| last + 1).max(1);
@@ -119,7 +119,8 @@ impl<T> Outbox<T> {
             }
         }
         self.items.shrink_to_fit();
-        let left = self.items.iter().rev().find_map(|item| item.says.as_ref()).map(|(_, cursor)| cursor);
+        let left =
+            self.items.iter().rev().find_map(|item| item.says.as_ref()).map(|(_, cursor)| cursor);
         shed.cursor = left.or(self.given.as_ref()).cloned();
         shed
     }
@@ -146,13 +147,19 @@ mod tests {
         outbox.push(2, Kind::Events, at(5));
         outbox.push(3, Kind::Live, at(5));
         outbox.push(4, Kind::Pong, at(5));
-        assert_eq!(outbox.shed(), Shed { cursor: Some(at(1)), live: true, mark: false, pong: true });
+        assert_eq!(
+            outbox.shed(),
+            Shed { cursor: Some(at(1)), live: true, mark: false, pong: true }
+        );
         assert_eq!(ids(&outbox), [1]);
         assert_eq!(outbox.pop_front(), Some(1));
         outbox.push(5, Kind::Events, at(9));
         outbox.push(6, Kind::Events, at(12));
         outbox.push(7, Kind::Mark, at(12));
-        assert_eq!(outbox.shed(), Shed { cursor: Some(at(9)), live: false, mark: true, pong: false });
+        assert_eq!(
+            outbox.shed(),
+            Shed { cursor: Some(at(9)), live: false, mark: true, pong: false }
+        );
         assert_eq!(ids(&outbox), [5], "the first stays: it may have been begun");
     }
 

@@ -15,8 +15,8 @@ pub(super) struct Page {
     pub(super) header: Header,
 }
 
-/// Reads what follows `after` in `classes`: at most `max_rows` events, of about `max_bytes`; one at least, if there is one.
-/// Everything up to `floor` had been committed before.
+/// Reads what follows `after` in `classes`: at most `max_rows` events, of about `max_bytes`; one at
+/// least, if there is one. Everything up to `floor` had been committed before.
 pub(super) async fn read_page(
     pages: &Pages,
     classes: &[ClassId],
@@ -34,14 +34,21 @@ pub(super) async fn read_page(
             if let Some(event) = event {
                 builder.push(event);
             }
-            if builder.bytes() >= max_bytes { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if builder.bytes() >= max_bytes {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })
         .await?;
     let frames: Vec<Frame> = builder.finish().iter().map(crate::log::Chunk::frame).collect();
-    // To the end of the snapshot: there is nothing more of these classes up to the newest event of all, or the newest that ever
-    // was, if that has been deleted since.
+    // To the end of the snapshot: there is nothing more of these classes up to the newest event of
+    // all, or the newest that ever was, if that has been deleted since.
     let whole = !extent.broken_off && extent.events < max_rows;
-    let through =
-        if whole { extent.last.max(extent.header.newest.unwrap_or(0)).max(floor) } else { extent.last };
+    let through = if whole {
+        extent.last.max(extent.header.newest.unwrap_or(0)).max(floor)
+    } else {
+        extent.last
+    };
     Ok(Page { frames, through, header: extent.header })
 }

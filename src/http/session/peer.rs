@@ -61,11 +61,14 @@ pub(in crate::http) enum Close {
 }
 
 impl Close {
-    /// The WebSocket's close code (RFC 6455, section 7.4.1) and a reason; `None` when there is nobody to tell.
+    /// The WebSocket's close code (RFC 6455, section 7.4.1) and a reason; `None` when there is
+    /// nobody to tell.
     pub(in crate::http) fn code(self) -> Option<(u16, &'static str)> {
         Some(match self {
             Self::Gone | Self::ByPeer | Self::Silent => return None,
-            Self::GoingAway => (1001, "the relay is going away: connect again, with the last cursor"),
+            Self::GoingAway => {
+                (1001, "the relay is going away: connect again, with the last cursor")
+            }
             Self::Protocol => (1002, "protocol error"),
             Self::Binary => (1003, "only text is understood"),
             Self::NotUtf8 => (1007, "the text is not UTF-8"),
@@ -76,7 +79,8 @@ impl Close {
     }
 }
 
-/// When a connection last showed that its other end is alive. Shared by the transport, which sees it, and the session.
+/// When a connection last showed that its other end is alive. Shared by the transport, which sees
+/// it, and the session.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct Life {
     origin: Instant,
@@ -97,6 +101,8 @@ impl Life {
 
     /// How long ago that was.
     pub(in crate::http) fn idle(&self) -> Duration {
-        self.origin.elapsed().saturating_sub(Duration::from_millis(self.seen.load(Ordering::Relaxed)))
+        self.origin
+            .elapsed()
+            .saturating_sub(Duration::from_millis(self.seen.load(Ordering::Relaxed)))
     }
 }

@@ -43,7 +43,10 @@ pub(in crate::http) struct Start {
 
 impl Start {
     /// For a subscriber that brought `cursor`, or none; `position` was read after its request came.
-    pub(in crate::http) fn at(cursor: Option<&str>, position: Position) -> (Self, Option<ResetReason>) {
+    pub(in crate::http) fn at(
+        cursor: Option<&str>,
+        position: Position,
+    ) -> (Self, Option<ResetReason>) {
         let (end, expiry) = (position.cursor, position.expiry);
         let live_at = end.id;
         let wrong = match cursor.map(Cursor::parse) {
@@ -51,7 +54,9 @@ impl Start {
             Some(None) => Some(ResetReason::Malformed),
             Some(Some(cursor)) if cursor.epoch != end.epoch => Some(ResetReason::Epoch),
             Some(Some(cursor)) if cursor.id < position.pruned => Some(ResetReason::Expired),
-            Some(Some(cursor)) if cursor.id > position.sequence.max(end.id) => Some(ResetReason::Ahead),
+            Some(Some(cursor)) if cursor.id > position.sequence.max(end.id) => {
+                Some(ResetReason::Ahead)
+            }
             Some(Some(cursor)) => return (Self { cursor, live_at, expiry }, None),
         };
         (Self { cursor: end, live_at, expiry }, wrong)

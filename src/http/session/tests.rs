@@ -99,7 +99,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { log: Arc::new(Log::new(at(0), usize::MAX)), drain: Drain::new(Duration::from_secs(10)) }
+        Self {
+            log: Arc::new(Log::new(at(0), usize::MAX)),
+            drain: Drain::new(Duration::from_secs(10)),
+        }
     }
 
     /// Appends an event for each id, each a chunk of its own.
@@ -107,18 +110,30 @@ impl Bench {
         for id in ids {
             let body = format!("{{\"code\":\"{}\"}}", "x".repeat(8_000));
             let mut set = ChunkSet::new(self.log.position().epoch);
-            set.push(&StoredEvent { id, class: CLASS, student: "s", received_at: Micros(0), body: &body });
+            set.push(&StoredEvent {
+                id,
+                class: CLASS,
+                student: "s",
+                received_at: Micros(0),
+                body: &body,
+            });
             self.log.append(set.take(), id);
         }
     }
 
-    /// A session that starts at `cursor`, whose peer takes up to `room` frames without being asked to.
+    /// A session that starts at `cursor`, whose peer takes up to `room` frames without being asked
+    /// to.
     fn subscribe(&self, cursor: i64, room: usize) -> (Peer, tokio::task::JoinHandle<Close>) {
         self.subscribe_to("", cursor, room)
     }
 
     /// The same, with what the URL's `query` asks for.
-    fn subscribe_to(&self, query: &str, cursor: i64, room: usize) -> (Peer, tokio::task::JoinHandle<Close>) {
+    fn subscribe_to(
+        &self,
+        query: &str,
+        cursor: i64,
+        room: usize,
+    ) -> (Peer, tokio::task::JoinHandle<Close>) {
         let trim = Trim::parse(&Query::parse(query)).expect("valid");
         let (says, heard) = mpsc::channel(8);
         let (given, taken) = mpsc::channel(room);
@@ -135,7 +150,8 @@ impl Bench {
         };
         let start = Start { cursor: at(cursor), live_at: self.log.position().id, expiry: 0 };
         let classes = vec![ClassId::new(CLASS).expect("a class")];
-        let session = Session::new(sources, classes, start, trim, transport, life.clone(), &self.drain);
+        let session =
+            Session::new(sources, classes, start, trim, transport, life.clone(), &self.drain);
         let task = tokio::spawn(async move { session.run(None).await.1 });
         (Peer { says, taken, held, life }, task)
     }
@@ -158,7 +174,9 @@ impl Peer {
         while ids.last() != Some(&last) {
             let frame = self.frame().await;
             match frame["events"].as_array() {
-                Some(events) => ids.extend(events.iter().map(|event| event["id"].as_i64().expect("an id"))),
+                Some(events) => {
+                    ids.extend(events.iter().map(|event| event["id"].as_i64().expect("an id")))
+                }
                 None => others.push_back(frame["type"].as_str().expect("a type").to_owned()),
             }
         }

@@ -50,9 +50,10 @@ impl Trim {
 
     fn leave_out(&mut self, item: &str) -> Result<(), BadTrim> {
         let wrong = |reason: String| BadTrim { parameter: "fields", reason };
-        let name = item.strip_prefix('-').filter(|name| !name.is_empty() && name.len() <= MAX_NAME_BYTES);
         let name =
-            name.ok_or_else(|| wrong("must list what to leave out: fields=-code,-result".to_owned()))?;
+            item.strip_prefix('-').filter(|name| !name.is_empty() && name.len() <= MAX_NAME_BYTES);
+        let name = name
+            .ok_or_else(|| wrong("must list what to leave out: fields=-code,-result".to_owned()))?;
         if cut::is_kept(name) || self.left_out.iter().any(|other| other == name) {
             return Ok(());
         }
@@ -74,7 +75,8 @@ impl Trim {
     pub(super) fn frames(&self, shared: &[Frame], epoch: &Epoch) -> Vec<Frame> {
         let max_frame = self.max_frame.unwrap_or(usize::MAX);
         let max_event = max_frame - ENVELOPE_BYTES;
-        let mut builder = ChunkBuilder::with_max_frame(epoch.clone(), max_frame.min(MAX_FRAME_BYTES));
+        let mut builder =
+            ChunkBuilder::with_max_frame(epoch.clone(), max_frame.min(MAX_FRAME_BYTES));
         let mut text = String::new();
         for (id, event) in shared.iter().flat_map(Frame::events) {
             text.clear();
@@ -144,12 +146,20 @@ mod tests {
         let many: Vec<String> = (0..=MAX_LEFT_OUT).map(|n| format!("-f{n}")).collect();
         let long = format!("fields=-{}", "x".repeat(MAX_NAME_BYTES + 1));
         let many = format!("fields={}", many.join(","));
-        for query in
-            ["fields=", "fields=code", "fields=-", "fields=-code,", "fields=-code,result", &long, &many]
-        {
+        for query in [
+            "fields=",
+            "fields=code",
+            "fields=-",
+            "fields=-code,",
+            "fields=-code,result",
+            &long,
+            &many,
+        ] {
             assert_eq!(parse(query).expect_err(query).parameter, "fields", "{query}");
         }
-        for query in ["max=", "max=0", "max=4095", "max=64KiB", "max=+5000", "max=-1", "max=5000&max=5000"] {
+        for query in
+            ["max=", "max=0", "max=4095", "max=64KiB", "max=+5000", "max=-1", "max=5000&max=5000"]
+        {
             assert_eq!(parse(query).expect_err(query).parameter, "max", "{query}");
         }
     }
@@ -157,7 +167,13 @@ mod tests {
     fn shared(bodies: &[String]) -> Vec<Frame> {
         let mut builder = ChunkBuilder::new(Epoch::new("e1"));
         for (id, body) in (1..).zip(bodies) {
-            builder.push(&StoredEvent { id, class: "a", student: "s", received_at: Micros(0), body });
+            builder.push(&StoredEvent {
+                id,
+                class: "a",
+                student: "s",
+                received_at: Micros(0),
+                body,
+            });
         }
         builder.finish().iter().map(crate::log::Chunk::frame).collect()
     }
@@ -177,7 +193,12 @@ mod tests {
     #[test]
     fn members_are_left_out_and_frames_stay_within_max() {
         let bodies: Vec<String> = (0..200)
-            .map(|n| format!(r#"{{"eventType":"x","code":"{}","n":{n},"result":"r"}}"#, "y".repeat(50 * n)))
+            .map(|n| {
+                format!(
+                    r#"{{"eventType":"x","code":"{}","n":{n},"result":"r"}}"#,
+                    "y".repeat(50 * n)
+                )
+            })
             .collect();
         let shared = shared(&bodies);
         for query in ["fields=-code", "max=4096", "fields=-result&max=20000", "max=1000000000"] {

@@ -37,7 +37,8 @@ pub struct StoredSnapshot {
 /// event before, and a row never goes back under one nonce, so there is no event of the class
 /// between the two.
 fn select_class() -> String {
-    "SELECT greatest(kept.through_id, overall.through_id, 0), coalesce(events, 0), coalesce(students, 0), \
+    "SELECT greatest(kept.through_id, overall.through_id, 0), coalesce(events, 0), \
+         coalesce(students, 0), \
             last_received_at, coalesce(last_event_id, 0), \
             kept.through_id, progress_epoch(progress_log.nonce), progress_log.deletions \
      FROM progress_log \
@@ -51,14 +52,22 @@ fn select_class() -> String {
 /// # Errors
 /// The database's.
 pub async fn at_one_moment(client: &mut Client) -> Result<Transaction<'_>, Error> {
-    client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await
+    client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await
 }
 
 /// Reads a class's snapshot, all tables as of one moment; `None` if `progress_log` is empty.
 ///
 /// # Errors
 /// The database's.
-pub async fn read_snapshot(client: &mut Client, class: &ClassId) -> Result<Option<StoredSnapshot>, Error> {
+pub async fn read_snapshot(
+    client: &mut Client,
+    class: &ClassId,
+) -> Result<Option<StoredSnapshot>, Error> {
     let transaction = at_one_moment(client).await?;
     let snapshot = read_in(&transaction, class).await?;
     transaction.commit().await?;
@@ -171,7 +180,8 @@ fn cell(row: &Row) -> Result<CellRow, Error> {
     Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, cell))
 }
 
-/// There are many of these, with few names between them: each row is let go of as it comes, and a name is held once.
+/// There are many of these, with few names between them: each row is let go of as it comes, and a
+/// name is held once.
 async fn all_pairs(rows: RowStream) -> Result<Vec<RunsRow>, Error> {
     let mut rows = std::pin::pin!(rows);
     let (mut pairs, mut names) = (Vec::new(), HashSet::new());
@@ -198,5 +208,8 @@ async fn all_pairs(rows: RowStream) -> Result<Vec<RunsRow>, Error> {
 }
 
 fn minute(row: &Row) -> Result<(i64, Minute), Error> {
-    Ok((time(row, 0)?, Minute { runs: row.try_get(1)?, errors: row.try_get(2)?, help: row.try_get(3)? }))
+    Ok((
+        time(row, 0)?,
+        Minute { runs: row.try_get(1)?, errors: row.try_get(2)?, help: row.try_get(3)? },
+    ))
 }

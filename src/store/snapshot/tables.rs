@@ -66,11 +66,13 @@ pub(super) const PAIRS: Table = Table { name: "student_cell_state", keys: 3, col
 pub(super) const MINUTES: Table = Table { name: "activity_state", keys: 1, columns: MINUTE };
 pub(super) const TABLES: [&Table; 4] = [&STUDENTS, &CELLS, &PAIRS, &MINUTES];
 /// Their names.
-pub(in crate::store) const STATE_TABLES: [&str; 4] = [STUDENTS.name, CELLS.name, PAIRS.name, MINUTES.name];
+pub(in crate::store) const STATE_TABLES: [&str; 4] =
+    [STUDENTS.name, CELLS.name, PAIRS.name, MINUTES.name];
 
 impl Table {
     fn names(&self, prefix: &str) -> String {
-        let names: Vec<String> = self.columns.iter().map(|(name, _)| format!("{prefix}{name}")).collect();
+        let names: Vec<String> =
+            self.columns.iter().map(|(name, _)| format!("{prefix}{name}")).collect();
         names.join(", ")
     }
 
@@ -81,8 +83,12 @@ impl Table {
 
     /// `$1` the class, then an array a column.
     pub(super) fn upsert(&self) -> String {
-        let arrays: Vec<String> =
-            self.columns.iter().enumerate().map(|(at, (_, kind))| format!("${}::{kind}[]", at + 2)).collect();
+        let arrays: Vec<String> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, (_, kind))| format!("${}::{kind}[]", at + 2))
+            .collect();
         let keys: Vec<&str> = self.columns[..self.keys].iter().map(|&(name, _)| name).collect();
         let values: Vec<&str> = self.columns[self.keys..].iter().map(|&(name, _)| name).collect();
         format!(
@@ -100,10 +106,14 @@ impl Table {
     /// `$1` the class, then an array a key.
     pub(super) fn delete(&self) -> String {
         let keys = &self.columns[..self.keys];
-        let arrays: Vec<String> =
-            keys.iter().enumerate().map(|(at, (_, kind))| format!("${}::{kind}[]", at + 2)).collect();
+        let arrays: Vec<String> = keys
+            .iter()
+            .enumerate()
+            .map(|(at, (_, kind))| format!("${}::{kind}[]", at + 2))
+            .collect();
         let names: Vec<&str> = keys.iter().map(|&(name, _)| name).collect();
-        let same: Vec<String> = names.iter().map(|name| format!("kept.{name} = gone.{name}")).collect();
+        let same: Vec<String> =
+            names.iter().map(|name| format!("kept.{name} = gone.{name}")).collect();
         format!(
             "DELETE FROM {} AS kept USING unnest({}) AS gone({}) WHERE kept.class_id = $1 AND {}",
             self.name,

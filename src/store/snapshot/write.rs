@@ -36,10 +36,13 @@ impl SnapshotWriter {
     /// The database's.
     pub async fn new(session: Session) -> Result<Self, Error> {
         const CLASS_UPSERT: &str = "\
-            INSERT INTO class_state (class_id, through_id, events, students, last_received_at, last_event_id, nonce) \
+            INSERT INTO class_state (class_id, through_id, events, students, last_received_at, \
+            last_event_id, nonce) \
             VALUES ($1, $2, $3, $4, $5, $6, $7) \
-            ON CONFLICT (class_id) DO UPDATE SET (through_id, events, students, last_received_at, last_event_id, nonce, updated_at) = \
-            ROW(EXCLUDED.through_id, EXCLUDED.events, EXCLUDED.students, EXCLUDED.last_received_at, EXCLUDED.last_event_id, \
+            ON CONFLICT (class_id) DO UPDATE SET (through_id, events, students, last_received_at, \
+            last_event_id, nonce, updated_at) = \
+            ROW(EXCLUDED.through_id, EXCLUDED.events, EXCLUDED.students, \
+            EXCLUDED.last_received_at, EXCLUDED.last_event_id, \
                 EXCLUDED.nonce, clock_timestamp())";
         let client = &session.client;
         let class = client.prepare(CLASS_UPSERT).await?;
@@ -57,7 +60,10 @@ impl SnapshotWriter {
         ];
         let delete_minutes =
             client.prepare("DELETE FROM activity_state WHERE class_id = $1 AND start < $2").await?;
-        Ok(Self { session, statements: SnapshotStatements { class, upserts, deletes, delete_minutes } })
+        Ok(Self {
+            session,
+            statements: SnapshotStatements { class, upserts, deletes, delete_minutes },
+        })
     }
 
     /// Begins a transaction.
@@ -107,8 +113,10 @@ impl SnapshotStatements {
             upsert_pairs(transaction, pairs, name, rows).await?;
         }
         let rows = &changes.rows.minutes;
-        let starts: Vec<PgMicros> = rows.iter().map(|&(start, _)| PgMicros(Micros(start))).collect();
-        let column = |of: fn(&Minute) -> i64| rows.iter().map(|(_, minute)| of(minute)).collect::<Vec<_>>();
+        let starts: Vec<PgMicros> =
+            rows.iter().map(|&(start, _)| PgMicros(Micros(start))).collect();
+        let column =
+            |of: fn(&Minute) -> i64| rows.iter().map(|(_, minute)| of(minute)).collect::<Vec<_>>();
         let (runs, errors, help) = (column(|m| m.runs), column(|m| m.errors), column(|m| m.help));
         transaction.execute(minutes, &[&name, &starts, &runs, &errors, &help]).await?;
         Ok(())

@@ -1,4 +1,5 @@
-//! A client's page in a real browser: what it sends from another origin arrives, also at a tab's end.
+//! A client's page in a real browser: what it sends from another origin arrives, also at a tab's
+//! end.
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,8 +17,8 @@ async fn site() -> String {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = [0; 4096];
             let _ = stream.read(&mut request).await;
-            let head =
-                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nSet-Cookie: a=b\r\n";
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: \
+                 close\r\nSet-Cookie: a=b\r\n";
             let answer = format!("{head}Content-Length: 15\r\n\r\n<!doctype html>");
             let _ = stream.write_all(answer.as_bytes()).await;
         }
@@ -26,8 +27,8 @@ async fn site() -> String {
     format!("http://localhost:{port}/")
 }
 
-/// Browsers ask first whether a JSON body may be sent, and with credentials take only their own origin for an answer. A
-/// beacon cannot even tell its page that it was dropped.
+/// Browsers ask first whether a JSON body may be sent, and with credentials take only their own
+/// origin for an answer. A beacon cannot even tell its page that it was dropped.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_beacon_with_json_arrives() {
     let database = Database::migrated().await;
@@ -38,7 +39,9 @@ async fn a_beacon_with_json_arrives() {
     page.go(&site().await).await;
     page.until("location.protocol === 'http:' && document.readyState === 'complete'").await;
     let url = |path: &str| format!("{}{path}", relay.url);
-    let body = |n: usize| json!(json!([event("c", "s1", "notebook_closed", &json!({ "n": n }))]).to_string());
+    let body = |n: usize| {
+        json!(json!([event("c", "s1", "notebook_closed", &json!({ "n": n }))]).to_string())
+    };
 
     let beacon = |path: &str, n: usize| {
         format!(
@@ -52,12 +55,14 @@ async fn a_beacon_with_json_arrives() {
         follower.until_mark(n.try_into().expect("small")).await;
     }
 
-    // With credentials and keepalive, as clients do at a tab's end; the answer can be read, an error's too.
+    // With credentials and keepalive, as clients do at a tab's end; the answer can be read, an
+    // error's too.
     let fetched = |path: &str, body: &Value| {
         format!(
             "fetch({}, {{ method: 'POST', body: {body}, credentials: 'include', keepalive: true, \
              headers: {{ 'Content-Type': 'application/json', 'X-Anything': '1' }} }}) \
-             .then(async (answer) => [answer.status, await answer.text()], (error) => String(error))",
+             .then(async (answer) => [answer.status, await answer.text()], (error) => \
+             String(error))",
             json!(url(path))
         )
     };
@@ -84,7 +89,8 @@ async fn a_beacon_with_json_arrives() {
     assert_eq!(follower.marks(), [0, 1, 2, 3]);
 }
 
-/// A class from which nothing is accepted: the page says so where nobody would be, in its language, and goes on saying it.
+/// A class from which nothing is accepted: the page says so where nobody would be, in its language,
+/// and goes on saying it.
 #[tokio::test(flavor = "multi_thread")]
 async fn rejected_events_are_said_on_the_page() {
     let database = Database::migrated().await;
@@ -98,7 +104,12 @@ async fn rejected_events_are_said_on_the_page() {
     bad["eventTime"] = "2026-11-23T15:36:03".into();
     assert_eq!(relays[0].try_post(&json!([bad])).await.status, 422);
     crate::support::until("the rejections to be kept", || async {
-        let answer = relays[1].connection().await.get("/api/class/refused?class=c").await.expect("an answer");
+        let answer = relays[1]
+            .connection()
+            .await
+            .get("/api/class/refused?class=c")
+            .await
+            .expect("an answer");
         let answer: Value = answer.json().expect("JSON");
         (answer["refused"].as_array().map(Vec::len) == Some(2)).then_some(())
     })
@@ -107,8 +118,11 @@ async fn rejected_events_are_said_on_the_page() {
     // At another replica than the one that rejected them.
     let page = chrome.open(&page_of(&relays[1], "c")).await;
     page.until("document.querySelector('.refused')?.hidden === false").await;
-    page.until("/^4 events were not accepted since [0-9:]+$/.test(document.querySelector('.refused summary').textContent)")
-        .await;
+    page.until(
+        "/^4 events were not accepted since \
+         [0-9:]+$/.test(document.querySelector('.refused summary').textContent)",
+    )
+    .await;
     page.click(".refused summary").await;
     page.until(&counts(".refused li", 2)).await;
     page.until(&says(".refused li code", "eventTime")).await;

@@ -83,16 +83,17 @@ impl Chrome {
         // Removed with the run.
         let profile = data_folder();
         let name = NAMES.iter().copied().find(|name| is_on_path(name));
-        let mut process = Command::new(name.expect("chromium on the PATH: make browser installs it"))
-            .args(FLAGS)
-            .arg(format!("--user-data-dir={}", profile.display()))
-            .arg("about:blank")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("a browser");
+        let mut process =
+            Command::new(name.expect("chromium on the PATH: make browser installs it"))
+                .args(FLAGS)
+                .arg(format!("--user-data-dir={}", profile.display()))
+                .arg("about:blank")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()
+                .expect("a browser");
         let mut lines = BufReader::new(process.stderr.take().expect("a pipe")).lines();
         let url = within("the browser", async {
             loop {
@@ -121,7 +122,8 @@ impl Chrome {
     /// A page that shows nothing yet.
     pub async fn blank(&self) -> Page {
         // In a window of its own: a page behind another one is given no frames.
-        let target = json!({ "url": "about:blank", "browserContextId": self.context, "newWindow": true });
+        let target =
+            json!({ "url": "about:blank", "browserContextId": self.context, "newWindow": true });
         let target = self.link.call(None, "Target.createTarget", target).await;
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session = self.link.call(None, "Target.attachToTarget", attach).await;
@@ -143,7 +145,8 @@ fn is_on_path(name: &str) -> bool {
 async fn connect(url: &str) -> Link {
     let address = url.trim_start_matches("ws://").split('/').next().expect("an address");
     let stream = TcpStream::connect(address).await.expect("the browser's port");
-    let (socket, _) = tokio_tungstenite::client_async(url, stream).await.expect("the browser's socket");
+    let (socket, _) =
+        tokio_tungstenite::client_async(url, stream).await.expect("the browser's socket");
     let (mut sink, mut stream) = socket.split();
     let (commands, mut waiting) = mpsc::unbounded_channel::<String>();
     let answers = Answers::default();
@@ -202,7 +205,11 @@ impl Page {
     pub async fn value(&self, expression: &str) -> Value {
         let ask = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let answer = self.call("Runtime.evaluate", ask).await;
-        assert!(answer.get("exceptionDetails").is_none(), "{expression}: {}", answer["exceptionDetails"]);
+        assert!(
+            answer.get("exceptionDetails").is_none(),
+            "{expression}: {}",
+            answer["exceptionDetails"]
+        );
         answer["result"]["value"].clone()
     }
 
@@ -210,7 +217,8 @@ impl Page {
     pub async fn until(&self, expression: &str) {
         // A page that is just being left forgets what it was asked.
         let ask = format!(
-            "new Promise((done) => {{ const look = () => ({expression}) ? done(true) : requestAnimationFrame(look); look(); }})"
+            "new Promise((done) => {{ const look = () => ({expression}) ? done(true) : \
+                 requestAnimationFrame(look); look(); }})"
         );
         let ask = json!({ "expression": ask, "awaitPromise": true, "returnByValue": true });
         let holds = async {
@@ -229,7 +237,10 @@ impl Page {
         };
         if tokio::time::timeout(crate::support::PATIENCE, holds).await.is_err() {
             let text = self.value("document.body.innerText").await;
-            panic!("waited for {expression}; the page shows: {text}; it said: {:?}", self.complaints());
+            panic!(
+                "waited for {expression}; the page shows: {text}; it said: {:?}",
+                self.complaints()
+            );
         }
     }
 
@@ -242,15 +253,15 @@ impl Page {
     /// Presses and lets go of a key.
     pub async fn press(&self, key: &str) {
         for kind in ["rawKeyDown", "keyUp"] {
-            self.call("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "code": key })).await;
+            self.call("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "code": key }))
+                .await;
         }
     }
 
     /// The page's size in CSS pixels, and the screen's pixels to each.
     pub async fn size(&self, width: u32, height: u32, ratio: f64) {
         let mobile = width < 600;
-        let metrics =
-            json!({ "width": width, "height": height, "deviceScaleFactor": ratio, "mobile": mobile });
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": ratio, "mobile": mobile });
         self.call("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 

@@ -1,5 +1,5 @@
-//! A lesson that never was: students with their own pace and skill go through a notebook, for fifty minutes. The same for the
-//! same seed.
+//! A lesson that never was: students with their own pace and skill go through a notebook, for fifty
+//! minutes. The same for the same seed.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -116,7 +116,10 @@ const TASKS: &[Task] = &[
         code: "with open(\"data.csv\") as f:\n    rows = f.readlines()\nlen(rows)",
         result: "31",
         hard: 0.42,
-        wrong: &[("open(\"dat.csv\")", "FileNotFoundError: [Errno 2] No such file or directory: 'dat.csv'")],
+        wrong: &[(
+            "open(\"dat.csv\")",
+            "FileNotFoundError: [Errno 2] No such file or directory: 'dat.csv'",
+        )],
     },
     Task {
         index: 17,
@@ -143,11 +146,15 @@ const TASKS: &[Task] = &[
         code: "import statistics\nstatistics.stdev(values)",
         result: "4.81",
         hard: 0.1,
-        wrong: &[("statistics.std(values)", "AttributeError: module 'statistics' has no attribute 'std'")],
+        wrong: &[(
+            "statistics.std(values)",
+            "AttributeError: module 'statistics' has no attribute 'std'",
+        )],
     },
     Task {
         index: 22,
-        code: "class Account:\n    def __init__(self, owner):\n        self.owner = owner\n\nAccount(\"Mio\").owner",
+        code: "class Account:\n    def __init__(self, owner):\n        self.owner = \
+             owner\n\nAccount(\"Mio\").owner",
         result: "'Mio'",
         hard: 0.45,
         wrong: &[(
@@ -160,7 +167,10 @@ const TASKS: &[Task] = &[
         code: "assert Account(\"Mio\").balance == 0",
         result: "",
         hard: 0.5,
-        wrong: &[("Account(\"Mio\").balance", "AttributeError: 'Account' object has no attribute 'balance'")],
+        wrong: &[(
+            "Account(\"Mio\").balance",
+            "AttributeError: 'Account' object has no attribute 'balance'",
+        )],
     },
 ];
 
@@ -381,11 +391,16 @@ pub async fn fill(database: &Database, class: &str, lesson: &[Past]) {
         let students = column(&|past| text(&past.event, "emailAddress"));
         let bodies = column(&|past| past.event.to_string());
         let before: Vec<f64> = events.iter().map(|past| past.before).collect();
-        let insert = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, received_at, body) \
+        let insert = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, \
+             received_at, body) \
              SELECT id::uuid, $1, student, at - '80 ms'::interval, at, \
                 (body::jsonb || jsonb_build_object('eventTime', at - '80 ms'::interval))::json \
              FROM (SELECT id, student, clock_timestamp() - before * '1 s'::interval AS at, body \
-                   FROM unnest($2::text[], $3::text[], $4::float8[], $5::text[]) AS _(id, student, before, body)) AS _";
-        client.execute(insert, &[&class, &ids, &students, &before, &bodies]).await.expect("a lesson");
+                   FROM unnest($2::text[], $3::text[], $4::float8[], $5::text[]) AS _(id, \
+                   student, before, body)) AS _";
+        client
+            .execute(insert, &[&class, &ids, &students, &before, &bodies])
+            .await
+            .expect("a lesson");
     }
 }

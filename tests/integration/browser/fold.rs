@@ -10,9 +10,12 @@ use crate::support::{Database, Relay};
 const VECTORS: &str = include_str!("../../vectors/state.json");
 
 /// The fold as the page has it.
-const IMPORTS: &str = "const [{ ClassState }, { picture, restore }, { parseTime }] = await Promise.all(\
-    ['fold', 'picture', 'time'].map((name) => import(new URL(`assets/js/${name}.js`, document.baseURI))));\
-    const sorted = (value) => Array.isArray(value) ? value.map(sorted) : value === null || typeof value !== 'object' ? value :\
+const IMPORTS: &str = "const [{ ClassState }, { picture, restore }, { parseTime }] = await \
+     Promise.all(\
+    ['fold', 'picture', 'time'].map((name) => import(new URL(`assets/js/${name}.js`, \
+    document.baseURI))));\
+    const sorted = (value) => Array.isArray(value) ? value.map(sorted) : value === null || typeof \
+    value !== 'object' ? value :\
         Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));\
     const same = (a, b) => JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));";
 
@@ -67,7 +70,8 @@ async fn a_summary_folded_on_is_the_next_summary() {
     let page = chrome.open(&page_of(&relay, "c")).await;
     in_page(
         &page,
-        "const summary = () => fetch('/api/class/summary?class=c&include=grid,activity').then((r) => r.json());
+        "const summary = () => fetch('/api/class/summary?class=c&include=grid,activity').then((r) \
+             => r.json());
          const { Connection } = await import(new URL('assets/js/connection.js', document.baseURI));
          window.following = { state: null, folded: 0 };
          new Connection('c', {

@@ -1,4 +1,5 @@
-//! How fast the page is: `cargo test --release --test integration -- --ignored --nocapture measures`.
+//! How fast the page is: `cargo test --release --test integration -- --ignored --nocapture
+//! measures`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -44,11 +45,16 @@ async fn measures_a_hand() {
         took.push(page.value("window.seen").await.as_f64().expect("a time") - begun);
     }
     took.sort_by(f64::total_cmp);
-    println!("a hand, POST to painted: p50 {:.0} ms, max {:.0} ms", share(&took, 0.5), share(&took, 1.0));
+    println!(
+        "a hand, POST to painted: p50 {:.0} ms, max {:.0} ms",
+        share(&took, 0.5),
+        share(&took, 1.0)
+    );
     assert!(share(&took, 1.0) < 200.0, "{took:?}");
 }
 
-/// Five hundred students, two hundred events a second: what a frame takes of the main thread, from the browser's tracing.
+/// Five hundred students, two hundred events a second: what a frame takes of the main thread, from
+/// the browser's tracing.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "measures"]
 async fn measures_frames() {
@@ -100,7 +106,11 @@ async fn measures_frames() {
         tokio::time::sleep(Duration::from_secs(2)).await;
         page.value("window.frames.length = 0").await;
         let categories = "devtools.timeline,toplevel";
-        page.call("Tracing.start", json!({ "categories": categories, "transferMode": "ReportEvents" })).await;
+        page.call(
+            "Tracing.start",
+            json!({ "categories": categories, "transferMode": "ReportEvents" }),
+        )
+        .await;
         tokio::time::sleep(Duration::from_secs(10)).await;
         let frames = page.value("frames").await;
         let trace = page.trace().await;
@@ -111,7 +121,8 @@ async fn measures_frames() {
 }
 
 fn report(overview: bool, frames: &Value, trace: &[Value]) {
-    let mut gaps: Vec<f64> = frames.as_array().expect("frames").iter().filter_map(Value::as_f64).collect();
+    let mut gaps: Vec<f64> =
+        frames.as_array().expect("frames").iter().filter_map(Value::as_f64).collect();
     gaps.sort_by(f64::total_cmp);
     let main = |event: &&Value| event["ph"] == "X";
     // The thread's own time: what else runs on the machine is not in it.

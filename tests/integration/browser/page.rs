@@ -68,15 +68,18 @@ async fn a_hand_goes_up_and_down_on_every_page() {
     }
     // The client repeats its help until the student lowers the hand: that does not raise it again.
     relays[0].post(&json!([event("c", "s2", "help", &json!({})), run("c", "s2", 2, None)])).await;
-    here.until("document.querySelector('#overview-heading').parentElement.textContent.includes('3 runs')")
-        .await;
+    here.until(
+        "document.querySelector('#overview-heading').parentElement.textContent.includes('3 runs')",
+    )
+    .await;
     assert_eq!(here.value("document.querySelectorAll('#help .queue-item').length").await, 0);
 }
 
 /// Whatever a student writes is text.
 #[tokio::test(flavor = "multi_thread")]
 async fn markup_is_text() {
-    const MARKUP: &str = "<img src=x onerror=\"window.hacked = true\"><script>window.hacked = true</script>";
+    const MARKUP: &str =
+        "<img src=x onerror=\"window.hacked = true\"><script>window.hacked = true</script>";
     let database = Database::migrated().await;
     let relay = Relay::start(&database, &[]).await;
     let long = "ながい名前".repeat(60);
@@ -116,7 +119,10 @@ async fn markup_is_text() {
     for student in 0..3 {
         page.value(&format!("document.querySelectorAll('#help .name')[{student}].click()")).await;
         page.until("document.querySelector('.drawer .timeline li') !== null").await;
-        page.until("document.querySelector('.drawer .text.code').textContent.startsWith('</pre><img')").await;
+        page.until(
+            "document.querySelector('.drawer .text.code').textContent.startsWith('</pre><img')",
+        )
+        .await;
     }
     page.value("document.querySelectorAll('#grid .tools .icon-button')[1].click()").await;
     page.until(&counts(".grid-table tbody tr", 3)).await;
@@ -127,7 +133,8 @@ async fn markup_is_text() {
         let wide = page.value("document.documentElement.scrollWidth - window.innerWidth").await;
         assert!(wide.as_i64().expect("a number") <= 0, "{width}: {wide} too wide");
     }
-    page.value("document.querySelectorAll('#help .action').forEach((button) => button.click())").await;
+    page.value("document.querySelectorAll('#help .action').forEach((button) => button.click())")
+        .await;
     page.until(&counts("#help .queue-item", 0)).await;
     assert_eq!(page.complaints(), [""; 0]);
 }
@@ -148,7 +155,8 @@ async fn keyboard_language_and_address() {
     page.until("/, Cell 2: /.test(document.querySelector('.grid-scroll .sr').textContent)").await;
     page.press("Enter").await;
     page.until("document.activeElement.id === 'drawer-name'").await;
-    page.until("new URLSearchParams(location.search).get('student')?.endsWith('@example.com')").await;
+    page.until("new URLSearchParams(location.search).get('student')?.endsWith('@example.com')")
+        .await;
     page.press("Escape").await;
     page.until("document.activeElement.className.includes('grid-scroll')").await;
     // Whatever is said in one language is said in the other.
@@ -178,7 +186,9 @@ async fn keyboard_language_and_address() {
 async fn another_class_is_chosen_without_a_reload() {
     let database = Database::migrated().await;
     let relay = Relay::start(&database, &[]).await;
-    relay.post(&json!([run("a", "s1", 1, None), run("b", "s1", 1, None), run("b", "s2", 1, None)])).await;
+    relay
+        .post(&json!([run("a", "s1", 1, None), run("b", "s1", 1, None), run("b", "s2", 1, None)]))
+        .await;
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&relay, "nobody")).await;
     page.until("!document.querySelector('.empty-class').hidden").await;
@@ -187,9 +197,11 @@ async fn another_class_is_chosen_without_a_reload() {
     page.click(".others .chip").await;
     page.until(&says("#grid .count", "1")).await;
     page.until("document.title.includes('a · ')").await;
-    page.until("[...document.querySelector('#class-picker').options].some((o) => o.value === 'b')").await;
+    page.until("[...document.querySelector('#class-picker').options].some((o) => o.value === 'b')")
+        .await;
     page.value(
-        "{ const p = document.querySelector('#class-picker'); p.value = 'b'; p.dispatchEvent(new Event('change')); }",
+        "{ const p = document.querySelector('#class-picker'); p.value = 'b'; p.dispatchEvent(new \
+             Event('change')); }",
     )
     .await;
     page.until(&says("#grid .count", "2")).await;
@@ -215,15 +227,16 @@ async fn files() {
     assert_eq!(index.status, 200);
     assert_eq!(index.header("content-type"), Some("text/html; charset=utf-8"));
     let policy = index.header("content-security-policy").expect("a policy");
-    assert!(
-        policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'")
-    );
+    assert!(policy.starts_with(
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"
+    ));
     assert_eq!(index.header("x-content-type-options"), Some("nosniff"));
     let tag = index.header("etag").expect("a tag");
     let headers = [("if-none-match", tag), ("accept-encoding", "gzip")];
     let again = connection.request("GET", "/", &headers, Bytes::new()).await.expect("an answer");
     assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
-    let gzip = connection.request("GET", "/", &headers[1..], Bytes::new()).await.expect("an answer");
+    let gzip =
+        connection.request("GET", "/", &headers[1..], Bytes::new()).await.expect("an answer");
     let mut inflated = Vec::new();
     flate2::read::GzDecoder::new(&gzip.body[..]).read_to_end(&mut inflated).expect("gzip");
     assert_eq!((gzip.header("content-encoding"), &inflated[..]), (Some("gzip"), &index.body[..]));

@@ -22,7 +22,13 @@ async fn take(page: &Page, name: &str) {
 }
 
 /// Opens a class as someone who has chosen these preferences.
-async fn open(chrome: &Chrome, relay: &Relay, class: &str, size: (u32, u32, f64), chosen: &str) -> Page {
+async fn open(
+    chrome: &Chrome,
+    relay: &Relay,
+    class: &str,
+    size: (u32, u32, f64),
+    chosen: &str,
+) -> Page {
     let page = chrome.blank().await;
     page.size(size.0, size.1, size.2).await;
     page.scheme("light").await;
@@ -51,7 +57,10 @@ async fn screenshots() {
 
     let page = open(&chrome, &relay, "python-101", DESK, "{}").await;
     page.until(&says("#grid .count", "200")).await;
-    page.until("![...document.querySelectorAll('#stuck .message')].some((m) => m.textContent === '…')").await;
+    page.until(
+        "![...document.querySelectorAll('#stuck .message')].some((m) => m.textContent === '…')",
+    )
+    .await;
     take(&page, "light").await;
     page.size(1280, 1050, 1.0).await;
     page.value("document.querySelector('#cells').scrollIntoView(); scrollBy(0, -60)").await;
@@ -66,8 +75,14 @@ async fn screenshots() {
     take(&page, "dark").await;
     let page = open(&chrome, &relay, "python-101", DESK, r#"{"language":"ja"}"#).await;
     take(&page, "japanese").await;
-    let page =
-        open(&chrome, &relay, "python-101", (1920, 1080, 0.75), r#"{"projector":true,"theme":"dark"}"#).await;
+    let page = open(
+        &chrome,
+        &relay,
+        "python-101",
+        (1920, 1080, 0.75),
+        r#"{"projector":true,"theme":"dark"}"#,
+    )
+    .await;
     take(&page, "projector").await;
     let page = open(&chrome, &relay, "data-science-101", DESK, r#"{"gridOverview":true}"#).await;
     page.until(&says("#grid .count", "500")).await;

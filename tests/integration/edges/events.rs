@@ -122,7 +122,10 @@ fn cases() -> Vec<Case> {
     cases.push((event_with(&[("userId", "[7]")]), Some("userId")));
     cases.push((event_with(&[("userId", "\"a\\u0001\"")]), Some("userId")));
     // The last of a repeated key counts.
-    cases.push((event_with(&[]).replacen('{', "{\"hasError\":true,\"hasError\":2,", 1), Some("hasError")));
+    cases.push((
+        event_with(&[]).replacen('{', "{\"hasError\":true,\"hasError\":2,", 1),
+        Some("hasError"),
+    ));
     for value in ["null", "true", "7", "\"x\"", "[]", "[{}]", "1e999", "NaN"] {
         cases.push((value.to_owned(), None));
     }

@@ -22,7 +22,8 @@ static GOOD: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
     .into()
 });
 
-/// A good event with a new id and some members replaced by JSON text, or left out where that is empty.
+/// A good event with a new id and some members replaced by JSON text, or left out where that is
+/// empty.
 fn event_with(changes: &[(&str, &str)]) -> String {
     let id = format!("\"{}\"", uuid::Uuid::new_v4());
     let mut members: Vec<(&str, String)> = vec![("eventId", id)];
@@ -33,7 +34,8 @@ fn event_with(changes: &[(&str, &str)]) -> String {
             members.push((key, (*value).to_owned()));
         }
     }
-    let members: Vec<String> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+    let members: Vec<String> =
+        members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
     format!("{{{}}}", members.join(","))
 }
 

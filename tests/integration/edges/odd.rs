@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::{event_with, quoted};
 use crate::support::{Database, Follower, Relay};
 
-/// An event's text, and what of it is delivered: a member and its value, null where it must be absent.
+/// An event's text, and what of it is delivered: a member and its value, null where it must be
+/// absent.
 fn cases() -> Vec<(String, &'static str, Value)> {
     let long = "x".repeat(200);
     let kana = "あ".repeat(66);
@@ -15,7 +16,11 @@ fn cases() -> Vec<(String, &'static str, Value)> {
         (event_with(&[("studentId", "\" a b \"")]), "studentId", "a b".into()),
         (event_with(&[("studentId", "\"A\""), ("emailAddress", "\"B\"")]), "studentId", "A".into()),
         (event_with(&[("studentId", "\"\""), ("emailAddress", "\"B\"")]), "studentId", "B".into()),
-        (event_with(&[("studentId", "null"), ("emailAddress", "\" \"")]), "studentId", "s001".into()),
+        (
+            event_with(&[("studentId", "null"), ("emailAddress", "\" \"")]),
+            "studentId",
+            "s001".into(),
+        ),
         (event_with(&[("userId", &quoted(&long))]), "studentId", long.clone().into()),
         (event_with(&[("userId", &quoted(&kana))]), "studentId", kana.into()),
         (event_with(&[("userId", "\"\\ud83d\\ude00\"")]), "studentId", "😀".into()),
@@ -24,7 +29,11 @@ fn cases() -> Vec<(String, &'static str, Value)> {
         (event_with(&[("classId", "\"\"")]), "classId", "default".into()),
         (event_with(&[("classId", "null")]), "classId", "default".into()),
         (event_with(&[("eventType", "\"something_new\"")]), "eventType", "something_new".into()),
-        (event_with(&[("eventType", &quoted(&"😀".repeat(64)))]), "eventType", "😀".repeat(64).into()),
+        (
+            event_with(&[("eventType", &quoted(&"😀".repeat(64)))]),
+            "eventType",
+            "😀".repeat(64).into(),
+        ),
         (
             event_with(&[("eventTime", "\"2000-01-01T00:00:00Z\"")]),
             "eventTime",
@@ -52,7 +61,11 @@ fn cases() -> Vec<(String, &'static str, Value)> {
         ),
         (event_with(&[("userName", "null")]), "userName", Value::Null),
         (event_with(&[("userName", "\"\"")]), "userName", "".into()),
-        (event_with(&[("userName", &quoted(&"x".repeat(1024)))]), "userName", "x".repeat(1024).into()),
+        (
+            event_with(&[("userName", &quoted(&"x".repeat(1024)))]),
+            "userName",
+            "x".repeat(1024).into(),
+        ),
         (event_with(&[("userName", "\"a\\u0000b\"")]), "userName", "a\u{fffd}b".into()),
         (
             event_with(&[("userName", "\"<img src=x onerror=alert(1)>\"")]),
@@ -60,21 +73,37 @@ fn cases() -> Vec<(String, &'static str, Value)> {
             "<img src=x onerror=alert(1)>".into(),
         ),
         (event_with(&[("userName", "\"\\u202egnp.exe\"")]), "userName", "\u{202e}gnp.exe".into()),
-        (event_with(&[("code", "\"\\ud800 \\udc00\\ud800\"")]), "code", "\u{fffd} \u{fffd}\u{fffd}".into()),
+        (
+            event_with(&[("code", "\"\\ud800 \\udc00\\ud800\"")]),
+            "code",
+            "\u{fffd} \u{fffd}\u{fffd}".into(),
+        ),
         (
             event_with(&[("code", "\"\\u001b[0;31m\\u0007\\b\\f\\/\"")]),
             "code",
             "\u{1b}[0;31m\u{7}\u{8}\u{c}/".into(),
         ),
         (event_with(&[("cellIndex", "-9223372036854775808")]), "cellIndex", i64::MIN.into()),
-        (event_with(&[("executionCount", "9223372036854775807")]), "executionCount", i64::MAX.into()),
+        (
+            event_with(&[("executionCount", "9223372036854775807")]),
+            "executionCount",
+            i64::MAX.into(),
+        ),
         (event_with(&[("executionDurationMs", "-0")]), "executionDurationMs", 0.into()),
         (event_with(&[("hasError", "null")]), "hasError", Value::Null),
         (event_with(&[("id", "7"), ("other", "1")]), "other", 1.into()),
-        (event_with(&[("receivedAt", "\"1970-01-01T00:00:00Z\""), ("other", "2")]), "other", 2.into()),
+        (
+            event_with(&[("receivedAt", "\"1970-01-01T00:00:00Z\""), ("other", "2")]),
+            "other",
+            2.into(),
+        ),
         (event_with(&[("truncated", "[\"code\"]")]), "truncated", Value::Null),
         (event_with(&[("other", "null")]), "other", Value::Null),
-        (event_with(&[("other", "{\"a\":1,\"a\":{\"b\":2,\"b\":3}}")]), "other", json!({"a": {"b": 3}})),
+        (
+            event_with(&[("other", "{\"a\":1,\"a\":{\"b\":2,\"b\":3}}")]),
+            "other",
+            json!({"a": {"b": 3}}),
+        ),
         (
             event_with(&[("other", "{\"a\\u0000\":[\"\\u0000\",{\"\\ud800\":\"\\udfff\"}]}")]),
             "other",
@@ -104,7 +133,8 @@ async fn an_odd_event_is_stored_as_the_contract_says() {
     let mut follower = Follower::new(&relay.url, &["default", "x"], None).await;
     let mut connection = relay.connection().await;
     for (count, (text, member, expected)) in cases().into_iter().enumerate() {
-        let response = connection.post_json("/student-progress", text.clone()).await.expect("an answer");
+        let response =
+            connection.post_json("/student-progress", text.clone()).await.expect("an answer");
         assert_eq!(response.status, 200, "{text}: {}", String::from_utf8_lossy(&response.body));
         let event = follower.take(count + 1).await.last().expect("an event");
         assert_eq!(event.get(member).unwrap_or(&Value::Null), &expected, "{text}: {event}");
@@ -112,7 +142,8 @@ async fn an_odd_event_is_stored_as_the_contract_says() {
     }
 }
 
-/// Numbers pass as they were written, however long; one that no double holds is nothing that a page could read.
+/// Numbers pass as they were written, however long; one that no double holds is nothing that a page
+/// could read.
 #[tokio::test]
 async fn numbers_keep_their_text() {
     let database = Database::new().await;
@@ -128,7 +159,8 @@ async fn numbers_keep_their_text() {
     let response = connection.post_json("/student-progress", text).await.expect("an answer");
     assert_eq!(response.status, 200);
     loop {
-        let frame = crate::support::within("a frame", subscriber.next_text()).await.expect("a frame");
+        let frame =
+            crate::support::within("a frame", subscriber.next_text()).await.expect("a frame");
         if frame.contains("progress") {
             break assert!(
                 frame.contains(
@@ -147,7 +179,12 @@ async fn long_text_is_cut_and_named() {
     let relay = Relay::start(&database, &["--max-field", "100"]).await;
     let mut follower = Follower::new(&relay.url, &["default"], None).await;
     let (exact, over) = (quoted(&"x".repeat(100)), quoted(&"あ".repeat(34)));
-    let text = event_with(&[("code", &over), ("result", &exact), ("errorMessage", &over), ("note", &over)]);
+    let text = event_with(&[
+        ("code", &over),
+        ("result", &exact),
+        ("errorMessage", &over),
+        ("note", &over),
+    ]);
     let mut connection = relay.connection().await;
     let response = connection.post_json("/student-progress", text).await.expect("an answer");
     assert_eq!(response.status, 200);

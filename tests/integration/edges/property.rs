@@ -1,4 +1,5 @@
-//! Arbitrary JSON and arbitrary bytes: always a clear answer, and what is accepted is delivered as valid JSON.
+//! Arbitrary JSON and arbitrary bytes: always a clear answer, and what is accepted is delivered as
+//! valid JSON.
 
 use progress_relay::event::{Limits, parse_body};
 use proptest::collection::{btree_map, vec};
@@ -51,10 +52,12 @@ fn json_text() -> impl Strategy<Value = String> {
 
 /// A time as clients may write it, good or bad, in any year.
 fn time_text() -> impl Strategy<Value = String> {
-    let date = (0..10_000_u32, 0..14_u32, 0..33_u32).prop_map(|(y, m, d)| format!("{y:04}-{m:02}-{d:02}"));
+    let date =
+        (0..10_000_u32, 0..14_u32, 0..33_u32).prop_map(|(y, m, d)| format!("{y:04}-{m:02}-{d:02}"));
     let wide = (0..1_000_000_u32).prop_map(|year| format!("-{year:06}-12-31"));
-    let offset =
-        proptest::sample::select(&["", "Z", "z", "+09:00", "-23:59", "+2359", "-00", " UTC", "+1"][..]);
+    let offset = proptest::sample::select(
+        &["", "Z", "z", "+09:00", "-23:59", "+2359", "-00", " UTC", "+1"][..],
+    );
     let time = (
         prop_oneof![4 => date, 1 => wide],
         "[T ]",
@@ -94,13 +97,16 @@ fn event_text() -> impl Strategy<Value = String> {
         "truncated",
         "receivedAt",
     ];
-    let key = prop_oneof![proptest::sample::select(&KNOWN[..]).prop_map(str::to_owned), "[a-z]{0,6}",];
-    (btree_map(key, json_text(), 0..4), proptest::option::of(time_text())).prop_map(|(changes, time)| {
-        let changes = changes.iter().map(|(key, value)| (&**key, &**value));
-        let changes: Vec<(&str, &str)> =
-            changes.chain(time.iter().map(|time| ("eventTime", &**time))).collect();
-        event_with(&changes)
-    })
+    let key =
+        prop_oneof![proptest::sample::select(&KNOWN[..]).prop_map(str::to_owned), "[a-z]{0,6}",];
+    (btree_map(key, json_text(), 0..4), proptest::option::of(time_text())).prop_map(
+        |(changes, time)| {
+            let changes = changes.iter().map(|(key, value)| (&**key, &**value));
+            let changes: Vec<(&str, &str)> =
+                changes.chain(time.iter().map(|time| ("eventTime", &**time))).collect();
+            event_with(&changes)
+        },
+    )
 }
 
 fn body() -> impl Strategy<Value = Vec<u8>> {
@@ -133,10 +139,14 @@ fn whatever_is_parsed_is_within_its_bounds() {
                     && (1..=200).contains(&event.class.as_str().len())
             );
             assert!(
-                !event.body.contains('\0') && !event.body.contains("\\u0000") && !event.body.contains("\\ud")
+                !event.body.contains('\0')
+                    && !event.body.contains("\\u0000")
+                    && !event.body.contains("\\ud")
             );
             assert!(
-                ["id", "classId", "studentId", "receivedAt"].iter().all(|own| !stored.contains_key(*own))
+                ["id", "classId", "studentId", "receivedAt"]
+                    .iter()
+                    .all(|own| !stored.contains_key(*own))
             );
             for long in ["code", "result"] {
                 assert!(
@@ -146,23 +156,31 @@ fn whatever_is_parsed_is_within_its_bounds() {
                 );
             }
             for name in ["userName", "notebookPath", "sessionId", "cellId"] {
-                assert!(stored.get(name).is_none_or(|text| text.as_str().expect("text").len() <= 1024));
+                assert!(
+                    stored.get(name).is_none_or(|text| text.as_str().expect("text").len() <= 1024)
+                );
             }
             for number in ["cellIndex", "executionCount", "executionDurationMs"] {
                 assert!(stored.get(number).is_none_or(Value::is_i64), "{}", event.body);
             }
             assert!(stored.get("hasError").is_none_or(Value::is_boolean), "{}", event.body);
             let time = stored["eventTime"].as_str().expect("text");
-            let time = time::OffsetDateTime::parse(time, &time::format_description::well_known::Rfc3339);
+            let time =
+                time::OffsetDateTime::parse(time, &time::format_description::well_known::Rfc3339);
             let nanos = time.expect("RFC 3339").unix_timestamp_nanos();
-            assert_eq!(nanos, i128::from(event.occurred_at.0) * 1_000, "the body and the column agree");
+            assert_eq!(
+                nanos,
+                i128::from(event.occurred_at.0) * 1_000,
+                "the body and the column agree"
+            );
             // Sent again, it is the same event.
             let again = event.body.replacen(
                 '{',
                 &format!("{{\"studentId\":{},", Value::from(event.student.as_str())),
                 1,
             );
-            let again = parse_body(again.as_bytes(), Some(event.class.as_str()), LIMITS).expect("JSON");
+            let again =
+                parse_body(again.as_bytes(), Some(event.class.as_str()), LIMITS).expect("JSON");
             let again = &again.events.first().expect("the same event").1;
             assert_eq!((again.event_id, again.occurred_at), (event.event_id, event.occurred_at));
         }
@@ -177,7 +195,8 @@ async fn whatever_is_posted_has_a_clear_answer() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
     let mut connection = relay.connection().await;
-    let cursor = relay.post(&serde_json::from_str(&event_with(&[])).expect("JSON")).await["cursor"].clone();
+    let cursor =
+        relay.post(&serde_json::from_str(&event_with(&[])).expect("JSON")).await["cursor"].clone();
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     for _ in 0..400 {
         let body = body().new_tree(&mut runner).expect("a body").current();
@@ -185,16 +204,26 @@ async fn whatever_is_posted_has_a_clear_answer() {
         let response = connection.post_json("/student-progress", body).await.expect("an answer");
         let answer: Value = response.json().unwrap_or_else(|error| panic!("{shown}: {error}"));
         match response.status.as_u16() {
-            200 => assert!(answer["accepted"].is_u64() && answer["rejected"].is_array(), "{shown}: {answer}"),
+            200 => assert!(
+                answer["accepted"].is_u64() && answer["rejected"].is_array(),
+                "{shown}: {answer}"
+            ),
             422 => {
-                assert!(answer["rejected"].as_array().is_some_and(|all| !all.is_empty()), "{shown}: {answer}")
+                assert!(
+                    answer["rejected"].as_array().is_some_and(|all| !all.is_empty()),
+                    "{shown}: {answer}"
+                )
             }
             400 => {
-                assert!(answer["detail"].as_str().is_some_and(|text| !text.is_empty()), "{shown}: {answer}")
+                assert!(
+                    answer["detail"].as_str().is_some_and(|text| !text.is_empty()),
+                    "{shown}: {answer}"
+                )
             }
             other => panic!("{other} to {shown}: {answer}"),
         }
-        let good = connection.post_json("/student-progress", event_with(&[])).await.expect("an answer");
+        let good =
+            connection.post_json("/student-progress", event_with(&[])).await.expect("an answer");
         assert_eq!(good.status, 200, "after {shown}");
     }
     // All of it, of every class that came to be, is delivered and is JSON.
@@ -206,7 +235,8 @@ async fn whatever_is_posted_has_a_clear_answer() {
         .expect("counts");
     for row in rows {
         let (class, count): (String, i64) = (row.get(0), row.get(1));
-        let before = format!("{}.0", cursor.as_str().and_then(|c| c.split_once('.')).expect("a cursor").0);
+        let before =
+            format!("{}.0", cursor.as_str().and_then(|c| c.split_once('.')).expect("a cursor").0);
         let mut follower = Follower::new(&relay.url, &[&class], Some(&before)).await;
         follower.until_live().await;
         assert_eq!(i64::try_from(follower.events.len()), Ok(count), "{class:?}");

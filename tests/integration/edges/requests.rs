@@ -7,7 +7,8 @@ use tokio::net::TcpStream;
 use super::{event_with, problem_type};
 use crate::support::{Database, Relay, within};
 
-/// Sends bytes, ends its side, reads to the end: the status, the head and the body of the last answer.
+/// Sends bytes, ends its side, reads to the end: the status, the head and the body of the last
+/// answer.
 async fn raw(relay: &Relay, what: &str, bytes: &[u8]) -> (u16, String, String) {
     let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
     // The relay may answer, and close, before it has read all.
@@ -106,9 +107,20 @@ fn body_cases() -> Vec<Case> {
     }
     for depth in [127, 128, 129, 100_000] {
         let nested = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        cases.push(case(format!("an array {depth} deep"), post(nested.as_bytes()), 422, "events-rejected"));
-        let object = event_with(&[("deep", &format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth)))]);
-        cases.push(case(format!("an event {depth} deep"), post(object.as_bytes()), 422, "events-rejected"));
+        cases.push(case(
+            format!("an array {depth} deep"),
+            post(nested.as_bytes()),
+            422,
+            "events-rejected",
+        ));
+        let object =
+            event_with(&[("deep", &format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth)))]);
+        cases.push(case(
+            format!("an event {depth} deep"),
+            post(object.as_bytes()),
+            422,
+            "events-rejected",
+        ));
     }
     cases.push(case("an element that is no number", post(b"[Infinity]"), 422, "events-rejected"));
     let many = |count: usize| format!("[{}]", vec!["7"; count].join(","));
@@ -121,8 +133,18 @@ fn body_cases() -> Vec<Case> {
     let same = event_with(&[]).replacen('{', &format!("{{{}", "\"k\":1,".repeat(50_000)), 1);
     cases.push(case("one key 50,000 times", post(same.as_bytes()), 200, ""));
     cases.push(case("an empty array", post(b"[]"), 200, ""));
-    cases.push(case("a byte order mark", post(format!("\u{feff}{}", event_with(&[])).as_bytes()), 200, ""));
-    cases.push(case("white space", post(format!(" \r\n\t[ {} ]\n", event_with(&[])).as_bytes()), 200, ""));
+    cases.push(case(
+        "a byte order mark",
+        post(format!("\u{feff}{}", event_with(&[])).as_bytes()),
+        200,
+        "",
+    ));
+    cases.push(case(
+        "white space",
+        post(format!(" \r\n\t[ {} ]\n", event_with(&[])).as_bytes()),
+        200,
+        "",
+    ));
     cases
 }
 
@@ -158,7 +180,12 @@ fn header_cases() -> Vec<Case> {
         "application/json ;charset=latin1",
     ] {
         let header = format!("Content-Type: {kind}");
-        cases.push(case(header.clone(), request("POST", "/student-progress", &[&header], &good()), 200, ""));
+        cases.push(case(
+            header.clone(),
+            request("POST", "/student-progress", &[&header], &good()),
+            200,
+            "",
+        ));
     }
     cases.push(case("no content type", request("POST", "/api/v1/events", &[], &good()), 200, ""));
     for encoding in ["gzip", "br", "deflate", "zstd", "gzip, identity", "x"] {
@@ -177,29 +204,46 @@ fn header_cases() -> Vec<Case> {
         "",
     ));
     let chunked = |body: &str| {
-        let head = "POST /student-progress HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let head = "POST /student-progress HTTP/1.1\r\nHost: localhost\r\nConnection: \
+             close\r\nTransfer-Encoding: chunked\r\n\r\n";
         [head, body].concat().into_bytes()
     };
     let event = event_with(&[]);
     let (one, two) = event.split_at(10);
-    let parts =
-        format!("{:x}\r\n{one}\r\n{:x};ext=1\r\n{two}\r\n0\r\nTrailer: x\r\n\r\n", one.len(), two.len());
+    let parts = format!(
+        "{:x}\r\n{one}\r\n{:x};ext=1\r\n{two}\r\n0\r\nTrailer: x\r\n\r\n",
+        one.len(),
+        two.len()
+    );
     cases.push(case("a chunked body", chunked(&parts), 200, ""));
-    cases.push(case("a chunk's size that is none", chunked("x\r\n{}\r\n0\r\n\r\n"), 400, "body-incomplete"));
-    cases.push(case("a chunk's size beyond all", chunked("fffffffffffffffff\r\n{}"), 400, "body-incomplete"));
+    cases.push(case(
+        "a chunk's size that is none",
+        chunked("x\r\n{}\r\n0\r\n\r\n"),
+        400,
+        "body-incomplete",
+    ));
+    cases.push(case(
+        "a chunk's size beyond all",
+        chunked("fffffffffffffffff\r\n{}"),
+        400,
+        "body-incomplete",
+    ));
     let huge = format!("{:x}\r\n", 9 << 20) + &" ".repeat(9 << 20) + "\r\n0\r\n\r\n";
     cases.push(case("9 MiB in a chunk", chunked(&huge), 413, "body-too-large"));
     let announced =
-        b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8388609\r\n\r\n".to_vec();
+        b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8388609\r\n\r\n"
+            .to_vec();
     cases.push(case("8 MiB and a byte announced", announced, 413, "body-too-large"));
     for length in ["-1", "x", "1, 2", "99999999999999999999999", ""] {
         let bytes = format!(
-            "POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{{}}"
+            "POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: \
+                 {length}\r\n\r\n{{}}"
         );
         cases.push(case(format!("a length of {length:?}"), bytes.into_bytes(), 400, ""));
     }
     let both = format!(
-        "POST /student-progress HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n{parts}"
+        "POST /student-progress HTTP/1.1\r\nHost: localhost\r\nConnection: \
+             close\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n{parts}"
     );
     cases.push(case("a length and chunks", both.into_bytes(), 200, ""));
     let expect = request("POST", "/student-progress", &[JSON, "Expect: 100-continue"], &good());
@@ -257,7 +301,12 @@ fn route_cases() -> Vec<Case> {
         "/student%2Dprogress2",
     ] {
         cases.push(case(format!("GET {path}"), request("GET", path, &[], b""), 404, "not-found"));
-        cases.push(case(format!("POST {path}"), request("POST", path, &[JSON], b"[]"), 404, "not-found"));
+        cases.push(case(
+            format!("POST {path}"),
+            request("POST", path, &[JSON], b"[]"),
+            404,
+            "not-found",
+        ));
     }
     for path in ["/student-progress", "/api/v1/events", "/cell-monitor"] {
         cases.push(case(format!("OPTIONS {path}"), request("OPTIONS", path, &[], b""), 204, ""));
@@ -270,30 +319,51 @@ fn route_cases() -> Vec<Case> {
         204,
         "",
     ));
-    let stream =
-        |query: &str, headers: &[&str]| request("GET", &format!("/api/class/stream{query}"), headers, b"");
+    let stream = |query: &str, headers: &[&str]| {
+        request("GET", &format!("/api/class/stream{query}"), headers, b"")
+    };
     let long = format!("?class={}", "x".repeat(201));
-    let classes = format!("?{}", (0..65).map(|n| format!("class=c{n}")).collect::<Vec<_>>().join("&"));
+    let classes =
+        format!("?{}", (0..65).map(|n| format!("class=c{n}")).collect::<Vec<_>>().join("&"));
     for query in ["?class=", "?class=a%00", "?class=a&class=%0A", &long, &classes] {
-        cases.push(case(format!("GET /api/class/stream{query}"), stream(query, &[]), 400, "bad-parameter"));
+        cases.push(case(
+            format!("GET /api/class/stream{query}"),
+            stream(query, &[]),
+            400,
+            "bad-parameter",
+        ));
     }
-    for origin in ["http://evil.example", "null", "http://localhost.evil.example", "http://localhost:1"] {
+    for origin in
+        ["http://evil.example", "null", "http://localhost.evil.example", "http://localhost:1"]
+    {
         let header = format!("Origin: {origin}");
         cases.push(case(header.clone(), stream("", &[&header]), 403, "origin-not-allowed"));
     }
-    for host in ["evil.example", "10.1.2.3", "localhost.evil.example", "127.0.0.1.evil.example:8000"] {
-        let bytes = format!("GET /api/class/stream HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    for host in
+        ["evil.example", "10.1.2.3", "localhost.evil.example", "127.0.0.1.evil.example:8000"]
+    {
+        let bytes =
+            format!("GET /api/class/stream HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         cases.push(case(format!("Host: {host}"), bytes.into_bytes(), 403, "host-not-allowed"));
     }
-    cases.push(case("no Host", b"GET /api/class/stream HTTP/1.0\r\n\r\n".to_vec(), 403, "host-not-allowed"));
+    cases.push(case(
+        "no Host",
+        b"GET /api/class/stream HTTP/1.0\r\n\r\n".to_vec(),
+        403,
+        "host-not-allowed",
+    ));
     for (query, status, problem) in [
         ("?class=", 200, ""),
         ("?class=+", 200, ""),
         ("?class=%00", 422, "events-rejected"),
         (&long, 422, "events-rejected"),
     ] {
-        let bytes =
-            request("POST", &format!("/student-progress{query}"), &[JSON], event_with(&[]).as_bytes());
+        let bytes = request(
+            "POST",
+            &format!("/student-progress{query}"),
+            &[JSON],
+            event_with(&[]).as_bytes(),
+        );
         cases.push(case(format!("POST {query}"), bytes, status, problem));
     }
     cases
@@ -303,7 +373,8 @@ fn route_cases() -> Vec<Case> {
 async fn every_request_has_its_answer_and_harms_no_other() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
-    let cases: Vec<Case> = [body_cases(), header_cases(), route_cases()].into_iter().flatten().collect();
+    let cases: Vec<Case> =
+        [body_cases(), header_cases(), route_cases()].into_iter().flatten().collect();
     assert!(cases.len() >= 120, "{} cases", cases.len());
     let mut good = relay.connection().await;
     for Case { what, bytes, status, problem } in cases {
@@ -312,11 +383,14 @@ async fn every_request_has_its_answer_and_harms_no_other() {
         assert_eq!(got, status, "{what}: {head}\n{body}");
         if !problem.is_empty() && !bytes.starts_with(b"HEAD") {
             assert!(head.contains("content-type: application/problem+json"), "{what}: {head}");
-            let answer: Value =
-                serde_json::from_str(&body).unwrap_or_else(|error| panic!("{what}: {error}: {body}"));
+            let answer: Value = serde_json::from_str(&body)
+                .unwrap_or_else(|error| panic!("{what}: {error}: {body}"));
             assert_eq!(problem_type(&answer), problem, "{what}: {answer}");
             assert_eq!(answer["status"], status, "{what}: {answer}");
-            assert!(answer["title"].is_string() && answer["detail"].is_string(), "{what}: {answer}");
+            assert!(
+                answer["title"].is_string() && answer["detail"].is_string(),
+                "{what}: {answer}"
+            );
         }
         if problem == "method-not-allowed" {
             assert!(head.contains("\r\nallow: "), "{what}: {head}");
@@ -326,7 +400,8 @@ async fn every_request_has_its_answer_and_harms_no_other() {
         if got >= 200 && ingest.contains(&path) && !problem.is_empty() {
             assert!(head.contains("access-control-allow-origin: *"), "{what}: {head}");
         }
-        let response = good.post_json("/student-progress", event_with(&[])).await.expect("an answer");
+        let response =
+            good.post_json("/student-progress", event_with(&[])).await.expect("an answer");
         assert_eq!(response.status, 200, "after {what}");
     }
 }
@@ -363,7 +438,8 @@ async fn a_slow_body_is_given_up() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &["--request-timeout", "1s"]).await;
     let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
-    let head = b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n[";
+    let head =
+        b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n[";
     stream.write_all(head).await.expect("sent");
     let mut answer = Vec::new();
     within("the answer's end", stream.read_to_end(&mut answer)).await.expect("an answer");
@@ -371,7 +447,8 @@ async fn a_slow_body_is_given_up() {
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body-too-slow"), "{answer}");
 }
 
-/// Beyond the cap a client is told so, in a way that it understands; a place that is given up is there again.
+/// Beyond the cap a client is told so, in a way that it understands; a place that is given up is
+/// there again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_beyond_the_cap_are_refused_in_words() {
     use progress_relay::http::client::ws::Frame;
@@ -383,7 +460,8 @@ async fn connections_beyond_the_cap_are_refused_in_words() {
         held.push(relay.subscribe(&["default"], None).await);
     }
     let mut refused = relay.connection().await;
-    let response = refused.post_json("/student-progress", event_with(&[])).await.expect("an answer");
+    let response =
+        refused.post_json("/student-progress", event_with(&[])).await.expect("an answer");
     assert_eq!(response.status, 503);
     assert!(response.header("retry-after").is_some());
     assert_eq!(response.header("access-control-allow-origin"), Some("*"));
@@ -411,7 +489,8 @@ async fn large_bodies_keep_no_small_one_out() {
     let mut hogs = Vec::new();
     for _ in 0..4 {
         let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
-        let head = b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n";
+        let head = b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: \
+             8000000\r\n\r\n";
         stream.write_all(head).await.expect("sent");
         stream.write_all(&vec![b' '; 500_000]).await.expect("sent");
         hogs.push(stream);
@@ -420,17 +499,20 @@ async fn large_bodies_keep_no_small_one_out() {
     let mut connection = relay.connection().await;
     crate::support::until("the budget to be used up", || async {
         let mut connection = relay.connection().await;
-        let response = connection.post_json("/student-progress", large.clone()).await.expect("an answer");
+        let response =
+            connection.post_json("/student-progress", large.clone()).await.expect("an answer");
         let problem: Value = response.json().expect("an answer");
         (response.status == 503 && problem_type(&problem) == "too-many-large-bodies").then_some(())
     })
     .await;
-    let response = connection.post_json("/student-progress", event_with(&[])).await.expect("an answer");
+    let response =
+        connection.post_json("/student-progress", event_with(&[])).await.expect("an answer");
     assert_eq!(response.status, 200);
     drop(hogs);
     crate::support::until("the budget to be free again", || async {
         let mut connection = relay.connection().await;
-        let response = connection.post_json("/student-progress", large.clone()).await.expect("an answer");
+        let response =
+            connection.post_json("/student-progress", large.clone()).await.expect("an answer");
         (response.status == 200).then_some(())
     })
     .await;

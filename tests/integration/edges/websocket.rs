@@ -1,5 +1,6 @@
-//! The WebSocket's framing, as the Autobahn suite's server cases have it (its numbers stand in the cases' names). That suite wants
-//! an echo; what a server that ignores text can show is that it lives on, answers pings, or closes with the right code.
+//! The WebSocket's framing, as the Autobahn suite's server cases have it (its numbers stand in the
+//! cases' names). That suite wants an echo; what a server that ignores text can show is that it
+//! lives on, answers pings, or closes with the right code.
 
 use std::time::Duration;
 
@@ -63,8 +64,9 @@ struct Case {
 
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let mut case =
-        |what: &str, bytes: Vec<u8>, expected| cases.push(Case { what: what.to_owned(), bytes, expected });
+    let mut case = |what: &str, bytes: Vec<u8>, expected| {
+        cases.push(Case { what: what.to_owned(), bytes, expected })
+    };
     for size in [0, 125, 126, 127, 128, 65_535, 65_536] {
         case(&format!("1.1 text of {size}"), whole(TEXT, &vec![b'*'; size]), Alive);
         case(&format!("1.2 binary of {size}"), whole(BINARY, &vec![0xfe; size]), Closed(1003));
@@ -80,9 +82,17 @@ fn cases() -> Vec<Case> {
     case("2.5 ping of 126", whole(PING, &[0xfe; 126]), Closed(1002));
     case("2.7 pong", whole(PONG, b""), Alive);
     case("2.8 pong with payload", whole(PONG, b"unasked"), Alive);
-    case("2.9 pong, then ping", [whole(PONG, b"x"), whole(PING, b"y")].concat(), Pongs(vec![b"y".to_vec()]));
+    case(
+        "2.9 pong, then ping",
+        [whole(PONG, b"x"), whole(PING, b"y")].concat(),
+        Pongs(vec![b"y".to_vec()]),
+    );
     let ten: Vec<Vec<u8>> = (0..10_u8).map(|n| vec![n]).collect();
-    case("2.10 ten pings", ten.iter().flat_map(|payload| whole(PING, payload)).collect(), Pongs(ten));
+    case(
+        "2.10 ten pings",
+        ten.iter().flat_map(|payload| whole(PING, payload)).collect(),
+        Pongs(ten),
+    );
     for reserved in 1..=7_u8 {
         for opcode in [TEXT, BINARY, PING, CLOSE] {
             let bytes = frame(0x80 | reserved << 4, opcode, b"");
@@ -170,7 +180,11 @@ fn cases() -> Vec<Case> {
     case("7.1.2 two closes", [close(1000, b""), close(1000, b"")].concat(), Closed(1000));
     case("7.1.3 a ping after close", [close(1000, b""), whole(PING, b"x")].concat(), Closed(1000));
     case("7.1.4 text after close", [close(1000, b""), whole(TEXT, b"x")].concat(), Closed(1000));
-    case("7.1.5 close within a message", [frame(0, TEXT, b"x"), close(1000, b"")].concat(), Closed(1000));
+    case(
+        "7.1.5 close within a message",
+        [frame(0, TEXT, b"x"), close(1000, b"")].concat(),
+        Closed(1000),
+    );
     case("7.3.1 close without a code", whole(CLOSE, b""), ClosedBare);
     case("7.3.2 close of one byte", whole(CLOSE, b"\x03"), Closed(1002));
     case("7.3.4 close with a reason", close(1000, b"Hello"), Closed(1000));
@@ -271,7 +285,8 @@ async fn frames_are_taken_as_the_standard_says() {
     }
 }
 
-/// A peer that floods with pings and takes no pong is not heard until it does, and then gets every one.
+/// A peer that floods with pings and takes no pong is not heard until it does, and then gets every
+/// one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_pings_costs_no_memory() {
     const PINGS: usize = 200_000;
@@ -336,10 +351,16 @@ async fn what_is_no_handshake_is_refused_in_words() {
         headers.retain(|(other, _)| *other != name);
         headers.push((name, value));
         let mut connection = relay.connection().await;
-        let response =
-            connection.request("GET", "/ws/connect", &headers, bytes::Bytes::new()).await.expect("an answer");
+        let response = connection
+            .request("GET", "/ws/connect", &headers, bytes::Bytes::new())
+            .await
+            .expect("an answer");
         assert_eq!(response.status, status, "{name}: {value}");
-        assert_eq!(response.header("content-type"), Some("application/problem+json"), "{name}: {value}");
+        assert_eq!(
+            response.header("content-type"),
+            Some("application/problem+json"),
+            "{name}: {value}"
+        );
     }
 }
 
@@ -364,8 +385,9 @@ async fn who_may_not_subscribe_is_told_by_a_close_code() {
         (vec![], vec![("Origin", "https://school.example")], None),
         (vec![], vec![], None),
     ] {
-        let mut subscriber =
-            Subscriber::connect_with(&relay.url, &classes, None, &headers).await.expect("a handshake");
+        let mut subscriber = Subscriber::connect_with(&relay.url, &classes, None, &headers)
+            .await
+            .expect("a handshake");
         let frame = within("a frame", subscriber.next()).await.expect("a frame");
         match (frame, expected) {
             (Frame::Closed { code, reason }, Some(expected)) => {

@@ -10,7 +10,8 @@ const PEERS: usize = 200;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement: make churn"]
 async fn churn() {
-    let minutes: u64 = std::env::var("CHURN_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let minutes: u64 =
+        std::env::var("CHURN_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
     let folder = data_folder();
     let relay = Relay::serve(&["--data-dir", folder.to_str().expect("UTF-8")]).await;
     let address = relay.url.authority();
@@ -33,7 +34,8 @@ async fn churn() {
             async move {
                 while Instant::now() < end {
                     let life = Duration::from_millis(fastrand::u64(50..5_000));
-                    let _ = tokio::time::timeout(life, peers::misbehave(address.clone(), way)).await;
+                    let _ =
+                        tokio::time::timeout(life, peers::misbehave(address.clone(), way)).await;
                 }
             }
         });
@@ -61,6 +63,16 @@ async fn churn() {
     }
     let last = look("at the end").await;
     assert!(last.0 <= first.0 + 5, "tasks: {} after a minute, {} at the end", first.0, last.0);
-    assert!(last.1 <= first.1 + 5, "descriptors: {} after a minute, {} at the end", first.1, last.1);
-    assert!(last.2 <= first.2 + (32 << 20), "resident: {} after a minute, {} at the end", first.2, last.2);
+    assert!(
+        last.1 <= first.1 + 5,
+        "descriptors: {} after a minute, {} at the end",
+        first.1,
+        last.1
+    );
+    assert!(
+        last.2 <= first.2 + (32 << 20),
+        "resident: {} after a minute, {} at the end",
+        first.2,
+        last.2
+    );
 }

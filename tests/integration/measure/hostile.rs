@@ -16,7 +16,8 @@ const HOSTILE: usize = 500;
 const PHASE: Duration = Duration::from_secs(30);
 /// As the README states it.
 const MEMORY_BOUND: usize = 256 << 20;
-/// How much later, beside hostile peers, the slowest hundredth may be than alone: the machine's two cores serve them too.
+/// How much later, beside hostile peers, the slowest hundredth may be than alone: the machine's two
+/// cores serve them too.
 const SLOWED: f64 = 4.0;
 const SLACK: Duration = Duration::from_millis(20);
 
@@ -39,7 +40,11 @@ async fn fill_huge(relay: &Relay) {
 }
 
 /// Follows the class; for every event, how long after its POST was due it came.
-async fn dashboard(relay: &Relay, begin: Instant, latencies: Arc<Mutex<Vec<Duration>>>) -> JoinHandle<()> {
+async fn dashboard(
+    relay: &Relay,
+    begin: Instant,
+    latencies: Arc<Mutex<Vec<Duration>>>,
+) -> JoinHandle<()> {
     let mut follower = crate::support::Follower::new(&relay.url, &["default"], None).await;
     follower.until_live().await;
     tokio::spawn(async move {
@@ -63,16 +68,19 @@ async fn class_at_work(relay: &Relay, begin: Instant) -> Vec<Duration> {
     let posters = (0..50_u32).map(|poster| {
         let url = relay.url.clone();
         tokio::spawn(async move {
-            let mut connection =
-                progress_relay::http::client::http::Connection::open(&url).await.expect("a connection");
+            let mut connection = progress_relay::http::client::http::Connection::open(&url)
+                .await
+                .expect("a connection");
             let mut latencies = Vec::new();
             for n in (poster..total).step_by(50) {
                 let due = start + Duration::from_secs(1) * n / POSTS_PER_SECOND;
                 tokio::time::sleep(due.saturating_sub(begin.elapsed())).await;
                 let mut event = event(n as usize);
                 event["due"] = u64::try_from(due.as_micros()).expect("a time").into();
-                let response =
-                    connection.post_json("/api/v1/events", event.to_string()).await.expect("an answer");
+                let response = connection
+                    .post_json("/api/v1/events", event.to_string())
+                    .await
+                    .expect("an answer");
                 assert_eq!(response.json::<Value>().expect("an answer")["accepted"], 1);
                 latencies.push(begin.elapsed().saturating_sub(due));
             }
@@ -119,7 +127,9 @@ async fn hostile() {
     for phase in ["alone", "beside 500 hostile peers", "alone again"] {
         if phase.starts_with("beside") {
             let address = relay.url.authority();
-            hostile = (0..HOSTILE).map(|way| tokio::spawn(peers::misbehave(address.clone(), way))).collect();
+            hostile = (0..HOSTILE)
+                .map(|way| tokio::spawn(peers::misbehave(address.clone(), way)))
+                .collect();
             tokio::time::sleep(Duration::from_secs(3)).await;
         } else {
             hostile.drain(..).for_each(|peer| peer.abort());
@@ -137,7 +147,8 @@ async fn hostile() {
             resident,
         ));
         println!(
-            "{phase:<26} POST p50 {:>9.2?} p99 {:>9.2?}  POST to frame p50 {:>9.2?} p99 {:>9.2?}  resident {:>6.1} MiB, {} descriptors",
+            "{phase:<26} POST p50 {:>9.2?} p99 {:>9.2?}  POST to frame p50 {:>9.2?} p99 {:>9.2?} \
+                 resident {:>6.1} MiB, {} descriptors",
             rows.last().expect("a row").1,
             rows.last().expect("a row").2,
             rows.last().expect("a row").3,
@@ -154,10 +165,14 @@ async fn hostile() {
         beside.4.as_secs_f64() / alone.4.as_secs_f64()
     );
     let again = rows[2];
-    for (what, beside, alone) in
-        [("POST", beside.2, alone.2.max(again.2)), ("POST to frame", beside.4, alone.4.max(again.4))]
-    {
-        assert!(beside <= alone.mul_f64(SLOWED) + SLACK, "{what}: {beside:?} beside, {alone:?} alone");
+    for (what, beside, alone) in [
+        ("POST", beside.2, alone.2.max(again.2)),
+        ("POST to frame", beside.4, alone.4.max(again.4)),
+    ] {
+        assert!(
+            beside <= alone.mul_f64(SLOWED) + SLACK,
+            "{what}: {beside:?} beside, {alone:?} alone"
+        );
     }
     println!("{:.1} MiB at most", mib(relay.peak()));
     assert!(relay.peak() < MEMORY_BOUND, "{} MiB at most", mib(relay.peak()));

@@ -32,7 +32,9 @@ async fn memory() {
 
     let folder = data_folder();
     // The log in memory is not a dashboard's: a small one, filled before.
-    let relay = Relay::serve(&["--data-dir", folder.to_str().expect("UTF-8"), "--log-memory", "1MiB"]).await;
+    let relay =
+        Relay::serve(&["--data-dir", folder.to_str().expect("UTF-8"), "--log-memory", "1MiB"])
+            .await;
     let burst = async |relay: &Relay| {
         let events: Vec<Value> = (0..16)
             .map(|n| {
@@ -62,20 +64,27 @@ async fn memory() {
     }
     let loaded = relay.resident();
     // A dashboard reads, also what is a ping.
-    let idle = futures::stream::iter(&mut dashboards).for_each_concurrent(None, |dashboard| async move {
-        let _ = tokio::time::timeout(IDLE, async { while dashboard.next_text().await.is_ok() {} }).await;
-    });
+    let idle =
+        futures::stream::iter(&mut dashboards).for_each_concurrent(None, |dashboard| async move {
+            let _ =
+                tokio::time::timeout(IDLE, async { while dashboard.next_text().await.is_ok() {} })
+                    .await;
+        });
     idle.await;
     let idled = relay.resident();
     let each = |resident: usize| resident.saturating_sub(before) / DASHBOARDS;
     println!(
-        "{DASHBOARDS} dashboards, each received {BURSTS} bursts of {} KiB and then idled for {IDLE:?}",
+        "{DASHBOARDS} dashboards, each received {BURSTS} bursts of {} KiB and then idled for \
+             {IDLE:?}",
         BURST / 1024
     );
     println!("{:<14}{:>10}{:>16}", "", "resident", "a dashboard");
-    for (what, resident) in
-        [("before", before), ("connected", connected), ("after bursts", loaded), ("after idling", idled)]
-    {
+    for (what, resident) in [
+        ("before", before),
+        ("connected", connected),
+        ("after bursts", loaded),
+        ("after idling", idled),
+    ] {
         println!("{what:<14}{:>6.1} MiB{:>10} bytes", mib(resident), each(resident));
     }
     assert!(each(idled) <= BOUND, "{} bytes a dashboard", each(idled));

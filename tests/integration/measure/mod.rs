@@ -22,7 +22,8 @@ async fn gauge(url: &BaseUrl, name: &str) -> i64 {
     let mut connection = Connection::open(url).await.expect("a connection");
     let response = connection.get("/metrics").await.expect("an answer");
     let text = String::from_utf8_lossy(&response.body).into_owned();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+    let line =
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
     line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("{name} in {text}"))
 }
 

@@ -1,4 +1,5 @@
-//! `make names`: classes whose every name is as long as a name may be stay within the memory that the README states.
+//! `make names`: classes whose every name is as long as a name may be stay within the memory that
+//! the README states.
 
 use std::time::{Duration, Instant};
 
@@ -38,9 +39,11 @@ async fn long_names_stay_within_the_bound() {
     let began = Instant::now();
     let relay = Relay::start(&database, &["--log", "warn"]).await;
     let client = database.client().await;
-    let last: i64 = client.query_one("SELECT max(id) FROM progress_event", &[]).await.expect("a row").get(0);
+    let last: i64 =
+        client.query_one("SELECT max(id) FROM progress_event", &[]).await.expect("a row").get(0);
     loop {
-        let row = client.query_one("SELECT through_id FROM state_through", &[]).await.expect("a row");
+        let row =
+            client.query_one("SELECT through_id FROM state_through", &[]).await.expect("a row");
         if row.get::<_, i64>(0) >= last {
             break;
         }

@@ -11,7 +11,8 @@ pub const WAYS: usize = 24;
 
 /// Between two acts of one peer.
 const PAUSE: Duration = Duration::from_millis(500);
-const HANDSHAKE: &str = "GET /ws/connect HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+const HANDSHAKE: &str = "GET /ws/connect HTTP/1.1\r\nHost: localhost\r\nConnection: \
+     Upgrade\r\nUpgrade: websocket\r\n\
      Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// What every route of the reading API has to say of a class with much in it.
@@ -54,7 +55,9 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
     match way {
         // A header that never ends.
         0 => {
-            stream.write_all(b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nX-A: ").await?;
+            stream
+                .write_all(b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nX-A: ")
+                .await?;
             loop {
                 stream.write_all(b"x").await?;
                 sleep(PAUSE).await;
@@ -64,7 +67,8 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
         1 => {
             stream
                 .write_all(
-                    b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n[",
+                    b"POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: \
+                         1000000\r\n\r\n[",
                 )
                 .await?;
             loop {
@@ -115,7 +119,8 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
         8 => {
             let body = "{\"eventId\":\"x\",".repeat(200);
             let request = format!(
-                "POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+                "POST /student-progress HTTP/1.1\r\nHost: localhost\r\nContent-Length: \
+                     {}\r\n\r\n{body}",
                 body.len()
             );
             stream.write_all(request.as_bytes()).await?;
@@ -152,21 +157,27 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
         // Large answers of every route that are not taken.
         13..=18 => {
             let path = LARGE_ANSWERS[way - 13];
-            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
+            stream
+                .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
+                .await?;
             sleep(Duration::from_secs(20)).await;
         }
         // Answers that are asked for and given up.
         19 => {
             let path = LARGE_ANSWERS[fastrand::usize(..LARGE_ANSWERS.len())];
-            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
+            stream
+                .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
+                .await?;
             sleep(PAUSE.mul_f64(fastrand::f64())).await;
         }
-        // Questions whether something has changed, one after the other, whose answers are not taken.
+        // Questions whether something has changed, one after the other, whose answers are not
+        // taken.
         20 => loop {
             let path = LARGE_ANSWERS[fastrand::usize(..LARGE_ANSWERS.len())];
             let tag = ["*", "\"x\"", "W/\"0000000000000000\""][fastrand::usize(..3)];
             let request = format!(
-                "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nIf-None-Match: {tag}\r\n\r\n"
+                "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: \
+                     gzip\r\nIf-None-Match: {tag}\r\n\r\n"
             );
             stream.write_all(request.as_bytes()).await?;
             sleep(PAUSE / 10).await;
@@ -174,7 +185,8 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
         // Classes that nobody has heard of, each of which is looked for in the table.
         21 => loop {
             let class = fastrand::u64(..);
-            let request = format!("GET /api/class/summary?class={class} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let request =
+                format!("GET /api/class/summary?class={class} HTTP/1.1\r\nHost: localhost\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
             let _ = stream.read(&mut [0; 10_000]).await?;
         },
@@ -188,7 +200,9 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
                 "OPTIONS /api/class/export",
             ];
             for request in requests {
-                stream.write_all(format!("{request} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
+                stream
+                    .write_all(format!("{request} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
+                    .await?;
                 let _ = stream.read(&mut [0; 1000]).await?;
             }
         },

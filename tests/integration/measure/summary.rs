@@ -1,4 +1,5 @@
-//! `make summary`: a small class at work while the dashboards of the largest class that there can be ask for all of it.
+//! `make summary`: a small class at work while the dashboards of the largest class that there can
+//! be ask for all of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,8 @@ const STUDENTS: usize = 10_000;
 const CELLS: usize = 500;
 const PAIRS: usize = 100_000;
 const SUMMARY: &str = "/api/class/summary?class=large&include=cells,grid,activity";
-/// Its dashboards. All of them ask at once, and again this long after the last of them has its answer.
+/// Its dashboards. All of them ask at once, and again this long after the last of them has its
+/// answer.
 const DASHBOARDS: usize = 20;
 const PAUSE: Duration = Duration::from_secs(1);
 /// What happens in it meanwhile, so that no summary is like the one before.
@@ -116,8 +118,11 @@ async fn a_large_class_does_not_slow_a_small_one() {
     println!("the first summary: {first:.1?}, {:.1} MiB compressed", mib(bytes));
     let whole = relay.connection().await.get(SUMMARY).await.expect("an answer");
     let whole: Value = whole.json().expect("JSON");
-    let pairs =
-        whole["grid"].as_array().expect("rows").iter().map(|row| row["runs"].as_array().map_or(0, Vec::len));
+    let pairs = whole["grid"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| row["runs"].as_array().map_or(0, Vec::len));
     assert_eq!((whole["students"].as_array().map(Vec::len), pairs.sum()), (Some(STUDENTS), PAIRS));
 
     let begin = Instant::now();
@@ -149,10 +154,12 @@ async fn a_large_class_does_not_slow_a_small_one() {
         until("every event", async || (latencies.lock().await.len() >= posted).then_some(())).await;
         let mut frames = std::mem::take(&mut *latencies.lock().await);
         frames.sort_unstable();
-        let (p50, p99, max) = (quantile(&frames, 0.5), quantile(&frames, 0.99), quantile(&frames, 1.0));
+        let (p50, p99, max) =
+            (quantile(&frames, 0.5), quantile(&frames, 0.99), quantile(&frames, 1.0));
         let resident = mib(relay.resident());
         print!(
-            "{phase:<24} POST to frame p50 {p50:>9.2?} p99 {p99:>9.2?} max {max:>9.2?}, {resident:>6.1} MiB resident"
+            "{phase:<24} POST to frame p50 {p50:>9.2?} p99 {p99:>9.2?} max {max:>9.2?}, \
+                 {resident:>6.1} MiB resident"
         );
         if let Some(asking) = asking {
             let took = asking.await.expect("answers");
@@ -164,6 +171,9 @@ async fn a_large_class_does_not_slow_a_small_one() {
     }
     following.abort();
     let alone = rows[1].max(rows[3]);
-    println!("p99 beside the large class / alone: {:.2}", rows[2].as_secs_f64() / alone.as_secs_f64());
+    println!(
+        "p99 beside the large class / alone: {:.2}",
+        rows[2].as_secs_f64() / alone.as_secs_f64()
+    );
     assert!(rows[2] <= alone.mul_f64(RATIO) + SLACK, "{:?} beside, {alone:?} alone", rows[2]);
 }

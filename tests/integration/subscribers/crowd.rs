@@ -100,16 +100,21 @@ async fn a_kept_connection_may_subscribe_once_the_spike_is_over() {
     let cap = CAP.to_string();
     let relay = Relay::start(&database, &["--max-connections", &cap]).await;
     let crowd = crowd(&relay).await;
-    let websocket = "GET /ws/connect HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    let websocket = "GET /ws/connect HTTP/1.1\r\nHost: localhost\r\nConnection: \
+         Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let stream = "GET /api/class/stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut kept = Vec::new();
     for request in [websocket, stream] {
         let mut connection = TcpStream::connect(relay.url.authority()).await.expect("a connection");
-        connection.write_all(b"GET /api/classes HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+        connection
+            .write_all(b"GET /api/classes HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await
+            .expect("sent");
         let mut answer = Vec::new();
         while !String::from_utf8_lossy(&answer).contains("too-many-connections") {
-            let read = within("the refusal", connection.read_buf(&mut answer)).await.expect("bytes");
+            let read =
+                within("the refusal", connection.read_buf(&mut answer)).await.expect("bytes");
             assert!(read > 0, "{}", String::from_utf8_lossy(&answer));
         }
         kept.push((connection, request));
@@ -140,7 +145,8 @@ async fn a_refused_body_is_passed_over() {
     let mut second = relay.connection().await;
     let large = Bytes::from(format!("[{}]", " ".repeat(1 << 20)));
     for _ in 0..3 {
-        let response = second.post_json("/student-progress", large.clone()).await.expect("an answer");
+        let response =
+            second.post_json("/student-progress", large.clone()).await.expect("an answer");
         assert_eq!(response.status, 503);
     }
     drop(first);

@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use crate::support::{Database, Relay, event, origin, parts, read_frame, text, within};
 
 /// Members that are always sent.
-const KEPT: [&str; 7] = ["id", "classId", "studentId", "receivedAt", "eventId", "eventType", "eventTime"];
+const KEPT: [&str; 7] =
+    ["id", "classId", "studentId", "receivedAt", "eventId", "eventType", "eventTime"];
 
 /// Events of many sizes, the last of 3 MiB, each marked with its number.
 fn lesson() -> Vec<Value> {
@@ -31,7 +32,8 @@ fn lesson() -> Vec<Value> {
 async fn frames(relay: &Relay, query: &str, last: u64) -> Vec<String> {
     let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
     let request = format!(
-        "GET /ws/connect?{query} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET /ws/connect?{query} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: \
+             websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
         relay.url.authority()
     );
@@ -44,7 +46,8 @@ async fn frames(relay: &Relay, query: &str, last: u64) -> Vec<String> {
     loop {
         let (_, payload) = within("a frame", read_frame(&mut stream)).await.expect("a frame");
         let text = String::from_utf8(payload).expect("UTF-8");
-        let frame: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {query}"));
+        let frame: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {query}"));
         texts.push(text);
         if marks(&frame).last() == Some(&last) {
             return texts;
@@ -66,8 +69,9 @@ async fn lines(relay: &Relay, query: &str, last: u64) -> Vec<String> {
         while let Some(end) = whole.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = whole.drain(..=end).collect();
             let line = String::from_utf8(line).expect("UTF-8");
-            let data =
-                line.strip_prefix("data: ").map(|data| serde_json::from_str::<Value>(data).expect("JSON"));
+            let data = line
+                .strip_prefix("data: ")
+                .map(|data| serde_json::from_str::<Value>(data).expect("JSON"));
             lines.push(line);
             if data.is_some_and(|frame| marks(&frame).last() == Some(&last)) {
                 return lines;
@@ -111,7 +115,10 @@ fn assert_cut(got: &[Value], whole: &[Value], left_out: &[&str]) {
             }
             assert!(!KEPT.contains(&key.as_str()) || got.get(key) == Some(value), "{key}");
         }
-        assert!(before.iter().all(|name| truncated.contains(name)), "{truncated:?} without {before:?}");
+        assert!(
+            before.iter().all(|name| truncated.contains(name)),
+            "{truncated:?} without {before:?}"
+        );
     }
 }
 
@@ -159,8 +166,11 @@ async fn no_frame_and_no_line_is_larger_than_asked_for() {
             let lines = lines(relay, &query, last).await;
             let largest = lines.iter().map(String::len).max().expect("a line");
             assert!(largest <= max, "{name}, {query}: a line of {largest} bytes");
-            let data: Vec<String> =
-                lines.iter().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect();
+            let data: Vec<String> = lines
+                .iter()
+                .filter_map(|line| line.strip_prefix("data: "))
+                .map(str::to_owned)
+                .collect();
             assert_cut(&events(&data), &whole, left_out);
         }
     }
@@ -185,7 +195,8 @@ async fn a_limited_subscriber_resumes_where_it_was() {
     let (mut cursor, mut seen, mut connections) = (origin(&end), Vec::new(), 0);
     while seen.len() < 300 {
         let query = format!("max=8192&cursor={cursor}");
-        let mut subscriber = Subscriber::connect_to(&relay.url, &query, &[]).await.expect("a subscription");
+        let mut subscriber =
+            Subscriber::connect_to(&relay.url, &query, &[]).await.expect("a subscription");
         connections += 1;
         // A frame a connection, as a client gets whose connection never holds.
         let Frame::Progress { cursor: next, events } =
@@ -202,7 +213,8 @@ async fn a_limited_subscriber_resumes_where_it_was() {
     assert!(connections > 100, "{connections}");
     // And then it is live, as everyone.
     let query = format!("max=8192&cursor={cursor}");
-    let mut subscriber = Subscriber::connect_to(&relay.url, &query, &[]).await.expect("a subscription");
+    let mut subscriber =
+        Subscriber::connect_to(&relay.url, &query, &[]).await.expect("a subscription");
     assert!(matches!(within("live", subscriber.next()).await, Ok(Frame::Live { .. })));
 }
 
@@ -220,7 +232,8 @@ async fn a_parameter_that_cannot_be_used_is_named() {
         ("max=-1", "max"),
         ("max=5000&max=6000", "max"),
     ] {
-        let mut subscriber = Subscriber::connect_to(&relay.url, query, &[]).await.expect("a handshake");
+        let mut subscriber =
+            Subscriber::connect_to(&relay.url, query, &[]).await.expect("a handshake");
         match within("a close", subscriber.next()).await {
             Ok(Frame::Closed { code: Some(1008), reason }) => {
                 assert!(reason.starts_with(name), "{query}: {reason}");

@@ -27,12 +27,18 @@ async fn no_relay_is_posted_to_by_accident() {
     let url = relay.url.to_string();
     let brief = ["simulate", "--duration", "100ms", "--warmup", "0s", "--dashboards", "1"];
     // No terminal: the tests' standard input is none.
-    for (flags, variables) in
-        [(&["--url", &*url][..], &[][..]), (&[], &[("RELAY_SIMULATE_URL", &*url)]), (&["--url", &url], &[])]
-    {
+    for (flags, variables) in [
+        (&["--url", &*url][..], &[][..]),
+        (&[], &[("RELAY_SIMULATE_URL", &*url)]),
+        (&["--url", &url], &[]),
+    ] {
         let refused = run(&[&brief[..], flags].concat(), variables).await;
         assert_eq!(refused.code, Some(2), "{}", refused.stderr);
-        assert!(refused.stderr.contains("--yes") && refused.stderr.contains("--url"), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("--yes") && refused.stderr.contains("--url"),
+            "{}",
+            refused.stderr
+        );
     }
     // The variable of `tail` is not read: this would start relays of its own, which the flag
     // refuses beside a URL.
@@ -55,8 +61,8 @@ async fn no_relay_is_posted_to_by_accident() {
 /// only sooner.
 async fn idle_proxy(relay: &Relay, idle: Duration) -> (BaseUrl, AbortOnDropHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url =
-        BaseUrl::parse(&format!("http://{}", listener.local_addr().expect("an address"))).expect("a URL");
+    let url = BaseUrl::parse(&format!("http://{}", listener.local_addr().expect("an address")))
+        .expect("a URL");
     let to = relay.url.authority();
     let accepting = tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {

@@ -47,7 +47,10 @@ async fn an_outage_is_one_line_however_many_wait() {
     let log = relay.log();
     let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
     let (waiting, loading) = (lines("history"), lines("brought in"));
-    eprintln!("{waiting} lines about history, {loading} about classes, {} in all", log.lines().count());
+    eprintln!(
+        "{waiting} lines about history, {loading} about classes, {} in all",
+        log.lines().count()
+    );
     // A cause more or less: PostgreSQL may word the first refusal otherwise than the others.
     assert!((1..=6).contains(&waiting), "{waiting} lines");
     assert!((1..=6).contains(&loading), "{loading} lines");

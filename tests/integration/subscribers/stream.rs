@@ -46,7 +46,11 @@ async fn a_stream_is_resumed_by_any_of_three() {
         (format!("?lastEventId={one}"), String::new(), Some(1)),
         (format!("?cursor={begin}&lastEventId={two}"), String::new(), Some(2)),
         (format!("?lastEventId=&cursor={one}"), String::new(), Some(1)),
-        (format!("?lastEventId={one}&cursor={begin}"), format!("Last-Event-ID: {three}\r\n"), Some(3)),
+        (
+            format!("?lastEventId={one}&cursor={begin}"),
+            format!("Last-Event-ID: {three}\r\n"),
+            Some(3),
+        ),
         (format!("?lastEventId={one}"), "Last-Event-ID:\r\n".to_owned(), Some(1)),
         ("?lastEventId=".to_owned(), String::new(), None),
     ] {
@@ -68,7 +72,9 @@ async fn every_path_says_what_it_takes() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &["--allow-origin", "https://school.example"]).await;
     let mut connection = relay.connection().await;
-    for path in ["/api/class/stream", "/ws/connect", "/healthz", "/readyz", "/metrics", "/", "/api/classes"] {
+    for path in
+        ["/api/class/stream", "/ws/connect", "/healthz", "/readyz", "/metrics", "/", "/api/classes"]
+    {
         let plain = options(&mut connection, path, &[]).await;
         assert_eq!((plain.status.as_u16(), plain.header("allow")), (204, Some(READ)), "{path}");
         assert_eq!(plain.header("access-control-allow-origin"), None, "{path}");
@@ -103,7 +109,8 @@ async fn every_path_says_what_it_takes() {
         (wrong.status.as_u16(), wrong.header("access-control-allow-origin")),
         (400, Some("https://school.example"))
     );
-    let read = connection.request("GET", "/healthz", &headers, Bytes::new()).await.expect("an answer");
+    let read =
+        connection.request("GET", "/healthz", &headers, Bytes::new()).await.expect("an answer");
     assert_eq!(read.header("access-control-allow-origin"), Some("https://school.example"));
 }
 
@@ -121,7 +128,8 @@ async fn the_subprotocol_is_echoed_to_those_who_offer_it() {
     ] {
         let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
         let request = format!(
-            "GET /ws/connect HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{offered}\
+            "GET /ws/connect HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: \
+                 websocket\r\n{offered}\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await.expect("sent");

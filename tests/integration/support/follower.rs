@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{parts, within};
 
-/// Follows a class through disconnects, as a dashboard does, and holds everything it got. An event that comes out of order, or
-/// twice, fails the test at once; so does a reset.
+/// Follows a class through disconnects, as a dashboard does, and holds everything it got. An event
+/// that comes out of order, or twice, fails the test at once; so does a reset.
 pub struct Follower {
     url: BaseUrl,
     classes: Vec<String>,
@@ -45,7 +45,8 @@ impl Follower {
     }
 
     async fn connect(&mut self) {
-        let subscriber = Subscriber::connect(&self.url, &self.classes, self.cursor.as_deref()).await;
+        let subscriber =
+            Subscriber::connect(&self.url, &self.classes, self.cursor.as_deref()).await;
         self.subscriber = Some(subscriber.expect("a subscription"));
         self.live = false;
     }
@@ -63,12 +64,19 @@ impl Follower {
                     let event: Value = serde_json::from_str(event.get()).expect("JSON");
                     let id = event["id"].as_i64().expect("an id");
                     let class = event["classId"].as_str().expect("a class");
-                    assert!(self.classes.iter().any(|wanted| wanted == class), "an event of {class:?}");
+                    assert!(
+                        self.classes.iter().any(|wanted| wanted == class),
+                        "an event of {class:?}"
+                    );
                     assert!(id > self.last, "event {id} after {}", self.last);
                     self.last = id;
                     self.events.push(event);
                 }
-                assert!(cursor.ends_with(&format!(".{}", self.last)), "{cursor}, not of event {}", self.last);
+                assert!(
+                    cursor.ends_with(&format!(".{}", self.last)),
+                    "{cursor}, not of event {}",
+                    self.last
+                );
                 self.cursor = Some(cursor);
             }
             Frame::Live { cursor } => {
@@ -83,7 +91,8 @@ impl Follower {
         true
     }
 
-    /// Takes frames until `enough`; comes back by its cursor when the connection is lost. A gap shows as a wait in vain.
+    /// Takes frames until `enough`; comes back by its cursor when the connection is lost. A gap
+    /// shows as a wait in vain.
     async fn follow(&mut self, what: &str, enough: impl Fn(&[Value]) -> bool) {
         within(what, async {
             while !enough(&self.events) {

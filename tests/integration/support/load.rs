@@ -14,7 +14,8 @@ use super::{event, until};
 /// How far apart the marks of two posters are.
 const MARKS: usize = 100_000;
 
-/// Students who post one event after the other, each again until it is acknowledged, as the clients in the field do.
+/// Students who post one event after the other, each again until it is acknowledged, as the clients
+/// in the field do.
 pub struct Load {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<Vec<i64>>>,
@@ -33,7 +34,8 @@ impl Load {
         let posters = (0..posters)
             .map(|poster| {
                 let first = MARKS * (posters * round + poster);
-                let posting = post(url.clone(), first, Arc::clone(&stop), Arc::clone(&acknowledged));
+                let posting =
+                    post(url.clone(), first, Arc::clone(&stop), Arc::clone(&acknowledged));
                 AbortOnDropHandle::new(tokio::spawn(posting))
             })
             .collect();
@@ -59,7 +61,8 @@ impl Load {
         self.marks()
     }
 
-    /// Cuts everyone short, in the middle of a POST perhaps; returns the marks of what was acknowledged.
+    /// Cuts everyone short, in the middle of a POST perhaps; returns the marks of what was
+    /// acknowledged.
     pub async fn cut(mut self) -> HashSet<i64> {
         for poster in self.posters.drain(..) {
             poster.abort();
@@ -74,7 +77,12 @@ impl Load {
     }
 }
 
-async fn post(url: BaseUrl, first: usize, stop: Arc<AtomicBool>, acknowledged: Arc<Mutex<Vec<i64>>>) {
+async fn post(
+    url: BaseUrl,
+    first: usize,
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<Mutex<Vec<i64>>>,
+) {
     for mark in first..first + MARKS {
         if stop.load(Ordering::Relaxed) {
             return;

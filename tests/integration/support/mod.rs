@@ -23,7 +23,8 @@ pub use proxy::Proxy;
 pub use raw::{Raw, RawFrame, handshake, read_frame};
 pub use relay::{Relay, Tail, run};
 
-/// The longest anything is waited for: far beyond what it takes, so that a busy machine does not fail a test.
+/// The longest anything is waited for: far beyond what it takes, so that a busy machine does not
+/// fail a test.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits for `what`, and says what it was if it does not come.

@@ -1,5 +1,5 @@
-//! What may stand between a relay and its database: a pooler that passes everything on but notifications, or a connection whose
-//! other end is gone without a word.
+//! What may stand between a relay and its database: a pooler that passes everything on but
+//! notifications, or a connection whose other end is gone without a word.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,8 @@ pub struct Pooler {
     deaf: Arc<AtomicBool>,
     /// The same of each that came.
     came: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
-    /// A text that a client may send: the connection is cut when the server has carried that out, before its answer arrives.
+    /// A text that a client may send: the connection is cut when the server has carried that out,
+    /// before its answer arrives.
     fatal: Arc<Mutex<Option<&'static str>>>,
     _accepting: AbortOnDropHandle<()>,
 }
@@ -65,7 +66,8 @@ impl Pooler {
         }
     }
 
-    /// The next connection on which a client sends this text is cut once the server has done what it was asked.
+    /// The next connection on which a client sends this text is cut once the server has done what
+    /// it was asked.
     pub fn cut_after(&self, text: &'static str) {
         *self.fatal.lock().expect("a text") = Some(text);
     }
@@ -86,7 +88,8 @@ impl Pooler {
     }
 }
 
-/// Passes a client's bytes on as they come, and the server's message by message, without its notifications if `deaf`.
+/// Passes a client's bytes on as they come, and the server's message by message, without its
+/// notifications if `deaf`.
 async fn pass_on(
     client: UnixStream,
     server: PathBuf,
@@ -104,10 +107,9 @@ async fn pass_on(
             if read == 0 {
                 return Ok(());
             }
-            let mut fatal = fatal
-                .lock()
-                .expect("a text")
-                .take_if(|text| buffer[..read].windows(text.len()).any(|window| window == text.as_bytes()));
+            let mut fatal = fatal.lock().expect("a text").take_if(|text| {
+                buffer[..read].windows(text.len()).any(|window| window == text.as_bytes())
+            });
             if fatal.take().is_some() {
                 doomed.store(true, Ordering::Relaxed);
             }
@@ -119,7 +121,8 @@ async fn pass_on(
             // A type, a length that counts itself, the rest.
             let mut message = vec![0; 5];
             from_server.read_exact(&mut message).await?;
-            let length = u32::from_be_bytes([message[1], message[2], message[3], message[4]]) as usize;
+            let length =
+                u32::from_be_bytes([message[1], message[2], message[3], message[4]]) as usize;
             message.resize(1 + length, 0);
             from_server.read_exact(&mut message[5..]).await?;
             if message[0] == READY && doomed.load(Ordering::Relaxed) {
@@ -131,5 +134,6 @@ async fn pass_on(
         }
     };
     // Either side's end ends both.
-    let _: Result<(), std::io::Error> = tokio::select! { ended = there => ended, ended = back => ended };
+    let _: Result<(), std::io::Error> =
+        tokio::select! { ended = there => ended, ended = back => ended };
 }

@@ -12,8 +12,9 @@ use progress_relay::migrate;
 use progress_relay::store::Connector;
 use tokio_postgres::{Client, Config, NoTls};
 
-/// Ends every process of the run, and removes its folders, once its input ends: that is when this process does, also by SIGKILL,
-/// which no destructor survives. (Statics have none at all.) The relays go first: one that lives starts its database again.
+/// Ends every process of the run, and removes its folders, once its input ends: that is when this
+/// process does, also by SIGKILL, which no destructor survives. (Statics have none at all.) The
+/// relays go first: one that lives starts its database again.
 const UNDERTAKER: &str = r#"
 trap '' INT TERM HUP
 folders=
@@ -48,7 +49,8 @@ for folder in $folders; do
         read -r since
         read -r port
         read -r socket
-    } <"$folder/postgresql/postmaster.pid" && kill -INT "$pid" && echo "$pid $socket" >"$folder/ending"
+    } <"$folder/postgresql/postmaster.pid" && kill -INT "$pid" && echo "$pid \
+         $socket" >"$folder/ending"
 done 2>/dev/null
 for folder in $folders; do
     if read -r pid socket <"$folder/ending"; then
@@ -96,7 +98,8 @@ static FOLDERS: AtomicUsize = AtomicUsize::new(0);
 static DATABASES: AtomicUsize = AtomicUsize::new(0);
 static SERVER: OnceLock<Config> = OnceLock::new();
 
-/// A folder's name, for a private PostgreSQL's data mostly: what runs on it is ended with this run, and it is removed.
+/// A folder's name, for a private PostgreSQL's data mostly: what runs on it is ended with this run,
+/// and it is removed.
 pub fn data_folder() -> PathBuf {
     // Directly below /tmp, where the server's user can pass.
     data_folder_below(Path::new("/tmp"))
@@ -110,19 +113,21 @@ pub fn data_folder_below(place: &Path) -> PathBuf {
     folder
 }
 
-/// Starts the run's server, in a thread of its own that lives as long as the run: each test has its own runtime.
+/// Starts the run's server, in a thread of its own that lives as long as the run: each test has its
+/// own runtime.
 fn start_server() -> Config {
     let data_dir = data_folder();
     let (started, config) = mpsc::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let settings = [("max_connections", "400"), ("log_min_messages", "fatal")];
             let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
             let options = Options { data_dir, durability: Durability::Throwaway, settings };
             let server = PrivatePostgres::start(options, "tests").await;
-            let server =
-                server.unwrap_or_else(|error| panic!("tests need a PostgreSQL of their own: {error}"));
+            let server = server
+                .unwrap_or_else(|error| panic!("tests need a PostgreSQL of their own: {error}"));
             started.send(server.config()).expect("someone waits");
             std::future::pending::<()>().await;
         });
@@ -142,7 +147,10 @@ impl Database {
         let mut config = SERVER.get_or_init(start_server).clone();
         let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         let admin = connect(config.clone().dbname("postgres")).await;
-        admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0")).await.expect("a database");
+        admin
+            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0"))
+            .await
+            .expect("a database");
         config.dbname(&name);
         Self { config, name }
     }
@@ -204,7 +212,8 @@ impl Database {
         let sql = "SELECT application_name, pg_terminate_backend(pid) FROM pg_stat_activity \
              WHERE datname = $1 AND application_name LIKE $2";
         // By way of another database: this one may not take connections.
-        let rows = self.admin().await.query(sql, &[&self.name, &application]).await.expect("an answer");
+        let rows =
+            self.admin().await.query(sql, &[&self.name, &application]).await.expect("an answer");
         rows.iter().map(|row| row.get(0)).collect()
     }
 

@@ -6,7 +6,8 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Relay, within};
 
-/// A connection with as small a receive buffer as the system gives, after its handshake. Nothing is read unless asked for.
+/// A connection with as small a receive buffer as the system gives, after its handshake. Nothing is
+/// read unless asked for.
 pub struct Raw {
     stream: TcpStream,
 }
@@ -34,10 +35,12 @@ struct Mark {
     n: i64,
 }
 
-/// Makes a fresh connection a WebSocket to the default class, written as browsers do and some do not.
+/// Makes a fresh connection a WebSocket to the default class, written as browsers do and some do
+/// not.
 pub async fn handshake(stream: &mut TcpStream, relay: &Relay) {
     let request = format!(
-        "GET /ws/connect HTTP/1.1\r\nHost: {}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+        "GET /ws/connect HTTP/1.1\r\nHost: {}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: \
+             WebSocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
         relay.url.authority()
     );
@@ -85,7 +88,9 @@ impl Raw {
                     let text: Text = serde_json::from_slice(&payload).expect("a frame's JSON");
                     RawFrame::Events(text.events.into_iter().map(|event| event.n).collect())
                 }
-                0x88 => RawFrame::Close(payload[..2].try_into().map(u16::from_be_bytes).expect("a code")),
+                0x88 => RawFrame::Close(
+                    payload[..2].try_into().map(u16::from_be_bytes).expect("a code"),
+                ),
                 0x89 => RawFrame::Ping,
                 _ => RawFrame::Other,
             }

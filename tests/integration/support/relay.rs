@@ -48,7 +48,8 @@ fn spawn(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
 /// The same, by way of a program that runs another.
 fn spawn_by(by: &[String], arguments: &[&str], environment: &[(&str, &str)]) -> Child {
     let mut command = command(by);
-    let process = command.args(arguments).envs(environment.iter().copied()).spawn().expect("the program");
+    let process =
+        command.args(arguments).envs(environment.iter().copied()).spawn().expect("the program");
     entrust_process(process.id().expect("it was just started"));
     process
 }
@@ -92,7 +93,8 @@ impl Relay {
 
     /// The same, by way of a program that runs another.
     pub async fn begin_by(by: &[String], flags: &[&str]) -> Self {
-        let bind: &[&str] = if flags.contains(&"--bind") { &[] } else { &["--bind", "127.0.0.1:0"] };
+        let bind: &[&str] =
+            if flags.contains(&"--bind") { &[] } else { &["--bind", "127.0.0.1:0"] };
         let mut process = spawn_by(by, &[&["serve"], bind, flags].concat(), &[]);
         let log = collect(process.stderr.take().expect("a pipe"));
         let mut stdout = BufReader::new(process.stdout.take().expect("a pipe"));
@@ -179,16 +181,18 @@ impl Relay {
     }
 
     fn status(&self, name: &str) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("/proc");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("/proc");
         let line = status.lines().find(|line| line.starts_with(name)).expect("a line of /proc");
-        let kib: usize = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
+        let kib: usize =
+            line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
         kib * 1024
     }
 }
 
 impl Drop for Relay {
-    /// Kills it and waits until it is gone, so that nothing of it meets what the test does next; says what it logged if the
-    /// test failed.
+    /// Kills it and waits until it is gone, so that nothing of it meets what the test does next;
+    /// says what it logged if the test failed.
     fn drop(&mut self) {
         let _ = self.process.start_kill();
         let begin = Instant::now();
@@ -224,7 +228,9 @@ impl Tail {
         while events.last().is_none_or(|event| event["n"] != last) {
             let line = within("a line of tail", self.lines.next_line()).await.expect("stdout");
             let line = line.unwrap_or_else(|| panic!("tail has ended: {}", self.said()));
-            events.push(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}")));
+            events.push(
+                serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}")),
+            );
         }
         events
     }

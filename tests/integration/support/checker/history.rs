@@ -63,7 +63,8 @@ pub enum What {
     Sent {
         mark: i64,
     },
-    /// An answer came. 2xx acknowledges the event. `place` is the cursor of the answer, if it has one.
+    /// An answer came. 2xx acknowledges the event. `place` is the cursor of the answer, if it has
+    /// one.
     Answered {
         mark: i64,
         status: u16,
@@ -130,10 +131,14 @@ impl fmt::Display for What {
                 write!(f, "is answered {status} for the event marked {mark}")?;
                 place.as_ref().map_or(Ok(()), |place| write!(f, ", cursor {place}"))
             }
-            Self::Unanswered { mark, why } => write!(f, "gets no answer for the event marked {mark}: {why}"),
+            Self::Unanswered { mark, why } => {
+                write!(f, "gets no answer for the event marked {mark}: {why}")
+            }
             Self::GaveUp { mark } => write!(f, "gives up the event marked {mark}"),
             Self::Connected { to, from: None } => write!(f, "connects to {to} without a cursor"),
-            Self::Connected { to, from: Some(place) } => write!(f, "connects to {to} with cursor {place}"),
+            Self::Connected { to, from: Some(place) } => {
+                write!(f, "connects to {to} with cursor {place}")
+            }
             Self::Progress { place, events } => {
                 write!(f, "progress, cursor {place}, {} events (id:mark)", events.len())?;
                 for (id, mark) in events.iter().take(12) {

@@ -1,4 +1,5 @@
-//! Judges a run by its records alone: was anything that was acknowledged lost, doubled or reordered?
+//! Judges a run by its records alone: was anything that was acknowledged lost, doubled or
+//! reordered?
 //!
 //! # What is checked
 //!
@@ -11,31 +12,32 @@
 //!   across its connections.
 //! - **Nothing twice**: a mark comes to a dashboard once in an epoch. A second time under another
 //!   epoch is counted (`again`), and is no violation.
-//! - **No unannounced gap.** Between two cursors of one dashboard without a `reset` between them lies
-//!   no event that is known to have this epoch and was not delivered to it. Known are the rows of
-//!   the table (for its epoch), what any dashboard received, and the cursors of acknowledgements.
-//! - **Epochs do not mix.** A dashboard's epoch changes only by a `reset`; a frame's cursor is that of
-//!   its last event; an epoch and an id name one event, wherever they are seen.
-//! - **State**: every replica's summary, that of a fresh replica and `rebuild-state --check` are what
-//!   the table's events make.
+//! - **No unannounced gap.** Between two cursors of one dashboard without a `reset` between them
+//!   lies no event that is known to have this epoch and was not delivered to it. Known are the rows
+//!   of the table (for its epoch), what any dashboard received, and the cursors of
+//!   acknowledgements.
+//! - **Epochs do not mix.** A dashboard's epoch changes only by a `reset`; a frame's cursor is that
+//!   of its last event; an epoch and an id name one event, wherever they are seen.
+//! - **State**: every replica's summary, that of a fresh replica and `rebuild-state --check` are
+//!   what the table's events make.
 //!
 //! # Announced loss
 //!
-//! A `reset` takes a dashboard from a place P (its last cursor) to a place Q (the cursor in the reset).
-//! The *announced gap* of the reset holds what may have happened between the two:
+//! A `reset` takes a dashboard from a place P (its last cursor) to a place Q (the cursor in the
+//! reset). The *announced gap* of the reset holds what may have happened between the two:
 //!
-//! - of P's epoch, the ids beyond P, and of Q's epoch the ids up to Q; an event that is known in both
-//!   epochs counts as in P's;
+//! - of P's epoch, the ids beyond P, and of Q's epoch the ids up to Q; an event that is known in
+//!   both epochs counts as in P's;
 //! - every event that is known in neither epoch: of an epoch in between, or of no known place;
 //! - if both epochs are the same, the ids between P and Q.
 //!
-//! An acknowledged event that a dashboard did not get is an **announced loss** if it is in the gap of
-//! one of this dashboard's resets, and either stands in Q's epoch up to Q, or was acknowledged at most
-//! [`AGREEMENT`] after that reset. Any other is a **silent loss**.
+//! An acknowledged event that a dashboard did not get is an **announced loss** if it is in the gap
+//! of one of this dashboard's resets, and either stands in Q's epoch up to Q, or was acknowledged
+//! at most [`AGREEMENT`] after that reset. Any other is a **silent loss**.
 //!
-//! An acknowledged event that is not in the table is an announced loss of the table if every dashboard
-//! had a reset to another epoch than the event's at most [`AGREEMENT`] before the acknowledgement, or
-//! after it.
+//! An acknowledged event that is not in the table is an announced loss of the table if every
+//! dashboard had a reset to another epoch than the event's at most [`AGREEMENT`] before the
+//! acknowledgement, or after it.
 
 mod history;
 mod report;
@@ -49,8 +51,8 @@ use serde_json::Value;
 pub use history::{Place, Record, Recorder, What, Who};
 pub use report::{Kind, Report, Violation};
 
-/// Within this, a relay's connections agree on one server (DESIGN, section 2). An acknowledgement that
-/// comes later on a server that was left behind is not excused by a reset before it.
+/// Within this, a relay's connections agree on one server (DESIGN, section 2). An acknowledgement
+/// that comes later on a server that was left behind is not excused by a reset before it.
 pub const AGREEMENT: Duration = Duration::from_secs(2);
 
 /// What a busy machine may be late in what is measured here.
@@ -210,8 +212,9 @@ impl<'a> Checker<'a> {
         match self.known.get(&place) {
             Some((other, _)) if *other != mark => {
                 let other = *other;
-                let text =
-                    format!("{place} is the event marked {mark} here and the one marked {other} elsewhere");
+                let text = format!(
+                    "{place} is the event marked {mark} here and the one marked {other} elsewhere"
+                );
                 self.violation(index, Kind::MixedEpochs, who, Some(mark), text);
             }
             Some(_) => {}
@@ -252,8 +255,9 @@ impl<'a> Checker<'a> {
             }
             What::Answered { mark, status: status @ 300..=499, .. } => {
                 self.report.refused += 1;
-                let text =
-                    format!("the event marked {mark} is good, and was answered {status}: clients drop it");
+                let text = format!(
+                    "the event marked {mark} is good, and was answered {status}: clients drop it"
+                );
                 self.violation(index, Kind::Refused, record.who, Some(*mark), text);
             }
             What::GaveUp { .. } => self.report.given_up += 1,
@@ -265,7 +269,8 @@ impl<'a> Checker<'a> {
         let who = record.who;
         match &record.what {
             What::Connected { from, .. } if *from != dashboard.place => {
-                let said = |place: &Option<Place>| place.as_ref().map_or("none".into(), Place::to_string);
+                let said =
+                    |place: &Option<Place>| place.as_ref().map_or("none".into(), Place::to_string);
                 let (asked, has) = (said(from), said(&dashboard.place));
                 let text = format!("it resumes by cursor {asked}, and its last one is {has}");
                 self.violation(index, Kind::Harness, who, None, text);
@@ -287,7 +292,8 @@ impl<'a> Checker<'a> {
                     if let Some(before) = last.as_ref().filter(|last| last.epoch == here.epoch)
                         && *id <= before.id
                     {
-                        let text = format!("the event marked {mark} has id {id} and comes after {before}");
+                        let text =
+                            format!("the event marked {mark} has id {id} and comes after {before}");
                         self.violation(index, Kind::OutOfOrder, who, Some(*mark), text);
                     }
                     last = Some(here.clone());
@@ -308,10 +314,19 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn received(&mut self, index: usize, who: Who, dashboard: &mut Dashboard, place: Place, mark: i64) {
+    fn received(
+        &mut self,
+        index: usize,
+        who: Who,
+        dashboard: &mut Dashboard,
+        place: Place,
+        mark: i64,
+    ) {
         let before = dashboard.places.entry(mark).or_default();
         if let Some(same) = before.iter().find(|other| other.epoch == place.epoch) {
-            let text = format!("the event marked {mark} came as {same} before, and comes again as {place}");
+            let text = format!(
+                "the event marked {mark} came as {same} before, and comes again as {place}"
+            );
             self.report.twice += 1;
             self.violation(index, Kind::Twice, who, Some(mark), text);
         } else if !before.is_empty() {
@@ -323,10 +338,18 @@ impl<'a> Checker<'a> {
     }
 
     /// A frame without a reset moves the cursor.
-    fn advance(&mut self, index: usize, who: Who, dashboard: &mut Dashboard, to: &Place, frame: &str) {
+    fn advance(
+        &mut self,
+        index: usize,
+        who: Who,
+        dashboard: &mut Dashboard,
+        to: &Place,
+        frame: &str,
+    ) {
         if let Some(from) = &dashboard.place {
             if from.epoch != to.epoch {
-                let text = format!("a {frame} goes from {from} to {to}, another epoch, without a reset");
+                let text =
+                    format!("a {frame} goes from {from} to {to}, another epoch, without a reset");
                 self.violation(index, Kind::MixedEpochs, who, None, text);
             } else if to.id < from.id {
                 let text = format!("a {frame} goes back from {from} to {to}");
@@ -360,8 +383,9 @@ impl<'a> Checker<'a> {
             phantoms.sort();
             for (place, mark) in phantoms {
                 let index = self.known.get(place).map_or(end, |(_, index)| *index);
-                let text =
-                    format!("the event marked {mark} was delivered as {place}, where the table has none");
+                let text = format!(
+                    "the event marked {mark} was delivered as {place}, where the table has none"
+                );
                 self.violation(index, Kind::Phantom, Who::Dashboard(number), Some(*mark), text);
             }
             self.dashboards.insert(number, dashboard);
@@ -381,7 +405,8 @@ impl<'a> Checker<'a> {
                     if !dashboard.got.contains_key(place) {
                         let (after, through) = (step.after, step.through);
                         let text = format!(
-                            "the cursor went from {after} to {through} without the event marked {mark} at {place}"
+                            "the cursor went from {after} to {through} without the event marked \
+                                 {mark} at {place}"
                         );
                         found.push((step.index, Who::Dashboard(*number), *mark, text));
                     }
@@ -398,9 +423,13 @@ impl<'a> Checker<'a> {
         let end = self.history.len();
         let mut found = Vec::new();
         for (mark, event) in &self.events {
-            let (Some((index, first)), Some(sent)) = (event.acknowledged, event.sent) else { continue };
+            let (Some((index, first)), Some(sent)) = (event.acknowledged, event.sent) else {
+                continue;
+            };
             for (number, dashboard) in &self.dashboards {
-                if dashboard.places.contains_key(mark) || dashboard.began.is_none_or(|began| began > sent) {
+                if dashboard.places.contains_key(mark)
+                    || dashboard.began.is_none_or(|began| began > sent)
+                {
                     continue;
                 }
                 let announced = dashboard.jumps.iter().any(|jump| {
@@ -417,10 +446,20 @@ impl<'a> Checker<'a> {
                 });
                 let who = Who::Dashboard(*number);
                 found.push(match behind {
-                    true => (end, Kind::Behind, who, *mark, "at its end it had not come so far".to_owned()),
-                    false => {
-                        (index, Kind::LostSilently, who, *mark, "it never came, without a word".to_owned())
-                    }
+                    true => (
+                        end,
+                        Kind::Behind,
+                        who,
+                        *mark,
+                        "at its end it had not come so far".to_owned(),
+                    ),
+                    false => (
+                        index,
+                        Kind::LostSilently,
+                        who,
+                        *mark,
+                        "it never came, without a word".to_owned(),
+                    ),
                 });
             }
         }
@@ -436,13 +475,17 @@ impl<'a> Checker<'a> {
         let mut seen = HashMap::new();
         for (id, mark) in &self.afterwards.rows {
             if let Some(other) = seen.insert(*mark, *id) {
-                let text = format!("the event marked {mark} is in the table twice, as {other} and {id}");
+                let text =
+                    format!("the event marked {mark} is in the table twice, as {other} and {id}");
                 self.report.twice += 1;
                 self.violation(end, Kind::Twice, Who::Stage, Some(*mark), text);
             }
         }
-        let reachable =
-            self.history.iter().find(|record| record.what == What::Reachable).map(|record| record.at);
+        let reachable = self
+            .history
+            .iter()
+            .find(|record| record.what == What::Reachable)
+            .map(|record| record.at);
         let mut missing = Vec::new();
         for (mark, event) in &self.events {
             let Some((index, first)) = event.acknowledged else { continue };
@@ -477,7 +520,9 @@ impl<'a> Checker<'a> {
         }
         if self.report.orphan_time > AGREEMENT + LATE {
             let late = self.report.orphan_time;
-            let text = format!("{late:?} after a primary was reachable, an event was acknowledged elsewhere");
+            let text = format!(
+                "{late:?} after a primary was reachable, an event was acknowledged elsewhere"
+            );
             self.violation(end, Kind::Orphan, Who::Stage, None, text);
         }
         self.report.delivered = self
@@ -497,8 +542,9 @@ impl<'a> Checker<'a> {
             let of = &state.of;
             if *state.place.epoch != *afterwards.epoch || state.place.id < last {
                 let (epoch, at) = (&afterwards.epoch, &state.place);
-                let text =
-                    format!("the summary of {of} holds up to {at}, and the table goes to {epoch}.{last}");
+                let text = format!(
+                    "the summary of {of} holds up to {at}, and the table goes to {epoch}.{last}"
+                );
                 self.violation(end, Kind::StateDiffers, Who::Stage, None, text);
             }
             if let Some(difference) = report::difference(&afterwards.expected, &state.value) {
@@ -518,12 +564,13 @@ impl<'a> Checker<'a> {
         let ends = self.history.iter().rev().find(|record| record.what == What::CauseEnds);
         if let Some(end) = ends.map(|record| record.at) {
             let after = || self.history.iter().filter(move |record| record.at >= end);
-            let acknowledged =
-                after().find(|record| matches!(record.what, What::Answered { status: 200..=299, .. }));
+            let acknowledged = after()
+                .find(|record| matches!(record.what, What::Answered { status: 200..=299, .. }));
             self.report.recovered_posts = acknowledged.map(|record| record.at - end);
             let mut first: BTreeMap<usize, Duration> = BTreeMap::new();
             for record in after() {
-                if let (Who::Dashboard(number), What::Progress { .. }) = (record.who, &record.what) {
+                if let (Who::Dashboard(number), What::Progress { .. }) = (record.who, &record.what)
+                {
                     first.entry(number).or_insert(record.at - end);
                 }
             }

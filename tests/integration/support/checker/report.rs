@@ -98,7 +98,8 @@ impl Report {
         let landmark = |index: &usize| {
             let record = &history[*index];
             record.who == Who::Stage
-                || (concerned(index) && matches!(record.what, What::Connected { .. } | What::Reset { .. }))
+                || (concerned(index)
+                    && matches!(record.what, What::Connected { .. } | What::Reset { .. }))
         };
         shown.extend((0..history.len()).filter(landmark));
         shown.sort_unstable();
@@ -148,7 +149,8 @@ fn descend(expected: &Value, found: &Value, path: &mut String) -> Option<String>
             for index in 0..one.len().max(other.len()) {
                 let _ = write!(path, "/{index}");
                 let (left, right) = (one.get(index), other.get(index));
-                let found = descend(left.unwrap_or(&Value::Null), right.unwrap_or(&Value::Null), path);
+                let found =
+                    descend(left.unwrap_or(&Value::Null), right.unwrap_or(&Value::Null), path);
                 if found.is_some() {
                     return found;
                 }

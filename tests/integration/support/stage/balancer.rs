@@ -42,7 +42,8 @@ async fn start(program: &str, arguments: &[&str], folder: &Path, address: Socket
     command.args(arguments).current_dir(folder);
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
     let started = command.spawn();
-    let mut process = started.unwrap_or_else(|error| panic!("{program}: {error} (scripts/setup faults)"));
+    let mut process =
+        started.unwrap_or_else(|error| panic!("{program}: {error} (scripts/setup faults)"));
     entrust_process(process.id());
     let begin = Instant::now();
     while TcpStream::connect(address).await.is_err() {
@@ -71,10 +72,12 @@ impl HaProxy {
     /// Before one to three relays.
     pub async fn before(relays: &[SocketAddr]) -> Self {
         let own = port();
-        let mut text = replace(&shipped("haproxy.cfg"), "127.0.0.1:8080", &format!("127.0.0.1:{own}"));
+        let mut text =
+            replace(&shipped("haproxy.cfg"), "127.0.0.1:8080", &format!("127.0.0.1:{own}"));
         for (index, name) in ["a", "b", "c"].into_iter().enumerate() {
             let line = format!("    server {name} 127.0.0.1:{}\n", 8001 + index);
-            let real = relays.get(index).map(|at| format!("    server {name} {at}\n")).unwrap_or_default();
+            let real =
+                relays.get(index).map(|at| format!("    server {name} {at}\n")).unwrap_or_default();
             text = replace(&text, &line, &real);
         }
         let (folder, file) = folder_with("haproxy.cfg", &text);

@@ -19,7 +19,8 @@ use crate::support::{Database, PATIENCE, until};
 /// What `--database-url` names, and what the tests ask.
 pub const DATABASE: &str = "progress";
 
-/// For every server of the stage. Durable as far as a killed process goes; the machine's power stays on.
+/// For every server of the stage. Durable as far as a killed process goes; the machine's power
+/// stays on.
 const SETTINGS: &str = "
 fsync = off
 wal_level = replica
@@ -101,7 +102,17 @@ impl Programs {
             let folder = self.folder(roomy());
             let data = folder.join("data");
             let mut command = self.command(None, "initdb", &folder);
-            command.args(["-E", "UTF8", "--locale=C", "-U", "postgres", "-A", "trust", "--no-sync", "-D"]);
+            command.args([
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "--no-sync",
+                "-D",
+            ]);
             succeed(command.arg(&data)).await;
             data
         };
@@ -112,14 +123,15 @@ impl Programs {
     fn folder(&self, place: &Path) -> PathBuf {
         let folder = data_folder_below(place);
         std::fs::create_dir(&folder).expect("a folder");
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))
+            .expect("permissions");
         self.hand_over(&folder);
         folder
     }
 }
 
-/// Where servers have their data: in memory where there is plenty of it. What a killed process wrote
-/// is there all the same, and the disk is not what is tried here.
+/// Where servers have their data: in memory where there is plenty of it. What a killed process
+/// wrote is there all the same, and the disk is not what is tried here.
 fn roomy() -> &'static Path {
     let memory = Path::new("/dev/shm");
     let enough = nix::sys::statvfs::statvfs(memory)
@@ -191,8 +203,11 @@ impl Cluster {
     /// The same, by way of a proxy.
     pub async fn standby_by(&self, name: &str, way: SocketAddr) -> Self {
         let mut cluster = Self::empty(name, self.programs, None, roomy());
-        let mut command = self.programs.command(cluster.netns.as_ref(), "pg_basebackup", &cluster.folder);
-        command.args(["-R", "-c", "fast", "-d", &replication_url(way, name), "-D"]).arg(&cluster.data);
+        let mut command =
+            self.programs.command(cluster.netns.as_ref(), "pg_basebackup", &cluster.folder);
+        command
+            .args(["-R", "-c", "fast", "-d", &replication_url(way, name), "-D"])
+            .arg(&cluster.data);
         succeed(&mut command).await;
         cluster.start().await;
         cluster
@@ -203,7 +218,18 @@ impl Cluster {
         let (data, name) = (folder.join("data"), name.to_owned());
         let address = netns.as_ref().map_or("127.0.0.1".to_owned(), |netns| netns.inside.clone());
         let (port, further) = (port(), String::new());
-        Self { name, programs, folder, data, address, further, port, netns, process: None, pid: None }
+        Self {
+            name,
+            programs,
+            folder,
+            data,
+            address,
+            further,
+            port,
+            netns,
+            process: None,
+            pid: None,
+        }
     }
 
     /// For `--database-url`.
@@ -245,10 +271,17 @@ impl Cluster {
         let begin = Instant::now();
         self.spawn();
         while let Err(error) = self.try_session("postgres").await {
-            assert!(begin.elapsed() < PATIENCE, "{} does not start: {error}\n{}", self.name, self.log());
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "{} does not start: {error}\n{}",
+                self.name,
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
-            // After a kill it refuses as long as its old processes live: whoever keeps it up tries again.
-            let ended = self.process.as_mut().is_none_or(|process| !matches!(process.try_wait(), Ok(None)));
+            // After a kill it refuses as long as its old processes live: whoever keeps it up tries
+            // again.
+            let ended =
+                self.process.as_mut().is_none_or(|process| !matches!(process.try_wait(), Ok(None)));
             if ended {
                 self.spawn();
             }
@@ -257,7 +290,11 @@ impl Cluster {
 
     fn spawn(&mut self) {
         let mut command = self.programs.command(self.netns.as_ref(), "postgres", &self.folder);
-        let log = std::fs::File::options().append(true).create(true).open(self.log_file()).expect("a log");
+        let log = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(self.log_file())
+            .expect("a log");
         command.arg("-D").arg(&self.data).arg("-k").arg(&self.folder);
         let addresses = format!("{}{}", self.address, self.further);
         command.args(["-p", &self.port.to_string(), "-h", &addresses]);
@@ -302,7 +339,9 @@ impl Cluster {
 
     fn is_gone(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
-        stat.map_or(true, |stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
+        stat.map_or(true, |stat| {
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+        })
     }
 
     fn reap(&mut self) {
@@ -349,12 +388,14 @@ impl Cluster {
         .await;
     }
 
-    /// A primary that was left behind becomes a standby of another: stopped cleanly, rewound, started.
+    /// A primary that was left behind becomes a standby of another: stopped cleanly, rewound,
+    /// started.
     pub async fn follow(&mut self, primary: &Self) {
         if self.pid.is_some() {
             self.stop().await;
         }
-        // Without it the primary's control file may not know of its new timeline, and pg_rewind believes it.
+        // Without it the primary's control file may not know of its new timeline, and pg_rewind
+        // believes it.
         primary.session("postgres").await.batch_execute("CHECKPOINT").await.expect("a checkpoint");
         let source = format!("{} dbname=postgres", replication_url(primary.address(), &self.name));
         let mut rewind = self.programs.command(self.netns.as_ref(), "pg_rewind", &self.folder);
@@ -362,7 +403,8 @@ impl Cluster {
         succeed(&mut rewind).await;
         std::fs::write(self.data.join("standby.signal"), "").expect("a file");
         self.hand_over(&self.data.join("standby.signal"));
-        let line = format!("primary_conninfo = '{}'\n", replication_url(primary.address(), &self.name));
+        let line =
+            format!("primary_conninfo = '{}'\n", replication_url(primary.address(), &self.name));
         std::fs::write(self.data.join("postgresql.auto.conf"), line).expect("settings");
         self.start().await;
     }
@@ -370,12 +412,20 @@ impl Cluster {
     /// Waits until a standby has replayed all that its primary has.
     pub async fn caught_up_with(&self, primary: &Self) {
         let client = primary.session("postgres").await;
-        let row = client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await.expect("a place");
+        let row = client
+            .query_one("SELECT pg_current_wal_insert_lsn()::text", &[])
+            .await
+            .expect("a place");
         let place: String = row.get(0);
         let client = self.session("postgres").await;
         let sql = "SELECT coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, false)";
         until("the standby to have caught up", || async {
-            client.query_one(sql, &[&place]).await.expect("an answer").get::<_, bool>(0).then_some(())
+            client
+                .query_one(sql, &[&place])
+                .await
+                .expect("an answer")
+                .get::<_, bool>(0)
+                .then_some(())
         })
         .await;
     }
@@ -390,7 +440,8 @@ impl Cluster {
         until("the setting", || async {
             // A session of after the reload, by way of the postmaster that has read it.
             let client = self.session("postgres").await;
-            let row = client.query_one("SELECT current_setting($1)", &[&name]).await.expect("a setting");
+            let row =
+                client.query_one("SELECT current_setting($1)", &[&name]).await.expect("a setting");
             (row.get::<_, &str>(0) == value).then_some(())
         })
         .await;
@@ -402,7 +453,8 @@ impl Cluster {
         let sql = "SELECT count(*) FROM pg_stat_replication \
              WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')";
         until("the synchronous standby", || async {
-            (client.query_one(sql, &[]).await.expect("an answer").get::<_, i64>(0) >= count).then_some(())
+            (client.query_one(sql, &[]).await.expect("an answer").get::<_, i64>(0) >= count)
+                .then_some(())
         })
         .await;
     }
@@ -425,7 +477,9 @@ impl Cluster {
 
 fn replication_url(server: SocketAddr, application: &str) -> String {
     let (host, port) = (server.ip(), server.port());
-    format!("host={host} port={port} user=postgres application_name={application} connect_timeout=2")
+    format!(
+        "host={host} port={port} user=postgres application_name={application} connect_timeout=2"
+    )
 }
 
 /// For `--database-url`: these servers, whichever takes writes.
@@ -436,10 +490,13 @@ pub fn url(clusters: &[&Cluster]) -> String {
 
 /// The same, of addresses.
 pub fn url_of(addresses: &[SocketAddr]) -> String {
-    let list =
-        |part: &dyn Fn(&SocketAddr) -> String| addresses.iter().map(part).collect::<Vec<_>>().join(",");
+    let list = |part: &dyn Fn(&SocketAddr) -> String| {
+        addresses.iter().map(part).collect::<Vec<_>>().join(",")
+    };
     let (hosts, ports) = (list(&|at| at.ip().to_string()), list(&|at| at.port().to_string()));
-    format!("host={hosts} port={ports} user=postgres dbname={DATABASE} target_session_attrs=read-write")
+    format!(
+        "host={hosts} port={ports} user=postgres dbname={DATABASE} target_session_attrs=read-write"
+    )
 }
 
 impl Drop for Cluster {

@@ -20,8 +20,8 @@ pub const CLASS: &str = "default";
 /// How long a dashboard waits before it connects again.
 const AGAIN: std::ops::Range<u64> = 50..250;
 
-/// A client in the field with its own patience: when it takes an answer for success, how long it waits
-/// for one, and how long before each retry.
+/// A client in the field with its own patience: when it takes an answer for success, how long it
+/// waits for one, and how long before each retry.
 #[derive(Debug)]
 pub struct Client {
     success_below: u16,
@@ -46,12 +46,23 @@ pub const CLIENTS: [Client; 3] = [
         retries: &[500, 1000, 2000],
         patient: false,
     },
-    Client { success_below: 300, timeout: Duration::from_secs(10), retries: &[200, 500], patient: true },
+    Client {
+        success_below: 300,
+        timeout: Duration::from_secs(10),
+        retries: &[200, 500],
+        patient: true,
+    },
 ];
 
 impl Client {
     /// Sends an event until it takes an answer for success; `false` if it gives up.
-    pub async fn send(&self, url: &BaseUrl, mark: i64, event: &Value, record: &impl Fn(What)) -> bool {
+    pub async fn send(
+        &self,
+        url: &BaseUrl,
+        mark: i64,
+        event: &Value,
+        record: &impl Fn(What),
+    ) -> bool {
         let body = event.to_string();
         let mut retries = self.retries.iter();
         loop {
@@ -72,7 +83,9 @@ impl Client {
                     }
                 }
                 Ok(Err(error)) => record(What::Unanswered { mark, why: error.to_string() }),
-                Err(_) => record(What::Unanswered { mark, why: format!("after {:?}", self.timeout) }),
+                Err(_) => {
+                    record(What::Unanswered { mark, why: format!("after {:?}", self.timeout) })
+                }
             }
             let wait = match retries.next() {
                 Some(wait) => *wait,
@@ -151,11 +164,13 @@ impl Producers {
 
     /// What posts the next event, by the next client or the one that is named.
     fn poster(&self) -> impl Fn(Option<usize>) + Send + 'static {
-        let (recorder, url, posting) = (self.recorder.clone(), self.url.clone(), self.posting.clone());
+        let (recorder, url, posting) =
+            (self.recorder.clone(), self.url.clone(), self.posting.clone());
         let (acknowledged, next) = (Arc::clone(&self.acknowledged), Arc::clone(&self.next));
         move |client| {
             let mark = next.fetch_add(1, Ordering::Relaxed);
-            let (recorder, url, acknowledged) = (recorder.clone(), url.clone(), Arc::clone(&acknowledged));
+            let (recorder, url, acknowledged) =
+                (recorder.clone(), url.clone(), Arc::clone(&acknowledged));
             posting.spawn(async move {
                 let number = usize::try_from(mark % 200).expect("a student");
                 let client = &CLIENTS[client.unwrap_or(number % CLIENTS.len())];
@@ -182,8 +197,10 @@ impl Producers {
         self.poster()(Some(2));
         self.posting.close();
         if tokio::time::timeout(patience, self.posting.wait()).await.is_err() {
-            let text =
-                format!("{} POSTs were still under way {patience:?} after the end", self.posting.len());
+            let text = format!(
+                "{} POSTs were still under way {patience:?} after the end",
+                self.posting.len()
+            );
             self.recorder.record(Who::Stage, What::Note(text));
         }
     }
@@ -199,7 +216,8 @@ pub struct Dashboard {
 impl Dashboard {
     pub fn open(number: usize, recorder: &Recorder, url: &BaseUrl) -> Self {
         let (place, live) = (Arc::default(), CancellationToken::new());
-        let following = follow(number, recorder.clone(), url.clone(), Arc::clone(&place), live.clone());
+        let following =
+            follow(number, recorder.clone(), url.clone(), Arc::clone(&place), live.clone());
         Self { place, live, _following: AbortOnDropHandle::new(tokio::spawn(following)) }
     }
 
@@ -232,7 +250,9 @@ async fn follow(
                 record(What::Connected { to: url.to_string(), from });
                 let why = loop {
                     let frame = match subscriber.next().await {
-                        Ok(Frame::Closed { code, reason }) => break format!("closed, {code:?} {reason}"),
+                        Ok(Frame::Closed { code, reason }) => {
+                            break format!("closed, {code:?} {reason}");
+                        }
                         Err(error) => break error.to_string(),
                         Ok(frame) => frame,
                     };

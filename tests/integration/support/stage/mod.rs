@@ -1,5 +1,5 @@
-//! A stage for faults: PostgreSQL servers, what stands between them and the relays, relays, a balancer,
-//! producers and dashboards, and everything that can be done to them.
+//! A stage for faults: PostgreSQL servers, what stands between them and the relays, relays, a
+//! balancer, producers and dashboards, and everything that can be done to them.
 
 mod balancer;
 mod cluster;

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::postgres::entrust;
 
-/// A host of its own, joined to this one by a cable that can be cut: after that, packets go nowhere, and no end learns of it.
+/// A host of its own, joined to this one by a cable that can be cut: after that, packets go
+/// nowhere, and no end learns of it.
 #[derive(Debug)]
 pub struct Netns {
     name: String,
@@ -72,7 +73,8 @@ impl Netns {
 
     /// The host vanishes without a word: what it is sent goes nowhere, and nothing comes from it.
     pub fn cut(&self) {
-        ip(&["-n", &self.name, "link", "set", &format!("{}p", self.cable), "down"]).expect("the cable");
+        ip(&["-n", &self.name, "link", "set", &format!("{}p", self.cable), "down"])
+            .expect("the cable");
     }
 }
 
@@ -88,9 +90,15 @@ fn ip(arguments: &[&str]) -> Result<(), String> {
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let output =
-        Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
 }
 
 /// Says that something was not tested, where the test's output is not captured.

@@ -98,7 +98,8 @@ impl PgProxy {
         }
     }
 
-    /// Connections of this name that stand move no byte any more, and do not end. How many there are.
+    /// Connections of this name that stand move no byte any more, and do not end. How many there
+    /// are.
     pub fn stall(&self, application: &str) -> usize {
         self.switch(application, Mode::Stalled)
     }
@@ -115,8 +116,8 @@ impl PgProxy {
         of_name.filter(|live| live.mode.send(mode).is_ok()).count()
     }
 
-    /// A LISTEN takes so long from now on, as with a long queue of notifications: the server works on it, and may be told
-    /// to cancel it.
+    /// A LISTEN takes so long from now on, as with a long queue of notifications: the server works
+    /// on it, and may be told to cancel it.
     pub fn slow_listen(&self, time: Duration) {
         self.shared.lock().expect("settings").listen = time;
     }
@@ -199,7 +200,8 @@ async fn read_startup(client: &mut TcpStream) -> io::Result<(Vec<u8>, String)> {
     loop {
         let length = client.read_u32().await?;
         let wrong = || io::Error::new(io::ErrorKind::InvalidData, "not a startup message");
-        let rest = length.checked_sub(4).filter(|rest| (4..10_000).contains(rest)).ok_or_else(wrong)?;
+        let rest =
+            length.checked_sub(4).filter(|rest| (4..10_000).contains(rest)).ok_or_else(wrong)?;
         let mut message = vec![0; rest as usize];
         client.read_exact(&mut message).await?;
         let code = u32::from_be_bytes([message[0], message[1], message[2], message[3]]);
@@ -211,7 +213,8 @@ async fn read_startup(client: &mut TcpStream) -> io::Result<(Vec<u8>, String)> {
             "a cancel request".to_owned()
         } else {
             let mut words = message[4..].split(|byte| *byte == 0);
-            let name = words.by_ref().find(|word| *word == b"application_name").and_then(|_| words.next());
+            let name =
+                words.by_ref().find(|word| *word == b"application_name").and_then(|_| words.next());
             String::from_utf8_lossy(name.unwrap_or_default()).into_owned()
         };
         let whole = [&length.to_be_bytes()[..], &message].concat();

@@ -40,9 +40,11 @@ pub struct Scale {
 
 impl Scale {
     /// For every run of the tests.
-    pub const SMALL: Self = Self { rate: 60.0, dashboards: 4, relays: 2, calm: Duration::from_millis(1500) };
+    pub const SMALL: Self =
+        Self { rate: 60.0, dashboards: 4, relays: 2, calm: Duration::from_millis(1500) };
     /// For the table of faults.
-    pub const FULL: Self = Self { rate: 200.0, dashboards: 20, relays: 3, calm: Duration::from_secs(5) };
+    pub const FULL: Self =
+        Self { rate: 200.0, dashboards: 20, relays: 3, calm: Duration::from_secs(5) };
 }
 
 /// What a relay said of its readiness.
@@ -73,13 +75,20 @@ pub struct Play {
 }
 
 impl Play {
-    /// Relays on the database at `url`, a balancer before them, dashboards, and then producers; returns once all goes well.
+    /// Relays on the database at `url`, a balancer before them, dashboards, and then producers;
+    /// returns once all goes well.
     pub async fn begin(name: &str, scale: Scale, promise: Promise, url: &str) -> Self {
         Self::begin_with(name, scale, promise, url, &[]).await
     }
 
     /// The same, with flags for the relays.
-    pub async fn begin_with(name: &str, scale: Scale, promise: Promise, url: &str, flags: &[&str]) -> Self {
+    pub async fn begin_with(
+        name: &str,
+        scale: Scale,
+        promise: Promise,
+        url: &str,
+        flags: &[&str],
+    ) -> Self {
         let flags = [&["--database-url", url], flags].concat();
         let mut relays = Vec::new();
         for _ in 0..scale.relays {
@@ -97,8 +106,11 @@ impl Play {
         }
         let producers = Producers::start(&recorder, &balancer.url, scale.rate);
         let readiness = Arc::default();
-        let asking =
-            ask(relays.iter().map(|relay| relay.url.clone()).collect(), begun, Arc::clone(&readiness));
+        let asking = ask(
+            relays.iter().map(|relay| relay.url.clone()).collect(),
+            begun,
+            Arc::clone(&readiness),
+        );
         let mut this = Self {
             name: name.to_owned(),
             scale,
@@ -157,7 +169,9 @@ impl Play {
     pub fn acknowledged_between(&self, from: Duration, to: Duration) -> usize {
         self.look(|records| {
             let within = records.iter().filter(|record| record.at > from && record.at < to);
-            within.filter(|record| matches!(record.what, What::Answered { status: 200..=299, .. })).count()
+            within
+                .filter(|record| matches!(record.what, What::Answered { status: 200..=299, .. }))
+                .count()
         })
     }
 
@@ -180,12 +194,15 @@ impl Play {
         let (place, _) = summary(&fresh).await.expect("a fresh replica's summary");
         let epoch = place.epoch.to_string();
         let client = primary.session(DATABASE).await;
-        let sql = "SELECT id, (body ->> 'n')::bigint FROM progress_event WHERE class_id = $1 ORDER BY id";
+        let sql =
+            "SELECT id, (body ->> 'n')::bigint FROM progress_event WHERE class_id = $1 ORDER BY id";
         let rows = client.query(sql, &[&CLASS]).await.expect("the table");
         let rows: Vec<(i64, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         let last = Place::new(&epoch, rows.last().map_or(0, |row| row.0));
 
-        let here = |place: Option<Place>| place.is_some_and(|at| at.epoch == last.epoch && at.id >= last.id);
+        let here = |place: Option<Place>| {
+            place.is_some_and(|at| at.epoch == last.epoch && at.id >= last.id)
+        };
         wait(async || self.dashboards.iter().all(|dashboard| here(dashboard.place()))).await;
         let history = self.recorder.history();
 
@@ -194,8 +211,9 @@ impl Play {
         let named = |(index, relay)| (format!("replica {index}"), relay);
         for (of, relay) in self.relays.iter().enumerate().map(named).chain(fresh_one) {
             wait(async || here(summary(relay).await.ok().map(|(place, _)| place))).await;
-            let (place, value) =
-                summary(relay).await.unwrap_or_else(|said| (Place::new("none", 0), json!({"answer": said})));
+            let (place, value) = summary(relay)
+                .await
+                .unwrap_or_else(|said| (Place::new("none", 0), json!({"answer": said})));
             states.push(State { of, place, value });
         }
         let expected = expected(&fresh, &last).await;
@@ -304,14 +322,17 @@ pub struct Outcome {
 
 impl Outcome {
     pub const HEAD: &str = "\
-| fault | acknowledged | delivered to all | lost: silent | announced | not in table: silent | announced | given up | refused | twice | again in another epoch | gaps | resets | state | first 2xx, first frames after the end | on an orphan | unready | log lines |
+| fault | acknowledged | delivered to all | lost: silent | announced | not in table: silent | \
+announced | given up | refused | twice | again in another epoch | gaps | resets | state | first \
+2xx, first frames after the end | on an orphan | unready | log lines |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 
     /// A line of the table.
     pub fn row(&self) -> String {
         let report = &self.report;
-        let seconds =
-            |time: Option<Duration>| time.map_or("never".into(), |t| format!("{:.1} s", t.as_secs_f64()));
+        let seconds = |time: Option<Duration>| {
+            time.map_or("never".into(), |t| format!("{:.1} s", t.as_secs_f64()))
+        };
         let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
         for violation in &report.violations {
             *kinds.entry(format!("{:?}", violation.kind)).or_default() += 1;
@@ -355,13 +376,16 @@ impl Outcome {
     pub fn unready(&self) -> Vec<String> {
         let unready = self.readiness.iter().filter(|said| said.status != 200);
         unready
-            .map(|said| format!("{:?} relay {}: {} {}", said.at, said.relay, said.status, said.body))
+            .map(|said| {
+                format!("{:?} relay {}: {} {}", said.at, said.relay, said.status, said.body)
+            })
             .collect()
     }
 
     /// What is wrong with the state afterwards.
     pub fn state(&self) -> String {
-        let of_state = self.report.violations.iter().filter(|violation| violation.kind == Kind::StateDiffers);
+        let of_state =
+            self.report.violations.iter().filter(|violation| violation.kind == Kind::StateDiffers);
         of_state.map(|violation| violation.text.clone()).collect::<Vec<_>>().join("\n")
     }
 
@@ -369,12 +393,16 @@ impl Outcome {
     pub fn assert_good(&self, recovery: Duration) {
         println!("{}\n{}", Self::HEAD, self.row());
         if let Some(first) = self.report.violations.first() {
-            let (row, said, state) = (self.row(), self.report.explain(first, &self.history), self.state());
+            let (row, said, state) =
+                (self.row(), self.report.explain(first, &self.history), self.state());
             panic!("{}: {row}\n{said}\n{state}\n{}", self.name, self.log);
         }
         assert!(self.wrong.is_empty(), "{}: {}\n{}", self.name, self.wrong.join("; "), self.log);
-        for (what, took) in [("POST", self.report.recovered_posts), ("frame", self.report.recovered_frames)] {
-            let text = format!("{}: the first {what} came {took:?} after the fault's end", self.name);
+        for (what, took) in
+            [("POST", self.report.recovered_posts), ("frame", self.report.recovered_frames)]
+        {
+            let text =
+                format!("{}: the first {what} came {took:?} after the fault's end", self.name);
             assert!(took.is_some_and(|took| took <= recovery + LATE), "{text}\n{}", self.log);
         }
     }
