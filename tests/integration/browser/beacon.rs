@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::chrome::Chrome;
-use super::{counts, event, page_of, says};
+use crate::support::browser::{counts, event, page_of, says, Chrome};
 use crate::support::{Database, Follower, Relay};
 
 /// An empty page on a site of its own; its URL.

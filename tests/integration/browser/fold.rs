@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::chrome::{Chrome, Page};
-use super::{classroom, page_of, says};
+use crate::support::browser::{classroom, page_of, says, Chrome, Page};
 use crate::support::class::random_event;
 use crate::support::{Database, Relay};
 

@@ -5,8 +5,7 @@ use std::io::Read as _;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::chrome::Chrome;
-use super::{MARK, MARKED, classroom, counts, event, page_of, run, says};
+use crate::support::browser::{classroom, counts, event, page_of, run, says, Chrome, MARK, MARKED};
 use crate::support::{Database, Relay};
 
 #[tokio::test(flavor = "multi_thread")]

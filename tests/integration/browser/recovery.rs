@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use super::chrome::{Chrome, Page};
-use super::{MARK, MARKED, classroom, event, page_of, run, says};
+use crate::support::browser::{classroom, event, page_of, run, says, Chrome, Page, MARK, MARKED};
 use crate::support::{Database, Relay, run as run_program};
 
 async fn runs(page: &Page, count: &str) {

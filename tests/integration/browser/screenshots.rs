@@ -4,8 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::chrome::{Chrome, Page};
-use super::{classroom, page_of, says};
+use crate::support::browser::{classroom, page_of, says, Chrome, Page};
 use crate::support::{Database, Relay};
 
 /// A picture larger than this has no place in a README.

@@ -1,5 +1,6 @@
 //! What every test needs: a database, relays, someone who posts and someone who follows.
 
+pub mod browser;
 pub mod checker;
 pub mod class;
 mod follower;

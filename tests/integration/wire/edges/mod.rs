@@ -1,9 +1,14 @@
-//! Hostile and odd input: every rule of the wire, at and over its bound.
+//! Hostile and odd input: every rule of the interface, at its bound and one step over it.
 
+// Events that are rejected, each alone and each between two good ones, which are stored.
 mod events;
+// Events that are unusual and valid: what is stored of them.
 mod odd;
+// Arbitrary JSON and arbitrary bytes always get a clear answer.
 mod property;
+// Requests that are refused as a whole, and unusual ones that are accepted.
 mod requests;
+// The WebSocket's framing, after the cases of the Autobahn suite.
 mod websocket;
 
 use std::sync::LazyLock;

@@ -6,7 +6,9 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
 use crate::support::stage::{Outcome, Scale};
-use crate::{faults_database as database, faults_failover as failover, faults_network as network};
+use crate::operations::{
+    faults_database as database, faults_failover as failover, faults_network as network,
+};
 
 /// Every play, by its name; `None` where this machine cannot play it.
 fn plays() -> Vec<(&'static str, LocalBoxFuture<'static, Option<Outcome>>)> {

@@ -1,5 +1,4 @@
-//! What a summary costs, as a class's history grows. `make` runs it by name; it fills tables and
-//! takes minutes.
+//! `make cost`: what a summary costs while the history of its class grows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -90,7 +89,7 @@ async fn ask_at_once(relay: &Arc<Relay>) -> Vec<Duration> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes: cargo test --release --test integration cost -- --ignored --nocapture"]
+#[ignore = "a measurement: make cost"]
 async fn a_summary_costs_the_same_whatever_the_history() {
     println!("history, events | kept after | ready after | first summary | 100 at once, p50 | p99");
     let mut medians = Vec::new();

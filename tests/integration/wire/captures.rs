@@ -107,13 +107,13 @@ async fn replay_and_follow(capture: &str, student: &str) {
 
 #[tokio::test]
 async fn cell_monitor_1_1_4() {
-    replay_and_follow(include_str!("../captures/cell-monitor-1.1.4.jsonl"), "s001@example.com")
+    replay_and_follow(include_str!("../../captures/cell-monitor-1.1.4.jsonl"), "s001@example.com")
         .await;
 }
 
 #[tokio::test]
 async fn cell_monitor_0_1_0() {
-    replay_and_follow(include_str!("../captures/cell-monitor-0.1.0.jsonl"), "s001").await;
+    replay_and_follow(include_str!("../../captures/cell-monitor-0.1.0.jsonl"), "s001").await;
 }
 
 /// A shape that is not understood yet: refused, and neither stored nor logged, since it can carry a
@@ -123,7 +123,7 @@ async fn jupyterlab_pioneer_is_refused() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &["--log", "trace"]).await;
     let mut connection = relay.connection().await;
-    for request in captured(include_str!("../captures/jupyterlab-pioneer-1.7.3.jsonl")) {
+    for request in captured(include_str!("../../captures/jupyterlab-pioneer-1.7.3.jsonl")) {
         let response = replay(&mut connection, &request).await;
         assert_eq!(response.status, 422);
         assert_eq!(response.header("content-type"), Some("application/problem+json"));

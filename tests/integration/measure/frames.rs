@@ -1,12 +1,10 @@
-//! How fast the page is: `cargo test --release --test integration -- --ignored --nocapture
-//! measures`.
+//! `make frames`: how soon the page shows a raised hand, and how long its frames take.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::chrome::Chrome;
-use super::{event, page_of, run};
+use crate::support::browser::{event, page_of, run, Chrome};
 use crate::support::{Database, Relay, run as run_program};
 
 /// Hands raised, one after the other.
@@ -22,7 +20,7 @@ fn now() -> f64 {
 
 /// From the POST's first byte to the frame after the queue has the student.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "measures"]
+#[ignore = "a measurement: make frames"]
 async fn measures_a_hand() {
     let database = Database::migrated().await;
     let relay = Relay::start(&database, &[]).await;
@@ -56,7 +54,7 @@ async fn measures_a_hand() {
 /// Five hundred students, two hundred events a second: what a frame takes of the main thread, from
 /// the browser's tracing.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "measures"]
+#[ignore = "a measurement: make frames"]
 async fn measures_frames() {
     let database = Database::migrated().await;
     let relay = Relay::start(&database, &[]).await;

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use progress_relay::http::client::http::Connection;
 use serde_json::Value;
 
-use crate::faults_database::RECOVERY;
+use super::faults_database::RECOVERY;
 use crate::support::checker::Promise;
 use crate::support::stage::{Cluster, Netns, Outcome, PgProxy, Play, Route, Scale, url, url_of};
 use crate::support::{Follower, Relay, event, until};

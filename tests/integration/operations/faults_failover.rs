@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::faults_database::RECOVERY;
+use super::faults_database::RECOVERY;
 use crate::support::checker::{AGREEMENT, LATE, Promise};
 use crate::support::stage::{Cluster, DATABASE, Outcome, PgProxy, Play, Route, Scale, url, url_of};
 use crate::support::{Relay, event, until};
