@@ -1,4 +1,4 @@
-//! The kept figures, in bench/kept.json, and what got slower since.
+//! The figures of the last `make bench`, in bench/kept.json, and the comparison with them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use crate::rows::{Measure, Row};
 use crate::stats::number;
 
 const FILE: &str = "bench/kept.json";
-/// What is slower by more than this share is said to be.
+/// A load that is slower by more than this share fails `make bench-quick`.
 const SLACK: f64 = 0.2;
 
 #[derive(Debug, Serialize, Deserialize, PartialEq)]
@@ -22,13 +22,13 @@ pub struct Kept {
 
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 struct Figure {
-    /// Events a second; of rows that are measured by it.
+    /// Events per second, of a load that is measured by throughput.
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<f64>,
-    /// POST to frame in milliseconds; of the others.
+    /// Milliseconds from the POST to the frame, of a load that is measured by latency.
     #[serde(skip_serializing_if = "Option::is_none")]
     p50: Option<f64>,
-    /// What pgbench did beside it, which says how fast the machine was.
+    /// Rows per second of pgbench in the same run: how fast the machine was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pgbench: Option<f64>,
 }
@@ -57,14 +57,14 @@ pub fn read(folder: &Path) -> Outcome<Kept> {
     Ok(serde_json::from_str(&text)?)
 }
 
-/// A table, and whether anything got slower than the slack allows.
+/// The comparison as a table, and whether any load is slower than the slack allows.
 pub fn compare(kept: &Kept, rows: &[Row]) -> (String, bool) {
     let now = rows.iter().map(|row| (row.load.name, row.load.title, Figure::of(row)));
     compare_figures(kept, now.collect())
 }
 
 fn compare_figures(kept: &Kept, now: Vec<(&str, &str, Figure)>) -> (String, bool) {
-    let mut out = format!("kept figures are of {}\n", kept.processor);
+    let mut out = format!("the kept figures were measured on {}\n", kept.processor);
     let mut slower = false;
     for (name, title, now) in now {
         let Some(before) = kept.rows.get(name) else { continue };
@@ -77,7 +77,7 @@ fn compare_figures(kept: &Kept, now: Vec<(&str, &str, Figure)>) -> (String, bool
             (Some(was), Some(is)) => format!(", pgbench {:+.0}%", (is / was - 1.0) * 100.0),
             _ => String::new(),
         };
-        // Unknown is slower too.
+        // A figure that is missing counts as slower.
         let worse = !speed.is_finite() || speed < 1.0 - SLACK;
         slower |= worse;
         // Writing into a String cannot fail.
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fifth_is_slack() {
+    fn a_load_that_is_a_fifth_slower_fails() {
         let events = |events| Figure { events: Some(events), p50: None, pgbench: Some(100.0) };
         let p50 = |p50| Figure { events: None, p50: Some(p50), pgbench: None };
         let rows = [("a".to_owned(), events(1000.0)), ("b".to_owned(), p50(1.0))].into();

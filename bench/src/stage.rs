@@ -1,4 +1,4 @@
-//! What is measured: a private PostgreSQL with fsync on, relays, and `simulate` against them.
+//! The parts of a measurement: a private PostgreSQL with fsync on, relays, and runs of `simulate`.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -34,7 +34,7 @@ pub struct Server {
 }
 
 impl Stage {
-    pub async fn set() -> Outcome<Self> {
+    pub async fn start() -> Outcome<Self> {
         // target/release/examples/bench is beside target/release/progress-relay.
         let own = std::env::current_exe()?;
         let program = own.ancestors().nth(2).ok_or("no folder")?.join("progress-relay");
@@ -43,7 +43,7 @@ impl Stage {
         }
         let folder =
             std::env::temp_dir().join(format!("progress-relay-bench-{}", std::process::id()));
-        // pgbench's clients, and relays.
+        // Enough for 128 clients of pgbench beside the relays.
         let settings = vec![("max_connections".to_owned(), "250".to_owned())];
         let options =
             Options { data_dir: folder.clone(), durability: Durability::Durable, settings };
@@ -88,7 +88,7 @@ impl Stage {
         (host, port, config.get_user().unwrap_or_default().to_owned())
     }
 
-    /// Where files for one run may be put.
+    /// The path of a file that is removed when the stage stops.
     pub fn scratch(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -124,7 +124,7 @@ impl Stage {
         Server::start(Command::new(std::env::current_exe()?).arg("broadcast")).await
     }
 
-    /// One run; its report, with whatever it holds.
+    /// Runs `simulate` once with these flags and returns its report.
     pub async fn simulate(&self, servers: &[Server], flags: &str) -> Outcome<Value> {
         let urls: Vec<&str> = servers.iter().map(|server| &*server.url).collect();
         let pids: Vec<String> = servers
@@ -147,16 +147,16 @@ impl Stage {
             .kill_on_drop(true)
             .output()
             .await?;
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             let report = String::from_utf8_lossy(&output.stdout);
-            return Err(format!("simulate {flags}: {} {report}", said.trim()).into());
+            return Err(format!("simulate {flags}: {} {report}", stderr.trim()).into());
         }
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// Ends PostgreSQL and removes its data.
-    pub async fn strike(self) -> Outcome<()> {
+    /// Stops PostgreSQL and removes its data.
+    pub async fn stop(self) -> Outcome<()> {
         self.postgres.stop(PATIENCE).await?;
         std::fs::remove_dir_all(&self.folder)?;
         Ok(())
@@ -178,7 +178,7 @@ impl Server {
     }
 }
 
-/// A number in a report; NaN where there is none.
+/// A number in a report, or NaN if the report lacks it.
 pub fn figure(report: &Value, pointer: &str) -> f64 {
     report.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN)
 }

@@ -1,4 +1,4 @@
-//! The plots: over the load offered, the dashboards, the replicas, the history.
+//! The plots: over the offered load, the dashboards, the replicas and the history.
 
 use tokio_postgres::Client;
 
@@ -7,14 +7,14 @@ use crate::single::grow;
 use crate::stage::{Stage, figure};
 use crate::svg::Panel;
 
-/// A figure of BENCHMARKS.md.
+/// One plot of BENCHMARKS.md.
 pub struct Plot {
     pub name: &'static str,
     pub caption: String,
     pub panels: Vec<Panel>,
 }
 
-/// Panels of throughput and of latency over the same axis; points are x, throughput, p50, p99.
+/// Panels of throughput and latency over one axis. A point is x, throughput, p50 and p99.
 fn panels(
     title: &'static str,
     unit: &'static str,
@@ -37,7 +37,7 @@ fn panels(
 
 fn cost_panel(x: &'static str, log_x: bool, cost: Vec<(f64, f64)>) -> Panel {
     let lines = vec![("all of its CPU / deliveries", cost)];
-    Panel { title: "µs of the relay's CPU a delivery", x, log_x, log_y: true, lines }
+    Panel { title: "µs of the relay's CPU per delivery", x, log_x, log_y: true, lines }
 }
 
 pub async fn measure(stage: &Stage, seconds: u64) -> Outcome<Vec<Plot>> {
@@ -70,8 +70,7 @@ async fn load(stage: &Stage, seconds: u64) -> Outcome<Plot> {
     Ok(Plot {
         name: "load",
         caption: "Single-event POSTs at a fixed rate (open loop, latency from when each was due), \
-             256 connections, \
-                  10 dashboards"
+             256 connections, 10 dashboards"
             .into(),
         panels,
     })
@@ -126,20 +125,18 @@ async fn replicas(stage: &Stage, seconds: u64) -> Outcome<Plot> {
         name: "replicas",
         caption: format!(
             "One to four relays on the same two cores and database; single-event POSTs over 128 \
-                 connections as fast as \
-             answered, and latency at 1,000 events/s. Reads of each event from the table, by \
-             replicas: {}; what is over one each is \
-             the keeper of the snapshots, which reads what a class that begins under full load \
-             has so far",
+             connections, each sent as soon as the one before is answered, and latency at 1,000 events/s. Reads of each event from the table, by \
+             replicas: {}. The leader reads some events once more, to load a class that begins \
+             under full load and write its snapshot",
             reads.join(", ")
         ),
         panels: panels("events/s", "events/s", "replicas", false, &points),
     })
 }
 
-/// How many rows of the log indexes have found so far, once all sessions have reported.
+/// How many rows of the table index scans have read so far, once all sessions have reported.
 async fn fetched(database: &Client) -> Outcome<f64> {
-    // A session reports at once or, if it did within the last second, after ten idle ones.
+    // A session reports at once, or after ten idle seconds if it reported in the last second.
     tokio::time::sleep(std::time::Duration::from_secs(11)).await;
     let row = database
         .query_one(
@@ -153,7 +150,7 @@ async fn fetched(database: &Client) -> Outcome<f64> {
 
 async fn history(stage: &Stage, seconds: u64) -> Outcome<Plot> {
     let database = stage.database().await?;
-    // What ran before is history too: it begins anew.
+    // The measurements before left events in the table.
     database.batch_execute("TRUNCATE progress_event").await?;
     let mut points = Vec::new();
     let mut stored = 0;

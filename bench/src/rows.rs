@@ -1,5 +1,7 @@
-//! The rows that are measured again and again, their floors between them, so that all see the same
-//! machine.
+//! The loads that are measured repeatedly, each followed by its floors.
+//!
+//! The machine may become slower or faster during a run of minutes; a load and its floors that
+//! follow one another see the same machine.
 
 use serde_json::Value;
 
@@ -8,12 +10,12 @@ use crate::floors::pgbench;
 use crate::stage::{Server, Stage, figure};
 use crate::stats::median;
 
-/// What a row is measured by.
+/// The figure that a load is judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
-    /// Events a second at the slowest dashboard.
+    /// Events per second at the slowest dashboard.
     Throughput,
-    /// POST to frame.
+    /// The time from the POST to the frame.
     Latency,
 }
 
@@ -23,11 +25,11 @@ pub struct Load {
     pub title: &'static str,
     pub flags: &'static str,
     pub measure: Measure,
-    /// Events a second at least, or the 99th percentile in milliseconds at most.
+    /// The least events per second, or the largest 99th percentile in milliseconds.
     pub bar: f64,
-    /// The median in milliseconds at most, where there is a bar for it.
+    /// The largest median in milliseconds, for a load that has a bar for it.
     pub bar_p50: Option<f64>,
-    /// pgbench's clients and its rows a statement.
+    /// The clients of pgbench and the rows of each of its statements.
     pub pgbench: Option<(u32, usize)>,
 }
 
@@ -79,14 +81,14 @@ pub const LOADS: [Load; 5] = [
     },
 ];
 
-/// Medians over a row's runs.
+/// Medians over the runs of a load.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Figures {
     pub events: f64,
     pub deliveries: f64,
     pub post: [f64; 2],
     pub frame: [f64; 2],
-    /// Microseconds of the server's CPU a delivery.
+    /// Microseconds of the server's CPU per delivery.
     pub cpu: f64,
 }
 
@@ -109,12 +111,12 @@ impl Figures {
 pub struct Row {
     pub load: &'static Load,
     pub relay: Figures,
-    /// Rows a second.
+    /// Rows per second.
     pub pgbench: Option<f64>,
     pub broadcast: Option<Figures>,
 }
 
-/// Each load `runs` times for `seconds`, its floors after it.
+/// Measures each load `runs` times for `seconds`, each time followed by its floors.
 pub async fn measure(stage: &Stage, runs: usize, seconds: u64) -> Outcome<Vec<Row>> {
     rounds(stage, runs, seconds, true).await
 }

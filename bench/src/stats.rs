@@ -1,6 +1,6 @@
-//! Medians, and numbers as people read them.
+//! Medians, and numbers rounded for readers.
 
-/// The middle of `values`; of an even number of them, the mean of the two in the middle. NaN if
+/// The median of `values`: the one in the middle, or the mean of the two in the middle. NaN if
 /// there are none.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
@@ -12,7 +12,7 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// Three significant digits, thousands apart: `58,100`, `1.24`, `0.71`.
+/// Three significant digits with separated thousands: `58,100`, `1.24`, `0.71`.
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_is_found() {
+    fn the_median_is_in_the_middle() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(&[]).is_nan());

@@ -1,5 +1,5 @@
-//! What PostgreSQL itself takes: pgbench, the same schema with the same triggers, the same
-//! statement.
+//! The floor of PostgreSQL itself: pgbench runs the same statement on the same schema with the same
+//! triggers.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -9,8 +9,9 @@ use tokio::process::Command;
 use crate::Outcome;
 use crate::stage::{FLOOR, Stage};
 
-/// Rows a second that `clients` insert, `rows` a statement. The bodies stand in the prepared
-/// statement, so that unlike the relay's they need not be sent: it is a floor.
+/// Rows per second that `clients` insert in statements of `rows` rows.
+///
+/// The bodies are part of the prepared statement and are not sent, unlike those of the relay.
 pub async fn pgbench(stage: &Stage, clients: u32, rows: usize, seconds: u64) -> Outcome<f64> {
     let script = stage.scratch(&format!("floor-{rows}.sql"));
     std::fs::write(&script, statement(rows))?;
@@ -35,16 +36,18 @@ pub async fn pgbench(stage: &Stage, clients: u32, rows: usize, seconds: u64) -> 
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(|error| format!("pgbench (of PostgreSQL's own binaries): {error}"))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let statements = tps(&said).ok_or_else(|| {
-        format!("pgbench said {said:?}, {:?}", String::from_utf8_lossy(&output.stderr))
+        .map_err(|error| format!("pgbench (it comes with PostgreSQL's server): {error}"))?;
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let statements = tps(&stdout).ok_or_else(|| {
+        format!("pgbench printed {stdout:?}, {:?}", String::from_utf8_lossy(&output.stderr))
     })?;
     Ok(statements * rows as f64)
 }
 
-fn tps(said: &str) -> Option<f64> {
-    said.lines()
+/// Transactions per second, in the output of pgbench.
+fn tps(stdout: &str) -> Option<f64> {
+    stdout
+        .lines()
         .find_map(|line| line.strip_prefix("tps = "))?
         .split_whitespace()
         .next()?
@@ -52,7 +55,7 @@ fn tps(said: &str) -> Option<f64> {
         .ok()
 }
 
-/// The newest of the server's own, else the one on PATH.
+/// The pgbench of the newest installed server, or else the one on PATH.
 fn program() -> PathBuf {
     let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
     let folders = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -63,7 +66,7 @@ fn program() -> PathBuf {
         .unwrap_or("pgbench".into())
 }
 
-/// No colon without a space behind it: pgbench would take what follows for a variable.
+/// The INSERT of `rows` rows. A space follows every colon: pgbench reads `:name` as a variable.
 fn statement(rows: usize) -> String {
     let mut bodies = String::new();
     for row in 0..rows {
@@ -98,9 +101,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn its_answer_is_read() {
-        let said = "latency average = 1 ms\ntps = 2612.113 (without initial connection time)\n";
-        assert_eq!(tps(said), Some(2612.113));
+    fn the_rate_is_read_from_the_output() {
+        let stdout = "latency average = 1 ms\ntps = 2612.113 (without initial connection time)\n";
+        assert_eq!(tps(stdout), Some(2612.113));
         assert_eq!(tps("pgbench: error"), None);
     }
 

@@ -1,4 +1,4 @@
-//! A dashboard that was away: what it missed, at once.
+//! How fast a dashboard that was away receives the events that it missed.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ pub struct Missed {
 }
 
 impl Missed {
-    /// Stores `events` while nobody looks.
+    /// Stores `events` while no dashboard is connected.
     pub async fn store(relay: &Server, events: usize) -> Outcome<Self> {
         let class = format!("resume-{:08x}", fastrand::u32(..));
         let base = BaseUrl::parse(&relay.url)?;
@@ -40,7 +40,7 @@ impl Missed {
         Ok(Self { class, cursor, events })
     }
 
-    /// Events a second, from the connect to `live`.
+    /// Events per second, from the connection to the `live` frame.
     pub async fn resume(&self, relay: &Server) -> Outcome<f64> {
         let base = BaseUrl::parse(&relay.url)?;
         let begin = Instant::now();
@@ -58,7 +58,7 @@ impl Missed {
         };
         let events = tokio::time::timeout(PATIENCE, read).await??;
         if events != self.events {
-            return Err(format!("{events} of {} events came", self.events).into());
+            return Err(format!("{events} of {} events arrived", self.events).into());
         }
         Ok(events as f64 / begin.elapsed().as_secs_f64())
     }

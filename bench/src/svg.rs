@@ -1,4 +1,7 @@
 //! Line plots, as SVG.
+//!
+//! Written by hand: the report has four plots of lines over one axis, and a plotting library would
+//! add more crates to every build of the tests than this file has functions.
 
 use std::fmt::Write as _;
 
@@ -103,7 +106,7 @@ impl Panel {
     }
 }
 
-/// Values to places.
+/// Maps values to places in the drawing.
 struct Axis {
     log: bool,
     low: f64,
@@ -113,7 +116,7 @@ struct Axis {
 }
 
 impl Axis {
-    /// A linear one begins with zero; a logarithmic one spans whole decades.
+    /// An axis over `values`. A linear axis begins at zero; a logarithmic one spans whole decades.
     fn over(values: impl Iterator<Item = f64>, log: bool, from: f64, to: f64) -> Self {
         let (mut low, mut high) = (f64::INFINITY, 0f64);
         for value in values.filter(|value| !log || *value > 0.0) {
@@ -152,7 +155,7 @@ impl Axis {
     }
 }
 
-/// Between four and ten of it make `high`; 1, 2 or 5 and zeros.
+/// The distance of ticks: 1, 2 or 5 times a power of ten, four to ten of which make `high`.
 fn step(high: f64) -> f64 {
     let raw = high / 5.0;
     let decade = 10f64.powf(raw.log10().floor());

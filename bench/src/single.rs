@@ -1,4 +1,4 @@
-//! The rows that take longer and run once, or a few times: memory, ten thousand dashboards,
+//! The measurements that take long and run once or a few times: memory, ten thousand dashboards,
 //! resuming, the summary, overload.
 
 use std::time::Instant;
@@ -11,19 +11,19 @@ use crate::resume::Missed;
 use crate::stage::{Server, Stage, figure};
 use crate::stats::{median, number};
 
-/// A line of the table.
+/// One measurement of the report.
 pub struct Line {
     pub title: String,
     pub bar: &'static str,
     pub measured: String,
-    /// Whether the bar is met; nothing where there is no bar, or nothing to measure.
+    /// Whether the bar is met; `None` if this build cannot be measured.
     pub met: Option<bool>,
     pub command: String,
 }
 
 const MEMORY_DASHBOARDS: u32 = 4000;
 const MISSED: usize = 100_000;
-/// A class's history before it grew, and after.
+/// The events of the short and of the long history.
 const HISTORY: [u32; 2] = [1000, 1_000_000];
 const SUMMARIES: usize = 200;
 
@@ -34,16 +34,16 @@ pub async fn measure(stage: &Stage, runs: usize) -> Outcome<Vec<Line>> {
     let mut lines = vec![memory(stage).await?, ten_thousand(stage).await?];
     lines.extend(resume(stage, runs).await?);
     lines.extend(overload(stage, runs).await?);
-    // Last: what it appends keeps PostgreSQL busy for a while.
+    // The last one, because PostgreSQL is busy for a while with the events that it appends.
     lines.push(summary(stage).await?);
     Ok(lines)
 }
 
-/// Of a dashboard that received over 1 MiB in bursts and then idled.
+/// The memory of a dashboard that received over 1 MiB in bursts and then idled.
 async fn memory(stage: &Stage) -> Outcome<Line> {
     eprintln!("a dashboard's memory");
     let relay = stage.relays(1).await?;
-    // What the relay itself takes under load is there before.
+    // The memory that the relay itself needs under load is allocated by this run.
     stage.simulate(&relay, "--connections 32 --duration 2s").await?;
     let flags = format!(
         "--dashboards {MEMORY_DASHBOARDS} --rate 250 --burst 50 --duration 9s --warmup 0s --idle \
@@ -56,7 +56,7 @@ async fn memory(stage: &Stage) -> Outcome<Line> {
         bar: "≤ 8 KB",
         measured: format!("{} KB", number(each / 1000.0)),
         met: Some(each <= 8000.0),
-        command: flags,
+        command: format!("simulate {flags}"),
     })
 }
 
@@ -76,11 +76,11 @@ async fn ten_thousand(stage: &Stage) -> Outcome<Line> {
             number(p99)
         ),
         met: Some(lost == 0.0 && reconnects == 0.0),
-        command: flags,
+        command: format!("simulate {flags}"),
     })
 }
 
-/// From the log in memory, and from the table, at a relay that was not there when it was stored.
+/// Resumes from the log in memory, and from the table at a relay that started afterwards.
 async fn resume(stage: &Stage, runs: usize) -> Outcome<Vec<Line>> {
     eprintln!("resuming");
     let first = stage.relay().await?;
@@ -98,7 +98,7 @@ async fn resume(stage: &Stage, runs: usize) -> Outcome<Vec<Line>> {
             bar: "≥ 100,000 events/s",
             measured: format!("{} events/s", number(rate)),
             met: Some(rate >= 100_000.0),
-            command: "–".into(),
+            command: String::new(),
         });
     }
     Ok(lines)
@@ -162,11 +162,11 @@ pub async fn grow(database: &tokio_postgres::Client, class: &str, events: u32) -
     Ok(())
 }
 
-/// The median in seconds; `None` if it is not served.
+/// The median time of a summary in seconds; `None` if the relay does not serve it.
 async fn summary_time(relay: &Server, class: &str) -> Outcome<Option<f64>> {
     let mut connection = Connection::open(&BaseUrl::parse(&relay.url)?).await?;
     let path = format!("/api/class/summary?{}", query([("class", class)]));
-    // The first loads the class.
+    // The first request loads the class.
     if !connection.get(&path).await?.status.is_success() {
         return Ok(None);
     }
@@ -182,8 +182,10 @@ async fn summary_time(relay: &Server, class: &str) -> Outcome<Option<f64>> {
     Ok(Some(median(&times)))
 }
 
-/// What it takes, twice that, and at once a steady load; each `runs` times, in turns, so that a
-/// machine that has become slower meanwhile is not taken for a relay that has.
+/// Measures the capacity, then offers twice that, then at once a steady load.
+///
+/// The three take turns `runs` times: a machine that becomes slower meanwhile slows all of them,
+/// and the ratios stay.
 async fn overload(stage: &Stage, runs: usize) -> Outcome<Vec<Line>> {
     let relay = stage.relays(1).await?;
     let (mut shares, mut accepted, mut late, mut refused, mut calm) =
@@ -202,7 +204,7 @@ async fn overload(stage: &Stage, runs: usize) -> Outcome<Vec<Line>> {
         accepted.push(taken);
         shares.push(taken / capacity);
         late.push(figure(&report, "/postLatency/p99"));
-        // None at all is no field.
+        // The report has no such field if no POST was refused.
         refused.push(figure(&report, "/failures/503").max(0.0));
         calm.push(figure(&stage.simulate(&relay, after).await?, "/postToFrameLatency/p99"));
     }
@@ -212,7 +214,7 @@ async fn overload(stage: &Stage, runs: usize) -> Outcome<Vec<Line>> {
             title: "twice the capacity offered, in POSTs of 50".into(),
             bar: "≥ 90% of capacity accepted, the rest 503",
             measured: format!(
-                "{:.0}% ({}) of what it took just before: {} events/s; p99 {} ms; {:.0} POSTs \
+                "{:.0}% ({}) of the capacity measured just before: {} events/s; p99 {} ms; {:.0} POSTs \
                      answered 503",
                 share * 100.0,
                 range(&shares),
@@ -221,19 +223,19 @@ async fn overload(stage: &Stage, runs: usize) -> Outcome<Vec<Line>> {
                 median(&refused)
             ),
             met: Some(share >= 0.9),
-            command: flags,
+            command: format!("simulate {flags}"),
         },
         Line {
             title: "1,000 events/s, at once after that".into(),
             bar: "p99 ≤ 5 ms again",
             measured: format!("p99 {} ms", number(calm)),
             met: Some(calm <= 5.0),
-            command: after.into(),
+            command: format!("simulate {after}"),
         },
     ])
 }
 
-/// The least and the most, in percent.
+/// The smallest and the largest share, in percent.
 fn range(shares: &[f64]) -> String {
     let least = shares.iter().copied().fold(f64::INFINITY, f64::min);
     let most = shares.iter().copied().fold(0.0, f64::max);

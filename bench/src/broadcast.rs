@@ -1,6 +1,7 @@
-//! A bare WebSocket broadcast that speaks enough of the relay's wire for `simulate`: what is POSTed
-//! gets ids and goes out to every dashboard. Nothing is checked, stored or resumed: it is what the
-//! sockets alone cost.
+//! A bare WebSocket broadcast that speaks enough of the relay's protocol for `simulate`.
+//!
+//! It gives ids to the events that are POSTed and sends them to every dashboard. It checks, stores
+//! and resumes nothing, so its figures are the cost of the sockets alone.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -15,13 +16,13 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::Outcome;
 
-/// Frames that a dashboard may be behind.
+/// How many frames a dashboard may be behind.
 const BEHIND: usize = 1 << 16;
 
 struct Hub {
     frames: broadcast::Sender<Message>,
     last: AtomicI64,
-    /// Ids are given and sent in one order.
+    /// Held while ids are assigned and sent, so that both have one order.
     order: Mutex<()>,
 }
 
@@ -37,7 +38,7 @@ pub async fn serve() -> Outcome<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        // A connection that breaks is its peer's affair.
+        // A connection that breaks ends its own task only.
         tokio::spawn(connection(stream, Arc::clone(&hub)));
     }
 }
@@ -52,7 +53,7 @@ async fn connection(stream: TcpStream, hub: Arc<Hub>) -> Outcome<()> {
     }
 }
 
-/// All that waits goes out in one write.
+/// Sends all frames that wait in one write.
 async fn subscriber(stream: TcpStream, hub: &Hub) -> Outcome<()> {
     let (mut sink, mut incoming) = tokio_tungstenite::accept_async(stream).await?.split();
     let mut frames = hub.frames.subscribe();
@@ -94,7 +95,7 @@ async fn poster(mut stream: TcpStream, hub: &Hub) -> Outcome<()> {
     }
 }
 
-/// The lengths of the header and the body, once both are there.
+/// The lengths of the header and the body, once both have arrived.
 fn request(buffer: &[u8]) -> Option<(usize, usize)> {
     let header = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&buffer[..header]).ok()?;
@@ -124,7 +125,7 @@ async fn publish(hub: &Hub, body: &[u8]) -> Outcome<usize> {
     }
     hub.last.store(id, Ordering::Relaxed);
     let frame = format!(r#"{{"type":"progress","cursor":"bare.{id}","events":[{out}]}}"#);
-    // Nobody need listen.
+    // An error says that no dashboard is connected, which is no failure.
     let _ = hub.frames.send(Message::text(frame));
     Ok(events.len())
 }

@@ -2,10 +2,14 @@
 //! floors: what pgbench inserts into the same schema, and a bare WebSocket broadcast of the same
 //! bytes that stores nothing.
 //!
-//! - `stage`: PostgreSQL, relays, one run of `simulate`; `floors`: pgbench; `broadcast`: the bare
-//!   broadcast, a server
-//! - `rows`: the table's repeated rows; `single`: those that run once; `curves`: the plots
-//! - `report`: BENCHMARKS.md; `svg`: drawing; `kept`: the figures that `quick` compares with
+//! - `stage` starts PostgreSQL, relays and runs of `simulate`; `floors` runs pgbench; `broadcast` is
+//!   the server of the bare broadcast.
+//! - `rows` measures the loads that are repeated; `single` measures what runs once or a few times;
+//!   `resume` measures a dashboard that catches up; `curves` measures the plots.
+//! - `report` writes BENCHMARKS.md; `svg` draws the plots; `kept` holds the figures that `quick`
+//!   compares with; `stats` has medians and rounded numbers.
+//!
+//! The results lie in the folder above this one.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,7 +29,7 @@ mod stage;
 mod stats;
 mod svg;
 
-/// Whatever went wrong: a benchmark ends then, and says so.
+/// Any error ends the benchmark with its text.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 #[derive(Parser)]
@@ -45,12 +49,11 @@ enum Command {
         /// Seconds that each run measures
         #[arg(long, default_value_t = 5)]
         seconds: u64,
-        /// Where BENCHMARKS.md and bench/ are
+        /// The folder of BENCHMARKS.md and bench/
         #[arg(long, default_value = ".")]
         folder: PathBuf,
     },
-    /// The first rows, compared with the kept figures; fails if something got slower by more than a
-    /// fifth
+    /// The repeated loads, compared with the kept figures; fails if one is slower by over a fifth
     Quick {
         #[arg(long, default_value_t = 3)]
         runs: usize,
@@ -83,16 +86,16 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Has a PostgreSQL, and ends it whatever comes.
+/// Starts a PostgreSQL for `work` and stops it when the work ends, fails or is interrupted.
 async fn on_a_stage(work: impl AsyncFnOnce(&stage::Stage) -> Outcome<()>) -> Outcome<()> {
     let mut terminated = signal(SignalKind::terminate())?;
-    let stage = stage::Stage::set().await?;
+    let stage = stage::Stage::start().await?;
     let done = tokio::select! {
         done = work(&stage) => done,
         _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
         _ = terminated.recv() => Err("terminated".into()),
     };
-    stage.strike().await?;
+    stage.stop().await?;
     done
 }
 
@@ -105,7 +108,7 @@ async fn full(
     let begun = std::time::Instant::now();
     let machine = report::Machine::look(stage).await?;
     let rows = rows::measure(stage, runs, seconds).await?;
-    // Should something below fail, these minutes are not lost.
+    // Printed now, so that a failure below does not lose minutes of measuring.
     eprintln!("{}", report::load_table(&rows));
     let singles = single::measure(stage, runs).await?;
     let plots = curves::measure(stage, seconds.min(3)).await?;
