@@ -173,8 +173,8 @@ fn single_line(line: &Line) -> String {
 
 /// The repeated loads beside their floors, and below that their latencies and ratios.
 pub fn load_table(rows: &[Row]) -> String {
-    let mut out =
-        "| load | bar | relay | pgbench | broadcast | met |\n|---|---|---|---|---|---|\n".to_owned();
+    let mut out = "| load | bar | relay | pgbench | broadcast | met |\n|---|---|---|---|---|---|\n"
+        .to_owned();
     for row in rows {
         out.push_str(&floors_row(row));
     }
@@ -281,10 +281,7 @@ mod tests {
         row.load = &LOADS[3];
         row.pgbench = None;
         let (floors, latencies) = (floors_row(&row), latency_row(&row));
-        assert!(
-            floors.ends_with("| **1.00 / 8.00** ms | – | 1.00 / 2.00 ms | no |\n"),
-            "{floors}"
-        );
+        assert!(floors.ends_with("| **1.00 / 8.00** ms | – | 1.00 / 2.00 ms | no |\n"), "{floors}");
         assert!(floors.contains("| p50 ≤ 1.2, p99 ≤ 5 ms |"), "{floors}");
         assert!(latencies.ends_with("| – | 1.0× / 4.0× |\n"), "{latencies}");
     }

@@ -1,14 +1,14 @@
-//! The page's fold is the relay's.
+//! The page folds events and summaries exactly as the relay does.
 
 use serde_json::{Value, json};
 
-use crate::support::browser::{classroom, page_of, says, Chrome, Page};
+use crate::support::browser::{Chrome, Page, classroom, page_of, says};
 use crate::support::class::random_event;
 use crate::support::{Database, Relay};
 
 const VECTORS: &str = include_str!("../../vectors/state.json");
 
-/// The fold as the page has it.
+/// The modules of the page's fold.
 const IMPORTS: &str = "const [{ ClassState }, { picture, restore }, { parseTime }] = await \
      Promise.all(\
     ['fold', 'picture', 'time'].map((name) => import(new URL(`assets/js/${name}.js`, \
@@ -22,7 +22,7 @@ async fn in_page(page: &Page, body: &str) -> Value {
     page.value(&format!("(async () => {{ {IMPORTS} {body} }})()")).await
 }
 
-/// Every shared vector; folded from the beginning, and from a summary taken at any point.
+/// Every shared vector, folded from the beginning and from a summary taken at any point.
 #[tokio::test(flavor = "multi_thread")]
 async fn vectors() {
     let database = Database::migrated().await;
@@ -56,7 +56,7 @@ async fn vectors() {
     assert_eq!(wrong["wrong"], json!([]));
 }
 
-/// A summary folded on by what the WebSocket brings is the next summary.
+/// A summary that is folded forward by the frames of the WebSocket equals the next summary.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_summary_folded_on_is_the_next_summary() {
     let database = Database::migrated().await;
@@ -81,7 +81,7 @@ async fn a_summary_folded_on_is_the_next_summary() {
          window.compare = async () => {
            const { now, cursor, classId, ...members } = await summary();
            const own = picture(following.state, parseTime(now));
-           // A picture that was made a moment ago has the statuses of then.
+           // A summary that was rendered a moment ago has the statuses of that moment.
            for (const { students } of [members, own]) for (const s of students) { delete s.status; delete s.statusUntil; }
            delete members.metrics; delete own.metrics;
            return Object.keys(members).filter((name) => !same(members[name], own[name]));
@@ -96,7 +96,7 @@ async fn a_summary_folded_on_is_the_next_summary() {
     }
 }
 
-/// Five hundred students: what the page shows is what the relay says, while a thousand events come.
+/// The page of 500 students shows what the relay's summary says while a thousand events arrive.
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_students() {
     let database = Database::migrated().await;

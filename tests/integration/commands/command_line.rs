@@ -1,4 +1,4 @@
-//! The commands: flags, errors for people, exit codes.
+//! Flags, messages for people and exit codes of every command.
 
 use progress_relay::migrate::MIGRATIONS;
 
@@ -67,7 +67,7 @@ async fn an_empty_variable_is_unset_and_a_boolean_takes_1() {
     );
 }
 
-/// A composed environment sets every name, most to nothing.
+/// A composed environment sets every variable, and most of them to nothing.
 #[tokio::test]
 async fn every_variable_of_serve_may_be_empty() {
     let help = run(&["serve", "--help"], &[]).await.stdout;
@@ -80,11 +80,11 @@ async fn every_variable_of_serve_may_be_empty() {
     let environment: Vec<(&str, &str)> = names.iter().map(|&name| (name, "")).collect();
     let database = Database::new().await;
     let url = database.url();
-    // They are read before anything is checked: all that is wrong is the flag that is.
+    // The variables are read before any check, so the only error is the wrong flag.
     let finished = run(&["serve", "--database-url", &url, "--max-batch", "0"], &environment).await;
     assert_eq!(finished.code, Some(2), "{}", finished.stderr);
     assert!(finished.stderr.contains("--max-batch is 0"), "{}", finished.stderr);
-    // And the defaults hold: a port in use is the default one's, or it serves there.
+    // The defaults hold: the relay serves on the default port, or names it as being in use.
     let held = tokio::net::TcpListener::bind("127.0.0.1:8000").await;
     let finished = run(&["serve", "--database-url", &url], &environment).await;
     drop(held);
@@ -186,14 +186,14 @@ async fn a_database_that_is_too_new_or_not_there_is_said() {
             finished.stderr
         );
     }
-    // One that an older release can work with is no obstacle.
+    // A newer migration that an older release can work with does not stop the relay.
     client
         .batch_execute("UPDATE relay_migration SET oldest_release = '0.1.0' WHERE version = 9999")
         .await
         .expect("older");
     let relay = Relay::start(&database, &[]).await;
     assert_eq!(relay.post(&event(1)).await["accepted"], 1);
-    // When one comes that is not, a relay that runs says so.
+    // A running relay withdraws its readiness when a migration appears that it cannot work with.
     client
         .batch_execute("UPDATE relay_migration SET oldest_release = '99.0.0' WHERE version = 9999")
         .await
@@ -229,7 +229,7 @@ async fn a_data_folder_is_for_one_relay() {
     assert_eq!(second.code, Some(1));
     assert!(second.stderr.contains(&format!("pid {}", relay.pid())), "{}", second.stderr);
     assert!(second.stderr.contains(&relay.url.to_string()), "{}", second.stderr);
-    // Commands beside it use its server.
+    // Other commands use the server of the running relay.
     let migrate = run(&["migrate", "--data-dir", folder], &[]).await;
     assert_eq!(
         (migrate.code, &*migrate.stdout),

@@ -1,4 +1,4 @@
-//! `simulate`: whom it posts to, and how.
+//! `simulate`: which relays it posts to, and how it paces its students.
 
 use std::time::Duration;
 
@@ -13,20 +13,21 @@ use crate::support::{Database, Relay, run};
 const REALISTIC: [&str; 8] =
     ["--pace", "realistic", "--students", "40", "--duration", "8s", "--dashboards", "1"];
 
-/// The events that the relay's database has.
+/// The number of events in the relay's database.
 async fn stored(database: &Database) -> i64 {
     let sql = "SELECT count(*) FROM progress_event";
     database.client().await.query_one(sql, &[]).await.expect("a count").get(0)
 }
 
-/// A terminal's `RELAY_URL`, which `tail` reads, is no target; and a target is asked about first.
+/// `RELAY_URL`, which `tail` reads, is no target of `simulate`, and `simulate` asks before it posts
+/// to a target.
 #[tokio::test]
 async fn no_relay_is_posted_to_by_accident() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
     let url = relay.url.to_string();
     let brief = ["simulate", "--duration", "100ms", "--warmup", "0s", "--dashboards", "1"];
-    // No terminal: the tests' standard input is none.
+    // The tests have no terminal on standard input.
     for (flags, variables) in [
         (&["--url", &*url][..], &[][..]),
         (&[], &[("RELAY_SIMULATE_URL", &*url)]),
@@ -40,8 +41,8 @@ async fn no_relay_is_posted_to_by_accident() {
             refused.stderr
         );
     }
-    // The variable of `tail` is not read: this would start relays of its own, which the flag
-    // refuses beside a URL.
+    // The variable of `tail` is ignored, so `simulate` would start its own relays. The flag refuses
+    // a URL beside that.
     let both = run(&[&brief[..], &["--relay-pid", "1"]].concat(), &[("RELAY_URL", &url)]).await;
     assert_eq!(both.code, Some(2), "{}", both.stderr);
     assert!(both.stderr.contains("--url"), "{}", both.stderr);
@@ -57,8 +58,7 @@ async fn no_relay_is_posted_to_by_accident() {
     }
 }
 
-/// A road to the relay that ends connections which are idle, as proxies and the relay itself do,
-/// only sooner.
+/// A proxy that closes idle connections, as other proxies and the relay do, but sooner.
 async fn idle_proxy(relay: &Relay, idle: Duration) -> (BaseUrl, AbortOnDropHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = BaseUrl::parse(&format!("http://{}", listener.local_addr().expect("an address")))
@@ -94,7 +94,7 @@ async fn idle_proxy(relay: &Relay, idle: Duration) -> (BaseUrl, AbortOnDropHandl
     (url, AbortOnDropHandle::new(accepting))
 }
 
-/// Students pause for longer than connections are kept: nothing of theirs fails.
+/// Students pause for longer than connections are kept, and none of their requests fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lesson_outlives_its_connections() {
     let database = Database::new().await;

@@ -6,8 +6,8 @@ use crate::support::{
     Database, Follower, Proxy, Relay, Tail, event, origin, run, text, until, within,
 };
 
-/// Cut off, and at another relay when it comes back: each event once, in order, each with the
-/// cursor that goes on after it.
+/// A tail that is cut off resumes at another relay. It prints each event once, in order, with the
+/// cursor after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_comes_back_by_its_cursor() {
     const CUTS: i64 = 4;
@@ -24,7 +24,7 @@ async fn it_comes_back_by_its_cursor() {
         for n in first..first + BETWEEN {
             one.post(&event(n as usize)).await;
             if n == first + BETWEEN / 2 {
-                // In the middle of it, so that there is something to catch up with.
+                // The cut falls between two events, so that there is something to catch up with.
                 let before = road.connections();
                 road.lead_to(if cut % 2 == 0 { &two.url } else { &one.url });
                 if cut == 1 {
@@ -40,9 +40,13 @@ async fn it_comes_back_by_its_cursor() {
     let marks: Vec<i64> = lines.iter().filter_map(|line| line["n"].as_i64()).collect();
     assert_eq!(marks, (0..CUTS * BETWEEN).collect::<Vec<_>>());
     assert!(road.connections() > CUTS as usize, "it was cut off {CUTS} times");
-    assert_eq!(tail.said().lines().count(), CUTS as usize, "{}", tail.said());
-    assert!(tail.said().lines().all(|line| line.contains("trying again in")), "{}", tail.said());
-    // A line's own cursor goes on after that very line.
+    assert_eq!(tail.stderr().lines().count(), CUTS as usize, "{}", tail.stderr());
+    assert!(
+        tail.stderr().lines().all(|line| line.contains("trying again in")),
+        "{}",
+        tail.stderr()
+    );
+    // The cursor of a line resumes after exactly that line.
     for at in [0, 7, lines.len() - 2] {
         let mut follower =
             Follower::new(&two.url, &["default"], Some(text(&lines[at], "cursor"))).await;
@@ -57,8 +61,10 @@ async fn a_reset_is_said() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
     let mut tail = Tail::start(&relay.url.to_string(), "default", "0123456789ab1.7");
-    until("the reset to be said", async || tail.said().contains("reset (epoch)").then_some(()))
-        .await;
+    until("the line about the reset", async || {
+        tail.stderr().contains("reset (epoch)").then_some(())
+    })
+    .await;
     relay.post(&event(3)).await;
     assert_eq!(tail.until(3).await.len(), 1);
 }
@@ -82,7 +88,7 @@ async fn it_ends_quietly_with_its_reader_and_says_what_is_wrong() {
     let shell =
         tokio::process::Command::new("bash").args(["-c", &script]).kill_on_drop(true).output();
     let mut shell = std::pin::pin!(shell);
-    // It finds that nobody reads once it writes again.
+    // The tail notices that its output is closed when it writes again.
     let output = within("tail to end", async {
         for n in 200.. {
             relay.post(&event(n)).await;

@@ -1,4 +1,4 @@
-//! Where a subscription starts, goes on, and cannot go on.
+//! Where a subscription starts, where it resumes, and when it is reset.
 
 use progress_relay::http::client::ws::{Frame, Subscriber};
 use serde_json::Value;
@@ -11,7 +11,7 @@ async fn frame(subscriber: &mut Subscriber) -> Frame {
     within("a frame", subscriber.next()).await.expect("a frame")
 }
 
-/// Reset with this reason, then live, then what comes.
+/// Expects a reset with this reason, then live, then the next event.
 async fn assert_reset(relay: &Relay, cursor: &str, expected: &str) {
     let mut subscriber = relay.subscribe(&["default"], Some(cursor)).await;
     let Frame::Reset { reason, cursor: from } = frame(&mut subscriber).await else {
@@ -32,7 +32,7 @@ async fn without_a_cursor_it_starts_with_what_comes_after_the_handshake() {
     let database = Database::new().await;
     let (one, two) = (Relay::start(&database, &[]).await, Relay::start(&database, &[]).await);
     for n in 0..50_usize {
-        // Acknowledged by the other relay, a moment before.
+        // The other relay has acknowledged this event a moment before.
         one.post(&event(2 * n)).await;
         let mut subscriber = two.subscribe(&["default"], None).await;
         one.post(&event(2 * n + 1)).await;
@@ -65,15 +65,15 @@ async fn with_a_cursor_it_goes_on_at_any_relay() {
         }
     }
     assert_eq!(follower.marks(), (0..30).collect::<Vec<_>>());
-    // From the beginning, at a relay that has none of it in memory.
+    // From the beginning, at a relay that has no event in memory.
     let three = Relay::start(&database, &[]).await;
     let mut again = Follower::new(&three.url, &["default"], Some(&cursor)).await;
     again.until_live().await;
     assert_eq!(again.marks(), (0..30).collect::<Vec<_>>());
 }
 
-/// A cursor that one relay gave out, at another that may not have read so far: it waits, whatever
-/// gaps the ids have.
+/// A cursor of one relay is sent to another that may not have read so far. The other one waits,
+/// also where ids are missing.
 #[tokio::test]
 async fn a_cursor_ahead_of_a_relay_waits() {
     let database = Database::new().await;
@@ -81,7 +81,7 @@ async fn a_cursor_ahead_of_a_relay_waits() {
     let client = database.client().await;
     for n in 0..30_usize {
         if n % 3 == 0 {
-            // Ids that never come: of what is undone, and of what is there already.
+            // Ids that no row will have: of a rolled-back transaction and of a duplicate.
             client
                 .batch_execute(
                     "BEGIN; INSERT INTO progress_event (event_id, class_id, student_id, \
@@ -105,7 +105,7 @@ async fn a_cursor_ahead_of_a_relay_waits() {
         let event: Value = serde_json::from_str(events[0].get()).expect("JSON");
         assert_eq!((events.len(), event["n"].as_u64()), (1, Some(2 * n as u64 + 1)));
     }
-    // Up to the last id that was ever given out, and not beyond.
+    // The newest id that the sequence has returned is a valid cursor, and the next one is not.
     let sql = "SELECT last_value FROM progress_event_id_seq";
     let last: i64 = client.query_one(sql, &[]).await.expect("an id").get(0);
     let follower = Follower::new(&two.url, &["default"], None).await;
@@ -115,7 +115,7 @@ async fn a_cursor_ahead_of_a_relay_waits() {
     assert_reset(&two, &format!("{epoch}.{}", last + 1), "ahead").await;
 }
 
-/// A class in which nothing happens, beside one in which much does.
+/// A class without events, beside one with events.
 #[tokio::test]
 async fn a_quiet_class_is_told_how_far_it_is_and_asked_whether_it_lives() {
     let database = Database::new().await;
@@ -136,7 +136,7 @@ async fn a_quiet_class_is_told_how_far_it_is_and_asked_whether_it_lives() {
     let begin = std::time::Instant::now();
     let (cursor, ()) = tokio::join!(marked, asked);
     assert_eq!(cursor, text(&answer, "cursor"));
-    // The frames' own deadline is beyond what is promised.
+    // The deadline of `frame` is longer than the promised time.
     assert!(begin.elapsed().as_secs_f32() < 26.0, "{:?}", begin.elapsed());
 }
 
@@ -187,7 +187,8 @@ async fn what_cannot_be_resumed_is_said() {
     follower.until_live().await;
 }
 
-/// In mid-connection: the epoch is renewed, by hand and because ids were set back.
+/// Open connections are reset when the epoch is renewed, by the command and because ids were set
+/// back.
 #[tokio::test]
 async fn a_new_epoch_resets_open_connections() {
     let database = Database::new().await;
@@ -209,7 +210,7 @@ async fn a_new_epoch_resets_open_connections() {
     assert_reset(&relay, &before, "epoch").await;
     assert!(matches!(frame(&mut subscriber).await, Frame::Progress { .. }));
 
-    // As a restore of an older backup does, under a running relay.
+    // A restore of an older backup sets the ids back under a running relay.
     let client = database.client().await;
     client.batch_execute("TRUNCATE progress_event RESTART IDENTITY").await.expect("set back");
     let Frame::Reset { reason, cursor } = frame(&mut subscriber).await else { panic!("no reset") };
@@ -220,9 +221,9 @@ async fn a_new_epoch_resets_open_connections() {
     assert!(matches!(frame(&mut subscriber).await, Frame::Progress { .. }));
 }
 
-/// Ids that the sequence has not given out, as after a logical replica took over, or a restore of
-/// data alone: the sequence is raised, so that no event is refused for an id that was there
-/// already.
+/// Rows have ids that the sequence has not returned, as after a switch to a logical replica or a
+/// restore of data alone. The sequence is raised, so that no event is refused because its id
+/// exists.
 #[tokio::test]
 async fn ids_beyond_the_sequence_are_mended() {
     let database = Database::new().await;

@@ -1,5 +1,6 @@
-//! Where ids may mean other events than before, and every subscriber is told: a promoted standby, a
-//! restored dump. (A renewed nonce and a sequence set back are in `cursors`.)
+//! A promoted standby and a restored dump give ids to other events, and every subscriber is told.
+//!
+//! A renewed nonce and a sequence that is set back are tested in `cursors`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,7 +10,7 @@ use tokio::process::Command;
 
 use crate::support::{Database, Relay, data_folder, event, run, until, within};
 
-/// One of PostgreSQL's programs, beside the server that the tests run on.
+/// A program of PostgreSQL, beside the server that the tests run on.
 async fn program(database: &Database, name: &str) -> PathBuf {
     let sql = "SELECT setting FROM pg_config WHERE name = 'BINDIR'";
     let folder: String =
@@ -17,7 +18,7 @@ async fn program(database: &Database, name: &str) -> PathBuf {
     Path::new(&folder).join(name)
 }
 
-/// Runs it as the owner of `folder`, whom the server's own socket lets in.
+/// Runs a program as the owner of `folder`, whom the server's socket trusts.
 async fn as_owner(folder: &Path, program: &Path, arguments: &[&str]) {
     use std::os::unix::fs::MetadataExt;
 
@@ -31,7 +32,7 @@ async fn as_owner(folder: &Path, program: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{program:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A subscriber that is live, and its cursor.
+/// A live subscriber and its cursor.
 async fn live(relay: &Relay) -> (progress_relay::http::client::ws::Subscriber, String) {
     let mut subscriber = relay.subscribe(&["default"], None).await;
     match within("live", subscriber.next()).await.expect("a frame") {
@@ -40,7 +41,7 @@ async fn live(relay: &Relay) -> (progress_relay::http::client::ws::Subscriber, S
     }
 }
 
-/// Frames until a reset; its reason.
+/// Reads frames until a reset, and returns its reason.
 async fn reset(subscriber: &mut progress_relay::http::client::ws::Subscriber) -> String {
     loop {
         match within("a reset", subscriber.next()).await.expect("a connection that stands") {
@@ -70,7 +71,7 @@ async fn a_dump_that_is_restored_under_a_running_relay() {
     let restore_flags =
         ["-q", "-d", &url, "-f", dump.to_str().expect("UTF-8"), "-v", "ON_ERROR_STOP=1"];
     as_owner(&folder, &program(&database, "psql").await, &restore_flags).await;
-    // The documented step; a relay that finds ids set back does the same by itself.
+    // This is the documented step; a relay that finds the ids set back does the same.
     let migrated = run(&["migrate", "--new-epoch", "--database-url", &url], &[]).await;
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
     assert_eq!(reset(&mut subscriber).await, "epoch");
@@ -91,7 +92,7 @@ async fn a_dump_that_is_restored_under_a_running_relay() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_that_is_promoted() {
-    // A private PostgreSQL is the primary: it may be killed.
+    // A private PostgreSQL is the primary, because the test kills it.
     let primary_folder = data_folder();
     let first = Relay::serve(&["--data-dir", primary_folder.to_str().expect("UTF-8")]).await;
     let cluster = primary_folder.join("postgresql");
@@ -103,7 +104,7 @@ async fn a_standby_that_is_promoted() {
     std::fs::write(&hba, rules).expect("rules");
     let binaries = program(&Database::new().await, "").await;
     let standby_folder = data_folder();
-    // Made by the tests, which may be root's: for the server's user to write in.
+    // The tests may run as root, and the server's user must be able to write in the folder.
     as_owner(
         &cluster,
         &binaries.join("pg_ctl"),
@@ -122,7 +123,7 @@ async fn a_standby_that_is_promoted() {
         ["start", "-w", "-D", &standby_text, "-l", log.to_str().expect("UTF-8"), "-o", &options];
     as_owner(&standby_folder, &binaries.join("pg_ctl"), &start).await;
 
-    // The relay that is looked at knows both, and wants whichever is the primary.
+    // The tested relay knows both servers and connects to the primary.
     let url = format!(
         "host={socket},{} port=5432,5433 user=postgres dbname=progress \
              target_session_attrs=read-write",
@@ -131,7 +132,7 @@ async fn a_standby_that_is_promoted() {
     let relay = Relay::serve(&["--database-url", &url]).await;
     relay.post(&event(1)).await;
     let (mut subscriber, cursor) = live(&relay).await;
-    // The standby has all of it before the primary is gone.
+    // The standby has every event before the primary is killed.
     let client = Database::session(&standby_folder, 5433, "progress").await;
     until("the standby to have caught up", || async {
         let rows = client.query("SELECT FROM progress_event", &[]).await.expect("an answer");
@@ -153,7 +154,7 @@ async fn a_standby_that_is_promoted() {
     assert_eq!(relay.post(&event(2)).await["accepted"], 1);
 }
 
-/// Gives a folder to whoever owns another.
+/// Gives a folder to the owner of another one.
 fn hand_over(folder: &Path, like: &Path) {
     use std::os::unix::fs::{MetadataExt, chown};
 

@@ -1,4 +1,4 @@
-//! Many writers, several relays, every event once and in order to everyone.
+//! Many writers and several relays: every subscriber gets every event once and in order.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ const POSTERS: usize = 12;
 const POSTS: usize = 25;
 const SQL_WRITERS: usize = 6;
 const TRANSACTIONS: usize = 20;
-/// The mark of the event that is stored after all others: whoever has it has everything.
+/// The mark of the event that is stored last: a follower that has it has every event.
 const LAST: i64 = -1;
 
-/// One SQL writer: single inserts, transactions of several statements, slow ones, and ones that are
-/// undone. Returns the marks that were committed.
+/// A SQL writer: single inserts, transactions of several statements, slow ones, and ones that are
+/// rolled back. Returns the committed marks.
 async fn write_sql(database: Arc<Database>, writer: usize) -> Vec<i64> {
     const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, \
          occurred_at, body) \
@@ -31,7 +31,7 @@ async fn write_sql(database: Arc<Database>, writer: usize) -> Vec<i64> {
         let transaction = client.transaction().await.expect("BEGIN");
         transaction.execute(INSERT, &[&vec![base, base + 1]]).await.expect("INSERT");
         if number % 3 == 0 {
-            // Held open, so that others pile up behind the ordering lock.
+            // The transaction stays open for a moment, so that others wait for the ordering lock.
             transaction.batch_execute("SELECT pg_sleep(0.005)").await.expect("a wait");
         }
         if number % 4 == 1 {
@@ -50,7 +50,7 @@ async fn write_sql(database: Arc<Database>, writer: usize) -> Vec<i64> {
     committed
 }
 
-/// One HTTP writer, of requests of one to four events. Returns the marks.
+/// An HTTP writer that sends requests of one to four events. Returns the marks.
 async fn write_http(url: BaseUrl, poster: usize) -> Vec<i64> {
     let mut marks = Vec::new();
     let mut connection = Connection::open(&url).await.expect("a connection");
@@ -68,7 +68,7 @@ async fn write_http(url: BaseUrl, poster: usize) -> Vec<i64> {
     marks
 }
 
-/// Follows to the last event, while it is being written, changing from relay to relay now and then.
+/// Follows until the last event while others write, and changes the relay now and then.
 async fn follow(mut follower: Follower, relays: Vec<BaseUrl>) -> Follower {
     const STAY: usize = 40;
     let has_last =
@@ -91,7 +91,7 @@ async fn follow(mut follower: Follower, relays: Vec<BaseUrl>) -> Follower {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_committed_event_reaches_everyone_once_and_in_order() {
     let database = Arc::new(Database::new().await);
-    // Both at once on an empty database.
+    // Both relays start at once on an empty database.
     let (one, two) = tokio::join!(Relay::start(&database, &[]), Relay::start(&database, &[]));
     let mut followers = Vec::new();
     for relays in [vec![&one], vec![&two], vec![&two, &one], vec![&one, &two]] {
@@ -129,7 +129,7 @@ async fn every_committed_event_reaches_everyone_once_and_in_order() {
         cursor = follower.cursor.expect("a cursor");
     }
 
-    // Whoever resumes from the middle, at either relay, gets the rest, then is live.
+    // A follower that resumes from the middle, at either relay, gets the rest and is then live.
     for (relay, middle) in [(&one, ids.len() / 2), (&two, ids.len() / 3), (&two, ids.len() - 1)] {
         let cursor = format!("{}.{}", parts(&cursor).0, ids[middle]);
         let mut follower = Follower::new(&relay.url, &["default"], Some(&cursor)).await;
@@ -137,8 +137,8 @@ async fn every_committed_event_reaches_everyone_once_and_in_order() {
         assert_eq!(follower.ids(), &ids[middle + 1..]);
     }
 }
-/// What is too large for a NOTIFY's payload, and just not; what is larger than a frame; and the
-/// largest that the field has shown.
+/// Events just below and above the size of a NOTIFY's payload, larger than a frame, and as large as
+/// the largest in the field.
 #[tokio::test]
 async fn large_events_are_stored_and_delivered() {
     let database = Database::new().await;
@@ -186,7 +186,7 @@ async fn a_retry_is_one_row_whichever_relay_takes_it() {
     let again = one.post(&Value::from(events.clone())).await;
     assert_eq!((&again["accepted"], &again["duplicates"]), (&0.into(), &20.into()));
     assert_eq!(follower.take(20).await.len(), 20);
-    // The same id at another time, of another student, in another class: another event.
+    // The same event id at another time, of another student or in another class is another event.
     let mut other = events[0].clone();
     other["eventTime"] = "2026-11-23T15:36:12Z".into();
     let mut third = events[0].clone();

@@ -1,4 +1,4 @@
-//! The doorbell: rung once for what was stored, heard at every relay, and missed nowhere for long.
+//! The doorbell rings once for each commit, and a relay that misses it still finds the events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::support::{Database, Follower, Pooler, Relay, event, until, within};
+use crate::support::{Database, Follower, Pooler, Relay, event, readiness, until, within};
 
-/// Far below the fallback's tick of 2 s, which delivers as well; far above what a bell takes.
+/// Far less than the fallback's tick of 2 s, which delivers as well, and far more than a ring
+/// takes.
 const SOON: Duration = Duration::from_millis(700);
 
 /// The median time from a POST at one relay to its frame at another.
@@ -45,7 +46,7 @@ async fn one_statement_rings_once_and_one_that_stores_nothing_does_not() {
     let ear = connector.connect_with("test", move |payload: &str| match payload {
         "" => drop(counted.fetch_add(1, Ordering::Relaxed)),
         "the end" => ended.notify_one(),
-        // The relay proves that it hears.
+        // The relay's own notification, by which it tests its listener.
         _ => {}
     });
     let ear = ear.await.expect("a connection");
@@ -63,8 +64,8 @@ async fn one_statement_rings_once_and_one_that_stores_nothing_does_not() {
     assert_eq!(bells.load(Ordering::Relaxed), 1);
 }
 
-/// LISTEN succeeds and nothing is ever heard: not ready, and says why; what is stored is delivered
-/// all the same.
+/// LISTEN succeeds and no notification arrives. The relay is not ready and says why, and events are
+/// delivered all the same.
 #[tokio::test]
 async fn a_listener_behind_a_pooler_is_not_believed() {
     let database = Database::new().await;
@@ -74,11 +75,10 @@ async fn a_listener_behind_a_pooler_is_not_believed() {
         relay.log().contains("connection=\"listener\"").then_some(())
     })
     .await;
-    let response = relay.connection().await.get("/readyz").await.expect("an answer");
-    let body: Value = response.json().expect("JSON");
-    assert_eq!(response.status, 503, "{body}");
-    assert_ne!(body["checks"]["listener"], "ok", "{body}");
-    assert_eq!(body["checks"]["database"], "ok", "{body}");
+    let (status, checks) = readiness(&relay).await;
+    assert_eq!(status, 503, "{checks}");
+    assert_ne!(checks["listener"], "ok", "{checks}");
+    assert_eq!(checks["database"], "ok", "{checks}");
     let mut follower = Follower::new(&relay.url, &["default"], None).await;
     relay.post(&event(1)).await;
     follower.take(1).await;
@@ -86,8 +86,8 @@ async fn a_listener_behind_a_pooler_is_not_believed() {
     relay.ready().await;
 }
 
-/// A connection that is half open: nothing ever says that it is gone. It is found out, and listened
-/// to anew.
+/// A half-open connection, whose loss no packet reports. The relay notices it and listens on a new
+/// connection.
 #[tokio::test]
 async fn a_listener_that_has_gone_deaf_is_found_out() {
     let database = Database::new().await;
@@ -100,11 +100,12 @@ async fn a_listener_that_has_gone_deaf_is_found_out() {
     let begin = Instant::now();
     relay.post(&event(100)).await;
     follower.until_mark(100).await;
-    // By the fallback's tick of 2 s: finding out takes a check's deadline, 5 s, at least.
+    // The fallback's tick of 2 s delivers. Noticing the loss takes the deadline of a check, 5 s, at
+    // least.
     assert!(begin.elapsed() < Duration::from_millis(4500), "{:?} without a bell", begin.elapsed());
     until("the relay to find out", async || {
-        let response = relay.connection().await.get("/readyz").await.expect("an answer");
-        (response.status == 503 || relay.log().contains("connection=\"listener\"")).then_some(())
+        (readiness(&relay).await.0 == 503 || relay.log().contains("connection=\"listener\""))
+            .then_some(())
     })
     .await;
     relay.ready().await;

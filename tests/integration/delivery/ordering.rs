@@ -1,4 +1,4 @@
-//! Id order is commit order: because of the lock, and not by luck.
+//! The order of ids is the order of commits, because of the ordering lock.
 
 use tokio_postgres::Client;
 
@@ -8,9 +8,8 @@ const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id
      body) \
      VALUES (gen_random_uuid(), 'default', 's', now(), '{}')";
 
-/// What a tail by id sees of two writers: A inserts, B inserts and commits if it can, the reader
-/// reads, A commits, B commits, the reader goes on after the last id it saw. Returns how many
-/// events it saw, of two.
+/// The number of events, of two, that a tail sees: A inserts, B inserts and commits if it can, the
+/// reader reads, A commits, B commits, and the reader continues after the last id that it saw.
 async fn seen(database: &Database, b_waits: bool) -> usize {
     let (a, b, reader) =
         (database.client().await, database.client().await, database.client().await);
@@ -38,7 +37,7 @@ async fn waits(reader: &Client, pid: i32) -> Option<()> {
     (!rows.is_empty()).then_some(())
 }
 
-/// How many events are after `cursor`, and the last one's id.
+/// The number of events after `cursor`, and the id of the last one.
 async fn count(reader: &Client, cursor: i64) -> (usize, i64) {
     let sql = "SELECT id FROM progress_event WHERE id > $1 ORDER BY id";
     let rows = reader.query(sql, &[&cursor]).await.expect("an answer");
@@ -59,7 +58,7 @@ async fn without_the_lock_the_same_steps_skip_one() {
     assert_eq!(seen(&database, false).await, 1);
 }
 
-/// Also for a session that replicates, which skips ordinary triggers.
+/// A session that replicates skips ordinary triggers, and takes the lock all the same.
 #[tokio::test]
 async fn a_replicating_session_takes_the_lock_too() {
     let database = Database::migrated().await;
@@ -71,7 +70,7 @@ async fn a_replicating_session_takes_the_lock_too() {
     assert_eq!(client.query(sql, &[]).await.expect("an answer").len(), 1);
 }
 
-/// The same two writers, one of them a relay, and the reader a subscriber of another.
+/// The same two writers, one of them a relay. The reader is a subscriber of another relay.
 #[tokio::test]
 async fn a_post_behind_an_open_transaction_waits_and_both_are_delivered_in_order() {
     let database = Database::new().await;

@@ -1,4 +1,4 @@
-//! Subscribers that take nothing: they cost little, delay nobody, and then get everything.
+//! Subscribers that do not read cost little, delay no others, and get everything afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use crate::support::{Database, Follower, Raw, Relay, event, until};
 
-/// How many take nothing at the same time.
+/// How many subscribers do not read.
 const STALLED: usize = 20;
-/// Events of a request, and the bytes of each.
+/// The events of a request, and the bytes of an event.
 const BATCH: usize = 100;
 const EVENT: usize = 8_000;
-/// What the relay may grow by while they stall, beyond its log in memory: for each one frame (256
-/// KiB at most, and mostly the same one), and what the allocator keeps of the requests that pass
-/// through. Far below what is sent meanwhile.
+/// The most that the relay may grow by while they stall, beyond its log in memory. Each may hold
+/// one frame (at most 256 KiB, mostly the same one), and the allocator keeps some memory of the
+/// requests. It is far less than the bytes that are sent meanwhile.
 const GROWTH: usize = 16 << 20;
-/// Bytes to send while they stall, at least: with half as much waiting for one of them, it would
-/// show.
+/// The least bytes to send while they stall. If half of them waited for one subscriber, the relay
+/// would grow by more than [`GROWTH`].
 const SENT: usize = 40 << 20;
 
 struct Loaded {
@@ -40,7 +40,7 @@ impl Loaded {
         let begin = Instant::now();
         self.relay.post(&events.into()).await;
         self.sent += BATCH;
-        // Its events are the test's memory, not the relay's.
+        // The events would count as memory of the test.
         self.follower.until_mark(self.sent as i64 - 1).await;
         self.delays.push(begin.elapsed());
         assert_eq!(self.follower.events.len(), BATCH);
@@ -48,14 +48,15 @@ impl Loaded {
     }
 }
 
-/// Loads the relay for `stall` while some take nothing and another follows; then all of them read.
+/// Loads the relay for `stall` while some subscribers do not read and another follows. Then all of
+/// them read.
 async fn stall(flags: &[&str], stall: Duration, bytes: usize) -> (Database, Loaded) {
     let database = Database::new().await;
     let relay = Relay::start(&database, flags).await;
     let follower = Follower::new(&relay.url, &["default"], None).await;
     let padding = "x".repeat(EVENT);
     let mut loaded = Loaded { relay, follower, sent: 0, padding, delays: Vec::new() };
-    // What every request costs once is not of the subscribers' making.
+    // The first requests cost memory that has nothing to do with the subscribers.
     for _ in 0..10 {
         loaded.batch().await;
     }
@@ -83,8 +84,8 @@ async fn stall(flags: &[&str], stall: Duration, bytes: usize) -> (Database, Load
     if !flags.is_empty() {
         assert!(grown < GROWTH, "the relay grew by {grown} bytes while {mib} MiB were sent");
     }
-    // As before, or nearly: the machine may be busy with other tests. Whoever waited for one of
-    // them would wait for seconds with every batch, or for ever.
+    // The machine may be busy with other tests. A relay that waited for a subscriber would need
+    // seconds for every batch.
     let delay = median(&loaded.delays);
     assert!(
         delay < 3 * usual + Duration::from_millis(500),
@@ -92,7 +93,7 @@ async fn stall(flags: &[&str], stall: Duration, bytes: usize) -> (Database, Load
     );
     assert!(worst < Duration::from_secs(20), "a batch took {worst:?}");
 
-    // Two of them read in parallel, the others are let go of.
+    // Two of them read in parallel, and the others are closed.
     let expected: Vec<i64> = (first as i64..loaded.sent as i64).collect();
     stalled.truncate(2);
     let [one, two] = &mut stalled[..] else { panic!("two") };
@@ -117,7 +118,7 @@ async fn those_who_stall_get_everything_from_memory() {
 async fn those_who_fall_behind_the_memory_get_everything_from_the_table() {
     let (database, _loaded) =
         stall(&["--log-memory", "256KiB"], Duration::from_secs(8), SENT).await;
-    // Nothing else reads by this index.
+    // Only pages that are read from the table use this index.
     let client = database.client().await;
     until("the statistics of the pages that were read", async || {
         let sql =

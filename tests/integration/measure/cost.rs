@@ -10,12 +10,12 @@ use tokio::task::JoinSet;
 
 use crate::support::{Database, Relay};
 
-/// Dashboards that ask at once, and how often.
+/// How many dashboards ask at once, and how often.
 const DASHBOARDS: usize = 100;
 const ROUNDS: usize = 50;
 const STUDENTS: usize = 200;
 
-/// A class's past, a few thousand events a second.
+/// Fills the history of a class, with a few thousand events per second of it.
 async fn fill(database: &Database, events: usize) {
     const PORTION: usize = 250_000;
     let client = database.client().await;
@@ -33,7 +33,7 @@ async fn fill(database: &Database, events: usize) {
     }
 }
 
-/// A thousand events a second, until it is dropped.
+/// Posts a thousand events per second until it is dropped.
 async fn post_steadily(relay: Arc<Relay>) {
     let mut connection = relay.connection().await;
     let mut tick = tokio::time::interval(Duration::from_millis(10));
@@ -55,7 +55,7 @@ async fn post_steadily(relay: Arc<Relay>) {
     }
 }
 
-/// All dashboards ask at once, again and again; how long each waited.
+/// All dashboards ask at once, again and again. Returns how long each request took.
 async fn ask_at_once(relay: &Arc<Relay>) -> Vec<Duration> {
     let barrier = Arc::new(Barrier::new(DASHBOARDS));
     let mut asking = JoinSet::new();
@@ -99,7 +99,8 @@ async fn a_summary_costs_the_same_whatever_the_history() {
         let began = Instant::now();
         let relay = Relay::start(&database, &["--log", "warn"]).await;
         let client = database.client().await;
-        // Longer than anything else is waited for: the whole table is read, once.
+        // This takes longer than PATIENCE, because the whole table is
+        // read once.
         loop {
             let row =
                 client.query_one("SELECT through_id FROM state_through", &[]).await.expect("a row");

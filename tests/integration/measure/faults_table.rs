@@ -1,16 +1,16 @@
-//! `make faults`: every fault at full scale, and one table.
+//! `make faults`: every fault at full scale, in one table.
 
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
-use crate::support::stage::{Outcome, Scale};
 use crate::operations::{
     faults_database as database, faults_failover as failover, faults_network as network,
 };
+use crate::support::stage::{Outcome, Scale};
 
-/// Every play, by its name; `None` where this machine cannot play it.
+/// The play with this name, or `None` if this machine cannot run it.
 fn plays() -> Vec<(&'static str, LocalBoxFuture<'static, Option<Outcome>>)> {
     const FULL: Scale = Scale::FULL;
     async fn always(play: impl Future<Output = Outcome>) -> Option<Outcome> {
@@ -59,7 +59,7 @@ fn plays() -> Vec<(&'static str, LocalBoxFuture<'static, Option<Outcome>>)> {
     ]
 }
 
-/// All of them, or those named in `FAULTS`, with commas.
+/// Runs every play, or those that `FAULTS` names, separated by commas.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement of some ten minutes: make faults"]
 async fn table() {
@@ -67,7 +67,7 @@ async fn table() {
     let mut rows = Vec::new();
     let mut wrong = Vec::new();
     for (name, play) in plays() {
-        // 8 GB and some minutes: only if it is named.
+        // It needs 8 GB and some minutes, so it runs only if it is named.
         if wanted.is_empty() && name == "notify-full" {
             continue;
         }

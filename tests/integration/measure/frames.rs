@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::support::browser::{event, page_of, run, Chrome};
+use crate::support::browser::{Chrome, event, page_of, run};
 use crate::support::{Database, Relay, run as run_program};
 
-/// Hands raised, one after the other.
+/// How many hands are raised, one after the other.
 const HANDS: usize = 30;
 
 fn share(sorted: &[f64], share: f64) -> f64 {
@@ -18,7 +18,7 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64() * 1000.0
 }
 
-/// From the POST's first byte to the frame after the queue has the student.
+/// From the first byte of the POST until the queue on the page shows the student.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement: make frames"]
 async fn measures_a_hand() {
@@ -51,8 +51,8 @@ async fn measures_a_hand() {
     assert!(share(&took, 1.0) < 200.0, "{took:?}");
 }
 
-/// Five hundred students, two hundred events a second: what a frame takes of the main thread, from
-/// the browser's tracing.
+/// The time that a frame takes of the main thread with 500 students and 200 events per second, from
+/// the browser's trace.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement: make frames"]
 async fn measures_frames() {
@@ -123,7 +123,7 @@ fn report(overview: bool, frames: &Value, trace: &[Value]) {
         frames.as_array().expect("frames").iter().filter_map(Value::as_f64).collect();
     gaps.sort_by(f64::total_cmp);
     let main = |event: &&Value| event["ph"] == "X";
-    // The thread's own time: what else runs on the machine is not in it.
+    // The CPU time of the thread, which other programs on the machine do not change.
     let durations = |name: &str| -> Vec<f64> {
         let mut found: Vec<f64> = trace
             .iter()

@@ -1,4 +1,4 @@
-//! `make names`: classes whose every name is as long as a name may be stay within the memory that
+//! `make names`: classes whose names are as long as the limits allow stay within the memory that
 //! the README states.
 
 use std::time::{Duration, Instant};
@@ -7,13 +7,14 @@ use super::mib;
 use crate::support::{Database, Relay};
 
 const CLASSES: usize = 7;
-/// Of each class: so many students, and as many cells as are kept.
+/// The students of each class, and as many cells as a class keeps.
 const STUDENTS: usize = 20;
 const CELLS: usize = 5_000;
-/// As the README states it for class state, and beside it the log, answers and the rest of a relay.
+/// The bound of the README for class state, and an allowance for the log, answers and the rest of a
+/// relay.
 const BOUND: usize = (512 + 256) << 20;
 
-/// 100,000 runs of each class, of cells whose names are 1 KiB, by students whose names are too.
+/// 100,000 runs in each class, of cells and students with names of 1 KiB.
 async fn fill(database: &Database) {
     let client = database.client().await;
     for class in 0..CLASSES {

@@ -1,23 +1,22 @@
-//! The checker on a real run, with real faults put in on purpose: without the ordering lock, with
-//! an acknowledged row removed, with a stale snapshot.
+//! The checker finds real faults in a real run: no ordering lock, a removed row, a stale snapshot.
 
 use std::time::Duration;
 
-use crate::support::checker::{Kind, Promise, What};
+use crate::support::checker::{Action, Promise, ViolationKind};
 use crate::support::stage::{Cluster, DATABASE, Play, Scale};
 use crate::support::until;
 
-/// A row by SQL, of the class that is played.
+/// Stores a row of the play's class with SQL.
 const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, \
      body) \
      VALUES (gen_random_uuid(), 'default', 's', now(), json_build_object('n', $1::bigint))";
 
-async fn played(fault: impl AsyncFnOnce(&Cluster, &Play)) -> (Vec<Kind>, String) {
+async fn played(fault: impl AsyncFnOnce(&Cluster, &Play)) -> (Vec<ViolationKind>, String) {
     let primary = Cluster::primary("primary").await;
     let play = Play::begin("on purpose", Scale::SMALL, Promise::Durable, &primary.url()).await;
     fault(&primary, &play).await;
     let outcome = play.finish(&primary).await;
-    let kinds: Vec<Kind> =
+    let kinds: Vec<ViolationKind> =
         outcome.report.violations.iter().map(|violation| violation.kind).collect();
     let first = outcome.report.violations.first();
     let said =
@@ -26,7 +25,7 @@ async fn played(fault: impl AsyncFnOnce(&Cluster, &Play)) -> (Vec<Kind>, String)
     (kinds, said)
 }
 
-/// A transaction that took its id early commits late: the dashboards have passed it.
+/// A transaction that took its id early commits late, after the dashboards have passed the id.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_ordering_lock_is_off() {
     let (kinds, said) = played(async |primary, play| {
@@ -41,18 +40,18 @@ async fn the_ordering_lock_is_off() {
         slow.batch_execute(on).await.expect("the lock");
     })
     .await;
-    assert!(kinds.contains(&Kind::Gap), "{kinds:?}");
+    assert!(kinds.contains(&ViolationKind::Gap), "{kinds:?}");
     assert!(said.contains("without the event marked 7777777"), "{said}");
 }
 
-/// Removed as nobody may: by a superuser who has switched the triggers off.
+/// A superuser switches the triggers off and removes a row.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acknowledged_row_is_removed() {
     let (kinds, said) = played(async |primary, play| {
         let acknowledged = until("an acknowledged event", async || {
             play.look(|records| {
-                records.iter().find_map(|record| match &record.what {
-                    What::Answered { mark, status: 200, .. } => Some(*mark),
+                records.iter().find_map(|record| match &record.action {
+                    Action::Answered { mark, status: 200, .. } => Some(*mark),
                     _ => None,
                 })
             })
@@ -73,18 +72,22 @@ async fn an_acknowledged_row_is_removed() {
         }
     })
     .await;
-    assert!(kinds.contains(&Kind::NotInTable) && kinds.contains(&Kind::Phantom), "{kinds:?}");
-    assert!(kinds.contains(&Kind::StateDiffers), "{kinds:?}");
-    // Whichever was recorded first: the dashboard's frame, or the producer's answer.
+    assert!(
+        kinds.contains(&ViolationKind::NotInTable) && kinds.contains(&ViolationKind::Phantom),
+        "{kinds:?}"
+    );
+    assert!(kinds.contains(&ViolationKind::StateDiffers), "{kinds:?}");
+    // The dashboard's frame or the producer's answer may be recorded first.
     assert!(said.starts_with("NotInTable") || said.starts_with("Phantom"), "{said}");
 }
 
-/// A snapshot that counts what never was: a fresh replica and `rebuild-state --check` differ.
+/// A snapshot counts an error that no event has: a fresh replica and `rebuild-state --check`
+/// differ.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_is_stale() {
     let (kinds, said) = played(async |primary, play| {
         let sql = primary.session(DATABASE).await;
-        // Of a student of whom nothing comes any more.
+        // The event of a student who sends no other.
         let silent = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, \
              body) \
              VALUES (gen_random_uuid(), 'default', 'silent', now(), \
@@ -98,6 +101,9 @@ async fn a_snapshot_is_stale() {
         play.calm().await;
     })
     .await;
-    assert!(kinds.iter().all(|kind| *kind == Kind::StateDiffers) && kinds.len() >= 2, "{kinds:?}");
+    assert!(
+        kinds.iter().all(|kind| *kind == ViolationKind::StateDiffers) && kinds.len() >= 2,
+        "{kinds:?}"
+    );
     assert!(said.contains("errorCount: 0 expected, 1 found"), "{said}");
 }

@@ -1,5 +1,4 @@
-//! More connections than the cap: the refusal ends with the crowd, also for a connection that
-//! stays.
+//! More connections than the limit: the refusals end when the connections go.
 
 use std::time::Duration;
 
@@ -11,13 +10,13 @@ use crate::support::{Database, Relay, event, until, within};
 
 const CAP: usize = 8;
 
-/// As many subscribers as there is room for.
+/// As many subscribers as the limit allows.
 async fn crowd(relay: &Relay) -> Vec<Subscriber> {
     let mut crowd = Vec::new();
     within("a crowd", async {
         while crowd.len() < CAP {
             let mut subscriber = relay.subscribe(&["default"], None).await;
-            // The relay may not have noticed yet that connections before these have ended.
+            // The relay may not have noticed yet that earlier connections have ended.
             if let Ok(Frame::Live { .. }) = subscriber.next().await {
                 crowd.push(subscriber);
             }
@@ -37,7 +36,7 @@ async fn post(connection: &mut Connection) -> u16 {
     response.status.as_u16()
 }
 
-/// Posts on one connection until that is taken.
+/// Posts on one connection until a POST is accepted.
 async fn until_served(what: &str, connection: &mut Connection) {
     within(what, async {
         while post(connection).await != 200 {
@@ -47,8 +46,7 @@ async fn until_served(what: &str, connection: &mut Connection) {
     .await;
 }
 
-/// As a proxy has them: connections that were opened in the spike, and are used for as long as
-/// there is traffic.
+/// A proxy keeps connections that it opened in a spike, and uses them as long as there is traffic.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kept_connection_is_served_once_the_spike_is_over() {
     let database = Database::new().await;
@@ -61,7 +59,7 @@ async fn a_kept_connection_is_served_once_the_spike_is_over() {
     assert_eq!(reader.get("/api/classes").await.expect("an answer").status, 503);
     let refused = reader.get("/api/class/stream").await.expect("an answer");
     assert_eq!((refused.status.as_u16(), &*refused.body), (200, &b"retry: 5000\n\n"[..]));
-    // Whoever operates the relay, and the page itself, is let in.
+    // Requests of operators and for the page itself are always answered.
     assert_eq!(reader.get("/healthz").await.expect("an answer").status, 200);
     drop(crowd);
     until_served("the used connection to be served", &mut used).await;
@@ -77,7 +75,7 @@ async fn a_kept_connection_is_served_once_the_spike_is_over() {
         assert_eq!(post(&mut unused).await, 200, "it was accepted in the spike");
         assert_eq!(reader.get("/api/classes").await.expect("an answer").status, 200);
     }
-    // They count now: there is room for all but them.
+    // The connections count now, and the rest of the limit is free.
     let mut held = Vec::new();
     for _ in 0..CAP - 3 {
         held.push(relay.connection().await);
@@ -85,12 +83,13 @@ async fn a_kept_connection_is_served_once_the_spike_is_over() {
     }
     let mut beyond = relay.connection().await;
     assert_eq!(post(&mut beyond).await, 503);
-    // A place that is given up goes to whoever asks next, on a connection that was refused before.
+    // The place of a closed connection goes to the next request, on a connection that was refused
+    // before.
     drop(held.pop());
     until_served("a place to be free", &mut beyond).await;
 }
 
-/// The same connection becomes a WebSocket, or a stream, once there is room.
+/// A refused connection becomes a WebSocket or a stream once there is room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kept_connection_may_subscribe_once_the_spike_is_over() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -135,7 +134,7 @@ async fn a_kept_connection_may_subscribe_once_the_spike_is_over() {
     }
 }
 
-/// A refused answer leaves the connection whole: the next request on it is read from its beginning.
+/// A refusal leaves the connection intact: the relay reads the next request from its first byte.
 #[tokio::test]
 async fn a_refused_body_is_passed_over() {
     let database = Database::new().await;

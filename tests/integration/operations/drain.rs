@@ -1,4 +1,4 @@
-//! SIGTERM: what is under way is finished, who is connected is sent elsewhere, and it ends in time.
+//! SIGTERM: requests are finished, subscribers are sent elsewhere, and the process ends in time.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use progress_relay::http::client::ws::Frame;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{
-    Database, Follower, Raw, Relay, data_folder, event, origin, text, until, within,
+    Database, Follower, Raw, Relay, data_folder, event, origin, readiness, text, until, within,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -20,7 +20,7 @@ async fn posts_in_flight_are_answered_and_sockets_closed_with_1001() {
     for _ in 0..5 {
         subscribers.push(relay.subscribe(&["default"], None).await);
     }
-    // A POST that waits for the database while the signal comes.
+    // A POST that waits for the database when the signal arrives.
     let client = database.client().await;
     client.batch_execute("BEGIN; SELECT progress_event_lock()").await.expect("the lock");
     let mut connection = relay.connection().await;
@@ -59,8 +59,7 @@ async fn readiness_is_withdrawn_before_the_port_is() {
     let begin = Instant::now();
     relay.signal(Signal::SIGTERM);
     until("readiness to be withdrawn", || async {
-        let response = relay.connection().await.get("/readyz").await.expect("an answer");
-        (response.status == 503).then_some(())
+        (readiness(&relay).await.0 == 503).then_some(())
     })
     .await;
     assert_eq!(relay.post(&event(1)).await["accepted"], 1, "it still takes events");
@@ -71,7 +70,7 @@ async fn readiness_is_withdrawn_before_the_port_is() {
     assert!(begin.elapsed() >= Duration::from_secs(2));
 }
 
-/// Half a request, and a subscriber whose connection is full to the brim.
+/// Half a request, and a subscriber whose connection takes no more bytes.
 #[tokio::test]
 async fn peers_that_neither_send_nor_take_do_not_hold_it_up() {
     const BATCH: usize = 100;
@@ -131,8 +130,7 @@ async fn a_second_signal_ends_it_at_once() {
     let mut relay = Relay::start(&database, &["--drain-delay", "60s"]).await;
     relay.signal(Signal::SIGTERM);
     until("readiness to be withdrawn", || async {
-        let response = relay.connection().await.get("/readyz").await.expect("an answer");
-        (response.status == 503).then_some(())
+        (readiness(&relay).await.0 == 503).then_some(())
     })
     .await;
     let begin = Instant::now();

@@ -1,4 +1,5 @@
-//! What fails under load: connections, relays, the database. Nothing is lost, nothing comes twice.
+//! Connections, relays and the database fail under load. No event is lost, and none is delivered
+//! twice.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -6,33 +7,26 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
 
 use crate::support::{
-    Database, Follower, Load, Pooler, Raw, Relay, data_folder, event, origin, until, within,
+    Database, Follower, Load, Pooler, Raw, Relay, data_folder, event, origin, readiness, until,
+    within,
 };
 
-/// An event by way of SQL, on a connection that was made before.
+/// Stores an event with SQL, on an open connection.
 async fn insert(client: &tokio_postgres::Client, mark: i64) {
     let sql = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
          VALUES (gen_random_uuid(), 'default', 's', now(), json_build_object('n', $1::bigint))";
     client.execute(sql, &[&mark]).await.expect("an insert");
 }
 
-/// What `/readyz` says of one check, together with its status.
+/// The status of `/readyz` and one of its checks.
 async fn check(relay: &Relay, name: &str) -> (u16, String) {
-    let response = relay.connection().await.get("/readyz").await.expect("an answer");
-    let body: Value = response.json().expect("JSON");
-    (response.status.as_u16(), body["checks"][name].as_str().expect("a check").to_owned())
+    let (status, checks) = readiness(relay).await;
+    (status, checks[name].as_str().expect("a check").to_owned())
 }
 
-/// The whole of what `/readyz` says.
-async fn readiness(relay: &Relay) -> String {
-    let response = relay.connection().await.get("/readyz").await.expect("an answer");
-    String::from_utf8_lossy(&response.body).into_owned()
-}
-
-/// Everything acknowledged came to the follower, once, and nothing else.
+/// Asserts that the follower has every acknowledged event once, and no other.
 async fn assert_all_came(relay: &Relay, follower: &mut Follower, mut acknowledged: HashSet<i64>) {
     const LAST: i64 = 77_777_777;
     relay.post(&event(LAST as usize)).await;
@@ -42,7 +36,7 @@ async fn assert_all_came(relay: &Relay, follower: &mut Follower, mut acknowledge
     assert_eq!(follower.events.len(), acknowledged.len(), "an event came twice");
 }
 
-/// Kept away for as long as it takes: events that are stored meanwhile come all the same.
+/// The listener cannot reconnect for a while. Events that are stored meanwhile are delivered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_listener_s_backend_is_terminated() {
     let database = Database::new().await;
@@ -60,7 +54,7 @@ async fn the_listener_s_backend_is_terminated() {
         );
         until("the relay to notice", async || {
             let (status, listener) = check(&relay, "listener").await;
-            assert_eq!(status, 200, "it goes on delivering: {}", readiness(&relay).await);
+            assert_eq!(status, 200, "the relay still delivers: {:?}", readiness(&relay).await);
             (listener != "ok").then_some(())
         })
         .await;
@@ -100,13 +94,13 @@ async fn all_of_the_relay_s_backends_are_terminated() {
     assert_all_came(&relay, &mut follower, acknowledged).await;
 }
 
-/// The private postmaster's pid, by its folder.
+/// The process id of the private postmaster of this folder.
 fn postmaster(folder: &Path) -> Option<Pid> {
     let file = std::fs::read_to_string(folder.join("postgresql/postmaster.pid")).ok()?;
     Some(Pid::from_raw(file.lines().next()?.parse().ok()?))
 }
 
-/// The relay alone, and then with its PostgreSQL, as when the power is cut.
+/// The relay is killed alone, and then together with its PostgreSQL, as when the power is cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_relay_is_killed_and_started_again_on_its_private_database() {
     let path = data_folder();
@@ -137,11 +131,11 @@ async fn the_relay_is_killed_and_started_again_on_its_private_database() {
         );
         assert_eq!(came.len(), follower.events.len(), "an event came twice");
     }
-    // What came bit by bit is what the table has.
+    // The follower, which was interrupted, has the same events as the table.
     let mut whole = Follower::new(&relay.url, &["default"], Some(&before_all)).await;
     whole.until_live().await;
     assert_eq!(whole.ids(), follower.ids());
-    // And it goes on.
+    // The relay still accepts events.
     relay.post(&event(77_777_777)).await;
     follower.until_mark(77_777_777).await;
 }
@@ -164,7 +158,7 @@ async fn the_private_database_is_killed_under_load() {
     assert_all_came(&relay, &mut follower, acknowledged).await;
 }
 
-/// A database that is away: POSTs wait for it, subscribers are told to come again later.
+/// While the database is away, POSTs wait for it and new subscribers are told to come back later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn posts_wait_while_the_database_refuses() {
     let database = Database::new().await;
@@ -181,11 +175,11 @@ async fn posts_wait_while_the_database_refuses() {
         let waiting = event(1);
         let post = relay.post(&waiting);
         let mut post = std::pin::pin!(post);
-        // Longer than the clients' own first retries are apart.
+        // Longer than the pauses between the clients' first retries.
         let early = tokio::time::timeout(Duration::from_millis(1500), &mut post).await;
         assert!(early.is_err(), "answered while the database was away: {early:?}");
         assert_eq!(check(&relay, "database").await.0, 200, "all replicas share the cause");
-        // Nobody can say where a subscription would start.
+        // No relay knows where a subscription would start.
         assert_eq!(Raw::connect(&relay).await.closed().await, 1013);
         database.allow_connections(true).await;
         post.await
@@ -196,7 +190,7 @@ async fn posts_wait_while_the_database_refuses() {
     relay.ready().await;
 }
 
-/// A transaction that keeps the ordering lock is named where an operator looks.
+/// A transaction that holds the ordering lock is named in `/readyz` and in the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_holds_the_lock_is_named() {
     let database = Database::new().await;
@@ -206,9 +200,7 @@ async fn who_holds_the_lock_is_named() {
     client.batch_execute("BEGIN; SELECT progress_event_lock()").await.expect("the lock");
     let named = until("the holder to be named", || async {
         assert_eq!(relay.try_post(&event(1)).await.status, 503);
-        let ready = relay.connection().await.get("/readyz").await.expect("an answer");
-        let body: Value = ready.json().expect("JSON");
-        let lock = body["checks"]["lock"].as_str().expect("text").to_owned();
+        let lock = check(&relay, "lock").await.1;
         (lock != "ok").then_some(lock)
     })
     .await;
@@ -218,7 +210,7 @@ async fn who_holds_the_lock_is_named() {
     assert_eq!(relay.post(&event(1)).await["accepted"], 1);
 }
 
-/// At the start, too: whoever starts both at once need not wait for one of them.
+/// The database may start after the relay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_not_there_yet_is_waited_for() {
     let database = Database::new().await;
@@ -237,13 +229,12 @@ async fn a_database_that_is_not_there_yet_is_waited_for() {
     assert_eq!(relay.post(&event(1)).await["accepted"], 1);
 }
 
-/// A server that is restarted ends the connections of whoever is just starting, in the middle of
-/// it.
+/// A server that restarts ends the connection of a relay that is applying the migrations.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_restarts_during_the_migrations_is_waited_for() {
     let database = Database::new().await;
     let client = database.client().await;
-    // The migrations' own lock keeps it where it is.
+    // The lock of the migrations stops the relay at this point.
     client
         .batch_execute("SELECT pg_advisory_lock(x'70726f676d696772'::bigint)")
         .await

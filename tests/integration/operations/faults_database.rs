@@ -1,31 +1,35 @@
-//! What happens to the one PostgreSQL: it is killed, restarted, full, read-only. Under load, with
-//! dashboards; judged by the checker.
+//! PostgreSQL itself fails: it is killed, restarted, full or read-only. Under load, with dashboards,
+//! and judged by the checker.
 
 use std::time::Duration;
 
 use progress_relay::http::client::http::Connection;
 
-use crate::support::checker::{Promise, What};
+use crate::support::checker::{Action, Promise};
 use crate::support::stage::{
     Cluster, DATABASE, Outcome, PgBouncer, Play, Scale, mount_small, unmount, url_of,
 };
 use crate::support::until;
 
-/// From the fault's end to the first acknowledgement and the last dashboard's first frame.
+/// The longest time from the end of a fault until POSTs are acknowledged and every dashboard has a
+/// frame.
 pub const RECOVERY: Duration = Duration::from_secs(5);
-/// How long a fault lasts that is ended by the test.
+/// How long a fault lasts.
 const FAULT: Duration = Duration::from_secs(3);
-/// Connections of one relay to the database at most (README, "Bounds"), and some that just end.
+/// The most connections of one relay to the database (README, "Bounds"), and some that are ending.
 const CONNECTIONS: i64 = 14 + 4;
 
 pub async fn killed(scale: Scale) -> Outcome {
     let mut primary = Cluster::primary("primary").await;
     let play = Play::begin("kill -9 of PostgreSQL", scale, Promise::Durable, &primary.url()).await;
+    kill_and_start(play, &mut primary).await
+}
+
+async fn kill_and_start(play: Play, primary: &mut Cluster) -> Outcome {
     play.cause("kill -9");
     primary.kill();
     primary.start().await;
-    play.ends();
-    play.finish(&primary).await
+    play.recover(primary).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,7 +37,7 @@ async fn postgresql_is_killed() {
     killed(Scale::SMALL).await.assert_good(RECOVERY);
 }
 
-/// Away for 5 s, behind HAProxy with its readiness check.
+/// PostgreSQL is stopped for 5 s. HAProxy checks the readiness of the relays meanwhile.
 pub async fn restarted(scale: Scale) -> Outcome {
     let mut primary = Cluster::primary("primary").await;
     let play =
@@ -42,31 +46,26 @@ pub async fn restarted(scale: Scale) -> Outcome {
     primary.stop().await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     primary.start().await;
-    play.ends();
-    play.finish(&primary).await
+    play.recover(&primary).await
 }
 
-/// The clients' own retries bridge it: none of them gives an event up.
+/// The retries of the clients last longer than the outage: no client gives an event up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_is_away_for_five_seconds() {
     let outcome = restarted(Scale::SMALL).await;
     outcome.assert_good(RECOVERY);
     assert_eq!(outcome.report.given_up, 0, "events that clients gave up\n{}", outcome.log);
-    // All relays share the cause: a balancer that takes them out would make it worse.
+    // All relays share the cause, so a balancer that removes them would make the outage worse.
     assert!(outcome.unready().is_empty(), "{}", outcome.unready().join("\n"));
 }
 
-/// By way of PgBouncer in session mode, as deploy/ has it.
+/// PostgreSQL is killed behind PgBouncer in session mode, as deploy/ configures it.
 pub async fn pooled(scale: Scale) -> Outcome {
     let mut primary = Cluster::primary("primary").await;
     let pooler = PgBouncer::before(primary.address(), &[]).await;
     let name = "kill -9 behind PgBouncer";
     let play = Play::begin(name, scale, Promise::Durable, &url_of(&[pooler.address])).await;
-    play.cause("kill -9");
-    primary.kill();
-    primary.start().await;
-    play.ends();
-    play.finish(&primary).await
+    kill_and_start(play, &mut primary).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,23 +73,23 @@ async fn postgresql_is_killed_behind_a_pooler_in_session_mode() {
     pooled(Scale::SMALL).await.assert_good(RECOVERY);
 }
 
-/// Lets a fault last until a POST was refused, and a while longer.
+/// Waits until the fault has refused a POST, and [`FAULT`] longer.
 async fn last(play: &Play) {
     let begun = play.look(<[_]>::len);
     until("a POST that was not stored", async || {
-        let refused = |what: &What| match what {
-            What::Answered { status, .. } => *status >= 300,
-            What::Unanswered { .. } => true,
+        let refused = |what: &Action| match what {
+            Action::Answered { status, .. } => *status >= 300,
+            Action::Unanswered { .. } => true,
             _ => false,
         };
-        play.look(|records| records[begun..].iter().any(|record| refused(&record.what)))
+        play.look(|records| records[begun..].iter().any(|record| refused(&record.action)))
             .then_some(())
     })
     .await;
     tokio::time::sleep(FAULT).await;
 }
 
-/// The table's disk is full; the WAL has another one.
+/// The disk of the table is full; the WAL is on another disk.
 pub async fn disk_full(scale: Scale) -> Option<Outcome> {
     let primary = Cluster::primary("primary").await;
     let small = primary.folder().join("small");
@@ -115,12 +114,11 @@ pub async fn disk_full(scale: Scale) -> Option<Outcome> {
     let mut file = std::fs::File::create(&filler).expect("a file");
     let full = std::io::copy(&mut std::io::Read::take(zeros, 1 << 30), &mut file);
     assert!(full.is_err(), "the disk is small");
-    // A file that is open keeps its room.
+    // An open file keeps its space.
     drop(file);
     last(&play).await;
     std::fs::remove_file(&filler).expect("room again");
-    play.ends();
-    let outcome = play.finish(&primary).await;
+    let outcome = play.recover(&primary).await;
     drop(primary);
     unmount(&small);
     Some(outcome)
@@ -133,11 +131,11 @@ async fn the_disk_is_full() {
     }
 }
 
-/// A fault that SQL makes and ends, while it lasts no POST may get through.
+/// A fault that one SQL statement begins and another ends. No POST succeeds meanwhile.
 async fn by_sql(name: &str, scale: Scale, begin: &str, end: &str) -> Outcome {
     let primary = Cluster::primary("primary").await;
     let admin = primary.session(DATABASE).await;
-    // The relays are a role of their own, that owns what it makes and is no superuser.
+    // The relays use a role that is no superuser and owns what it creates.
     admin.batch_execute("CREATE ROLE relay LOGIN").await.expect("a role");
     admin
         .batch_execute(&format!("ALTER DATABASE {DATABASE} OWNER TO relay"))
@@ -149,8 +147,7 @@ async fn by_sql(name: &str, scale: Scale, begin: &str, end: &str) -> Outcome {
     admin.batch_execute(begin).await.expect("the fault");
     last(&play).await;
     admin.batch_execute(end).await.expect("the fault's end");
-    play.ends();
-    play.finish(&primary).await
+    play.recover(&primary).await
 }
 
 pub async fn no_insert(scale: Scale) -> Outcome {
@@ -163,7 +160,7 @@ async fn insert_is_revoked() {
     no_insert(Scale::SMALL).await.assert_good(RECOVERY);
 }
 
-/// A statement trigger that raises what a full NOTIFY queue raises, or an operator's own error.
+/// A statement trigger raises the error of a full NOTIFY queue, or an operator's error.
 pub async fn raising(scale: Scale, name: &str, state: &str) -> Outcome {
     let begin = format!(
         "CREATE FUNCTION raise_it() RETURNS trigger LANGUAGE plpgsql AS $$ \
@@ -185,8 +182,8 @@ async fn an_operator_s_trigger_raises() {
     raising(Scale::SMALL, "a trigger raises P0001", "P0001").await.assert_good(RECOVERY);
 }
 
-/// The queue really is full: 8 GB on PostgreSQL 15, which an idle listening transaction keeps
-/// there.
+/// The NOTIFY queue is really full: 8 GB on PostgreSQL 15, which an idle transaction that listens
+/// keeps from being removed.
 pub async fn notify_full(scale: Scale) -> Outcome {
     let primary = Cluster::primary_on_disk("primary").await;
     let play =
@@ -205,11 +202,10 @@ pub async fn notify_full(scale: Scale) -> Outcome {
     play.note("the queue is full");
     last(&play).await;
     listener.batch_execute("COMMIT").await.expect("a commit");
-    play.ends();
-    play.finish(&primary).await
+    play.recover(&primary).await
 }
 
-/// Sessions are read-only by default, those that stand and those that come.
+/// All sessions are read-only by default: the open ones and the new ones.
 pub async fn read_only(scale: Scale) -> Outcome {
     let primary = Cluster::primary("primary").await;
     let play = Play::begin("read-only database", scale, Promise::Durable, &primary.url()).await;
@@ -223,8 +219,7 @@ pub async fn read_only(scale: Scale) -> Outcome {
     tokio::time::sleep(FAULT).await;
     admin.batch_execute("SET default_transaction_read_only = off").await.expect("a setting");
     primary.set("default_transaction_read_only", "off").await;
-    play.ends();
-    play.finish(&primary).await
+    play.recover(&primary).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -232,7 +227,7 @@ async fn the_database_is_read_only_by_default() {
     read_only(Scale::SMALL).await.assert_good(RECOVERY);
 }
 
-/// The table is locked, and 60 readers go away without waiting.
+/// The table is locked, and 60 readers disconnect without waiting.
 pub async fn abandoned_reads(scale: Scale) -> Outcome {
     let primary = Cluster::primary("primary").await;
     let play =

@@ -1,5 +1,5 @@
-//! Which server is the one: failovers, split brains, a standby that commits wait for. Under load,
-//! with dashboards; judged by the checker.
+//! The primary changes: failovers, split brains, synchronous standbys. Under load, with dashboards,
+//! and judged by the checker.
 
 use std::time::Duration;
 
@@ -11,26 +11,29 @@ use crate::support::{Relay, event, until};
 /// The name of the standby that commits wait for.
 const STANDBY: &str = "standby";
 
-/// A primary and a standby that its commits wait for.
-async fn synchronous() -> (Cluster, Cluster) {
+/// A primary and a standby that streams from it.
+async fn asynchronous() -> (Cluster, Cluster) {
     let primary = Cluster::primary("primary").await;
     let standby = primary.standby(STANDBY).await;
+    (primary, standby)
+}
+
+/// A primary and a standby that its commits wait for.
+async fn synchronous() -> (Cluster, Cluster) {
+    let (primary, standby) = asynchronous().await;
     primary.set("synchronous_standby_names", STANDBY).await;
     primary.has_synchronous_standbys(1).await;
     (primary, standby)
 }
 
-/// The primary is killed, the standby has everything.
+/// The primary is killed, and the standby has every commit.
 pub async fn synchronous_failover(scale: Scale) -> Outcome {
     let (mut primary, standby) = synchronous().await;
     let name = "synchronous failover";
     let play = Play::begin(name, scale, Promise::Durable, &url(&[&primary, &standby])).await;
     play.cause("kill -9 of the primary");
     primary.kill();
-    standby.promote().await;
-    play.reachable();
-    play.ends();
-    play.finish(&standby).await
+    play.fail_over(&standby).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,27 +41,24 @@ async fn a_synchronous_standby_takes_over() {
     synchronous_failover(Scale::SMALL).await.assert_good(RECOVERY);
 }
 
-/// The standby has not got the last second when the primary is killed.
+/// The primary is killed, and the standby lacks the last second.
 pub async fn asynchronous_failover(scale: Scale) -> Outcome {
     let mut primary = Cluster::primary("primary").await;
     let cable = PgProxy::to(primary.address()).await;
     let standby = primary.standby_by(STANDBY, cable.address()).await;
     let name = "asynchronous failover, 1 s behind";
     let play = Play::begin(name, scale, Promise::Asynchronous, &url(&[&primary, &standby])).await;
-    play.note("replication stands still");
+    play.note("replication stalls");
     assert!(cable.stall(STANDBY) > 0, "a replication");
     tokio::time::sleep(Duration::from_secs(1)).await;
     play.cause("kill -9 of the primary");
     primary.kill();
     cable.lead("", Route::Closed);
     cable.cut("");
-    standby.promote().await;
-    play.reachable();
-    play.ends();
-    play.finish(&standby).await
+    play.fail_over(&standby).await
 }
 
-/// The loss is announced; it is there, or nothing was tried.
+/// The loss is announced. There must be a loss, or the test has tested nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_asynchronous_standby_takes_over() {
     let outcome = asynchronous_failover(Scale::SMALL).await;
@@ -68,15 +68,11 @@ async fn an_asynchronous_standby_takes_over() {
 
 /// Split brain 1: both are primaries, and the URL names both.
 pub async fn both_alive(scale: Scale) -> Outcome {
-    let primary = Cluster::primary("primary").await;
-    let standby = primary.standby(STANDBY).await;
+    let (primary, standby) = asynchronous().await;
     let name = "split brain: both alive, both in the URL";
     let play = Play::begin(name, scale, Promise::Asynchronous, &url(&[&primary, &standby])).await;
     play.cause("the standby is promoted, the primary lives on");
-    standby.promote().await;
-    play.reachable();
-    play.ends();
-    play.finish(&standby).await
+    play.fail_over(&standby).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,8 +82,7 @@ async fn the_old_primary_lives_on() {
 
 /// Split brain 2: the old primary hangs, and comes back once the new one has taken over.
 pub async fn old_one_hangs(scale: Scale) -> Outcome {
-    let primary = Cluster::primary("primary").await;
-    let standby = primary.standby(STANDBY).await;
+    let (primary, standby) = asynchronous().await;
     let name = "split brain: the old primary hangs";
     let play = Play::begin(name, scale, Promise::Asynchronous, &url(&[&primary, &standby])).await;
     play.cause("SIGSTOP for the primary");
@@ -95,7 +90,7 @@ pub async fn old_one_hangs(scale: Scale) -> Outcome {
     standby.promote().await;
     play.reachable();
     play.ends();
-    // Until they have found the new one.
+    // The relays find the new primary meanwhile.
     play.calm().await;
     play.note("SIGCONT for the old primary");
     primary.thaw();
@@ -107,15 +102,14 @@ async fn the_old_primary_hangs() {
     old_one_hangs(Scale::SMALL).await.assert_good(RECOVERY);
 }
 
-/// A primary, a standby, and an address that leads to the primary for now.
+/// A primary, a standby, and an address that leads to the primary at first.
 async fn behind_an_address() -> (Cluster, Cluster, PgProxy) {
-    let primary = Cluster::primary("primary").await;
-    let standby = primary.standby(STANDBY).await;
+    let (primary, standby) = asynchronous().await;
     let address = PgProxy::to(primary.address()).await;
     (primary, standby, address)
 }
 
-/// Split brain 3: the address moves, and connections that stand stay.
+/// Split brain 3: the address moves, and open connections stay.
 pub async fn only_new_connections(scale: Scale) -> Outcome {
     let (primary, standby, address) = behind_an_address().await;
     let name = "split brain: only new connections move";
@@ -124,8 +118,7 @@ pub async fn only_new_connections(scale: Scale) -> Outcome {
     standby.promote().await;
     address.lead("", Route::To(standby.address()));
     play.reachable();
-    play.ends();
-    let outcome = play.finish(&standby).await;
+    let outcome = play.recover(&standby).await;
     drop(primary);
     outcome
 }
@@ -135,7 +128,7 @@ async fn only_new_connections_lead_to_the_new_primary() {
     only_new_connections(Scale::SMALL).await.assert_good(RECOVERY);
 }
 
-/// Split brains 4 and 5: the connections of one part alone move; some seconds later, all do.
+/// Split brains 4 and 5: only the connections of one part move, and seconds later all of them.
 pub async fn only_one_part(scale: Scale, part: &str) -> Outcome {
     let (primary, standby, address) = behind_an_address().await;
     let name = format!("split brain: only the {part} moves");
@@ -152,8 +145,7 @@ pub async fn only_one_part(scale: Scale, part: &str) -> Outcome {
     play.note("all connections lead to the new primary");
     address.lead("", Route::To(standby.address()));
     address.cut("");
-    play.ends();
-    let mut outcome = play.finish(&standby).await;
+    let mut outcome = play.recover(&standby).await;
     drop(primary);
     let text = format!("{apart} events were acknowledged while connections led to two servers");
     outcome.must(apart == 0, text);
@@ -170,14 +162,14 @@ async fn only_the_tails_lead_to_the_new_primary() {
     only_one_part(Scale::SMALL, "tail").await.assert_good(RECOVERY);
 }
 
-/// The primary steps down and is rewound, and later takes over again.
+/// The primary is demoted and rewound, and later promoted again.
 pub async fn there_and_back(scale: Scale) -> Outcome {
     let mut one = Cluster::primary("one").await;
     let mut other = one.standby("other").await;
     let name = "primary demoted, and promoted again";
     let play = Play::begin(name, scale, Promise::Durable, &url(&[&one, &other])).await;
     play.cause("the primary is shut down, its standby promoted");
-    // A clean shutdown ends once the standby has everything.
+    // A clean shutdown ends once the standby has every commit.
     one.stop().await;
     other.promote().await;
     play.note("the old primary is rewound and follows the new one");
@@ -198,7 +190,8 @@ async fn a_primary_is_demoted_and_promoted_again() {
     there_and_back(Scale::SMALL).await.assert_good(RECOVERY);
 }
 
-/// Two standbys are promoted one after the other, apart from each other: both write timeline 2.
+/// Two standbys are promoted one after the other without knowing of each other. Both write
+/// timeline 2.
 pub async fn recurring_timeline(scale: Scale) -> Outcome {
     let mut primary = Cluster::primary("primary").await;
     let mut second = primary.standby("second").await;
@@ -218,8 +211,7 @@ pub async fn recurring_timeline(scale: Scale) -> Outcome {
     address.lead("", Route::To(third.address()));
     address.cut("");
     play.reachable();
-    play.ends();
-    play.finish(&third).await
+    play.recover(&third).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -227,7 +219,7 @@ async fn a_timeline_s_number_recurs() {
     recurring_timeline(Scale::SMALL).await.assert_good(RECOVERY);
 }
 
-/// The standby that commits wait for is gone, and comes back.
+/// The standby that commits wait for is stopped and started again.
 pub async fn standby_gone(scale: Scale) -> Outcome {
     let (primary, mut standby) = synchronous().await;
     let flags = ["--commit-timeout", "2s"];
@@ -238,13 +230,12 @@ pub async fn standby_gone(scale: Scale) -> Outcome {
     let gone = play.now();
     tokio::time::sleep(Duration::from_secs(8)).await;
     let back = play.now();
-    // What it had got may still be answered a moment later.
+    // Commits that the standby has received may be answered a moment later.
     let allowed = gone + LATE;
     let false_success = play.acknowledged_between(allowed, back);
     standby.start().await;
     primary.has_synchronous_standbys(1).await;
-    play.ends();
-    let mut outcome = play.finish(&primary).await;
+    let mut outcome = play.recover(&primary).await;
     outcome.must(
         false_success == 0,
         format!("{false_success} events were acknowledged without the standby"),
@@ -257,7 +248,7 @@ async fn the_synchronous_standby_is_gone() {
     standby_gone(Scale::SMALL).await.assert_good(RECOVERY);
 }
 
-/// The standby was cut off while commits waited, and then it takes over.
+/// The standby is cut off while commits wait for it, and then it is promoted.
 pub async fn cut_off_standby(scale: Scale) -> Outcome {
     let primary = Cluster::primary("primary").await;
     let cable = PgProxy::to(primary.address()).await;
@@ -276,10 +267,7 @@ pub async fn cut_off_standby(scale: Scale) -> Outcome {
     play.note("kill -9 of the primary, the standby is promoted");
     primary.kill();
     cable.cut("");
-    standby.promote().await;
-    play.reachable();
-    play.ends();
-    play.finish(&standby).await
+    play.fail_over(&standby).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -287,8 +275,8 @@ async fn a_standby_that_was_cut_off_takes_over() {
     cut_off_standby(Scale::SMALL).await.assert_good(RECOVERY);
 }
 
-/// An operator cancels a commit that waits for a standby: PostgreSQL calls that a success. It is
-/// none: the event is on no standby, and is sent again to wait for one.
+/// An operator cancels a commit that waits for a standby. PostgreSQL reports success, but the event
+/// is on no standby, so the relay answers 503 and the client sends it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_for_a_standby_that_is_cancelled_is_no_success() {
     let primary = Cluster::primary("primary").await;

@@ -1,21 +1,19 @@
-//! What vanishes without a word: a connection, a leader, a host. Under load, with dashboards;
-//! judged by the checker.
+//! Connections, processes and hosts vanish without closing anything. Under load, with dashboards,
+//! and judged by the checker.
 
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use progress_relay::http::client::http::Connection;
-use serde_json::Value;
 
 use super::faults_database::RECOVERY;
 use crate::support::checker::Promise;
 use crate::support::stage::{Cluster, Netns, Outcome, PgProxy, Play, Route, Scale, url, url_of};
-use crate::support::{Follower, Relay, event, until};
+use crate::support::{Follower, Relay, event, readiness, until};
 
-/// Within this another replica leads, however the leader's machine or process goes.
+/// A new leader is elected at most this long after the old one has frozen or vanished.
 const ANOTHER_LEADS: Duration = Duration::from_secs(20);
 
-/// The tails' connections move no byte any more, and do not end.
+/// The tails' connections pass no more bytes and do not end.
 pub async fn half_open_tail(scale: Scale) -> Outcome {
     let primary = Cluster::primary("primary").await;
     let address = PgProxy::to(primary.address()).await;
@@ -23,8 +21,7 @@ pub async fn half_open_tail(scale: Scale) -> Outcome {
     let play = Play::begin(name, scale, Promise::Durable, &url_of(&[address.address()])).await;
     play.cause("the tails' connections stall, for ever");
     assert!(address.stall("tail") > 0, "a tail's connection");
-    play.ends();
-    play.finish(&primary).await
+    play.recover(&primary).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,7 +29,7 @@ async fn the_tail_s_connection_is_half_open() {
     half_open_tail(Scale::SMALL).await.assert_good(RECOVERY);
 }
 
-/// Every connection stalls, new ones do not: as when a firewall forgets them.
+/// Every open connection stalls and new ones do not, as when a firewall forgets its connections.
 pub async fn all_half_open(scale: Scale) -> Outcome {
     let primary = Cluster::primary("primary").await;
     let address = PgProxy::to(primary.address()).await;
@@ -40,8 +37,7 @@ pub async fn all_half_open(scale: Scale) -> Outcome {
     let play = Play::begin(name, scale, Promise::Durable, &url_of(&[address.address()])).await;
     play.cause("all connections stall, for ever; new ones are well");
     address.stall("");
-    play.ends();
-    play.finish(&primary).await
+    play.recover(&primary).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,10 +46,10 @@ async fn every_connection_is_half_open() {
 }
 
 fn leads(relay: &Relay) -> bool {
-    relay.log().contains("keeps the snapshots")
+    relay.terms_as_leader() > 0
 }
 
-/// Waits until one of the play's relays leads; how long that took.
+/// Waits until a relay of the play is elected, and returns how long that took.
 async fn another_leads(play: &Play) -> Duration {
     let begin = Instant::now();
     until("another leader", async || {
@@ -64,7 +60,7 @@ async fn another_leads(play: &Play) -> Duration {
     begin.elapsed()
 }
 
-/// The leader, which serves nobody else here, is frozen, and thawed once another leads.
+/// The leader, which serves no client here, is frozen, and thawed once another relay leads.
 pub async fn frozen_leader(scale: Scale) -> (Outcome, Duration) {
     let primary = Cluster::primary("primary").await;
     let leader = Relay::serve(&["--database-url", &primary.url()]).await;
@@ -75,8 +71,7 @@ pub async fn frozen_leader(scale: Scale) -> (Outcome, Duration) {
     let took = another_leads(&play).await;
     play.note(&format!("another leads after {took:?}; SIGCONT"));
     leader.signal(Signal::SIGCONT);
-    play.ends();
-    (play.finish(&primary).await, took)
+    (play.recover(&primary).await, took)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,8 +98,7 @@ pub async fn vanished_leader(scale: Scale) -> Option<(Outcome, Duration)> {
     host.cut();
     let took = another_leads(&play).await;
     play.note(&format!("another leads after {took:?}"));
-    play.ends();
-    Some((play.finish(&primary).await, took))
+    Some((play.recover(&primary).await, took))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,10 +119,7 @@ pub async fn vanished_primary(scale: Scale) -> Option<Outcome> {
     let play = Play::begin(name, scale, Promise::Durable, &url(&[&primary, &standby])).await;
     play.cause("the primary's cable is cut");
     primary.netns().expect("a host").cut();
-    standby.promote().await;
-    play.reachable();
-    play.ends();
-    Some(play.finish(&standby).await)
+    Some(play.fail_over(&standby).await)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,7 +129,7 @@ async fn the_primary_s_machine_vanishes() {
     }
 }
 
-/// The first host of the URL accepts and is silent: the second one is found all the same.
+/// The first host of the URL accepts connections and never answers. The relay finds the second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_first_host_is_passed_over() {
     let primary = Cluster::primary("primary").await;
@@ -152,19 +143,14 @@ async fn a_silent_first_host_is_passed_over() {
     assert!(begin.elapsed() < Duration::from_secs(15), "it took {:?}", begin.elapsed());
 }
 
-/// A cause that all replicas share is said at once, and makes a replica unready after 30 s only.
+/// `/readyz` names a cause that all replicas share at once, and answers 503 only after 30 s.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readiness_says_a_shared_cause_at_once_and_is_false_after_30_s() {
+async fn readiness_names_a_shared_cause_at_once_and_is_false_after_30_s() {
     let mut primary = Cluster::primary("primary").await;
     let relay = Relay::serve(&["--database-url", &primary.url()]).await;
     let ask = async || {
-        let mut connection = Connection::open(&relay.url).await.expect("a connection");
-        let response = connection.get("/readyz").await.expect("an answer");
-        let body: Value = response.json().expect("JSON");
-        (
-            response.status.as_u16(),
-            body["checks"]["database"].as_str().unwrap_or_default().to_owned(),
-        )
+        let (status, checks) = readiness(&relay).await;
+        (status, checks["database"].as_str().unwrap_or_default().to_owned())
     };
     primary.stop().await;
     let begin = Instant::now();
@@ -192,7 +178,7 @@ async fn readiness_says_a_shared_cause_at_once_and_is_false_after_30_s() {
     assert!(begin.elapsed() < RECOVERY, "ready again after {:?}", begin.elapsed());
 }
 
-/// A LISTEN that takes long is waited for, and no second one is begun beside it.
+/// The relay waits for a LISTEN that takes long, and starts no second one meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listen_that_takes_long_is_waited_for() {
     const TAKES: Duration = Duration::from_secs(9);
@@ -201,7 +187,7 @@ async fn a_listen_that_takes_long_is_waited_for() {
     address.slow_listen(TAKES);
     let begin = Instant::now();
     let relay = Relay::begin(&["--database-url", &url_of(&[address.address()])]).await;
-    // Deliveries need no bell.
+    // Delivery works without the doorbell.
     let mut follower = Follower::new(&relay.url, &["default"], None).await;
     relay.post(&event(1)).await;
     follower.take(1).await;
@@ -211,12 +197,14 @@ async fn a_listen_that_takes_long_is_waited_for() {
     let mut most = 0;
     let took = loop {
         most = most.max(sql.query_one(under_way, &[]).await.expect("a count").get::<_, i64>(0));
-        let mut connection = relay.connection().await;
-        let said: Value = connection.get("/readyz").await.expect("an answer").json().expect("JSON");
-        if said["checks"]["listener"] == "ok" {
+        let (_, checks) = readiness(&relay).await;
+        if checks["listener"] == "ok" {
             break begin.elapsed();
         }
-        assert!(begin.elapsed() < 3 * TAKES, "never heard; at most {most} LISTENs at once: {said}");
+        assert!(
+            begin.elapsed() < 3 * TAKES,
+            "never heard; at most {most} LISTENs at once: {checks}"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     println!("heard after {took:?}, at most {most} LISTENs at once");

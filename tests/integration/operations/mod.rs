@@ -24,3 +24,5 @@ mod outage_log;
 mod plans;
 // What reading costs the database: abandoned requests, answers that end early, a full server.
 mod reading;
+// The start of a relay: what it answers before the database does, and when it gives up.
+mod start;

@@ -1,4 +1,4 @@
-//! What an outage writes into the log, however many wait for its end.
+//! An outage writes few lines into the log, however many requests wait for its end.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::{Database, Follower, Relay, event, origin, text};
 
 const WAITING: usize = 50;
 
-/// Subscribers that are behind the memory, and cannot read the table.
+/// Subscribers that are behind the log in memory, and cannot read the table.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_is_one_line_however_many_wait() {
     let database = Database::new().await;
@@ -24,8 +24,8 @@ async fn an_outage_is_one_line_however_many_wait() {
             .collect();
         cursor = text(&relay.post(&events.into()).await, "cursor").to_owned();
     }
-    // The tail's connection goes on, those that read history are made when they are needed, and
-    // cannot be.
+    // The tail keeps its connection. Connections that read history are opened when they are needed,
+    // and cannot be.
     database.allow_connections(false).await;
     database.terminate("progress-relay pages").await;
     let begin = origin(&cursor);
@@ -42,7 +42,7 @@ async fn an_outage_is_one_line_however_many_wait() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    // As long as several attempts of each of them.
+    // This takes several attempts of each subscriber.
     tokio::join!(asking, tokio::time::sleep(Duration::from_secs(4)));
     let log = relay.log();
     let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
@@ -51,7 +51,7 @@ async fn an_outage_is_one_line_however_many_wait() {
         "{waiting} lines about history, {loading} about classes, {} in all",
         log.lines().count()
     );
-    // A cause more or less: PostgreSQL may word the first refusal otherwise than the others.
+    // PostgreSQL may word the first refusal differently, which makes it another cause.
     assert!((1..=6).contains(&waiting), "{waiting} lines");
     assert!((1..=6).contains(&loading), "{loading} lines");
     database.allow_connections(true).await;

@@ -1,4 +1,4 @@
-//! On a fresh, fast-filled table that was never analysed, reads go by the right index.
+//! Reads use the intended index, even on a large table that was never analysed.
 
 use progress_relay::store::{
     LogReader, Pages, READ_SETTINGS, history_statements, scan_statement, select_statements,
@@ -8,12 +8,12 @@ use progress_relay::writer::which_statement;
 
 use crate::support::Database;
 
-/// The plan of a statement, as the relay's connections that read run it.
+/// The plan of a statement on the relay's connections that read.
 async fn plan(database: &Database, statement: &str, arguments: &str) -> String {
     plan_with(database, READ_SETTINGS, statement, arguments).await
 }
 
-/// The same with other settings.
+/// The plan of a statement with other settings.
 async fn plan_with(
     database: &Database,
     settings: &str,
@@ -29,7 +29,7 @@ async fn plan_with(
     rows.iter().map(|row| row.get::<_, String>(0) + "\n").collect()
 }
 
-/// One that is analysed, and holds whole classes one after the other, as lessons come.
+/// A table that is analysed and holds whole classes one after the other, as lessons do.
 async fn analysed() -> Database {
     let database = Database::migrated().await;
     let client = database.client().await;
@@ -46,7 +46,7 @@ async fn analysed() -> Database {
     database
 }
 
-/// One that never was.
+/// A table that was never analysed.
 async fn filled() -> Database {
     let database = Database::migrated().await;
     database
@@ -64,7 +64,7 @@ async fn filled() -> Database {
     database
 }
 
-/// Every scan of the table is by `index`, and no more rows are read than are asked for.
+/// Asserts that every scan of the table uses `index` and reads no more rows than requested.
 fn assert_reads_by(plan: &str, index: &str, rows: usize) {
     assert!(!plan.contains("Seq Scan on progress_event "), "{plan}");
     assert!(!plan.contains("Bitmap"), "{plan}");
@@ -149,7 +149,7 @@ async fn classes_are_found_without_reading_the_table() {
                 assert!(line.contains("progress_event_class on"), "{plan}");
                 assert!(line.contains("rows=1") || line.contains("rows=0"), "{plan}");
             }
-            // But for the end of the list of classes.
+            // Except for the end of the list of classes.
             let removed =
                 plan.lines().filter_map(|line| line.split_once("Rows Removed by Filter: "));
             assert!(
@@ -162,7 +162,7 @@ async fn classes_are_found_without_reading_the_table() {
     }
 }
 
-/// Which of a statement's events were there already is looked up event by event.
+/// The duplicates of a statement are looked up event by event.
 #[tokio::test]
 async fn duplicates_are_found_by_their_identity() {
     for database in [filled().await, analysed().await] {

@@ -1,5 +1,4 @@
-//! What reading costs the database: abandoned requests, answers that end early, a server without
-//! room.
+//! What reading costs the database: abandoned requests, answers that end early, a full server.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,11 +11,10 @@ use tokio_postgres::Client;
 
 use crate::support::{Database, Relay, event, until};
 
-/// Connections of each of a relay's two pools.
+/// The connections of each of a relay's two pools.
 const POOL_SIZE: usize = 4;
 
-/// The backends of the relay's pools that are there now: pid, pool, and whether a statement is
-/// under way.
+/// The open backends of the relay's pools: process id, pool, and whether a statement is running.
 async fn backends(client: &Client) -> Vec<(i32, String, bool)> {
     const BACKENDS: &str = "SELECT pid, application_name, state = 'active' FROM pg_stat_activity \
          WHERE datname = current_database() AND application_name IN ('progress-relay pages', \
@@ -27,7 +25,7 @@ async fn backends(client: &Client) -> Vec<(i32, String, bool)> {
         .collect()
 }
 
-/// Asks, and hangs up after a while.
+/// Sends a request and closes the connection after a while.
 async fn abandon(address: String, path: &'static str, after: Duration) {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -68,7 +66,7 @@ async fn abandoned_reads_end_on_the_server_too() {
     }
     assert!(most <= POOL_SIZE, "a pool of {POOL_SIZE} connections had {most} backends");
     assert!(most > 0, "nothing was read");
-    // A class that is being loaded is waited for by its task, whoever asked for it.
+    // The task that loads a class waits for it, even if no request does any more.
     until("the abandoned reads' ends", async || {
         let found = backends(&observer).await;
         found.iter().all(|(_, name, active)| !active || name.ends_with("loads")).then_some(())
@@ -84,7 +82,7 @@ async fn an_answer_that_ends_early_keeps_its_connection() {
     let database = Database::migrated().await;
     let relay = Relay::start(&database, &[]).await;
     let client = database.client().await;
-    // 10 MiB, of which an answer takes 4.
+    // 10 MiB, of which one answer takes 4.
     let insert = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
          SELECT gen_random_uuid(), 'default', 's', now(), json_build_object('code', repeat('x', 1 \
          << 20)) \
@@ -104,8 +102,8 @@ async fn an_answer_that_ends_early_keeps_its_connection() {
                 .map(|b| b.0),
         );
     }
-    // On a machine so busy that the rest took long, one or the other was cancelled too late, and is
-    // not used again.
+    // On a busy machine a statement may be cancelled too late, and then its connection is not used
+    // again.
     assert!(pids.len() <= 2 * POOL_SIZE, "connections were made anew: {pids:?}");
 }
 
@@ -114,7 +112,7 @@ async fn a_server_without_room_for_a_connection_is_waited_for() {
     let database = Database::migrated().await;
     let admin = database.client().await;
     let role = format!("reader_{}", std::process::id());
-    // As many as a relay needs for everything but reading.
+    // As many connections as a relay needs for everything but reading.
     let make = format!(
         "CREATE ROLE {role} LOGIN CONNECTION LIMIT 6; GRANT ALL ON ALL TABLES IN SCHEMA public TO \
              {role}; \
@@ -144,8 +142,8 @@ async fn a_server_without_room_for_a_connection_is_waited_for() {
     assert_eq!(events["events"].as_array().map(Vec::len), Some(1), "{}", json!(events));
 }
 
-/// Asks with as small a receive buffer as the system gives, and takes no more than the answer's
-/// first bytes.
+/// Sends a request on a connection with the smallest receive buffer, and reads only the first bytes
+/// of the answer.
 async fn stall(relay: &Relay, path: &str) -> (TcpStream, String) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
@@ -170,7 +168,7 @@ async fn large_answers_share_a_budget_and_small_ones_are_free() {
     let large = "/api/class/events?limit=1000";
     let (first, status) = stall(&relay, large).await;
     assert_eq!(status, "200");
-    // The rest of the budget, if any, and then none.
+    // The requests use up the rest of the budget, and then one is refused.
     let mut stalled = vec![first];
     let refused = until("a refusal", async || {
         let answer = relay.connection().await.get(large).await.expect("an answer");

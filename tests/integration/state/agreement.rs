@@ -1,4 +1,4 @@
-//! Class state: the same on every replica, in the snapshots and at a dashboard, whatever happens.
+//! Every replica, every snapshot and every dashboard agrees on the state of a class.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,15 +7,19 @@ use nix::sys::signal::Signal;
 use progress_relay::http::client::BaseUrl;
 use progress_relay::http::client::http::Connection;
 use progress_relay::state::ClassState;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use crate::support::class::{cursor_id, fold, micros, picture, random_event, state_of};
+use super::{check, newest, saved};
+use crate::support::class::{
+    cursor_id, fold, micros, random_event, state_of, summary_of, without_times,
+};
 use crate::support::{Database, Follower, PATIENCE, Relay, run, until};
 
 const WHOLE: &str = "/api/class/summary?include=grid,activity&class=";
 
+/// A replica's summary, which must be answered at once.
 async fn summary(relay: &Relay, class: &str) -> Value {
     let response =
         relay.connection().await.get(&format!("{WHOLE}{class}")).await.expect("an answer");
@@ -23,41 +27,13 @@ async fn summary(relay: &Relay, class: &str) -> Value {
     response.json().expect("a summary")
 }
 
-/// What is of one instant in a summary, but for what the time of asking changes.
-fn timeless(mut summary: Value) -> Value {
-    for student in summary["students"].as_array_mut().expect("students") {
-        let student = student.as_object_mut().expect("a student");
-        student.remove("status");
-        student.remove("statusUntil");
-    }
-    json!([summary["students"], summary["cells"], summary["grid"], summary["activity"]])
-}
-
-async fn snapshot_reaches(client: &Client, id: i64) {
-    until("the snapshots", || async {
-        let row = client.query_one("SELECT through_id FROM state_through", &[]).await.ok()?;
-        (row.get::<_, i64>(0) >= id).then_some(())
-    })
-    .await;
-}
-
-async fn newest(client: &Client) -> i64 {
-    client.query_one("SELECT max(id) FROM progress_event", &[]).await.expect("an id").get(0)
-}
-
-async fn check(database: &Database) -> String {
-    let checked = run(&["rebuild-state", "--check"], &[("DATABASE_URL", &database.url())]).await;
-    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
-    checked.stdout
-}
-
-/// As many events as a test of this machine's patience takes; `RELAY_TEST_EVENTS` for more.
+/// The number of events of a test: `RELAY_TEST_EVENTS`, or this default.
 fn how_many(default: usize) -> usize {
     std::env::var("RELAY_TEST_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Posts random events in random batches until told to stop, or `left` is used up; retries until
-/// they are stored.
+/// Posts random events in random batches until `stop` or until `left` is used up. Each batch is sent
+/// again until it is stored.
 async fn post_random(
     urls: Urls,
     class: &'static str,
@@ -74,7 +50,7 @@ async fn post_random(
         }
         let mut events: Vec<Value> = (0..count).map(|_| random_event(class, 60)).collect();
         if fastrand::bool() {
-            // A run sent again, as old clients do.
+            // A run that is sent again with another id, as old clients do.
             let mut again = events[0].clone();
             again["eventId"] = uuid::Uuid::new_v4().to_string().into();
             events.push(again);
@@ -109,7 +85,7 @@ async fn insert_random(client: Client, class: &'static str, left: Arc<AtomicUsiz
     }
 }
 
-/// Where relays are, as far as is known.
+/// The URLs of the running relays.
 #[derive(Clone, Default)]
 struct Urls(Arc<Mutex<Vec<BaseUrl>>>);
 
@@ -124,12 +100,8 @@ impl Urls {
     }
 }
 
-fn keeps(relay: &Relay) -> bool {
-    relay.log().contains("keeps the snapshots")
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn three_replicas_agree_though_the_keeper_is_killed_twice() {
+async fn three_replicas_agree_though_the_leader_is_killed_twice() {
     let database = Database::migrated().await;
     let client = database.client().await;
     let mut relays = Vec::new();
@@ -146,8 +118,9 @@ async fn three_replicas_agree_though_the_keeper_is_killed_twice() {
     }
     writers.spawn(insert_random(database.client().await, "r", Arc::clone(&left)));
     for _ in 0..2 {
-        let keeper = until("a keeper", || async { relays.iter().position(keeps) }).await;
-        relays.remove(keeper).kill().await;
+        let leads = |relay: &Relay| relay.terms_as_leader() > 0;
+        let leader = until("a leader", || async { relays.iter().position(leads) }).await;
+        relays.remove(leader).kill().await;
         relays.push(Relay::start(&database, &[]).await);
         urls.set(&relays);
     }
@@ -163,18 +136,18 @@ async fn three_replicas_agree_though_the_keeper_is_killed_twice() {
     for event in &follower.events {
         fold(&mut expected, event);
     }
-    let expected = timeless(picture(&mut expected, 0));
+    let expected = without_times(summary_of(&mut expected, 0));
     for relay in &relays {
         let summary = summary(relay, "r").await;
         assert!(cursor_id(summary["cursor"].as_str().expect("a cursor")) >= newest);
-        assert!(timeless(summary) == expected, "a replica differs");
+        assert!(without_times(summary) == expected, "a replica differs");
     }
-    snapshot_reaches(&client, newest).await;
+    saved(&client).await;
     let checked = check(&database).await;
     assert!(checked.contains(&format!("{} events", follower.events.len())), "{checked}");
 }
 
-/// From before the first event.
+/// The cursor before the first event.
 async fn first_cursor(client: &Client) -> String {
     let epoch: String =
         client.query_one("SELECT progress_epoch()", &[]).await.expect("an epoch").get(0);
@@ -205,7 +178,7 @@ async fn a_summary_folded_forward_is_the_next_summary() {
         for event in follower.events.iter().filter(|event| event["id"].as_i64() <= Some(end)) {
             fold(&mut state, event);
         }
-        let folded = picture(&mut state, micros(&after["now"]));
+        let folded = summary_of(&mut state, micros(&after["now"]));
         for part in ["students", "metrics", "cells", "grid", "activity"] {
             assert!(folded[part] == after[part], "round {round}: {part} differ");
         }
@@ -221,7 +194,7 @@ async fn the_last_snapshot_is_written_at_the_drain_and_read_at_the_start() {
     let mut relay = Relay::start(&database, &[]).await;
     let events: Vec<Value> = (0..200).map(|_| random_event("d", 20)).collect();
     relay.post(&events.into()).await;
-    let before = timeless(summary(&relay, "d").await);
+    let before = without_times(summary(&relay, "d").await);
     relay.signal(Signal::SIGTERM);
     assert!(relay.ended(PATIENCE).await.success());
     let newest = newest(&client).await;
@@ -229,18 +202,18 @@ async fn the_last_snapshot_is_written_at_the_drain_and_read_at_the_start() {
         client.query_one("SELECT through_id FROM state_through", &[]).await.expect("a row").get(0);
     assert_eq!(through, newest);
     check(&database).await;
-    // Were the table read, it would be seen: the snapshot alone makes the class.
-    // As retention deletes: what the events have come to stays.
+    // The events are deleted as retention does it, which keeps the state. The class then comes from
+    // the snapshot alone.
     client
         .batch_execute("SET progress_relay.pruning = on; DELETE FROM progress_event")
         .await
         .expect("an empty table");
     let relay = Relay::start(&database, &[]).await;
-    assert!(timeless(summary(&relay, "d").await) == before);
+    assert!(without_times(summary(&relay, "d").await) == before);
 }
 
 #[tokio::test]
-async fn a_class_is_brought_in_from_the_table_when_there_is_no_snapshot() {
+async fn a_class_is_loaded_from_the_table_when_there_is_no_snapshot() {
     let database = Database::migrated().await;
     let client = database.client().await;
     client
@@ -255,8 +228,8 @@ async fn a_class_is_brought_in_from_the_table_when_there_is_no_snapshot() {
     let relay = Relay::start(&database, &[]).await;
     let summary = summary(&relay, "c1").await;
     assert_eq!(summary["metrics"]["cellsExecuted"], 10_000);
-    // The keeper brings in the others, whom nobody asked for.
-    snapshot_reaches(&client, newest(&client).await).await;
+    // The leader loads the other classes, which no request named.
+    saved(&client).await;
     let rows = client
         .query("SELECT class_id, events, students FROM class_state ORDER BY class_id", &[])
         .await
@@ -269,13 +242,13 @@ async fn a_class_is_brought_in_from_the_table_when_there_is_no_snapshot() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_was_tampered_with_is_found_and_made_anew() {
+async fn a_snapshot_that_was_tampered_with_is_found_and_rebuilt() {
     let database = Database::migrated().await;
     let client = database.client().await;
     let relay = Relay::start(&database, &[]).await;
     let events: Vec<Value> = (0..300).map(|_| random_event("t", 10)).collect();
     relay.post(&events.into()).await;
-    snapshot_reaches(&client, newest(&client).await).await;
+    saved(&client).await;
     client
         .batch_execute(
             "UPDATE student_state SET cells_executed = cells_executed + 1 WHERE student_id = 's001';
@@ -283,7 +256,7 @@ async fn a_snapshot_that_was_tampered_with_is_found_and_made_anew() {
              INSERT INTO activity_state VALUES ('t', '2026-01-01', 1, 1, 1)",
         )
         .await
-        .expect("a tamperer");
+        .expect("an update");
     let url = database.url();
     let checked = run(&["rebuild-state", "--check"], &[("DATABASE_URL", &url)]).await;
     assert_eq!(checked.code, Some(1), "{}", checked.stdout);
@@ -296,9 +269,9 @@ async fn a_snapshot_that_was_tampered_with_is_found_and_made_anew() {
     assert_eq!(rebuilt.code, Some(0), "{}{}", rebuilt.stdout, rebuilt.stderr);
     assert!(rebuilt.stdout.contains("made anew"), "{}", rebuilt.stdout);
     check(&database).await;
-    // The relay goes on writing from what it has in memory.
+    // The relay continues to write snapshots from its memory.
     relay.post(&random_event("t", 10)).await;
-    snapshot_reaches(&client, newest(&client).await).await;
+    saved(&client).await;
     check(&database).await;
 }
 
@@ -309,7 +282,7 @@ async fn another_epoch_drops_what_is_in_memory() {
     let relay = Relay::start(&database, &[]).await;
     relay.post(&random_event("e", 1)).await;
     let before = summary(&relay, "e").await;
-    snapshot_reaches(&client, newest(&client).await).await;
+    saved(&client).await;
     let renewed =
         run(&["migrate"], &[("DATABASE_URL", &database.url()), ("RELAY_NEW_EPOCH", "1")]).await;
     assert_eq!(renewed.code, Some(0), "{}", renewed.stderr);
@@ -320,8 +293,8 @@ async fn another_epoch_drops_what_is_in_memory() {
     })
     .await;
     assert_eq!(after["metrics"]["students"], 1);
-    // The snapshot is made under the new one.
-    snapshot_reaches(&client, newest(&client).await).await;
+    // The snapshot is written under the new nonce.
+    saved(&client).await;
     until("a snapshot of the new epoch", || async {
         let same = "SELECT FROM class_state JOIN progress_log USING (nonce) WHERE events = 2";
         (client.query(same, &[]).await.ok()?.len() == 1).then_some(())

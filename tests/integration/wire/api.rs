@@ -1,4 +1,4 @@
-//! The reading API, as programs and pages meet it; every answer is held against its description.
+//! The reading API, as programs and pages use it. Every answer is compared with its description.
 
 use std::io::Read;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::class::{cursor_id, random_event};
 use crate::support::{Database, Follower, Relay, event_of, until};
 
-/// Asks, and holds the answer against `/openapi.json`.
+/// Sends a GET and compares the answer with `/openapi.json`.
 async fn ask(relay: &Relay, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
     let mut connection = relay.connection().await;
     let response =
@@ -38,7 +38,7 @@ async fn ask(relay: &Relay, method: &str, target: &str, headers: &[(&str, &str)]
     response
 }
 
-/// As much of JSON Schema as the description uses. A member that is not described is an error here.
+/// The part of JSON Schema that the description uses. A member that is not described is an error.
 fn conforms(described: &Value, schema: &Value, value: &Value, at: &str) {
     if let Some(name) = schema["$ref"].as_str() {
         let schema =

@@ -1,4 +1,4 @@
-//! What real clients sent, replayed.
+//! Requests that real clients sent, replayed.
 
 use bytes::Bytes;
 use progress_relay::http::client::http::{Connection, Response};
@@ -29,8 +29,8 @@ async fn replay(connection: &mut Connection, request: &Captured) -> Response {
     connection.request(&request.method, &request.path, &headers, body).await.expect("an answer")
 }
 
-/// What a browser needs to see in the answer, or else it hides it from the client, or asks again
-/// before every POST.
+/// Checks the headers without which a browser hides the answer from the client, or sends a
+/// preflight before every POST.
 fn assert_cors(request: &Captured, response: &Response) {
     let what = format!("{} {}", request.method, request.path);
     let origin = request.headers.get("Origin").map(|origin| origin.as_str().expect("text"));
@@ -47,7 +47,7 @@ fn assert_cors(request: &Captured, response: &Response) {
     }
 }
 
-/// Replays all of it, twice, as a client does whose answers were lost, while `tail` follows.
+/// Replays all requests twice, as a client does whose answers were lost, while `tail` follows.
 async fn replay_and_follow(capture: &str, student: &str) {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
@@ -83,7 +83,7 @@ async fn replay_and_follow(capture: &str, student: &str) {
     }
     assert!(sent.len() >= 3, "the capture has events");
 
-    // Whatever else was stored would come before this.
+    // Any other stored event would come before this one.
     relay.post(&event(0)).await;
     let mut lines = tail.until(0).await;
     lines.pop();
@@ -116,8 +116,8 @@ async fn cell_monitor_0_1_0() {
     replay_and_follow(include_str!("../../captures/cell-monitor-0.1.0.jsonl"), "s001").await;
 }
 
-/// A shape that is not understood yet: refused, and neither stored nor logged, since it can carry a
-/// whole environment.
+/// A format that the relay does not know. It is refused, and neither stored nor logged, because it
+/// can carry a whole environment.
 #[tokio::test]
 async fn jupyterlab_pioneer_is_refused() {
     let database = Database::new().await;

@@ -1,11 +1,11 @@
-//! Events in: one bad one harms no other.
+//! A batch: one bad event is rejected, and the others are stored.
 
 use serde_json::{Value, json};
 
 use crate::support::{Database, Follower, Relay, event};
 
-/// What only the database can refuse: here by a constraint, which stands for whatever PostgreSQL
-/// cannot take.
+/// An event that only the database can refuse. A constraint stands here for any value that
+/// PostgreSQL cannot store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poisonous_event_fails_alone() {
     let database = Database::new().await;
@@ -37,7 +37,7 @@ async fn a_poisonous_event_fails_alone() {
         })
         .collect();
     assert_eq!(rejected, [0, 17, 18, 39]);
-    // Beside others' requests, in the same statements.
+    // Beside the requests of other clients, in the same statements.
     let posts = (100..160).map(|n| {
         let (relay, poison) = (&relay, &poison);
         async move {
@@ -88,7 +88,8 @@ async fn each_event_has_its_own_result() {
     assert_eq!(follower.cursor.as_deref(), Some(&*cursor), "nothing else was stored");
 }
 
-/// A full queue answers at once; the other limits are the request's.
+/// A POST is answered at once if the queue is full, and after its own deadline if it is in the
+/// queue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_says_so_at_once() {
     let database = Database::new().await;
@@ -122,8 +123,8 @@ async fn a_full_queue_says_so_at_once() {
     }
     assert_eq!((late, full), (10, 20));
     client.batch_execute("COMMIT").await.expect("the lock back");
-    // Recovery needs no restart; what was answered 503 may have been stored all the same, and is so
-    // once.
+    // Recovery needs no restart. An event that was answered 503 may have been stored all the same,
+    // and is stored once.
     let mut follower = Follower::new(&relay.url, &["default"], None).await;
     relay.post(&event(99)).await;
     for event in &events {

@@ -1,24 +1,25 @@
-//! `fields` and `max`: libraries that end a connection at a frame over their limit follow a class
-//! with large events.
+//! `fields` and `max`: clients that limit the size of a frame can follow a class of large events.
 
 use progress_relay::http::client::ws::{Frame, Subscriber};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Database, Relay, event, origin, parts, read_frame, text, within};
+use crate::support::{
+    Database, Relay, event, handshake_with, origin, parts, read_frame, text, within,
+};
 
-/// Members that are always sent.
+/// The members that are always sent.
 const KEPT: [&str; 7] =
     ["id", "classId", "studentId", "receivedAt", "eventId", "eventType", "eventTime"];
 
-/// Events of many sizes, the last of 3 MiB, each marked with its number.
+/// Events of many sizes, each marked with its number. The last has 3 MiB.
 fn lesson() -> Vec<Value> {
     (0..60)
         .map(|n| {
             let mut event = event(n);
             let size = if n == 59 { 3 << 20 } else { 1 << (n % 18) };
-            // A text of characters of several bytes and of escapes.
+            // Text with characters of several bytes and with escapes.
             event["result"] = "漢\u{1b}[0m\"".repeat(size / 9 + 1).into();
             event["code"] = "x = 1\n".repeat(size / 12 + 1).into();
             event["outputs"] = json!([{"png": "A".repeat(size / 8)}]);
@@ -27,21 +28,10 @@ fn lesson() -> Vec<Value> {
         .collect()
 }
 
-/// The frames that a WebSocket gets, as texts, up to the event marked `last`; read without a limit
-/// of our own.
+/// The frames of a WebSocket as texts, up to the event marked `last`, read without a size limit.
 async fn frames(relay: &Relay, query: &str, last: u64) -> Vec<String> {
     let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
-    let request = format!(
-        "GET /ws/connect?{query} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: \
-             websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        relay.url.authority()
-    );
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(within("the answer's head", stream.read_u8()).await.expect("a byte"));
-    }
+    handshake_with(&mut stream, relay, &format!("?{query}"), "").await;
     let mut texts = Vec::new();
     loop {
         let (_, payload) = within("a frame", read_frame(&mut stream)).await.expect("a frame");
@@ -55,7 +45,7 @@ async fn frames(relay: &Relay, query: &str, last: u64) -> Vec<String> {
     }
 }
 
-/// The lines of a stream of events, up to the event marked `last`.
+/// The lines of an event stream, up to the event marked `last`.
 async fn lines(relay: &Relay, query: &str, last: u64) -> Vec<String> {
     let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
     let request = format!("GET /api/class/stream?{query} HTTP/1.0\r\nHost: localhost\r\n\r\n");
@@ -90,12 +80,12 @@ fn events(frames: &[String]) -> Vec<Value> {
     frames.flat_map(|frame| frame["events"].as_array().cloned().unwrap_or_default()).collect()
 }
 
-/// What a limited subscriber got, beside what there is.
+/// Compares the events of a limited subscriber with the whole ones.
 fn assert_cut(got: &[Value], whole: &[Value], left_out: &[&str]) {
     assert_eq!(got.len(), whole.len());
     for (got, whole) in got.iter().zip(whole) {
         let truncated = got["truncated"].as_array().cloned().unwrap_or_default();
-        // What was cut when it was stored is named for everyone.
+        // A member that was cut when it was stored is named for every subscriber.
         let before = whole["truncated"].as_array().cloned().unwrap_or_default();
         for (key, value) in whole.as_object().expect("an event") {
             let name = Value::from(key.as_str());
@@ -126,7 +116,7 @@ fn assert_cut(got: &[Value], whole: &[Value], left_out: &[&str]) {
 async fn no_frame_and_no_line_is_larger_than_asked_for() {
     let database = Database::new().await;
     let one = Relay::start(&database, &[]).await;
-    // From the table.
+    // This relay reads from the table, because its log in memory is small.
     let two = Relay::start(&database, &["--log-memory", "64KiB"]).await;
     let sent = lesson();
     let mut cursor = String::new();
@@ -174,12 +164,12 @@ async fn no_frame_and_no_line_is_larger_than_asked_for() {
             assert_cut(&events(&data), &whole, left_out);
         }
     }
-    // Those who ask for nothing get what they got before.
+    // Subscribers without parameters get whole events, as before.
     let largest = frames(&two, &from, last).await.iter().map(String::len).max().expect("a frame");
     assert!(largest > 3 << 20, "{largest}");
 }
 
-/// It comes back with a cursor from the midst of what others get as one frame.
+/// A limited subscriber resumes after any event of a frame that others get whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_limited_subscriber_resumes_where_it_was() {
     let database = Database::new().await;
@@ -198,7 +188,7 @@ async fn a_limited_subscriber_resumes_where_it_was() {
         let mut subscriber =
             Subscriber::connect_to(&relay.url, &query, &[]).await.expect("a subscription");
         connections += 1;
-        // A frame a connection, as a client gets whose connection never holds.
+        // One frame per connection, as for a client whose connections never last.
         let Frame::Progress { cursor: next, events } =
             within("a frame", subscriber.next()).await.expect("one")
         else {
@@ -211,7 +201,7 @@ async fn a_limited_subscriber_resumes_where_it_was() {
     }
     assert_eq!(seen, (0..300).collect::<Vec<_>>());
     assert!(connections > 100, "{connections}");
-    // And then it is live, as everyone.
+    // Then it is live, as any other subscriber.
     let query = format!("max=8192&cursor={cursor}");
     let mut subscriber =
         Subscriber::connect_to(&relay.url, &query, &[]).await.expect("a subscription");

@@ -1,4 +1,4 @@
-//! What the libraries of other languages need of the stream, the handshake and the frames.
+//! What WebSocket and SSE libraries of other languages expect of streams, handshakes and frames.
 
 use bytes::Bytes;
 use progress_relay::http::client::http::{Connection, Response};
@@ -9,9 +9,9 @@ use time::format_description::well_known::Rfc3339;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Database, Relay, event, origin, text, within};
+use crate::support::{Database, Relay, event, handshake_with, origin, text, within};
 
-/// A stream's head, and its first event of the log, or the `live` of one without.
+/// The head of a stream, and its first frame with events, or its `live` if there are none.
 async fn first(relay: &Relay, target: &str, headers: &str) -> (String, Value) {
     let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
     let request = format!("GET {target} HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n");
@@ -29,8 +29,8 @@ async fn first(relay: &Relay, target: &str, headers: &str) -> (String, Value) {
     }
 }
 
-/// The header is what a browser sends by itself when it comes back; then what stands in for it in a
-/// URL; then where the URL began.
+/// A browser sends the header when it reconnects; `lastEventId` in the URL replaces the header;
+/// `cursor` in the URL is where the stream began.
 #[tokio::test]
 async fn a_stream_is_resumed_by_any_of_three() {
     let database = Database::new().await;
@@ -86,7 +86,7 @@ async fn every_path_says_what_it_takes() {
         ];
         let allowed = options(&mut connection, path, &asked).await;
         assert_eq!(allowed.status, 204, "{path}");
-        // The page is no other page's to read.
+        // No other page may read the dashboard's page.
         if path != "/" {
             for (header, value) in [
                 ("access-control-allow-origin", "https://school.example"),
@@ -127,18 +127,7 @@ async fn the_subprotocol_is_echoed_to_those_who_offer_it() {
         ("Sec-WebSocket-Protocol: Progress-Relay\r\n", false),
     ] {
         let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
-        let request = format!(
-            "GET /ws/connect HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: \
-                 websocket\r\n{offered}\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.expect("sent");
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(within("the head", stream.read_u8()).await.expect("a byte"));
-        }
-        let head = String::from_utf8_lossy(&head).to_lowercase();
-        assert!(head.starts_with("http/1.1 101"), "{head}");
+        let head = handshake_with(&mut stream, &relay, "", offered).await;
         let echoed = head.contains("\r\nsec-websocket-protocol: progress-relay\r\n");
         assert_eq!(
             (echoed, head.contains("sec-websocket-protocol")),
@@ -148,7 +137,7 @@ async fn the_subprotocol_is_echoed_to_those_who_offer_it() {
     }
 }
 
-/// `live` and `mark` tell the database's time, whatever the machine's clock says.
+/// `live` and `mark` carry the time of the database, not that of the machine.
 #[tokio::test]
 async fn live_and_mark_tell_the_time() {
     let database = Database::new().await;
@@ -158,7 +147,7 @@ async fn live_and_mark_tell_the_time() {
     let clock = async || -> i64 { client.query_one(sql, &[]).await.expect("the time").get(0) };
     let mut subscriber = Subscriber::connect(&relay.url, &[], None).await.expect("a subscription");
     for kind in ["live", "mark"] {
-        // A quiet class is marked after 25 s at most.
+        // A quiet class gets a mark after 25 s at most.
         let frame: Value =
             serde_json::from_str(&within(kind, subscriber.next_text()).await.expect("a frame"))
                 .expect("JSON");

@@ -1,5 +1,5 @@
-//! What clients in the field write is stored rather than refused; what is refused does not stay
-//! unnoticed.
+//! What clients in the field send is stored rather than refused; what is refused is counted, logged
+//! and shown.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +7,9 @@ use bytes::Bytes;
 use progress_relay::http::client::http::Response;
 use serde_json::{Value, json};
 
-use crate::support::{Database, Follower, Relay, event_of, until};
+use crate::support::{Database, Follower, Relay, event_of, readiness, until};
 
-/// A new event's text, with these members beside those of a good one.
+/// The text of a new event: these members beside those of a valid event.
 fn text(members: &str) -> String {
     let id = uuid::Uuid::new_v4();
     format!(
@@ -24,7 +24,7 @@ async fn post(relay: &Relay, target: &str, body: impl Into<Bytes>) -> Value {
     response.json().expect("JSON")
 }
 
-/// What the scripts of a known client send: all in one batch, all of it stored.
+/// The values that a known client sends. All of them arrive in one batch, and all are stored.
 #[tokio::test]
 async fn what_clients_write_is_stored() {
     let database = Database::new().await;
@@ -57,7 +57,7 @@ async fn what_clients_write_is_stored() {
         .iter()
         .map(|(member, value, _)| {
             let text = text(&format!("\"{member}\":{value}"));
-            // Of a member that comes twice, the last counts.
+            // The last value of a repeated member counts.
             assert!(text.contains(member));
             text
         })
@@ -78,7 +78,7 @@ async fn what_clients_write_is_stored() {
             "{event}"
         );
     }
-    // The column is what the body says, for whoever asks by SQL.
+    // The columns and the body agree, for readers that use SQL.
     let sql = "SELECT count(*) FILTER (WHERE (body->>'eventTime')::timestamptz = occurred_at), \
          count(*), \
                max(student_id) FILTER (WHERE student_id LIKE '%@%') FROM progress_event";
@@ -88,8 +88,8 @@ async fn what_clients_write_is_stored() {
     assert_eq!(row.get::<_, &str>(2), "alice@example.com");
 }
 
-/// One float of a Python client in fifty events: the others are stored, and it is, too, unless it
-/// stands where an event cannot do without.
+/// A Python client sends one NaN among fifty events. The other events are stored, and so is that
+/// one unless the NaN is in a member that an event needs.
 #[tokio::test]
 async fn one_nan_costs_no_batch() {
     let database = Database::new().await;
@@ -118,7 +118,7 @@ async fn one_nan_costs_no_batch() {
     assert!(events.iter().all(|event| event["code"] == "NaN" || event["n"] == 17));
 }
 
-/// An empty class is none, on every way in; and a class is the same one however it was typed.
+/// An empty class counts as missing, on every path. All spellings of a class name are one class.
 #[tokio::test]
 async fn an_empty_class_is_the_urls_or_the_default() {
     let database = Database::new().await;
@@ -141,7 +141,7 @@ async fn an_empty_class_is_the_urls_or_the_default() {
             assert_eq!(row.get::<_, &str>(0), class, "{path}{query} {members}");
         }
     }
-    // Whoever looks finds it under either spelling.
+    // A reader finds the class under every spelling.
     for class in ["e%CC%81cole", "%C3%A9cole", "+%C3%A9cole+"] {
         let target = format!("/api/class/summary?class={class}");
         let response = relay.connection().await.get(&target).await.expect("an answer");
@@ -151,7 +151,8 @@ async fn an_empty_class_is_the_urls_or_the_default() {
     }
 }
 
-/// Twelve students whom nobody configured are twelve, and each hand is one.
+/// Twelve students with the placeholder name are twelve students, and each raised hand belongs to
+/// one of them.
 #[tokio::test]
 async fn unconfigured_students_are_told_apart() {
     let database = Database::new().await;
@@ -183,7 +184,7 @@ async fn unconfigured_students_are_told_apart() {
         relay.connection().await.get("/api/class/summary?class=c").await.expect("an answer");
     let summary: Value = response.json().expect("a summary");
     assert_eq!(summary["students"].as_array().map(Vec::len), Some(12));
-    // Such a student can be helped like any other.
+    // A teacher can help such a student like any other.
     let path = "/api/class/students/student001%40example.com%23session-3/help/resolve?class=c";
     let response =
         relay.connection().await.request("POST", path, &[], Bytes::new()).await.expect("an answer");
@@ -193,8 +194,7 @@ async fn unconfigured_students_are_told_apart() {
 /// A request's method, path, headers and body, and the status of its answer.
 type Asked<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, u16);
 
-/// Any page may read any answer of ingest, errors included, also where its browser sent
-/// credentials.
+/// Any page may read any answer of ingest, errors included, even if its browser sent credentials.
 #[tokio::test]
 async fn every_answer_names_the_origin() {
     let database = Database::new().await;
@@ -248,7 +248,8 @@ async fn every_answer_names_the_origin() {
             check(&response, origin, &what);
         }
     }
-    // A preflight repeats what is asked for: with credentials `*` would be a header's name.
+    // A preflight answer repeats the requested headers: with credentials, `*` would be the name of
+    // a header.
     let headers = [
         ("origin", "https://hub.example"),
         ("access-control-request-headers", "content-type, x-a"),
@@ -259,7 +260,7 @@ async fn every_answer_names_the_origin() {
         .await
         .expect("an answer");
     assert_eq!(response.header("access-control-allow-headers"), Some("content-type, x-a"));
-    // The database away.
+    // Now the database does not answer.
     let client = database.client().await;
     client.batch_execute("BEGIN; SELECT progress_event_lock()").await.expect("the lock");
     let headers = [JSON, ("origin", "https://hub.example")];
@@ -286,7 +287,7 @@ async fn refused(relay: &Relay, class: &str) -> Vec<Value> {
     response.json::<Value>().expect("JSON")["refused"].as_array().expect("an array").clone()
 }
 
-/// Waits until a class's causes are these, each `(field, count)`, in any order.
+/// Waits until the causes of a class are these, each `(field, count)`, in any order.
 async fn until_refused(relay: &Relay, class: &str, expected: &[(&str, u64)]) {
     let mut expected = expected.to_vec();
     expected.sort_unstable();
@@ -304,7 +305,8 @@ async fn until_refused(relay: &Relay, class: &str, expected: &[(&str, u64)]) {
     .await;
 }
 
-/// What one replica rejects is in its metrics, once in its log, and on every replica's page.
+/// A rejected event is counted in the metrics of its replica, logged once, and shown by every
+/// replica.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_rejected_is_counted_logged_and_shown() {
     let database = Database::migrated().await;
@@ -316,8 +318,7 @@ async fn what_is_rejected_is_counted_logged_and_shown() {
         let response = connection.post_json("/student-progress", bad()).await.expect("an answer");
         assert_eq!(response.status, 422);
     }
-    // In a batch beside a good one; with a field that a client made up; not even an object; of
-    // another class.
+    // In a batch beside a valid event; with an unknown member; not an object; of another class.
     let deep = format!("\"classId\":\"c\",\"mine\":{}{}", "[".repeat(65), "]".repeat(65));
     let batch = format!(
         "[{},{},{},7,{}]",
@@ -327,7 +328,7 @@ async fn what_is_rejected_is_counted_logged_and_shown() {
         r#"{"classId":"d"}"#
     );
     assert_eq!(post(&relays[0], "/student-progress?class=c", batch).await["accepted"], 1);
-    // Whole requests: not JSON, another content type, too many.
+    // Whole requests: not JSON, another content type, too many events.
     for (body, status) in [("{".to_owned(), 400), (format!("[{}]", ["7"; 1001].join(",")), 413)] {
         let response =
             connection.post_json("/student-progress?class=c", body).await.expect("an answer");
@@ -367,7 +368,7 @@ async fn what_is_rejected_is_counted_logged_and_shown() {
     let row = rows.iter().find(|row| row["field"] == "eventTime").expect("a row");
     assert!(row["reason"].as_str().is_some_and(|reason| reason.contains("RFC 3339")), "{row}");
     assert!(row["firstAt"].as_str() <= row["lastAt"].as_str(), "{row}");
-    // Both add to one row.
+    // Both replicas add to one row.
     assert_eq!(
         relays[1]
             .connection()
@@ -383,7 +384,7 @@ async fn what_is_rejected_is_counted_logged_and_shown() {
     until_refused(&relays[0], "c", &expected).await;
 }
 
-/// The table away: nothing else is harmed, and nothing is forgotten.
+/// Without the table of rejections nothing else fails, and no rejection is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_table_of_rejections_harms_nothing() {
     let database = Database::migrated().await;
@@ -397,15 +398,14 @@ async fn a_failing_table_of_rejections_harms_nothing() {
     }
     until("a line about it", || async { relay.log().contains("cannot be written").then_some(()) })
         .await;
-    let ready = relay.connection().await.get("/readyz").await.expect("an answer");
-    assert_eq!(ready.status, 200);
+    assert_eq!(readiness(&relay).await.0, 200);
     let asked =
         relay.connection().await.get("/api/class/refused?class=c").await.expect("an answer");
     assert_eq!(asked.status, 503);
     client.batch_execute("ALTER TABLE away RENAME TO refused_event").await.expect("renamed");
     until_refused(&relay, "c", &[("eventTime", 40)]).await;
 
-    // Somebody holds it: a POST does not wait for it.
+    // Another session has locked the table, and a POST does not wait for the lock.
     client.batch_execute("BEGIN; LOCK TABLE refused_event").await.expect("locked");
     let body = format!("[{},{}]", text(r#""classId":"c""#), bad());
     assert_eq!(post(&relay, "/student-progress", body).await["accepted"], 1);
@@ -413,8 +413,8 @@ async fn a_failing_table_of_rejections_harms_nothing() {
     until_refused(&relay, "c", &[("eventTime", 41)]).await;
 }
 
-/// Rows go after a week, and all but the newest 10,000; after a pause of six hours it is counted
-/// anew.
+/// Rows are removed after a week, and all but the newest 10,000. After a pause of six hours the
+/// count starts again.
 #[tokio::test]
 async fn the_table_of_rejections_is_bounded() {
     let database = Database::migrated().await;

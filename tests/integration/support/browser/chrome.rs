@@ -1,4 +1,4 @@
-//! A browser, spoken to in the DevTools protocol: as much of it as the tests of the dashboard need.
+//! Chromium through the DevTools protocol: the part of it that the tests of the dashboard need.
 
 use std::collections::HashMap;
 use std::process::Stdio;
@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{data_folder, within};
 
-/// Headless; as root, which runs the tests in containers, there is no sandbox.
+/// Without a window, and without a sandbox, which root has not: containers run the tests as root.
 const FLAGS: &[&str] = &[
     "--headless",
     "--no-sandbox",
@@ -34,15 +34,15 @@ const FLAGS: &[&str] = &[
     "--remote-debugging-port=0",
 ];
 
-/// What it is called on different systems.
+/// The names of the program on different systems.
 const NAMES: &[&str] = &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// One browser at a time: several would only measure each other.
+/// One browser at a time, because several would slow each other down.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 type Answers = Arc<Mutex<HashMap<u64, oneshot::Sender<Value>>>>;
 
-/// A browser, with its own empty profile. Ends when dropped.
+/// A browser with an empty profile, which ends when it is dropped.
 pub struct Chrome {
     link: Link,
     context: String,
@@ -50,12 +50,12 @@ pub struct Chrome {
     _alone: MutexGuard<'static, ()>,
 }
 
-/// What carries commands to the browser and answers back.
+/// Sends commands to the browser and receives its answers.
 #[derive(Clone)]
 struct Link {
     commands: mpsc::UnboundedSender<String>,
     answers: Answers,
-    /// What the browser said by itself.
+    /// Messages of the browser that answer no command.
     events: Arc<Mutex<Vec<Value>>>,
     next: Arc<AtomicU64>,
 }
@@ -77,10 +77,10 @@ impl Link {
 }
 
 impl Chrome {
-    /// Starts one.
+    /// Starts a browser.
     pub async fn start() -> Self {
         let alone = ONE.lock().await;
-        // Removed with the run.
+        // The folder is removed with the run.
         let profile = data_folder();
         let name = NAMES.iter().copied().find(|name| is_on_path(name));
         let mut process =
@@ -111,7 +111,7 @@ impl Chrome {
         Self { link, context, _process: process, _alone: alone }
     }
 
-    /// Opens a page of its own at `url`, of 1440 × 900, and waits until it is live.
+    /// Opens a page of 1440 × 900 at `url` and waits until it is live.
     pub async fn open(&self, url: &str) -> Page {
         let page = self.blank().await;
         page.go(url).await;
@@ -119,9 +119,9 @@ impl Chrome {
         page
     }
 
-    /// A page that shows nothing yet.
+    /// Opens a page that shows nothing yet.
     pub async fn blank(&self) -> Page {
-        // In a window of its own: a page behind another one is given no frames.
+        // In a new window, because a page behind another one gets no frames.
         let target =
             json!({ "url": "about:blank", "browserContextId": self.context, "newWindow": true });
         let target = self.link.call(None, "Target.createTarget", target).await;
@@ -167,7 +167,7 @@ async fn connect(url: &str) -> Link {
                 Some(id) => {
                     let sender = answered.lock().expect("answers").remove(&id);
                     if let Some(sender) = sender {
-                        // Whoever asked may have given up.
+                        // The receiver may have given up.
                         let _ = sender.send(value);
                     }
                 }
@@ -185,17 +185,17 @@ pub struct Page {
 }
 
 impl Page {
-    /// Closes it.
+    /// Closes the page.
     pub async fn close(self) {
         self.call("Page.close", json!({})).await;
     }
 
-    /// A command of the protocol.
+    /// Sends a command of the protocol.
     pub async fn call(&self, method: &str, params: Value) -> Value {
         self.link.call(Some(&self.session), method, params).await
     }
 
-    /// Goes to a URL.
+    /// Loads a URL.
     pub async fn go(&self, url: &str) {
         let answer = self.call("Page.navigate", json!({ "url": url })).await;
         assert!(answer.get("errorText").is_none(), "{url}: {answer}");
@@ -213,9 +213,9 @@ impl Page {
         answer["result"]["value"].clone()
     }
 
-    /// Waits until an expression holds; looks once a frame.
+    /// Waits until an expression is true, and checks it once a frame.
     pub async fn until(&self, expression: &str) {
-        // A page that is just being left forgets what it was asked.
+        // A page that is being left loses the expression, so it is sent again.
         let ask = format!(
             "new Promise((done) => {{ const look = () => ({expression}) ? done(true) : \
                  requestAnimationFrame(look); look(); }})"
@@ -250,7 +250,7 @@ impl Page {
         self.value(&format!("document.querySelector({}).click()", json!(selector))).await;
     }
 
-    /// Presses and lets go of a key.
+    /// Presses and releases a key.
     pub async fn press(&self, key: &str) {
         for kind in ["rawKeyDown", "keyUp"] {
             self.call("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "code": key }))
@@ -258,26 +258,26 @@ impl Page {
         }
     }
 
-    /// The page's size in CSS pixels, and the screen's pixels to each.
+    /// Sets the size in CSS pixels, and the device's pixels for each of them.
     pub async fn size(&self, width: u32, height: u32, ratio: f64) {
         let mobile = width < 600;
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": ratio, "mobile": mobile });
         self.call("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 
-    /// `light` or `dark`, as the system would say.
+    /// Sets the colour scheme of the system, `light` or `dark`.
     pub async fn scheme(&self, scheme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         self.call("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
-    /// A picture of what is in sight, as PNG.
+    /// A screenshot of the visible part, as PNG.
     pub async fn picture(&self) -> Vec<u8> {
         let answer = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
         BASE64_STANDARD.decode(answer["data"].as_str().expect("a picture")).expect("base64")
     }
 
-    /// Ends a trace that was started; what it holds.
+    /// Ends a trace that was started, and returns its events.
     pub async fn trace(&self) -> Vec<Value> {
         self.call("Tracing.end", json!({})).await;
         let is = |event: &Value, method: &str| {
@@ -301,7 +301,7 @@ impl Page {
         .await
     }
 
-    /// What went wrong on the page: exceptions, violations of its policy, requests that failed.
+    /// Exceptions, violations of the page's policy and failed requests.
     pub fn complaints(&self) -> Vec<String> {
         let events = self.link.events.lock().expect("events");
         let own = events.iter().filter(|event| event["sessionId"] == self.session.as_str());

@@ -1,15 +1,15 @@
-//! A lesson that never was: students with their own pace and skill go through a notebook, for fifty
-//! minutes. The same for the same seed.
+//! An invented lesson of fifty minutes: students with different pace and skill work through a
+//! notebook. The same seed gives the same lesson.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
 use crate::support::Database;
 
-/// How long the lesson has gone on, in seconds.
+/// How long the lesson has lasted, in seconds.
 const LESSON: f64 = 3_000.0;
 
-/// A cell of the notebook: its index, what is to be written, how hard that is, and what goes wrong.
+/// A cell of the notebook: its index, its code, its difficulty, and the errors that students make.
 struct Task {
     index: u32,
     code: &'static str,
@@ -257,7 +257,7 @@ pub struct Past {
 struct Walk<'a> {
     rng: Rng,
     student: usize,
-    /// Seconds from now; negative: before.
+    /// Seconds from now, negative in the past.
     at: f64,
     executions: u32,
     out: &'a mut Vec<Past>,
@@ -308,7 +308,7 @@ impl Walk<'_> {
 }
 
 fn name(number: usize) -> String {
-    // As many of both as make every pair another for 24 × 21 students.
+    // The numbers of first and last names are such that 24 × 21 students have different names.
     let given = GIVEN[number % GIVEN.len()];
     let family = (number + number / 168) % FAMILY.len();
     if number.is_multiple_of(2) {
@@ -318,7 +318,7 @@ fn name(number: usize) -> String {
     }
 }
 
-/// As IPython writes it, colours and all.
+/// An error as IPython writes it, with colours.
 fn traceback(code: &str, message: &str) -> String {
     let kind = message.split(':').next().unwrap_or_default();
     let line = code.lines().last().unwrap_or_default();
@@ -331,13 +331,13 @@ fn traceback(code: &str, message: &str) -> String {
     )
 }
 
-/// What `students` did until now, in the order in which it was received.
+/// The events of `students` until now, in the order in which they were received.
 pub fn lesson(students: usize, seed: u64) -> Vec<Past> {
     let mut out = Vec::new();
     for student in 0..students {
         let mut rng = Rng::with_seed(seed * 1_000_003 + student as u64);
         let (skill, pace) = (rng.f64(), 0.75 + rng.f64() * 0.6);
-        // Some leave, some never begin in earnest.
+        // Some students leave early, and some hardly begin.
         let leaves = if rng.f64() < 0.06 { -600.0 - rng.f64() * 1_800.0 } else { 0.0 };
         let at = -LESSON + 400.0 * rng.f64() * rng.f64();
         let mut walk = Walk { rng, student, at, executions: 0, out: &mut out };
@@ -357,7 +357,8 @@ pub fn lesson(students: usize, seed: u64) -> Vec<Past> {
     out
 }
 
-/// Through the cells until now, or until the student leaves; the failures in a row at the end.
+/// Walks through the cells until now, or until the student leaves. Returns the number of failures
+/// in a row at the end.
 fn go(walk: &mut Walk<'_>, skill: f64, pace: f64, leaves: f64) -> u32 {
     for task in TASKS {
         walk.at += pace * (60.0 + walk.rng.f64() * 190.0);
@@ -381,7 +382,7 @@ fn go(walk: &mut Walk<'_>, skill: f64, pace: f64, leaves: f64) -> u32 {
     0
 }
 
-/// Puts a lesson into a class, as if it had just happened.
+/// Stores a lesson in a class as if it had just happened.
 pub async fn fill(database: &Database, class: &str, lesson: &[Past]) {
     let client = database.client().await;
     for events in lesson.chunks(2_000) {

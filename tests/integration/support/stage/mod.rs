@@ -1,5 +1,5 @@
-//! A stage for faults: PostgreSQL servers, what stands between them and the relays, relays, a
-//! balancer, producers and dashboards, and everything that can be done to them.
+//! A stage for faults: PostgreSQL servers, proxies, relays, a balancer, producers and dashboards,
+//! and everything that a test may do to them.
 
 mod balancer;
 mod cluster;
@@ -7,6 +7,7 @@ mod crowd;
 mod netns;
 mod pgproxy;
 mod play;
+mod programs;
 
 use std::collections::HashSet;
 use std::net::TcpListener;
@@ -19,7 +20,7 @@ pub use netns::{Netns, mount_small, unmount};
 pub use pgproxy::{PgProxy, Route};
 pub use play::{Outcome, Play, Scale};
 
-/// A port of loopback that is free, and that nobody else of this run gets.
+/// A free port of loopback that no other test of this run gets.
 pub fn port() -> u16 {
     static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
     loop {

@@ -1,11 +1,11 @@
-//! Events that are rejected: each alone, and between two good ones, which are stored.
+//! Events that are rejected, each alone and each between two good ones, which are stored.
 
 use serde_json::Value;
 
 use super::{event_with, problem_type, quoted};
 use crate::support::{Database, Relay};
 
-/// An event's text, and the field that the rejection names.
+/// The text of an event, and the field that its rejection names.
 type Case = (String, Option<&'static str>);
 
 fn cases() -> Vec<Case> {
@@ -112,7 +112,7 @@ fn cases() -> Vec<Case> {
             &format!("{}1{}", "{\"a\":".repeat(65), "}".repeat(65)),
         ],
     );
-    // No student at all: the first name that it could have had is the field.
+    // Without any student, the rejection names the first field that could have held one.
     for value in ["", "null", "\"\"", "\"  \\t\""] {
         cases.push((
             event_with(&[("userId", value), ("studentId", value), ("emailAddress", value)]),
@@ -121,7 +121,7 @@ fn cases() -> Vec<Case> {
     }
     cases.push((event_with(&[("userId", "[7]")]), Some("userId")));
     cases.push((event_with(&[("userId", "\"a\\u0001\"")]), Some("userId")));
-    // The last of a repeated key counts.
+    // The last value of a repeated key counts.
     cases.push((
         event_with(&[]).replacen('{', "{\"hasError\":true,\"hasError\":2,", 1),
         Some("hasError"),
@@ -142,7 +142,8 @@ async fn a_bad_event_is_rejected_by_its_field_and_harms_no_neighbour() {
     let mut stored: i64 = 0;
     for (text, field) in &cases {
         let shown: String = text.chars().take(300).collect();
-        // An array that holds one is an event beside nothing; anything else is its own request too.
+        // An array is sent alone, because its elements would be events; any other value is sent in
+        // a batch as well.
         let alone = if text.starts_with('{') { text.clone() } else { format!("[{text}]") };
         let response = connection.post_json("/student-progress", alone).await.expect("an answer");
         assert_eq!(response.status, 422, "{shown}: {}", String::from_utf8_lossy(&response.body));

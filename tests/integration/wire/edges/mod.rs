@@ -1,13 +1,21 @@
 //! Hostile and odd input: every rule of the interface, at its bound and one step over it.
 
+// Requests that arrive too slowly, on too many connections, or with too many bytes at once.
+mod admission;
+// The bodies that `requests` sends.
+mod bodies;
 // Events that are rejected, each alone and each between two good ones, which are stored.
 mod events;
+// The headers and framings that `requests` sends.
+mod headers;
 // Events that are unusual and valid: what is stored of them.
 mod odd;
 // Arbitrary JSON and arbitrary bytes always get a clear answer.
 mod property;
 // Requests that are refused as a whole, and unusual ones that are accepted.
 mod requests;
+// The methods, paths and parameters that `requests` sends.
+mod routes;
 // The WebSocket's framing, after the cases of the Autobahn suite.
 mod websocket;
 
@@ -15,7 +23,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// The members of a good event, each value as JSON text.
+/// The members of a valid event, each value as JSON text.
 static GOOD: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
     [
         ("eventType", "\"cell_executed\""),
@@ -27,7 +35,7 @@ static GOOD: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
     .into()
 });
 
-/// A good event with a new id and some members replaced by JSON text, or left out where that is
+/// A valid event with a new id and some members replaced by JSON text, or left out where the text is
 /// empty.
 fn event_with(changes: &[(&str, &str)]) -> String {
     let id = format!("\"{}\"", uuid::Uuid::new_v4());

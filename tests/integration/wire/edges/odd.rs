@@ -1,12 +1,12 @@
-//! Events that are odd and good: what is stored of them.
+//! Events that are unusual and valid: what is stored of them.
 
 use serde_json::{Value, json};
 
 use super::{event_with, quoted};
 use crate::support::{Database, Follower, Relay};
 
-/// An event's text, and what of it is delivered: a member and its value, null where it must be
-/// absent.
+/// The text of an event, a member, and the value that is delivered for it; null if the member must
+/// be missing.
 fn cases() -> Vec<(String, &'static str, Value)> {
     let long = "x".repeat(200);
     let kana = "あ".repeat(66);
@@ -142,8 +142,8 @@ async fn an_odd_event_is_stored_as_the_contract_says() {
     }
 }
 
-/// Numbers pass as they were written, however long; one that no double holds is nothing that a page
-/// could read.
+/// Numbers keep their text, however long. A number that no double can hold becomes null, because a
+/// page could not read it.
 #[tokio::test]
 async fn numbers_keep_their_text() {
     let database = Database::new().await;
@@ -172,7 +172,7 @@ async fn numbers_keep_their_text() {
     }
 }
 
-/// Text over `--max-field` is cut where a character ends, and named.
+/// A text longer than `--max-field` is cut between two characters, and its member is named.
 #[tokio::test]
 async fn long_text_is_cut_and_named() {
     let database = Database::new().await;

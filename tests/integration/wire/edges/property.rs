@@ -1,5 +1,5 @@
-//! Arbitrary JSON and arbitrary bytes: always a clear answer, and what is accepted is delivered as
-//! valid JSON.
+//! Arbitrary JSON and arbitrary bytes always get a clear answer, and accepted events are delivered
+//! as valid JSON.
 
 use progress_relay::event::{Limits, parse_body};
 use proptest::collection::{btree_map, vec};
@@ -13,7 +13,7 @@ use crate::support::{Database, Follower, Relay};
 
 const LIMITS: Limits = Limits { max_batch: 50, max_field: 40 };
 
-/// JSON text, with what serde_json's own values could not hold: lone surrogates, repeated keys.
+/// JSON text, also of values that serde_json cannot hold: lone surrogates and repeated keys.
 fn json_text() -> impl Strategy<Value = String> {
     let string = prop_oneof![
         any::<String>().prop_map(|text| Value::from(text).to_string()),
@@ -28,12 +28,12 @@ fn json_text() -> impl Strategy<Value = String> {
         any::<f64>()
             .prop_filter("JSON has no infinity", |value| value.is_finite())
             .prop_map(|value| format!("{value:e}")),
-        // What Python writes, and what no double holds.
+        // Numbers that Python writes and that no double holds.
         proptest::sample::select(
             &["NaN", "Infinity", "-Infinity", "1e999", "-1.8e308", "150.0", "1", "0"][..]
         )
         .prop_map(str::to_owned),
-        // Close to the largest double, where parsers differ.
+        // Numbers close to the largest double, where parsers differ.
         (1_797_693_134_862_315_u64..1_797_693_134_862_318, 0..10_000_u32)
             .prop_map(|(digits, more)| format!("{digits}{more}e{}", 293 - more.to_string().len())),
         string.clone(),
@@ -50,7 +50,7 @@ fn json_text() -> impl Strategy<Value = String> {
     })
 }
 
-/// A time as clients may write it, good or bad, in any year.
+/// A time as clients may write it, valid or not, in any year.
 fn time_text() -> impl Strategy<Value = String> {
     let date =
         (0..10_000_u32, 0..14_u32, 0..33_u32).prop_map(|(y, m, d)| format!("{y:04}-{m:02}-{d:02}"));
@@ -71,7 +71,7 @@ fn time_text() -> impl Strategy<Value = String> {
     })
 }
 
-/// An event with some of its members replaced, and some unknown ones.
+/// An event with some members replaced and some unknown ones.
 fn event_text() -> impl Strategy<Value = String> {
     const KNOWN: [&str; 22] = [
         "eventId",
@@ -116,7 +116,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
             .prop_map(|events| format!("[{}]", events.join(",")).into_bytes()),
         2 => json_text().prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 0..200),
-        // Good JSON with a byte broken.
+        // Valid JSON with one byte changed.
         1 => (event_text(), any::<proptest::sample::Index>(), any::<u8>()).prop_map(|(text, at, byte)| {
             let mut bytes = text.into_bytes();
             let at = at.index(bytes.len());
@@ -173,7 +173,7 @@ fn whatever_is_parsed_is_within_its_bounds() {
                 i128::from(event.occurred_at.0) * 1_000,
                 "the body and the column agree"
             );
-            // Sent again, it is the same event.
+            // The same event, sent again, is a duplicate.
             let again = event.body.replacen(
                 '{',
                 &format!("{{\"studentId\":{},", Value::from(event.student.as_str())),
@@ -226,7 +226,7 @@ async fn whatever_is_posted_has_a_clear_answer() {
             connection.post_json("/student-progress", event_with(&[])).await.expect("an answer");
         assert_eq!(good.status, 200, "after {shown}");
     }
-    // All of it, of every class that came to be, is delivered and is JSON.
+    // Every event of every class that was created is delivered, and is JSON.
     let rows = database
         .client()
         .await

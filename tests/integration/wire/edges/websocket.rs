@@ -1,6 +1,7 @@
-//! The WebSocket's framing, as the Autobahn suite's server cases have it (its numbers stand in the
-//! cases' names). That suite wants an echo; what a server that ignores text can show is that it
-//! lives on, answers pings, or closes with the right code.
+//! The WebSocket's framing, after the cases of the Autobahn suite, whose numbers are in the names.
+//!
+//! The suite expects a server that echoes text. This server ignores text, so each case checks that
+//! it stays open, answers pings, or closes with the right code.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
 
-/// A client's frame: FIN and the reserved bits in `flags` (0x80, 0x70), masked.
+/// A masked frame of a client, with FIN and the reserved bits in `flags` (0x80, 0x70).
 fn frame(flags: u8, opcode: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut bytes = vec![flags | opcode];
@@ -43,15 +44,15 @@ fn close(code: u16, reason: &[u8]) -> Vec<u8> {
     whole(CLOSE, &[&code.to_be_bytes()[..], reason].concat())
 }
 
-/// What must come of it.
+/// The server's reaction to the bytes of a case.
 enum Expected {
-    /// Nothing: it lives on.
+    /// The connection stays open.
     Alive,
-    /// These pongs, and it lives on.
+    /// These pongs, and the connection stays open.
     Pongs(Vec<Vec<u8>>),
-    /// A close with this code.
+    /// A close frame with this code.
     Closed(u16),
-    /// A close without a code.
+    /// A close frame without a code.
     ClosedBare,
 }
 use Expected::{Alive, Closed, ClosedBare, Pongs};
@@ -210,7 +211,7 @@ fn cases() -> Vec<Case> {
     case("9 64 KiB in parts of 64", parts(1024, 64), Alive);
     case("9 more than 64 KiB in parts of 64", parts(1025, 64), Closed(1009));
     case("9 10,000 parts of nothing", parts(10_000, 0), Alive);
-    // Beyond the suite.
+    // Cases beyond the suite.
     case("not masked", vec![0x81, 1, b'x'], Closed(1002));
     case("a length of 2^63", [vec![0x81, 0xff], vec![0xff; 8], vec![0; 4]].concat(), Closed(1009));
     case(
@@ -228,13 +229,14 @@ async fn open(relay: &Relay) -> TcpStream {
     stream
 }
 
-/// Sends `bytes` in pieces of `chop`, and then, in case it lives, asks where it stands.
+/// Sends `bytes` in pieces of `chop` bytes, and then a ping of the relay's own protocol, which an
+/// open connection answers.
 async fn try_case(relay: &Relay, Case { what, bytes, expected }: &Case, chop: usize) {
     const ASK: &[u8] = b"{\"type\":\"ping\"}";
     let what = format!("{what}, in pieces of {chop}");
     let mut stream = open(relay).await;
     for piece in bytes.chunks(chop) {
-        // It may have closed already.
+        // The relay may have closed the connection already.
         if stream.write_all(piece).await.is_err() {
             break;
         }
@@ -264,7 +266,7 @@ async fn try_case(relay: &Relay, Case { what, bytes, expected }: &Case, chop: us
         ClosedBare => assert_eq!(ended, Some(None), "{what}"),
     }
     if ended.is_some() {
-        // After its close the server ends the connection, and says nothing more.
+        // After its close frame the server ends the connection and sends nothing more.
         let mut rest = Vec::new();
         let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
         assert!(read.is_ok() && rest.is_empty(), "{what}: {rest:?}");
@@ -285,8 +287,8 @@ async fn frames_are_taken_as_the_standard_says() {
     }
 }
 
-/// A peer that floods with pings and takes no pong is not heard until it does, and then gets every
-/// one.
+/// The relay stops reading from a peer that sends many pings and reads no pong. Once the peer
+/// reads, it gets every pong.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_pings_costs_no_memory() {
     const PINGS: usize = 200_000;
@@ -317,7 +319,7 @@ async fn a_flood_of_pings_costs_no_memory() {
     within("the flood", flood).await.expect("no panic");
 }
 
-/// A peer that ends its side is left, and its place is free.
+/// The relay ends the connection of a peer that has closed its side.
 #[tokio::test]
 async fn a_half_closed_peer_is_left() {
     let database = Database::new().await;
@@ -364,7 +366,7 @@ async fn what_is_no_handshake_is_refused_in_words() {
     }
 }
 
-/// What a browser must be able to tell apart is a close code.
+/// A browser can only distinguish refusals by their close codes.
 #[tokio::test]
 async fn who_may_not_subscribe_is_told_by_a_close_code() {
     use progress_relay::http::client::ws::{Frame, Subscriber};
