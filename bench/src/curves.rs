@@ -125,9 +125,10 @@ async fn replicas(stage: &Stage, seconds: u64) -> Outcome<Plot> {
         name: "replicas",
         caption: format!(
             "One to four relays on the same two cores and database; single-event POSTs over 128 \
-             connections, each sent as soon as the one before is answered, and latency at 1,000 events/s. Reads of each event from the table, by \
-             replicas: {}. The leader reads some events once more, to load a class that begins \
-             under full load and write its snapshot",
+             connections, each sent as soon as the one before is answered, and latency at \
+             1,000 events/s. Reads of each event from the table, by replicas: {}. The leader \
+             reads some events once more, to load a class that begins under full load and write \
+             its snapshot",
             reads.join(", ")
         ),
         panels: panels("events/s", "events/s", "replicas", false, &points),

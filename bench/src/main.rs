@@ -2,8 +2,8 @@
 //! floors: what pgbench inserts into the same schema, and a bare WebSocket broadcast of the same
 //! bytes that stores nothing.
 //!
-//! - `stage` starts PostgreSQL, relays and runs of `simulate`; `floors` runs pgbench; `broadcast` is
-//!   the server of the bare broadcast.
+//! - `stage` starts PostgreSQL, relays and runs of `simulate`; `floors` runs pgbench; `broadcast`
+//!   is the server of the bare broadcast.
 //! - `rows` measures the loads that are repeated; `single` measures what runs once or a few times;
 //!   `resume` measures a dashboard that catches up; `curves` measures the plots.
 //! - `report` writes BENCHMARKS.md; `svg` draws the plots; `kept` holds the figures that `quick`

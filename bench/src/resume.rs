@@ -71,11 +71,13 @@ fn body(first: usize, count: usize) -> String {
         // Writing into a String cannot fail.
         let _ = write!(
             out,
-            "{{\"eventId\":\"{}\",\"eventType\":\"cell_executed\",\"eventTime\":\"2026-11-23T15:36:11.956Z\",\
-             \"emailAddress\":\"s{:04}@example.com\",\"userName\":\"Student\",\"teamName\":\"Team\",\
-             \"sessionId\":\"17e2b34b-0de8-4810-ac52-000000000001\",\"notebookPath\":\"lesson1.ipynb\",\
-             \"cellId\":\"c-1\",\"cellIndex\":1,\"cellType\":\"code\",\"code\":\"x = 6*7\\nx\",\
-             \"executionCount\":{index},\"hasError\":false,\"result\":\"42\",\"executionDurationMs\":1}}",
+            "{{\"eventId\":\"{}\",\"eventType\":\"cell_executed\",\
+             \"eventTime\":\"2026-11-23T15:36:11.956Z\",\"emailAddress\":\"s{:04}@example.com\",\
+             \"userName\":\"Student\",\"teamName\":\"Team\",\
+             \"sessionId\":\"17e2b34b-0de8-4810-ac52-000000000001\",\
+             \"notebookPath\":\"lesson1.ipynb\",\"cellId\":\"c-1\",\"cellIndex\":1,\
+             \"cellType\":\"code\",\"code\":\"x = 6*7\\nx\",\"executionCount\":{index},\
+             \"hasError\":false,\"result\":\"42\",\"executionDurationMs\":1}}",
             uuid::Builder::from_random_bytes(fastrand::u128(..).to_le_bytes()).into_uuid(),
             index % 200,
         );

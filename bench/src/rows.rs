@@ -36,7 +36,7 @@ pub struct Load {
 pub const LOADS: [Load; 5] = [
     Load {
         name: "single32",
-        title: "single-event POSTs, 32 connections",
+        title: "single POSTs, 32 connections",
         flags: "--connections 32",
         measure: Measure::Throughput,
         bar: 19_900.0,
@@ -45,7 +45,7 @@ pub const LOADS: [Load; 5] = [
     },
     Load {
         name: "single128",
-        title: "single-event POSTs, 128 connections",
+        title: "single POSTs, 128 connections",
         flags: "--connections 128",
         measure: Measure::Throughput,
         bar: 19_900.0,

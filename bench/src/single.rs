@@ -214,8 +214,8 @@ async fn overload(stage: &Stage, runs: usize) -> Outcome<Vec<Line>> {
             title: "twice the capacity offered, in POSTs of 50".into(),
             bar: "≥ 90% of capacity accepted, the rest 503",
             measured: format!(
-                "{:.0}% ({}) of the capacity measured just before: {} events/s; p99 {} ms; {:.0} POSTs \
-                     answered 503",
+                "{:.0}% ({}) of the capacity measured just before: {} events/s; p99 {} ms; \
+                 {:.0} POSTs answered 503",
                 share * 100.0,
                 range(&shares),
                 number(median(&accepted)),

@@ -39,13 +39,16 @@ async fn vectors() {
                const state = new ClassState();
                for (const event of events) state.fold(event);
                if (!same(picture(state, now), expect)) wrong.push(name);
-               const cuts = events.length > 100 ? [0, 7, 50, 99, events.length] : events.map((_, cut) => cut);
+               const cuts = events.length > 100
+                 ? [0, 7, 50, 99, events.length] : events.map((_, cut) => cut);
                for (const cut of cuts) {{
                  let resumed = new ClassState();
                  for (const event of events.slice(0, cut)) resumed.fold(event);
                  resumed = restore(JSON.parse(JSON.stringify(picture(resumed, now))));
                  for (const event of events.slice(cut)) resumed.fold(event);
-                 if (!same(picture(resumed, now), expect)) wrong.push(`${{name}}, resumed after ${{cut}}`);
+                 if (!same(picture(resumed, now), expect)) {{
+                   wrong.push(`${{name}}, resumed after ${{cut}}`);
+                 }}
                }}
              }}
              return {{ cases: cases.length, wrong }};"
@@ -75,14 +78,18 @@ async fn a_summary_folded_on_is_the_next_summary() {
          window.following = { state: null, folded: 0 };
          new Connection('c', {
            summary: (answer) => { following.state = restore(answer); },
-           events: (events) => { for (const event of events) { following.state.fold(event); following.folded += 1; } },
+           events: (events) => {
+             for (const event of events) { following.state.fold(event); following.folded += 1; }
+           },
            state: ({ name }) => { following.name = name; },
          });
          window.compare = async () => {
            const { now, cursor, classId, ...members } = await summary();
            const own = picture(following.state, parseTime(now));
            // A summary that was rendered a moment ago has the statuses of that moment.
-           for (const { students } of [members, own]) for (const s of students) { delete s.status; delete s.statusUntil; }
+           for (const { students } of [members, own]) {
+             for (const s of students) { delete s.status; delete s.statusUntil; }
+           }
            delete members.metrics; delete own.metrics;
            return Object.keys(members).filter((name) => !same(members[name], own[name]));
          };",
@@ -110,9 +117,12 @@ async fn five_hundred_students() {
     }
     let same = "(async () => {
         const { metrics } = await fetch('/api/class/summary?class=big').then((r) => r.json());
-        const tile = (name) => Number(document.querySelector(`.tile.${name} .tile-number`).textContent.replace(/\\D/g, ''));
-        return ['help', 'stuck', 'error', 'active', 'idle'].every((name) => tile(name) === metrics[name]) &&
-            document.querySelector('.totals').textContent.replace(/,/g, '').includes(`${metrics.cellsExecuted} runs · ${metrics.errorCount} failures`);
+        const text = (selector) => document.querySelector(selector).textContent;
+        const tile = (name) => Number(text(`.tile.${name} .tile-number`).replace(/\\D/g, ''));
+        const statuses = ['help', 'stuck', 'error', 'active', 'idle'];
+        const totals = `${metrics.cellsExecuted} runs · ${metrics.errorCount} failures`;
+        return statuses.every((name) => tile(name) === metrics[name]) &&
+            text('.totals').replace(/,/g, '').includes(totals);
     })()";
     crate::support::until("the page and the relay to agree", || async {
         (page.value(same).await == true).then_some(())

@@ -164,11 +164,14 @@ async fn keyboard_language_and_address() {
     let strange = page
         .value(
             "(async () => {
-               const load = (name) => import(new URL(`assets/js/strings/${name}.js`, document.baseURI));
+               const load = (name) =>
+                 import(new URL(`assets/js/strings/${name}.js`, document.baseURI));
                const [{ en }, { ja }] = await Promise.all([load('en'), load('ja')]);
-               const names = (object, path = '') => Object.entries(object).flatMap(([name, value]) =>
-                 typeof value === 'object' ? names(value, `${path}${name}.`) : [`${path}${name}: ${typeof value}`]);
-               return [names(en), names(ja)].flatMap((one, at, both) => one.filter((name) => !both[1 - at].includes(name)));
+               const names = (object, path = '') =>
+                 Object.entries(object).flatMap(([name, value]) => typeof value === 'object'
+                   ? names(value, `${path}${name}.`) : [`${path}${name}: ${typeof value}`]);
+               return [names(en), names(ja)].flatMap((one, at, both) =>
+                 one.filter((name) => !both[1 - at].includes(name)));
              })()",
         )
         .await;

@@ -79,8 +79,12 @@ async fn a_drain_is_followed_promptly() {
     relay.post(&json!([run("c", "s1", 1, None)])).await;
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&relay, "c")).await;
-    page.value("window.states = []; new MutationObserver(() => \
-         states.push(document.documentElement.dataset.connection)).observe(document.documentElement, { attributes: true })").await;
+    page.value(
+        "window.states = []; const root = document.documentElement;
+         new MutationObserver(() => states.push(root.dataset.connection))
+           .observe(root, { attributes: true })",
+    )
+    .await;
     let url = url::Url::parse(&relay.url.to_string()).expect("a URL");
     let bind = format!("127.0.0.1:{}", url.port().expect("a port"));
     relay.signal(nix::sys::signal::Signal::SIGTERM);

@@ -14,7 +14,8 @@ async fn refuse_all(database: &Database, sqlstate: &str) {
     let sql = format!(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN RAISE EXCEPTION 'nothing is stored today' USING ERRCODE = '{sqlstate}'; END $$;
-         CREATE TRIGGER refuse AFTER INSERT ON progress_event FOR EACH STATEMENT EXECUTE FUNCTION refuse()"
+         CREATE TRIGGER refuse AFTER INSERT ON progress_event
+         FOR EACH STATEMENT EXECUTE FUNCTION refuse()"
     );
     database.client().await.batch_execute(&sql).await.expect("a trigger");
 }

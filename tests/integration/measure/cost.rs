@@ -24,9 +24,11 @@ async fn fill(database: &Database, events: usize) {
         let insert = format!(
             "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body)
              SELECT gen_random_uuid(), 'cost', 's' || n % {STUDENTS}, now(), json_build_object(
-               'eventType', 'cell_executed', 'userName', 'Student ' || n % {STUDENTS}, 'sessionId', 'k',
-               'notebookPath', 'lesson.ipynb', 'cellId', 'c' || n / {STUDENTS} % 30, 'cellIndex', n / {STUDENTS} % 30,
-               'executionCount', n, 'hasError', n % 5 = 0, 'errorMessage', 'E' || n % 30, 'code', repeat('x = 6*7 ', 20))
+               'eventType', 'cell_executed', 'userName', 'Student ' || n % {STUDENTS},
+               'sessionId', 'k', 'notebookPath', 'lesson.ipynb',
+               'cellId', 'c' || n / {STUDENTS} % 30, 'cellIndex', n / {STUDENTS} % 30,
+               'executionCount', n, 'hasError', n % 5 = 0, 'errorMessage', 'E' || n % 30,
+               'code', repeat('x = 6*7 ', 20))
              FROM generate_series({from}, {to} - 1) AS n"
         );
         client.batch_execute(&insert).await.expect("a filled table");
@@ -42,9 +44,14 @@ async fn post_steadily(relay: Arc<Relay>) {
         let events: Vec<Value> = (0..10)
             .map(|i| {
                 json!({
-                    "eventId": uuid::Uuid::new_v4().to_string(), "eventType": "cell_executed", "classId": "cost",
-                    "eventTime": "2026-11-24T00:00:00Z", "userId": format!("s{}", fastrand::usize(..STUDENTS)),
-                    "notebookPath": "lesson.ipynb", "cellId": format!("c{i}"), "executionCount": 10 * n + i,
+                    "eventId": uuid::Uuid::new_v4().to_string(),
+                    "eventType": "cell_executed",
+                    "classId": "cost",
+                    "eventTime": "2026-11-24T00:00:00Z",
+                    "userId": format!("s{}", fastrand::usize(..STUDENTS)),
+                    "notebookPath": "lesson.ipynb",
+                    "cellId": format!("c{i}"),
+                    "executionCount": 10 * n + i,
                 })
             })
             .collect();

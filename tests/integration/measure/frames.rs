@@ -31,8 +31,9 @@ async fn measures_a_hand() {
     for hand in 1..=HANDS {
         page.value(&format!(
             "window.seen = null; (() => {{
-               const look = () => document.querySelectorAll('#help .queue-item').length === {hand} ?
-                 requestAnimationFrame(() => {{ window.seen = performance.timeOrigin + performance.now(); }}) : requestAnimationFrame(look);
+               const stamp = () => {{ window.seen = performance.timeOrigin + performance.now(); }};
+               const shown = () => document.querySelectorAll('#help .queue-item').length;
+               const look = () => requestAnimationFrame(shown() === {hand} ? stamp : look);
                look();
              }})()"
         ))
@@ -96,7 +97,9 @@ async fn measures_frames() {
         }
         page.value(
             "window.frames = []; (() => { let last = performance.now();
-               const next = (at) => { frames.push(at - last); last = at; requestAnimationFrame(next); };
+               const next = (at) => {
+                 frames.push(at - last); last = at; requestAnimationFrame(next);
+               };
                requestAnimationFrame(next); })()",
         )
         .await;

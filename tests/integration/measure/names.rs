@@ -20,10 +20,14 @@ async fn fill(database: &Database) {
     for class in 0..CLASSES {
         let insert = format!(
             "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body)
-             SELECT gen_random_uuid(), 'names-{class}', 's' || n % {STUDENTS}, now(), json_build_object(
-               'eventType', 'cell_executed', 'userName', rpad('Student ' || n % {STUDENTS}, 1024, 'x'),
-               'notebookPath', rpad('lesson', 1024, 'y'), 'cellId', rpad('c' || n / {STUDENTS}, 1024, 'z'),
-               'cellIndex', n / {STUDENTS}, 'executionCount', n, 'hasError', n % 5 = 0, 'errorMessage', rpad('E' || n % 97, 200, 'e'))
+             SELECT gen_random_uuid(), 'names-{class}', 's' || n % {STUDENTS}, now(),
+               json_build_object(
+                 'eventType', 'cell_executed',
+                 'userName', rpad('Student ' || n % {STUDENTS}, 1024, 'x'),
+                 'notebookPath', rpad('lesson', 1024, 'y'),
+                 'cellId', rpad('c' || n / {STUDENTS}, 1024, 'z'), 'cellIndex', n / {STUDENTS},
+                 'executionCount', n, 'hasError', n % 5 = 0,
+                 'errorMessage', rpad('E' || n % 97, 200, 'e'))
              FROM generate_series(0, {STUDENTS} * {CELLS} - 1) AS n"
         );
         client.batch_execute(&insert).await.expect("a filled table");

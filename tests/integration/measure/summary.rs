@@ -37,8 +37,9 @@ async fn fill(database: &Database) {
     let insert = format!(
         "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body)
          SELECT gen_random_uuid(), 'large', 's' || n % {STUDENTS}, now(), json_build_object(
-           'eventType', 'cell_executed', 'userName', 'Student ' || n % {STUDENTS}, 'sessionId', 'k',
-           'notebookPath', 'lesson.ipynb', 'cellId', 'c' || (n % {STUDENTS} * 7 + n / {STUDENTS} * 50) % {CELLS},
+           'eventType', 'cell_executed', 'userName', 'Student ' || n % {STUDENTS},
+           'sessionId', 'k', 'notebookPath', 'lesson.ipynb',
+           'cellId', 'c' || (n % {STUDENTS} * 7 + n / {STUDENTS} * 50) % {CELLS},
            'cellIndex', (n % {STUDENTS} * 7 + n / {STUDENTS} * 50) % {CELLS},
            'executionCount', n, 'hasError', n % 5 = 0, 'errorMessage', 'E' || n % 30)
          FROM generate_series(0, {PAIRS} - 1) AS n"

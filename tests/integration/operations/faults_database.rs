@@ -1,5 +1,5 @@
-//! PostgreSQL itself fails: it is killed, restarted, full or read-only. Under load, with dashboards,
-//! and judged by the checker.
+//! PostgreSQL itself fails: it is killed, restarted, full or read-only. Under load, with
+//! dashboards, and judged by the checker.
 
 use std::time::Duration;
 

@@ -32,8 +32,8 @@ fn how_many(default: usize) -> usize {
     std::env::var("RELAY_TEST_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Posts random events in random batches until `stop` or until `left` is used up. Each batch is sent
-/// again until it is stored.
+/// Posts random events in random batches until `stop` or until `left` is used up. Each batch is
+/// sent again until it is stored.
 async fn post_random(
     urls: Urls,
     class: &'static str,
@@ -220,7 +220,8 @@ async fn a_class_is_loaded_from_the_table_when_there_is_no_snapshot() {
         .batch_execute(
             "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body)
              SELECT gen_random_uuid(), 'c' || n % 3, 's' || n % 50, now(),
-                    json_build_object('eventType', 'cell_executed', 'cellId', 'x', 'executionCount', n)
+                    json_build_object('eventType', 'cell_executed', 'cellId', 'x',
+                                      'executionCount', n)
              FROM generate_series(1, 30000) AS n",
         )
         .await

@@ -1,4 +1,5 @@
-//! A snapshot equals the fold of its events, whatever is done to the epoch, the table and the leader.
+//! A snapshot equals the fold of its events, whatever is done to the epoch, the table and the
+//! leader.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -33,17 +33,19 @@ while read -r what one two; do
 done
 for relay in $relays; do
     pid=${relay%,*}
-    # What has this pid now is another process unless it was born at the same moment, the 22nd field of its stat.
+    # The process with this pid is another one unless it was started at the same moment, which is
+    # the 22nd field of its stat.
     stat=$(cat "/proc/$pid/stat" 2>/dev/null) || continue
     set -- ${stat##*) }
     [ "${20}" = "${relay#*,}" ] || continue
-    # A frozen PostgreSQL's children would outlive it.
+    # The children of a frozen PostgreSQL would outlive it.
     kill -CONT $(cat "/proc/$pid/task/$pid/children") 2>/dev/null
     kill -KILL "$pid" 2>/dev/null
 done
 for mount in $mounts; do umount -l "$mount"; done 2>/dev/null
 for network in $networks; do ip netns del "$network"; done 2>/dev/null
-# All are told at once, then waited for one after the other. The fifth line says where the socket is: in a folder of its own.
+# All servers are stopped at once, and then each is waited for. The fifth line of the file names the
+# folder of the socket.
 for folder in $folders; do
     {
         read -r pid
@@ -51,8 +53,8 @@ for folder in $folders; do
         read -r since
         read -r port
         read -r socket
-    } <"$folder/postgresql/postmaster.pid" && kill -INT "$pid" && echo "$pid \
-         $socket" >"$folder/ending"
+    } <"$folder/postgresql/postmaster.pid" &&
+        kill -INT "$pid" && echo "$pid $socket" >"$folder/ending"
 done 2>/dev/null
 for folder in $folders; do
     if read -r pid socket <"$folder/ending"; then

@@ -40,8 +40,8 @@ pub async fn handshake(stream: &mut TcpStream, relay: &Relay) {
     handshake_with(stream, relay, "", "").await;
 }
 
-/// Makes a new connection a WebSocket with this query and these additional headers. Returns the head
-/// of the answer in lower case. The standard headers are written as some browsers write them.
+/// Makes a new connection a WebSocket with this query and these additional headers. Returns the
+/// head of the answer in lower case. The standard headers are written as some browsers write them.
 pub async fn handshake_with(
     stream: &mut TcpStream,
     relay: &Relay,

@@ -197,8 +197,8 @@ impl Relay {
 }
 
 impl Drop for Relay {
-    /// Kills the process and waits for its end, so that it does not disturb the next step of a test.
-    /// Prints the log if the test has failed.
+    /// Kills the process and waits for its end, so that it does not disturb the next step of a
+    /// test. Prints the log if the test has failed.
     fn drop(&mut self) {
         let _ = self.process.start_kill();
         let begin = Instant::now();

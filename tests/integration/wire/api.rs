@@ -204,9 +204,14 @@ async fn only_own_and_allowed_pages_read_and_act() {
     let database = Database::migrated().await;
     let relay = Relay::start(&database, &["--allow-origin", "https://school.example"]).await;
     let own = format!("http://{}", relay.url.authority());
-    relay.post(&json!({
-        "eventId": "9f582f0c-d406-435e-866c-7bbfe15dc8cd", "eventType": "help", "eventTime": "2026-11-23T15:36:03Z", "userId": "s"
-    })).await;
+    relay
+        .post(&json!({
+            "eventId": "9f582f0c-d406-435e-866c-7bbfe15dc8cd",
+            "eventType": "help",
+            "eventTime": "2026-11-23T15:36:03Z",
+            "userId": "s",
+        }))
+        .await;
     for target in ["/api/class/summary", "/api/classes", "/api/class/export", "/openapi.json"] {
         for (headers, status) in [
             (&[("origin", "http://evil.example")][..], 403),

@@ -12,9 +12,11 @@ use crate::support::{Database, Follower, Relay, event_of, readiness, until};
 /// The text of a new event: these members beside those of a valid event.
 fn text(members: &str) -> String {
     let id = uuid::Uuid::new_v4();
+    let time = "2026-11-23T15:36:11.956Z";
     format!(
-        r#"{{"eventId":"{id}","eventType":"cell_executed","eventTime":"2026-11-23T15:36:11.956Z","userId":"s001",{members}}}"#
-    )
+        r#"{{"eventId":"{id}","eventType":"cell_executed","eventTime":"{time}","userId":"s001","#
+    ) + members
+        + "}"
 }
 
 async fn post(relay: &Relay, target: &str, body: impl Into<Bytes>) -> Value {

@@ -226,7 +226,12 @@ impl Page {
                 let id = self.link.next.fetch_add(1, Ordering::Relaxed);
                 let (sender, answer) = oneshot::channel();
                 self.link.answers.lock().expect("answers").insert(id, sender);
-                let command = json!({ "id": id, "method": "Runtime.evaluate", "params": ask, "sessionId": self.session });
+                let command = json!({
+                    "id": id,
+                    "method": "Runtime.evaluate",
+                    "params": ask,
+                    "sessionId": self.session,
+                });
                 self.link.commands.send(command.to_string()).expect("a browser that listens");
                 let answer = answer.await.expect("a browser that answers");
                 if answer["result"]["result"]["value"] == true {
@@ -261,7 +266,12 @@ impl Page {
     /// Sets the size in CSS pixels, and the device's pixels for each of them.
     pub async fn size(&self, width: u32, height: u32, ratio: f64) {
         let mobile = width < 600;
-        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": ratio, "mobile": mobile });
+        let metrics = json!({
+            "width": width,
+            "height": height,
+            "deviceScaleFactor": ratio,
+            "mobile": mobile,
+        });
         self.call("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 

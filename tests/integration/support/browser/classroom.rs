@@ -271,8 +271,9 @@ impl Walk<'_> {
 
     fn event_at(&mut self, at: f64, kind: &str, more: &Value) {
         let number = self.student;
+        let id = uuid::Builder::from_random_bytes(self.rng.u128(..).to_le_bytes()).into_uuid();
         let mut event = json!({
-            "eventId": uuid::Builder::from_random_bytes(self.rng.u128(..).to_le_bytes()).into_uuid().to_string(),
+            "eventId": id.to_string(),
             "eventType": kind,
             "emailAddress": format!("s{number:03}@example.com"),
             "userName": name(number),
@@ -322,8 +323,9 @@ fn name(number: usize) -> String {
 fn traceback(code: &str, message: &str) -> String {
     let kind = message.split(':').next().unwrap_or_default();
     let line = code.lines().last().unwrap_or_default();
+    let rule = "-".repeat(75);
     format!(
-        "\u{1b}[31m---------------------------------------------------------------------------\u{1b}[39m\n\
+        "\u{1b}[31m{rule}\u{1b}[39m\n\
          \u{1b}[31m{kind}\u{1b}[39m                         Traceback (most recent call last)\n\
          \u{1b}[36mCell\u{1b}[39m\u{1b}[36m \u{1b}[39m\u{1b}[32mIn[7]\u{1b}[39m\n\
          \u{1b}[32m----> \u{1b}[39m\u{1b}[32m1\u{1b}[39m {line}\n\n\u{1b}[31m{kind}\u{1b}[39m: {}",

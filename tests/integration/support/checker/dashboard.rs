@@ -1,4 +1,5 @@
-//! What one dashboard received: its steps from cursor to cursor, and the gaps that resets announced.
+//! What one dashboard received: its steps from cursor to cursor, and the gaps that resets
+//! announced.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -172,7 +172,8 @@ impl<'a> Checker<'a> {
             Some((other, _)) if *other != mark => {
                 let other = *other;
                 let text = format!(
-                    "{position} is the event marked {mark} here and the one marked {other} elsewhere"
+                    "{position} is the event marked {mark} here and the event marked {other} \
+                     elsewhere"
                 );
                 self.violation(index, ViolationKind::MixedEpochs, actor, Some(mark), text);
             }

@@ -69,7 +69,8 @@ pub struct Report {
     pub again: usize,
     pub gaps: usize,
     pub resets: usize,
-    /// From the end of the fault to the first acknowledgement, and until every dashboard had a frame.
+    /// From the end of the fault to the first acknowledgement, and until every dashboard had a
+    /// frame.
     pub recovered_posts: Option<Duration>,
     pub recovered_frames: Option<Duration>,
     /// In the order of the history.

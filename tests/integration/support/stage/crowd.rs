@@ -1,4 +1,5 @@
-//! Students' clients and instructors' dashboards, which record everything that they send and receive.
+//! Students' clients and instructors' dashboards, which record everything that they send and
+//! receive.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -98,7 +98,8 @@ impl PgProxy {
         }
     }
 
-    /// Stalls open connections of this name: they pass no bytes and do not end. Returns their number.
+    /// Stalls open connections of this name: they pass no bytes and do not end. Returns their
+    /// number.
     pub fn stall(&self, application: &str) -> usize {
         self.switch(application, Mode::Stalled)
     }

@@ -35,8 +35,8 @@ static GOOD: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
     .into()
 });
 
-/// A valid event with a new id and some members replaced by JSON text, or left out where the text is
-/// empty.
+/// A valid event with a new id and some members replaced by JSON text, or left out where the text
+/// is empty.
 fn event_with(changes: &[(&str, &str)]) -> String {
     let id = format!("\"{}\"", uuid::Uuid::new_v4());
     let mut members: Vec<(&str, String)> = vec![("eventId", id)];

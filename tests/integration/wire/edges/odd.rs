@@ -164,7 +164,8 @@ async fn numbers_keep_their_text() {
         if frame.contains("progress") {
             break assert!(
                 frame.contains(
-                    "\"big\":1e300,\"beyond\":null,\"long\":123456789012345678901234567890.10,\"zero\":-0.0"
+                    "\"big\":1e300,\"beyond\":null,\
+                     \"long\":123456789012345678901234567890.10,\"zero\":-0.0"
                 ),
                 "{frame}"
             );

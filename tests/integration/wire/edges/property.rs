@@ -4,6 +4,7 @@
 use progress_relay::event::{Limits, parse_body};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
@@ -116,14 +117,16 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
             .prop_map(|events| format!("[{}]", events.join(",")).into_bytes()),
         2 => json_text().prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 0..200),
-        // Valid JSON with one byte changed.
-        1 => (event_text(), any::<proptest::sample::Index>(), any::<u8>()).prop_map(|(text, at, byte)| {
-            let mut bytes = text.into_bytes();
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-            bytes
-        }),
+        1 => (event_text(), any::<Index>(), any::<u8>()).prop_map(with_one_byte_changed),
     ]
+}
+
+/// Valid JSON with one byte replaced.
+fn with_one_byte_changed((text, at, byte): (String, Index, u8)) -> Vec<u8> {
+    let mut bytes = text.into_bytes();
+    let at = at.index(bytes.len());
+    bytes[at] = byte;
+    bytes
 }
 
 #[test]
