@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use progress_relay::relay::signals::Signals;
 
 mod broadcast;
 mod curves;
@@ -88,12 +88,11 @@ async fn main() -> ExitCode {
 
 /// Starts a PostgreSQL for `work` and stops it when the work ends, fails or is interrupted.
 async fn on_a_stage(work: impl AsyncFnOnce(&stage::Stage) -> Outcome<()>) -> Outcome<()> {
-    let mut terminated = signal(SignalKind::terminate())?;
+    let mut signals = Signals::new()?;
     let stage = stage::Stage::start().await?;
     let done = tokio::select! {
         done = work(&stage) => done,
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
-        _ = terminated.recv() => Err("terminated".into()),
+        () = signals.next() => Err("stopped by a signal".into()),
     };
     stage.stop().await?;
     done
