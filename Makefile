@@ -10,7 +10,7 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser faults fault-tools toolchain pictures build run test lint check bench bench-quick hostile memory summary cost names churn frames model fuzz openapi-fuzz deny clean
+.PHONY: help setup browser faults fault-tools toolchain pictures build run test lint figures check bench bench-quick hostile memory summary cost names churn frames model fuzz openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
@@ -43,6 +43,9 @@ lint: toolchain ## formatting, clippy and the documentation, warnings denied
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet
+
+figures: toolchain ## the size of the code: files, functions, widths, words of doc comments
+	cargo test --locked --test integration -- --nocapture code_figures::the_figures_are_printed
 
 check: toolchain ## quick: does it compile
 	cargo check --all-targets --locked

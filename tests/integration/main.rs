@@ -12,6 +12,8 @@ mod support;
 mod architecture;
 // The dashboard in Chromium.
 mod browser;
+// The size of the code: lines of files and functions, widths, words of doc comments.
+mod code_figures;
 // The program's commands, as they are typed in a terminal.
 mod commands;
 // The promise of the relay: every event once, in order, or a reset that announces the gap.
