@@ -1,7 +1,5 @@
 //! The checker finds real faults in a real run: no ordering lock, a removed row, a stale snapshot.
 
-use std::time::Duration;
-
 use crate::support::checker::{Action, Promise, ViolationKind};
 use crate::support::stage::{Cluster, DATABASE, Play, Scale};
 use crate::support::until;
@@ -97,7 +95,6 @@ async fn a_snapshot_is_stale() {
              'silent'";
         until("a snapshot", async || (sql.execute(stale, &[]).await.ok()? == 1).then_some(()))
             .await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
         play.calm().await;
     })
     .await;

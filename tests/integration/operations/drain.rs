@@ -55,7 +55,7 @@ async fn posts_in_flight_are_answered_and_sockets_closed_with_1001() {
 #[tokio::test]
 async fn readiness_is_withdrawn_before_the_port_is() {
     let database = Database::new().await;
-    let mut relay = Relay::start(&database, &["--drain-delay", "2s", "--drain", "1s"]).await;
+    let mut relay = Relay::start(&database, &["--drain-delay", "4s", "--drain", "1s"]).await;
     let begin = Instant::now();
     relay.signal(Signal::SIGTERM);
     until("readiness to be withdrawn", || async {
@@ -67,7 +67,7 @@ async fn readiness_is_withdrawn_before_the_port_is() {
     assert_eq!(alive.status, 200);
     assert_eq!(alive.header("connection"), Some("close"), "clients are told to go elsewhere");
     assert_eq!(relay.ended(Duration::from_secs(15)).await.code(), Some(0));
-    assert!(begin.elapsed() >= Duration::from_secs(2));
+    assert!(begin.elapsed() >= Duration::from_secs(4));
 }
 
 /// Half a request, and a subscriber whose connection takes no more bytes.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Database, Follower, Relay, event, origin, text};
+use crate::support::{Database, Follower, Relay, event, origin, text, until};
 
 const WAITING: usize = 50;
 
@@ -44,12 +44,15 @@ async fn an_outage_is_one_line_however_many_wait() {
     };
     // This takes several attempts of each subscriber.
     tokio::join!(asking, tokio::time::sleep(Duration::from_secs(4)));
-    let log = relay.log();
-    let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
+    let lines = |part: &str| relay.log().lines().filter(|line| line.contains(part)).count();
+    until("the first lines", async || {
+        (lines("history") > 0 && lines("brought in") > 0).then_some(())
+    })
+    .await;
     let (waiting, loading) = (lines("history"), lines("brought in"));
     eprintln!(
         "{waiting} lines about history, {loading} about classes, {} in all",
-        log.lines().count()
+        relay.log().lines().count()
     );
     // PostgreSQL may word the first refusal differently, which makes it another cause.
     assert!((1..=6).contains(&waiting), "{waiting} lines");

@@ -48,7 +48,11 @@ async fn a_frozen_leader_is_replaced_and_writes_nothing_when_it_thaws() {
     let backend = leading_backend(&client).await;
     let stop = Arc::new(AtomicBool::new(false));
     let posting = post_on(&other, "A", &stop);
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    until("the leader to write snapshots", || async {
+        let sql = "SELECT FROM written WHERE pid = $1";
+        (client.query(sql, &[&backend]).await.expect("rows").len() > 2).then_some(())
+    })
+    .await;
     leader.signal(Signal::SIGSTOP);
     let frozen = Instant::now();
     while other.terms_as_leader() == 0 && frozen.elapsed() < SUCCESSION {
