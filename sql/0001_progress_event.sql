@@ -28,10 +28,10 @@ CREATE UNIQUE INDEX progress_event_identity
 -- A class's pages, in order.
 CREATE INDEX progress_event_class ON progress_event (class_id, id);
 
--- The ordering lock. An INSERT takes it before any id is allocated and holds it until the end of the
--- transaction, so that id order is commit order: a reader that sees id n sees every smaller id that
--- will ever commit. Any other transaction that must stop the log for a moment calls this function
--- first, before any other lock.
+-- The ordering lock. An INSERT takes it before any id is allocated and holds it until the end of
+-- the transaction, so that id order is commit order: a reader that sees id n sees every smaller id
+-- that will ever commit. Any other transaction that must stop the log for a moment calls this
+-- function first, before any other lock.
 CREATE FUNCTION progress_event_lock() RETURNS void LANGUAGE sql AS $$
     -- 1886545776 is a constant of this project. The second key is the table's oid as an int4.
     SELECT pg_catalog.pg_advisory_xact_lock(

@@ -1,7 +1,7 @@
 -- oldest-release: 0.1.0
 --
--- The events that ingest rejected, counted by cause, so that an instructor whose students' events do
--- not arrive learns why, at any replica. Replicas add to it every few seconds. Rows older than a
+-- The events that ingest rejected, counted by cause, so that an instructor whose students' events
+-- do not arrive learns why, at any replica. Replicas add to it every few seconds. Rows older than a
 -- week are deleted, and all but the newest 10,000.
 
 CREATE TABLE refused_event (
