@@ -40,8 +40,10 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
 }
 
 fn documents() -> Vec<PathBuf> {
-    let mut documents: Vec<PathBuf> =
-        ["docs", "deploy", "examples"].into_iter().flat_map(|folder| files(folder, ".md")).collect();
+    let mut documents: Vec<PathBuf> = ["docs", "deploy", "examples"]
+        .into_iter()
+        .flat_map(|folder| files(folder, ".md"))
+        .collect();
     documents.extend(
         ["README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG"]
             .map(|name| root().join(name).with_extension("md")),
