@@ -11,8 +11,8 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser faults fault-tools toolchain pictures build run test lint check bench \
-	bench-quick hostile memory summary names churn frames model fuzz openapi-fuzz deny clean
+.PHONY: help setup browser faults fault-tools python toolchain pictures build run test lint check \
+	bench bench-quick hostile memory summary names churn frames model fuzz openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
@@ -32,14 +32,18 @@ browser: setup
 fault-tools: setup
 	@bash scripts/setup faults
 
+# The interpreter of examples/subscriber.py, which a test runs.
+python:
+	@bash scripts/setup python
+
 build: toolchain ## the release build
 	cargo build --release --locked
 
 run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for flags
 	cargo run --release --locked -- serve $(ARGS)
 
-# Installs Chromium, HAProxy and PgBouncer when they are missing.
-test: setup browser fault-tools lint ## formatting, clippy, all tests; installs what they need
+# Installs Chromium, HAProxy, PgBouncer and Python when they are missing.
+test: setup browser fault-tools python lint ## lint, all tests; installs what they need
 	cargo test --locked
 
 lint: toolchain ## formatting, width of lines, clippy and the documentation, warnings denied
