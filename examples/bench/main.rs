@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use progress_relay::relay::signals::Signals;
 
 mod broadcast;
 mod curves;
@@ -85,12 +85,11 @@ async fn main() -> ExitCode {
 
 /// Has a PostgreSQL, and ends it whatever comes.
 async fn on_a_stage(work: impl AsyncFnOnce(&stage::Stage) -> Outcome<()>) -> Outcome<()> {
-    let mut terminated = signal(SignalKind::terminate())?;
+    let mut signals = Signals::new()?;
     let stage = stage::Stage::set().await?;
     let done = tokio::select! {
         done = work(&stage) => done,
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
-        _ = terminated.recv() => Err("terminated".into()),
+        () = signals.next() => Err("ended by a signal".into()),
     };
     stage.strike().await?;
     done

@@ -336,7 +336,7 @@ pub(super) fn unwritten(relay: &Relay, error: WriteError) -> Problem {
             ),
             cause,
         ),
-        WriteError::Late { cause } => (
+        WriteError::Late { cause, .. } => (
             Problem::unavailable(
                 "not-committed-in-time",
                 "the database did not commit in time",

@@ -11,7 +11,7 @@ use super::Relay;
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) fn metrics(relay: &Relay) -> Response {
-    let hearing = relay.listener.hearing();
+    let hearing = relay.listener.status();
     let log = relay.log.size();
     let (classes, keeps) = relay.classes.in_use();
     let gauges: [(&str, &str, i128); 12] = [

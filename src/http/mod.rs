@@ -13,6 +13,7 @@
 mod access;
 mod api;
 pub mod client;
+mod config;
 mod connection;
 mod drain;
 mod events;
@@ -42,6 +43,7 @@ use crate::writer::Writer;
 
 pub use access::Access;
 pub use api::AnswerBudget;
+pub use config::Config;
 pub use connection::Places;
 pub use drain::Drain;
 pub use health::StartProgress;

@@ -63,7 +63,7 @@ fn by_class() -> String {
 fn recent() -> String {
     format!(
         "SELECT {COLUMNS} FROM (SELECT {COLUMNS} {BEFORE} LIMIT {RECENT_ROWS}) AS recent WHERE \
-             student_id = $4 LIMIT $3"
+         student_id = $4 LIMIT $3"
     )
 }
 
@@ -71,7 +71,7 @@ fn recent() -> String {
 fn recent_count() -> String {
     format!(
         "SELECT count(*) FROM (SELECT student_id {BEFORE} LIMIT {RECENT_ROWS}) AS recent WHERE \
-             student_id = $3"
+         student_id = $3"
     )
 }
 

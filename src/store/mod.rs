@@ -1,21 +1,27 @@
 //! The database: connections, the statements that read the log, and what PostgreSQL's errors mean
 //! to the relay.
 
-mod agreement;
 mod connect;
+mod doorbell;
+mod errors;
 mod history;
 mod keeping;
 mod pages;
 mod read;
 mod refused;
 mod rows;
+mod session;
 mod snapshot;
 mod survey;
 mod types;
 mod watch;
 
-pub use agreement::{Agreement, Backend, DISPUTE_PATIENCE, Primary};
-pub use connect::{ConnectError, Connector, Session};
+pub use crate::agreement::{Agreement, Backend, DISPUTE_PATIENCE, Primary};
+pub use connect::Connector;
+pub use doorbell::{CHANNEL, notification_queue_usage, notify};
+pub use errors::{
+    ConnectError, OLDEST_POSTGRES, Verdict, explain, is_connection_lost, is_lock_timeout, verdict,
+};
 pub use history::{ListedClass, Listing, history_statements};
 pub use keeping::{
     EventRow, LEADER_SILENCE, LogVersion, SilentLeader, class_events, classes_behind, classes_kept,
@@ -32,74 +38,11 @@ pub use refused::{Refused, RefusedCount};
 pub use rows::{
     Cell, CellRow, Changes, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
 };
+pub use session::Session;
 pub use snapshot::{
     SnapshotStatements, SnapshotWriter, StoredSnapshot, at_one_moment, read_in, read_snapshot,
     select_statements,
 };
 pub use survey::Surveyed;
 pub use types::{PgMicros, RawJson};
-pub use watch::{Blocker, LONG_WAIT, blocker, is_active, notify, terminate};
-
-use tokio_postgres::error::{Error, SqlState};
-
-/// The channel that the doorbell rings on.
-pub const CHANNEL: &str = "progress_event";
-
-/// Oldest major release of PostgreSQL that the SQL here is for (`pg_locks.waitstart`).
-pub const OLDEST_POSTGRES: u32 = 14;
-
-/// What an error of a statement means for what it carried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The connection is gone, or the server is starting or stopping.
-    Lost,
-    /// The server or the session is at fault, whatever the statement carried: a lock or a deadline
-    /// was in the way, the server is read-only or full, a right is missing.
-    Server,
-    /// One of the rows may be at fault, or all would be: only another statement can tell.
-    Doubtful,
-}
-
-/// Judges an error of an INSERT. The classes are those of the manual's appendix "PostgreSQL Error
-/// Codes".
-pub fn verdict(error: &Error) -> Verdict {
-    if is_connection_lost(error) {
-        return Verdict::Lost;
-    }
-    // Without a code it is the driver's: a value that it cannot send or read, or a broken
-    // connection.
-    let Some(state) = error.code() else { return Verdict::Lost };
-    // These forbid a row where row-level security is on, and everything where it is not.
-    if *state == SqlState::INSUFFICIENT_PRIVILEGE {
-        return Verdict::Doubtful;
-    }
-    match state.code().get(..2) {
-        // Data exception; integrity constraint; a view's check option; program limit exceeded (also
-        // a full NOTIFY queue); a trigger's RAISE; what a trigger does may not be supported or not
-        // be defined.
-        Some("22" | "23" | "44" | "54" | "P0" | "0A" | "42") => Verdict::Doubtful,
-        _ => Verdict::Server,
-    }
-}
-
-/// Whether a lock was not to be had in time: nothing is wrong with the connection.
-pub fn is_lock_timeout(error: &Error) -> bool {
-    error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
-}
-
-/// Whether the connection is gone, or the server is starting or stopping: what was asked may be
-/// asked again on another.
-pub fn is_connection_lost(error: &Error) -> bool {
-    let state = error.code().map(SqlState::code);
-    error.is_closed()
-        || state.is_some_and(|state| state.starts_with("57P0") || state.starts_with("08"))
-}
-
-/// An error with its causes and, from the server, its code: tokio-postgres's own text is just "db
-/// error".
-pub fn explain(error: &Error) -> String {
-    match error.as_db_error() {
-        Some(db) => format!("{} ({})", db.message(), db.code().code()),
-        None => crate::error::chain(error),
-    }
-}
+pub use watch::{Blocker, LONG_WAIT, blocker, is_active, terminate};

@@ -24,6 +24,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Error, NoTls, RowStream};
 
 use super::connect::Connector;
+use super::errors::explain;
 use super::read::{EVENT, Extent, Header, NEWEST, ReadError, SETTINGS, consume, header};
 use super::snapshot::{StoredSnapshot, read_snapshot};
 use crate::event::{ClassId, Epoch, StoredEvent};
@@ -98,7 +99,7 @@ impl From<Error> for PageError {
 fn explain_pool(error: &PoolError) -> String {
     match error {
         PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
-            super::explain(error)
+            explain(error)
         }
         other => other.to_string(),
     }
@@ -353,7 +354,7 @@ impl Pages {
         let header = header(NEWEST);
         format!(
             "{header} UNION ALL (SELECT {EVENT} FROM unnest($1::text[]) AS wanted(class) CROSS \
-                 JOIN LATERAL (\
+             JOIN LATERAL (\
                SELECT id, class_id, student_id, received_at, body FROM progress_event \
                WHERE (class_id, id) > (wanted.class, $2) AND (class_id, id) <= (wanted.class, \
                9223372036854775807) \

@@ -6,8 +6,9 @@ use std::pin::pin;
 use futures::{Stream, TryStreamExt};
 use tokio_postgres::{Error, Row, Statement};
 
-use super::connect::Session;
+use super::errors::explain;
 use super::keeping::current_epoch;
+use super::session::Session;
 use super::types::{PgMicros, RawJson};
 use crate::event::{ClassId, Epoch, Micros, StoredEvent};
 
@@ -116,7 +117,7 @@ impl LogReader {
         let header = header("NULL");
         format!(
             "{header} UNION ALL (SELECT {EVENT} FROM progress_event WHERE id > $1 ORDER BY id \
-                 LIMIT $2)"
+             LIMIT $2)"
         )
     }
 
@@ -295,7 +296,7 @@ pub(super) async fn consume(
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The database's word.
-    #[error("{}", super::explain(.0))]
+    #[error("{}", explain(.0))]
     Database(#[from] Error),
     /// The table `progress_log` has lost its row, or came last.
     #[error(

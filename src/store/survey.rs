@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::{Error, SimpleQueryMessage, SimpleQueryRow};
 
-use super::agreement::{Backend, Primary};
 use super::connect::Connector;
+use super::errors::explain;
+use crate::agreement::{Backend, Primary};
 use crate::event::Epoch;
 
 /// How long one host may take to answer. Longer than this it is of no use as a witness.
@@ -47,9 +48,8 @@ async fn ask(
 ) -> Result<Option<Surveyed>, String> {
     let session = connector.open(host, "prober", Arc::new(|_: &str| {})).await;
     let session = session.map_err(|error| error.to_string())?;
-    let rows =
-        session.client.simple_query(&question).await.map_err(|error| super::explain(&error))?;
-    surveyed(connector.host_place(host), &rows).map_err(|error| super::explain(&error))
+    let rows = session.client.simple_query(&question).await.map_err(|error| explain(&error))?;
+    surveyed(connector.host_place(host), &rows).map_err(|error| explain(&error))
 }
 
 /// One round trip. It runs without the session's usual settings and changes nothing.

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use tokio_postgres::Error;
 
-use super::CHANNEL;
-use super::connect::Session;
+use super::session::Session;
 
 /// What the name of every session of a relay's begins with.
 const OWN_APPLICATION: &str = "progress-relay ";
@@ -84,8 +83,7 @@ impl fmt::Display for Blocker {
             return write!(
                 f,
                 "commits wait for a synchronous standby, and none confirms them (pid {}, for {} \
-                     s); start the standby, or \
-                 change synchronous_standby_names",
+                 s); start the standby, or change synchronous_standby_names",
                 self.pid,
                 self.open.as_secs()
             );
@@ -93,9 +91,7 @@ impl fmt::Display for Blocker {
         write!(
             f,
             "events wait for a lock of the database session with pid {} ({:?}, {}), whose \
-                 transaction has been open for {} s; \
-             end it, or: \
-             SELECT pg_terminate_backend({})",
+             transaction has been open for {} s; end it, or: SELECT pg_terminate_backend({})",
             self.pid,
             self.application,
             self.state,
@@ -114,11 +110,6 @@ pub async fn terminate(session: &Session, pid: i32) -> Result<(), Error> {
 pub async fn is_active(session: &Session, pid: i32) -> Result<bool, Error> {
     const ACTIVE: &str = "SELECT FROM pg_stat_activity WHERE pid = $1 AND state = 'active'";
     Ok(session.client.query_opt(ACTIVE, &[&pid]).await?.is_some())
-}
-
-/// Rings with `payload`; the relay's own bells have none.
-pub async fn notify(session: &Session, payload: &str) -> Result<(), Error> {
-    session.client.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &payload]).await.map(|_| ())
 }
 
 /// Whoever keeps a writer waiting, in a transaction of over [`LONG_WAIT`], if anybody.

@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(
             line,
             "03:04:05  \\u{1b}]0;x\\u{7}  cell_executed  a\\nb  cell 2 (c)  FAILED: NameError: \
-                 x\\u{1b}[2J"
+             x\\u{1b}[2J"
         );
     }
 

@@ -1,12 +1,12 @@
-//! Whether all connections of this replica lead to one server.
+//! The agreement of a replica's parts on one server.
 //!
-//! A replica has several connections, made at different times, and a name, an address or a balancer
-//! may lead each of them to another server: an old primary that lives on after a failover takes
-//! writes as if nothing had happened, and what it takes is lost. So every part compares the epoch
-//! of the server that it talks to with the tail's: the tail decides what dashboards see. Nothing is
-//! acknowledged while they differ, and the connection that differs ends. The prober connects anew
-//! once a second, to every host: where it finds another primary, nothing is acknowledged any more,
-//! and the tail moves there.
+//! A replica has several connections, made at different times. A host name, an address or a
+//! balancer may lead each of them to another server. After a failover, for instance, the old primary
+//! may live on; it takes writes as before, and they are lost later. So every part compares the epoch
+//! of its server with the tail's, since the tail decides what dashboards see. While they differ no
+//! POST is acknowledged, and the connection that differs ends. The prober makes a new connection to
+//! every host once a second. When it finds another primary, no POST is acknowledged, and the tail
+//! moves there.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,15 +17,15 @@ use tokio::time::{Instant, timeout};
 
 use crate::event::Epoch;
 
-/// How long two parts may disagree before the odd connection ends.
+/// How long a part may disagree with the tail before its connection ends.
 pub const DISPUTE_PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// How long the tail's word counts. A tail that is away may be on its way to another server: what
-/// is written meanwhile is not acknowledged before it has come back. It reads once a second at
-/// least.
-const TAIL_WORD: Duration = Duration::from_millis(1_800);
+/// How long one read of the tail confirms its server. A tail that reads nothing may be moving to
+/// another server, so events that are written meanwhile are not acknowledged before it reads again.
+/// It reads at least once a second.
+const TAIL_CONFIRMS: Duration = Duration::from_millis(1_800);
 
-/// What the parts of a replica agree on. Cheap to clone.
+/// The server that the parts of a replica agree on. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Agreement {
     shared: Arc<Shared>,
@@ -36,21 +36,21 @@ struct Shared {
     standing: watch::Sender<Standing>,
     /// Counts disputes: a part has seen another epoch than the tail's.
     disputes: watch::Sender<u64>,
-    /// Which server each part's connection leads to. Held for a line.
+    /// The server that each part's connection leads to. The lock is held for a line.
     servers: Mutex<BTreeMap<&'static str, String>>,
-    /// What the writers' backends were doing when the prober last looked. Held for a line.
+    /// The state of the writers' backends when the prober last looked. The lock is held for a line.
     backends: Mutex<Backends>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Standing {
-    /// The tail's; `None` until it has read for the first time.
+    /// The tail's epoch; `None` until its first read.
     epoch: Option<Epoch>,
-    /// When the tail has last read there.
+    /// The moment of the tail's latest read.
     read_at: Option<Instant>,
-    /// Another primary that a connection made just now led to.
+    /// A primary other than the tail's, to which a new connection led.
     other: Option<Primary>,
-    /// Whether it is a rival: neither outranks the other.
+    /// Whether that primary is a rival: neither it nor the tail's outranks the other.
     rival: bool,
 }
 
@@ -63,21 +63,22 @@ pub struct Primary {
     pub place: String,
 }
 
-/// What the server says of a process that serves this replica.
+/// The state of a server process that serves this replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backend {
     /// `active`, `idle` …
     pub state: String,
-    /// What it waits for, as `pg_stat_activity` has it: `SyncRep`, `advisory` …; empty for nothing.
+    /// The event that it waits for, as `pg_stat_activity` has it: `SyncRep`, `advisory` …; empty if
+    /// it does not wait.
     pub wait: String,
-    /// How long its state has been what it is.
+    /// How long it has been in this state.
     pub in_state: Duration,
 }
 
 #[derive(Debug, Default)]
 struct Backends {
     watched: HashMap<i32, Option<Backend>>,
-    /// When the prober asked, and of which server.
+    /// When the prober asked, and the epoch of the server that it asked.
     seen: Option<(Instant, Epoch)>,
 }
 
@@ -92,7 +93,7 @@ impl Default for Agreement {
 }
 
 impl Agreement {
-    /// The tail follows the log of this epoch.
+    /// Notes that the tail has just read the log of this epoch.
     pub fn stand(&self, epoch: &Epoch) {
         self.shared.standing.send_if_modified(|standing| {
             let settled = standing.other.as_ref().is_some_and(|other| other.epoch == *epoch);
@@ -103,9 +104,11 @@ impl Agreement {
             if moved {
                 standing.epoch = Some(epoch.clone());
             }
-            // Only who waits for the tail's word has to be woken for it.
-            let was_silent =
-                standing.read_at.replace(Instant::now()).is_none_or(|at| at.elapsed() >= TAIL_WORD);
+            // A read that changes nothing wakes only those who wait for the tail to read again.
+            let was_silent = standing
+                .read_at
+                .replace(Instant::now())
+                .is_none_or(|at| at.elapsed() >= TAIL_CONFIRMS);
             settled || moved || was_silent
         });
     }
@@ -115,14 +118,14 @@ impl Agreement {
         self.shared.standing.borrow().epoch.clone()
     }
 
-    /// Connections made just now lead to this primary: where it is not the tail's, the tail moves
+    /// Notes the primary that new connections lead to. If it is not the tail's, the tail moves
     /// there.
     pub fn found(&self, primary: Primary) {
         self.note_primary(primary, false);
     }
 
-    /// There are two primaries, of which neither outranks the other. This is the one that is not
-    /// the tail's. Nothing is acknowledged, and nobody moves.
+    /// Notes a primary that is not the tail's, while neither outranks the other. No POST is
+    /// acknowledged, and no connection moves.
     pub fn found_rival(&self, primary: Primary) {
         self.note_primary(primary, true);
     }
@@ -149,7 +152,8 @@ impl Agreement {
             .filter(|other| !standing.rival && standing.epoch.as_ref() != Some(&other.epoch))
     }
 
-    /// Whether `epoch` is of an older timeline than one that was seen before: that of an orphan.
+    /// Whether `epoch` is of an older timeline than a primary that was seen: then its server is an
+    /// orphan.
     pub fn is_outdated(&self, epoch: &Epoch) -> bool {
         let standing = self.shared.standing.borrow();
         let known = standing.epoch.iter().chain(standing.other.iter().map(|other| &other.epoch));
@@ -161,23 +165,23 @@ impl Agreement {
         self.shared.standing.borrow().other.clone()
     }
 
-    /// A part has seen another epoch than the tail's: the tail looks, and so does the prober.
+    /// Notes that a part has seen another epoch than the tail's: the tail and the prober look at once.
     pub fn dispute(&self) {
         self.shared.disputes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Changes with every dispute.
+    /// Receives a change at every dispute.
     pub fn disputes(&self) -> watch::Receiver<u64> {
         self.shared.disputes.subscribe()
     }
 
-    /// Whether everybody stands on `epoch`, within a patience: the tail may be about to learn of
-    /// it.
+    /// Whether the tail confirms `epoch` and no other primary is known. Waits up to `patience` for
+    /// that, since the tail may be about to learn of a new epoch.
     pub async fn settles_on(&self, epoch: &Epoch, patience: Duration) -> bool {
         let settled = |standing: &Standing| {
             standing.epoch.as_ref() == Some(epoch)
                 && standing.other.is_none()
-                && standing.read_at.is_some_and(|at| at.elapsed() < TAIL_WORD)
+                && standing.read_at.is_some_and(|at| at.elapsed() < TAIL_CONFIRMS)
         };
         if settled(&self.shared.standing.borrow()) {
             return true;
@@ -187,7 +191,7 @@ impl Agreement {
         timeout(patience, standing.wait_for(settled)).await.is_ok_and(|settled| settled.is_ok())
     }
 
-    /// Resolves when the replica stands on another epoch than this one.
+    /// Resolves when the tail has read in another epoch than this one.
     pub async fn departs_from(&self, epoch: &Epoch) {
         let mut standing = self.shared.standing.subscribe();
         let departed =
@@ -197,7 +201,7 @@ impl Agreement {
         }
     }
 
-    /// A part's connection leads to this server; `None` when it has none.
+    /// Notes the server that a part's connection leads to; `None` when it has no connection.
     pub fn note_server(&self, part: &'static str, server: Option<String>) {
         let mut servers = self.shared.servers.lock().unwrap_or_else(PoisonError::into_inner);
         match server {
@@ -206,7 +210,7 @@ impl Agreement {
         };
     }
 
-    /// Which server each part's connection leads to.
+    /// The server that each part's connection leads to.
     pub fn servers(&self) -> BTreeMap<&'static str, String> {
         self.shared.servers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -215,7 +219,7 @@ impl Agreement {
         self.shared.backends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on the prober looks what this backend does, until it is told otherwise.
+    /// Has the prober read this backend's state at every look, or no longer.
     pub fn watch_backend(&self, pid: i32, on: bool) {
         let mut backends = self.backends();
         if on {
@@ -225,12 +229,13 @@ impl Agreement {
         }
     }
 
-    /// The backends that are looked at.
+    /// The backends that the prober watches.
     pub fn watched(&self) -> Vec<i32> {
         self.backends().watched.keys().copied().collect()
     }
 
-    /// What the server of `epoch` said of the watched backends, when it was asked at `at`.
+    /// Notes the states of the watched backends, as the server of `epoch` gave them when it was
+    /// asked at `at`.
     pub fn saw_backends(&self, at: Instant, epoch: Epoch, mut found: HashMap<i32, Backend>) {
         let mut backends = self.backends();
         for (pid, seen) in &mut backends.watched {
@@ -239,8 +244,8 @@ impl Agreement {
         backends.seen = Some((at, epoch));
     }
 
-    /// What the backend did when it was last looked at, if that was asked after `since` of the
-    /// server of `epoch`. `Some(None)`: that server has no such backend.
+    /// The backend's state at the latest look, if that was at the server of `epoch` and later than
+    /// `since`. `Some(None)` if that server has no such backend.
     pub fn backend(&self, pid: i32, epoch: &Epoch, since: Instant) -> Option<Option<Backend>> {
         let backends = self.backends();
         let (at, of) = backends.seen.as_ref()?;

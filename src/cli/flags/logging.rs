@@ -1,13 +1,13 @@
-//! The program's log: on stderr, for people or for machines.
+//! The flags of the program's log, which goes to stderr, for people or for machines.
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::error::Failure;
 
 /// How to log.
-#[derive(Debug, ClapArgs)]
-pub struct Args {
+#[derive(Debug, Args)]
+pub(in crate::cli) struct LoggingFlags {
     /// What is logged: error, warn, info, debug, trace, or by module
     /// (progress_relay::tail=debug,info)
     #[arg(long, env = "RELAY_LOG", value_name = "FILTER", default_value = "info", global = true)]
@@ -35,7 +35,7 @@ enum Format {
 ///
 /// # Errors
 /// If the filter is none.
-pub fn init(args: &Args) -> Result<(), Failure> {
+pub(in crate::cli) fn init(args: &LoggingFlags) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&args.log)
         .map_err(|error| Failure::usage(format!("--log {:?}: {error}", args.log)))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

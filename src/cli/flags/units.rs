@@ -1,4 +1,4 @@
-//! Sizes and durations as people write them.
+//! Sizes and durations as people write them, and the least value that a flag takes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// Bytes: `4096`, `64KiB`, `8MiB`, `1GiB`; also `kB`, `MB`, `GB` by thousands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub struct Size(pub usize);
 
 impl FromStr for Size {
@@ -61,6 +61,29 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     match Duration::try_from_secs_f64(number * seconds) {
         Ok(duration) if duration <= LONGEST => Ok(duration),
         _ => Err("at most a day".to_owned()),
+    }
+}
+
+/// As [`parse_duration`], but longer than nothing.
+///
+/// # Errors
+/// As [`parse_duration`]'s, and for `0s`.
+pub fn parse_positive_duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("it must be longer than 0s".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+/// A parser of values that are `least` or more; clap names the flag in its errors.
+pub fn at_least<T>(least: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: FromStr<Err: fmt::Display> + PartialOrd + fmt::Display + Clone + Send + Sync + 'static,
+{
+    move |text| match text.parse::<T>() {
+        Ok(value) if value >= least => Ok(value),
+        Ok(_) => Err(format!("it must be {least} at least")),
+        Err(error) => Err(error.to_string()),
     }
 }
 
