@@ -232,7 +232,6 @@ async fn a_queue_of_notifications_that_was_filled_is_shortened() {
     until("the queue to be shortened", async || (segments().await < 10).then_some(())).await;
 }
 
-/// Sessions are read-only by default, those that stand and those that come.
 /// All sessions are read-only by default: the open ones and the new ones.
 pub async fn read_only(scale: Scale) -> Outcome {
     let primary = Cluster::primary("primary").await;
