@@ -11,12 +11,14 @@
 //! - [`state`]: what the events of a class come to: kept in memory, with snapshots in the database
 //! - [`store`]: connections, statements that read, what errors mean; [`migrate`]: applies sql/
 //! - [`embedded`]: the private PostgreSQL
-//! - [`http`]: requests, WebSockets, Server-Sent Events, and the client of all that
+//! - [`http`]: requests, WebSockets, Server-Sent Events
+//! - [`client`]: the HTTP and WebSocket client that `tail`, `simulate` and the tests use
 //! - [`cli`]: the commands; [`config`]: what `serve` was asked to do; [`error`], [`backoff`],
 //!   [`repeated`], [`vital`]: below all
 
 pub mod backoff;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod embedded;
 pub mod error;

@@ -18,7 +18,7 @@ use clap::builder::Resettable;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::Failure;
-use crate::http::client::BaseUrl;
+use crate::client::BaseUrl;
 
 /// Relays students' JupyterLab progress events through PostgreSQL to every instructor's dashboard.
 #[derive(Debug, Parser)]

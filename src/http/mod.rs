@@ -8,11 +8,9 @@
 //!   a WebSocket under it, `events`: Server-Sent Events
 //! - `api`: what the events of a class come to, read from the state, and what instructors do
 //! - `page`: the dashboard's files
-//! - [`client`]: the other side of the wire, for the command line and the tests
 
 mod access;
 mod api;
-pub mod client;
 mod connection;
 mod drain;
 mod events;

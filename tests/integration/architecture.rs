@@ -46,9 +46,9 @@ fn outside(places: &[&str], words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn warp_and_hyper_stand_under_http() {
+fn warp_and_hyper_stand_under_http_and_client() {
     let words = ["warp::", "hyper::", "hyper_util::", "tungstenite::"];
-    assert_eq!(outside(&["http/"], &words), [""; 0]);
+    assert_eq!(outside(&["http/", "client/"], &words), [""; 0]);
     // The words are those that the code uses.
     assert!(!outside(&[], &words[..1]).is_empty() && !outside(&[], &words[3..]).is_empty());
 }
@@ -79,6 +79,7 @@ fn what_moves_events_knows_no_socket() {
     let words = ["TcpStream", "TcpListener", "AsyncRead", "AsyncWrite", "crate::http", "WebSocket"];
     let others = [
         "http/",
+        "client/",
         "cli/",
         "config.rs",
         "embedded/",

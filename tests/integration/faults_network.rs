@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use progress_relay::http::client::http::Connection;
+use progress_relay::client::http::Connection;
 use serde_json::Value;
 
 use crate::faults_database::RECOVERY;

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use progress_relay::http::client::ws::{Frame, Subscriber};
+use progress_relay::client::ws::{Frame, Subscriber};
 use serde_json::{Value, json};
 
 use crate::support::{

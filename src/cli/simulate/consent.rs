@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use super::args::{Args, Pace};
 use crate::error::Failure;
-use crate::http::client::BaseUrl;
+use crate::client::BaseUrl;
 
 /// The word that is asked for.
 const WORD: &str = "yes";

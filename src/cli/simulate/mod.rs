@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{base_url, raise_file_limit};
 use crate::error::Failure;
-use crate::http::client::{BaseUrl, ClientError};
+use crate::client::{BaseUrl, ClientError};
 
 mod args;
 mod body;

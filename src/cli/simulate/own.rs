@@ -12,7 +12,7 @@ use tokio_postgres::config::Host;
 use crate::cli::database::private_options;
 use crate::embedded::PrivatePostgres;
 use crate::error::Failure;
-use crate::http::client::BaseUrl;
+use crate::client::BaseUrl;
 
 /// How long a relay may take to serve.
 const START_PATIENCE: Duration = Duration::from_secs(60);

@@ -451,7 +451,7 @@ async fn a_slow_body_is_given_up() {
 /// there again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_beyond_the_cap_are_refused_in_words() {
-    use progress_relay::http::client::ws::Frame;
+    use progress_relay::client::ws::Frame;
 
     let database = Database::new().await;
     let relay = Relay::start(&database, &["--max-connections", "8"]).await;

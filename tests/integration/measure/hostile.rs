@@ -68,7 +68,7 @@ async fn class_at_work(relay: &Relay, begin: Instant) -> Vec<Duration> {
     let posters = (0..50_u32).map(|poster| {
         let url = relay.url.clone();
         tokio::spawn(async move {
-            let mut connection = progress_relay::http::client::http::Connection::open(&url)
+            let mut connection = progress_relay::client::http::Connection::open(&url)
                 .await
                 .expect("a connection");
             let mut latencies = Vec::new();

@@ -1,7 +1,7 @@
 //! `fields` and `max`: libraries that end a connection at a frame over their limit follow a class
 //! with large events.
 
-use progress_relay::http::client::ws::{Frame, Subscriber};
+use progress_relay::client::ws::{Frame, Subscriber};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
