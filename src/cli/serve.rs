@@ -22,7 +22,7 @@ use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch, Limits as EventLimits};
 use crate::http::{
-    self, Access, AnswerBudget, BodyBudget, Drain, Limits, Places, Relay, StartProgress,
+    self, Access, AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Limits, Relay, StartProgress,
 };
 use crate::listener::Listener;
 use crate::log::Log;
@@ -335,7 +335,7 @@ async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Fai
         listener,
         agreement,
         start: StartProgress::default(),
-        places: Places::new(config.connections.0, config.connections.1),
+        connections: ConnectionLimiter::new(config.connections.0, config.connections.1),
         refusals: Refusals::default(),
         bodies: BodyBudget::new(config.queue.bytes),
         answers: AnswerBudget::new(config.answer_bytes),

@@ -15,10 +15,11 @@ use warp::Reply;
 use warp::reply::Response;
 
 use super::Relay;
-use super::connection::Peer;
+use super::gate::connections::ConnectionPermit as Peer;
+use super::server::timeouts::LastActivity;
 use super::problem::Problem;
 use super::query::Query;
-use super::session::{Close, Incoming, Life, Outbox, Outgoing, Session, Shed, Transport};
+use super::session::{Close, Incoming, Outbox, Outgoing, Session, Shed, Transport};
 use super::subscribe::{Refusal, admit};
 
 /// How soon a browser comes back after the stream ended.
@@ -62,7 +63,7 @@ pub(super) async fn stream(
         }
     };
     if let Some(admitted) = admitted {
-        let life = Life::new();
+        let life = LastActivity::new();
         let transport = EventStream {
             life: life.clone(),
             sender,
@@ -109,7 +110,7 @@ fn cursor<'a>(headers: &'a HeaderMap, query: &'a Query<'_>) -> Option<&'a str> {
 
 /// A stream of events as a session's transport. Its peer says nothing: it is there, or gone.
 struct EventStream {
-    life: Life,
+    life: LastActivity,
     sender: mpsc::Sender<Bytes>,
     gone: Pin<Box<WaitForCancellationFutureOwned>>,
     outbox: Outbox<Bytes>,
@@ -158,8 +159,8 @@ impl Sink<Outgoing> for EventStream {
         while !self.outbox.is_empty() {
             ready!(self.sender.poll_ready(cx)).map_err(|_| Close::Gone)?;
             // There is room once the connection has taken what was before. Whether its peer still
-            // takes anything is timed by the connection: see `connection::Watched`.
-            self.life.touch();
+            // takes anything is timed by the connection: see `server::timeouts`.
+            self.life.note();
             if let Some(event) = self.outbox.pop_front() {
                 self.sender.start_send(event).map_err(|_| Close::Gone)?;
             }

@@ -18,7 +18,7 @@ pub(super) fn metrics(relay: &Relay) -> Response {
         (
             "relay_connections",
             "TCP connections, those of sessions included",
-            relay.places.taken() as i128,
+            relay.connections.count() as i128,
         ),
         ("relay_sessions", "Subscribers", relay.drain.sessions().len() as i128),
         (

@@ -1,7 +1,6 @@
 //! HTTP: what the relay says and hears. The only place that knows warp, hyper and sockets.
 //!
-//! - `server`: the accept loop; `connection`: a connection's timeouts and its place; `drain`: going
-//!   away
+//! - `server`: the accept loop, timeouts, the drain; `gate`: what stands before a handler
 //! - `ingest`: events in; `health`, `metrics`: how it is; `problem`: every error; `query`,
 //!   `access`: what stands above a request
 //! - `subscribe`: from a request to a `session`, which is logic over a stream and a sink; `socket`:
@@ -11,9 +10,8 @@
 
 mod access;
 mod api;
-mod connection;
-mod drain;
 mod events;
+mod gate;
 mod health;
 mod ingest;
 mod metrics;
@@ -40,10 +38,10 @@ use crate::writer::Writer;
 
 pub use access::Access;
 pub use api::AnswerBudget;
-pub use connection::Places;
-pub use drain::Drain;
+pub use gate::connections::ConnectionLimiter;
 pub use health::StartProgress;
 pub use ingest::BodyBudget;
+pub use server::drain::Drain;
 pub use server::serve;
 
 /// Bounds on requests and connections.
@@ -80,7 +78,7 @@ pub struct Relay {
     /// How far the start has come.
     pub start: StartProgress,
     /// Counts connections.
-    pub places: Arc<Places>,
+    pub connections: Arc<ConnectionLimiter>,
     /// Counts what ingest rejects.
     pub refusals: Refusals,
     /// What large bodies may take up.

@@ -11,7 +11,7 @@ use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
 use super::api::{self, Route};
-use super::connection::Peer;
+use super::gate::connections::ConnectionPermit as Peer;
 use super::problem::Problem;
 use super::{Relay, events, health, ingest, metrics, page, subscribe};
 use crate::repeated::Repeated;
@@ -40,7 +40,7 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
              query: String,
              body| async move {
                 match method {
-                    _ if peer.is_refused() => {
+                    _ if !peer.is_admitted() => {
                         ingest::refuse(&headers, body, crowded().into_response()).await
                     }
                     Method::POST => ingest::post(relay, headers, query, body).await,
@@ -126,7 +126,7 @@ pub(super) fn routes(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
         .and(warp::header::headers_cloned())
         .and(query())
         .then(|route: Route, method, relay: Arc<Relay>, peer: Peer, headers, query| async move {
-            if peer.is_refused() {
+            if !peer.is_admitted() {
                 return crowded().into_response();
             }
             api::answer(relay, route, method, headers, query).await

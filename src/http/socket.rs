@@ -22,7 +22,8 @@ use tokio_tungstenite::tungstenite::protocol::{
     CloseFrame, Message, Role, WebSocketConfig, WebSocketContext,
 };
 
-use super::session::{Close, Incoming, Kind, Life, Outbox, Outgoing, Shed, Transport};
+use super::server::timeouts::LastActivity;
+use super::session::{Close, Incoming, Kind, Outbox, Outgoing, Shed, Transport};
 
 /// Allocated for as long as the connection lives; clients say next to nothing.
 const READ_BUFFER: usize = 1024;
@@ -96,13 +97,13 @@ pub(super) struct Socket<I> {
     /// Whether the peer's side had no room at the last write: progress after that is the peer's
     /// doing.
     blocked: bool,
-    life: Life,
+    life: LastActivity,
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
     /// A WebSocket whose handshake is done; `read` are bytes of the peer's that came right behind
     /// it.
-    pub(super) fn new(io: I, read: Bytes, life: Life) -> Self {
+    pub(super) fn new(io: I, read: Bytes, life: LastActivity) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -203,7 +204,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             // A ping or a mark always finds room in the kernel, and says nothing of the peer.
             // Events find it as long as the peer goes on taking them, but for the few that fit
             // between (and what fits there and is not acknowledged ends the connection, see
-            // `connection`); so does anything that had to wait.
+            // `server::timeouts`); so does anything that had to wait.
             let mut alive = std::mem::take(&mut self.blocked);
             while let Some(first) = self.outbox.front() {
                 let left = first.len() - self.written;
@@ -216,7 +217,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
                 alive |= self.outbox.pop_front().is_some_and(|given| given.events);
             }
             if alive {
-                self.life.touch();
+                self.life.note();
             }
         }
     }
@@ -336,7 +337,7 @@ fn is_ping(text: &str) -> bool {
 struct Adapter<'a, 'c, I> {
     io: &'a mut I,
     control: &'a mut Vec<u8>,
-    life: &'a Life,
+    life: &'a LastActivity,
     /// None where nothing is to be read.
     cx: Option<&'a mut Context<'c>>,
 }
@@ -350,7 +351,7 @@ impl<I: AsyncRead + Unpin> Read for Adapter<'_, '_, I> {
             Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
         }
         if !buffer.filled().is_empty() {
-            self.life.touch();
+            self.life.note();
         }
         Ok(buffer.filled().len())
     }

@@ -11,10 +11,11 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use warp::reply::Response;
 
 use super::Relay;
-use super::connection::{Peer, Watched};
+use super::gate::connections::ConnectionPermit as Peer;
+use super::server::timeouts::{LastActivity, TimeoutStream};
 use super::problem::Problem;
 use super::query::Query;
-use super::session::{Close, Life, ResetReason, Session, Start, Trim};
+use super::session::{Close, ResetReason, Session, Start, Trim};
 use super::socket::Socket;
 use crate::event::ClassId;
 
@@ -70,7 +71,7 @@ pub(super) async fn admit(
     query: &Query<'_>,
     cursor: Option<&str>,
 ) -> Result<Admitted, Refusal> {
-    if peer.is_refused() {
+    if !peer.is_admitted() {
         return Err(Refusal::later("the relay has too many connections"));
     }
     if relay.drain.closing().is_cancelled() {
@@ -122,7 +123,7 @@ pub(super) async fn websocket(
             return;
         };
         let Some((io, read)) = take_apart(upgraded) else { return };
-        let life = Life::new();
+        let life = LastActivity::new();
         let socket = Socket::new(io, read, life.clone());
         let (socket, close) = match admitted {
             Ok(admitted) => {
@@ -172,7 +173,7 @@ fn offers(headers: &HeaderMap, protocol: &str) -> bool {
 
 /// The TCP connection below, and what the peer has sent already.
 fn take_apart(upgraded: Upgraded) -> Option<(tokio::net::TcpStream, Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<Watched>>().ok()?;
+    let parts = upgraded.downcast::<TokioIo<TimeoutStream>>().ok()?;
     Some((parts.io.into_inner().into_stream(), parts.read_buf))
 }
 

@@ -24,7 +24,8 @@ use futures::{Sink, Stream};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::drain::Drain;
+use super::server::drain::Drain;
+use super::server::timeouts::{LastActivity, PEER_TIMEOUT};
 use crate::event::{ClassId, Cursor};
 use crate::log::{Frame, Log, Read, Subscription};
 use crate::repeated::{Repeated, Waiting};
@@ -33,7 +34,7 @@ use crate::store::Pages;
 use crate::tail::Tail;
 
 pub(super) use outbox::{Kind, Outbox, Shed};
-pub(super) use peer::{Close, Incoming, Life, Outgoing};
+pub(super) use peer::{Close, Incoming, Outgoing};
 pub(super) use start::{ResetReason, Start};
 pub(super) use trim::Trim;
 
@@ -42,8 +43,6 @@ pub(super) use trim::Trim;
 const TICK: Duration = Duration::from_millis(12_250);
 /// Pings go out at every second tick: 24.5 s.
 const TICKS_PER_PING: u32 = 2;
-/// A peer from which nothing came, and by which nothing was taken, for this long is gone.
-pub(super) const LIFETIME: Duration = Duration::from_secs(60);
 /// Bytes taken from the log at once, at first: what a session that stalls may hold.
 const MIN_GULP: usize = 32 * 1024;
 /// Bytes taken at once by a session whose socket takes all it is given.
@@ -87,7 +86,7 @@ pub(super) struct Session<T> {
     /// What the subscriber does not want; most want everything.
     trim: Option<Box<Trim>>,
     transport: T,
-    life: Life,
+    life: LastActivity,
     cursor: Cursor,
     /// Where it started: the peer stands there as long as it was given nothing.
     start: Cursor,
@@ -121,7 +120,7 @@ impl<T: Transport> Session<T> {
         start: Start,
         trim: Option<Trim>,
         transport: T,
-        life: Life,
+        life: LastActivity,
         drain: &Drain,
     ) -> Self {
         // The first tick is somewhere within the interval: sessions that came together do not ping
@@ -335,7 +334,7 @@ impl<T: Transport> Session<T> {
             }
         }
         while self.ticks.poll_tick(cx).is_ready() {
-            if self.life.idle() >= LIFETIME {
+            if self.life.idle() >= PEER_TIMEOUT {
                 return Err(Close::Silent);
             }
             self.mark_due |= !std::mem::take(&mut self.sent_since_tick);

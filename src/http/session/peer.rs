@@ -1,11 +1,6 @@
 //! What a session and its transport tell each other.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use super::outbox::Kind;
 use crate::event::Cursor;
@@ -42,7 +37,7 @@ pub(in crate::http) enum Close {
     Gone,
     /// The peer said goodbye; it is answered.
     ByPeer,
-    /// Nothing came from it and nothing was taken by it for [`super::LIFETIME`].
+    /// Nothing came from it and nothing was taken by it for [`PEER_TIMEOUT`](crate::http::server::timeouts::PEER_TIMEOUT).
     Silent,
     /// The relay drains.
     GoingAway,
@@ -76,33 +71,5 @@ impl Close {
             Self::TooLarge => (1009, "a message may have 64 KiB"),
             Self::TryAgainLater => (1013, "try again later"),
         })
-    }
-}
-
-/// When a connection last showed that its other end is alive. Shared by the transport, which sees
-/// it, and the session.
-#[derive(Debug, Clone)]
-pub(in crate::http) struct Life {
-    origin: Instant,
-    /// Milliseconds after `origin`.
-    seen: Arc<AtomicU64>,
-}
-
-impl Life {
-    pub(in crate::http) fn new() -> Self {
-        Self { origin: Instant::now(), seen: Arc::default() }
-    }
-
-    /// A byte came, or was taken.
-    pub(in crate::http) fn touch(&self) {
-        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.seen.store(now, Ordering::Relaxed);
-    }
-
-    /// How long ago that was.
-    pub(in crate::http) fn idle(&self) -> Duration {
-        self.origin
-            .elapsed()
-            .saturating_sub(Duration::from_millis(self.seen.load(Ordering::Relaxed)))
     }
 }

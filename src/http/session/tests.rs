@@ -25,7 +25,7 @@ struct Peer {
     taken: mpsc::Receiver<Outgoing>,
     /// Frames in the transport's hands.
     held: Arc<AtomicUsize>,
-    life: Life,
+    life: LastActivity,
 }
 
 struct Channel {
@@ -137,7 +137,7 @@ impl Bench {
         let trim = Trim::parse(&Query::parse(query)).expect("valid");
         let (says, heard) = mpsc::channel(8);
         let (given, taken) = mpsc::channel(room);
-        let life = Life::new();
+        let life = LastActivity::new();
         let held = Arc::new(AtomicUsize::new(0));
         let transport = Channel { heard, given, outbox: Outbox::new(), held: Arc::clone(&held) };
         let connector = Connector::parse("postgres://nobody@127.0.0.1:1/none").expect("a URL");
@@ -220,15 +220,15 @@ async fn silence_is_marked_and_pinged_and_a_dead_peer_is_left() {
     assert!(begin.elapsed() <= Duration::from_secs(25), "{:?}", begin.elapsed());
     let mut pings = 0;
     while begin.elapsed() < Duration::from_secs(200) {
-        peer.life.touch();
+        peer.life.note();
         pings += usize::from(matches!(peer.taken.next().await, Some(Outgoing::Ping)));
     }
     assert!((7..=8).contains(&pings), "{pings} pings in 200 s");
-    peer.life.touch();
+    peer.life.note();
     let alive = Instant::now();
     while peer.taken.next().await.is_some() {}
     assert_eq!(task.await.expect("no panic"), Close::Silent);
-    assert!((LIFETIME..LIFETIME + TICK * 2).contains(&alive.elapsed()), "{:?}", alive.elapsed());
+    assert!((PEER_TIMEOUT..PEER_TIMEOUT + TICK * 2).contains(&alive.elapsed()), "{:?}", alive.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

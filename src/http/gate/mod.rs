@@ -1,0 +1,3 @@
+//! The gate: what stands between a connection and a handler.
+
+pub(super) mod connections;
