@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Failure;
-use crate::http::{Access, Limits};
+use crate::http::{Limits, OriginPolicy};
 use crate::store::Connector;
 use crate::writer::QueueLimits;
 
@@ -40,7 +40,7 @@ pub struct Config {
     /// Bytes of large answers that are being sent.
     pub answer_bytes: usize,
     /// Who may read.
-    pub access: Access,
+    pub origins: OriginPolicy,
     /// From the first SIGTERM to the end of accepting.
     pub drain_delay: Duration,
     /// From the end of accepting to the end.

@@ -14,13 +14,16 @@
 //! - [`http`]: requests, WebSockets, Server-Sent Events
 //! - [`client`]: the HTTP and WebSocket client that `tail`, `simulate` and the tests use
 //! - [`cli`]: the commands; [`config`]: what `serve` was asked to do; [`error`], [`backoff`],
-//!   [`repeated`], [`vital`]: below all
+//!   [`repeated`], [`vital`]: below all; `encoding`, `background`: how bodies are tagged and
+//!   compressed, and on which threads
 
+mod background;
 pub mod backoff;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod embedded;
+mod encoding;
 pub mod error;
 pub mod event;
 pub mod http;

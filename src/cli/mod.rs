@@ -17,8 +17,8 @@ use std::process::ExitCode;
 use clap::builder::Resettable;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::error::Failure;
 use crate::client::BaseUrl;
+use crate::error::Failure;
 
 /// Relays students' JupyterLab progress events through PostgreSQL to every instructor's dashboard.
 #[derive(Debug, Parser)]

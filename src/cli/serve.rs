@@ -22,7 +22,8 @@ use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch, Limits as EventLimits};
 use crate::http::{
-    self, Access, AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Limits, Relay, StartProgress,
+    self, AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, Limits, OriginPolicy, Relay,
+    StartProgress,
 };
 use crate::listener::Listener;
 use crate::log::Log;
@@ -129,7 +130,7 @@ impl Args {
                 self.bind
             )));
         }
-        let access = Access::new(self.bind, &self.allow_origin)
+        let origins = OriginPolicy::new(self.bind, &self.allow_origin)
             .map_err(|wrong| Failure::usage(format!("--allow-origin: {wrong}")))?;
         let limits = Limits {
             max_body: at_least("--max-body", self.max_body.0, 1024)?,
@@ -155,7 +156,7 @@ impl Args {
             limits,
             log_memory: self.log_memory.0,
             answer_bytes: at_least("--answer-bytes", self.answer_bytes.0, 1 << 20)?,
-            access,
+            origins,
             drain_delay: self.drain_delay,
             drain: self.drain,
         })
@@ -326,7 +327,10 @@ async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Fai
     let (writer, writer_tasks) =
         Writer::start(&gated, &agreement, config.queue, config.limits.commit_timeout, &vital);
     let prober_task = prober::start(&connector, &agreement, &vital);
+    let drain = Drain::new(config.drain);
+    let connections = ConnectionLimiter::new(config.connections.0, config.connections.1);
     let relay = Arc::new(Relay {
+        gate: Gate::new(connections, config.origins.clone(), drain.clone()),
         writer,
         tail,
         log,
@@ -335,13 +339,11 @@ async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Fai
         listener,
         agreement,
         start: StartProgress::default(),
-        connections: ConnectionLimiter::new(config.connections.0, config.connections.1),
         refusals: Refusals::default(),
         bodies: BodyBudget::new(config.queue.bytes),
         answers: AnswerBudget::new(config.answer_bytes),
-        access: config.access.clone(),
         limits: config.limits,
-        drain: Drain::new(config.drain),
+        drain,
     });
     let refusals_task = relay.refusals.keep(relay.pages.clone());
     let others = [tail_task, prober_task, refusals_task, room_task];

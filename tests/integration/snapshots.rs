@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use progress_relay::event::{Micros, StoredEvent};
 use progress_relay::client::http::Connection;
+use progress_relay::event::{Micros, StoredEvent};
 use progress_relay::state::ClassState;
 use serde_json::{Value, json};
 use tokio_postgres::Client;

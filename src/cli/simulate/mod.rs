@@ -18,8 +18,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{base_url, raise_file_limit};
-use crate::error::Failure;
 use crate::client::{BaseUrl, ClientError};
+use crate::error::Failure;
 
 mod args;
 mod body;

@@ -10,9 +10,9 @@ use tokio::process::{Child, Command};
 use tokio_postgres::config::Host;
 
 use crate::cli::database::private_options;
+use crate::client::BaseUrl;
 use crate::embedded::PrivatePostgres;
 use crate::error::Failure;
-use crate::client::BaseUrl;
 
 /// How long a relay may take to serve.
 const START_PATIENCE: Duration = Duration::from_secs(60);

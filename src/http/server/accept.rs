@@ -18,9 +18,9 @@ use warp::reply::Response;
 
 use super::drain::Drain;
 use super::timeouts::{RequestCounts, TimeoutStream};
-use crate::http::Relay;
+use crate::http::context::Relay;
+use crate::http::dispatch;
 use crate::http::gate::connections::ConnectionPermit;
-use crate::http::routes::routes;
 use crate::repeated::Repeated;
 
 /// How long an idle connection is kept: longer than proxies keep theirs (nginx and the cloud's
@@ -39,7 +39,7 @@ static UNACCEPTED: Repeated = Repeated::new();
 pub async fn serve(listener: TcpListener, relay: Arc<Relay>) {
     let connections = TaskTracker::new();
     let closing = relay.drain.closing().clone();
-    let routes = routes(relay.clone());
+    let routes = dispatch::filter(relay.clone());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -65,7 +65,7 @@ pub async fn serve(listener: TcpListener, relay: Arc<Relay>) {
                 continue;
             }
         };
-        let Some(permit) = relay.connections.permit(remote) else {
+        let Some(permit) = relay.gate.permit(remote) else {
             tracing::debug!(%remote, "a connection beyond every limit is dropped");
             continue;
         };

@@ -2,8 +2,22 @@
 
 use bytes::Bytes;
 
-use super::outbox::Kind;
 use crate::event::Cursor;
+
+/// What a frame is. Every kind but a reset can be sent once more, from the cursor before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum FrameKind {
+    /// Events, which the log gives once more.
+    Events,
+    /// `live`
+    Live,
+    /// `mark`
+    Mark,
+    /// `pong`
+    Pong,
+    /// `reset`. It must arrive: without it the subscriber would not learn of the gap.
+    Reset,
+}
 
 /// To the peer.
 #[derive(Debug)]
@@ -12,52 +26,52 @@ pub(in crate::http) enum Outgoing {
     Text {
         /// `{"type":…}`
         text: Bytes,
-        /// Where the subscriber stands once it has it.
+        /// Where the subscriber stands once it has the frame.
         cursor: Cursor,
-        /// What it says.
-        kind: Kind,
+        /// What the frame is.
+        kind: FrameKind,
     },
-    /// A sign of life is asked for.
+    /// Asks the peer for a sign of life.
     Ping,
 }
 
-/// From the peer, as far as a session cares.
+/// From the peer, as far as a session needs it.
 #[derive(Debug)]
 pub(in crate::http) enum Incoming {
     /// `{"type":"ping"}`
     Ping,
-    /// It is over.
+    /// The session is over.
     Close(Close),
 }
 
 /// Why a session is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Close {
-    /// The peer's connection broke: there is nobody to say anything to.
+    /// The peer's connection broke: no close frame would arrive.
     Gone,
-    /// The peer said goodbye; it is answered.
+    /// The peer sent a close frame, which is answered.
     ByPeer,
-    /// Nothing came from it and nothing was taken by it for [`PEER_TIMEOUT`](crate::http::server::timeouts::PEER_TIMEOUT).
+    /// The peer gave no sign of life for too long.
     Silent,
     /// The relay drains.
     GoingAway,
-    /// It did not speak the protocol.
+    /// The peer broke the protocol.
     Protocol,
-    /// It sent a binary message.
+    /// The peer sent a binary message.
     Binary,
-    /// It sent text that is not UTF-8.
+    /// The peer sent text that is not UTF-8.
     NotUtf8,
-    /// It sent a message over the bound.
+    /// The peer sent a message over the bound.
     TooLarge,
-    /// It may not subscribe.
+    /// The peer may not subscribe.
     NotAllowed,
     /// The relay has no room, or its database is away.
     TryAgainLater,
 }
 
 impl Close {
-    /// The WebSocket's close code (RFC 6455, section 7.4.1) and a reason; `None` when there is
-    /// nobody to tell.
+    /// The WebSocket's close code (RFC 6455, section 7.4.1) and a reason; `None` where no close
+    /// frame would arrive.
     pub(in crate::http) fn code(self) -> Option<(u16, &'static str)> {
         Some(match self {
             Self::Gone | Self::ByPeer | Self::Silent => return None,
