@@ -56,6 +56,11 @@ impl Cors {
             Self::SameOrigin => return,
         }
         answer.append(header::VARY, HeaderValue::from_static("Origin"));
+        // The answer to a preflight repeats the names of headers that it was asked about.
+        if self == Self::AnyOrigin && answer.contains_key(header::ACCESS_CONTROL_ALLOW_HEADERS) {
+            let names = HeaderValue::from_static("Access-Control-Request-Headers");
+            answer.append(header::VARY, names);
+        }
     }
 
     /// The answer to OPTIONS of a path that has the methods of `allow`. [`Cors::apply`] adds which
@@ -72,8 +77,6 @@ impl Cors {
         let requested = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
         let headers = match self {
             Self::AnyOrigin => {
-                let vary = HeaderValue::from_static("Access-Control-Request-Headers");
-                answer.append(header::VARY, vary);
                 // Chromium asks this of a page on a public address that posts to a private one.
                 if request.contains_key("access-control-request-private-network") {
                     let allowed = HeaderValue::from_static("true");
