@@ -18,6 +18,7 @@
 pub mod agreement;
 pub mod backoff;
 pub mod cli;
+pub mod client;
 pub mod embedded;
 pub mod error;
 pub mod event;

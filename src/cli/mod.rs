@@ -19,7 +19,7 @@ use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::flags::logging::LoggingFlags;
 use crate::error::Failure;
-use crate::http::client::BaseUrl;
+use crate::client::BaseUrl;
 
 /// Relays students' JupyterLab progress events through PostgreSQL to every instructor's dashboard.
 #[derive(Debug, Parser)]

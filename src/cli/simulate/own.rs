@@ -11,7 +11,7 @@ use tokio_postgres::config::Host;
 
 use crate::embedded::{Options, PrivatePostgres};
 use crate::error::Failure;
-use crate::http::client::BaseUrl;
+use crate::client::BaseUrl;
 
 /// How long a relay may take to serve.
 const START_PATIENCE: Duration = Duration::from_secs(60);

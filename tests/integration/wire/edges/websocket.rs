@@ -378,7 +378,7 @@ async fn what_is_no_handshake_is_refused_in_words() {
 /// A browser can only distinguish refusals by their close codes.
 #[tokio::test]
 async fn who_may_not_subscribe_is_told_by_a_close_code() {
-    use progress_relay::http::client::ws::{Frame, Subscriber};
+    use progress_relay::client::ws::{Frame, Subscriber};
 
     let database = Database::new().await;
     let relay = Relay::start(&database, &["--allow-origin", "https://school.example"]).await;
