@@ -11,8 +11,9 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser faults fault-tools python toolchain pictures build run test lint check \
-	bench bench-quick hostile memory summary names churn frames model fuzz openapi-fuzz deny clean
+.PHONY: help setup browser faults fault-tools python toolchain pictures build run test lint \
+	figures check bench bench-quick hostile memory summary cost names churn frames model fuzz \
+	openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
@@ -52,6 +53,9 @@ lint: toolchain ## formatting, width of lines, clippy and the documentation, war
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet
 
+figures: toolchain ## the size of the code: files, functions, widths, words of doc comments
+	cargo test --locked --test integration -- --nocapture code_figures::the_figures_are_printed
+
 check: toolchain ## quick: does it compile
 	cargo check --all-targets --locked
 
@@ -70,6 +74,9 @@ hostile: setup ## measure: a class at work beside 500 peers that do their worst 
 memory: setup ## measure: what a dashboard costs after bursts, over 4,000 (2 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::memory
 
+cost: setup ## measure: a summary's cost as its class grows to 5,000,000 events (5 min)
+	cargo test --release --locked --test integration -- --ignored --nocapture measure::cost
+
 names: setup ## measure: the memory of classes whose names are all as long as may be (5 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::names
 
@@ -78,7 +85,7 @@ summary: setup ## measure: a class at work while 20 dashboards ask for the large
 
 # FAULTS=killed,… for some of them.
 faults: fault-tools ## measure: every fault under 200 POSTs/s, 20 dashboards, 3 relays (15 min)
-	cargo test --release --locked --test integration -- --ignored --nocapture faults_table
+	cargo test --release --locked --test integration -- --ignored --nocapture measure::faults_table
 
 churn: setup ## measure: what ten minutes of coming and going leave behind; CHURN_MINUTES=n
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::churn
@@ -103,7 +110,7 @@ pictures: browser ## docs/screenshots, from a lesson that never was
 
 frames: browser ## measure: a hand on the page, and frames at 500 students and 200 events/s (2 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture --test-threads 1 \
-	  browser::measures
+	  measure::frames
 
 # Needs python3-venv and PyPI; EXAMPLES=n.
 openapi-fuzz: setup build ## property-based requests to the reading API (1 min)

@@ -5,8 +5,7 @@ use std::io::Read as _;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::chrome::Chrome;
-use super::{MARK, MARKED, classroom, counts, event, page_of, run, says};
+use crate::support::browser::{Chrome, MARK, MARKED, classroom, counts, event, page_of, run, says};
 use crate::support::{Database, Relay};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,13 +21,14 @@ async fn a_class_is_shown_and_followed() {
     page.until(&says("#cells .message", "NameError: x")).await;
     page.value(MARK).await;
 
-    // Two more failures: stuck, on what, how often.
+    // After two more failures the student is stuck: the page shows the cell, the message and the
+    // count.
     relay.post(&json!([run("c", "s2", 1, Some("NameError: x"))])).await;
     relay.post(&json!([run("c", "s2", 1, Some("\u{1b}[31mValueError\u{1b}[0m: y\nmore"))])).await;
     page.until(&says("#stuck .name", "Name of s2")).await;
     page.until(&says("#stuck .times", "3×")).await;
     page.until(&says("#stuck .message", "ValueError: y")).await;
-    // Someone new.
+    // A student who is new to the class.
     relay.post(&json!([run("c", "s3", 2, None)])).await;
     page.until(&says("#grid .count", "3")).await;
     page.until(&counts("#place .place-item", 2)).await;
@@ -43,7 +43,7 @@ async fn a_hand_goes_up_and_down_on_every_page() {
     relays[0].post(&json!([run("c", "a/b ü", 1, None), run("c", "s2", 1, None)])).await;
     let chrome = Chrome::start().await;
     let here = chrome.open(&page_of(&relays[0], "c")).await;
-    // At another replica.
+    // Through another replica.
     let there = chrome.open(&page_of(&relays[1], "c")).await;
     for page in [&here, &there] {
         page.until("!document.querySelector('#help .empty').hidden").await;
@@ -66,7 +66,8 @@ async fn a_hand_goes_up_and_down_on_every_page() {
         page.until("!document.querySelector('#help .empty').hidden").await;
         assert_eq!(page.complaints(), [""; 0]);
     }
-    // The client repeats its help until the student lowers the hand: that does not raise it again.
+    // The client repeats its request for help until the student lowers the hand. A repeat does not
+    // raise the hand again.
     relays[0].post(&json!([event("c", "s2", "help", &json!({})), run("c", "s2", 2, None)])).await;
     here.until(
         "document.querySelector('#overview-heading').parentElement.textContent.includes('3 runs')",
@@ -75,7 +76,7 @@ async fn a_hand_goes_up_and_down_on_every_page() {
     assert_eq!(here.value("document.querySelectorAll('#help .queue-item').length").await, 0);
 }
 
-/// Whatever a student writes is text.
+/// The page shows everything that a student writes as text.
 #[tokio::test(flavor = "multi_thread")]
 async fn markup_is_text() {
     const MARKUP: &str =
@@ -93,7 +94,7 @@ async fn markup_is_text() {
     ];
     let mut events = Vec::new();
     for (number, names) in hostile.iter().enumerate() {
-        // Resolving puts it into a path.
+        // Resolving puts the student's name into a path.
         let student = ["<b>0</b>", "..", "%2e/../?#&"][number];
         for cell in [1, 1, 1] {
             let mut run = run("c", student, cell, Some(&format!("\u{1b}[31m{MARKUP}\u{1b}[0m")));
@@ -147,7 +148,7 @@ async fn keyboard_language_and_address() {
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&relay, "c")).await;
     page.until(&says("#grid .count", "30")).await;
-    // Through the grid by arrow keys; what it says is read out.
+    // Arrow keys move through the grid, and a screen reader gets the text of each cell.
     page.value("document.querySelector('.grid-scroll').focus()").await;
     for key in ["ArrowDown", "ArrowDown", "ArrowRight"] {
         page.press(key).await;
@@ -159,20 +160,23 @@ async fn keyboard_language_and_address() {
         .await;
     page.press("Escape").await;
     page.until("document.activeElement.className.includes('grid-scroll')").await;
-    // Whatever is said in one language is said in the other.
+    // Every text of one language exists in the other.
     let strange = page
         .value(
             "(async () => {
-               const load = (name) => import(new URL(`assets/js/strings/${name}.js`, document.baseURI));
+               const load = (name) =>
+                 import(new URL(`assets/js/strings/${name}.js`, document.baseURI));
                const [{ en }, { ja }] = await Promise.all([load('en'), load('ja')]);
-               const names = (object, path = '') => Object.entries(object).flatMap(([name, value]) =>
-                 typeof value === 'object' ? names(value, `${path}${name}.`) : [`${path}${name}: ${typeof value}`]);
-               return [names(en), names(ja)].flatMap((one, at, both) => one.filter((name) => !both[1 - at].includes(name)));
+               const names = (object, path = '') =>
+                 Object.entries(object).flatMap(([name, value]) => typeof value === 'object'
+                   ? names(value, `${path}${name}.`) : [`${path}${name}: ${typeof value}`]);
+               return [names(en), names(ja)].flatMap((one, at, both) =>
+                 one.filter((name) => !both[1 - at].includes(name)));
              })()",
         )
         .await;
     assert_eq!(strange, json!([]));
-    // A student's address opens the student; the language stays.
+    // An address with a student opens that student, and the language stays.
     page.click("[lang=ja]").await;
     page.until(&says("#help-heading", "ヘルプ待ち")).await;
     assert_eq!(page.value("document.documentElement.lang").await, "ja");
@@ -207,7 +211,7 @@ async fn another_class_is_chosen_without_a_reload() {
     page.until(&says("#grid .count", "2")).await;
     page.value("history.back()").await;
     page.until(&says("#grid .count", "1")).await;
-    // What comes first to an empty class fills it.
+    // The first event of an empty class appears on its page.
     page.value("history.back()").await;
     page.until("!document.querySelector('.empty-class').hidden").await;
     page.until("document.documentElement.dataset.connection === 'live'").await;
@@ -217,7 +221,7 @@ async fn another_class_is_chosen_without_a_reload() {
     assert_eq!(page.complaints(), [""; 0]);
 }
 
-/// The page's files: who may have them, and what they may do.
+/// Which origins may load the files of the page, and what the page may load.
 #[tokio::test(flavor = "multi_thread")]
 async fn files() {
     let database = Database::migrated().await;

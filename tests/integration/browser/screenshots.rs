@@ -1,18 +1,17 @@
-//! The pictures of the README: `make pictures`.
+//! The screenshots of the documentation: `make pictures`.
 
 use std::path::Path;
 
 use serde_json::json;
 
-use super::chrome::{Chrome, Page};
-use super::{classroom, page_of, says};
+use crate::support::browser::{Chrome, Page, classroom, page_of, says};
 use crate::support::{Database, Relay};
 
-/// A picture larger than this has no place in a README.
+/// The largest file that belongs into a README.
 const MOST_BYTES: usize = 200 * 1024;
 
 async fn take(page: &Page, name: &str) {
-    // What glows or slides comes to rest.
+    // Animations end meanwhile.
     page.value("new Promise((done) => setTimeout(done, 1500))").await;
     let picture = page.picture().await;
     assert!(picture.len() < MOST_BYTES, "{name} takes {} bytes", picture.len());
@@ -21,7 +20,7 @@ async fn take(page: &Page, name: &str) {
     std::fs::write(folder.join(name).with_extension("png"), picture).expect("a file");
 }
 
-/// Opens a class as someone who has chosen these preferences.
+/// Opens a class with these preferences.
 async fn open(
     chrome: &Chrome,
     relay: &Relay,
@@ -98,8 +97,8 @@ async fn screenshots() {
     take(&page, "offline").await;
 }
 
-/// For whoever works on the page: the same classes, until it is ended.
-/// `cargo test --test integration -- --ignored --nocapture a_class_to_look_at`
+/// Serves the same classes until it is stopped, for work on the page: `cargo test --test
+/// integration -- --ignored --nocapture a_class_to_look_at`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "runs until it is ended"]
 async fn a_class_to_look_at() {
