@@ -15,9 +15,7 @@ use crate::backoff::Backoff;
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch};
-use crate::http::{
-    AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, Relay, StartProgress,
-};
+use crate::http::{AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, Relay, StartProgress};
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::refusals::Refusals;

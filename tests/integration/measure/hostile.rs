@@ -14,7 +14,7 @@ const POSTS_PER_SECOND: u32 = 200;
 const DASHBOARDS: usize = 50;
 const HOSTILE: usize = 500;
 const PHASE: Duration = Duration::from_secs(30);
-/// The bound that the README states.
+/// The bound that docs/operations.md states.
 const MEMORY_BOUND: usize = 256 << 20;
 /// How much later the slowest hundredth may be beside hostile peers, which use the same two cores.
 const SLOWED: f64 = 4.0;
