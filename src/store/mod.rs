@@ -18,7 +18,7 @@ mod watch;
 
 pub use crate::agreement::{Agreement, Backend, DISPUTE_PATIENCE, Primary};
 pub use connect::Connector;
-pub use doorbell::{CHANNEL, notify};
+pub use doorbell::{CHANNEL, notification_queue_usage, notify};
 pub use errors::{
     ConnectError, OLDEST_POSTGRES, Verdict, explain, is_connection_lost, is_lock_timeout, verdict,
 };

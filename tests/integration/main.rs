@@ -18,6 +18,10 @@ mod code_figures;
 mod commands;
 // The promise of the relay: every event once, in order, or a reset that announces the gap.
 mod delivery;
+// The documents name every problem, metric and flag of the code.
+mod documents;
+// The example subscribers, which resume without a gap.
+mod examples;
 // Measurements, which print figures and run only when they are asked for.
 mod measure;
 // What operators meet: outages, failovers, restarts, and what the relay costs its database.

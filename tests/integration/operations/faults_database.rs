@@ -9,7 +9,7 @@ use crate::support::checker::{Action, Promise};
 use crate::support::stage::{
     Cluster, DATABASE, Outcome, PgBouncer, Play, Scale, mount_small, unmount, url_of,
 };
-use crate::support::until;
+use crate::support::{Relay, until};
 
 /// The longest time from the end of a fault until POSTs are acknowledged and every dashboard has a
 /// frame.
@@ -203,6 +203,33 @@ pub async fn notify_full(scale: Scale) -> Outcome {
     last(&play).await;
     listener.batch_execute("COMMIT").await.expect("a commit");
     play.recover(&primary).await
+}
+
+/// PostgreSQL keeps notifications that every listener has received until somebody notifies or asks
+/// how full the queue is. A full queue takes no notification, so the relay has to ask.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_of_notifications_that_was_filled_is_shortened() {
+    let primary = Cluster::primary("primary").await;
+    let listener = primary.session("postgres").await;
+    listener.batch_execute("LISTEN x").await.expect("LISTEN");
+    listener.batch_execute("BEGIN; SELECT 1").await.expect("a transaction");
+    let filler = primary.session("postgres").await;
+    let many =
+        "SELECT pg_notify('fill', n || repeat('x', 7900)) FROM generate_series(1, 4000) AS n";
+    filler.batch_execute(many).await.expect("32 MB of notifications");
+    // The queue's end now lies near the beginning of a page. To fill a page shortens the queue too,
+    // and the relay's own notifications are too few for that.
+    let one = "SELECT pg_notify('fill', repeat('x', 1000))";
+    filler.batch_execute(one).await.expect("a notification");
+    let segments = async || -> i64 {
+        let count = "SELECT count(*) FROM pg_ls_dir('pg_notify')";
+        filler.query_one(count, &[]).await.expect("a count").get(0)
+    };
+    assert!(segments().await > 100, "the queue is kept for the listener");
+    listener.batch_execute("COMMIT").await.expect("a commit");
+    assert!(segments().await > 100, "PostgreSQL does not shorten it by itself");
+    let _relay = Relay::serve(&["--database-url", &primary.url()]).await;
+    until("the queue to be shortened", async || (segments().await < 10).then_some(())).await;
 }
 
 /// All sessions are read-only by default: the open ones and the new ones.
