@@ -55,8 +55,8 @@ static FILES: &[File] = &files! {
     SVG: "favicon.svg";
     CSS: "css/base.css" "css/layout.css" "css/views.css" "css/drawer.css";
     SCRIPT: "boot.js"
-        "js/api.js" "js/clock.js" "js/connection.js" "js/dom.js" "js/fold.js" "js/frame.js" "js/i18n.js"
-        "js/icons.js" "js/kept.js" "js/main.js" "js/names.js" "js/observe.js" "js/picture.js"
+        "js/api.js" "js/clock.js" "js/connection.js" "js/dom.js" "js/fold.js" "js/schedule.js" "js/i18n.js"
+        "js/icons.js" "js/lru-map.js" "js/main.js" "js/names.js" "js/normalize.js" "js/summary.js"
         "js/preferences.js" "js/store.js" "js/student.js" "js/time.js"
         "js/strings/en.js" "js/strings/ja.js"
         "js/views/activity.js" "js/views/cells.js" "js/views/common.js" "js/views/connection.js"

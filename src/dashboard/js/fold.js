@@ -1,8 +1,8 @@
 // A class's state: a pure fold over its events in id order. The twin of src/state/class.rs; both are held to
 // tests/vectors/state.json. Nothing here knows the page, the network or the time of day.
 
-import { Kept } from "./kept.js";
-import { compareTexts, observe } from "./observe.js";
+import { LruMap } from "./lru-map.js";
+import { compareTexts, normalize } from "./normalize.js";
 import { foldStudent, isRepeat, newStudent, resolve } from "./student.js";
 import { MINUTE } from "./time.js";
 
@@ -25,11 +25,11 @@ export function cellName(notebook, cell) {
 /** A class as its events have made it. */
 export class ClassState {
   /** By student id: the state, and `cells`, the student's runs by the cell's name. */
-  students = new Kept(MAX_STUDENTS);
+  students = new LruMap(MAX_STUDENTS);
   /** By `cellName`. */
-  cells = new Kept(MAX_CELLS);
+  cells = new LruMap(MAX_CELLS);
   /** Every pair of student and cell, for their number and order alone. */
-  #runs = new Kept(MAX_RUNS);
+  #runs = new LruMap(MAX_RUNS);
   /** By the minute's start. */
   minutes = new Map();
   #newestMinute = -Infinity;
@@ -39,7 +39,7 @@ export class ClassState {
   fold(delivered) {
     if (delivered.id <= this.#lastEvent) return null;
     this.#lastEvent = delivered.id;
-    const event = observe(delivered);
+    const event = normalize(delivered);
     const known = this.students.get(event.student);
     if (event.kind === "help_resolved") {
       if (known === undefined) return null;
@@ -123,7 +123,7 @@ export class ClassState {
     student.cells.delete(name);
   }
 
-  /** Puts back what a summary holds: see picture.js. In the order in which they were touched, as far as that is known. */
+  /** Puts back what a summary holds: see summary.js. In the order in which they were touched, as far as that is known. */
   restore(students, cells, pairs, minutes) {
     const nothing = () => {};
     for (const student of students) this.students.touch(student.studentId, () => student, nothing);

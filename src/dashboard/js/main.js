@@ -4,7 +4,7 @@ import { api } from "./api.js";
 import { Clock } from "./clock.js";
 import { Connection } from "./connection.js";
 import { h, show } from "./dom.js";
-import { Frame } from "./frame.js";
+import { Schedule } from "./schedule.js";
 import { speak } from "./i18n.js";
 import { Preferences } from "./preferences.js";
 import { Store } from "./store.js";
@@ -26,8 +26,8 @@ import { teams } from "./views/teams.js";
 const REFUSED_EVERY = 60_000;
 
 const clock = new Clock();
-const frame = new Frame(draw, drawCalmly);
-const store = new Store(clock, () => frame.request());
+const schedule = new Schedule(draw, drawCalmly);
+const store = new Store(clock, () => schedule.request());
 const preferences = new Preferences((name) => {
   if (name === "language") build();
   if (name === "theme" || name === "projector") restyle();
@@ -79,7 +79,7 @@ function enter(id) {
       views.badge.update(state);
       views.banner.update(state);
       document.documentElement.dataset.connection = state.name;
-      frame.request();
+      schedule.request();
       askRefused();
     },
   });
@@ -158,7 +158,7 @@ function build() {
   banner.update(state);
   notice.update(refused);
   draw({ ...store.takeChanges(), all: true });
-  frame.requestAll();
+  schedule.requestAll();
   if (open !== null) page.open(open);
 }
 

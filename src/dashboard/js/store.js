@@ -2,7 +2,7 @@
 // page was last drawn.
 
 import { ClassState } from "./fold.js";
-import { restore } from "./picture.js";
+import { restoreState } from "./summary.js";
 import { STATUSES, statusAt } from "./student.js";
 
 export class Store {
@@ -31,7 +31,7 @@ export class Store {
   /** Begins anew from a summary. */
   load(summary, asked) {
     this.#clock.set(summary.now, asked);
-    this.state = restore(summary);
+    this.state = restoreState(summary);
     this.notebooks = new Set([...this.state.cells.values()].map((cell) => cell.notebookPath));
     const before = this.rows;
     this.rows = new Map();

@@ -10,9 +10,9 @@ use crate::support::{Database, Relay};
 const VECTORS: &str = include_str!("../../vectors/state.json");
 
 /// The fold as the page has it.
-const IMPORTS: &str = "const [{ ClassState }, { picture, restore }, { parseTime }] = await \
+const IMPORTS: &str = "const [{ ClassState }, { renderSummary, restoreState }, { parseTime }] = await \
      Promise.all(\
-    ['fold', 'picture', 'time'].map((name) => import(new URL(`assets/js/${name}.js`, \
+    ['fold', 'summary', 'time'].map((name) => import(new URL(`assets/js/${name}.js`, \
     document.baseURI))));\
     const sorted = (value) => Array.isArray(value) ? value.map(sorted) : value === null || typeof \
     value !== 'object' ? value :\
@@ -39,14 +39,14 @@ async fn vectors() {
                const now = parseTime(at);
                const state = new ClassState();
                for (const event of events) state.fold(event);
-               if (!same(picture(state, now), expect)) wrong.push(name);
+               if (!same(renderSummary(state, now), expect)) wrong.push(name);
                const cuts = events.length > 100 ? [0, 7, 50, 99, events.length] : events.map((_, cut) => cut);
                for (const cut of cuts) {{
                  let resumed = new ClassState();
                  for (const event of events.slice(0, cut)) resumed.fold(event);
-                 resumed = restore(JSON.parse(JSON.stringify(picture(resumed, now))));
+                 resumed = restoreState(JSON.parse(JSON.stringify(renderSummary(resumed, now))));
                  for (const event of events.slice(cut)) resumed.fold(event);
-                 if (!same(picture(resumed, now), expect)) wrong.push(`${{name}}, resumed after ${{cut}}`);
+                 if (!same(renderSummary(resumed, now), expect)) wrong.push(`${{name}}, resumed after ${{cut}}`);
                }}
              }}
              return {{ cases: cases.length, wrong }};"
@@ -75,13 +75,13 @@ async fn a_summary_folded_on_is_the_next_summary() {
          const { Connection } = await import(new URL('assets/js/connection.js', document.baseURI));
          window.following = { state: null, folded: 0 };
          new Connection('c', {
-           summary: (answer) => { following.state = restore(answer); },
+           summary: (answer) => { following.state = restoreState(answer); },
            events: (events) => { for (const event of events) { following.state.fold(event); following.folded += 1; } },
            state: ({ name }) => { following.name = name; },
          });
          window.compare = async () => {
            const { now, cursor, classId, ...members } = await summary();
-           const own = picture(following.state, parseTime(now));
+           const own = renderSummary(following.state, parseTime(now));
            // A picture that was made a moment ago has the statuses of then.
            for (const { students } of [members, own]) for (const s of students) { delete s.status; delete s.statusUntil; }
            delete members.metrics; delete own.metrics;

@@ -3,7 +3,7 @@
 import { api } from "../api.js";
 import { List, bdi, h, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
-import { observe } from "../observe.js";
+import { normalize } from "../normalize.js";
 import { cellLabel, errorLine, notebookName } from "../names.js";
 import { partsOf, remember } from "./common.js";
 
@@ -92,7 +92,7 @@ export class Timeline {
     for (const event of delivered) {
       if (this.#seen.has(event.id)) continue;
       this.#seen.add(event.id);
-      this.#events.push({ id: event.id, delivered: event, event: observe(event) });
+      this.#events.push({ id: event.id, delivered: event, event: normalize(event) });
     }
     this.#events.sort((a, b) => b.id - a.id);
     this.#events.length = Math.min(this.#events.length, MOST);

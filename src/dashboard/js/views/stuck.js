@@ -3,7 +3,7 @@
 import { api } from "../api.js";
 import { List, bdi, h, setAttribute, setText, show } from "../dom.js";
 import { cellName } from "../fold.js";
-import { observe } from "../observe.js";
+import { normalize } from "../normalize.js";
 import { errorLine, placeLabel } from "../names.js";
 import { card, concerns, emptyState, nameButton, partsOf, remember } from "./common.js";
 
@@ -174,7 +174,7 @@ class Lookups {
       const { events } = await api.events(classId, studentId, { limit: LOOKUP_EVENTS });
       // Something may have come meanwhile that knows better.
       if (store.rows.get(studentId) === row && row.status === "stuck") {
-        const found = streakOf(events.map(observe));
+        const found = streakOf(events.map(normalize));
         store.learn(row, { message: row.streak?.message ?? found.message, since: found.since });
       }
     } catch {

@@ -12,7 +12,7 @@ const KINDS = new Set(["cell_executed", "help", "help_stop", "help_resolved"]);
 const encoder = new TextEncoder();
 
 /** A delivered event as the fold sees it; absent is `null`. */
-export function observe(event) {
+export function normalize(event) {
   const received = parseTime(event.receivedAt) ?? 0;
   const time = parseClientTime(event.eventTime) ?? received;
   const eventType = text(event.eventType);

@@ -6,7 +6,7 @@ const CALM = 500;
 /** A hidden page gets no frames; its title is still seen. */
 const HIDDEN = 1000;
 
-export class Frame {
+export class Schedule {
   #draw;
   #drawCalmly;
   #requested = false;

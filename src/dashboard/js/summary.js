@@ -2,7 +2,7 @@
 // shared vectors compare both.
 
 import { ClassState, cellName, newCell } from "./fold.js";
-import { compareTexts } from "./observe.js";
+import { compareTexts } from "./normalize.js";
 import { STATUSES, newStudent, statusAt } from "./student.js";
 import { formatTime, parseTime } from "./time.js";
 
@@ -11,7 +11,7 @@ const RUN_TIMES = ["at", "receivedAt"];
 const RUN = { sessionId: null, notebookPath: null, cellId: null, executionCount: null, at: 0, receivedAt: 0 };
 
 /** The state that a summary holds, to be folded on. */
-export function restore(summary) {
+export function restoreState(summary) {
   const students = summary.students.map(restoreStudent);
   const cells = (summary.cells ?? []).map(restoreCell);
   const byId = new Map(students.map((student) => [student.studentId, student]));
@@ -60,7 +60,7 @@ function restoreCell(written) {
 }
 
 /** The members of a summary that follow `now`. */
-export function picture(state, now) {
+export function renderSummary(state, now) {
   const students = [...state.students.values()].sort((a, b) => compareTexts(a.studentId, b.studentId));
   const metrics = { students: students.length, cellsExecuted: 0, errorCount: 0 };
   for (const status of STATUSES) metrics[status] = 0;

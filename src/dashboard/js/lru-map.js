@@ -1,5 +1,5 @@
 /** A bounded map that lets go of what was touched longest ago, like the relay's: memory has an end on this side too. */
-export class Kept {
+export class LruMap {
   #max;
   #entries = new Map();
 
