@@ -1,8 +1,15 @@
-/** A bounded map that lets go of what was touched longest ago, like the relay's: memory has an end on this side too. */
+/**
+ * A bounded map that evicts the entry that was touched longest ago, as the relay's own map does.
+ * Without a bound a page that is open for days would grow without end.
+ *
+ * @template K, V
+ */
 export class LruMap {
   #max;
-  #entries = new Map();
+  /** In the order of insertion, so the first entry is the one that was touched longest ago. */
+  #entries = /** @type {Map<K, V>} */ (new Map());
 
+  /** @param {number} max the most entries */
   constructor(max) {
     this.#max = max;
   }
@@ -11,12 +18,14 @@ export class LruMap {
     return this.#entries.size;
   }
 
-  get(name) {
-    return this.#entries.get(name);
+  /** @param {K} key */
+  get(key) {
+    return this.#entries.get(key);
   }
 
-  has(name) {
-    return this.#entries.has(name);
+  /** @param {K} key */
+  has(key) {
+    return this.#entries.has(key);
   }
 
   values() {
@@ -27,27 +36,37 @@ export class LruMap {
     return this.#entries.entries();
   }
 
-  /** The entry of this name, now the newest; made if it is not there. What gave way for it goes to `evicted(name, value)`. */
-  touch(name, make, evicted) {
-    let value = this.#entries.get(name);
-    if (value !== undefined) {
-      // A Map is in the order of insertion: the first is the one touched longest ago.
-      this.#entries.delete(name);
-    } else {
-      value = make();
-      if (this.#entries.size >= this.#max) {
-        const [oldest, gone] = this.#entries.entries().next().value;
+  /**
+   * Returns the entry of a key, which becomes the newest one. Makes it if there is none.
+   *
+   * @param {K} key
+   * @param {() => V} make
+   * @param {(value: V) => void} evicted is called with the entry that the new one replaces
+   * @returns {V}
+   */
+  touch(key, make, evicted) {
+    const known = this.#entries.get(key);
+    if (known !== undefined) {
+      this.#entries.delete(key);
+      this.#entries.set(key, known);
+      return known;
+    }
+    const value = make();
+    if (this.#entries.size >= this.#max) {
+      for (const [oldest, gone] of this.#entries) {
         this.#entries.delete(oldest);
-        evicted(oldest, gone);
+        evicted(gone);
+        break;
       }
     }
-    this.#entries.set(name, value);
+    this.#entries.set(key, value);
     return value;
   }
 
-  delete(name) {
-    const value = this.#entries.get(name);
-    this.#entries.delete(name);
+  /** @param {K} key */
+  delete(key) {
+    const value = this.#entries.get(key);
+    this.#entries.delete(key);
     return value;
   }
 }

@@ -1,9 +1,9 @@
-// When the page is written: once a frame, however many events came in between. What is read rather than watched is written
-// less often still, so that it holds still under the eye.
+// When the page is drawn: once a frame, however many events arrived since the last one. Tables and
+// lists that are read are drawn twice a second at most, so that they hold still under the eye.
 
-/** The pace of tables and lists that are read. */
+/** The least time between two drawings of what is read, in milliseconds. */
 const CALM = 500;
-/** A hidden page gets no frames; its title is still seen. */
+/** A hidden page gets no frames, but its title is still seen: it is drawn once in this time. */
 const HIDDEN = 1000;
 
 export class Schedule {
@@ -11,14 +11,19 @@ export class Schedule {
   #drawCalmly;
   #requested = false;
   #calmAt = -Infinity;
-  #calmDue = null;
+  /** @type {ReturnType<typeof setTimeout> | null} */
+  #calmTimer = null;
 
-  /** `draw()` each frame in which something changed; `drawCalmly()` after it, twice a second at most. */
+  /**
+   * @param {() => void} draw is called in each frame for which a drawing was requested
+   * @param {() => void} drawCalmly is called after `draw`, twice a second at most
+   */
   constructor(draw, drawCalmly) {
     this.#draw = draw;
     this.#drawCalmly = drawCalmly;
     document.addEventListener("visibilitychange", () => {
-      // A frame asked for before the page was hidden comes only when it is seen again; one asked for after, too late.
+      // A frame that was requested before the page was hidden comes only when the page is seen
+      // again. A timeout that was set while the page was hidden comes too late.
       this.#requested = false;
       this.request();
     });
@@ -31,7 +36,7 @@ export class Schedule {
     else requestAnimationFrame(() => this.#run());
   }
 
-  /** Also what is drawn calmly, in the next frame. */
+  /** Requests that everything is drawn in the next frame. */
   requestAll() {
     this.#calmAt = -Infinity;
     this.request();
@@ -45,11 +50,13 @@ export class Schedule {
     if (now - this.#calmAt >= CALM) {
       this.#calmAt = now;
       this.#drawCalmly();
-    } else {
-      this.#calmDue ??= setTimeout(() => {
-        this.#calmDue = null;
-        this.request();
-      }, CALM - (now - this.#calmAt));
+      return;
     }
+    if (this.#calmTimer !== null) return;
+    const calmDue = () => {
+      this.#calmTimer = null;
+      this.request();
+    };
+    this.#calmTimer = setTimeout(calmDue, CALM - (now - this.#calmAt));
   }
 }

@@ -10,8 +10,8 @@ use crate::support::{Database, Relay};
 const VECTORS: &str = include_str!("../../vectors/state.json");
 
 /// The fold as the page has it.
-const IMPORTS: &str = "const [{ ClassState }, { renderSummary, restoreState }, { parseTime }] = await \
-     Promise.all(\
+const IMPORTS: &str = "const [{ ClassState }, { renderSummary, restoreState }, { parseTime }] = \
+     await Promise.all(\
     ['fold', 'summary', 'time'].map((name) => import(new URL(`assets/js/${name}.js`, \
     document.baseURI))));\
     const sorted = (value) => Array.isArray(value) ? value.map(sorted) : value === null || typeof \
@@ -46,7 +46,9 @@ async fn vectors() {
                  for (const event of events.slice(0, cut)) resumed.fold(event);
                  resumed = restoreState(JSON.parse(JSON.stringify(renderSummary(resumed, now))));
                  for (const event of events.slice(cut)) resumed.fold(event);
-                 if (!same(renderSummary(resumed, now), expect)) wrong.push(`${{name}}, resumed after ${{cut}}`);
+                 if (!same(renderSummary(resumed, now), expect)) {{
+                   wrong.push(`${{name}}, resumed after ${{cut}}`);
+                 }}
                }}
              }}
              return {{ cases: cases.length, wrong }};"
@@ -82,7 +84,7 @@ async fn a_summary_folded_on_is_the_next_summary() {
          window.compare = async () => {
            const { now, cursor, classId, ...members } = await summary();
            const own = renderSummary(following.state, parseTime(now));
-           // A picture that was made a moment ago has the statuses of then.
+           // A summary that was rendered a moment ago has the statuses of then.
            for (const { students } of [members, own]) for (const s of students) { delete s.status; delete s.statusUntil; }
            delete members.metrics; delete own.metrics;
            return Object.keys(members).filter((name) => !same(members[name], own[name]));
@@ -105,15 +107,19 @@ async fn five_hundred_students() {
     let relay = Relay::start(&database, &[]).await;
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&relay, "big")).await;
-    page.until(&says("#grid .count", "500")).await;
+    page.until(&says("#grid .card-count", "500")).await;
     for _ in 0..50 {
         relay.post(&json!((0..20).map(|_| random_event("big", 500)).collect::<Vec<_>>())).await;
     }
     let same = "(async () => {
         const { metrics } = await fetch('/api/class/summary?class=big').then((r) => r.json());
-        const tile = (name) => Number(document.querySelector(`.tile.${name} .tile-number`).textContent.replace(/\\D/g, ''));
-        return ['help', 'stuck', 'error', 'active', 'idle'].every((name) => tile(name) === metrics[name]) &&
-            document.querySelector('.totals').textContent.replace(/,/g, '').includes(`${metrics.cellsExecuted} runs · ${metrics.errorCount} failures`);
+        const text = (selector) => document.querySelector(selector).textContent.replace(/,/g, '');
+        const tile = (name) =>
+            Number(text(`.status-tile[data-status=${name}] .status-tile-number`));
+        const statuses = ['help', 'stuck', 'error', 'active', 'idle'];
+        const { cellsExecuted, errorCount } = metrics;
+        return statuses.every((name) => tile(name) === metrics[name]) &&
+            text('.class-totals').includes(`${cellsExecuted} runs · ${errorCount} failures`);
     })()";
     crate::support::until("the page and the relay to agree", || async {
         (page.value(same).await == true).then_some(())
