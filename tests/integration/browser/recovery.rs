@@ -44,7 +44,7 @@ async fn a_relay_that_is_restarted_leaves_no_gap() {
     assert_eq!(page.value(MARKED).await, true);
     // Asked for once, when the page was opened.
     let asked = "performance.getEntriesByType('resource').filter((r) => \
-         r.name.includes('/summary')).length";
+         r.name.includes('/class/summary')).length";
     assert_eq!(page.value(asked).await, 1);
 }
 
@@ -68,7 +68,7 @@ async fn a_reset_begins_anew() {
     page.until(&says("#grid .card-count", "22")).await;
     assert_eq!(page.value(MARKED).await, true);
     let asked = "performance.getEntriesByType('resource').filter((r) => \
-         r.name.includes('/summary')).length";
+         r.name.includes('/class/summary')).length";
     assert!(page.value(asked).await.as_i64() >= Some(2));
     assert_eq!(page.complaints(), [""; 0]);
 }
