@@ -5,7 +5,7 @@ import { formatTime, parseClientTime, parseTime } from "../../src/dashboard/js/t
 
 const NINE = Date.UTC(2026, 3, 1, 9) * 1000;
 
-test("a time is read to the microsecond, whatever its offset", () => {
+test("a time is read to the microsecond, with any offset", () => {
   for (const [text, micros] of [
     ["2026-04-01T09:00:00Z", NINE],
     ["2026-04-01t09:00:00z", NINE],

@@ -1,4 +1,4 @@
-// The page's elements, made from text: whatever a student wrote can only become text. Nothing in
+// The page's elements, made from text: what a student wrote can only become text. Nothing in
 // the dashboard parses markup.
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -56,7 +56,7 @@
  * @property {{ heading: string, notebook: string, sort: string, sorts: Record<OrderName, string>,
  *   find: string, overview: string, table: string,
  *   label: (students: number, cells: number) => string, legend: Record<LegendName, string>,
- *   empty: string, nobody: string, student: string,
+ *   empty: string, noMatch: string, student: string,
  *   at: (name: string, cell: string, what: string) => string, cell: { none: string,
  *   ok: (runs: string) => string, mended: (runs: string, failures: string) => string,
  *   failed: (runs: string, failures: string) => string },
@@ -155,7 +155,7 @@ export const en = {
       `The relay cannot be reached. You see the class as it was at ${time}; ` +
       "nothing is lost, what is missing follows.",
     unreached: "The relay cannot be reached.",
-    resync: "The relay’s log was replaced or pruned: the class is being read anew.",
+    resync: "The relay’s log was replaced or pruned: the class is being read again.",
     refusedWhy: (reason) => `The relay does not serve this class to this page: ${reason}`,
     retryIn: (seconds) => `Next attempt in ${seconds} s.`,
     retrying: "Trying now …",
@@ -166,7 +166,7 @@ export const en = {
       `${many(count, "1 event was", `${n(count)} events were`)} not accepted since ${since}`,
     hint:
       "They are missing below. " +
-      "Whoever set up the students’ extension finds here what is wrong with them.",
+      "The person who set up the students’ extension can see here what is wrong.",
     times: (count) => many(count, "once", `${n(count)} times`),
   },
 
@@ -178,7 +178,7 @@ export const en = {
   help: {
     heading: "Help queue",
     empty: "No hand is up.",
-    emptyHint: "Whoever asks for help appears here, the longest waiting first.",
+    emptyHint: "Students who ask for help appear here, the longest waiting first.",
     resolve: "Resolve",
     resolving: "Resolving …",
     resolveName: (name) => `Resolve the hand of ${name}`,
@@ -189,7 +189,7 @@ export const en = {
   },
   stuck: {
     heading: "Stuck",
-    empty: "Nobody is stuck.",
+    empty: "No student is stuck.",
     emptyHint: "Three failures in a row on one cell bring a student here.",
     times: (count) => `${n(count)}×`,
     failed: (count) => `failed ${n(count)} times in a row`,
@@ -219,7 +219,7 @@ export const en = {
       here: "is here now",
     },
     empty: "No cell has been run yet.",
-    nobody: "No student matches.",
+    noMatch: "No student matches.",
     student: "Student",
     at: (name, cell, what) => `${name}, ${cell}: ${what}`,
     cell: {
@@ -246,7 +246,7 @@ export const en = {
   },
   place: {
     heading: "Where the class is",
-    empty: "Nobody has reached a cell yet.",
+    empty: "No student has reached a cell yet.",
     here: (cell, count, parts) => `${cell}: ${count}. ${parts}`,
     median: "half the class is at or beyond this cell",
     recent: "students heard from in the last 10 minutes",

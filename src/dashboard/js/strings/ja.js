@@ -128,7 +128,7 @@ export const ja = {
       here: "現在位置",
     },
     empty: "まだ実行されたセルはありません。",
-    nobody: "該当する受講者はいません。",
+    noMatch: "該当する受講者はいません。",
     student: "受講者",
     at: (name, cell, what) => `${name}、${cell}：${what}`,
     cell: {

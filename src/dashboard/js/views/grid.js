@@ -97,7 +97,7 @@ export default function grid(page) {
     const shownRows = rows(store, { order, find: search.value, status, columns: shownColumns });
     const visible = notebook !== undefined && shownRows.length > 0;
     show(empty.element, !visible);
-    setText(empty.message, notebook === undefined ? t.grid.empty : t.grid.nobody);
+    setText(empty.message, notebook === undefined ? t.grid.empty : t.grid.noMatch);
     show(canvas.element, visible && !asTable);
     show(table.element, visible && asTable);
     show(key, visible && !asTable);

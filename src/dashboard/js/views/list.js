@@ -1,5 +1,5 @@
 // The views of the page. Within a slot they stand in this order. To add one, write its file, whose
-// default export makes the view, and name the file here.
+// default export makes the view, and name the file here. Its style sheet is css/views/NAME.css.
 
 /**
  * @import { Changes } from "../changes.js"
