@@ -1,13 +1,13 @@
-//! The doorbell's channel, and a ring by hand.
+//! The doorbell: the channel on which every replica is told of new events.
 
 use tokio_postgres::Error;
 
 use super::session::Session;
 
-/// The channel that the doorbell rings on.
-pub const CHANNEL: &str = "progress_event";
+/// The channel on which the doorbell rings.
+pub(crate) const CHANNEL: &str = "progress_event";
 
-/// Rings with `payload`; the relay's own bells have none.
-pub async fn notify(session: &Session, payload: &str) -> Result<(), Error> {
+/// Rings the doorbell with a payload. A ring that announces events has an empty one.
+pub(crate) async fn notify(session: &Session, payload: &str) -> Result<(), Error> {
     session.client.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &payload]).await.map(|_| ())
 }
