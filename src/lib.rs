@@ -8,7 +8,8 @@
 //! - [`listener`]: hears the doorbell; [`tail`]: reads what is new, once per replica; [`log`]:
 //!   keeps its newest in memory
 //! - [`refusals`]: counts what was rejected, for whoever looks at metrics, the log or the page
-//! - [`state`]: what the events of a class come to: kept in memory, with snapshots in the database
+//! - [`state`]: the state of each class, derived from its events: in memory, with snapshots in the
+//!   database; `housekeeping`: the tasks of the one elected replica, which writes the snapshots
 //! - [`store`]: connections, statements that read, what errors mean; [`migrate`]: applies sql/
 //! - [`embedded`]: the private PostgreSQL
 //! - [`http`]: requests, WebSockets, Server-Sent Events, and the client of all that
@@ -21,6 +22,7 @@ pub mod config;
 pub mod embedded;
 pub mod error;
 pub mod event;
+mod housekeeping;
 pub mod http;
 pub mod listener;
 pub mod log;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Reconnect;
-use crate::event::{Cursor, Epoch};
+use crate::event::{Cursor, Epoch, EventId};
 use crate::log::{ChunkSet, Log};
 use crate::state::Classes;
 use crate::store::{
@@ -324,7 +324,7 @@ impl Follower {
             let from = log.position();
             let known = self.deletions;
             let mut set = ChunkSet::new(from.epoch.clone());
-            let mut intake = classes.begin();
+            let mut intake = classes.intake();
             let progress = AtomicU64::new(0);
             let reading = reader.read(from.id, READ_ROWS, |header, event| {
                 progress.fetch_add(1, Ordering::Relaxed);
@@ -341,7 +341,7 @@ impl Follower {
                 intake.event(event);
                 set.push(event);
                 if set.bytes() >= APPEND_BYTES {
-                    intake.through(event.id);
+                    intake.through(EventId(event.id));
                     log.append(set.take(), event.id);
                 }
             });
@@ -375,7 +375,7 @@ impl Follower {
                 self.follow_deletions(reader, &header, known).await?;
             } else {
                 // State first: whoever is woken by the log finds it there.
-                intake.through(extent.last);
+                intake.through(EventId(extent.last));
                 log.append(set.take(), extent.last);
                 if extent.events < READ_ROWS as usize {
                     return Ok(self.position(&header, extent.last));
@@ -491,7 +491,7 @@ impl Follower {
             None => tracing::warn!("events were deleted by SQL: all classes are read anew"),
         }
         self.deletions = Some(now);
-        self.parts.classes.forget(classes.as_deref(), now);
+        self.parts.classes.drop_classes(classes.as_deref(), now);
         self.parts.log.expire(classes.as_deref());
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::config::{Config, Database, at_least};
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch, Limits as EventLimits};
+use crate::housekeeping::Housekeeping;
 use crate::http::{
     self, Access, AnswerBudget, BodyBudget, Drain, Limits, Places, Relay, StartProgress,
 };
@@ -28,7 +29,7 @@ use crate::listener::Listener;
 use crate::log::Log;
 use crate::refusals::Refusals;
 use crate::repeated::Repeated;
-use crate::state::{Classes, Keeper as StateKeeper};
+use crate::state::Classes;
 use crate::store::{Agreement, Connector, Pages};
 use crate::tail::{self, Tail};
 use crate::vital::Vital;
@@ -205,7 +206,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         assembled = assemble(&config, address) => assembled?,
         () = signals.next() => return Ok(()),
     };
-    let Assembled { relay, tasks, state, private, gate, connector, vital } = assembled;
+    let Assembled { relay, tasks, housekeeping, private, gate, connector, vital } = assembled;
     let served = vital.spawn("accept loop", http::serve(listener, Arc::clone(&relay)));
     let keeper = private.map(Keeper::start);
     super::print(&format!("listening on http://{address}"))?;
@@ -258,7 +259,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         // What was just committed belongs into the last snapshot; if it is not heard of in time,
         // the next relay adds it.
         let _ = relay.tail.position(LAST_READ).await;
-        state.stop(deadline).await;
+        housekeeping.stop(deadline).await;
     };
     let at_once = tokio::select! {
         () = ending => false,
@@ -283,7 +284,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 struct Assembled {
     relay: Arc<Relay>,
     tasks: Tasks,
-    state: StateKeeper,
+    housekeeping: Housekeeping,
     private: Option<PrivatePostgres>,
     gate: CancellationToken,
     connector: Connector,
@@ -322,7 +323,7 @@ async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Fai
     };
     let (tail, tail_task) = Tail::start(&gated, parts, &vital);
     let listener = Listener::start(&gated, &agreement, &tail, &vital);
-    let state = StateKeeper::start(&gated, &agreement, &classes, &vital);
+    let housekeeping = Housekeeping::start(&gated, &agreement, &classes, &vital);
     let (writer, writer_tasks) =
         Writer::start(&gated, &agreement, config.queue, config.limits.commit_timeout, &vital);
     let prober_task = prober::start(&connector, &agreement, &vital);
@@ -346,7 +347,7 @@ async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Fai
     let refusals_task = relay.refusals.keep(relay.pages.clone());
     let others = [tail_task, prober_task, refusals_task, room_task];
     let tasks = Tasks { writer: writer_tasks, others };
-    Ok(Assembled { relay, tasks, state, private, gate, connector, vital })
+    Ok(Assembled { relay, tasks, housekeeping, private, gate, connector, vital })
 }
 
 /// Applies or checks the migrations, opens the gate, and waits until every part has worked. A

@@ -3,7 +3,9 @@
 
 mod batch;
 mod cursor;
+mod event_id;
 pub mod json;
+mod micros;
 mod moment;
 mod parse;
 mod stored;
@@ -12,14 +14,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use uuid::Uuid;
 
 pub use batch::{Batch, BodyError, Limits, parse_body};
 pub use cursor::{Cursor, Epoch};
+pub use event_id::EventId;
+pub use micros::Micros;
 pub use parse::{COUNTED_FIELDS, Rejection};
 pub use stored::StoredEvent;
 
@@ -172,32 +173,6 @@ fn is_email(text: &str) -> bool {
             && !host.contains('@')
             && !text.contains(char::is_whitespace)
     })
-}
-
-/// A moment in microseconds since 1970-01-01T00:00:00Z: PostgreSQL's resolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Micros(pub i64);
-
-impl Micros {
-    /// Clamped to the years 1 to 9999, which can be written.
-    pub fn in_years(self) -> Self {
-        const YEAR_1: i64 = -62_135_596_800_000_000;
-        const YEAR_9999: i64 = 253_402_300_799_999_999;
-        Self(self.0.clamp(YEAR_1, YEAR_9999))
-    }
-
-    /// RFC 3339 in UTC, with six digits of the second. A moment outside the years 1 to 9999 (only a
-    /// hand-made row has one) is clamped to them.
-    pub fn to_rfc3339(self) -> String {
-        const FORMAT: &[BorrowedFormatItem<'_>] = format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z"
-        );
-        let nanos = i128::from(self.in_years().0) * 1_000;
-        OffsetDateTime::from_unix_timestamp_nanos(nanos)
-            .ok()
-            .and_then(|moment| moment.format(FORMAT).ok())
-            .unwrap_or_default()
-    }
 }
 
 /// An event that passed every check, ready to be stored.

@@ -7,10 +7,10 @@ use futures::TryStreamExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::keeping::LogVersion;
+use super::log_version::LogVersion;
 use super::pages::{Left, PageError, Pages};
 use super::read::event;
-use super::rows::ClassRow;
+use super::snapshot::ClassRow;
 use super::types::PgMicros;
 use crate::event::{ClassId, Epoch, StoredEvent};
 
@@ -27,20 +27,20 @@ const BEFORE: &str = "FROM progress_event WHERE (class_id, id) < ($1, $2) AND (c
 
 /// A class as the list of classes has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedClass {
+pub(crate) struct ListedClass {
     /// The class.
-    pub class: ClassId,
+    pub(crate) class: ClassId,
     /// Its snapshot's numbers.
-    pub row: ClassRow,
+    pub(crate) row: ClassRow,
 }
 
 /// A part of the list of classes.
 #[derive(Debug)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// Those that have a snapshot.
-    pub classes: Vec<ListedClass>,
+    pub(crate) classes: Vec<ListedClass>,
     /// The log at the moment of reading; `None` if there are none.
-    pub version: Option<LogVersion>,
+    pub(crate) version: Option<LogVersion>,
 }
 
 /// The statements that read history, named, for a test of their plans.
@@ -143,7 +143,7 @@ impl Pages {
     ///
     /// # Errors
     /// If they cannot be read in time.
-    pub async fn classes(&self, after: &str, rows: usize) -> Result<Listing, PageError> {
+    pub(crate) async fn classes(&self, after: &str, rows: usize) -> Result<Listing, PageError> {
         let limit = i64::try_from(rows).unwrap_or(i64::MAX);
         self.run(async |client| {
             self.check_epoch(client).await?;
@@ -164,7 +164,7 @@ impl Pages {
                         through: row.try_get(1)?,
                         events: row.try_get(2)?,
                         students: row.try_get(3)?,
-                        last_received_at: last_received_at.map(|at| at.0.in_years().0),
+                        last_received_at: last_received_at.map(|at| at.0.in_years()),
                         last_event: row.try_get(5)?,
                     },
                 })

@@ -2,38 +2,44 @@
 //! to the relay.
 
 mod agreement;
+mod class_events;
 mod connect;
+mod election;
 mod history;
-mod keeping;
+mod log_version;
 mod pages;
 mod read;
 mod refused;
-mod rows;
+mod scan;
 mod snapshot;
 mod survey;
 mod types;
 mod watch;
 
 pub use agreement::{Agreement, Backend, DISPUTE_PATIENCE, Primary};
+pub(crate) use class_events::class_events;
 pub use connect::{ConnectError, Connector, Session};
-pub use history::{ListedClass, Listing, history_statements};
-pub use keeping::{
-    EventRow, LEADER_SILENCE, LogVersion, SilentLeader, class_events, classes_behind, classes_kept,
-    classes_with_events, current_epoch, end_silent_leader, hold_log, kept_through, prepare_leader,
-    remove_void, replace_class, say_something, scan_statement, set_kept_through, silent_leader,
-    standing_snapshots, try_elect,
+pub(crate) use election::{
+    LEADER_SILENCE, SilentLeader, end_silent_leader, prepare_leader, send_keepalive, silent_leader,
+    try_elect,
 };
+pub use history::history_statements;
+pub(crate) use log_version::{LogVersion, begin_version_without, current_epoch, hold_log};
 pub use pages::{PageError, Pages};
 pub use read::{
     Extent, Header, Homecoming, LogReader, ReadError, SETTINGS as READ_SETTINGS, deleted_classes,
     mend_sequence, renew_nonce, settle_home,
 };
 pub use refused::{Refused, RefusedCount};
-pub use rows::{
-    Cell, CellRow, Changes, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
+pub use scan::scan_statement;
+pub(crate) use scan::{classes_behind, classes_with_events};
+pub(crate) use snapshot::{
+    CellKey, Changes, SnapshotStatements, StoredSnapshot, StudentCellKey, at_one_moment,
+    classes_with_snapshots, complete_through, delete_void_rows, lock_class_rows, read_in,
+    set_complete_through,
 };
 pub use snapshot::{
-    SnapshotStatements, SnapshotWriter, StoredSnapshot, at_one_moment, read_in, read_snapshot,
+    CellRow, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellRow, StudentRow, TopError,
     select_statements,
 };
 pub use survey::Surveyed;

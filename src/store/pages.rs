@@ -452,7 +452,10 @@ impl Pages {
     ///
     /// # Errors
     /// If it cannot be read in time.
-    pub async fn snapshot(&self, class: &ClassId) -> Result<Option<StoredSnapshot>, PageError> {
+    pub(crate) async fn snapshot(
+        &self,
+        class: &ClassId,
+    ) -> Result<Option<StoredSnapshot>, PageError> {
         self.run(async |client| {
             let stored = read_snapshot(client, class).await?;
             let is_odd =

@@ -7,7 +7,7 @@ use futures::{Stream, TryStreamExt};
 use tokio_postgres::{Error, Row, Statement};
 
 use super::connect::Session;
-use super::keeping::current_epoch;
+use super::log_version::current_epoch;
 use super::types::{PgMicros, RawJson};
 use crate::event::{ClassId, Epoch, Micros, StoredEvent};
 
@@ -18,6 +18,11 @@ pub const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = of
      enable_sort = off; \
      SET enable_incremental_sort = off; SET plan_cache_mode = force_generic_plan; \
      SET max_parallel_workers_per_gather = 0; SET jit = off";
+
+/// [`SETTINGS`], for one transaction of a connection that also writes.
+pub(super) fn local_settings() -> String {
+    SETTINGS.replace("SET ", "SET LOCAL ")
+}
 
 /// The largest id, for [`header`].
 pub(super) const NEWEST: &str = "(SELECT coalesce(max(id), 0) FROM progress_event)";

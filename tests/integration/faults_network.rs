@@ -50,7 +50,7 @@ async fn every_connection_is_half_open() {
 }
 
 fn leads(relay: &Relay) -> bool {
-    relay.log().contains("keeps the snapshots")
+    relay.log().contains("is the leader")
 }
 
 /// Waits until one of the play's relays leads; how long that took.

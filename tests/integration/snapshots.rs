@@ -14,7 +14,7 @@ use progress_relay::state::ClassState;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use crate::support::class::{cursor_id, picture, random_event};
+use crate::support::class::{cursor_id, random_event, summary_at};
 use crate::support::{Database, PATIENCE, Relay, run, until};
 
 /// Another replica leads at most this long after the leader has frozen or vanished.
@@ -51,7 +51,7 @@ async fn from_table(client: &Client, class: &str) -> Value {
         let received_at = Micros(row.get(2));
         state.fold(&StoredEvent { id: row.get(0), class, student, received_at, body });
     }
-    timeless(picture(&mut state, 0))
+    timeless(summary_at(&mut state, Micros(0)))
 }
 
 /// A replica's summary, asked again while it says that it is not ready to answer.
@@ -149,7 +149,7 @@ async fn new_epoch(database: &Database) {
 
 /// How many times a replica was elected.
 fn terms(relay: &Relay) -> usize {
-    relay.log().matches("keeps the snapshots").count()
+    relay.log().matches("is the leader").count()
 }
 
 /// The leader, and the other.

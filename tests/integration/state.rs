@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::Signal;
+use progress_relay::event::Micros;
 use progress_relay::http::client::BaseUrl;
 use progress_relay::http::client::http::Connection;
 use progress_relay::state::ClassState;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use crate::support::class::{cursor_id, fold, micros, picture, random_event, state_of};
+use crate::support::class::{cursor_id, fold, micros, random_event, state_of, summary_at};
 use crate::support::{Database, Follower, PATIENCE, Relay, run, until};
 
 const WHOLE: &str = "/api/class/summary?include=grid,activity&class=";
@@ -124,12 +125,12 @@ impl Urls {
     }
 }
 
-fn keeps(relay: &Relay) -> bool {
-    relay.log().contains("keeps the snapshots")
+fn leads(relay: &Relay) -> bool {
+    relay.log().contains("is the leader")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_replicas_agree_though_the_keeper_is_killed_twice() {
+async fn three_replicas_agree_though_the_leader_is_killed_twice() {
     let database = Database::migrated().await;
     let client = database.client().await;
     let mut relays = Vec::new();
@@ -146,8 +147,8 @@ async fn three_replicas_agree_though_the_keeper_is_killed_twice() {
     }
     writers.spawn(insert_random(database.client().await, "r", Arc::clone(&left)));
     for _ in 0..2 {
-        let keeper = until("a keeper", || async { relays.iter().position(keeps) }).await;
-        relays.remove(keeper).kill().await;
+        let leader = until("a leader", || async { relays.iter().position(leads) }).await;
+        relays.remove(leader).kill().await;
         relays.push(Relay::start(&database, &[]).await);
         urls.set(&relays);
     }
@@ -163,7 +164,7 @@ async fn three_replicas_agree_though_the_keeper_is_killed_twice() {
     for event in &follower.events {
         fold(&mut expected, event);
     }
-    let expected = timeless(picture(&mut expected, 0));
+    let expected = timeless(summary_at(&mut expected, Micros(0)));
     for relay in &relays {
         let summary = summary(relay, "r").await;
         assert!(cursor_id(summary["cursor"].as_str().expect("a cursor")) >= newest);
@@ -205,7 +206,7 @@ async fn a_summary_folded_forward_is_the_next_summary() {
         for event in follower.events.iter().filter(|event| event["id"].as_i64() <= Some(end)) {
             fold(&mut state, event);
         }
-        let folded = picture(&mut state, micros(&after["now"]));
+        let folded = summary_at(&mut state, micros(&after["now"]));
         for part in ["students", "metrics", "cells", "grid", "activity"] {
             assert!(folded[part] == after[part], "round {round}: {part} differ");
         }
@@ -240,7 +241,7 @@ async fn the_last_snapshot_is_written_at_the_drain_and_read_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_class_is_brought_in_from_the_table_when_there_is_no_snapshot() {
+async fn a_class_is_loaded_from_the_table_when_there_is_no_snapshot() {
     let database = Database::migrated().await;
     let client = database.client().await;
     client
@@ -255,7 +256,7 @@ async fn a_class_is_brought_in_from_the_table_when_there_is_no_snapshot() {
     let relay = Relay::start(&database, &[]).await;
     let summary = summary(&relay, "c1").await;
     assert_eq!(summary["metrics"]["cellsExecuted"], 10_000);
-    // The keeper brings in the others, whom nobody asked for.
+    // The leader loads the others, for which there was no request.
     snapshot_reaches(&client, newest(&client).await).await;
     let rows = client
         .query("SELECT class_id, events, students FROM class_state ORDER BY class_id", &[])

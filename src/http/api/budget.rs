@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Problem;
-use crate::state::Sending;
+use crate::state::SharedReservation;
 
 /// What every answer may take up without asking: a few large ones that nobody takes keep no small
 /// one out.
@@ -35,7 +35,7 @@ pub(super) struct Reservation {
 
 /// The part of the budget that an answer has which several requests share: whoever comes while it
 /// is being sent adds nothing to it.
-pub(super) type Shared = Sending;
+pub(super) type Shared = SharedReservation;
 
 /// Bytes with their part of the budget. It is given back when the last of those who send them has
 /// done so: hyper may hold them for long after it has asked for the body's end.

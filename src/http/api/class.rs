@@ -7,16 +7,15 @@ use warp::reply::Response;
 
 use super::answer::{self, Answer};
 use super::{Problem, Request};
-use crate::event::{ClassId, Micros, json};
-use crate::state::MAX_MINUTES;
-use crate::state::view::{self, Parts};
+use crate::event::{ClassId, EventId, json};
+use crate::state::{MAX_MINUTES, Parts, buckets, minute_of};
 
 /// How long a reader waits for this replica to have all that was acknowledged before the request.
 /// Without an answer the database is away: what is known is better than nothing.
 const POSITION_PATIENCE: Duration = Duration::from_secs(2);
 /// Minutes of activity, unless asked otherwise.
 const DEFAULT_MINUTES: i64 = 60;
-const MINUTE: i64 = 60_000_000;
+const MINUTE: Duration = Duration::from_secs(60);
 /// Classes in one answer, and the most that may be asked for.
 const DEFAULT_CLASSES: i64 = 1_000;
 const MAX_CLASSES: i64 = 10_000;
@@ -24,28 +23,28 @@ const MAX_CLASSES: i64 = 10_000;
 impl Request<'_> {
     /// Once this replica has folded all that was acknowledged before: up to which id that is, if
     /// the database says so.
-    pub(super) async fn caught_up(&self) -> Option<i64> {
+    pub(super) async fn caught_up(&self) -> Option<EventId> {
         let position = self.relay.tail.position(POSITION_PATIENCE).await;
-        position.ok().map(|position| position.cursor.id)
+        position.ok().map(|position| EventId(position.cursor.id))
     }
 
     pub(super) async fn summary(&self) -> Result<Response, Problem> {
         let (class, parts) = (self.class()?, self.parts()?);
-        let enough = self.caught_up().await;
-        let picture = self.relay.classes.picture(&class, parts, enough).await?;
-        if answer::has(self.headers, &picture.etag) {
-            return Ok(answer::not_modified(&picture.etag));
+        let min_cursor = self.caught_up().await;
+        let summary = self.relay.classes.summary(&class, parts, min_cursor).await?;
+        if answer::has(self.headers, &summary.etag) {
+            return Ok(answer::not_modified(&summary.etag));
         }
         let now = self.relay.classes.now();
         let answers = &self.relay.answers;
         if answer::takes_gzip(self.headers) {
-            let [begin, members, end] = picture.gzip(now).await;
-            let members = answers.share(members, &picture.sending_gzip)?;
-            return Ok(answer::tagged([begin, members, end], &picture.etag, true));
+            let [begin, members, end] = summary.gzip(now).await;
+            let members = answers.share(members, &summary.gzip_reservation)?;
+            return Ok(answer::tagged([begin, members, end], &summary.etag, true));
         }
-        let [begin, members] = picture.json(now);
-        let members = answers.share(members, &picture.sending_json)?;
-        Ok(answer::tagged([begin, members], &picture.etag, false))
+        let [begin, members] = summary.json(now);
+        let members = answers.share(members, &summary.json_reservation)?;
+        Ok(answer::tagged([begin, members], &summary.etag, false))
     }
 
     fn parts(&self) -> Result<Parts, Problem> {
@@ -82,14 +81,15 @@ impl Request<'_> {
         self.caught_up().await;
         let read = self.relay.classes.read(&class, |state, _, now| {
             // An event may be a moment ahead of what is known of the database's clock.
-            let last = now.0.max(state.last_received_at()).div_euclid(MINUTE) * MINUTE;
-            let first = last - (minutes - 1) * MINUTE;
+            let newest = state.last_received_at().map_or(now, |at| at.max(now));
+            let last = minute_of(newest);
+            let first = last - MINUTE * (minutes as u32 - 1);
             (first, last, state.minutes_since(first))
         });
         let (first, last, minutes) = read.await?;
         let mut members = members_of(&class);
         members.push_str("\"buckets\":");
-        view::buckets(&minutes, first, last, &mut members);
+        buckets(&minutes, first, last, &mut members);
         self.stamped(&members).await
     }
 
@@ -108,7 +108,7 @@ impl Request<'_> {
             json::write_string(class.as_str(), &mut out);
             out.push_str(&format!(",\"students\":{},\"events\":{}", row.students, row.events));
             if let Some(at) = row.last_received_at {
-                out.push_str(&format!(",\"lastReceivedAt\":\"{}\"", Micros(at).to_rfc3339()));
+                out.push_str(&format!(",\"lastReceivedAt\":\"{}\"", at.to_rfc3339()));
             }
             out.push('}');
         }

@@ -46,7 +46,7 @@ async fn an_outage_is_one_line_however_many_wait() {
     tokio::join!(asking, tokio::time::sleep(Duration::from_secs(4)));
     let log = relay.log();
     let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
-    let (waiting, loading) = (lines("history"), lines("brought in"));
+    let (waiting, loading) = (lines("history"), lines("could not be loaded"));
     eprintln!(
         "{waiting} lines about history, {loading} about classes, {} in all",
         log.lines().count()

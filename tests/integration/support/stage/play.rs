@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use progress_relay::event::Micros;
 use progress_relay::http::client::http::Connection;
 use progress_relay::http::client::ws::Frame;
 use progress_relay::state::ClassState;
@@ -17,7 +18,7 @@ use super::crowd::{CLASS, Dashboard, Producers};
 use crate::support::checker::{
     Afterwards, Kind, LATE, Place, Promise, Record, Recorder, Report, State, What, Who, check,
 };
-use crate::support::class::{fold, picture};
+use crate::support::class::{fold, summary_at};
 use crate::support::{PATIENCE, Relay, run, until, within};
 
 /// Everything of a class's state.
@@ -303,7 +304,7 @@ async fn expected(fresh: &Relay, last: &Place) -> Value {
             _ => {}
         }
     }
-    timeless(picture(&mut state, 0))
+    timeless(summary_at(&mut state, Micros(0)))
 }
 
 /// How a play ended.

@@ -1,30 +1,29 @@
-//! Work that takes long and may wait: a large class is rendered and compressed on a thread that
-//! gives way to all others.
+//! Work that takes long and may wait runs on a thread of low priority.
 //!
-//! On the runtime's own threads it would hold up the requests that share them. On any thread of the
-//! same priority it takes turns with them, each turn some milliseconds: on two processors an event
-//! would wait that long for every other step it takes.
+//! On the runtime's own threads, such work would hold up the requests that share them. On another
+//! thread of the same priority it would take turns with them, each turn some milliseconds: on two
+//! processors an event would wait that long at every other step on its way.
 
 use tokio::sync::{Semaphore, oneshot};
 
-/// How much this work gives way: to a thread of the usual priority it leaves nine tenths of a
+/// The niceness of the thread: with it, a thread of the usual priority has nine tenths of a
 /// processor.
 const NICENESS: i32 = 10;
-/// Works that are done at once; the others take turns.
+/// One piece of work is done at a time; the others take turns.
 static TURNS: Semaphore = Semaphore::const_new(1);
 
-/// Does some work, which goes on if nobody waits for it any more. `None` if there is no thread for
-/// it.
+/// Does some work. It is done to its end also if the returned future is dropped. `None` if no
+/// thread could be started.
 pub(super) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let turn = TURNS.acquire().await.ok()?;
     let (done, outcome) = oneshot::channel();
     let working = move || {
-        // Where it cannot be had, it is done all the same.
+        // If the priority cannot be set, the work is done all the same.
         let _ = rustix::process::setpriority_process(None, NICENESS);
         let _ = done.send(work());
         drop(turn);
     };
-    std::thread::Builder::new().name("background".to_owned()).spawn(working).ok()?;
+    std::thread::Builder::new().name("low-priority".to_owned()).spawn(working).ok()?;
     outcome.await.ok()
 }
 
