@@ -4,7 +4,7 @@
 //!
 //! Each replica opens a session for the housekeeping and asks for an advisory lock on it, once a
 //! second. The one that gets the lock is the leader. The lock belongs to the session, and the
-//! leader writes on that session alone: if the session ends, for whatever reason, the lock is free,
+//! leader writes on that session alone: if the session ends, the lock is free,
 //! and nothing that the former leader still sends can be written. So there is never more than one.
 //!
 //! A leader whose process is killed loses its session at once. One whose machine vanished, or whose

@@ -15,11 +15,11 @@
 //!    owed until a round with a scan has been written completely.
 //! 2. *The log's version is the epoch and the number of deletions.* Every transaction that writes
 //!    first locks `progress_log` and compares the version with the round's. Until it commits, the
-//! nonce cannot be renewed and events cannot be deleted. Rows are stamped with the nonce that was
-//!    compared. Under another version nothing is written, and the round counts for nothing.
+//!    nonce cannot be renewed and events cannot be deleted. Rows are stamped with the nonce that
+//!    was compared. Under another version nothing is written, and the round counts for nothing.
 //! 3. *`state_through` moves only from where it was read.* The round reads it, and a scan finds the
-//! classes with events after it. If it is of another nonce, the round scans from 0. At the end of
-//!    the round it is written only if it has not changed since.
+//!    classes with events after it. If it is of another nonce, the round scans from 0. At the end
+//!    of the round it is written only if it has not changed since.
 //! 4. *Changes are written only onto the snapshot that they are changes of.* The transaction reads
 //!    up to where the class's row goes. If that is not where this replica's changes begin (another
 //!    leader wrote, the row is void, or it is not known whether the last write was committed), all

@@ -20,8 +20,8 @@
 //!   and `helpSince` is set, it clears `helpSince` and sets `handClosed`. It changes nothing else,
 //!   and makes no student.
 //! - A `cell_executed` is a *run*. It is a *repeat* if it has an `executionCount`, if that,
-//! `sessionId`, `notebookPath` and `cellId` equal those of `lastRun` (absent equals absent), and if
-//!   its time is at most 5 s from `lastRun.at`. A repeat changes nothing at all.
+//!   `sessionId`, `notebookPath` and `cellId` equal those of `lastRun` (absent equals absent), and
+//!   if its time is at most 5 s from `lastRun.at`. A repeat changes nothing at all.
 //! - An event is *late* if its moment is before the lesser of the student's `lastEventTime` and
 //!   `lastReceivedAt`.
 //! - `lastReceivedAt` is the greatest of all. Unless the event is late, `lastEventType` and
@@ -30,13 +30,13 @@
 //!   `cellId` and `cellIndex`.
 //! - A run counts in `cellsExecuted` and, if `hasError` is `true`, in `errorCount`. Unless it is
 //!   late, it becomes `lastRun`. Then a success sets `consecutiveErrors` to 0 and clears
-//! `streakCell`; a failure sets `streakCell` to its `cellId`, and adds 1 to `consecutiveErrors` if
-//!   its cell (notebook and id) is that of the run before, else sets it to 1.
+//!   `streakCell`; a failure sets `streakCell` to its `cellId`, and adds 1 to `consecutiveErrors`
+//!   if its cell (notebook and id) is that of the run before, else sets it to 1.
 //! - A `help` whose moment is within 10 s before `handLoweredAt` (excluding both ends) was
 //!   overtaken by its `help_stop`, and changes nothing of the hand. Otherwise the hand goes up if
 //!   `lastHelpAt` is absent or at least 75 s before `receivedAt`, or if the hand is neither up nor
-//!   closed: `helpSince` becomes `receivedAt`, and `handClosed` false. Whether or not, `lastHelpAt`
-//!   becomes the greatest `receivedAt`.
+//!   closed: `helpSince` becomes `receivedAt`, and `handClosed` false. Unless the `help` was
+//!   overtaken, `lastHelpAt` becomes the greatest `receivedAt`.
 //! - `help_stop` clears `helpSince`, `lastHelpAt` and `handClosed`; `handLoweredAt` becomes its
 //!   moment if that is greater.
 //! - A cell is a notebook path and a cell id. A run with a `cellId` counts in the cell's `runs`
@@ -64,7 +64,7 @@ mod snapshot;
 mod tests;
 mod view;
 
-pub(crate) use fold::activity::{MAX_MINUTES, minute_of};
+pub(crate) use fold::activity::{MAX_MINUTES, MINUTE, minute_of};
 pub use fold::class::ClassState;
 pub use live::classes::Classes;
 pub(crate) use live::live_class::{TakenChanges, UnsavedChanges};

@@ -198,7 +198,7 @@ async fn fold(
 /// The differences between two snapshots whose rows are sorted.
 fn compare(stored: &Snapshot, made: &Snapshot) -> (usize, Vec<Difference>) {
     let mut found = Found::default();
-    // Both go up to the same id, whatever the stored row says.
+    // Both go up to the same id: the stored row's own id is not compared.
     if (ClassRow { through: made.class.through, ..stored.class.clone() }) != made.class {
         found.add("class_state", String::new(), DifferenceKind::Other);
     }

@@ -125,7 +125,9 @@ fn random_body(n: i64) -> String {
     let kind = kind[fastrand::usize(..kind.len())];
     let second = n / 4 + fastrand::i64(-8..8);
     format!(
-        r#"{{"eventType":"{kind}","eventTime":"2026-04-01T09:{:02}:{:02}Z","notebookPath":"n{}","cellId":"c{}","cellIndex":{},"executionCount":{},"hasError":{},"errorMessage":"E{}"}}"#,
+        r#"{{"eventType":"{kind}","eventTime":"2026-04-01T09:{:02}:{:02}Z",
+            "notebookPath":"n{}","cellId":"c{}","cellIndex":{},
+            "executionCount":{},"hasError":{},"errorMessage":"E{}"}}"#,
         second.rem_euclid(3600) / 60,
         second.rem_euclid(60),
         fastrand::u8(..2),

@@ -92,7 +92,7 @@ fn classes() -> String {
             progress_epoch(progress_log.nonce), deletions \
      FROM progress_log CROSS JOIN LATERAL (\
        SELECT * FROM class_state WHERE class_id > $1 AND class_state.nonce = progress_log.nonce \
-       ORDER BY class_id LIMIT $2) AS kept ORDER BY class_id"
+       ORDER BY class_id LIMIT $2) AS stored ORDER BY class_id"
         .to_owned()
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::faults_database::RECOVERY;
 use crate::support::checker::Promise;
 use crate::support::stage::{Cluster, Netns, Outcome, PgProxy, Play, Route, Scale, url, url_of};
+use crate::support::state::terms;
 use crate::support::{Follower, Relay, event, until};
 
 /// Within this another replica leads, however the leader's machine or process goes.
@@ -50,7 +51,7 @@ async fn every_connection_is_half_open() {
 }
 
 fn leads(relay: &Relay) -> bool {
-    relay.log().contains("is the leader")
+    terms(relay) > 0
 }
 
 /// Waits until one of the play's relays leads; how long that took.

@@ -25,6 +25,7 @@ mod faults_failover;
 mod faults_network;
 mod faults_table;
 mod ingest;
+mod leader;
 mod listening;
 mod measure;
 mod ordering;

@@ -8,49 +8,13 @@ use progress_relay::event::Micros;
 use progress_relay::http::client::BaseUrl;
 use progress_relay::http::client::http::Connection;
 use progress_relay::state::ClassState;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use crate::support::class::{cursor_id, fold, micros, random_event, state_of, summary_at};
+use crate::support::state::{check_snapshots, newest, saved, summary, terms, timeless};
 use crate::support::{Database, Follower, PATIENCE, Relay, run, until};
-
-const WHOLE: &str = "/api/class/summary?include=grid,activity&class=";
-
-async fn summary(relay: &Relay, class: &str) -> Value {
-    let response =
-        relay.connection().await.get(&format!("{WHOLE}{class}")).await.expect("an answer");
-    assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
-    response.json().expect("a summary")
-}
-
-/// What is of one instant in a summary, but for what the time of asking changes.
-fn timeless(mut summary: Value) -> Value {
-    for student in summary["students"].as_array_mut().expect("students") {
-        let student = student.as_object_mut().expect("a student");
-        student.remove("status");
-        student.remove("statusUntil");
-    }
-    json!([summary["students"], summary["cells"], summary["grid"], summary["activity"]])
-}
-
-async fn snapshot_reaches(client: &Client, id: i64) {
-    until("the snapshots", || async {
-        let row = client.query_one("SELECT through_id FROM state_through", &[]).await.ok()?;
-        (row.get::<_, i64>(0) >= id).then_some(())
-    })
-    .await;
-}
-
-async fn newest(client: &Client) -> i64 {
-    client.query_one("SELECT max(id) FROM progress_event", &[]).await.expect("an id").get(0)
-}
-
-async fn check(database: &Database) -> String {
-    let checked = run(&["rebuild-state", "--check"], &[("DATABASE_URL", &database.url())]).await;
-    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
-    checked.stdout
-}
 
 /// As many events as a test of this machine's patience takes; `RELAY_TEST_EVENTS` for more.
 fn how_many(default: usize) -> usize {
@@ -126,7 +90,7 @@ impl Urls {
 }
 
 fn leads(relay: &Relay) -> bool {
-    relay.log().contains("is the leader")
+    terms(relay) > 0
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,8 +134,8 @@ async fn three_replicas_agree_though_the_leader_is_killed_twice() {
         assert!(cursor_id(summary["cursor"].as_str().expect("a cursor")) >= newest);
         assert!(timeless(summary) == expected, "a replica differs");
     }
-    snapshot_reaches(&client, newest).await;
-    let checked = check(&database).await;
+    saved(&client).await;
+    let checked = check_snapshots(&database).await;
     assert!(checked.contains(&format!("{} events", follower.events.len())), "{checked}");
 }
 
@@ -229,7 +193,7 @@ async fn the_last_snapshot_is_written_at_the_drain_and_read_at_the_start() {
     let through: i64 =
         client.query_one("SELECT through_id FROM state_through", &[]).await.expect("a row").get(0);
     assert_eq!(through, newest);
-    check(&database).await;
+    check_snapshots(&database).await;
     // Were the table read, it would be seen: the snapshot alone makes the class.
     // As retention deletes: what the events have come to stays.
     client
@@ -248,7 +212,8 @@ async fn a_class_is_loaded_from_the_table_when_there_is_no_snapshot() {
         .batch_execute(
             "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body)
              SELECT gen_random_uuid(), 'c' || n % 3, 's' || n % 50, now(),
-                    json_build_object('eventType', 'cell_executed', 'cellId', 'x', 'executionCount', n)
+                    json_build_object('eventType', 'cell_executed', 'cellId', 'x',
+                                      'executionCount', n)
              FROM generate_series(1, 30000) AS n",
         )
         .await
@@ -257,7 +222,7 @@ async fn a_class_is_loaded_from_the_table_when_there_is_no_snapshot() {
     let summary = summary(&relay, "c1").await;
     assert_eq!(summary["metrics"]["cellsExecuted"], 10_000);
     // The leader loads the others, for which there was no request.
-    snapshot_reaches(&client, newest(&client).await).await;
+    saved(&client).await;
     let rows = client
         .query("SELECT class_id, events, students FROM class_state ORDER BY class_id", &[])
         .await
@@ -266,7 +231,7 @@ async fn a_class_is_loaded_from_the_table_when_there_is_no_snapshot() {
         rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
     let all = ["c0", "c1", "c2"].map(|class| (class.to_owned(), 10_000, 50));
     assert_eq!(rows, all);
-    check(&database).await;
+    check_snapshots(&database).await;
 }
 
 #[tokio::test]
@@ -276,7 +241,7 @@ async fn a_snapshot_that_was_tampered_with_is_found_and_made_anew() {
     let relay = Relay::start(&database, &[]).await;
     let events: Vec<Value> = (0..300).map(|_| random_event("t", 10)).collect();
     relay.post(&events.into()).await;
-    snapshot_reaches(&client, newest(&client).await).await;
+    saved(&client).await;
     client
         .batch_execute(
             "UPDATE student_state SET cells_executed = cells_executed + 1 WHERE student_id = 's001';
@@ -296,11 +261,11 @@ async fn a_snapshot_that_was_tampered_with_is_found_and_made_anew() {
     let rebuilt = run(&["rebuild-state", "--class", "t"], &[("DATABASE_URL", &url)]).await;
     assert_eq!(rebuilt.code, Some(0), "{}{}", rebuilt.stdout, rebuilt.stderr);
     assert!(rebuilt.stdout.contains("made anew"), "{}", rebuilt.stdout);
-    check(&database).await;
+    check_snapshots(&database).await;
     // The relay goes on writing from what it has in memory.
     relay.post(&random_event("t", 10)).await;
-    snapshot_reaches(&client, newest(&client).await).await;
-    check(&database).await;
+    saved(&client).await;
+    check_snapshots(&database).await;
 }
 
 #[tokio::test]
@@ -310,7 +275,7 @@ async fn another_epoch_drops_what_is_in_memory() {
     let relay = Relay::start(&database, &[]).await;
     relay.post(&random_event("e", 1)).await;
     let before = summary(&relay, "e").await;
-    snapshot_reaches(&client, newest(&client).await).await;
+    saved(&client).await;
     let renewed =
         run(&["migrate"], &[("DATABASE_URL", &database.url()), ("RELAY_NEW_EPOCH", "1")]).await;
     assert_eq!(renewed.code, Some(0), "{}", renewed.stderr);
@@ -322,11 +287,11 @@ async fn another_epoch_drops_what_is_in_memory() {
     .await;
     assert_eq!(after["metrics"]["students"], 1);
     // The snapshot is made under the new one.
-    snapshot_reaches(&client, newest(&client).await).await;
+    saved(&client).await;
     until("a snapshot of the new epoch", || async {
         let same = "SELECT FROM class_state JOIN progress_log USING (nonce) WHERE events = 2";
         (client.query(same, &[]).await.ok()?.len() == 1).then_some(())
     })
     .await;
-    check(&database).await;
+    check_snapshots(&database).await;
 }

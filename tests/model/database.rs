@@ -1,9 +1,9 @@
-//! The database: the events, the rows of snapshots, `state_through`, and the leader's lock; and what
-//! clients and operators do to it.
+//! The database: the events, the rows of snapshots, `state_through`, and the leader's lock; and
+//! what clients and operators do to it.
 //!
 //! Numbers are small, so sets are bits. An event is known by its number among all that were ever
-//! posted (its *serial*), since an emptied table may give ids out again. What a class's rows hold, and
-//! what a replica has in memory of a class, is a set of serials.
+//! posted (its *serial*), since an emptied table may give ids out again. What a class's rows hold,
+//! and what a replica has in memory of a class, is a set of serials.
 
 pub const CLASSES: usize = 2;
 pub type Class = usize;
@@ -125,8 +125,8 @@ impl Database {
         self.snapshots.state_through = StateThrough { nonce, through };
     }
 
-    /// The snapshot as a replica reads it when it loads the class: its events, and the id after which
-    /// the table is read.
+    /// The snapshot as a replica reads it when it loads the class: its events, and the id after
+    /// which the table is read.
     pub fn snapshot(&self, class: Class) -> (Events, u8) {
         let row = self.row(class);
         let through = row.map_or(0, |row| row.through).max(self.complete_through().unwrap_or(0));

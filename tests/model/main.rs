@@ -1,20 +1,21 @@
 //! The rule by which snapshots of class state are written, checked exhaustively for small numbers.
 //!
 //! `src/housekeeping/snapshots.rs` states the rule in words. This is the same rule as a machine of
-//! small steps: a table of events, the rows of snapshots, `state_through`, and replicas that tail the
-//! table, load classes, are elected, write and die. Between any two steps anything else may happen.
-//! The checker visits every state that can be reached. In each of them it loads every class from the
-//! snapshots and the table, as a replica does that has just been started, and compares the result
-//! with the table. That the real fold makes the same state of the same events is the shared vectors'
-//! business (`tests/vectors`).
+//! small steps: a table of events, the rows of snapshots, `state_through`, and replicas that tail
+//! the table, load classes, are elected, write and die. Between any two steps anything else may
+//! happen. The checker visits every state that can be reached. In each of them it loads every class
+//! from the snapshots and the table, as a replica does that has just been started, and compares the
+//! result with the table. That the real fold makes the same state of the same events is the shared
+//! vectors' business (`tests/vectors`).
 //!
 //! - `rule`: the rules and their clauses; `budget`: how often each thing may happen
-//! - `database`, `replica`, `round`: the parts of the world; `state`: all of it, and what must be true
-//! - `action`: the steps; `machine`: what each makes of the state; `leader`, `old_leader`: those of a
-//!   round, by the rule of this release and by that of 0.1.0
+//! - `database`, `replica`, `round`: the parts of the world; `state`: all of it, and what must be
+//!   true
+//! - `action`: the steps; `machine`: what each makes of the state; `leader`, `old_leader`: those of
+//!   a round, by the rule of this release and by that of 0.1.0
 //!
-//! The checker has to find the two faults of the rule of 0.1.0, or it could not be trusted on the new
-//! one.
+//! The checker has to find the two faults of the rule of 0.1.0, or it could not be trusted on the
+//! new one.
 
 mod action;
 mod budget;

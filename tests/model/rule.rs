@@ -1,5 +1,5 @@
-//! The rules that the replicas may follow: that of this release, that of 0.1.0, and the first without
-//! one of its clauses.
+//! The rules that the replicas may follow: that of this release, that of 0.1.0, and the first
+//! without one of its clauses.
 
 /// Which rule the replicas follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,14 +8,13 @@ use warp::reply::Response;
 use super::answer::{self, Answer};
 use super::{Problem, Request};
 use crate::event::{ClassId, EventId, json};
-use crate::state::{MAX_MINUTES, Parts, buckets, minute_of};
+use crate::state::{MAX_MINUTES, MINUTE, Parts, buckets, minute_of};
 
 /// How long a reader waits for this replica to have all that was acknowledged before the request.
 /// Without an answer the database is away: what is known is better than nothing.
 const POSITION_PATIENCE: Duration = Duration::from_secs(2);
 /// Minutes of activity, unless asked otherwise.
 const DEFAULT_MINUTES: i64 = 60;
-const MINUTE: Duration = Duration::from_secs(60);
 /// Classes in one answer, and the most that may be asked for.
 const DEFAULT_CLASSES: i64 = 1_000;
 const MAX_CLASSES: i64 = 10_000;

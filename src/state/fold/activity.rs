@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_kept() {
+    fn a_day_of_minutes_is_stored() {
         let mut activity = Activity::default();
         for number in 0..MAX_MINUTES + 10 {
             activity.at(Micros(minute(number).0 + 7)).expect("new").runs += 1;

@@ -284,7 +284,8 @@ mod tests {
     /// `student`'s run of `cell`, as the class's event `id`.
     fn run(class: &mut ClassState, id: i64, student: &str, cell: &str, failed: bool) {
         let body = format!(
-            r#"{{"eventType":"cell_executed","cellId":"{cell}","executionCount":{id},"hasError":{failed}}}"#
+            r#"{{"eventType":"cell_executed","cellId":"{cell}","executionCount":{id},
+                "hasError":{failed}}}"#
         );
         let received_at = Micros(1_775_034_000_000_000 + id * 1_000_000);
         class.fold(&StoredEvent { id, class: "c", student, received_at, body: &body });
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_student_takes_the_place_of_the_most_silent() {
+    fn a_new_student_takes_the_place_of_the_one_without_events_for_longest() {
         let mut class = ClassState::bounded(2, 10, 10);
         run(&mut class, 1, "a", "x", true);
         run(&mut class, 2, "b", "x", false);
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_cell_takes_the_place_of_the_least_recent() {
+    fn a_new_cell_takes_the_place_of_the_one_not_run_for_longest() {
         let mut class = ClassState::bounded(10, 2, 10);
         run(&mut class, 1, "a", "x", true);
         run(&mut class, 2, "a", "y", false);
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_bounded_too() {
+    fn pairs_are_bounded_too() {
         let mut class = ClassState::bounded(10, 10, 2);
         run(&mut class, 1, "a", "x", true);
         run(&mut class, 2, "b", "x", false);

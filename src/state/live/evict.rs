@@ -11,7 +11,7 @@ use super::slot::{Slot, drop_on_another_thread};
 use crate::event::ClassId;
 
 /// A class that was not asked for in this long is evicted.
-const IDLE: Duration = Duration::from_secs(600);
+pub(super) const IDLE: Duration = Duration::from_secs(600);
 /// How often classes are evicted, unless memory is full sooner, and how often then.
 const SWEEP_TICK: Duration = Duration::from_secs(10);
 const FULL_TICK: Duration = Duration::from_millis(100);

@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::classes::Classes;
+use super::evict::IDLE;
 use super::live_class::{Beginning, LiveClass, TakenChanges, UnsavedChanges};
 use super::slot::{Phase, Slot};
 use crate::event::{ClassId, Cursor, Epoch, EventId, Micros, StoredEvent};
 use crate::state::ClassState;
 use crate::store::{Connector, Pages};
-
-/// A class that was not asked for in this long is evicted.
-const IDLE: Duration = Duration::from_secs(600);
 
 fn live(classes: &Classes, name: &str) -> Arc<Slot> {
     let class = ClassId::new(name).expect("a class");

@@ -37,13 +37,13 @@ pub(crate) struct StoredSnapshot {
 /// before it was written, every class's row was written up to the class's last event, and a row
 /// never goes back under one nonce, so the class has no event between the two ids.
 fn select_class() -> String {
-    "SELECT greatest(kept.through_id, overall.through_id, 0), coalesce(events, 0), \
+    "SELECT greatest(stored.through_id, overall.through_id, 0), coalesce(events, 0), \
          coalesce(students, 0), \
             last_received_at, coalesce(last_event_id, 0), \
-            kept.through_id, progress_epoch(progress_log.nonce), progress_log.deletions \
+            stored.through_id, progress_epoch(progress_log.nonce), progress_log.deletions \
      FROM progress_log \
      LEFT JOIN state_through AS overall ON overall.nonce = progress_log.nonce \
-     LEFT JOIN class_state AS kept ON kept.class_id = $1 AND kept.nonce = progress_log.nonce"
+     LEFT JOIN class_state AS stored ON stored.class_id = $1 AND stored.nonce = progress_log.nonce"
         .to_owned()
 }
 

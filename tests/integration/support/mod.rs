@@ -10,6 +10,7 @@ mod proxy;
 mod raw;
 mod relay;
 pub mod stage;
+pub mod state;
 
 use std::time::Duration;
 

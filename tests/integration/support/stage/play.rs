@@ -19,6 +19,7 @@ use crate::support::checker::{
     Afterwards, Kind, LATE, Place, Promise, Record, Recorder, Report, State, What, Who, check,
 };
 use crate::support::class::{fold, summary_at};
+use crate::support::state::timeless;
 use crate::support::{PATIENCE, Relay, run, until, within};
 
 /// Everything of a class's state.
@@ -269,22 +270,6 @@ async fn summary(relay: &Relay) -> Result<(Place, Value), String> {
     let said: Value = response.json().map_err(|error| error.to_string())?;
     let cursor = said["cursor"].as_str().ok_or_else(|| format!("{} {said}", response.status))?;
     Ok((Place::of(cursor), timeless(said)))
-}
-
-/// What of a summary does not depend on when it was asked for.
-fn timeless(mut summary: Value) -> Value {
-    for student in summary["students"].as_array_mut().into_iter().flatten() {
-        let Some(student) = student.as_object_mut() else { continue };
-        student.remove("status");
-        student.remove("statusUntil");
-    }
-    let part = |name: &str| summary[name].clone();
-    json!({
-        "students": part("students"),
-        "cells": part("cells"),
-        "grid": part("grid"),
-        "activity": part("activity"),
-    })
 }
 
 /// What the table's events make, folded here.
