@@ -8,7 +8,7 @@ use warp::reply::Response;
 use super::answer::{self, Answer};
 use super::{Problem, Request};
 use crate::event::{ClassId, EventId, json};
-use crate::state::{MAX_MINUTES, MINUTE, Parts, buckets, minute_of};
+use crate::state::{MAX_MINUTES, MINUTE, SummaryParts, buckets, minute_of};
 
 /// How long a reader waits for this replica to have all that was acknowledged before the request.
 /// Without an answer the database is away: what is known is better than nothing.
@@ -46,8 +46,8 @@ impl Request<'_> {
         Ok(answer::tagged([begin, members], &summary.etag, false))
     }
 
-    fn parts(&self) -> Result<Parts, Problem> {
-        let mut parts = Parts::default();
+    fn parts(&self) -> Result<SummaryParts, Problem> {
+        let mut parts = SummaryParts::default();
         for part in self.query.all("include").flat_map(|value| value.split(',')) {
             match part.trim() {
                 "cells" => parts.cells = true,

@@ -13,7 +13,7 @@ use super::rendered_rows::RenderedRows;
 use crate::event::{ClassId, Cursor, EventId, Micros, json};
 use crate::state::fold::activity::Minute;
 use crate::state::fold::class::ClassState;
-use crate::state::view::{self, Metrics, Parts};
+use crate::state::view::{self, Metrics, SummaryParts};
 
 /// Larger summaries are compressed on a low-priority thread.
 const MAX_INLINE: usize = 256 * 1024;
@@ -61,7 +61,11 @@ pub(crate) type SharedReservation = std::sync::Mutex<Weak<OwnedSemaphorePermit>>
 
 impl RenderedSummary {
     /// Renders the summary of rows that are copied and rendered.
-    pub(super) fn render(rows: &mut RenderedRows, summary: SummaryHead, parts: Parts) -> Self {
+    pub(super) fn render(
+        rows: &mut RenderedRows,
+        summary: SummaryHead,
+        parts: SummaryParts,
+    ) -> Self {
         let SummaryHead { class, cursor, last_event, now, minutes } = summary;
         let mut head = String::from("{\"classId\":");
         json::write_string(class.as_str(), &mut head);
@@ -158,7 +162,7 @@ fn deflate(bytes: &[u8]) -> (Bytes, Crc) {
 pub fn write_summary(
     class: &mut ClassState,
     now: Micros,
-    parts: Parts,
+    parts: SummaryParts,
     out: &mut String,
 ) -> Micros {
     let mut rows = RenderedRows::default();
@@ -173,7 +177,7 @@ pub(in crate::state) fn write_members(
     rows: &mut RenderedRows,
     minutes: &[(Micros, Minute)],
     now: Micros,
-    parts: Parts,
+    parts: SummaryParts,
     out: &mut String,
 ) -> Micros {
     let valid_until = write_students(rows, now, out);

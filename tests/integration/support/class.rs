@@ -1,7 +1,7 @@
 //! A made-up class, and what a dashboard knows of a real one.
 
 use progress_relay::event::{EventId, Micros, StoredEvent};
-use progress_relay::state::{ClassState, Parts, write_summary};
+use progress_relay::state::{ClassState, SummaryParts, write_summary};
 use progress_relay::store::{
     CellRow, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellRow, StudentRow, TopError,
 };
@@ -171,7 +171,7 @@ pub fn fold(state: &mut ClassState, event: &Value) {
 /// The members of a summary at `now`, with all parts.
 pub fn summary_at(state: &mut ClassState, now: Micros) -> Value {
     let mut out = String::from("{");
-    write_summary(state, now, Parts { cells: true, grid: true, activity: true }, &mut out);
+    write_summary(state, now, SummaryParts { cells: true, grid: true, activity: true }, &mut out);
     out.push('}');
     serde_json::from_str(&out).expect("JSON")
 }
