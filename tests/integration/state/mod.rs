@@ -17,7 +17,7 @@ use progress_relay::state::ClassState;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use crate::support::class::{cursor_id, random_event, summary_of, without_times};
+use crate::support::class::{cursor_id, random_event, summary_at, without_times};
 use crate::support::{Database, Relay, run, until};
 
 /// A run of a cell by a student.
@@ -41,7 +41,7 @@ async fn from_table(client: &Client, class: &str) -> Value {
         let received_at = Micros(row.get(2));
         state.fold(&StoredEvent { id: row.get(0), class, student, received_at, body });
     }
-    without_times(summary_of(&mut state, 0))
+    without_times(summary_at(&mut state, Micros(0)))
 }
 
 /// A replica's summary, requested again until the answer is 200.

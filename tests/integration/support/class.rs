@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The microseconds since 1970 of a time in JSON.
-pub fn micros(time: &Value) -> i64 {
+/// A time in JSON.
+pub fn micros(time: &Value) -> Micros {
     let text = time.as_str().unwrap_or_else(|| panic!("a time: {time}"));
     let moment = OffsetDateTime::parse(text, &Rfc3339).expect("RFC 3339");
-    i64::try_from(moment.unix_timestamp_nanos() / 1000).expect("a time of ours")
+    Micros(i64::try_from(moment.unix_timestamp_nanos() / 1000).expect("a time of ours"))
 }
 
 /// A random event of a student, with the time of a clock that is sometimes wrong.
@@ -59,7 +59,7 @@ pub fn random_event(class: &str, students: usize) -> Value {
 /// The state in a summary with all its parts, to be folded forward as a dashboard does.
 pub fn state_of(summary: &Value) -> ClassState {
     let text = |value: &Value| value.as_str().map(Box::<str>::from);
-    let time = |value: &Value| value.as_str().map(|_| micros(value));
+    let time = |value: &Value| value.as_str().map(|_| micros(value).0);
     let number = |value: &Value| value.as_i64().unwrap_or_else(|| panic!("a number: {value}"));
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut snapshot = Snapshot::default();
@@ -70,8 +70,8 @@ pub fn state_of(summary: &Value) -> ClassState {
             notebook_path: text(&run["notebookPath"]),
             cell_id: text(&run["cellId"]),
             execution_count: run["executionCount"].as_i64(),
-            at: micros(&run["at"]),
-            received_at: micros(&run["receivedAt"]),
+            at: micros(&run["at"]).0,
+            received_at: micros(&run["receivedAt"]).0,
         });
         let state = Student {
             user_name: text(&student["userName"]),
@@ -80,8 +80,8 @@ pub fn state_of(summary: &Value) -> ClassState {
             cell_id: text(&student["cellId"]),
             cell_index: student["cellIndex"].as_i64(),
             last_event_type: text(&student["lastEventType"]),
-            last_event_time: micros(&student["lastEventTime"]),
-            last_received_at: micros(&student["lastReceivedAt"]),
+            last_event_time: micros(&student["lastEventTime"]).0,
+            last_received_at: micros(&student["lastReceivedAt"]).0,
             cells_executed: number(&student["cellsExecuted"]),
             error_count: number(&student["errorCount"]),
             consecutive_errors: number(&student["consecutiveErrors"]),
@@ -122,7 +122,7 @@ pub fn state_of(summary: &Value) -> ClassState {
                 runs: number(&runs[1]),
                 failed_runs: number(&runs[2]),
                 failed: runs[3].as_bool().expect("a boolean"),
-                at: micros(&runs[4]),
+                at: micros(&runs[4]).0,
             };
             event += 1;
             let student = text(&row["studentId"]).expect("a name");
@@ -132,7 +132,7 @@ pub fn state_of(summary: &Value) -> ClassState {
     for minute in list(&summary["activity"]) {
         let (runs, errors, help) =
             (number(&minute["runs"]), number(&minute["errors"]), number(&minute["help"]));
-        snapshot.minutes.push((micros(&minute["start"]), Minute { runs, errors, help }));
+        snapshot.minutes.push((micros(&minute["start"]).0, Minute { runs, errors, help }));
     }
     let cursor = summary["cursor"].as_str().expect("a cursor");
     snapshot.class = ClassRow { last_event: cursor_id(cursor), ..ClassRow::default() };
@@ -154,7 +154,7 @@ pub fn fold(state: &mut ClassState, event: &Value) {
         id: event["id"].as_i64().expect("an id"),
         class: event["classId"].as_str().expect("a class"),
         student: event["studentId"].as_str().expect("a student"),
-        received_at: Micros(micros(&event["receivedAt"])),
+        received_at: micros(&event["receivedAt"]),
         body: &body,
     });
 }
@@ -176,9 +176,9 @@ pub fn without_times(mut summary: Value) -> Value {
 }
 
 /// The summary of a state at the time `now`, with all parts and without the members before `now`.
-pub fn summary_of(state: &mut ClassState, now: i64) -> Value {
+pub fn summary_at(state: &mut ClassState, now: Micros) -> Value {
     let mut out = String::from("{");
-    view::summary(state, now, Parts { cells: true, grid: true, activity: true }, &mut out);
+    view::summary(state, now.0, Parts { cells: true, grid: true, activity: true }, &mut out);
     out.push('}');
     serde_json::from_str(&out).expect("JSON")
 }
