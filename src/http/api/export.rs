@@ -13,11 +13,12 @@ use tokio::time::Instant;
 use warp::Reply;
 use warp::reply::Response;
 
-use super::budget::AnswerBudget;
-use super::{Problem, Request};
+use super::request::ApiRequest;
 use crate::event::{ClassId, Epoch, StoredEvent, json};
+use crate::http::budget::AnswerBudget;
+use crate::http::problem::Problem;
 use crate::repeated::Repeated;
-use crate::store::{PageError, Pages};
+use crate::store::{LogRow, PageError, Pages};
 
 /// Events read at a time.
 const PAGE_ROWS: usize = 500;
@@ -60,7 +61,7 @@ enum Format {
     Ndjson,
 }
 
-impl Request<'_> {
+impl ApiRequest<'_> {
     pub(super) async fn export(&self) -> Result<Response, Problem> {
         let class = self.class()?;
         let format = match self.once("format")? {
@@ -166,12 +167,18 @@ impl Export {
         let (format, mut room, mut epoch) = (self.format, self.answers.begin(), self.epoch.clone());
         let extent = self
             .pages
-            .read(std::slice::from_ref(&self.class), self.after, PAGE_ROWS, |header, event| {
-                until = until.min(header.newest.unwrap_or(i64::MAX));
-                if *epoch.get_or_insert_with(|| header.epoch.clone()) != header.epoch {
-                    return ControlFlow::Break(());
-                }
-                let Some(event) = event else { return ControlFlow::Continue(()) };
+            .read(std::slice::from_ref(&self.class), self.after, PAGE_ROWS, |row| {
+                let event = match row {
+                    LogRow::Header(header) => {
+                        until = until.min(header.newest.unwrap_or(i64::MAX));
+                        let expected = epoch.get_or_insert_with(|| header.epoch.clone());
+                        if *expected != header.epoch {
+                            return ControlFlow::Break(());
+                        }
+                        return ControlFlow::Continue(());
+                    }
+                    LogRow::Event(event) => event,
+                };
                 if event.id > until
                     || out.len() > PAGE_BYTES
                     || !room.grow(out.len() + 2 * event.body.len() + ROW_BYTES)

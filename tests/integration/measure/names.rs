@@ -1,5 +1,5 @@
 //! `make names`: classes whose names are as long as the limits allow stay within the memory that
-//! the README states.
+//! docs/operations.md states.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ const CLASSES: usize = 7;
 /// The students of each class, and as many cells as a class keeps.
 const STUDENTS: usize = 20;
 const CELLS: usize = 5_000;
-/// The bound of the README for class state, and an allowance for the log, answers and the rest of a
+/// The bound of docs/operations.md for class state, and an allowance for the log, answers and the rest of a
 /// relay.
 const BOUND: usize = (512 + 256) << 20;
 

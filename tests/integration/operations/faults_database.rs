@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use progress_relay::http::client::http::Connection;
+use progress_relay::client::http::Connection;
 
 use crate::support::checker::{Action, Promise};
 use crate::support::stage::{
@@ -16,7 +16,8 @@ use crate::support::{Relay, until};
 pub const RECOVERY: Duration = Duration::from_secs(5);
 /// How long a fault lasts.
 const FAULT: Duration = Duration::from_secs(3);
-/// The most connections of one relay to the database (README, "Bounds"), and some that are ending.
+/// The most connections of one relay to the database (docs/operations.md, "Bounds"), and some that
+/// are ending.
 const CONNECTIONS: i64 = 14 + 4;
 
 pub async fn killed(scale: Scale) -> Outcome {

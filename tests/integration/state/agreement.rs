@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::Signal;
+use progress_relay::client::BaseUrl;
+use progress_relay::client::http::Connection;
 use progress_relay::event::Micros;
-use progress_relay::http::client::BaseUrl;
-use progress_relay::http::client::http::Connection;
 use progress_relay::state::ClassState;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -14,7 +14,7 @@ use tokio_postgres::Client;
 
 use super::{check, newest, saved};
 use crate::support::class::{
-    cursor_id, fold, micros, random_event, state_of, summary_at, without_times,
+    cursor_id, fold, micros, random_event, state_of, summary_of, without_times,
 };
 use crate::support::{Database, Follower, PATIENCE, Relay, run, until};
 
@@ -137,7 +137,7 @@ async fn three_replicas_agree_though_the_leader_is_killed_twice() {
     for event in &follower.events {
         fold(&mut expected, event);
     }
-    let expected = without_times(summary_at(&mut expected, Micros(0)));
+    let expected = without_times(summary_of(&mut expected, Micros(0)));
     for relay in &relays {
         let summary = summary(relay, "r").await;
         assert!(cursor_id(summary["cursor"].as_str().expect("a cursor")) >= newest);
@@ -179,7 +179,7 @@ async fn a_summary_folded_forward_is_the_next_summary() {
         for event in follower.events.iter().filter(|event| event["id"].as_i64() <= Some(end)) {
             fold(&mut state, event);
         }
-        let folded = summary_at(&mut state, micros(&after["now"]));
+        let folded = summary_of(&mut state, micros(&after["now"]));
         for part in ["students", "metrics", "cells", "grid", "activity"] {
             assert!(folded[part] == after[part], "round {round}: {part} differ");
         }

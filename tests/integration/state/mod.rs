@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use progress_relay::client::http::Connection;
 use progress_relay::event::{Micros, StoredEvent};
-use progress_relay::http::client::http::Connection;
 use progress_relay::state::ClassState;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use crate::support::class::{cursor_id, random_event, summary_at, without_times};
+use crate::support::class::{cursor_id, random_event, summary_of, without_times};
 use crate::support::{Database, Relay, run, until};
 
 /// A run of a cell by a student.
@@ -41,7 +41,7 @@ async fn from_table(client: &Client, class: &str) -> Value {
         let received_at = Micros(row.get(2));
         state.fold(&StoredEvent { id: row.get(0), class, student, received_at, body });
     }
-    without_times(summary_at(&mut state, Micros(0)))
+    without_times(summary_of(&mut state, Micros(0)))
 }
 
 /// A replica's summary, requested again until the answer is 200.

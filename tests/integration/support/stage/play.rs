@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use progress_relay::client::http::Connection;
+use progress_relay::client::ws::Frame;
 use progress_relay::event::Micros;
-use progress_relay::http::client::http::Connection;
-use progress_relay::http::client::ws::Frame;
 use progress_relay::state::ClassState;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
@@ -19,7 +19,7 @@ use crate::support::checker::{
     Action, Actor, Afterwards, LATE, Position, Promise, Record, Recorder, Report, State,
     ViolationKind, check,
 };
-use crate::support::class::{fold, summary_at, without_times};
+use crate::support::class::{fold, summary_of, without_times};
 use crate::support::{PATIENCE, Relay, run, until, within};
 
 /// The summary of a class with all its parts.
@@ -260,7 +260,7 @@ async fn wait(so: impl AsyncFn() -> bool) {
 
 /// Requests `/readyz` of every relay, again and again.
 async fn ask(
-    urls: Vec<progress_relay::http::client::BaseUrl>,
+    urls: Vec<progress_relay::client::BaseUrl>,
     begun: Instant,
     said: Arc<Mutex<Vec<Readiness>>>,
 ) {
@@ -305,7 +305,7 @@ async fn expected(fresh: &Relay, last: &Position) -> Value {
             _ => {}
         }
     }
-    without_times(summary_at(&mut state, Micros(0)))
+    without_times(summary_of(&mut state, Micros(0)))
 }
 
 /// The outcome of a play.
