@@ -12,7 +12,7 @@ SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
 .PHONY: help setup browser faults fault-tools python toolchain pictures build run test lint \
-	figures check bench bench-quick hostile memory summary cost names churn frames model fuzz \
+	figures check docs bench bench-quick hostile memory summary cost names churn frames model fuzz \
 	openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
@@ -56,6 +56,10 @@ lint: toolchain ## formatting, width of lines, clippy and the documentation, war
 figures: toolchain ## the size of the code: files, functions, widths, words of doc comments
 	cargo test --locked --test integration -- --nocapture code_figures::the_figures_are_printed
 
+docs: toolchain ## write the documents that are made from the code: the flags, the imports
+	WRITE_DOCS=1 cargo test --locked --lib --quiet reference
+	WRITE_DOCS=1 cargo test --locked --test integration --quiet architecture
+
 check: toolchain ## quick: does it compile
 	cargo check --all-targets --locked
 
@@ -85,7 +89,8 @@ summary: setup ## measure: a class at work while 20 dashboards ask for the large
 
 # FAULTS=killed,… for some of them.
 faults: fault-tools ## measure: every fault under 200 POSTs/s, 20 dashboards, 3 relays (15 min)
-	cargo test --release --locked --test integration -- --ignored --nocapture measure::faults_table
+	cargo test --release --locked --test integration -- --ignored --nocapture \
+	  measure::faults_table
 
 churn: setup ## measure: what ten minutes of coming and going leave behind; CHURN_MINUTES=n
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::churn

@@ -167,7 +167,7 @@ fn single_line(line: &Line) -> String {
         None => "not measured",
     };
     let mut out = wrapped(&format!("- **{title}**: {measured}."), "  ");
-    let _ = writeln!(out, "  The bar is {bar}: {met}.");
+    let _ = writeln!(out, "  Bar: {bar} ({met}).");
     if !command.is_empty() {
         let _ = writeln!(out, "  `{command}`");
     }

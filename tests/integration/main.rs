@@ -18,9 +18,9 @@ mod code_figures;
 mod commands;
 // The promise of the relay: every event once, in order, or a reset that announces the gap.
 mod delivery;
-// The documents, held to the code: problem types, links, names of tests.
+// The documents name every problem, metric and flag of the code.
 mod documents;
-// The subscribers in examples/, run against a relay.
+// The example subscribers, which resume without a gap.
 mod examples;
 // Measurements, which print figures and run only when they are asked for.
 mod measure;

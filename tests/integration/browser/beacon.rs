@@ -90,7 +90,7 @@ async fn a_beacon_with_json_arrives() {
 /// All events of this class are rejected. The page says so in the place of the empty class, in its
 /// language, and keeps saying it.
 #[tokio::test(flavor = "multi_thread")]
-async fn rejected_events_are_said_on_the_page() {
+async fn rejected_events_are_shown_on_the_page() {
     let database = Database::migrated().await;
     let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];
     let mut bad = event("c", "s1", "help", &json!({ "code": "SECRET" }));

@@ -48,7 +48,7 @@ async fn a_relay_that_is_restarted_leaves_no_gap() {
 /// Ids may have been assigned to other events. The page reads the class again and continues without
 /// a reload.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_begins_anew() {
+async fn a_reset_starts_again() {
     let database = Database::migrated().await;
     classroom::fill(&database, "c", &classroom::lesson(20, 3)).await;
     let relay = Relay::start(&database, &[]).await;

@@ -13,11 +13,11 @@ const MOST_BYTES: usize = 200 * 1024;
 async fn take(page: &Page, name: &str) {
     // Animations end meanwhile.
     page.value("new Promise((done) => setTimeout(done, 1500))").await;
-    let picture = page.picture().await;
-    assert!(picture.len() < MOST_BYTES, "{name} takes {} bytes", picture.len());
+    let image = page.screenshot().await;
+    assert!(image.len() < MOST_BYTES, "{name} takes {} bytes", image.len());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/screenshots");
     std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join(name).with_extension("png"), picture).expect("a file");
+    std::fs::write(folder.join(name).with_extension("png"), image).expect("a file");
 }
 
 /// Opens a class with these preferences.

@@ -150,7 +150,7 @@ async fn help_shows_flags_and_no_secret() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_said() {
+async fn a_port_in_use_is_named() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
     let address = relay.url.authority();
@@ -165,7 +165,7 @@ async fn a_port_in_use_is_said() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_too_new_or_not_there_is_said() {
+async fn a_database_that_is_too_new_or_missing_is_named() {
     let database = Database::migrated().await;
     let url = database.url();
     let flags = ["serve", "--bind", "127.0.0.1:0", "--database-url", &url];

@@ -57,7 +57,7 @@ async fn it_comes_back_by_its_cursor() {
 }
 
 #[tokio::test]
-async fn a_reset_is_said() {
+async fn a_reset_is_printed() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
     let mut tail = Tail::start(&relay.url.to_string(), "default", "0123456789ab1.7");
@@ -70,7 +70,7 @@ async fn a_reset_is_said() {
 }
 
 #[tokio::test]
-async fn it_ends_quietly_with_its_reader_and_says_what_is_wrong() {
+async fn it_ends_quietly_with_its_reader_and_names_errors() {
     let finished = run(&["tail", "--url", "ftp://nowhere"], &[]).await;
     assert_eq!(finished.code, Some(2), "{}", finished.stderr);
     assert!(finished.stderr.contains("--url"), "{}", finished.stderr);

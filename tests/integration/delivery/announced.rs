@@ -31,7 +31,7 @@ async fn live(relay: &Relay, class: &str) -> (Subscriber, String) {
 /// `pruned_id` is far beyond the sequence, as an operator or a restore may leave it. There is one
 /// reset, and then events are delivered again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_pruned_beyond_the_end_is_said_once() {
+async fn pruning_beyond_the_end_is_announced_once() {
     let database = Database::migrated().await;
     let relay = Relay::start(&database, &[]).await;
     relay.post(&event(1)).await;
@@ -101,7 +101,7 @@ async fn a_deletion_is_announced_and_followed() {
         .expect("a deletion");
     assert_eq!(reset(&mut cut).await.0, "expired");
     for relay in &relays {
-        until("the state to be made anew", async || {
+        until("the class to be folded again", async || {
             (students(relay, "cut").await == 10).then_some(())
         })
         .await;
@@ -119,7 +119,7 @@ async fn a_deletion_is_announced_and_followed() {
             _ => {}
         }
     }
-    until("the snapshot to be made anew", async || {
+    until("the new snapshot", async || {
         let sql = "SELECT FROM class_state JOIN progress_log USING (nonce) WHERE class_id = 'cut' \
              AND students = 10";
         (client.query(sql, &[]).await.ok()?.len() == 1).then_some(())
@@ -149,7 +149,7 @@ async fn a_truncation_is_announced_and_followed() {
         let events: Vec<Value> = (100..110).map(event).collect();
         relays[0].post(&events.into()).await;
         for relay in &relays {
-            until("the state to be made anew", async || {
+            until("the class to be folded again", async || {
                 (students(relay, "default").await == 10).then_some(())
             })
             .await;
@@ -169,7 +169,7 @@ async fn a_truncation_is_announced_and_followed() {
 /// An older dump is restored while no relay runs and no operator renews the epoch. A subscriber
 /// that returns later gets a reset.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dump_that_is_restored_without_a_word() {
+async fn a_dump_that_is_restored_without_a_new_epoch() {
     let database = Database::migrated().await;
     let relay = Relay::start(&database, &[]).await;
     relay.post(&(0..10).map(event).collect()).await;

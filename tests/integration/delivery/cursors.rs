@@ -28,7 +28,7 @@ async fn assert_reset(relay: &Relay, cursor: &str, expected: &str) {
 }
 
 #[tokio::test]
-async fn without_a_cursor_it_starts_with_what_comes_after_the_handshake() {
+async fn without_a_cursor_it_starts_after_the_handshake() {
     let database = Database::new().await;
     let (one, two) = (Relay::start(&database, &[]).await, Relay::start(&database, &[]).await);
     for n in 0..50_usize {
@@ -166,7 +166,7 @@ async fn one_cursor_serves_several_classes() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_resumed_is_said() {
+async fn a_cursor_that_cannot_be_resumed_gets_a_reset() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
     let answer = relay.post(&event(0)).await;

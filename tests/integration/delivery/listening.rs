@@ -27,7 +27,7 @@ async fn delay(relay: &Relay, follower: &mut Follower, first: usize) -> Duration
 }
 
 #[tokio::test]
-async fn a_bell_is_heard_at_every_relay() {
+async fn a_ring_of_the_doorbell_reaches_every_relay() {
     let database = Database::new().await;
     let (one, two) = (Relay::start(&database, &[]).await, Relay::start(&database, &[]).await);
     let mut near = Follower::new(&one.url, &["default"], None).await;
@@ -67,7 +67,7 @@ async fn one_statement_rings_once_and_one_that_stores_nothing_does_not() {
 /// LISTEN succeeds and no notification arrives. The relay is not ready and says why, and events are
 /// delivered all the same.
 #[tokio::test]
-async fn a_listener_behind_a_pooler_is_not_believed() {
+async fn a_listener_behind_a_pooler_is_not_ready() {
     let database = Database::new().await;
     let pooler = Pooler::before(&database, true);
     let relay = Relay::begin(&["--database-url", pooler.url()]).await;
@@ -89,7 +89,7 @@ async fn a_listener_behind_a_pooler_is_not_believed() {
 /// A half-open connection, whose loss no packet reports. The relay notices it and listens on a new
 /// connection.
 #[tokio::test]
-async fn a_listener_that_has_gone_deaf_is_found_out() {
+async fn a_listener_without_notifications_is_replaced() {
     let database = Database::new().await;
     let pooler = Pooler::before(&database, false);
     let relay = Relay::begin(&["--database-url", pooler.url()]).await;
@@ -109,5 +109,5 @@ async fn a_listener_that_has_gone_deaf_is_found_out() {
     })
     .await;
     relay.ready().await;
-    assert!(delay(&relay, &mut follower, 200).await < SOON, "it does not hear again");
+    assert!(delay(&relay, &mut follower, 200).await < SOON, "the listener does not hear again");
 }

@@ -23,7 +23,7 @@ async fn refuse_all(database: &Database, sqlstate: &str) {
 /// A full NOTIFY queue is 54000, and an operator's trigger is P0001. Whatever the error, no event
 /// is to blame while the database stores nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_refuses_everything_is_no_event_s_fault() {
+async fn an_error_for_every_event_is_no_event_s_fault() {
     for sqlstate in
         ["54000", "P0001", "22023", "22P02", "23502", "23514", "42501", "53100", "0A000"]
     {
@@ -110,7 +110,7 @@ async fn an_operator_s_rule_is_no_event_s_fault() {
 /// An operator has added a column that no event has. No event is stored, and `/readyz` quotes
 /// PostgreSQL's error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readiness_knows_what_the_last_statement_met() {
+async fn readiness_names_the_error_of_the_last_statement() {
     let database = Database::migrated().await;
     let relay = Relay::start(&database, &["--commit-timeout", "1s"]).await;
     let client = database.client().await;

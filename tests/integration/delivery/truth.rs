@@ -118,7 +118,7 @@ async fn an_answer_that_is_lost_at_the_commit() {
 
 /// One relay is frozen at a random moment, and the other one continues.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_replica_stops_nobody() {
+async fn a_frozen_replica_stops_no_other() {
     let database = Database::migrated().await;
     let (frozen, other) = (Relay::start(&database, &[]).await, Relay::start(&database, &[]).await);
     let mut follower = Follower::new(&other.url, &["default"], None).await;

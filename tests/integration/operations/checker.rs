@@ -246,7 +246,7 @@ fn an_announced_loss_is_told_from_a_silent_one() {
 
 /// The table has the event and the reset passed over it: the loss is announced.
 #[test]
-fn what_a_reset_goes_over_is_announced() {
+fn an_event_that_a_reset_passes_over_is_announced() {
     let (mut history, afterwards) = clean();
     history.remove(frame(&history, 0, 1020));
     let report = check(&history, &afterwards, Promise::Durable);
@@ -354,7 +354,7 @@ fn a_dashboard_that_stays_behind_is_named() {
 
 /// A dashboard is owed nothing that was sent before it was live.
 #[test]
-fn what_was_sent_before_a_dashboard_came_is_not_owed() {
+fn an_event_sent_before_a_dashboard_was_live_is_not_owed() {
     let (mut history, afterwards) = clean();
     let actor = Actor::Dashboard(3);
     let at = history.last().expect("records").at;

@@ -72,7 +72,7 @@ async fn a_kept_connection_is_served_once_the_spike_is_over() {
     .await;
     for _ in 0..20 {
         assert_eq!(post(&mut used).await, 200);
-        assert_eq!(post(&mut unused).await, 200, "it was accepted in the spike");
+        assert_eq!(post(&mut unused).await, 200, "the connection was opened in the spike");
         assert_eq!(reader.get("/api/classes").await.expect("an answer").status, 200);
     }
     // The connections count now, and the rest of the limit is free.

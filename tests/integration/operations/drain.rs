@@ -62,7 +62,7 @@ async fn readiness_is_withdrawn_before_the_port_is() {
         (readiness(&relay).await.0 == 503).then_some(())
     })
     .await;
-    assert_eq!(relay.post(&event(1)).await["accepted"], 1, "it still takes events");
+    assert_eq!(relay.post(&event(1)).await["accepted"], 1, "the relay still accepts events");
     let alive = relay.connection().await.get("/healthz").await.expect("an answer");
     assert_eq!(alive.status, 200);
     assert_eq!(alive.header("connection"), Some("close"), "clients are told to go elsewhere");
@@ -137,5 +137,5 @@ async fn a_second_signal_ends_it_at_once() {
     relay.signal(Signal::SIGTERM);
     let status = relay.ended(Duration::from_secs(15)).await;
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
-    assert_eq!(status.code(), Some(1), "it was not done as it should be");
+    assert_eq!(status.code(), Some(1), "the drain was cut short");
 }

@@ -120,7 +120,11 @@ async fn the_relay_is_killed_and_started_again_on_its_private_database() {
         relay.kill().await;
         acknowledged.extend(load.cut().await);
         relay = Relay::serve(&["--data-dir", folder]).await;
-        assert_eq!(postmaster(&path) == Some(database), !both, "a server that lives is adopted");
+        assert_eq!(
+            postmaster(&path) == Some(database),
+            !both,
+            "the relay adopts a server that lives"
+        );
         follower.move_to(&relay.url).await;
         follower.until_live().await;
         let came: HashSet<i64> = follower.marks().into_iter().collect();
@@ -192,7 +196,7 @@ async fn posts_wait_while_the_database_refuses() {
 
 /// A transaction that holds the ordering lock is named in `/readyz` and in the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_holds_the_lock_is_named() {
+async fn the_holder_of_the_lock_is_named() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &["--commit-timeout", "1s"]).await;
     let client = database.client().await;

@@ -296,7 +296,7 @@ async fn a_wait_for_a_standby_that_is_cancelled_is_no_success() {
         }
     };
     let (first, ()) = tokio::join!(relay.try_post(&one), cancelled);
-    assert_eq!(first.status, 503, "it was committed here alone");
+    assert_eq!(first.status, 503, "the event is on the primary alone");
     let rows = "SELECT FROM progress_event";
     assert_eq!(admin.query(rows, &[]).await.expect("rows").len(), 1, "as PostgreSQL does it");
     assert_eq!(relay.try_post(&one).await.status, 503, "it is found there, and waits");

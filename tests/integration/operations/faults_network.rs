@@ -159,7 +159,7 @@ async fn readiness_names_a_shared_cause_at_once_and_is_false_after_30_s() {
     println!("after {:?}: {status}, {cause}", begin.elapsed());
     assert!(
         begin.elapsed() < Duration::from_secs(5),
-        "the cause is said after {:?}",
+        "the cause is named after {:?}",
         begin.elapsed()
     );
     let mut turned = None;

@@ -93,7 +93,7 @@ async fn an_answer_that_ends_early_keeps_its_connection() {
     for _ in 0..30 {
         let answer = connection.get("/api/class/events?limit=1000").await.expect("an answer");
         let answer: Value = answer.json().expect("JSON");
-        assert!(answer["next"].is_number(), "it holds all of them");
+        assert!(answer["next"].is_number(), "the answer holds all events");
         pids.extend(
             backends(&client)
                 .await
@@ -104,7 +104,7 @@ async fn an_answer_that_ends_early_keeps_its_connection() {
     }
     // On a busy machine a statement may be cancelled too late, and then its connection is not used
     // again.
-    assert!(pids.len() <= 2 * POOL_SIZE, "connections were made anew: {pids:?}");
+    assert!(pids.len() <= 2 * POOL_SIZE, "the pool opened new connections: {pids:?}");
 }
 
 #[tokio::test]

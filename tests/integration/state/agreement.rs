@@ -277,7 +277,7 @@ async fn a_snapshot_that_was_tampered_with_is_found_and_rebuilt() {
 }
 
 #[tokio::test]
-async fn another_epoch_drops_what_is_in_memory() {
+async fn another_epoch_drops_the_state_in_memory() {
     let database = Database::migrated().await;
     let client = database.client().await;
     let relay = Relay::start(&database, &[]).await;

@@ -4,8 +4,7 @@
 mod agreement;
 // One elected replica writes the snapshots, and another one follows when it freezes or vanishes.
 mod leader;
-// A snapshot equals the fold of its events, whatever is done to the epoch, the table and the
-// leader.
+// A snapshot equals the fold of its events, also after the epoch, the table or the leader changed.
 mod snapshots;
 
 use std::sync::Arc;

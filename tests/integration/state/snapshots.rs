@@ -1,5 +1,4 @@
-//! A snapshot equals the fold of its events, whatever is done to the epoch, the table and the
-//! leader.
+//! A snapshot equals the fold of its events, also after the epoch, the table or the leader changed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

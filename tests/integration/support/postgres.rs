@@ -132,7 +132,7 @@ fn start_server() -> Config {
             let options = Options { data_dir, durability: Durability::Throwaway, settings };
             let server = PrivatePostgres::start(options, "tests").await;
             let server = server
-                .unwrap_or_else(|error| panic!("tests need a PostgreSQL of their own: {error}"));
+                .unwrap_or_else(|error| panic!("the tests start their own PostgreSQL: {error}"));
             started.send(server.config()).expect("someone waits");
             std::future::pending::<()>().await;
         });

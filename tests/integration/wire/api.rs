@@ -167,7 +167,7 @@ async fn get_ok(relay: &Relay, target: &str) {
 }
 
 #[tokio::test]
-async fn what_a_client_has_is_not_sent_again_and_gzip_is_the_same() {
+async fn an_unchanged_answer_is_not_sent_again_and_gzip_is_the_same() {
     let (_database, relay) = filled(500).await;
     for target in [
         "/api/class/summary?class=a&include=grid",
@@ -243,7 +243,11 @@ async fn only_own_and_allowed_pages_read_and_act() {
             preflight.request("OPTIONS", resolve, &headers, Bytes::new()).await.expect("an answer");
         assert_eq!(response.header("access-control-allow-origin"), None, "{origin}");
     }
-    assert_eq!(get(&relay, "/api/class/summary").await["metrics"]["help"], 1, "nobody resolved it");
+    assert_eq!(
+        get(&relay, "/api/class/summary").await["metrics"]["help"],
+        1,
+        "no request resolved it"
+    );
     let response = ask(&relay, "POST", resolve, &[("origin", &own)]).await;
     assert_eq!(response.json::<Value>().expect("an answer")["resolved"], true);
 }
@@ -355,7 +359,7 @@ async fn an_export_has_every_event_in_both_forms() {
 }
 
 #[tokio::test]
-async fn classes_are_listed_with_what_came_just_now() {
+async fn classes_are_listed_with_their_newest_events() {
     let database = Database::migrated().await;
     let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];
     for round in 1..=3 {
@@ -388,7 +392,7 @@ async fn classes_are_listed_with_what_came_just_now() {
 }
 
 #[tokio::test]
-async fn what_is_known_is_shown_while_the_database_is_away() {
+async fn the_known_state_is_shown_while_the_database_is_away() {
     let (database, relay) = filled(100).await;
     let before = get(&relay, "/api/class/summary?class=a").await;
     let client = database.client().await;

@@ -134,6 +134,6 @@ async fn jupyterlab_pioneer_is_refused() {
     let rows =
         database.client().await.query("SELECT FROM progress_event", &[]).await.expect("an answer");
     assert!(rows.is_empty());
-    assert!(!relay.log().contains("hubuser1"), "what was sent is in the log");
+    assert!(!relay.log().contains("hubuser1"), "the request is in the log");
     assert!(relay.log().contains("TRACE"), "the log would have shown it");
 }

@@ -91,7 +91,7 @@ async fn each_event_has_its_own_result() {
 /// A POST is answered at once if the queue is full, and after its own deadline if it is in the
 /// queue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_queue_says_so_at_once() {
+async fn a_full_queue_is_answered_at_once() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &["--queue-rows", "10", "--commit-timeout", "3s"]).await;
     let client = database.client().await;

@@ -67,7 +67,7 @@ async fn options(connection: &mut Connection, target: &str, headers: &[(&str, &s
 }
 
 #[tokio::test]
-async fn every_path_says_what_it_takes() {
+async fn every_path_names_its_methods() {
     const READ: &str = "GET, HEAD, OPTIONS";
     let database = Database::new().await;
     let relay = Relay::start(&database, &["--allow-origin", "https://school.example"]).await;

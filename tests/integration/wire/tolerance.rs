@@ -28,7 +28,7 @@ async fn post(relay: &Relay, target: &str, body: impl Into<Bytes>) -> Value {
 
 /// The values that a known client sends. All of them arrive in one batch, and all are stored.
 #[tokio::test]
-async fn what_clients_write_is_stored() {
+async fn values_of_known_clients_are_stored() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
     let mut follower = Follower::new(&relay.url, &["default"], None).await;
@@ -310,7 +310,7 @@ async fn until_refused(relay: &Relay, class: &str, expected: &[(&str, u64)]) {
 /// A rejected event is counted in the metrics of its replica, logged once, and shown by every
 /// replica.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_rejected_is_counted_logged_and_shown() {
+async fn rejected_events_are_counted_logged_and_shown() {
     let database = Database::migrated().await;
     let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];
     let mut connection = relays[0].connection().await;

@@ -24,8 +24,8 @@ pub use play::{Outcome, Play, Scale};
 pub fn port() -> u16 {
     static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
     loop {
-        // Below the ports that Linux gives to outgoing connections: one of those could take the port
-        // before the server that it is meant for listens on it.
+        // Below the ports that Linux gives to outgoing connections: one of those could take the
+        // port before the server that it is meant for listens on it.
         let port = fastrand::u16(10_000..32_000);
         if TcpListener::bind(("127.0.0.1", port)).is_err() {
             continue;

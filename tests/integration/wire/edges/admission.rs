@@ -26,7 +26,7 @@ async fn a_slow_body_is_given_up() {
 /// A client beyond the limit of connections gets a refusal that it understands, and the place of a
 /// closed connection is free again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_beyond_the_cap_are_refused_in_words() {
+async fn connections_beyond_the_limit_get_a_problem() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &["--max-connections", "8"]).await;
     let mut held = Vec::new();

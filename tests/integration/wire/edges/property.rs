@@ -130,7 +130,7 @@ fn with_one_byte_changed((text, at, byte): (String, Index, u8)) -> Vec<u8> {
 }
 
 #[test]
-fn whatever_is_parsed_is_within_its_bounds() {
+fn parsed_events_are_within_their_bounds() {
     let config = Config { cases: 3_000, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&body(), |body| {
         let Ok(batch) = parse_body(&body, Some("a class"), LIMITS) else { return Ok(()) };

@@ -276,7 +276,7 @@ async fn try_case(relay: &Relay, Case { what, bytes, expected }: &Case, chop: us
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn frames_are_taken_as_the_standard_says() {
+async fn frames_are_read_as_the_standard_requires() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
     let cases = cases();
@@ -340,7 +340,7 @@ async fn a_half_closed_peer_is_left() {
 }
 
 #[tokio::test]
-async fn what_is_no_handshake_is_refused_in_words() {
+async fn a_wrong_handshake_is_refused_with_a_problem() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &[]).await;
     let good = [
@@ -377,7 +377,7 @@ async fn what_is_no_handshake_is_refused_in_words() {
 
 /// A browser can only distinguish refusals by their close codes.
 #[tokio::test]
-async fn who_may_not_subscribe_is_told_by_a_close_code() {
+async fn a_forbidden_subscription_gets_a_close_code() {
     use progress_relay::http::client::ws::{Frame, Subscriber};
 
     let database = Database::new().await;
