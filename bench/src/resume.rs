@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use progress_relay::http::client::http::Connection;
-use progress_relay::http::client::ws::{Frame, Subscriber};
-use progress_relay::http::client::{BaseUrl, query};
+use progress_relay::client::http::Connection;
+use progress_relay::client::ws::{Frame, Subscriber};
+use progress_relay::client::{BaseUrl, query};
 
 use crate::Outcome;
 use crate::stage::Server;
@@ -51,7 +51,7 @@ impl Missed {
             loop {
                 let text = subscriber.next_text().await?;
                 if text.starts_with(r#"{"type":"live""#) {
-                    return Ok::<_, progress_relay::http::client::ClientError>(events);
+                    return Ok::<_, progress_relay::client::ClientError>(events);
                 }
                 events += text.matches("{\"id\":").count();
             }

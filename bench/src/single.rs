@@ -3,8 +3,8 @@
 
 use std::time::Instant;
 
-use progress_relay::http::client::http::Connection;
-use progress_relay::http::client::{BaseUrl, query};
+use progress_relay::client::http::Connection;
+use progress_relay::client::{BaseUrl, query};
 
 use crate::Outcome;
 use crate::resume::Missed;

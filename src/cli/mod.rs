@@ -18,8 +18,8 @@ use clap::builder::Resettable;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::flags::logging::LoggingFlags;
+use crate::client::BaseUrl;
 use crate::error::Failure;
-use crate::http::client::BaseUrl;
 
 /// Relays students' JupyterLab progress events through PostgreSQL to every instructor's dashboard.
 #[derive(Debug, Parser)]

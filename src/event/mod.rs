@@ -5,6 +5,7 @@ mod batch;
 mod cursor;
 pub mod json;
 mod moment;
+mod object;
 mod parse;
 mod stored;
 
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 pub use batch::{Batch, BodyError, Limits, parse_body};
 pub use cursor::{Cursor, Epoch};
+pub use object::ObjectWriter;
 pub use parse::{COUNTED_FIELDS, Rejection};
 pub use stored::StoredEvent;
 

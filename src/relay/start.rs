@@ -15,7 +15,7 @@ use crate::backoff::Backoff;
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch};
-use crate::http::{AnswerBudget, BodyBudget, Drain, Places, Relay, StartProgress};
+use crate::http::{AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, Relay, StartProgress};
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::refusals::Refusals;
@@ -82,7 +82,11 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let keeper = Keeper::start(&gated, &agreement, &classes, &supervisor);
     let (writer, writer_tasks) = Writer::start(&gated, &agreement, config.writer, &supervisor);
     let prober = prober::start(&connector, &agreement, &supervisor);
+    let drain = Drain::new(config.stop.drain);
+    let connections =
+        ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
     let relay = Arc::new(Relay {
+        gate: Gate::new(connections, config.http.origins.clone(), drain.clone()),
         writer,
         tail,
         log,
@@ -91,13 +95,11 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
         listener,
         agreement,
         start: StartProgress::default(),
-        places: Places::new(config.http.connections, config.http.connections_per_address),
         refusals: Refusals::default(),
         bodies: BodyBudget::new(config.writer.queue.bytes),
         answers: AnswerBudget::new(config.http.answer_bytes),
-        access: config.http.access.clone(),
         limits: config.http.limits,
-        drain: Drain::new(config.stop.drain),
+        drain,
     });
     let refusals = relay.refusals.keep(relay.pages.clone());
     let others = [tail_task, prober, refusals, eviction];

@@ -1,30 +1,25 @@
 //! A class that is kept up by the tail, and the pictures of it that were asked for last.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write as _;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::{Compression, Crc};
 use tokio::sync::{Mutex, OnceCell, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
 use super::activity::Minute;
-use super::background;
 use super::class::ClassState;
 use super::drawing::Drawing;
 use super::kept::Asker;
 use super::view::{self, Parts};
+use crate::encoding::{self, Deflated};
 use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent, json};
 use crate::store::Changes;
 
 /// After this long a picture is made anew although nothing came, in microseconds: a quiet class's
 /// cursor must not grow so old that the events after it are pruned.
 const PICTURE_SPAN: i64 = 60_000_000;
-/// What is larger is compressed on a thread of its own.
-const MAX_INLINE: usize = 256 * 1024;
 /// A class of which no picture was made for this long is no longer copied.
 const DRAWING_IDLE: Duration = Duration::from_secs(60);
 
@@ -45,7 +40,7 @@ pub struct Picture {
     /// From then on time alone has changed it.
     holds: i64,
     /// The members once more, compressed when that was first asked for.
-    deflated: OnceCell<(Bytes, Crc)>,
+    deflated: OnceCell<Deflated>,
     /// What those who are sending the members, or the compressed ones, have reserved for them.
     pub sending_json: Sending,
     /// As `sending_json`.
@@ -65,9 +60,7 @@ impl Picture {
         let mut members = String::new();
         let holds = view::drawn_summary(drawing, &minutes, now, parts, &mut members);
         members.push('}');
-        let mut hasher = DefaultHasher::new();
-        (&head, &members).hash(&mut hasher);
-        let etag = format!("W/\"{:016x}\"", hasher.finish());
+        let etag = encoding::etag((&head, &members));
         members.shrink_to_fit();
         let members = Bytes::from(members);
         Self {
@@ -94,41 +87,13 @@ impl Picture {
         [self.head_at(now).into(), self.members.clone()]
     }
 
-    /// The same as gzip. Whoever asks first compresses; for the others there is only `now` to be
-    /// put before it, in a block of its own that is not compressed. The middle of the three parts
-    /// is the one that all answers share.
-    pub async fn gzip(&self, now: Micros) -> [Bytes; 3] {
-        const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff];
-        let head = self.head_at(now);
-        let (deflated, checksum) = self.deflated.get_or_init(|| self.deflate()).await;
-        let mut begin = Vec::with_capacity(HEADER.len() + head.len() + 5);
-        begin.extend_from_slice(&HEADER);
-        // A stored block: its length, and that once more inverted. A class's name and a cursor are
-        // far below 64 KiB.
-        let len = u16::try_from(head.len()).unwrap_or(u16::MAX);
-        begin.push(0);
-        begin.extend_from_slice(&len.to_le_bytes());
-        begin.extend_from_slice(&(!len).to_le_bytes());
-        begin.extend_from_slice(&head.as_bytes()[..usize::from(len)]);
-        let mut crc = Crc::new();
-        crc.update(&head.as_bytes()[..usize::from(len)]);
-        crc.combine(checksum);
-        let total = head.len() + self.members.len();
-        let mut end = Vec::with_capacity(8);
-        end.extend_from_slice(&crc.sum().to_le_bytes());
-        end.extend_from_slice(&(total as u32).to_le_bytes());
-        [begin.into(), deflated.clone(), end.into()]
-    }
-
-    /// What is large is compressed where it holds nobody up.
-    async fn deflate(&self) -> (Bytes, Crc) {
-        if self.members.len() > MAX_INLINE {
-            let members = self.members.clone();
-            if let Some(deflated) = background::run(move || deflate(&members)).await {
-                return deflated;
-            }
-        }
-        deflate(&self.members)
+    /// The same as gzip, in three parts; the middle one is the part that all answers share. The
+    /// first request compresses the members, and later ones put `now` before them. `None` if there
+    /// is no thread to compress them on.
+    pub async fn gzip(&self, now: Micros) -> Option<[Bytes; 3]> {
+        let deflate = async || Deflated::new(self.members.clone()).await.ok_or(());
+        let deflated = self.deflated.get_or_try_init(deflate).await.ok()?;
+        Some(deflated.gzip_after(&self.head_at(now)))
     }
 
     /// Bytes that it takes up.
@@ -136,16 +101,6 @@ impl Picture {
         // Compressed it has about an eighth.
         self.members.len() + self.members.len() / 8
     }
-}
-
-/// Level 1: a quarter of the time of the default for a tenth more bytes.
-fn deflate(bytes: &[u8]) -> (Bytes, Crc) {
-    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::fast());
-    let mut crc = Crc::new();
-    crc.update(bytes);
-    // Writing to memory cannot fail.
-    let _ = encoder.write_all(bytes);
-    (encoder.finish().unwrap_or_default().into(), crc)
 }
 
 /// A class's state at one instant, beside its rows: read with the lock held that the last of them
@@ -408,7 +363,7 @@ mod tests {
         let picture = picture(&mut live, Parts::default(), 0, None, 1_000);
         for now in [Micros(1_000), Micros(2_000)] {
             let mut inflated = Vec::new();
-            let gzip = picture.gzip(now).await.concat();
+            let gzip = picture.gzip(now).await.expect("a thread").concat();
             flate2::read::GzDecoder::new(&gzip[..]).read_to_end(&mut inflated).expect("gzip");
             assert_eq!(inflated, picture.json(now).concat());
             assert!(gzip.len() < inflated.len() / 5);

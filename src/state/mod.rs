@@ -9,7 +9,7 @@
 //!   tail brings; `live`, `picture`: the pictures made of it; `unsaved`: what is not written yet,
 //!   and which are let go
 //! - `keeper`: writes the snapshots; `rebuild`: makes them anew from the events; `clock`: the
-//!   database's; `background`: what takes long
+//!   database's
 //!
 //! # The rules
 //!
@@ -57,7 +57,6 @@
 //!   `statusUntil` is that end, exclusive.
 
 mod activity;
-mod background;
 mod cell;
 mod class;
 mod classes;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
-use super::background;
 use super::classes::Classes;
 use super::drawing::Drawing;
 use super::live::{Live, Moment, Picture};
 use super::load::LoadError;
 use super::slot::Slot;
 use super::view::{self, Parts};
+use crate::background;
 use crate::event::ClassId;
 
 /// Rows that are copied at a time, with the class's lock held: a fraction of a millisecond.

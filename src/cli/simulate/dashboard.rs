@@ -9,8 +9,8 @@ use super::report::latencies;
 use super::run::Run;
 use super::scan;
 use crate::backoff::Backoff;
-use crate::http::client::ws::Subscriber;
-use crate::http::client::{ClientError, reconnect_backoff};
+use crate::client::ws::Subscriber;
+use crate::client::{ClientError, reconnect_backoff};
 
 /// How many ids back a repeat is known for a repeat, not for an event out of order.
 const REMEMBERED: usize = 1024;

@@ -17,8 +17,8 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::cli::{base_url, raise_file_limit};
+use crate::client::{BaseUrl, ClientError};
 use crate::error::Failure;
-use crate::http::client::{BaseUrl, ClientError};
 use crate::relay::signals::Signals;
 
 mod args;

@@ -1,8 +1,8 @@
 //! Finding the events of a frame without parsing them: a thousand dashboards times a thousand
 //! events a second is a million a second, on a machine that runs the relay too.
 
-use crate::http::client::ClientError;
-use crate::http::client::ws::Frame;
+use crate::client::ClientError;
+use crate::client::ws::Frame;
 
 /// The cursor and the events of a `progress` frame in the relay's own layout, the events still
 /// joined by commas.

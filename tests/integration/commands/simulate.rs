@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use progress_relay::http::client::BaseUrl;
+use progress_relay::client::BaseUrl;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -1,6 +1,6 @@
 //! What the relay cannot deliver is announced by one reset: deleted, pruned and restored events.
 
-use progress_relay::http::client::ws::{Frame, Subscriber};
+use progress_relay::client::ws::{Frame, Subscriber};
 use serde_json::Value;
 
 use crate::support::{Database, Relay, data_folder, event, event_of, parts, run, until, within};

@@ -1,6 +1,6 @@
 //! Where a subscription starts, where it resumes, and when it is reset.
 
-use progress_relay::http::client::ws::{Frame, Subscriber};
+use progress_relay::client::ws::{Frame, Subscriber};
 use serde_json::Value;
 
 use crate::support::{

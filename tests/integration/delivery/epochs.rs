@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use progress_relay::http::client::ws::Frame;
+use progress_relay::client::ws::Frame;
 use tokio::process::Command;
 
 use crate::support::{Database, Relay, data_folder, event, run, until, within};
@@ -33,7 +33,7 @@ async fn as_owner(folder: &Path, program: &Path, arguments: &[&str]) {
 }
 
 /// A live subscriber and its cursor.
-async fn live(relay: &Relay) -> (progress_relay::http::client::ws::Subscriber, String) {
+async fn live(relay: &Relay) -> (progress_relay::client::ws::Subscriber, String) {
     let mut subscriber = relay.subscribe(&["default"], None).await;
     match within("live", subscriber.next()).await.expect("a frame") {
         Frame::Live { cursor } => (subscriber, cursor),
@@ -42,7 +42,7 @@ async fn live(relay: &Relay) -> (progress_relay::http::client::ws::Subscriber, S
 }
 
 /// Reads frames until a reset, and returns its reason.
-async fn reset(subscriber: &mut progress_relay::http::client::ws::Subscriber) -> String {
+async fn reset(subscriber: &mut progress_relay::client::ws::Subscriber) -> String {
     loop {
         match within("a reset", subscriber.next()).await.expect("a connection that stands") {
             Frame::Reset { reason, .. } => break reason,

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use progress_relay::http::client::BaseUrl;
-use progress_relay::http::client::http::Connection;
+use progress_relay::client::BaseUrl;
+use progress_relay::client::http::Connection;
 use serde_json::Value;
 use tokio::task::JoinSet;
 

@@ -67,9 +67,8 @@ async fn class_at_work(relay: &Relay, begin: Instant) -> Vec<Duration> {
     let posters = (0..50_u32).map(|poster| {
         let url = relay.url.clone();
         tokio::spawn(async move {
-            let mut connection = progress_relay::http::client::http::Connection::open(&url)
-                .await
-                .expect("a connection");
+            let mut connection =
+                progress_relay::client::http::Connection::open(&url).await.expect("a connection");
             let mut latencies = Vec::new();
             for n in (poster..total).step_by(50) {
                 let due = start + Duration::from_secs(1) * n / POSTS_PER_SECOND;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use progress_relay::http::client::ws::Subscriber;
+use progress_relay::client::ws::Subscriber;
 use serde_json::Value;
 
 use super::mib;

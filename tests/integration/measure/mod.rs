@@ -22,8 +22,8 @@ mod summary;
 
 use std::time::Duration;
 
-use progress_relay::http::client::BaseUrl;
-use progress_relay::http::client::http::Connection;
+use progress_relay::client::BaseUrl;
+use progress_relay::client::http::Connection;
 
 /// Open descriptors of a process.
 fn descriptors(pid: nix::unistd::Pid) -> usize {

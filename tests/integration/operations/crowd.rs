@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use progress_relay::http::client::http::Connection;
-use progress_relay::http::client::ws::{Frame, Subscriber};
+use progress_relay::client::http::Connection;
+use progress_relay::client::ws::{Frame, Subscriber};
 
 use crate::support::{Database, Relay, event, until, within};
 

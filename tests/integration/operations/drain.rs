@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use progress_relay::http::client::ws::Frame;
+use progress_relay::client::ws::Frame;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use progress_relay::http::client::http::Connection;
+use progress_relay::client::http::Connection;
 
 use crate::support::checker::{Action, Promise};
 use crate::support::stage::{

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::Signal;
-use progress_relay::http::client::BaseUrl;
-use progress_relay::http::client::http::Connection;
+use progress_relay::client::BaseUrl;
+use progress_relay::client::http::Connection;
 use progress_relay::state::ClassState;
 use serde_json::Value;
 use tokio::task::JoinSet;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use progress_relay::client::http::Connection;
 use progress_relay::event::{Micros, StoredEvent};
-use progress_relay::http::client::http::Connection;
 use progress_relay::state::ClassState;
 use serde_json::{Value, json};
 use tokio_postgres::Client;

@@ -1,7 +1,7 @@
 //! A subscriber that checks its events.
 
-use progress_relay::http::client::BaseUrl;
-use progress_relay::http::client::ws::{Frame, Subscriber};
+use progress_relay::client::BaseUrl;
+use progress_relay::client::ws::{Frame, Subscriber};
 use serde_json::Value;
 
 use super::{parts, within};

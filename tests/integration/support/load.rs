@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use progress_relay::http::client::BaseUrl;
-use progress_relay::http::client::http::Connection;
+use progress_relay::client::BaseUrl;
+use progress_relay::client::http::Connection;
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 

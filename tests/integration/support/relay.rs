@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use progress_relay::http::client::BaseUrl;
-use progress_relay::http::client::http::{Connection, Response};
-use progress_relay::http::client::ws::Subscriber;
+use progress_relay::client::BaseUrl;
+use progress_relay::client::http::{Connection, Response};
+use progress_relay::client::ws::Subscriber;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};

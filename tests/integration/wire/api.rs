@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use progress_relay::http::client::http::Response;
+use progress_relay::client::http::Response;
 use serde_json::{Value, json};
 
 use crate::support::class::{cursor_id, random_event};

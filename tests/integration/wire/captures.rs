@@ -1,7 +1,7 @@
 //! Requests that real clients sent, replayed.
 
 use bytes::Bytes;
-use progress_relay::http::client::http::{Connection, Response};
+use progress_relay::client::http::{Connection, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 

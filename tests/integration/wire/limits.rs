@@ -1,6 +1,6 @@
 //! `fields` and `max`: clients that limit the size of a frame can follow a class of large events.
 
-use progress_relay::http::client::ws::{Frame, Subscriber};
+use progress_relay::client::ws::{Frame, Subscriber};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

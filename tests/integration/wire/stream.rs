@@ -1,8 +1,8 @@
 //! What WebSocket and SSE libraries of other languages expect of streams, handshakes and frames.
 
 use bytes::Bytes;
-use progress_relay::http::client::http::{Connection, Response};
-use progress_relay::http::client::ws::Subscriber;
+use progress_relay::client::http::{Connection, Response};
+use progress_relay::client::ws::Subscriber;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use progress_relay::http::client::http::Response;
+use progress_relay::client::http::Response;
 use serde_json::{Value, json};
 
 use crate::support::{Database, Follower, Relay, event_of, readiness, until};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use progress_relay::http::client::BaseUrl;
+use progress_relay::client::BaseUrl;
 use tokio::net::TcpStream;
 
 use super::port;

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use progress_relay::http::client::BaseUrl;
-use progress_relay::http::client::http::Connection;
-use progress_relay::http::client::ws::{Frame, Subscriber};
+use progress_relay::client::BaseUrl;
+use progress_relay::client::http::Connection;
+use progress_relay::client::ws::{Frame, Subscriber};
 use serde_json::Value;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;

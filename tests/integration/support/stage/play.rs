@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use progress_relay::http::client::http::Connection;
-use progress_relay::http::client::ws::Frame;
+use progress_relay::client::http::Connection;
+use progress_relay::client::ws::Frame;
 use progress_relay::state::ClassState;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
@@ -259,7 +259,7 @@ async fn wait(so: impl AsyncFn() -> bool) {
 
 /// Requests `/readyz` of every relay, again and again.
 async fn ask(
-    urls: Vec<progress_relay::http::client::BaseUrl>,
+    urls: Vec<progress_relay::client::BaseUrl>,
     begun: Instant,
     said: Arc<Mutex<Vec<Readiness>>>,
 ) {

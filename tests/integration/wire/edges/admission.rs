@@ -1,6 +1,6 @@
 //! Requests that arrive too slowly, on too many connections, or with too many bytes at once.
 
-use progress_relay::http::client::ws::Frame;
+use progress_relay::client::ws::Frame;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -378,7 +378,7 @@ async fn a_wrong_handshake_is_refused_with_a_problem() {
 /// A browser can only distinguish refusals by their close codes.
 #[tokio::test]
 async fn a_forbidden_subscription_gets_a_close_code() {
-    use progress_relay::http::client::ws::{Frame, Subscriber};
+    use progress_relay::client::ws::{Frame, Subscriber};
 
     let database = Database::new().await;
     let relay = Relay::start(&database, &["--allow-origin", "https://school.example"]).await;

@@ -1,5 +1,5 @@
-//! What large answers may take up together, from when they are made until their peers have taken
-//! them.
+//! The memory that large answers may take up together, from when they are made until their peers
+//! have taken them.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -7,15 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Problem;
+use super::problem::Problem;
 use crate::state::Sending;
 
-/// What every answer may take up without asking: a few large ones that nobody takes keep no small
-/// one out.
+/// Bytes that every answer has outside of the budget: a few large answers that their peers do not
+/// take must not keep small ones out.
 const FREE_ANSWER: usize = 16 * 1024;
 /// The budget's unit in bytes.
 const UNIT: usize = 1024;
-/// What a client is told to wait when there is no room.
+/// How long a client is told to wait when there is no room.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Bytes that the large answers of all requests may take up together. One that is larger than all
@@ -33,12 +33,12 @@ pub(super) struct Reservation {
     reserved: usize,
 }
 
-/// The part of the budget that an answer has which several requests share: whoever comes while it
-/// is being sent adds nothing to it.
+/// The part of the budget that an answer has which several requests share: a request that comes
+/// while the answer is being sent takes no more of the budget.
 pub(super) type Shared = Sending;
 
-/// Bytes with their part of the budget. It is given back when the last of those who send them has
-/// done so: hyper may hold them for long after it has asked for the body's end.
+/// Bytes with their part of the budget, which is given back when the last copy of the bytes is
+/// dropped: hyper may hold them for long after it has asked for the body's end.
 struct Held<P> {
     bytes: Bytes,
     _permit: P,
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_given_back_with_the_last_copy() {
+    fn a_reservation_is_given_back_with_the_last_copy() {
         let budget = AnswerBudget::new(100 * 1024);
         let first = hold(&budget, 100).expect("room");
         assert!(hold(&budget, 33).is_none());
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shared_counts_once() {
+    fn a_shared_answer_counts_once() {
         let (budget, shared) = (AnswerBudget::new(100 * 1024), Shared::default());
         let first = budget.share(bytes(100), &shared).expect("room");
         let second = budget.share(bytes(100), &shared).expect("the same");

@@ -1,4 +1,4 @@
-//! A page of the table as frames, for a session whose cursor lies before what is in memory.
+//! Pages of the table as frames, for a session whose cursor lies before what is in memory.
 
 use std::ops::ControlFlow;
 
@@ -6,17 +6,17 @@ use crate::event::{ClassId, Cursor};
 use crate::log::{ChunkBuilder, Frame};
 use crate::store::{Header, PageError, Pages};
 
-/// What follows a cursor.
-pub(super) struct Page {
+/// The events that follow a cursor, read from the table.
+pub(super) struct HistoryPage {
     pub(super) frames: Vec<Frame>,
-    /// Complete up to here.
+    /// The frames are complete up to this id.
     pub(super) through: i64,
-    /// Of the same snapshot.
+    /// The log's header in the same snapshot.
     pub(super) header: Header,
 }
 
-/// Reads what follows `after` in `classes`: at most `max_rows` events, of about `max_bytes`; one at
-/// least, if there is one. Everything up to `floor` had been committed before.
+/// Reads the events of `classes` after `after`: at most `max_rows`, of about `max_bytes`; one at
+/// least, if there is one. Every event up to `floor` had been committed before.
 pub(super) async fn read_page(
     pages: &Pages,
     classes: &[ClassId],
@@ -24,7 +24,7 @@ pub(super) async fn read_page(
     floor: i64,
     max_rows: usize,
     max_bytes: usize,
-) -> Result<Page, PageError> {
+) -> Result<HistoryPage, PageError> {
     let mut builder = ChunkBuilder::new(after.epoch.clone());
     let extent = pages
         .read(classes, after.id, max_rows, |header, event| {
@@ -42,13 +42,13 @@ pub(super) async fn read_page(
         })
         .await?;
     let frames: Vec<Frame> = builder.finish().iter().map(crate::log::Chunk::frame).collect();
-    // To the end of the snapshot: there is nothing more of these classes up to the newest event of
-    // all, or the newest that ever was, if that has been deleted since.
+    // The page goes to the end of the snapshot: these classes have no further event up to the
+    // newest event of all, or up to `floor` if the newest has been deleted since.
     let whole = !extent.broken_off && extent.events < max_rows;
     let through = if whole {
         extent.last.max(extent.header.newest.unwrap_or(0)).max(floor)
     } else {
         extent.last
     };
-    Ok(Page { frames, through, header: extent.header })
+    Ok(HistoryPage { frames, through, header: extent.header })
 }

@@ -1,25 +1,23 @@
-//! Work that takes long and may wait: a large class is rendered and compressed on a thread that
-//! gives way to all others.
+//! Work that takes long and may wait, such as rendering and compressing a large class: it is done on
+//! a thread of low priority.
 //!
-//! On the runtime's own threads it would hold up the requests that share them. On any thread of the
-//! same priority it takes turns with them, each turn some milliseconds: on two processors an event
-//! would wait that long for every other step it takes.
+//! On the runtime's threads it would hold up the requests that share them. On a thread of the same
+//! priority it takes turns with them, each turn some milliseconds: on two processors an event would
+//! wait that long for every other step it takes.
 
 use tokio::sync::{Semaphore, oneshot};
 
-/// How much this work gives way: to a thread of the usual priority it leaves nine tenths of a
-/// processor.
+/// The thread's priority: beside a thread of the usual priority it gets a tenth of a processor.
 const NICENESS: i32 = 10;
-/// Works that are done at once; the others take turns.
+/// One work at a time; the others wait.
 static TURNS: Semaphore = Semaphore::const_new(1);
 
-/// Does some work, which goes on if nobody waits for it any more. `None` if there is no thread for
-/// it.
-pub(super) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+/// Does some work, which goes on if this future is dropped. `None` if no thread can be started.
+pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let turn = TURNS.acquire().await.ok()?;
     let (done, outcome) = oneshot::channel();
     let working = move || {
-        // Where it cannot be had, it is done all the same.
+        // Where the priority cannot be lowered, the work is done all the same.
         let _ = rustix::process::setpriority_process(None, NICENESS);
         let _ = done.send(work());
         drop(turn);

@@ -1,18 +1,20 @@
-//! `GET /` and what the page is made of: the dashboard's files, embedded in the program.
+//! `GET /` and `/assets/`: the dashboard's files, embedded in the program.
 
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 use flate2::Compression;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio::sync::OnceCell;
 use warp::Reply;
 use warp::reply::Response;
 
-use super::Relay;
-use super::api::{gzip, if_none_match, tag, takes_gzip};
+use super::problem::Problem;
+use super::representation::{if_none_match, takes_gzip};
+use crate::encoding::{etag, gzip_here};
 
-/// What the page may do: run and look like what this relay serves, talk to this relay, and nothing
-/// else. A name or a code that came through as markup would still run nothing.
+/// The page may run scripts and use styles of this relay, connect to this relay, and nothing else:
+/// a name or a code that came through as markup would still run nothing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -29,7 +31,7 @@ struct File {
 }
 
 /// A file as it is served.
-pub(super) struct Asset {
+struct Asset {
     file: &'static File,
     /// Compressed.
     gzip: Bytes,
@@ -66,11 +68,11 @@ static FILES: &[File] = &files! {
         "js/views/stuck.js" "js/views/teams.js" "js/views/terminal.js";
 };
 
-/// As they are served; made at the first request.
+/// As they are served; compressed at the first request, which takes some time: see [`COMPRESSED`].
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| FILES.iter().map(Asset::new).collect());
 
 /// The file at a path of a URL; `None` if the page has none there.
-pub(super) fn asset(path: &str) -> Option<&'static Asset> {
+fn asset(path: &str) -> Option<&'static Asset> {
     let name = match path {
         "/" => INDEX,
         _ => path.strip_prefix("/assets/").filter(|name| *name != INDEX)?,
@@ -78,11 +80,16 @@ pub(super) fn asset(path: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.file.path == name)
 }
 
-/// Serves a file, or says that the client has it.
-pub(super) fn serve(relay: &Relay, asset: &'static Asset, headers: &HeaderMap) -> Response {
-    if let Err(problem) = relay.access.check(headers) {
-        return problem.into_response();
-    }
+/// Set once [`ASSETS`] are made, on a thread for blocking work.
+static COMPRESSED: OnceCell<()> = OnceCell::const_new();
+
+/// Serves the file at a path of a URL, or says that the client has it.
+pub(super) async fn serve(path: &str, headers: &HeaderMap) -> Response {
+    let compress = || async {
+        let _ = tokio::task::spawn_blocking(|| LazyLock::force(&ASSETS).len()).await;
+    };
+    COMPRESSED.get_or_init(compress).await;
+    let Some(asset) = asset(path) else { return Problem::not_found().into_response() };
     let gzip = takes_gzip(headers);
     let mut response = if if_none_match(headers, &asset.etag) {
         StatusCode::NOT_MODIFIED.into_response()
@@ -113,7 +120,7 @@ pub(super) fn serve(relay: &Relay, asset: &'static Asset, headers: &HeaderMap) -
 
 impl Asset {
     fn new(file: &'static File) -> Self {
-        Self { file, gzip: gzip(file.bytes, Compression::best()), etag: tag(file.bytes) }
+        Self { file, gzip: gzip_here(file.bytes, Compression::best()), etag: etag(file.bytes) }
     }
 }
 

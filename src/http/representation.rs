@@ -1,97 +1,73 @@
-//! An answer's last steps: its tag, what the client has already, compression.
+//! How a body is sent: its ETag and 304, compression, and `now`, which the ETag leaves out.
 
 use std::convert::Infallible;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write as _;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use futures::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use warp::Reply;
 use warp::reply::Response;
 
-use super::budget::{self, Reservation};
-use super::{Problem, Request};
+use super::budget::{self, AnswerBudget, Reservation};
+use super::problem::Problem;
+use crate::encoding::{self, etag};
 
 /// A body smaller than this is sent as it is: compressed it would take as many packets.
 const MIN_COMPRESSED: usize = 1024;
-/// What is larger is compressed where it holds nobody up.
-const MAX_INLINE: usize = 256 * 1024;
 
-/// A JSON body and its tag.
+/// A JSON body and its ETag.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Representation {
     body: String,
     etag: String,
 }
 
-impl Answer {
-    /// Tagged by the whole of it.
+impl Representation {
+    /// A body whose ETag covers all of it.
     pub(super) fn json(body: String) -> Self {
-        let etag = tag(&body);
+        let etag = etag(&body);
         Self { body, etag }
     }
 
-    /// An object of `members`, with `now` in it and outside of its tag.
-    pub(super) fn with_now(members: &str, now: &str) -> Self {
-        Self { body: format!("{{\"now\":\"{now}\",{members}}}"), etag: tag(members) }
+    /// An object with `now` as its first member. The ETag leaves `now` out, or no answer would ever
+    /// be the one that a client has.
+    pub(super) fn stamped(object: &str, now: &str) -> Self {
+        let members = object.strip_prefix('{').unwrap_or(object);
+        Self { body: format!("{{\"now\":\"{now}\",{members}"), etag: etag(object) }
     }
 
-    /// Ready to be sent, within the budget.
-    ///
-    /// # Errors
-    /// If there is no room for it.
-    pub(super) async fn reply(self, request: &Request<'_>) -> Result<Response, Problem> {
-        self.reply_with(request, request.relay.answers.begin()).await
-    }
-
-    /// The same of an answer for which there is room.
-    pub(super) async fn reply_with(
+    /// The answer to a request with these headers; a problem if `budget` has no room for it.
+    pub(super) async fn answer(
         self,
-        request: &Request<'_>,
+        headers: &HeaderMap,
+        budget: &AnswerBudget,
+    ) -> Result<Response, Problem> {
+        self.answer_within(headers, budget.begin()).await
+    }
+
+    /// The same with a reservation that the body has already.
+    pub(super) async fn answer_within(
+        self,
+        headers: &HeaderMap,
         mut room: Reservation,
     ) -> Result<Response, Problem> {
-        let headers = request.headers;
-        if has(headers, &self.etag) {
+        if if_none_match(headers, &self.etag) {
             return Ok(not_modified(&self.etag));
         }
         let body = Bytes::from(self.body);
         if !room.grow(body.len()) {
             return Err(budget::full());
         }
-        if body.len() < MIN_COMPRESSED || !takes_gzip(headers) {
-            return Ok(tagged([room.hold(body)], &self.etag, false));
+        let is_compressed = body.len() >= MIN_COMPRESSED && takes_gzip(headers);
+        if is_compressed && let Some(gzip) = encoding::gzip(body.clone()).await {
+            return Ok(tagged([room.hold(gzip)], &self.etag, true));
         }
-        let compressed = if body.len() > MAX_INLINE {
-            let compress = move || gzip(&body, Compression::fast());
-            tokio::task::spawn_blocking(compress).await.unwrap_or_default()
-        } else {
-            gzip(&body, Compression::fast())
-        };
-        Ok(tagged([room.hold(compressed)], &self.etag, true))
+        Ok(tagged([room.hold(body)], &self.etag, false))
     }
 }
 
-/// Compressed.
-pub(in crate::http) fn gzip(bytes: &[u8], level: Compression) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), level);
-    // Writing to memory cannot fail.
-    let _ = encoder.write_all(bytes);
-    encoder.finish().unwrap_or_default().into()
-}
-
-/// A body's tag.
-pub(in crate::http) fn tag(body: impl Hash) -> String {
-    let mut hasher = DefaultHasher::new();
-    body.hash(&mut hasher);
-    // Weak: what `now` and the encoding change is left out of it.
-    format!("W/\"{:016x}\"", hasher.finish())
-}
-
-/// Whether the client has the body with this tag.
-pub(in crate::http) fn has(headers: &HeaderMap, etag: &str) -> bool {
+/// Whether the client has the body with this ETag.
+pub(super) fn if_none_match(headers: &HeaderMap, etag: &str) -> bool {
     let opaque = etag.trim_start_matches("W/");
     headers
         .get_all(header::IF_NONE_MATCH)
@@ -102,7 +78,7 @@ pub(in crate::http) fn has(headers: &HeaderMap, etag: &str) -> bool {
 }
 
 /// Whether the client takes gzip.
-pub(in crate::http) fn takes_gzip(headers: &HeaderMap) -> bool {
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     let refuses = |parameters: &str| {
         parameters.split(';').any(|parameter| {
             let quality = parameter.trim().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
@@ -120,7 +96,7 @@ pub(in crate::http) fn takes_gzip(headers: &HeaderMap) -> bool {
         })
 }
 
-/// A JSON body in parts, and that it may be kept but must be asked about.
+/// A JSON body in parts, which a client may keep and must ask about.
 pub(super) fn tagged<const N: usize>(parts: [Bytes; N], etag: &str, gzip: bool) -> Response {
     let length: usize = parts.iter().map(Bytes::len).sum();
     let parts = stream::iter(parts.map(Ok::<_, Infallible>));
@@ -135,6 +111,7 @@ pub(super) fn tagged<const N: usize>(parts: [Bytes; N], etag: &str, gzip: bool) 
     response
 }
 
+/// The answer to a client that has the body with this ETag.
 pub(super) fn not_modified(etag: &str) -> Response {
     let mut response = StatusCode::NOT_MODIFIED.into_response();
     cached(response.headers_mut(), etag);
@@ -168,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn tags_compare_weakly_and_leave_now_out() {
-        let answer = Answer::with_now("\"a\":1", "2026");
-        assert_eq!(answer.etag, Answer::with_now("\"a\":1", "2027").etag);
+    fn etags_compare_weakly_and_leave_now_out() {
+        let answer = Representation::stamped("{\"a\":1}", "2026");
+        assert_eq!(answer.etag, Representation::stamped("{\"a\":1}", "2027").etag);
         assert_eq!(answer.body, r#"{"now":"2026","a":1}"#);
         let strong = answer.etag.trim_start_matches("W/");
         for value in [&answer.etag, strong, "*", &format!("\"x\", {}", answer.etag)] {
-            assert!(has(&headers(header::IF_NONE_MATCH, value), &answer.etag), "{value}");
+            assert!(if_none_match(&headers(header::IF_NONE_MATCH, value), &answer.etag), "{value}");
         }
-        assert!(!has(&headers(header::IF_NONE_MATCH, "\"x\""), &answer.etag));
+        assert!(!if_none_match(&headers(header::IF_NONE_MATCH, "\"x\""), &answer.etag));
     }
 }

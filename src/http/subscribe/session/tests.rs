@@ -6,10 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures::channel::mpsc;
 use futures::{SinkExt, StreamExt};
 use serde_json::Value;
+use tokio::time::Instant;
 
+use super::heartbeat::TICK;
+use super::outbox::Outbox;
 use super::*;
 use crate::event::{Epoch, Micros, StoredEvent};
 use crate::http::query::Query;
+use crate::http::server::timeouts::PEER_TIMEOUT;
 use crate::log::ChunkSet;
 use crate::store::Connector;
 
@@ -25,7 +29,7 @@ struct Peer {
     taken: mpsc::Receiver<Outgoing>,
     /// Frames in the transport's hands.
     held: Arc<AtomicUsize>,
-    life: Life,
+    activity: LastActivity,
 }
 
 struct Channel {
@@ -85,10 +89,10 @@ impl Sink<Outgoing> for Channel {
 }
 
 impl Transport for Channel {
-    fn shed(&mut self) -> Shed {
-        let kept = self.outbox.shed();
+    fn drop_unsent(&mut self) -> Dropped {
+        let dropped = self.outbox.drop_unsent();
         self.note_held();
-        kept
+        dropped
     }
 }
 
@@ -137,7 +141,7 @@ impl Bench {
         let trim = Trim::parse(&Query::parse(query)).expect("valid");
         let (says, heard) = mpsc::channel(8);
         let (given, taken) = mpsc::channel(room);
-        let life = Life::new();
+        let activity = LastActivity::new();
         let held = Arc::new(AtomicUsize::new(0));
         let transport = Channel { heard, given, outbox: Outbox::new(), held: Arc::clone(&held) };
         let connector = Connector::parse("postgres://nobody@127.0.0.1:1/none").expect("a URL");
@@ -148,12 +152,13 @@ impl Bench {
             tail: Tail::detached(),
             classes: Classes::new(pages),
         };
-        let start = Start { cursor: at(cursor), live_at: self.log.position().id, expiry: 0 };
+        let start =
+            Start { cursor: at(cursor), live_at: self.log.position().id, expiry: 0, reset: None };
         let classes = vec![ClassId::new(CLASS).expect("a class")];
         let session =
-            Session::new(sources, classes, start, trim, transport, life.clone(), &self.drain);
-        let task = tokio::spawn(async move { session.run(None).await.1 });
-        (Peer { says, taken, held, life }, task)
+            Session::new(sources, classes, start, trim, transport, activity.clone(), &self.drain);
+        let task = tokio::spawn(async move { session.run().await.1 });
+        (Peer { says, taken, held, activity }, task)
     }
 }
 
@@ -220,15 +225,19 @@ async fn silence_is_marked_and_pinged_and_a_dead_peer_is_left() {
     assert!(begin.elapsed() <= Duration::from_secs(25), "{:?}", begin.elapsed());
     let mut pings = 0;
     while begin.elapsed() < Duration::from_secs(200) {
-        peer.life.touch();
+        peer.activity.note();
         pings += usize::from(matches!(peer.taken.next().await, Some(Outgoing::Ping)));
     }
     assert!((7..=8).contains(&pings), "{pings} pings in 200 s");
-    peer.life.touch();
+    peer.activity.note();
     let alive = Instant::now();
     while peer.taken.next().await.is_some() {}
     assert_eq!(task.await.expect("no panic"), Close::Silent);
-    assert!((LIFETIME..LIFETIME + TICK * 2).contains(&alive.elapsed()), "{:?}", alive.elapsed());
+    assert!(
+        (PEER_TIMEOUT..PEER_TIMEOUT + TICK * 2).contains(&alive.elapsed()),
+        "{:?}",
+        alive.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,37 +1,34 @@
-//! Who may read: not any website that an instructor happens to visit.
+//! The check of a request's host and origin: not every website that an instructor happens to visit
+//! may read.
 //!
-//! A browser lets every page open a WebSocket to, or (by DNS rebinding) read from, an address on
-//! the machine or in its network. So the name that was asked for must be this relay's, and the page
-//! that asks must be one of its own or allowed.
+//! A browser lets every page open a WebSocket to an address in its network, or read from it by DNS
+//! rebinding. So the request's host must be a name of this relay, and the page that asks must be
+//! the relay's own or of an allowed origin. Without this check any website could read a class
+//! through an instructor's browser.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use warp::Reply;
-use warp::reply::Response;
 
-use super::problem::Problem;
-
-/// How long a browser may remember what a path takes, in seconds: the most that Chromium honours.
-const PREFLIGHT_MAX_AGE: &str = "7200";
+use crate::http::problem::Problem;
 
 /// Which hosts and origins may read.
 #[derive(Debug, Clone)]
-pub struct Access {
+pub struct OriginPolicy {
     origins: Vec<String>,
     hosts: Vec<String>,
-    /// Beyond loopback: any address does for a host, since no name can be rebound to one.
+    /// Beyond loopback the host may be any address, since no name can be rebound to an address.
     any_address: bool,
 }
 
-impl Access {
+impl OriginPolicy {
     /// For a relay that listens on `bind`, and pages of `origins` (`https://host[:port]`, as
     /// browsers write them).
     ///
     /// # Errors
-    /// If one of them is not an origin.
+    /// If one of `origins` is not an origin.
     pub fn new(bind: SocketAddr, origins: &[String]) -> Result<Self, String> {
-        let mut access =
+        let mut policy =
             Self { origins: Vec::new(), hosts: Vec::new(), any_address: !bind.ip().is_loopback() };
         for text in origins {
             let wrong = || {
@@ -43,16 +40,13 @@ impl Access {
             if !matches!(url.scheme(), "http" | "https") || text.trim_end_matches('/') != origin {
                 return Err(wrong());
             }
-            access.origins.push(origin);
-            access.hosts.push(host);
+            policy.origins.push(origin);
+            policy.hosts.push(host);
         }
-        Ok(access)
+        Ok(policy)
     }
 
-    /// Whether a request with these headers may read.
-    ///
-    /// # Errors
-    /// The problem to answer with.
+    /// Whether a request with these headers may read; if not, the problem to answer with.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let host =
             headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -109,36 +103,8 @@ impl Access {
         same || self.origins.iter().any(|allowed| allowed == origin)
     }
 
-    /// The answer to OPTIONS, where a path takes the methods of `allow`. It lets a page of an
-    /// allowed origin use them; [`Access::name_origin`] adds which that is.
-    pub(super) fn options(&self, headers: &HeaderMap, allow: &'static str) -> Response {
-        let mut response = StatusCode::NO_CONTENT.into_response();
-        let answer = response.headers_mut();
-        answer.insert(header::ALLOW, HeaderValue::from_static(allow));
-        if self.foreign_origin(headers).is_some() {
-            answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
-            if let Some(asked) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-                answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
-            }
-            answer.insert(
-                header::ACCESS_CONTROL_MAX_AGE,
-                HeaderValue::from_static(PREFLIGHT_MAX_AGE),
-            );
-        }
-        response
-    }
-
-    /// Says in an answer that a page of the request's origin may read it, if that is another one
-    /// that is allowed.
-    pub(super) fn name_origin(&self, headers: &HeaderMap, answer: &mut HeaderMap) {
-        answer.append(header::VARY, HeaderValue::from_static("Origin"));
-        if let Some(origin) = self.foreign_origin(headers) {
-            answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        }
-    }
-
-    /// The origin to name in an answer that a page of another origin may read.
-    pub(super) fn foreign_origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
+    /// The request's origin, if `--allow-origin` names it.
+    pub(super) fn allowed_origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
         let origin = headers.get(header::ORIGIN)?;
         self.origins.iter().any(|allowed| origin.as_bytes() == allowed.as_bytes()).then_some(origin)
     }
@@ -159,13 +125,14 @@ mod tests {
 
     fn allowed(bind: &str, origins: &[&str], host: &str, origin: Option<&str>) -> bool {
         let origins: Vec<String> = origins.iter().map(|&origin| origin.to_owned()).collect();
-        let access = Access::new(bind.parse().expect("an address"), &origins).expect("origins");
+        let policy =
+            OriginPolicy::new(bind.parse().expect("an address"), &origins).expect("origins");
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, host.parse().expect("a header"));
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().expect("a header"));
         }
-        access.check(&headers).is_ok()
+        policy.check(&headers).is_ok()
     }
 
     #[test]
@@ -214,7 +181,7 @@ mod tests {
     fn origins_are_written_as_browsers_do() {
         let bind = "127.0.0.1:1".parse().expect("an address");
         for text in ["school.example", "*", "ftp://a", "https://a/b", "https://u@a", ""] {
-            assert!(Access::new(bind, &[text.to_owned()]).is_err(), "{text}");
+            assert!(OriginPolicy::new(bind, &[text.to_owned()]).is_err(), "{text}");
         }
     }
 }

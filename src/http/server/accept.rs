@@ -16,9 +16,11 @@ use tokio_util::task::TaskTracker;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::connection::{Peer, Requests, Watched};
-use super::routes::routes;
-use super::{Drain, Relay};
+use super::drain::Drain;
+use super::timeouts::{RequestCounts, TimeoutStream};
+use crate::http::context::Relay;
+use crate::http::dispatch;
+use crate::http::gate::connections::ConnectionPermit;
 use crate::repeated::Repeated;
 
 /// How long an idle connection is kept: longer than proxies keep theirs (nginx and the cloud's
@@ -33,11 +35,11 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 static UNACCEPTED: Repeated = Repeated::new();
 
 /// Serves on `listener` until the relay drains: returns once every request in flight is answered.
-/// Sessions are their own: [`super::Drain::gone`].
+/// Sessions are their own: [`Drain::gone`].
 pub async fn serve(listener: TcpListener, relay: Arc<Relay>) {
     let connections = TaskTracker::new();
     let closing = relay.drain.closing().clone();
-    let routes = routes(relay.clone());
+    let routes = dispatch::filter(relay.clone());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -63,29 +65,34 @@ pub async fn serve(listener: TcpListener, relay: Arc<Relay>) {
                 continue;
             }
         };
-        let Some(peer) = relay.places.take(remote) else {
-            tracing::debug!(%remote, "a connection beyond every bound is dropped");
+        let Some(permit) = relay.gate.permit(remote) else {
+            tracing::debug!(%remote, "a connection beyond every limit is dropped");
             continue;
         };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%remote, %error, "a connection went before it was served");
             continue;
         }
-        connections.spawn(connection(stream, peer, routes.clone(), relay.drain.clone()));
+        connections.spawn(connection(stream, permit, routes.clone(), relay.drain.clone()));
     }
     drop(listener);
     connections.close();
     connections.wait().await;
 }
 
-async fn connection(stream: TcpStream, peer: Peer, routes: BoxedFilter<(Response,)>, drain: Drain) {
+async fn connection(
+    stream: TcpStream,
+    permit: ConnectionPermit,
+    routes: BoxedFilter<(Response,)>,
+    drain: Drain,
+) {
     let closing = drain.closing().clone();
-    let requests = Requests::default();
-    let io = TokioIo::new(Watched::new(stream, requests.clone()));
+    let requests = RequestCounts::default();
+    let io = TokioIo::new(TimeoutStream::new(stream, requests.clone()));
     let service = TowerToHyperService::new(warp::service(routes));
     let service = service_fn(move |mut request: Request<Incoming>| {
         requests.begin();
-        request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(permit.clone());
         let answer = service.call(request);
         let requests = requests.clone();
         let drain = drain.clone();

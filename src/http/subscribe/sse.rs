@@ -14,12 +14,16 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use warp::Reply;
 use warp::reply::Response;
 
-use super::Relay;
-use super::connection::Peer;
-use super::problem::Problem;
-use super::query::Query;
-use super::session::{Close, Incoming, Life, Outbox, Outgoing, Session, Shed, Transport};
-use super::subscribe::{Refusal, admit};
+use super::opening::{Opening, Refusal};
+use super::session::Transport;
+use super::session::messages::{Close, Incoming, Outgoing};
+use super::session::outbox::{Dropped, Outbox};
+use crate::http::context::Relay;
+use crate::http::gate::Admission;
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::request::Request;
+use crate::http::server::timeouts::LastActivity;
 
 /// How soon a browser comes back after the stream ended.
 const RETRY: Duration = Duration::from_secs(1);
@@ -30,17 +34,25 @@ const RETRY_LATER: Duration = Duration::from_secs(5);
 /// the way.
 const AROUND_DATA: usize = 8;
 
-/// Answers with a stream, and leaves a session behind that fills it.
-pub(super) async fn stream(
-    relay: Arc<Relay>,
-    peer: Peer,
-    headers: HeaderMap,
-    query: String,
-) -> Result<Response, Problem> {
-    relay.access.check(&headers)?;
-    let admitted = {
-        let query = Query::parse(&query);
-        admit(&relay, &peer, &query, cursor(&headers, &query)).await
+/// Answers with a stream, and starts a task for the session that fills it.
+pub(in crate::http) async fn open(
+    relay: &Arc<Relay>,
+    admission: Admission,
+    request: &Request,
+) -> Response {
+    if let Admission::Forbidden(problem) = admission {
+        return problem.into_response();
+    }
+    let query = Query::parse(&request.query);
+    let cursor = cursor(&request.headers, &query);
+    let (retry, opening) = match Opening::decide(relay, admission, &query, cursor).await {
+        Ok(opening) => (RETRY, Some(opening)),
+        // A browser takes any other status than 200 as final, and never comes back by itself.
+        Err(Refusal { close: Close::TryAgainLater, .. }) => (RETRY_LATER, None),
+        Err(refusal) => {
+            let parameter = refusal.parameter.unwrap_or("class");
+            return Problem::bad_parameter(parameter, &refusal.reason).into_response();
+        }
     };
     let (sender, receiver) = mpsc::channel(0);
     let gone = CancellationToken::new();
@@ -50,38 +62,20 @@ pub(super) async fn stream(
         let _ = &guard;
         Ok::<Bytes, Infallible>(bytes)
     });
-    let (retry, admitted) = match admitted {
-        Ok(admitted) => (RETRY, Some(admitted)),
-        // A browser takes any other status than 200 as final, and never comes back by itself.
-        Err(Refusal { close: Close::TryAgainLater, .. }) => (RETRY_LATER, None),
-        Err(refusal) => {
-            return Err(Problem::bad_parameter(
-                refusal.parameter.unwrap_or("class"),
-                &refusal.reason,
-            ));
-        }
-    };
-    if let Some(admitted) = admitted {
-        let life = Life::new();
+    if let Some(opening) = opening {
+        let activity = LastActivity::new();
         let transport = EventStream {
-            life: life.clone(),
+            activity: activity.clone(),
             sender,
             gone: Box::pin(gone.cancelled_owned()),
             outbox: Outbox::new(),
         };
-        let session = Session::new(
-            relay.sources(),
-            admitted.classes,
-            admitted.start,
-            admitted.trim.map(|trim| trim.with_room_for(AROUND_DATA)),
-            transport,
-            life,
-            &relay.drain,
-        );
+        let session = opening.with_room_for(AROUND_DATA).session(relay, transport, activity);
+        let permit = request.permit.clone();
         relay.drain.sessions().spawn(async move {
-            let (_, close) = session.run(admitted.reset).await;
-            tracing::debug!(?close, "a subscriber of events left");
-            drop(peer);
+            let (_, close) = session.run().await;
+            tracing::debug!(?close, "a subscriber of Server-Sent Events left");
+            drop(permit);
         });
     }
     let first = Bytes::from(format!("retry: {}\n\n", retry.as_millis()));
@@ -90,10 +84,9 @@ pub(super) async fn stream(
     answer.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     // A proxy that compresses would collect the stream in a buffer; it may not transform.
     answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
-    // nginx would collect the stream in a buffer of its own.
+    // nginx would collect the stream in its buffer.
     answer.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    relay.access.name_origin(&headers, answer);
-    Ok(response)
+    response
 }
 
 /// The cursor that a client brings. First the header, which a browser sends when it comes back by
@@ -107,9 +100,9 @@ fn cursor<'a>(headers: &'a HeaderMap, query: &'a Query<'_>) -> Option<&'a str> {
         .or_else(|| query.first("cursor"))
 }
 
-/// A stream of events as a session's transport. Its peer says nothing: it is there, or gone.
+/// A stream of events as a session's transport. Its peer sends nothing: it is there, or gone.
 struct EventStream {
-    life: Life,
+    activity: LastActivity,
     sender: mpsc::Sender<Bytes>,
     gone: Pin<Box<WaitForCancellationFutureOwned>>,
     outbox: Outbox<Bytes>,
@@ -124,8 +117,8 @@ impl Stream for EventStream {
 }
 
 impl Transport for EventStream {
-    fn shed(&mut self) -> Shed {
-        self.outbox.shed()
+    fn drop_unsent(&mut self) -> Dropped {
+        self.outbox.drop_unsent()
     }
 }
 
@@ -145,7 +138,7 @@ impl Sink<Outgoing> for EventStream {
                 event.extend_from_slice(b"\n\n");
                 self.outbox.push(event.into(), kind, cursor);
             }
-            // A comment, for whatever stands between and drops what is silent.
+            // A comment, for proxies that end a connection which is silent.
             Outgoing::Ping if self.outbox.is_empty() => {
                 self.outbox.insert(0, Bytes::from_static(b":\n\n"))
             }
@@ -157,9 +150,9 @@ impl Sink<Outgoing> for EventStream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
         while !self.outbox.is_empty() {
             ready!(self.sender.poll_ready(cx)).map_err(|_| Close::Gone)?;
-            // There is room once the connection has taken what was before. Whether its peer still
-            // takes anything is timed by the connection: see `connection::Watched`.
-            self.life.touch();
+            // The channel has room once the connection has taken the event before. Whether the peer
+            // takes anything is timed by the connection: see `server::timeouts`.
+            self.activity.note();
             if let Some(event) = self.outbox.pop_front() {
                 self.sender.start_send(event).map_err(|_| Close::Gone)?;
             }

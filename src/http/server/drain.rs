@@ -1,17 +1,21 @@
-//! Going away: first said, then done.
+//! How the relay goes away: it announces that it will, then it closes.
+//!
+//! Announced: readiness says no and every answer says `Connection: close`, so that a balancer and
+//! its clients go elsewhere while all requests are still served. Closed: no more connections are
+//! accepted, and sessions end one after the other, spread over the drain's time.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// With fewer subscribers than this the drain's time is not used up: they cannot come back as a
+/// With fewer subscribers than this the drain's time is not used up: so few cannot come back as a
 /// stampede.
 const CROWD: usize = 20;
-/// The part of the drain over which sockets are closed; the rest is for the farewells.
+/// The part of the drain over which sessions end; the rest is for their closing handshakes.
 const SPREAD: f64 = 0.8;
 
-/// How far the relay's going away has come, and the sessions that it takes along. Cheap to clone.
+/// How far the drain has come, and the sessions that it ends. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Drain {
     announced: CancellationToken,
@@ -21,7 +25,7 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// Sockets will be closed over this long.
+    /// A drain that ends sessions over this long.
     pub fn new(over: Duration) -> Self {
         Self {
             announced: CancellationToken::new(),
@@ -36,36 +40,41 @@ impl Drain {
         self.announced.cancel();
     }
 
-    /// No more connections; sessions go.
+    /// No more connections are accepted, and sessions end.
     pub fn close(&self) {
         self.announced.cancel();
         self.closing.cancel();
         self.sessions.close();
     }
 
-    /// Waits until every session has gone; only after [`Drain::close`].
+    /// Waits until every session has ended; only after [`Drain::close`].
     pub async fn gone(&self) {
         self.sessions.wait().await;
     }
 
-    /// Whether it was announced.
+    /// Whether the drain was announced.
     pub fn is_draining(&self) -> bool {
         self.announced.is_cancelled()
     }
 
-    /// Cancelled when it is done, not only said.
-    pub(super) fn closing(&self) -> &CancellationToken {
+    /// Whether it was closed.
+    pub(in crate::http) fn is_closed(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
+    /// Cancelled by [`Drain::close`].
+    pub(in crate::http) fn closing(&self) -> &CancellationToken {
         &self.closing
     }
 
     /// The sessions' tasks.
-    pub(super) fn sessions(&self) -> &TaskTracker {
+    pub fn sessions(&self) -> &TaskTracker {
         &self.sessions
     }
 
     /// How long a session may stay once the relay closes: a random part of the drain, so that not
-    /// all connect elsewhere at one instant.
-    pub(super) fn stay(&self) -> Duration {
+    /// all subscribers connect elsewhere at one instant.
+    pub(in crate::http) fn stay(&self) -> Duration {
         let crowd = self.sessions.len().min(CROWD) as f64 / CROWD as f64;
         self.over.mul_f64(SPREAD * crowd * fastrand::f64())
     }

@@ -1,23 +1,23 @@
 //! Smaller events, for a subscriber that asks for them: without some members (`fields=-code`), in
 //! frames of a bounded size (`max=65536`).
 //!
-//! A library that has a limit of its own ends the connection at a larger frame. The client resumes,
-//! meets the same frame, and so never gets past it. A subscriber that asks gets frames of its own,
-//! made from those that all share; nobody else pays.
+//! A library that limits a frame's size ends the connection at a larger one. The client resumes,
+//! meets the same frame, and so never gets past it. A subscriber that asks gets other frames, made
+//! for it alone from those that all share; the others' frames cost no more than before.
 
 use super::cut;
 use crate::event::{Epoch, json};
 use crate::http::query::Query;
 use crate::log::{ChunkBuilder, ENVELOPE_BYTES, Frame, MAX_FRAME_BYTES};
 
-/// The least that `max` may be: room for what identifies an event, and for the names of what was
-/// cut.
+/// The least that `max` may be: room for the members that identify an event, and for the names in
+/// `truncated`.
 const MIN_MAX: usize = 4096;
 /// Most members that may be left out, and the longest name of one in bytes.
 const MAX_LEFT_OUT: usize = 64;
 const MAX_NAME_BYTES: usize = 100;
 
-/// What a subscriber does not want.
+/// The members and sizes that a subscriber does not want.
 #[derive(Debug, Default)]
 pub(in crate::http) struct Trim {
     /// Members that are not sent.
@@ -70,8 +70,8 @@ impl Trim {
         self
     }
 
-    /// The subscriber's own frames, for some of those that all share. Together they are hardly
-    /// larger.
+    /// The frames of this subscriber, made from some of those that all share. Together they are
+    /// hardly larger.
     pub(super) fn frames(&self, shared: &[Frame], epoch: &Epoch) -> Vec<Frame> {
         let max_frame = self.max_frame.unwrap_or(usize::MAX);
         let max_event = max_frame - ENVELOPE_BYTES;
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for() {
+    fn parameters_are_checked() {
         assert!(parse("class=a&cursor=e.1").expect("valid").is_none());
         assert!(parse("fields=-id,-eventId").expect("valid").is_none(), "these always stay");
         let both = trim("fields=-code,%20-result&fields=-code&max=65536");

@@ -22,9 +22,12 @@ use tokio_tungstenite::tungstenite::protocol::{
     CloseFrame, Message, Role, WebSocketConfig, WebSocketContext,
 };
 
-use super::session::{Close, Incoming, Kind, Life, Outbox, Outgoing, Shed, Transport};
+use super::session::Transport;
+use super::session::messages::{Close, FrameKind, Incoming, Outgoing};
+use super::session::outbox::{Dropped, Outbox};
+use crate::http::server::timeouts::LastActivity;
 
-/// Allocated for as long as the connection lives; clients say next to nothing.
+/// Allocated for as long as the connection lives; clients send next to nothing.
 const READ_BUFFER: usize = 1024;
 /// Largest message of a client's.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -34,8 +37,8 @@ const MAX_CONTROL: usize = 4 * 1024;
 const MAX_SLICES: usize = 64;
 /// Longest reason of a close, in bytes.
 const MAX_REASON: usize = 123;
-/// How long the farewell may take, the peer's answer included.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the closing handshake may take, the peer's answer included.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A frame on its way: its header, unless it is a control frame's whole bytes, and its text.
 struct Pending {
@@ -88,21 +91,20 @@ impl Pending {
 pub(super) struct Socket<I> {
     io: I,
     context: WebSocketContext,
-    /// What tungstenite wrote: whole control frames.
+    /// Whole control frames, as tungstenite wrote them.
     control: Vec<u8>,
     outbox: Outbox<Pending>,
     /// Bytes of the outbox's first that are written.
     written: usize,
-    /// Whether the peer's side had no room at the last write: progress after that is the peer's
-    /// doing.
+    /// Whether the kernel had no room at the last write: progress after that is the peer's doing.
     blocked: bool,
-    life: Life,
+    activity: LastActivity,
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
     /// A WebSocket whose handshake is done; `read` are bytes of the peer's that came right behind
     /// it.
-    pub(super) fn new(io: I, read: Bytes, life: Life) -> Self {
+    pub(super) fn new(io: I, read: Bytes, activity: LastActivity) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -118,22 +120,22 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             outbox: Outbox::new(),
             written: 0,
             blocked: false,
-            life,
+            activity,
         }
     }
 
-    /// Says goodbye, or answers the peer's, and lets it go; all for a bounded time.
-    pub(super) async fn farewell(self, close: Close) {
+    /// Sends a close frame, or answers the peer's, and ends the connection; all in a bounded time.
+    pub(super) async fn close(self, close: Close) {
         let reason = close.code().map_or("", |(_, reason)| reason);
-        self.farewell_because(close, reason).await;
+        self.close_with_reason(close, reason).await;
     }
 
-    /// The same, for a reason of its own.
-    pub(super) async fn farewell_because(mut self, close: Close, reason: &str) {
-        // A frame that is half out is finished; the others the peer gets when it comes back with
-        // its cursor.
+    /// The same, with another reason than the one that `close` has for all.
+    pub(super) async fn close_with_reason(mut self, close: Close, reason: &str) {
+        // A frame that is half written is finished. The peer gets the others when it comes back
+        // with its cursor.
         self.outbox.truncate(usize::from(self.written > 0));
-        let said = match close.code() {
+        let written = match close.code() {
             Some((code, _)) => {
                 // A control frame holds 125 bytes, two of them the code.
                 let reason = &reason[..reason.floor_char_boundary(MAX_REASON)];
@@ -145,11 +147,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             }
             None => return,
         };
-        // Answering a close ends tungstenite's side, which it says as an error.
-        if !matches!(said, Ok(()) | Err(WsError::ConnectionClosed)) {
+        // Answering a close ends tungstenite's side, which it returns as an error.
+        if !matches!(written, Ok(()) | Err(WsError::ConnectionClosed)) {
             return;
         }
-        let goodbye = async {
+        let closing = async {
             poll_fn(|cx| self.poll_write(cx)).await?;
             poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await?;
             // Closing while the peer still sends would reset the connection, and with it the
@@ -158,7 +160,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             while self.io.read(&mut discarded).await? > 0 {}
             io::Result::Ok(())
         };
-        let _ = tokio::time::timeout(FAREWELL, goodbye).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
     }
 
     fn with_context<T>(
@@ -167,7 +169,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         act: impl FnOnce(&mut WebSocketContext, &mut Adapter<'_, '_, I>) -> T,
     ) -> T {
         let mut adapter =
-            Adapter { io: &mut self.io, control: &mut self.control, life: &self.life, cx };
+            Adapter { io: &mut self.io, control: &mut self.control, activity: &self.activity, cx };
         act(&mut self.context, &mut adapter)
     }
 
@@ -200,10 +202,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             if taken == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            // A ping or a mark always finds room in the kernel, and says nothing of the peer.
-            // Events find it as long as the peer goes on taking them, but for the few that fit
-            // between (and what fits there and is not acknowledged ends the connection, see
-            // `connection`); so does anything that had to wait.
+            // Which bytes are a sign of life: see `server::timeouts`.
             let mut alive = std::mem::take(&mut self.blocked);
             while let Some(first) = self.outbox.front() {
                 let left = first.len() - self.written;
@@ -213,10 +212,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
                 }
                 taken -= left;
                 self.written = 0;
-                alive |= self.outbox.pop_front().is_some_and(|given| given.events);
+                alive |= self.outbox.pop_front().is_some_and(|taken| taken.events);
             }
             if alive {
-                self.life.touch();
+                self.activity.note();
             }
         }
     }
@@ -249,8 +248,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Stream for Socket<I> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         loop {
             if self.control.len() + self.queued_control() > MAX_CONTROL {
-                // As long as its pongs are not taken it is not heard. Once they are, the write
-                // wakes.
+                // Nothing more is read from the peer until it takes its pongs. The write wakes this
+                // task once it does.
                 match ready!(self.poll_write(cx)) {
                     Ok(()) => continue,
                     Err(_) => return Poll::Ready(Some(Incoming::Close(Close::Gone))),
@@ -295,14 +294,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Outgoing> for Socket<I> {
     fn start_send(mut self: Pin<&mut Self>, frame: Outgoing) -> Result<(), Close> {
         match frame {
             Outgoing::Text { text, cursor, kind } => {
-                self.outbox.push(Pending::text(text, kind == Kind::Events), kind, cursor);
+                self.outbox.push(Pending::text(text, kind == FrameKind::Events), kind, cursor);
             }
             Outgoing::Ping if self.control.len() + self.queued_control() == 0 => {
                 let ping = Message::Ping(Bytes::new());
                 self.with_context(None, |context, io| context.write(io, ping))
                     .map_err(|_| Close::Gone)?;
             }
-            // It has not taken the last one yet.
+            // The peer has not taken the last ping yet.
             Outgoing::Ping => {}
         }
         Ok(())
@@ -318,25 +317,25 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Sink<Outgoing> for Socket<I> {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Transport for Socket<I> {
-    fn shed(&mut self) -> Shed {
-        self.outbox.shed()
+    fn drop_unsent(&mut self) -> Dropped {
+        self.outbox.drop_unsent()
     }
 }
 
-/// `{"type":"ping"}`; any other text is for a release that is not this one.
+/// `{"type":"ping"}`. Any other text is for another release, and is ignored.
 fn is_ping(text: &str) -> bool {
     #[derive(Deserialize)]
-    struct Said<'a> {
+    struct Message<'a> {
         r#type: &'a str,
     }
-    serde_json::from_str::<Said<'_>>(text).is_ok_and(|said| said.r#type == "ping")
+    serde_json::from_str::<Message<'_>>(text).is_ok_and(|message| message.r#type == "ping")
 }
 
-/// What tungstenite takes for its stream: it reads the socket, and writes into a buffer.
+/// The stream that tungstenite is given: it reads the socket, and writes into a buffer.
 struct Adapter<'a, 'c, I> {
     io: &'a mut I,
     control: &'a mut Vec<u8>,
-    life: &'a Life,
+    activity: &'a LastActivity,
     /// None where nothing is to be read.
     cx: Option<&'a mut Context<'c>>,
 }
@@ -350,7 +349,7 @@ impl<I: AsyncRead + Unpin> Read for Adapter<'_, '_, I> {
             Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
         }
         if !buffer.filled().is_empty() {
-            self.life.touch();
+            self.activity.note();
         }
         Ok(buffer.filled().len())
     }
