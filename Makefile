@@ -1,8 +1,8 @@
 # progress-relay: `make run` and `make test` do all the set-up that they need.
 
 SHELL := /bin/bash
-# rustup's folder, which shells that were started before its installation do not search yet. Last,
-# so that it overrides no choice of the user.
+# rustup's folder: a shell that was started before rustup was installed does not have it on PATH.
+# It comes last, so that it overrides no choice of the user's.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 # Flags for what `make run` starts.
 ARGS ?=
@@ -11,9 +11,9 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser faults fault-tools python toolchain pictures build run test lint \
-	figures check docs bench bench-quick hostile memory summary cost names churn frames model fuzz \
-	openapi-fuzz deny clean
+.PHONY: help setup toolchain node python browser fault-tools build run test lint format figures docs
+.PHONY: check bench bench-quick hostile memory summary cost names faults churn model fuzz
+.PHONY: pictures frames openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
@@ -25,6 +25,10 @@ setup: ## install what is missing (PostgreSQL's server, by apt), without a clust
 
 toolchain:
 	@bash scripts/setup toolchain
+
+# With which the dashboard is checked; npm runs only when package-lock.json has changed.
+node:
+	@bash scripts/setup node
 
 browser: setup
 	@bash scripts/setup browser
@@ -43,15 +47,22 @@ build: toolchain ## the release build
 run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for flags
 	cargo run --release --locked -- serve $(ARGS)
 
-# Installs Chromium, HAProxy, PgBouncer and Python when they are missing.
-test: setup browser fault-tools python lint ## lint, all tests; installs what they need
+# Installs Chromium, HAProxy, PgBouncer, Node and Python when they are missing.
+test: setup browser fault-tools python lint ## lint, and all tests; installs what they need
+	npm test --silent
 	cargo test --locked
 
-lint: toolchain ## formatting, width of lines, clippy and the documentation, warnings denied
+lint: toolchain node ## formatting, widths, clippy, documentation; the page: prettier, eslint, tsc
 	scripts/width
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet
+	npm run --silent lint
+	for script in scripts/* .ci/run; do bash -n "$$script" || exit 1; done
+
+format: toolchain node ## format Rust and the dashboard
+	cargo fmt --all
+	npm run --silent format
 
 figures: toolchain ## the size of the code: files, functions, widths, words of doc comments
 	cargo test --locked --test integration -- --nocapture code_figures::the_figures_are_printed
@@ -63,8 +74,7 @@ docs: toolchain ## write the documents that are made from the code: the flags, t
 check: toolchain ## quick: does it compile
 	cargo check --all-targets --locked
 
-# RUNS=3 SECONDS_EACH=4 for less.
-bench: setup ## measure against the floors, some 20 minutes; writes BENCHMARKS.md
+bench: setup ## measure against the floors (20 min); writes BENCHMARKS.md; RUNS=3 for less
 	cargo build --release --locked --bin progress-relay --example bench
 	cargo run --release --locked --example bench -- full --runs $(RUNS) --seconds $(SECONDS_EACH)
 
@@ -87,16 +97,14 @@ names: setup ## measure: the memory of classes whose names are all as long as ma
 summary: setup ## measure: a class at work while 20 dashboards ask for the largest class (2 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::summary
 
-# FAULTS=killed,… for some of them.
-faults: fault-tools ## measure: every fault under 200 POSTs/s, 20 dashboards, 3 relays (15 min)
+faults: fault-tools ## measure: a table of every fault under load (15 min); FAULTS=killed,…
 	cargo test --release --locked --test integration -- --ignored --nocapture \
 	  measure::faults_table
 
 churn: setup ## measure: what ten minutes of coming and going leave behind; CHURN_MINUTES=n
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::churn
 
-# `make test` does it for small numbers.
-model: toolchain ## check the rule of the snapshots for larger numbers (some 20 min)
+model: toolchain ## check the snapshots' rule for larger numbers than make test does (20 min)
 	cargo test --release --locked --test model -- --ignored --nocapture
 
 FUZZ_SECONDS ?= 300
@@ -117,8 +125,7 @@ frames: browser ## measure: a hand on the page, and frames at 500 students and 2
 	cargo test --release --locked --test integration -- --ignored --nocapture --test-threads 1 \
 	  measure::frames
 
-# Needs python3-venv and PyPI; EXAMPLES=n.
-openapi-fuzz: setup build ## property-based requests to the reading API (1 min)
+openapi-fuzz: setup build ## random requests to the reading API (1 min), by PyPI; EXAMPLES=n
 	scripts/openapi-fuzz
 
 deny: toolchain ## licences, advisories and sources of dependencies, where cargo-deny is at hand

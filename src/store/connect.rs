@@ -1,4 +1,4 @@
-//! Connections of the relay's own: each with a name in `pg_stat_activity`, keepalives and
+//! The relay's connections to the database. Each has a name in `pg_stat_activity`, keepalives and
 //! deadlines.
 
 use std::sync::Arc;
@@ -16,29 +16,32 @@ use super::errors::{ConnectError, OLDEST_POSTGRES, explain};
 use super::session::{IDENTITY, Notified, SESSION_SETTINGS, Session};
 use crate::error::chain;
 
-/// How long one host may take to accept a connection, handshake and first answer included. A host
-/// that accepts and then says nothing must not keep the others from being tried.
+/// How long one host may take to accept a connection, including the handshake and the first
+/// answer. A host that accepts and then does not answer must not keep the relay from trying the
+/// others.
 const HOST_TIMEOUT: Duration = Duration::from_secs(5);
-/// After this much silence of one host the next is tried beside it.
+/// After this time without an answer from one host, the next host is tried beside it.
 const HOST_STAGGER: Duration = Duration::from_secs(1);
-/// Keepalives find a peer that vanished without a word after 10 s + 3 × 5 s; the default is two
+/// Keepalives detect a peer that has vanished after 10 s + 3 × 5 s. The system's default is two
 /// hours.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
-/// Sent data that nobody acknowledges for this long ends the connection.
+/// Data that the peer does not acknowledge for this long ends the connection.
 const USER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Knows how to reach one database, on one host or on several of which one at a time is the
-/// primary.
+/// Connects to one database, on one host, or on several hosts of which one at a time is the
+/// primary. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Connector {
     /// One configuration for each host, in the order of the URL.
     hosts: Arc<[HostConfig]>,
-    /// The host that is tried first: the one that was last seen to be the primary.
+    /// The host that is tried first: the latest known primary.
     preferred: Arc<AtomicUsize>,
-    /// Connections are made only once this is cancelled: when the migrations are applied.
+    /// Connections are made only once this token is cancelled, which is when the migrations have
+    /// been applied.
     gate: Option<CancellationToken>,
+    /// All hosts, for the error that none of them lets the relay in.
     place: String,
 }
 
@@ -50,12 +53,14 @@ struct HostConfig {
 }
 
 impl Connector {
-    /// Reads a `postgres://` URL or a `key=value` string. The error does not repeat it: it may hold
-    /// a password.
+    /// Parses a `postgres://` URL or a `key=value` string.
+    ///
+    /// # Errors
+    /// If the URL cannot be used. The error does not repeat it, since it may contain a password.
     pub fn parse(url: &str) -> Result<Self, ConnectError> {
         let config: Config = url.parse().map_err(|error| ConnectError::Url(chain(&error)))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(ConnectError::Url("it names no host".to_owned()));
+            return Err(ConnectError::Url("the URL names no host".to_owned()));
         }
         if config.get_ssl_mode() == SslMode::Require {
             return Err(ConnectError::Url(
@@ -73,7 +78,7 @@ impl Connector {
         Ok(Self::new(config))
     }
 
-    /// A connector by a configuration that is known to be whole.
+    /// A connector of a configuration that is known to be complete.
     pub fn new(config: Config) -> Self {
         let hosts: Arc<[HostConfig]> =
             (0..host_count(&config)).map(|index| HostConfig::of(&config, index)).collect();
@@ -81,24 +86,19 @@ impl Connector {
         Self { hosts, preferred: Arc::default(), gate: None, place }
     }
 
-    /// The same, for parts of a relay that is starting: they connect once `gate` is cancelled.
-    pub fn behind(&self, gate: CancellationToken) -> Self {
+    /// The same connector for the parts of a relay that is starting: they connect once `gate` is
+    /// cancelled.
+    pub(crate) fn behind(&self, gate: CancellationToken) -> Self {
         Self { gate: Some(gate), ..self.clone() }
     }
 
-    /// Hosts, port and database, without user and password.
-    pub fn place(&self) -> &str {
-        &self.place
-    }
-
-    /// How many hosts the URL names.
-    pub fn host_count(&self) -> usize {
+    /// The number of hosts that the URL names.
+    pub(crate) fn host_count(&self) -> usize {
         self.hosts.len()
     }
 
-    /// The configuration of the host that was last seen to be the primary, with a name for
-    /// `pg_stat_activity`.
-    pub fn named(&self, name: &str) -> Config {
+    /// The configuration of the latest known primary, with a name for `pg_stat_activity`.
+    pub(super) fn named(&self, name: &str) -> Config {
         let index = self.preferred.load(Ordering::Relaxed);
         let host = self.hosts.get(index).or(self.hosts.first());
         let mut config = host.map(|host| host.config.clone()).unwrap_or_default();
@@ -106,22 +106,26 @@ impl Connector {
         config
     }
 
-    /// From now on this host is tried first.
-    pub fn prefer(&self, index: usize) {
+    /// Makes this host the one that is tried first.
+    pub(crate) fn prefer(&self, index: usize) {
         self.preferred.store(index, Ordering::Relaxed);
     }
 
-    /// Connects; notifications that arrive are dropped. `name` shows in `pg_stat_activity`.
+    /// Connects to the primary and ignores notifications. `name` shows in `pg_stat_activity`.
+    ///
+    /// # Errors
+    /// As [`Connector::connect_with`].
     pub async fn connect(&self, name: &str) -> Result<Session, ConnectError> {
         self.connect_with(name, |_| {}).await
     }
 
-    /// Connects to the primary among the hosts. The one that was last seen to be it is tried first,
-    /// each further one when the one before has failed or been silent for a while. `notified` is
-    /// called with every notification's payload, in the task that drives the connection.
+    /// Connects to the primary among the hosts. The latest known primary is tried first, each
+    /// further host when the one before has failed, or has not answered for [`HOST_STAGGER`].
+    /// `notified` is called with every notification's payload, in the task that drives the
+    /// connection.
     ///
     /// # Errors
-    /// Names each host and what it said.
+    /// If no host is a primary that lets the relay in. The error names each host and its reason.
     pub async fn connect_with(
         &self,
         name: &str,
@@ -173,7 +177,7 @@ impl Connector {
             let refused = |error: tokio_postgres::Error| host.refused(&error);
             let row = session.client.query_one(IDENTITY, &[]).await.map_err(refused)?;
             if row.try_get(1).map_err(refused)? {
-                return Err(host.not_now("it is a standby, or it is recovering".to_owned()));
+                return Err(host.not_now("this server is a standby, or is recovering".to_owned()));
             }
             session.backend_pid = row.try_get(0).map_err(refused)?;
             session.client.batch_execute(SESSION_SETTINGS).await.map_err(refused)?;
@@ -185,7 +189,7 @@ impl Connector {
         }
     }
 
-    /// Opens a connection to one host, whatever it is.
+    /// Opens a connection to one host, which may be a primary or a standby.
     pub(super) async fn open(
         &self,
         index: usize,
@@ -215,14 +219,14 @@ impl Connector {
         Ok(Session::drive(client, connection, host.place.clone(), notified))
     }
 
-    /// The host and port of a host by its place in the URL.
+    /// The name of the host at this position in the URL.
     pub(super) fn host_place(&self, index: usize) -> &str {
         self.hosts.get(index).map_or("", |host| &host.place)
     }
 }
 
 impl HostConfig {
-    /// One host of a configuration that may name several.
+    /// The configuration of one host of a URL that may name several.
     fn of(all: &Config, index: usize) -> Self {
         let mut config = Config::new();
         if let Some(user) = all.get_user() {
@@ -272,13 +276,14 @@ impl HostConfig {
         Self { config, place }
     }
 
-    /// It cannot be connected to now, for this reason.
+    /// The error of a host that cannot be connected to now.
     fn not_now(&self, reason: String) -> ConnectError {
         ConnectError::Refused { place: self.place.clone(), reason, permanent: false }
     }
 
+    /// The error of a host that has refused the connection or the first statements.
     fn refused(&self, error: &tokio_postgres::Error) -> ConnectError {
-        // 28: wrong user or password; 3D000: no such database.
+        // Class 28: wrong user or password. 3D000: no such database.
         let permanent = error
             .code()
             .is_some_and(|state| state.code().starts_with("28") || state.code() == "3D000");
@@ -294,7 +299,7 @@ fn host_count(config: &Config) -> usize {
     config.get_hosts().len().max(config.get_hostaddrs().len())
 }
 
-/// All hosts of a configuration, as one text.
+/// The names of all hosts of a configuration.
 fn place(config: &Config) -> String {
     let places: Vec<String> =
         (0..host_count(config)).map(|index| HostConfig::of(config, index).place).collect();

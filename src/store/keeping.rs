@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Error, GenericClient, Row, Transaction};
 
 use super::doorbell::CHANNEL;
 use super::errors::explain;
-use super::read::{SETTINGS, event};
+use super::log::{READ_SETTINGS, event};
 use super::session::Session;
 use super::snapshot::STATE_TABLES;
 use crate::event::{ClassId, Epoch, StoredEvent};
@@ -126,9 +126,9 @@ pub async fn end_silent_leader(session: &Session, leader: &SilentLeader) -> Resu
 /// elected ends its session.
 pub const LEADER_SILENCE: Duration = Duration::from_secs(15);
 
-/// For one transaction what [`SETTINGS`] is for a session: this connection writes, too.
+/// For one transaction what [`READ_SETTINGS`] is for a session: this connection writes, too.
 fn local_settings() -> String {
-    SETTINGS.replace("SET ", "SET LOCAL ")
+    READ_SETTINGS.replace("SET ", "SET LOCAL ")
 }
 
 /// The statement that finds classes with events that their snapshots do not hold: from class to
@@ -359,13 +359,4 @@ pub async fn class_events(
     let class = class.as_str();
     let parameters: [&(dyn ToSql + Sync); 3] = [&class, &after, &through];
     Ok(transaction.query_raw(&statement, parameters).await?.map_ok(EventRow))
-}
-
-/// The epoch of the server that a connection leads to.
-///
-/// # Errors
-/// The database's.
-pub async fn current_epoch(client: &impl GenericClient) -> Result<Epoch, Error> {
-    let row = client.query_one("SELECT progress_epoch()", &[]).await?;
-    Ok(Epoch::new(row.try_get(0)?))
 }

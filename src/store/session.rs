@@ -1,5 +1,5 @@
 //! One connection: its settings, the task that drives it, and the messages that PostgreSQL sends
-//! beside the answers.
+//! without being asked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::errors::explain;
 
-/// How long a request to cancel a statement may take to be delivered.
+/// How long it may take to deliver a request to cancel a statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What every session of the relay sets for itself, so that nothing that a role or a database has
-/// set for other applications can wedge it: no deadlines but its own, READ COMMITTED (which the
-/// order of ids depends on), read-write, and keepalives by which the server finds that this machine
-/// is gone. A commit waits for the disk and, where one is configured, for the synchronous standby.
+/// The settings of every session. A role or a database may have settings that suit other
+/// applications and would stop the relay, so each session replaces them: no server-side deadlines;
+/// READ COMMITTED, which the order of ids depends on; read-write; and keepalives by which the
+/// server detects that this machine is gone. A commit waits for the disk and, where one is
+/// configured, for the synchronous standby.
 pub(super) const SESSION_SETTINGS: &str = "\
     SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0; \
     SET idle_in_transaction_session_timeout = 0; \
@@ -32,11 +33,11 @@ pub(super) const SESSION_SETTINGS: &str = "\
         WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
     SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false)";
 
-/// Which process of the server serves a session, and whether the server takes writes.
+/// The server process of a session, and whether the server is a standby.
 pub(super) const IDENTITY: &str = "SELECT pg_backend_pid(), pg_is_in_recovery()";
 
-/// The function of PostgreSQL's that waits for a synchronous standby, as it names itself in the
-/// notice that a wait was cancelled. (The notice's SQLSTATE is that of every warning.)
+/// The function of PostgreSQL that waits for a synchronous standby. It names itself in the notice
+/// that such a wait was cancelled, whose SQLSTATE is that of every warning.
 const STANDBY_WAIT: &str = "SyncRepWaitForLSN";
 
 /// Called with each notification's payload, in the task that drives the connection.
@@ -45,11 +46,11 @@ pub(super) type Notified = Arc<dyn Fn(&str) + Send + Sync>;
 /// A connection and the task that drives it.
 #[derive(Debug)]
 pub struct Session {
-    /// To run statements on.
+    /// Runs statements on the connection.
     pub client: Client,
-    /// The server's process, as `pg_stat_activity` and `pg_terminate_backend` know it.
+    /// The server process, as in `pg_stat_activity`.
     pub backend_pid: i32,
-    /// The host and port that it leads to.
+    /// The host, port and database that the connection leads to.
     pub place: String,
     unconfirmed: Arc<AtomicU64>,
     driver: JoinHandle<()>,
@@ -57,8 +58,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Drives `connection` in a task. To await the connection as a future would throw its
-    /// notifications away, so the task takes its messages one by one.
+    /// Drives `connection` in a task. The task polls the connection for its messages: to await the
+    /// connection as a future would drop the notifications.
     pub(super) fn drive<S, T>(
         client: Client,
         mut connection: Connection<S, T>,
@@ -82,13 +83,14 @@ impl Session {
                         notified(notification.payload())
                     }
                     Ok(AsyncMessage::Notice(notice)) => {
-                        // Before the statement's own answer is passed on: they come in this order.
+                        // The notice comes before the statement's answer, so it is counted when
+                        // the answer arrives.
                         if notice.routine() == Some(STANDBY_WAIT) {
                             counted.fetch_add(1, Ordering::Release);
                         }
                         tracing::debug!(
                             severity = notice.severity(),
-                            "PostgreSQL says: {}",
+                            "a notice of PostgreSQL: {}",
                             notice.message()
                         );
                     }
@@ -103,25 +105,26 @@ impl Session {
         Self { client, backend_pid: 0, place, unconfirmed, driver, gone }
     }
 
-    /// Resolves when the connection is gone, also while no statement is under way.
+    /// Resolves when the connection has ended, also while no statement is under way.
     pub async fn ended(&self) {
         self.gone.cancelled().await;
     }
 
-    /// Asks the server to end the statement under way; best effort.
+    /// Asks the server to cancel the statement under way. The request may be lost.
     pub async fn cancel(&self) {
         let _ = timeout(CANCEL_TIMEOUT, self.client.cancel_token().cancel_query(NoTls)).await;
     }
 
-    /// How many waits for a synchronous standby were cancelled on this connection, by an operator:
-    /// the server then says that the statement has succeeded, and warns. The warning has been
+    /// The number of waits for a synchronous standby that an operator cancelled on this connection.
+    /// After such a cancellation the server reports success and a warning. The warning has been
     /// counted when the statement's answer arrives.
     pub fn unconfirmed(&self) -> u64 {
         self.unconfirmed.load(Ordering::Acquire)
     }
 
-    /// Ends the session, and with it a statement that may still run on the server. Nobody waits for
-    /// that. A writer's statement is never ended so: a commit that waits for a standby must go on.
+    /// Ends the session, and cancels a statement that may still run on the server. The caller does
+    /// not wait for that. A writer's statement must never be ended like this, since a commit that
+    /// waits for a standby must go on.
     pub fn abandon(self) {
         tokio::spawn(async move { self.cancel().await });
     }

@@ -13,7 +13,7 @@ use crate::backoff::Reconnect;
 use crate::event::Cursor;
 use crate::log::{ChunkSet, Log};
 use crate::state::Classes;
-use crate::store::{Connector, Header, Homecoming, LogReader, explain, settle_home};
+use crate::store::{Connector, Header, Homecoming, LogReader, LogRow, explain, settle_home};
 
 /// The tail reads this often when no ring comes. The read also proves its connection.
 const FALLBACK_TICK: Duration = Duration::from_secs(1);
@@ -200,23 +200,28 @@ impl Follower {
             let mut set = ChunkSet::new(from.epoch.clone());
             let mut intake = classes.begin();
             let progress = AtomicU64::new(0);
-            let reading = reader.read(from.id, READ_ROWS, |header, event| {
+            let mut goes_on = false;
+            let reading = reader.read(from.id, READ_ROWS, |row| {
                 progress.fetch_add(1, Ordering::Relaxed);
-                if event.is_none() {
-                    classes.set_clock(header.clock);
-                }
-                // In another epoch these ids mean other events; after a deletion events may be
-                // missing between the log's head and these.
-                let goes_on = header.epoch == from.epoch
-                    && header.at_home
-                    && header.pruned <= from.id
-                    && Some(header.deletions) == known;
-                let Some(event) = event.filter(|_| goes_on) else { return };
-                intake.event(event);
-                set.push(event);
-                if set.bytes() >= APPEND_BYTES {
-                    intake.through(event.id);
-                    log.append(set.take(), event.id);
+                match row {
+                    LogRow::Header(header) => {
+                        classes.set_clock(header.clock);
+                        // In another epoch the ids that follow mean other events; after a deletion
+                        // events may be missing between the log's head and them.
+                        goes_on = header.epoch == from.epoch
+                            && header.at_home
+                            && header.pruned <= from.id
+                            && Some(header.deletions) == known;
+                    }
+                    LogRow::Event(event) if goes_on => {
+                        intake.event(event);
+                        set.push(event);
+                        if set.bytes() >= APPEND_BYTES {
+                            intake.through(event.id);
+                            log.append(set.take(), event.id);
+                        }
+                    }
+                    LogRow::Event(_) => {}
                 }
             });
             let extent = match while_it_progresses(reading, &progress, stall).await {

@@ -115,16 +115,16 @@ async fn rejected_events_are_shown_on_the_page() {
     let chrome = Chrome::start().await;
     // This page is served by another replica than the one that rejected the events.
     let page = chrome.open(&page_of(&relays[1], "c")).await;
-    page.until("document.querySelector('.refused')?.hidden === false").await;
+    page.until("document.querySelector('.rejections')?.hidden === false").await;
     page.until(
         "/^4 events were not accepted since \
-         [0-9:]+$/.test(document.querySelector('.refused summary').textContent)",
+         [0-9:]+$/.test(document.querySelector('.rejections summary').textContent)",
     )
     .await;
-    page.click(".refused summary").await;
-    page.until(&counts(".refused li", 2)).await;
-    page.until(&says(".refused li code", "eventTime")).await;
-    page.until("document.querySelector('.refused li').textContent.endsWith(' · 3 times')").await;
+    page.click(".rejections summary").await;
+    page.until(&counts(".rejections li", 2)).await;
+    page.until(&says(".rejections li code", "eventTime")).await;
+    page.until("document.querySelector('.rejections li').textContent.endsWith(' · 3 times')").await;
     assert_eq!(page.value("document.body.textContent.includes('SECRET')").await, false);
     for width in [1440, 390] {
         page.size(width, 900, 1.0).await;
@@ -137,7 +137,7 @@ async fn rejected_events_are_shown_on_the_page() {
     let asked = "performance.getEntriesByType('resource').some((entry) => \
         entry.name.includes('class/refused') && entry.responseEnd > 0)";
     other.until(asked).await;
-    assert_eq!(other.value("document.querySelector('.refused').hidden").await, true);
+    assert_eq!(other.value("document.querySelector('.rejections').hidden").await, true);
     assert_eq!(page.complaints(), [""; 0]);
     assert_eq!(other.complaints(), [""; 0]);
 }

@@ -15,22 +15,22 @@ async fn a_class_is_shown_and_followed() {
     relay.post(&json!([run("c", "s1", 1, None), run("c", "s2", 1, Some("NameError: x"))])).await;
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&relay, "c")).await;
-    page.until(&says(".tile.active .tile-number", "1")).await;
-    page.until(&says(".tile.error .tile-number", "1")).await;
-    page.until(&says("#grid .count", "2")).await;
-    page.until(&says("#cells .message", "NameError: x")).await;
+    page.until(&says(".status-tile[data-status=active] .status-tile-number", "1")).await;
+    page.until(&says(".status-tile[data-status=error] .status-tile-number", "1")).await;
+    page.until(&says("#grid .card-count", "2")).await;
+    page.until(&says("#cells .error-message", "NameError: x")).await;
     page.value(MARK).await;
 
     // After two more failures the student is stuck: the page shows the cell, the message and the
     // count.
     relay.post(&json!([run("c", "s2", 1, Some("NameError: x"))])).await;
     relay.post(&json!([run("c", "s2", 1, Some("\u{1b}[31mValueError\u{1b}[0m: y\nmore"))])).await;
-    page.until(&says("#stuck .name", "Name of s2")).await;
-    page.until(&says("#stuck .times", "3×")).await;
-    page.until(&says("#stuck .message", "ValueError: y")).await;
-    // A student who is new to the class.
+    page.until(&says("#stuck .student-name", "Name of s2")).await;
+    page.until(&says("#stuck .failure-count", "3×")).await;
+    page.until(&says("#stuck .error-message", "ValueError: y")).await;
+    // Someone new.
     relay.post(&json!([run("c", "s3", 2, None)])).await;
-    page.until(&says("#grid .count", "3")).await;
+    page.until(&says("#grid .card-count", "3")).await;
     page.until(&counts("#place .place-item", 2)).await;
     assert_eq!(page.value(MARKED).await, true);
     assert_eq!(page.complaints(), [""; 0]);
@@ -46,24 +46,24 @@ async fn a_hand_goes_up_and_down_on_every_page() {
     // Through another replica.
     let there = chrome.open(&page_of(&relays[1], "c")).await;
     for page in [&here, &there] {
-        page.until("!document.querySelector('#help .empty').hidden").await;
+        page.until("!document.querySelector('#help .empty-state').hidden").await;
     }
     relays[0].post(&json!([event("c", "s2", "help", &json!({}))])).await;
     relays[1].post(&json!([event("c", "a/b ü", "help", &json!({}))])).await;
     for page in [&here, &there] {
-        page.until(&counts("#help .queue-item", 2)).await;
-        page.until(&says("#help .name", "Name of s2")).await;
+        page.until(&counts("#help .help-item", 2)).await;
+        page.until(&says("#help .student-name", "Name of s2")).await;
         page.until("document.title.startsWith('(2) ')").await;
     }
-    here.value("document.querySelectorAll('#help .action')[1].focus()").await;
+    here.value("document.querySelectorAll('#help .primary-button')[1].focus()").await;
     here.value("document.activeElement.click()").await;
     for page in [&here, &there] {
-        page.until(&counts("#help .queue-item", 1)).await;
-        page.until(&says("#help .name", "Name of s2")).await;
+        page.until(&counts("#help .help-item", 1)).await;
+        page.until(&says("#help .student-name", "Name of s2")).await;
     }
-    there.click("#help .action").await;
+    there.click("#help .primary-button").await;
     for page in [&here, &there] {
-        page.until("!document.querySelector('#help .empty').hidden").await;
+        page.until("!document.querySelector('#help .empty-state').hidden").await;
         assert_eq!(page.complaints(), [""; 0]);
     }
     // The client repeats its request for help until the student lowers the hand. A repeat does not
@@ -73,7 +73,7 @@ async fn a_hand_goes_up_and_down_on_every_page() {
         "document.querySelector('#overview-heading').parentElement.textContent.includes('3 runs')",
     )
     .await;
-    assert_eq!(here.value("document.querySelectorAll('#help .queue-item').length").await, 0);
+    assert_eq!(here.value("document.querySelectorAll('#help .help-item').length").await, 0);
 }
 
 /// The page shows everything that a student writes as text.
@@ -115,17 +115,18 @@ async fn markup_is_text() {
     relay.post(&json!(events)).await;
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&relay, "c")).await;
-    page.until(&counts("#help .queue-item", 3)).await;
-    page.until(&says("#help .name", MARKUP)).await;
+    page.until(&counts("#help .help-item", 3)).await;
+    page.until(&says("#help .student-name", MARKUP)).await;
     for student in 0..3 {
-        page.value(&format!("document.querySelectorAll('#help .name')[{student}].click()")).await;
+        page.value(&format!("document.querySelectorAll('#help .student-name')[{student}].click()"))
+            .await;
         page.until("document.querySelector('.drawer .timeline li') !== null").await;
         page.until(
-            "document.querySelector('.drawer .text.code').textContent.startsWith('</pre><img')",
+            "document.querySelector('.drawer .run-code').textContent.startsWith('</pre><img')",
         )
         .await;
     }
-    page.value("document.querySelectorAll('#grid .tools .icon-button')[1].click()").await;
+    page.value("document.querySelectorAll('#grid .card-controls .icon-button')[1].click()").await;
     page.until(&counts(".grid-table tbody tr", 3)).await;
     assert_eq!(page.value("document.querySelectorAll('img, body script, b').length").await, 0);
     assert_eq!(page.value("window.hacked === undefined").await, true);
@@ -134,9 +135,11 @@ async fn markup_is_text() {
         let wide = page.value("document.documentElement.scrollWidth - window.innerWidth").await;
         assert!(wide.as_i64().expect("a number") <= 0, "{width}: {wide} too wide");
     }
-    page.value("document.querySelectorAll('#help .action').forEach((button) => button.click())")
-        .await;
-    page.until(&counts("#help .queue-item", 0)).await;
+    page.value(
+        "document.querySelectorAll('#help .primary-button').forEach((button) => button.click())",
+    )
+    .await;
+    page.until(&counts("#help .help-item", 0)).await;
     assert_eq!(page.complaints(), [""; 0]);
 }
 
@@ -147,13 +150,14 @@ async fn keyboard_language_and_address() {
     let relay = Relay::start(&database, &[]).await;
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&relay, "c")).await;
-    page.until(&says("#grid .count", "30")).await;
-    // Arrow keys move through the grid, and a screen reader gets the text of each cell.
+    page.until(&says("#grid .card-count", "30")).await;
+    // Through the grid by arrow keys; what it says is read out.
     page.value("document.querySelector('.grid-scroll').focus()").await;
     for key in ["ArrowDown", "ArrowDown", "ArrowRight"] {
         page.press(key).await;
     }
-    page.until("/, Cell 2: /.test(document.querySelector('.grid-scroll .sr').textContent)").await;
+    page.until("/, Cell 2: /.test(document.querySelector('.grid-scroll [aria-live]').textContent)")
+        .await;
     page.press("Enter").await;
     page.until("document.activeElement.id === 'drawer-name'").await;
     page.until("new URLSearchParams(location.search).get('student')?.endsWith('@example.com')")
@@ -181,7 +185,7 @@ async fn keyboard_language_and_address() {
     page.until(&says("#help-heading", "ヘルプ待ち")).await;
     assert_eq!(page.value("document.documentElement.lang").await, "ja");
     page.go(&format!("{}&student=s003%40example.com", page_of(&relay, "c"))).await;
-    page.until(&says(".drawer .facts dt", "ID")).await;
+    page.until(&says(".drawer .student-facts dt", "ID")).await;
     page.until("document.querySelector('.drawer').open").await;
     assert_eq!(page.complaints(), [""; 0]);
 }
@@ -197,9 +201,9 @@ async fn another_class_is_chosen_without_a_reload() {
     let page = chrome.open(&page_of(&relay, "nobody")).await;
     page.until("!document.querySelector('.empty-class').hidden").await;
     page.value(MARK).await;
-    page.until("document.querySelectorAll('.others .chip').length === 2").await;
-    page.click(".others .chip").await;
-    page.until(&says("#grid .count", "1")).await;
+    page.until("document.querySelectorAll('.other-classes .chip').length === 2").await;
+    page.click(".other-classes .chip").await;
+    page.until(&says("#grid .card-count", "1")).await;
     page.until("document.title.includes('a · ')").await;
     page.until("[...document.querySelector('#class-picker').options].some((o) => o.value === 'b')")
         .await;
@@ -208,15 +212,15 @@ async fn another_class_is_chosen_without_a_reload() {
              Event('change')); }",
     )
     .await;
-    page.until(&says("#grid .count", "2")).await;
+    page.until(&says("#grid .card-count", "2")).await;
     page.value("history.back()").await;
-    page.until(&says("#grid .count", "1")).await;
-    // The first event of an empty class appears on its page.
+    page.until(&says("#grid .card-count", "1")).await;
+    // What comes first to an empty class fills it.
     page.value("history.back()").await;
     page.until("!document.querySelector('.empty-class').hidden").await;
     page.until("document.documentElement.dataset.connection === 'live'").await;
     relay.post(&json!([run("nobody", "s1", 1, None)])).await;
-    page.until(&says("#grid .count", "1")).await;
+    page.until(&says("#grid .card-count", "1")).await;
     assert_eq!(page.value(MARKED).await, true);
     assert_eq!(page.complaints(), [""; 0]);
 }

@@ -6,8 +6,10 @@ use crate::support::browser::{Chrome, MARK, MARKED, Page, classroom, event, page
 use crate::support::{Database, Relay, run as run_program};
 
 async fn runs(page: &Page, count: &str) {
-    page.until(&format!("document.querySelector('.totals')?.textContent.includes('{count} runs')"))
-        .await;
+    page.until(&format!(
+        "document.querySelector('.class-totals')?.textContent.includes('{count} runs')"
+    ))
+    .await;
 }
 
 /// The relay under an open page is killed, events are stored meanwhile, and another relay starts.
@@ -20,13 +22,13 @@ async fn a_relay_that_is_restarted_leaves_no_gap() {
     first.post(&json!([run("c", "s1", 1, None)])).await;
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&first, "c")).await;
-    page.until("document.querySelector('.totals')?.textContent.includes('1 run ')").await;
+    page.until("document.querySelector('.class-totals')?.textContent.includes('1 run ')").await;
     page.value(MARK).await;
     let url = url::Url::parse(&first.url.to_string()).expect("a URL");
     let bind = format!("127.0.0.1:{}", url.port().expect("a port"));
     first.kill().await;
     page.until("document.documentElement.dataset.connection === 'offline'").await;
-    page.until("!document.querySelector('.banner').hidden").await;
+    page.until("!document.querySelector('.connection-banner').hidden").await;
     for cell in 2..=9 {
         second.post(&json!([run("c", "s1", cell, None), run("c", "s2", cell, None)])).await;
     }
@@ -34,14 +36,14 @@ async fn a_relay_that_is_restarted_leaves_no_gap() {
     let again = Relay::start(&database, &["--bind", &bind]).await;
     page.until("document.documentElement.dataset.connection === 'live'").await;
     runs(&page, "17").await;
-    page.until(&says("#help .name", "Name of s2")).await;
-    page.until("document.querySelector('.banner').hidden").await;
+    page.until(&says("#help .student-name", "Name of s2")).await;
+    page.until("document.querySelector('.connection-banner').hidden").await;
     again.post(&json!([run("c", "s3", 1, None)])).await;
     runs(&page, "18").await;
     assert_eq!(page.value(MARKED).await, true);
     // The page requests the summary once, when it is opened.
     let asked = "performance.getEntriesByType('resource').filter((r) => \
-         r.name.includes('/summary')).length";
+         r.name.includes('/class/summary')).length";
     assert_eq!(page.value(asked).await, 1);
 }
 
@@ -54,19 +56,19 @@ async fn a_reset_starts_again() {
     let relay = Relay::start(&database, &[]).await;
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&relay, "c")).await;
-    page.until(&says("#grid .count", "20")).await;
+    page.until(&says("#grid .card-count", "20")).await;
     page.value(MARK).await;
     let url = database.url();
     let renewed = run_program(&["migrate", "--new-epoch", "--database-url", &url], &[]).await;
     assert_eq!(renewed.code, Some(0), "{}", renewed.stderr);
     relay.post(&json!([run("c", "new", 1, None)])).await;
-    page.until(&says("#grid .count", "21")).await;
+    page.until(&says("#grid .card-count", "21")).await;
     page.until("document.documentElement.dataset.connection === 'live'").await;
     relay.post(&json!([run("c", "newer", 1, None)])).await;
-    page.until(&says("#grid .count", "22")).await;
+    page.until(&says("#grid .card-count", "22")).await;
     assert_eq!(page.value(MARKED).await, true);
     let asked = "performance.getEntriesByType('resource').filter((r) => \
-         r.name.includes('/summary')).length";
+         r.name.includes('/class/summary')).length";
     assert!(page.value(asked).await.as_i64() >= Some(2));
     assert_eq!(page.complaints(), [""; 0]);
 }
@@ -96,7 +98,7 @@ async fn a_drain_is_followed_promptly() {
     )
     .await;
     again.post(&json!([run("c", "s2", 1, None)])).await;
-    page.until(&says("#grid .count", "2")).await;
+    page.until(&says("#grid .card-count", "2")).await;
 }
 
 /// A relay that stops answering on an open connection: the page sends a ping and reconnects without
@@ -120,5 +122,5 @@ async fn a_relay_that_hangs_is_noticed() {
     assert!(noticed);
     page.until("document.documentElement.dataset.connection === 'live'").await;
     relay.post(&json!([run("c", "s2", 1, None)])).await;
-    page.until(&says("#grid .count", "2")).await;
+    page.until(&says("#grid .card-count", "2")).await;
 }

@@ -55,9 +55,9 @@ async fn screenshots() {
     .await;
 
     let page = open(&chrome, &relay, "python-101", DESK, "{}").await;
-    page.until(&says("#grid .count", "200")).await;
+    page.until(&says("#grid .card-count", "200")).await;
     page.until(
-        "![...document.querySelectorAll('#stuck .message')].some((m) => m.textContent === '…')",
+        "[...document.querySelectorAll('#stuck .error-message')].every((m) => m.textContent !== '…')",
     )
     .await;
     take(&page, "light").await;
@@ -66,7 +66,7 @@ async fn screenshots() {
     take(&page, "below").await;
     page.size(DESK.0, DESK.1, DESK.2).await;
     page.value("scrollTo(0, 0)").await;
-    page.click("#stuck .name").await;
+    page.click("#stuck .student-name").await;
     page.until("document.querySelectorAll('.timeline li').length > 5").await;
     take(&page, "student").await;
 
@@ -84,16 +84,16 @@ async fn screenshots() {
     .await;
     take(&page, "projector").await;
     let page = open(&chrome, &relay, "data-science-101", DESK, r#"{"gridOverview":true}"#).await;
-    page.until(&says("#grid .count", "500")).await;
+    page.until(&says("#grid .card-count", "500")).await;
     take(&page, "everyone").await;
     let page = open(&chrome, &relay, "python-101", PHONE, "{}").await;
     take(&page, "phone").await;
     let page = open(&chrome, &relay, "nobody", DESK, "{}").await;
-    page.until("document.querySelector('.others .chip') !== null").await;
+    page.until("document.querySelector('.other-classes .chip') !== null").await;
     take(&page, "empty").await;
     let page = open(&chrome, &relay, "python-101", DESK, "{}").await;
     relay.kill().await;
-    page.until("!document.querySelector('.banner').hidden").await;
+    page.until("!document.querySelector('.connection-banner').hidden").await;
     take(&page, "offline").await;
 }
 

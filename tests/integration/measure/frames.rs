@@ -31,9 +31,8 @@ async fn measures_a_hand() {
     for hand in 1..=HANDS {
         page.value(&format!(
             "window.seen = null; (() => {{
-               const stamp = () => {{ window.seen = performance.timeOrigin + performance.now(); }};
-               const shown = () => document.querySelectorAll('#help .queue-item').length;
-               const look = () => requestAnimationFrame(shown() === {hand} ? stamp : look);
+               const look = () => document.querySelectorAll('#help .help-item').length === {hand} ?
+                 requestAnimationFrame(() => {{ window.seen = performance.timeOrigin + performance.now(); }}) : requestAnimationFrame(look);
                look();
              }})()"
         ))
@@ -91,9 +90,9 @@ async fn measures_frames() {
     let chrome = Chrome::start().await;
     for overview in [false, true] {
         let page = chrome.open(&page_of(&relay, "load")).await;
-        page.until("Number(document.querySelector('#grid .count').textContent) > 490").await;
+        page.until("Number(document.querySelector('#grid .card-count').textContent) > 490").await;
         if overview {
-            page.click("#grid .tools .icon-button").await;
+            page.click("#grid .card-controls .icon-button").await;
         }
         page.value(
             "window.frames = []; (() => { let last = performance.now();

@@ -1,26 +1,39 @@
-// A text with a terminal's escape sequences, as Python's tracebacks have them: the colours are kept, as classes of the page's
-// own; whatever else the sequences would do is dropped.
+// A text with a terminal's escape sequences, as Python's tracebacks have them. Colours and bold
+// type become classes; all other sequences are dropped.
 
 import { h } from "../dom.js";
 import { withoutAnsi } from "../names.js";
 
 const COLOURS = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
 /** More changes of colour than any traceback has. */
-const MOST_SPANS = 2_000;
+const MAX_SPANS = 2_000;
+/** Select Graphic Rendition: the sequence that changes the style. */
+// eslint-disable-next-line no-control-regex -- control characters are what is looked for
 const SGR = /\x1b\[([\d;]*)m/g;
 
-/** Nodes that show the text. */
+/** @typedef {{ colour: string | null, bold: boolean }} Style */
+
+/**
+ * The nodes that show a text.
+ *
+ * @param {string} text
+ */
 export function terminalText(text) {
+  /** @type {(string | HTMLElement)[]} */
   const nodes = [];
-  let [from, style] = [0, { colour: null, bold: false }];
+  let from = 0;
+  /** @type {Style} */
+  let style = { colour: null, bold: false };
+  /** @param {number} until */
   const add = (until) => {
     const piece = withoutAnsi(text.slice(from, until));
     if (piece === "") return;
-    const names = [style.colour && `ansi-${style.colour}`, style.bold && "ansi-bold"].filter(Boolean);
-    nodes.push(names.length > 0 ? h("span", { class: names.join(" ") }, piece) : piece);
+    const names = [style.colour && `ansi-${style.colour}`, style.bold && "ansi-bold"];
+    const classes = names.filter(Boolean).join(" ");
+    nodes.push(classes === "" ? piece : h("span", { class: classes }, piece));
   };
   for (const match of text.matchAll(SGR)) {
-    if (nodes.length >= MOST_SPANS) break;
+    if (nodes.length >= MAX_SPANS) break;
     add(match.index);
     from = match.index + match[0].length;
     style = restyle(style, match[1]);
@@ -29,6 +42,11 @@ export function terminalText(text) {
   return nodes;
 }
 
+/**
+ * @param {Style} style
+ * @param {string} parameters numbers, with semicolons between them
+ * @returns {Style}
+ */
 function restyle(style, parameters) {
   let { colour, bold } = style;
   const codes = parameters.split(";").map(Number);
@@ -40,7 +58,7 @@ function restyle(style, parameters) {
     else if (code >= 30 && code <= 37) colour = COLOURS[code - 30];
     else if (code >= 90 && code <= 97) colour = COLOURS[code - 90];
     else if (code === 39) colour = null;
-    // 256 and 16 million colours: their numbers mean nothing else.
+    // One of 256 or of 16 million colours: the numbers that follow belong to it.
     else if (code === 38 || code === 48) at += codes[at + 1] === 2 ? 4 : 2;
   }
   return { colour, bold };
