@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::Problem;
-use crate::state::Sending;
+use crate::state::SharedReservation;
 
 /// Bytes that every answer has outside of the budget: a few large answers that their peers do not
 /// take must not keep small ones out.
@@ -35,7 +35,7 @@ pub(super) struct Reservation {
 
 /// The part of the budget that an answer has which several requests share: a request that comes
 /// while the answer is being sent takes no more of the budget.
-pub(super) type Shared = Sending;
+pub(super) type Shared = SharedReservation;
 
 /// Bytes with their part of the budget, which is given back when the last copy of the bytes is
 /// dropped: hyper may hold them for long after it has asked for the body's end.

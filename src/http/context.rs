@@ -7,12 +7,13 @@ use super::budget::AnswerBudget;
 use super::gate::Gate;
 use super::ingest::body::BodyBudget;
 use super::server::drain::Drain;
+use crate::agreement::Agreement;
 use crate::event::Limits as EventLimits;
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::refusals::Refusals;
 use crate::state::Classes;
-use crate::store::{Agreement, Pages};
+use crate::store::Pages;
 use crate::tail::Tail;
 use crate::writer::Writer;
 
