@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 
 use super::account::Account;
 use super::error::EmbeddedError;
-use super::version::{Major, data_version};
+use super::folder::data_version;
+use super::version::Major;
 
 /// Where packages put the server: a parent, and how the folders in it begin and go on to `bin`.
 const PACKAGED: &[(&str, &str, &str)] = &[

@@ -12,9 +12,8 @@ use tokio::process::{Child, Command};
 
 use super::binaries::Binaries;
 use super::error::EmbeddedError;
-use super::folder::Folder;
+use super::folder::{Folder, data_version};
 use super::options::{Durability, Options};
-use super::version::data_version;
 
 /// How the folder of an initdb that is not through begins; its process id follows.
 const UNFINISHED: &str = "postgresql.new.";

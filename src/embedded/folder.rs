@@ -164,6 +164,16 @@ fn make_all(folder: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
+/// The version that made the cluster, from its PG_VERSION; `None` if there is no cluster yet.
+pub(super) fn data_version(cluster: &Path) -> Result<Option<String>, EmbeddedError> {
+    let path = cluster.join("PG_VERSION");
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(EmbeddedError::Io { doing: "reading the data's version", path, source }),
+    }
+}
+
 /// FNV-1a: a hash that stays the same from release to release.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

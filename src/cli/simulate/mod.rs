@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::cli::{base_url, raise_file_limit};
+use crate::cli::open_files::raise_file_limit;
+use crate::cli::relay_url::parse_relay_url;
 use crate::error::Failure;
 use crate::http::client::{BaseUrl, ClientError};
 use crate::relay::signals::Signals;
@@ -65,7 +66,7 @@ const LOOK: Duration = Duration::from_millis(5);
 pub async fn run(args: Args) -> Result<(), Failure> {
     args.check()?;
     raise_file_limit();
-    let urls = args.urls.iter().map(|url| base_url(url)).collect::<Result<Vec<_>, _>>()?;
+    let urls = args.urls.iter().map(|url| parse_relay_url(url)).collect::<Result<Vec<_>, _>>()?;
     if let Some(pid) = args.relay_pid.iter().find(|&&pid| !process::exists(pid)) {
         return Err(Failure::usage(format!("--relay-pid: there is no process {pid}")));
     }

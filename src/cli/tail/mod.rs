@@ -7,7 +7,7 @@ use clap::builder::BoolishValueParser;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backoff::Backoff;
-use crate::cli::base_url;
+use crate::cli::relay_url::parse_relay_url;
 use crate::error::Failure;
 use crate::http::client::ws::{Frame, Subscriber};
 use crate::http::client::{BaseUrl, ClientError, reconnect_backoff};
@@ -44,7 +44,7 @@ pub struct Args {
 /// # Errors
 /// If the URL is wrong, the relay does not let it in, or stdout cannot be written to.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let base = base_url(&args.url)?;
+    let base = parse_relay_url(&args.url)?;
     let mut signals = Signals::new()?;
     let (lines, mut written) = start_printer()?;
     let outcome = tokio::select! {
