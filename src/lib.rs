@@ -13,14 +13,19 @@
 //! - [`database`]: connections, statements, the meaning of errors; [`migrate`]: applies sql/;
 //!   [`embedded`]: the private PostgreSQL
 //! - [`event`]: events, classes, cursors; input is checked here, once
-//! - [`backoff`], [`error`], [`metrics`], [`repeated`], [`supervisor`]: leaves, below everything
+//! - [`backoff`], [`background`], [`encoding`], [`error`], [`metrics`], [`repeated`],
+//!   [`supervisor`]: leaves, below everything
 
 pub mod agreement;
+pub(crate) mod background;
 pub mod backoff;
 pub mod cli;
+pub mod client;
 pub mod embedded;
+pub(crate) mod encoding;
 pub mod error;
 pub mod event;
+mod housekeeping;
 pub mod http;
 pub mod listener;
 pub mod log;

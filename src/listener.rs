@@ -32,8 +32,12 @@ const PROOFS_AT_START: usize = 2;
 /// The beginning of a proof's payload. Any other payload is a ring.
 const PROOF: &str = "proof ";
 
-/// Log lines about the holder of the lock, and about the migrations.
+/// Half a queue of notifications means that a session does not take its own: 4 GB have gathered.
+const QUEUE_IS_LONG: f64 = 0.5;
+
+/// Log lines about the holder of the lock, the queue of notifications, and the migrations.
 static BLOCKED: Repeated = Repeated::new();
+static QUEUE: Repeated = Repeated::new();
 static SCHEMA: Repeated = Repeated::new();
 
 /// The listener's view of the database, renewed once a second.
@@ -177,8 +181,21 @@ impl ListenLoop {
         Err("the listener has counted all its looks".to_owned())
     }
 
-    /// Looks whether both connections lead to the server that the tail reads.
+    /// Looks whether both connections lead to the server that the tail reads, and shortens the
+    /// queue of notifications.
     async fn look(&self, session: &Session, prover: &Session) -> Result<(), String> {
+        let usage = store::notification_queue_usage(prover);
+        let usage = in_time("the look at the queue of notifications", usage).await?;
+        if usage >= QUEUE_IS_LONG
+            && let Some(due) = QUEUE.met("long")
+        {
+            tracing::warn!(
+                usage,
+                "the server's queue of notifications is filling, and at 1 it refuses every event: \
+                 a session listens inside an open transaction. PostgreSQL's log names its \
+                 process; end that session{due}"
+            );
+        }
         for (session, what) in
             [(session, "the listener's connection"), (prover, "the prover's connection")]
         {

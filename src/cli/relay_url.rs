@@ -1,7 +1,7 @@
 //! The flag `--url`, which names a relay.
 
+use crate::client::BaseUrl;
 use crate::error::Failure;
-use crate::http::client::BaseUrl;
 
 /// Parses a value of `--url`.
 ///

@@ -28,12 +28,12 @@ pub struct Args {
 
 impl Args {
     fn config(&self) -> Result<Config, Failure> {
-        let (bind, access) = self.access.validate()?;
+        let (bind, origins) = self.access.validate()?;
         Ok(Config {
             bind,
             database: self.database.validate()?,
             start: self.lifecycle.start(),
-            http: self.limits.http(access),
+            http: self.limits.http(origins),
             writer: self.limits.writer(),
             log_memory: self.limits.log_memory(),
             stop: self.lifecycle.stop(),

@@ -11,21 +11,25 @@
 mod batch;
 mod calendar;
 mod cursor;
+mod event_id;
 mod fields;
 mod fingerprint;
 pub(crate) mod json;
 mod micros;
 mod moment;
 mod names;
+mod object;
 mod parse;
 mod stored;
 
 pub use batch::{Batch, BodyError, Limits, Rejection, parse_body};
 pub use cursor::{Cursor, Epoch};
+pub use event_id::EventId;
 pub(crate) use fields::COUNTED_FIELDS;
 pub use micros::Micros;
 pub(crate) use moment::parse_rfc3339;
 pub use names::{ClassId, IdError, MAX_ID_BYTES, StudentId};
+pub use object::ObjectWriter;
 pub use parse::Event;
 pub use stored::StoredEvent;
 

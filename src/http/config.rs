@@ -1,6 +1,7 @@
-//! What requests and connections may take, validated.
+//! The bounds and rules of the HTTP side, validated.
 
-use super::{Access, Limits};
+use super::context::Limits;
+use super::gate::origin::OriginPolicy;
 
 /// Bounds and rules of the HTTP side.
 #[derive(Debug, Clone)]
@@ -13,6 +14,6 @@ pub struct Config {
     pub connections_per_address: usize,
     /// Bytes of large answers that are being sent.
     pub answer_bytes: usize,
-    /// Which hosts and origins may read.
-    pub access: Access,
+    /// The hosts and origins that may read.
+    pub origins: OriginPolicy,
 }

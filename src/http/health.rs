@@ -1,7 +1,6 @@
-//! `/healthz`: the process is alive. `/readyz`: it can do what it is there for, and if not, what is
-//! missing.
+//! `/healthz`: the process is alive. `/readyz`: this replica can store and deliver events, and if
+//! not, what is missing.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
@@ -10,50 +9,12 @@ use tokio::time::Instant;
 use warp::Reply;
 use warp::reply::Response;
 
-use super::Relay;
+use super::context::Relay;
 
 /// How long a cause that all replicas share may last before this one says that it is not ready. A
 /// balancer that takes every replica out answers clients itself, at once, and they lose what the
 /// relay would have held until the database is back.
 const SHARED_CAUSE_GRACE: Duration = Duration::from_secs(30);
-
-/// How far the start of the relay has come. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct StartProgress {
-    /// What is waited for; `None` once everything has worked.
-    waits_for: Arc<Mutex<Option<String>>>,
-}
-
-impl Default for StartProgress {
-    fn default() -> Self {
-        Self { waits_for: Arc::new(Mutex::new(Some("the relay is starting".to_owned()))) }
-    }
-}
-
-impl StartProgress {
-    /// It waits for this.
-    pub fn note(&self, waits_for: &str) {
-        *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = Some(waits_for.to_owned());
-    }
-
-    /// Everything has worked once.
-    pub fn done(&self) {
-        *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn waits_for(&self) -> Option<String> {
-        self.waits_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Relay {
-    /// Whether every part works now.
-    pub fn works(&self) -> bool {
-        self.writer.trouble().is_none()
-            && self.tail.away_since().is_none()
-            && self.listener.status().deaf.is_none()
-    }
-}
 
 pub(super) fn alive() -> Response {
     no_store(
@@ -78,12 +39,12 @@ impl Check {
         Self { name, wrong: wrong.map(|(wrong, _)| wrong), unready }
     }
 
-    /// A cause of this replica's own.
+    /// A cause that lies in this replica alone.
     fn own(name: &'static str, wrong: Option<String>) -> Self {
         Self { name, unready: wrong.is_some(), wrong }
     }
 
-    /// What is only mentioned.
+    /// A cause that is mentioned and does not make the replica unready.
     fn mentioned(name: &'static str, wrong: Option<String>) -> Self {
         Self { name, wrong, unready: false }
     }

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use http::{HeaderValue, header};
 use warp::reply::Response;
 
-use super::Relay;
+use super::context::Relay;
 
 /// Prometheus's text format.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(super) fn metrics(relay: &Relay) -> Response {
+pub(super) fn render(relay: &Relay) -> Response {
     let hearing = relay.listener.status();
     let log = relay.log.size();
     let (classes, keeps) = relay.classes.in_use();
@@ -18,7 +18,7 @@ pub(super) fn metrics(relay: &Relay) -> Response {
         (
             "relay_connections",
             "TCP connections, those of sessions included",
-            relay.places.taken() as i128,
+            relay.gate.connections() as i128,
         ),
         ("relay_sessions", "Subscribers", relay.drain.sessions().len() as i128),
         (

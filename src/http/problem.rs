@@ -46,14 +46,14 @@ impl Problem {
     }
 
     /// The path is there, the method is not.
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed(allow: &HeaderValue) -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method-not-allowed",
             "this path does not take that method",
-            format!("it takes {allow}"),
+            format!("it takes {}", allow.to_str().unwrap_or_default()),
         )
-        .with_header(header::ALLOW, HeaderValue::from_static(allow))
+        .with_header(header::ALLOW, allow.clone())
     }
 
     /// The class, a parameter, is not one.

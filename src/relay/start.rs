@@ -15,12 +15,13 @@ use crate::backoff::Backoff;
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch};
-use crate::http::{AnswerBudget, BodyBudget, Drain, Places, Relay, StartProgress};
+use crate::housekeeping::Housekeeping;
+use crate::http::{AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, Relay, StartProgress};
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::refusals::Refusals;
 use crate::repeated::Repeated;
-use crate::state::{Classes, Keeper};
+use crate::state::Classes;
 use crate::store::{Connector, Pages};
 use crate::supervisor::Supervisor;
 use crate::tail::{self, Tail};
@@ -46,7 +47,7 @@ pub(super) struct Parts {
 /// The tasks, which must stop in a fixed order.
 pub(super) struct Tasks {
     pub(super) writer: WriterTasks,
-    pub(super) keeper: Keeper,
+    pub(super) housekeeping: Housekeeping,
     /// The tail, the prober, the counts of refused events, the eviction of classes.
     pub(super) others: [AbortOnDropHandle<()>; 4],
 }
@@ -70,10 +71,14 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     };
     let (tail, tail_task) = Tail::start(&gated, tail_parts, &supervisor);
     let listener = Listener::start(&gated, &agreement, &tail, &supervisor);
-    let keeper = Keeper::start(&gated, &agreement, &classes, &supervisor);
+    let housekeeping = Housekeeping::start(&gated, &agreement, &classes, &supervisor);
     let (writer, writer_tasks) = Writer::start(&gated, &agreement, config.writer, &supervisor);
     let prober = prober::start(&connector, &agreement, &supervisor);
+    let drain = Drain::new(config.stop.drain);
+    let connections =
+        ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
     let relay = Arc::new(Relay {
+        gate: Gate::new(connections, config.http.origins.clone(), drain.clone()),
         writer,
         tail,
         log,
@@ -82,17 +87,15 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
         listener,
         agreement,
         start: StartProgress::default(),
-        places: Places::new(config.http.connections, config.http.connections_per_address),
         refusals: Refusals::default(),
         bodies: BodyBudget::new(config.writer.queue.bytes),
         answers: AnswerBudget::new(config.http.answer_bytes),
-        access: config.http.access.clone(),
         limits: config.http.limits,
-        drain: Drain::new(config.stop.drain),
+        drain,
     });
     let refusals = relay.refusals.keep(relay.pages.clone());
     let others = [tail_task, prober, refusals, eviction];
-    let tasks = Tasks { writer: writer_tasks, keeper, others };
+    let tasks = Tasks { writer: writer_tasks, housekeeping, others };
     Ok(Parts { relay, tasks, private, gate, connector, supervisor })
 }
 

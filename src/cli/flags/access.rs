@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use crate::error::Failure;
-use crate::http::Access;
+use crate::http::OriginPolicy;
 
 /// Who may connect.
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ impl AccessFlags {
     ///
     /// # Errors
     /// Names the flag: an address beyond loopback without `--insecure`, or an origin that is none.
-    pub(in crate::cli) fn validate(&self) -> Result<(SocketAddr, Access), Failure> {
+    pub(in crate::cli) fn validate(&self) -> Result<(SocketAddr, OriginPolicy), Failure> {
         if !self.bind.ip().is_loopback() && !self.insecure {
             return Err(Failure::usage(format!(
                 "--bind {}: beyond loopback anyone who reaches the port may read and write, since \
@@ -38,8 +38,8 @@ impl AccessFlags {
                 self.bind
             )));
         }
-        let access = Access::new(self.bind, &self.allow_origin)
+        let origins = OriginPolicy::new(self.bind, &self.allow_origin)
             .map_err(|wrong| Failure::usage(format!("--allow-origin: {wrong}")))?;
-        Ok((self.bind, access))
+        Ok((self.bind, origins))
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::units::{Size, at_least, parse_positive_duration};
 use crate::event;
-use crate::http::{Access, Config, Limits};
+use crate::http::{Config, Limits, OriginPolicy};
 use crate::writer::{self, QueueLimits};
 
 /// Bounds.
@@ -96,7 +96,7 @@ pub(in crate::cli) struct LimitFlags {
 
 impl LimitFlags {
     /// The bounds of requests and connections.
-    pub(in crate::cli) fn http(&self, access: Access) -> Config {
+    pub(in crate::cli) fn http(&self, origins: OriginPolicy) -> Config {
         let connections = self.max_connections;
         Config {
             limits: Limits {
@@ -108,7 +108,7 @@ impl LimitFlags {
             connections,
             connections_per_address: self.max_connections_per_address.unwrap_or(connections),
             answer_bytes: self.answer_bytes.0,
-            access,
+            origins,
         }
     }
 

@@ -4,8 +4,8 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use super::args::{Args, Pace};
+use crate::client::BaseUrl;
 use crate::error::Failure;
-use crate::http::client::BaseUrl;
 
 /// The answer that gives consent.
 const WORD: &str = "yes";

@@ -9,8 +9,8 @@ use super::report::latencies;
 use super::run::Run;
 use super::scan;
 use crate::backoff::Backoff;
-use crate::http::client::ws::Subscriber;
-use crate::http::client::{ClientError, reconnect_backoff};
+use crate::client::ws::Subscriber;
+use crate::client::{ClientError, reconnect_backoff};
 
 /// The latest ids that are remembered. A repeat of one of them counts as a duplicate; a lower id
 /// counts as out of order.

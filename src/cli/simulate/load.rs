@@ -15,8 +15,8 @@ use super::pace::Pace;
 use super::report::latencies;
 use super::run::{Run, nanos};
 use crate::backoff::Backoff;
-use crate::http::client::http::{Connection, Response};
-use crate::http::client::{ClientError, query, reconnect_backoff};
+use crate::client::http::{Connection, Response};
+use crate::client::{ClientError, query, reconnect_backoff};
 
 /// How long after the end of the load POSTs are still sent that were due before it, if the relay
 /// cannot keep up with the rate.

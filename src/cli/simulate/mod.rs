@@ -19,8 +19,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::cli::open_files::raise_file_limit;
 use crate::cli::relay_url::parse_relay_url;
+use crate::client::{BaseUrl, ClientError};
 use crate::error::Failure;
-use crate::http::client::{BaseUrl, ClientError};
 use crate::relay::signals::Signals;
 
 mod args;

@@ -9,9 +9,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio_postgres::config::Host;
 
+use crate::client::BaseUrl;
 use crate::embedded::{Options, PrivatePostgres};
 use crate::error::Failure;
-use crate::http::client::BaseUrl;
 
 /// How long a relay may take until it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::http::client::BaseUrl;
+use crate::client::BaseUrl;
 
 /// A run of the simulation.
 pub(super) struct Run {

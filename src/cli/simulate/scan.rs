@@ -1,8 +1,8 @@
 //! Finds the events of a frame without parsing them. A thousand dashboards that receive a thousand
 //! events a second are a million events a second, on a machine that also runs the relay.
 
-use crate::http::client::ClientError;
-use crate::http::client::ws::Frame;
+use crate::client::ClientError;
+use crate::client::ws::Frame;
 
 /// The cursor and the events of a `progress` frame in the relay's layout. The events are one text
 /// with commas between them.

@@ -8,9 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::backoff::Backoff;
 use crate::cli::relay_url::parse_relay_url;
+use crate::client::ws::{Frame, Subscriber};
+use crate::client::{BaseUrl, ClientError, reconnect_backoff};
 use crate::error::Failure;
-use crate::http::client::ws::{Frame, Subscriber};
-use crate::http::client::{BaseUrl, ClientError, reconnect_backoff};
 use crate::relay::signals::Signals;
 
 mod line;

@@ -1,51 +1,51 @@
-//! What is answered from the state in memory: a class's summary, cells and activity; and which
-//! classes there are.
+//! Answers from the state in memory: a class's summary, cells and activity; and the list of
+//! classes.
 
 use std::time::Duration;
 
 use warp::reply::Response;
 
-use super::answer::{self, Answer};
-use super::{Problem, Request};
-use crate::event::{ClassId, Micros, json};
-use crate::state::MAX_MINUTES;
-use crate::state::view::{self, Parts};
+use super::request::ApiRequest;
+use crate::event::{EventId, ObjectWriter};
+use crate::http::problem::Problem;
+use crate::http::representation::{if_none_match, not_modified, tagged, takes_gzip};
+use crate::state::{MAX_MINUTES, MINUTE, Parts, buckets, minute_of};
 
-/// How long a reader waits for this replica to have all that was acknowledged before the request.
-/// Without an answer the database is away: what is known is better than nothing.
+/// How long a reader waits for this replica to have every event that was acknowledged before the
+/// request. Without an answer the database is away, and an older state is better than none.
 const POSITION_PATIENCE: Duration = Duration::from_secs(2);
 /// Minutes of activity, unless asked otherwise.
 const DEFAULT_MINUTES: i64 = 60;
-const MINUTE: i64 = 60_000_000;
 /// Classes in one answer, and the most that may be asked for.
 const DEFAULT_CLASSES: i64 = 1_000;
 const MAX_CLASSES: i64 = 10_000;
 
-impl Request<'_> {
-    /// Once this replica has folded all that was acknowledged before: up to which id that is, if
-    /// the database says so.
-    pub(super) async fn caught_up(&self) -> Option<i64> {
+impl ApiRequest<'_> {
+    /// Waits until this replica has folded every event that was acknowledged before. Returns the id
+    /// up to which that is, if the database says so.
+    pub(super) async fn caught_up(&self) -> Option<EventId> {
         let position = self.relay.tail.position(POSITION_PATIENCE).await;
-        position.ok().map(|position| position.cursor.id)
+        position.ok().map(|position| EventId(position.cursor.id))
     }
 
     pub(super) async fn summary(&self) -> Result<Response, Problem> {
         let (class, parts) = (self.class()?, self.parts()?);
-        let enough = self.caught_up().await;
-        let picture = self.relay.classes.picture(&class, parts, enough).await?;
-        if answer::has(self.headers, &picture.etag) {
-            return Ok(answer::not_modified(&picture.etag));
+        let min_cursor = self.caught_up().await;
+        let summary = self.relay.classes.summary(&class, parts, min_cursor).await?;
+        if if_none_match(self.headers, &summary.etag) {
+            return Ok(not_modified(&summary.etag));
         }
         let now = self.relay.classes.now();
         let answers = &self.relay.answers;
-        if answer::takes_gzip(self.headers) {
-            let [begin, members, end] = picture.gzip(now).await;
-            let members = answers.share(members, &picture.sending_gzip)?;
-            return Ok(answer::tagged([begin, members, end], &picture.etag, true));
+        if takes_gzip(self.headers)
+            && let Some([begin, members, end]) = summary.gzip(now).await
+        {
+            let members = answers.share(members, &summary.gzip_reservation)?;
+            return Ok(tagged([begin, members, end], &summary.etag, true));
         }
-        let [begin, members] = picture.json(now);
-        let members = answers.share(members, &picture.sending_json)?;
-        Ok(answer::tagged([begin, members], &picture.etag, false))
+        let [begin, members] = summary.json(now);
+        let members = answers.share(members, &summary.json_reservation)?;
+        Ok(tagged([begin, members], &summary.etag, false))
     }
 
     fn parts(&self) -> Result<Parts, Problem> {
@@ -71,9 +71,11 @@ impl Request<'_> {
         let (class, notebook) = (self.class()?, self.once("notebook")?);
         self.caught_up().await;
         let cells = self.relay.classes.cells(&class, notebook).await?;
-        let mut members = members_of(&class);
-        members.push_str(&cells);
-        self.stamped(&members).await
+        let object = ObjectWriter::object(|object| {
+            object.text("classId", class.as_str());
+            object.members(&cells);
+        });
+        self.answer_stamped(&object).await
     }
 
     pub(super) async fn activity(&self) -> Result<Response, Problem> {
@@ -82,15 +84,17 @@ impl Request<'_> {
         self.caught_up().await;
         let read = self.relay.classes.read(&class, |state, _, now| {
             // An event may be a moment ahead of what is known of the database's clock.
-            let last = now.0.max(state.last_received_at()).div_euclid(MINUTE) * MINUTE;
-            let first = last - (minutes - 1) * MINUTE;
+            let newest = state.last_received_at().map_or(now, |at| at.max(now));
+            let last = minute_of(newest);
+            let first = last - MINUTE * (minutes as u32 - 1);
             (first, last, state.minutes_since(first))
         });
         let (first, last, minutes) = read.await?;
-        let mut members = members_of(&class);
-        members.push_str("\"buckets\":");
-        view::buckets(&minutes, first, last, &mut members);
-        self.stamped(&members).await
+        let object = ObjectWriter::object(|object| {
+            object.text("classId", class.as_str());
+            object.written("buckets", |out| buckets(&minutes, first, last, out));
+        });
+        self.answer_stamped(&object).await
     }
 
     pub(super) async fn classes(&self) -> Result<Response, Problem> {
@@ -102,33 +106,19 @@ impl Request<'_> {
         }
         self.caught_up().await;
         let (listed, more) = self.relay.classes.list(after, limit).await?;
-        let mut out = String::from("\"classes\":[");
-        for (index, (class, row)) in listed.iter().enumerate() {
-            out.push_str(if index > 0 { ",{\"classId\":" } else { "{\"classId\":" });
-            json::write_string(class.as_str(), &mut out);
-            out.push_str(&format!(",\"students\":{},\"events\":{}", row.students, row.events));
-            if let Some(at) = row.last_received_at {
-                out.push_str(&format!(",\"lastReceivedAt\":\"{}\"", Micros(at).to_rfc3339()));
+        let object = ObjectWriter::object(|object| {
+            object.objects("classes", &listed, |object, (class, row)| {
+                object.text("classId", class.as_str());
+                object.json("students", row.students);
+                object.json("events", row.events);
+                if let Some(at) = row.last_received_at {
+                    object.text("lastReceivedAt", &at.to_rfc3339());
+                }
+            });
+            if let Some((class, _)) = listed.last().filter(|_| more) {
+                object.text("next", class.as_str());
             }
-            out.push('}');
-        }
-        out.push(']');
-        if let Some((class, _)) = listed.last().filter(|_| more) {
-            out.push_str(",\"next\":");
-            json::write_string(class.as_str(), &mut out);
-        }
-        self.stamped(&out).await
+        });
+        self.answer_stamped(&object).await
     }
-
-    pub(super) async fn stamped(&self, members: &str) -> Result<Response, Problem> {
-        Answer::with_now(members, &self.relay.classes.now().to_rfc3339()).reply(self).await
-    }
-}
-
-/// `"classId":…,` to go on from.
-pub(super) fn members_of(class: &ClassId) -> String {
-    let mut out = String::from("\"classId\":");
-    json::write_string(class.as_str(), &mut out);
-    out.push(',');
-    out
 }

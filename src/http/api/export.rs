@@ -13,9 +13,10 @@ use tokio::time::Instant;
 use warp::Reply;
 use warp::reply::Response;
 
-use super::budget::AnswerBudget;
-use super::{Problem, Request};
+use super::request::ApiRequest;
 use crate::event::{ClassId, Epoch, StoredEvent, json};
+use crate::http::budget::AnswerBudget;
+use crate::http::problem::Problem;
 use crate::repeated::Repeated;
 use crate::store::{LogRow, PageError, Pages};
 
@@ -60,7 +61,7 @@ enum Format {
     Ndjson,
 }
 
-impl Request<'_> {
+impl ApiRequest<'_> {
     pub(super) async fn export(&self) -> Result<Response, Problem> {
         let class = self.class()?;
         let format = match self.once("format")? {

@@ -4,22 +4,24 @@ use std::ops::ControlFlow;
 
 use warp::reply::Response;
 
-use super::answer::Answer;
-use super::{Problem, Request, budget};
-use crate::event::{StudentId, json};
+use super::request::ApiRequest;
+use crate::event::{ObjectWriter, StudentId, json};
+use crate::http::budget;
+use crate::http::problem::Problem;
+use crate::http::representation::Representation;
 
 /// Events of one answer, unless asked otherwise, and at most.
 const DEFAULT_EVENTS: i64 = 100;
 const MAX_EVENTS: i64 = 1_000;
 /// Bytes of events after which an answer ends: one event may hold megabytes.
 const MAX_BYTES: usize = 4 << 20;
-/// What an event is written with beside its body: its own names and ids, at their longest.
+/// Bytes that an event is written with beside its body: its names and ids, at their longest.
 const EVENT_BYTES: usize = 4096;
 /// Events looked through for those of a notebook; an answer may be short, or empty, and still have
 /// a `next`.
 const MAX_LOOKED_AT: usize = 5_000;
 
-impl Request<'_> {
+impl ApiRequest<'_> {
     pub(super) async fn events(&self) -> Result<Response, Problem> {
         let class = self.class()?;
         let student = self.once("student")?.map(StudentId::new).transpose();
@@ -30,7 +32,7 @@ impl Request<'_> {
         let limit = self.number("limit", 1, MAX_EVENTS)?.unwrap_or(DEFAULT_EVENTS) as usize;
         // One more than asked for tells whether there are more.
         let rows = if notebook.is_some() { MAX_LOOKED_AT } else { limit + 1 };
-        let mut out = String::from("{\"events\":[");
+        let mut out = String::from("[");
         let (mut taken, mut last, mut next) = (0, before, None);
         let student = student.as_ref().map(StudentId::as_str);
         let (mut room, mut is_full) = (self.relay.answers.begin(), false);
@@ -44,7 +46,7 @@ impl Request<'_> {
                 }
                 if notebook.is_none_or(|notebook| is_of(event.body, notebook)) {
                     if !room.grow(out.len() + event.body.len() + EVENT_BYTES) {
-                        // What is here already will do: the rest is asked for again.
+                        // The client asks for the rest by `next`.
                         is_full = taken == 0;
                         next = Some(last);
                         return ControlFlow::Break(());
@@ -66,11 +68,13 @@ impl Request<'_> {
             next = Some(last);
         }
         out.push(']');
-        if let Some(next) = next {
-            out.push_str(&format!(",\"next\":{next}"));
-        }
-        out.push('}');
-        Answer::json(out).reply_with(self, room).await
+        let body = ObjectWriter::object(|object| {
+            object.json("events", out);
+            if let Some(next) = next {
+                object.json("next", next);
+            }
+        });
+        Representation::json(body).answer_within(self.headers, room).await
     }
 }
 

@@ -1,30 +1,26 @@
-//! `GET /api/class/refused`: what ingest rejected of a class, so that whoever teaches it learns why
-//! nothing arrives.
+//! `GET /api/class/refused`: the events of a class that ingest rejected, by cause, so that an
+//! instructor learns why nothing arrives.
 
 use warp::reply::Response;
 
-use super::class::members_of;
-use super::{Problem, Request};
-use crate::event::json;
+use super::request::ApiRequest;
+use crate::event::ObjectWriter;
+use crate::http::problem::Problem;
 
-impl Request<'_> {
+impl ApiRequest<'_> {
     pub(super) async fn refused(&self) -> Result<Response, Problem> {
         let class = self.class()?;
         let rows = self.relay.pages.refused(&class).await?;
-        let mut out = members_of(&class);
-        out.push_str("\"refused\":[");
-        for (index, row) in rows.iter().enumerate() {
-            out.push_str(if index > 0 { ",{\"field\":" } else { "{\"field\":" });
-            json::write_string(&row.field, &mut out);
-            out.push_str(",\"reason\":");
-            json::write_string(&row.reason, &mut out);
-            let (first, last) = (row.first_at.to_rfc3339(), row.last_at.to_rfc3339());
-            out.push_str(&format!(
-                ",\"count\":{},\"firstAt\":\"{first}\",\"lastAt\":\"{last}\"}}",
-                row.count
-            ));
-        }
-        out.push(']');
-        self.stamped(&out).await
+        let object = ObjectWriter::object(|object| {
+            object.text("classId", class.as_str());
+            object.objects("refused", &rows, |object, row| {
+                object.text("field", &row.field);
+                object.text("reason", &row.reason);
+                object.json("count", row.count);
+                object.text("firstAt", &row.first_at.to_rfc3339());
+                object.text("lastAt", &row.last_at.to_rfc3339());
+            });
+        });
+        self.answer_stamped(&object).await
     }
 }

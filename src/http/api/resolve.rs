@@ -1,19 +1,19 @@
 //! `POST /api/class/students/{student}/help/resolve`: an instructor has been there.
 //!
-//! It is an event like any other, so every dashboard on every replica sees the hand go down the way
-//! it sees all else.
+//! It is an event like any other, so every dashboard on every replica sees the hand go down as it
+//! sees every other event.
 
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 use warp::reply::Response;
 
-use super::answer::Answer;
-use super::{Problem, Request};
-use crate::event::{Cursor, Event, StudentId};
+use super::request::ApiRequest;
+use crate::event::{Cursor, Event, ObjectWriter, StudentId};
 use crate::http::ingest;
+use crate::http::problem::Problem;
 use crate::writer::Outcome;
 
-impl Request<'_> {
+impl ApiRequest<'_> {
     pub(super) async fn resolve(&self, student: &str) -> Result<Response, Problem> {
         let relay = self.relay;
         let class = self.class()?;
@@ -31,38 +31,44 @@ impl Request<'_> {
             .await?;
         match is_up {
             None => return Err(Problem::no_student(student.as_str())),
-            // Another instructor was there first, or the student has lowered it: that is what was
-            // wanted.
+            // Another instructor was there first, or the student has lowered the hand: either way
+            // it is down, as the request demands.
             Some(false) => {
-                return Answer::json("{\"resolved\":false}".to_owned()).reply(self).await;
+                let body = ObjectWriter::object(|object| object.json("resolved", false));
+                return self.answer(body).await;
             }
             Some(true) => {}
         }
         let now = relay.classes.now();
         let event_id = Uuid::new_v4();
-        let body = format!(
-            "{{\"eventId\":\"{event_id}\",\"eventType\":\"help_resolved\",\"eventTime\":\"{}\"}}",
-            now.to_rfc3339()
-        );
+        let body = ObjectWriter::object(|object| {
+            object.text("eventId", &event_id.to_string());
+            object.text("eventType", "help_resolved");
+            object.text("eventTime", &now.to_rfc3339());
+        });
         let event = Event { event_id, class, student, occurred_at: now, body };
         let written = relay
             .writer
             .write(vec![event])
             .await
-            .map_err(|error| ingest::unwritten(relay, error))?;
+            .map_err(|error| ingest::not_written(relay, error))?;
         let cursor = match written.outcomes.into_iter().next() {
-            Some(Outcome::Stored(id)) => {
-                format!(",\"cursor\":\"{}\"", Cursor { epoch: written.epoch, id })
-            }
+            Some(Outcome::Stored(id)) => Some(Cursor { epoch: written.epoch, id }),
             // The connection was lost at the commit, and the event was there when it was sent
             // again.
-            Some(Outcome::Duplicate) => String::new(),
+            Some(Outcome::Duplicate) => None,
             Some(Outcome::Refused(reason) | Outcome::Failed(reason)) => {
                 return Err(Problem::refused(&reason));
             }
             None => return Err(Problem::refused("it was not stored")),
         };
-        let answer = format!("{{\"resolved\":true,\"eventId\":\"{event_id}\"{cursor}}}");
-        Answer::json(answer).reply(self).await
+        let body = ObjectWriter::object(|object| {
+            object.json("resolved", true);
+            object.text("eventId", &event_id.to_string());
+            if let Some(cursor) = cursor {
+                object.text("cursor", &cursor.to_string());
+            }
+        });
+        self.answer(body).await
     }
 }

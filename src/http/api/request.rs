@@ -1,0 +1,94 @@
+//! A request of the API, and its parameters.
+
+use http::HeaderMap;
+use warp::reply::Response;
+
+use crate::event::ClassId;
+use crate::http::context::Relay;
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::representation::Representation;
+use crate::state::LoadError;
+use crate::store::PageError;
+
+/// How long a client is told to wait before it asks once more.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A request of the API.
+pub(super) struct ApiRequest<'a> {
+    pub(super) relay: &'a Relay,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) query: Query<'a>,
+}
+
+impl ApiRequest<'_> {
+    /// The class that the request is about.
+    pub(super) fn class(&self) -> Result<ClassId, Problem> {
+        self.once("class")?;
+        let class = self.query.first("class").map_or_else(|| Ok(ClassId::default()), ClassId::new);
+        class.map_err(|error| Problem::bad_parameter("class", &error.to_string()))
+    }
+
+    /// A parameter that may be given once.
+    pub(super) fn once(&self, name: &str) -> Result<Option<&str>, Problem> {
+        if self.query.all(name).nth(1).is_some() {
+            return Err(Problem::bad_parameter(name, "may be given once"));
+        }
+        Ok(self.query.first(name))
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn number(&self, name: &str, least: i64, most: i64) -> Result<Option<i64>, Problem> {
+        let Some(text) = self.once(name)? else { return Ok(None) };
+        // Digits alone: a sign or a blank is a mistake.
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| digits && (least..=most).contains(number));
+        match number {
+            Some(number) => Ok(Some(number)),
+            None => Err(Problem::bad_parameter(
+                name,
+                &format!("must be a whole number from {least} to {most}"),
+            )),
+        }
+    }
+
+    /// Answers with a body whose ETag covers all of it.
+    pub(super) async fn answer(&self, body: String) -> Result<Response, Problem> {
+        Representation::json(body).answer(self.headers, &self.relay.answers).await
+    }
+
+    /// Answers with an object that also says what the database's clock says now.
+    pub(super) async fn answer_stamped(&self, object: &str) -> Result<Response, Problem> {
+        let now = self.relay.classes.now().to_rfc3339();
+        Representation::stamped(object, &now).answer(self.headers, &self.relay.answers).await
+    }
+}
+
+impl From<LoadError> for Problem {
+    fn from(error: LoadError) -> Self {
+        if let LoadError::NoRoom = error {
+            return Self::unavailable(
+                "no-memory-for-classes",
+                "too many classes are in use at once",
+                format!("{error}; ask again"),
+                RETRY_AFTER,
+            );
+        }
+        unread(&error.to_string())
+    }
+}
+
+impl From<PageError> for Problem {
+    fn from(error: PageError) -> Self {
+        unread(&error.to_string())
+    }
+}
+
+fn unread(detail: &str) -> Problem {
+    Problem::unavailable(
+        "not-readable-now",
+        "the database cannot be read now",
+        format!("{detail}; ask again"),
+        RETRY_AFTER,
+    )
+}

@@ -1,0 +1,103 @@
+//! The parts of a running relay that requests meet, and the bounds on requests.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::budget::AnswerBudget;
+use super::gate::Gate;
+use super::ingest::body::BodyBudget;
+use super::server::drain::Drain;
+use crate::agreement::Agreement;
+use crate::event::Limits as EventLimits;
+use crate::listener::Listener;
+use crate::log::Log;
+use crate::refusals::Refusals;
+use crate::state::Classes;
+use crate::store::Pages;
+use crate::tail::Tail;
+use crate::writer::Writer;
+
+/// Bounds on requests.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of a request's body.
+    pub max_body: usize,
+    /// Bounds on a request's events.
+    pub events: EventLimits,
+    /// How long a request's body may take to arrive.
+    pub request_timeout: Duration,
+    /// How long a request's events may take to be committed. The writer keeps this time, an answer
+    /// names it.
+    pub commit_timeout: Duration,
+}
+
+/// The parts of a running relay that requests meet.
+#[derive(Debug)]
+pub struct Relay {
+    /// Admits requests.
+    pub gate: Gate,
+    /// Stores events.
+    pub writer: Writer,
+    /// Follows the table.
+    pub tail: Tail,
+    /// The newest events that the tail read.
+    pub log: Arc<Log>,
+    /// The state of the classes in use.
+    pub classes: Classes,
+    /// Reads events that are older than the log in memory.
+    pub pages: Pages,
+    /// Listens for the doorbell.
+    pub listener: Listener,
+    /// Knows whether all connections lead to one server.
+    pub agreement: Agreement,
+    /// How far the start has come.
+    pub start: StartProgress,
+    /// Counts the events that ingest rejects.
+    pub refusals: Refusals,
+    /// Bounds what large bodies take up.
+    pub bodies: BodyBudget,
+    /// Bounds what large answers take up.
+    pub answers: AnswerBudget,
+    /// Bounds on requests.
+    pub limits: Limits,
+    /// How the relay goes away.
+    pub drain: Drain,
+}
+
+impl Relay {
+    /// Whether every part works now.
+    pub fn works(&self) -> bool {
+        self.writer.trouble().is_none()
+            && self.tail.away_since().is_none()
+            && self.listener.status().deaf.is_none()
+    }
+}
+
+/// How far the start of the relay has come. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct StartProgress {
+    /// What the start waits for; `None` once every part has worked.
+    waits_for: Arc<Mutex<Option<String>>>,
+}
+
+impl Default for StartProgress {
+    fn default() -> Self {
+        Self { waits_for: Arc::new(Mutex::new(Some("the relay is starting".to_owned()))) }
+    }
+}
+
+impl StartProgress {
+    /// The start waits for this.
+    pub fn note(&self, waits_for: &str) {
+        *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = Some(waits_for.to_owned());
+    }
+
+    /// Every part has worked once.
+    pub fn done(&self) {
+        *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(super) fn waits_for(&self) -> Option<String> {
+        self.waits_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

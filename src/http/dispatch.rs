@@ -1,0 +1,157 @@
+//! From a request to its answer: the gate, then the handler that the router's table names, then the
+//! headers of the path's CORS. They stand on every answer, errors included, and are written here and
+//! nowhere else.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use bytes::Buf;
+use futures::Stream;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use warp::filters::BoxedFilter;
+use warp::path::FullPath;
+use warp::reply::Response;
+use warp::{Filter, Rejection, Reply};
+
+use super::context::Relay;
+use super::gate::Admission;
+use super::gate::connections::ConnectionPermit;
+use super::gate::cors::Cors;
+use super::problem::Problem;
+use super::request::Request;
+use super::router::{Handler, Policy, find};
+use super::subscribe::{sse, websocket};
+use super::{api, dashboard, health, ingest, metrics};
+use crate::repeated::Repeated;
+
+/// Requests that warp rejects although no filter here does.
+static UNFORESEEN: Repeated = Repeated::new();
+
+/// The router as a filter of warp's. It rejects nothing: every request has an answer here.
+pub(super) fn filter(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    let request = warp::method()
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        // The server has put it there.
+        .and(warp::ext::get::<ConnectionPermit>())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .map(
+            |method,
+             full_path: FullPath,
+             query,
+             headers: HeaderMap,
+             permit: ConnectionPermit,
+             upgrade: Option<OnUpgrade>| {
+                Request { method, full_path, query, headers, permit, upgrade }
+            },
+        );
+    request
+        .and(warp::body::stream())
+        .then(move |request, body| {
+            let relay = Arc::clone(&relay);
+            async move { answer(relay, request, body).await }
+        })
+        .recover(unforeseen)
+        .unify()
+        .boxed()
+}
+
+async fn answer<S, B>(relay: Arc<Relay>, request: Request, body: S) -> Response
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send,
+    B: Buf + Send,
+{
+    let mut body = pin!(body);
+    let found = find(&request.method, request.path());
+    let policy = found.policy;
+    let admission = relay.gate.admit(policy.checks, &request);
+    let mut response = if let Some(handler) = found.handler {
+        handle(&relay, handler, admission, &request, found.parameter, body.as_mut()).await
+    } else if let Some(problem) = admission.problem() {
+        problem.into_response()
+    } else {
+        without_handler(&relay, &request, policy, found.allow)
+    };
+    // Only of a body that was read to its end is the answer 200.
+    if policy.has_body && response.status() != StatusCode::OK {
+        response = ingest::body::discard(body, response).await;
+    }
+    // No page reads the answer to a handshake.
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        policy.cors.apply(relay.gate.origins(), &request.headers, response.headers_mut());
+    }
+    response
+}
+
+/// Runs the handler, or says a refusal in the way that the route's clients understand.
+async fn handle<S, B>(
+    relay: &Arc<Relay>,
+    handler: Handler,
+    admission: Admission,
+    request: &Request,
+    parameter: &str,
+    body: Pin<&mut S>,
+) -> Response
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send,
+    B: Buf + Send,
+{
+    match handler {
+        Handler::WebSocket => return websocket::open(relay, admission, request).await,
+        Handler::EventStream => return sse::open(relay, admission, request).await,
+        _ => {}
+    }
+    if let Some(problem) = admission.problem() {
+        return problem.into_response();
+    }
+    match handler {
+        Handler::Ingest => ingest::post(relay, &request.headers, &request.query, body).await,
+        Handler::Discard => StatusCode::NO_CONTENT.into_response(),
+        Handler::Api(operation) => api::answer(relay, operation, request, parameter).await,
+        Handler::Dashboard => dashboard::serve(request.path(), &request.headers).await,
+        Handler::Alive => health::alive(),
+        Handler::Ready => health::ready(relay),
+        Handler::Metrics => metrics::render(relay),
+        // Answered above.
+        Handler::WebSocket | Handler::EventStream => Problem::not_found().into_response(),
+    }
+}
+
+/// OPTIONS, 405 and 404.
+fn without_handler(
+    relay: &Relay,
+    request: &Request,
+    policy: &Policy,
+    allow: Option<HeaderValue>,
+) -> Response {
+    // So that a mistyped URL is seen as what it is: a browser whose preflight is refused does not
+    // send the POST, and its page does not learn of the 404.
+    let near = (policy.cors == Cors::AnyOrigin).then(|| HeaderValue::from_static("POST, OPTIONS"));
+    if request.method == Method::OPTIONS
+        && let Some(allow) = allow.as_ref().or(near.as_ref())
+    {
+        return policy.cors.preflight(relay.gate.origins(), &request.headers, allow);
+    }
+    match allow {
+        Some(allow) => Problem::method_not_allowed(&allow).into_response(),
+        None => Problem::not_found().into_response(),
+    }
+}
+
+/// The answer to a request that a filter rejected.
+async fn unforeseen(rejection: Rejection) -> Result<Response, Infallible> {
+    if let Some(due) = UNFORESEEN.met("rejected") {
+        tracing::error!(?rejection, "the router rejected a request that every row foresees{due}");
+    }
+    let problem = Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "unforeseen",
+        "the relay does not know what to answer",
+        "this is a mistake in the relay: its log has more",
+    );
+    Ok(problem.into_response())
+}

@@ -1,0 +1,294 @@
+//! Which method and path lead to which handler, and behind which checks: one table.
+//!
+//! All else follows from the table. A path without a row is 404; a method that no row of the path
+//! has is 405; HEAD is answered where GET is; OPTIONS is answered on every path, by its CORS.
+//! `dispatch` does what the table says.
+
+use http::{HeaderValue, Method};
+
+use super::api::Operation;
+use super::gate::Check;
+use super::gate::cors::Cors;
+
+/// Rules that some paths share.
+#[derive(Debug)]
+pub(super) struct Policy {
+    /// The checks before the handler; the gate knows their order.
+    pub(super) checks: &'static [Check],
+    /// Which pages of other origins may read the answers.
+    pub(super) cors: Cors,
+    /// Whether clients send bodies there. What a handler leaves of a body is read and dropped
+    /// before the answer, within bounds.
+    pub(super) has_body: bool,
+}
+
+/// Events in, from any page. There is no check of the origin: clients run on pages of any host.
+static INGEST: Policy =
+    Policy { checks: &[Check::Connections], cors: Cors::AnyOrigin, has_body: true };
+/// Where clients post, and nothing is stored.
+static NOT_STORED: Policy = Policy { checks: &[], cors: Cors::AnyOrigin, has_body: true };
+static SUBSCRIBE: Policy = Policy {
+    checks: &[Check::Connections, Check::Draining, Check::Origin],
+    cors: Cors::AllowedOrigins { expose: None },
+    has_body: false,
+};
+static API: Policy = Policy {
+    checks: &[Check::Connections, Check::Origin],
+    cors: Cors::AllowedOrigins { expose: Some("ETag, Retry-After") },
+    has_body: false,
+};
+static PAGE: Policy = Policy { checks: &[Check::Origin], cors: Cors::SameOrigin, has_body: false };
+/// For whoever operates the relay: under any name, and also when there are too many connections.
+static OPERATE: Policy =
+    Policy { checks: &[], cors: Cors::AllowedOrigins { expose: None }, has_body: false };
+/// A path without a row.
+static NOTHING: Policy = Policy { checks: &[], cors: Cors::SameOrigin, has_body: false };
+
+/// A handler.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Handler {
+    Ingest,
+    /// Takes a body and drops it.
+    Discard,
+    WebSocket,
+    EventStream,
+    Api(Operation),
+    Dashboard,
+    Alive,
+    Ready,
+    Metrics,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+struct Route {
+    method: Method,
+    /// A path. `[/]` at its end: with or without that slash. `{name}`: one segment; `{name...}`:
+    /// all that follows.
+    path: &'static str,
+    pub(super) handler: Handler,
+    pub(super) policy: &'static Policy,
+}
+
+static ROUTES: &[Route] = &[
+    post("/student-progress[/]", Handler::Ingest, &INGEST),
+    post("/api/v1/events[/]", Handler::Ingest, &INGEST),
+    post("/cell-monitor[/]", Handler::Discard, &NOT_STORED),
+    get("/ws/connect[/]", Handler::WebSocket, &SUBSCRIBE),
+    get("/api/class/stream[/]", Handler::EventStream, &SUBSCRIBE),
+    get("/api/class/summary", Handler::Api(Operation::Summary), &API),
+    get("/api/classes", Handler::Api(Operation::Classes), &API),
+    get("/api/class/events", Handler::Api(Operation::Events), &API),
+    get("/api/class/cells", Handler::Api(Operation::Cells), &API),
+    get("/api/class/activity", Handler::Api(Operation::Activity), &API),
+    get("/api/class/export", Handler::Api(Operation::Export), &API),
+    get("/api/class/refused", Handler::Api(Operation::Refused), &API),
+    post("/api/class/students/{student}/help/resolve", Handler::Api(Operation::Resolve), &API),
+    get("/openapi.json", Handler::Api(Operation::Description), &API),
+    get("/", Handler::Dashboard, &PAGE),
+    get("/assets/{file...}", Handler::Dashboard, &PAGE),
+    get("/healthz[/]", Handler::Alive, &OPERATE),
+    get("/readyz[/]", Handler::Ready, &OPERATE),
+    get("/metrics[/]", Handler::Metrics, &OPERATE),
+];
+
+/// Paths below these have no row, and the rules of a path where nothing is stored: a client whose
+/// URL is mistyped is told why, and its page may read the answer.
+const NEAR_INGEST: [&str; 3] = ["/student-progress", "/cell-monitor", "/api/v1"];
+
+const fn get(path: &'static str, handler: Handler, policy: &'static Policy) -> Route {
+    Route { method: Method::GET, path, handler, policy }
+}
+
+const fn post(path: &'static str, handler: Handler, policy: &'static Policy) -> Route {
+    Route { method: Method::POST, path, handler, policy }
+}
+
+impl Route {
+    /// The part of `path` that stands for the row's parameter, empty where the row has none; `None`
+    /// if the row is another path's.
+    fn captures<'a>(&self, path: &'a str) -> Option<&'a str> {
+        if let Some(exact) = self.path.strip_suffix("[/]") {
+            return (path.strip_suffix('/').unwrap_or(path) == exact).then_some("");
+        }
+        let Some((before, rest)) = self.path.split_once('{') else {
+            return (path == self.path).then_some("");
+        };
+        let (name, after) = rest.split_once('}')?;
+        let value = path.strip_prefix(before)?.strip_suffix(after)?;
+        let fits = !value.is_empty() && (name.ends_with("...") || !value.contains('/'));
+        fits.then_some(value)
+    }
+}
+
+/// What the table says of a method and a path.
+pub(super) struct Found<'a> {
+    pub(super) policy: &'static Policy,
+    /// Without one the path has no such method, or is no path.
+    pub(super) handler: Option<Handler>,
+    /// The path's parameter.
+    pub(super) parameter: &'a str,
+    /// The path's methods, as the header `Allow` has them; `None` if it is no path.
+    pub(super) allow: Option<HeaderValue>,
+}
+
+pub(super) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
+    // Of HEAD, hyper sends the answer without its body.
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let mut found = Found { policy: &NOTHING, handler: None, parameter: "", allow: None };
+    let mut methods = Vec::new();
+    for route in ROUTES {
+        let Some(parameter) = route.captures(path) else { continue };
+        (found.policy, found.parameter) = (route.policy, parameter);
+        if route.method == method {
+            found.handler = Some(route.handler);
+        }
+        methods.push(route.method.as_str());
+        if route.method == Method::GET {
+            methods.push("HEAD");
+        }
+    }
+    let is_near = |near: &&str| {
+        path.strip_prefix(near).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if !methods.is_empty() {
+        methods.push("OPTIONS");
+        found.allow = HeaderValue::try_from(methods.join(", ")).ok();
+    } else if NEAR_INGEST.iter().any(is_near) {
+        found.policy = &NOT_STORED;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
+    use super::super::api::OPENAPI;
+    use super::super::gate::ORDER;
+    use super::*;
+
+    /// Rows that openapi.json does not describe, and why.
+    const UNDESCRIBED: [(&str, &str); 10] = [
+        ("/student-progress", "docs/wire.md describes it: a writer needs more than a schema"),
+        ("/ws/connect", "docs/wire.md describes it: OpenAPI has no WebSockets"),
+        ("/api/class/stream", "docs/wire.md describes it: OpenAPI has no frames"),
+        ("/healthz", "for probes"),
+        ("/readyz", "for probes"),
+        ("/api/v1/events", "another name of /student-progress"),
+        ("/cell-monitor", "an old client's second, anonymous copy of every run, which is dropped"),
+        ("/", "the dashboard's page"),
+        ("/assets/{file...}", "the dashboard's files"),
+        ("/metrics", "docs/metrics.md describes it"),
+    ];
+
+    /// A path of the row, as a client writes it.
+    fn example(route: &Route) -> String {
+        let path = route.path.trim_end_matches("[/]");
+        path.replace("{student}", "s%2F1").replace("{file...}", "js/main.js")
+    }
+
+    #[test]
+    fn every_row_is_found_and_has_its_checks() {
+        for route in ROUTES {
+            let path = example(route);
+            let found = find(&route.method, &path);
+            assert!(found.handler.is_some(), "{} {path}", route.method);
+            // Rows of one path share its rules: OPTIONS and 405 have no row of their own.
+            assert!(std::ptr::eq(found.policy, route.policy), "{path}");
+            assert!(route.policy.checks.iter().all(|check| ORDER.contains(check)), "{path}");
+            let reads = matches!(
+                route.handler,
+                Handler::Api(_) | Handler::WebSocket | Handler::EventStream | Handler::Dashboard
+            );
+            assert_eq!(route.policy.checks.contains(&Check::Origin), reads, "{path}");
+            let is_page = matches!(route.handler, Handler::Dashboard);
+            assert_eq!(
+                route.policy.checks.contains(&Check::Connections),
+                match route.handler {
+                    Handler::Discard | Handler::Alive | Handler::Ready | Handler::Metrics => false,
+                    _ => !is_page,
+                },
+                "{path}"
+            );
+            let stores = matches!(route.handler, Handler::Ingest | Handler::Discard);
+            assert_eq!(route.policy.cors == Cors::AnyOrigin, stores, "{path}");
+            let allow = found.allow.expect("a path");
+            assert!(allow.to_str().expect("text").contains(route.method.as_str()), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_row_is_described_or_named_as_undescribed() {
+        let openapi: Value = serde_json::from_str(OPENAPI).expect("openapi.json");
+        let mut described = BTreeMap::new();
+        for (path, item) in openapi["paths"].as_object().expect("paths") {
+            for method in item.as_object().expect("methods").keys() {
+                if method != "parameters" {
+                    described.insert((path.clone(), method.to_uppercase()), false);
+                }
+            }
+        }
+        for route in ROUTES {
+            let path = route.path.trim_end_matches("[/]").to_owned();
+            let row = described.get_mut(&(path.clone(), route.method.to_string()));
+            let is_undescribed = UNDESCRIBED.iter().any(|(undescribed, _)| *undescribed == path);
+            match row {
+                Some(met) if !is_undescribed => *met = true,
+                None if is_undescribed => {}
+                _ => panic!("{}: described or named as undescribed, one of the two", route.path),
+            }
+        }
+        let unmet: Vec<_> = described.iter().filter(|(_, met)| !**met).collect();
+        assert_eq!(unmet, [], "described, and without a row");
+    }
+
+    fn allow(path: &str) -> Option<String> {
+        let allow = find(&Method::OPTIONS, path).allow?;
+        Some(allow.to_str().expect("text").to_owned())
+    }
+
+    #[test]
+    fn paths() {
+        let resolve = find(&Method::POST, "/api/class/students/a%2Fb/help/resolve");
+        assert!(matches!(resolve.handler, Some(Handler::Api(Operation::Resolve))));
+        assert_eq!(resolve.parameter, "a%2Fb");
+        for path in [
+            "/api/class/students//help/resolve",
+            "/api/class/students/a/b/help/resolve",
+            "/api",
+            "/api/class",
+            "/api/class/summary/",
+            "/assets/",
+            "/student-progress/x",
+            "/student-progress//",
+            "/api/v1",
+            "/student%2Dprogress",
+            "//healthz",
+            "*",
+            "",
+        ] {
+            assert_eq!(allow(path), None, "{path}");
+        }
+        for path in ["/student-progress/", "/api/v1/events", "/cell-monitor"] {
+            assert_eq!(allow(path).as_deref(), Some("POST, OPTIONS"), "{path}");
+        }
+        for path in ["/", "/metrics/", "/ws/connect", "/assets/a/b", "/openapi.json"] {
+            assert_eq!(allow(path).as_deref(), Some("GET, HEAD, OPTIONS"), "{path}");
+            assert!(find(&Method::HEAD, path).handler.is_some(), "{path}");
+            assert!(find(&Method::POST, path).handler.is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_url_of_a_client_may_be_read_by_its_page() {
+        for path in ["/student-progress/x", "/cell-monitor/x", "/api/v1", "/api/v1/event"] {
+            assert_eq!(find(&Method::POST, path).policy.cors, Cors::AnyOrigin, "{path}");
+        }
+        for path in ["/student-progress2", "/api/v10", "/api", "/nothing"] {
+            assert_eq!(find(&Method::POST, path).policy.cors, Cors::SameOrigin, "{path}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The server: connections are accepted, timed, and sent elsewhere when the relay drains.
+//!
+//! - `accept`: the accept loop, and HTTP/1.1 on each connection
+//! - `timeouts`: how long a peer may take, and when it counts as alive
+//! - `drain`: how the relay goes away
+
+mod accept;
+pub(super) mod drain;
+pub(super) mod timeouts;
+
+pub use accept::serve;

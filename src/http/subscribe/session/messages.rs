@@ -1,0 +1,89 @@
+//! What a session and its transport tell each other.
+
+use bytes::Bytes;
+
+use crate::event::Cursor;
+
+/// What a frame is. Every kind but a reset can be sent once more, from the cursor before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum FrameKind {
+    /// Events, which the log gives once more.
+    Events,
+    /// `live`
+    Live,
+    /// `mark`
+    Mark,
+    /// `pong`
+    Pong,
+    /// `reset`. It must arrive: without it the subscriber would not learn of the gap.
+    Reset,
+}
+
+/// To the peer.
+#[derive(Debug)]
+pub(in crate::http) enum Outgoing {
+    /// A frame's text, in UTF-8.
+    Text {
+        /// `{"type":…}`
+        text: Bytes,
+        /// Where the subscriber stands once it has the frame.
+        cursor: Cursor,
+        /// What the frame is.
+        kind: FrameKind,
+    },
+    /// Asks the peer for a sign of life.
+    Ping,
+}
+
+/// From the peer, as far as a session needs it.
+#[derive(Debug)]
+pub(in crate::http) enum Incoming {
+    /// `{"type":"ping"}`
+    Ping,
+    /// The session is over.
+    Close(Close),
+}
+
+/// Why a session is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Close {
+    /// The peer's connection broke: no close frame would arrive.
+    Gone,
+    /// The peer sent a close frame, which is answered.
+    ByPeer,
+    /// The peer gave no sign of life for too long.
+    Silent,
+    /// The relay drains.
+    GoingAway,
+    /// The peer broke the protocol.
+    Protocol,
+    /// The peer sent a binary message.
+    Binary,
+    /// The peer sent text that is not UTF-8.
+    NotUtf8,
+    /// The peer sent a message over the bound.
+    TooLarge,
+    /// The peer may not subscribe.
+    NotAllowed,
+    /// The relay has no room, or its database is away.
+    TryAgainLater,
+}
+
+impl Close {
+    /// The WebSocket's close code (RFC 6455, section 7.4.1) and a reason; `None` where no close
+    /// frame would arrive.
+    pub(in crate::http) fn code(self) -> Option<(u16, &'static str)> {
+        Some(match self {
+            Self::Gone | Self::ByPeer | Self::Silent => return None,
+            Self::GoingAway => {
+                (1001, "the relay is going away: connect again, with the last cursor")
+            }
+            Self::Protocol => (1002, "protocol error"),
+            Self::Binary => (1003, "only text is understood"),
+            Self::NotUtf8 => (1007, "the text is not UTF-8"),
+            Self::NotAllowed => (1008, "not allowed"),
+            Self::TooLarge => (1009, "a message may have 64 KiB"),
+            Self::TryAgainLater => (1013, "try again later"),
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! Smaller events, for a subscriber that asks for them: without some members (`fields=-code`), in
+//! frames of a bounded size (`max=65536`).
+//!
+//! A library that limits a frame's size ends the connection at a larger one. The client resumes,
+//! meets the same frame, and so never gets past it. A subscriber that asks gets other frames, made
+//! for it alone from those that all share; the others' frames cost no more than before.
+
+use super::cut;
+use crate::event::{Epoch, json};
+use crate::http::query::Query;
+use crate::log::{ChunkBuilder, ENVELOPE_BYTES, Frame, MAX_FRAME_BYTES};
+
+/// The least that `max` may be: room for the members that identify an event, and for the names in
+/// `truncated`.
+const MIN_MAX: usize = 4096;
+/// Most members that may be left out, and the longest name of one in bytes.
+const MAX_LEFT_OUT: usize = 64;
+const MAX_NAME_BYTES: usize = 100;
+
+/// The members and sizes that a subscriber does not want.
+#[derive(Debug, Default)]
+pub(in crate::http) struct Trim {
+    /// Members that are not sent.
+    left_out: Vec<String>,
+    /// Bytes of a frame.
+    max_frame: Option<usize>,
+}
+
+/// A parameter that cannot be used: its name, and what it must be.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::http) struct BadTrim {
+    pub(in crate::http) parameter: &'static str,
+    pub(in crate::http) reason: String,
+}
+
+impl Trim {
+    /// Reads `fields` and `max`; `None` without them.
+    pub(in crate::http) fn parse(query: &Query<'_>) -> Result<Option<Self>, BadTrim> {
+        let mut trim = Self::default();
+        for list in query.all("fields") {
+            for item in list.split(',') {
+                trim.leave_out(item.trim())?;
+            }
+        }
+        if let Some(text) = query.first("max") {
+            trim.max_frame = Some(parse_max(text, query.all("max").count())?);
+        }
+        Ok((trim.max_frame.is_some() || !trim.left_out.is_empty()).then_some(trim))
+    }
+
+    fn leave_out(&mut self, item: &str) -> Result<(), BadTrim> {
+        let wrong = |reason: String| BadTrim { parameter: "fields", reason };
+        let name =
+            item.strip_prefix('-').filter(|name| !name.is_empty() && name.len() <= MAX_NAME_BYTES);
+        let name = name
+            .ok_or_else(|| wrong("must list what to leave out: fields=-code,-result".to_owned()))?;
+        if cut::is_kept(name) || self.left_out.iter().any(|other| other == name) {
+            return Ok(());
+        }
+        if self.left_out.len() == MAX_LEFT_OUT {
+            return Err(wrong(format!("may name at most {MAX_LEFT_OUT} members")));
+        }
+        self.left_out.push(name.to_owned());
+        Ok(())
+    }
+
+    /// The same for frames that have `bytes` more around them.
+    pub(in crate::http) fn with_room_for(mut self, bytes: usize) -> Self {
+        self.max_frame = self.max_frame.map(|max| max - bytes);
+        self
+    }
+
+    /// The frames of this subscriber, made from some of those that all share. Together they are
+    /// hardly larger.
+    pub(super) fn frames(&self, shared: &[Frame], epoch: &Epoch) -> Vec<Frame> {
+        let max_frame = self.max_frame.unwrap_or(usize::MAX);
+        let max_event = max_frame - ENVELOPE_BYTES;
+        let mut builder =
+            ChunkBuilder::with_max_frame(epoch.clone(), max_frame.min(MAX_FRAME_BYTES));
+        let mut text = String::new();
+        for (id, event) in shared.iter().flat_map(Frame::events) {
+            text.clear();
+            self.write(event, max_event, &mut text);
+            builder.push_written(id, &text);
+        }
+        builder.finish().iter().map(crate::log::Chunk::frame).collect()
+    }
+
+    fn write(&self, event: &str, max: usize, out: &mut String) {
+        let members = || {
+            let wanted = |key: &str| !self.left_out.iter().any(|name| name == key);
+            json::members(event).filter(move |(key, _)| wanted(key))
+        };
+        let size: usize = members().map(|(key, value)| cut::size(&key, value)).sum();
+        if size + cut::BRACES > max {
+            return cut::write(members(), max, out);
+        }
+        out.push('{');
+        for (index, (key, value)) in members().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            json::write_string(&key, out);
+            out.push(':');
+            out.push_str(value);
+        }
+        out.push('}');
+    }
+}
+
+fn parse_max(text: &str, times: usize) -> Result<usize, BadTrim> {
+    let wrong = |reason: String| Err(BadTrim { parameter: "max", reason });
+    if times > 1 {
+        return wrong("may be given once".to_owned());
+    }
+    // Digits alone: a sign or a unit is a mistake.
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(max) if digits && max >= MIN_MAX => Ok(max),
+        _ => wrong(format!("must be a number of bytes, {MIN_MAX} at least")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Micros, StoredEvent};
+
+    fn parse(query: &str) -> Result<Option<Trim>, BadTrim> {
+        Trim::parse(&Query::parse(query))
+    }
+
+    fn trim(query: &str) -> Trim {
+        parse(query).expect("valid").expect("some")
+    }
+
+    #[test]
+    fn parameters_are_checked() {
+        assert!(parse("class=a&cursor=e.1").expect("valid").is_none());
+        assert!(parse("fields=-id,-eventId").expect("valid").is_none(), "these always stay");
+        let both = trim("fields=-code,%20-result&fields=-code&max=65536");
+        assert_eq!(
+            (both.left_out, both.max_frame),
+            (vec!["code".to_owned(), "result".to_owned()], Some(65_536))
+        );
+        let many: Vec<String> = (0..=MAX_LEFT_OUT).map(|n| format!("-f{n}")).collect();
+        let long = format!("fields=-{}", "x".repeat(MAX_NAME_BYTES + 1));
+        let many = format!("fields={}", many.join(","));
+        for query in [
+            "fields=",
+            "fields=code",
+            "fields=-",
+            "fields=-code,",
+            "fields=-code,result",
+            &long,
+            &many,
+        ] {
+            assert_eq!(parse(query).expect_err(query).parameter, "fields", "{query}");
+        }
+        for query in
+            ["max=", "max=0", "max=4095", "max=64KiB", "max=+5000", "max=-1", "max=5000&max=5000"]
+        {
+            assert_eq!(parse(query).expect_err(query).parameter, "max", "{query}");
+        }
+    }
+
+    fn shared(bodies: &[String]) -> Vec<Frame> {
+        let mut builder = ChunkBuilder::new(Epoch::new("e1"));
+        for (id, body) in (1..).zip(bodies) {
+            builder.push(&StoredEvent {
+                id,
+                class: "a",
+                student: "s",
+                received_at: Micros(0),
+                body,
+            });
+        }
+        builder.finish().iter().map(crate::log::Chunk::frame).collect()
+    }
+
+    fn events(frames: &[Frame]) -> Vec<serde_json::Value> {
+        let mut events = Vec::new();
+        for frame in frames {
+            let whole: serde_json::Value = serde_json::from_slice(&frame.text).expect("JSON");
+            let own = whole["events"].as_array().expect("events").clone();
+            assert_eq!(own.last().expect("an event")["id"], frame.last);
+            assert_eq!(whole["cursor"], format!("e1.{}", frame.last));
+            events.extend(own);
+        }
+        events
+    }
+
+    #[test]
+    fn members_are_left_out_and_frames_stay_within_max() {
+        let bodies: Vec<String> = (0..200)
+            .map(|n| {
+                format!(
+                    r#"{{"eventType":"x","code":"{}","n":{n},"result":"r"}}"#,
+                    "y".repeat(50 * n)
+                )
+            })
+            .collect();
+        let shared = shared(&bodies);
+        for query in ["fields=-code", "max=4096", "fields=-result&max=20000", "max=1000000000"] {
+            let trim = trim(query);
+            let frames = trim.frames(&shared, &Epoch::new("e1"));
+            let max = trim.max_frame.unwrap_or(usize::MAX).min(MAX_FRAME_BYTES);
+            assert!(frames.iter().all(|frame| frame.text.len() <= max), "{query}");
+            let events = events(&frames);
+            assert_eq!(events.len(), bodies.len(), "{query}");
+            for (n, event) in events.iter().enumerate() {
+                assert_eq!((&event["n"], &event["id"]), (&n.into(), &(n + 1).into()), "{query}");
+                for name in ["code", "result"] {
+                    assert_eq!(event.get(name).is_none(), query.contains(name), "{query}");
+                }
+                let cut = event["code"].as_str().is_some_and(|code| code.len() < 50 * n);
+                assert_eq!(event.get("truncated").is_some(), cut, "{query}");
+            }
+        }
+    }
+}
