@@ -151,8 +151,7 @@ fn body(
         if RESERVED_MEMBERS.contains(&&**key) {
             continue;
         }
-        let kind = kind_of(key);
-        if kind.is_some() && *value == "null" {
+        if kind_of(key).is_some() && *value == "null" {
             continue;
         }
         if out.len() > 1 {
@@ -160,43 +159,8 @@ fn body(
         }
         json::write_string(key, &mut out);
         out.push(':');
-        match kind {
-            Some(Kind::Identity) if key == "eventTime" => json::write_string(event_time, &mut out),
-            Some(Kind::Identity) => json::write_string(&json::decode(value), &mut out),
-            Some(kind @ (Kind::Person | Kind::Name | Kind::Path | Kind::Key)) => {
-                let text = match kind {
-                    Kind::Person => name_of(key, value)?,
-                    _ => text_of(key, value)?,
-                };
-                if text.len() <= MAX_NAME_BYTES {
-                    json::write_string(&text, &mut out);
-                } else {
-                    truncated.push(&**key);
-                    json::write_string(&cut_name(&text, kind), &mut out);
-                }
-            }
-            Some(Kind::Long) => {
-                let text = text_of(key, value)?;
-                if text.len() > max_field {
-                    truncated.push(&**key);
-                }
-                json::write_string(&text[..text.floor_char_boundary(max_field)], &mut out);
-            }
-            Some(Kind::Integer) => match value.parse::<i64>() {
-                Ok(0) => out.push('0'),
-                Ok(_) => out.push_str(value),
-                Err(_) => out.push_str(
-                    &rounded(value).ok_or_else(|| fault(key, "must be a number"))?.to_string(),
-                ),
-            },
-            Some(Kind::Boolean) => {
-                let is_true = boolean(value).ok_or_else(|| fault(key, "must be true or false"))?;
-                out.push_str(if is_true { "true" } else { "false" });
-            }
-            None => json::canonical(value, &mut out).map_err(|json::TooDeep| {
-                let name: String = key.chars().take(SHOWN_NAME_CHARS).collect();
-                fault(&name, format!("is nested more than {} levels deep", json::MAX_DEPTH))
-            })?,
+        if write_value(key, value, event_time, max_field, &mut out)? == Written::Cut {
+            truncated.push(&**key);
         }
     }
     if !truncated.is_empty() {
@@ -209,4 +173,59 @@ fn body(
     }
     out.push('}');
     Ok(out)
+}
+
+/// Whether a value was written as the client sent it.
+#[derive(PartialEq, Eq)]
+enum Written {
+    Whole,
+    Cut,
+}
+
+/// Writes the value of one member, in the form and within the bound of its field.
+fn write_value(
+    key: &str,
+    value: &str,
+    event_time: &str,
+    max_field: usize,
+    out: &mut String,
+) -> Result<Written, Fault> {
+    match kind_of(key) {
+        Some(Kind::Identity) if key == "eventTime" => json::write_string(event_time, out),
+        Some(Kind::Identity) => json::write_string(&json::decode(value), out),
+        Some(kind @ (Kind::Person | Kind::Name | Kind::Path | Kind::Key)) => {
+            let text = match kind {
+                Kind::Person => name_of(key, value)?,
+                _ => text_of(key, value)?,
+            };
+            if text.len() > MAX_NAME_BYTES {
+                json::write_string(&cut_name(&text, kind), out);
+                return Ok(Written::Cut);
+            }
+            json::write_string(&text, out);
+        }
+        Some(Kind::Long) => {
+            let text = text_of(key, value)?;
+            json::write_string(&text[..text.floor_char_boundary(max_field)], out);
+            if text.len() > max_field {
+                return Ok(Written::Cut);
+            }
+        }
+        Some(Kind::Integer) => match value.parse::<i64>() {
+            Ok(0) => out.push('0'),
+            Ok(_) => out.push_str(value),
+            Err(_) => out.push_str(
+                &rounded(value).ok_or_else(|| fault(key, "must be a number"))?.to_string(),
+            ),
+        },
+        Some(Kind::Boolean) => {
+            let is_true = boolean(value).ok_or_else(|| fault(key, "must be true or false"))?;
+            out.push_str(if is_true { "true" } else { "false" });
+        }
+        None => json::canonical(value, out).map_err(|json::TooDeep| {
+            let name: String = key.chars().take(SHOWN_NAME_CHARS).collect();
+            fault(&name, format!("is nested more than {} levels deep", json::MAX_DEPTH))
+        })?,
+    }
+    Ok(Written::Whole)
 }

@@ -7,8 +7,9 @@
 //!   `dispatch`: does what the table says
 //! - `ingest`: events in; `subscribe`: WebSockets and Server-Sent Events; `api`: reading, and what
 //!   instructors do; `dashboard`: the page's files; `health`, `metrics`: for operators
-//! - `config`: bounds and rules, validated; `context`: the parts of the relay that handlers use; `request`, `query`: what handlers are
-//!   given; `representation`, `problem`, `budget`: what they answer with
+//! - `config`: bounds and rules, validated; `context`: the parts of the relay that handlers use;
+//!   `request`, `query`: what handlers are given; `representation`, `problem`, `budget`: what they
+//!   answer with
 
 mod api;
 mod budget;

@@ -272,7 +272,8 @@ impl Worker {
             tokio::select! {
                 done = &mut work => return Ok(done),
                 () = self.agreement.departs_from(&inserter.epoch) => {
-                    return Err(Stop::Lost(self.disagreement(&inserter.epoch, &inserter.session.place)));
+                    let place = &inserter.session.place;
+                    return Err(Stop::Lost(self.disagreement(&inserter.epoch, place)));
                 }
                 () = tokio::time::sleep(SILENCE) => {}
             }

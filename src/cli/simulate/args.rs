@@ -38,8 +38,8 @@ pub struct Args {
     #[arg(long, env = "RELAY_SIMULATE_YES", value_parser = BoolishValueParser::new())]
     pub yes: bool,
     /// Relays of the run's own
-    #[arg(long, env = "RELAY_RELAYS", value_name = "N", default_value_t = 1, conflicts_with = "urls",
-          value_parser = clap::value_parser!(u32).range(1..=16))]
+    #[arg(long, env = "RELAY_RELAYS", value_name = "N", default_value_t = 1,
+          conflicts_with = "urls", value_parser = clap::value_parser!(u32).range(1..=16))]
     pub relays: u32,
     /// Processes of the relays of --url, for their CPU and memory
     #[arg(

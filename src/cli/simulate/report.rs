@@ -132,6 +132,13 @@ impl Report {
                 self.connections, self.batch, self.seconds
             ),
         );
+        self.counts(&mut row);
+        self.rates(&mut row);
+        self.usage(&mut row);
+        out
+    }
+
+    fn counts(&self, row: &mut impl FnMut(&str, String)) {
         row("events sent", self.sent.to_string());
         row("events acknowledged", self.acknowledged.to_string());
         for (count, name) in [
@@ -174,6 +181,9 @@ impl Report {
                 ),
             );
         }
+    }
+
+    fn rates(&self, row: &mut impl FnMut(&str, String)) {
         row("POSTs/s", format!("{:.0}", self.posts_per_second));
         row("events/s acknowledged", format!("{:.0}", self.acknowledged_per_second));
         if self.dashboards > 0 {
@@ -197,9 +207,8 @@ impl Report {
                 );
             }
         }
-        self.usage(&mut row);
-        out
     }
+
     fn usage(&self, row: &mut impl FnMut(&str, String)) {
         let usage = &self.usage;
         let each =

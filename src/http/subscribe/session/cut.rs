@@ -289,7 +289,8 @@ mod tests {
     fn the_long_three_are_cut_before_other_texts() {
         let note = "n".repeat(1500);
         let event = json!({
-            "id": 7, "eventType": "cell_executed", "code": "c".repeat(9000), "result": "r".repeat(3000),
+            "id": 7, "eventType": "cell_executed",
+            "code": "c".repeat(9000), "result": "r".repeat(3000),
             "note": note, "truncated": ["result"],
         });
         let (size, got) = cut(&event.to_string(), 4000);

@@ -63,8 +63,9 @@ const MAX_READ_BUDGET: usize = 256 * 1024;
 /// Where events are larger, the page is broken off at twice the budget, which costs its connection.
 /// Known clients' events have about this size.
 const PAGE_EVENT_BYTES: usize = 512;
-/// After a socket has taken nothing for this long, frames of which it has taken no byte are dropped,
-/// and read once more when it goes on. So a subscriber that stalls costs its cursor and one frame.
+/// After a socket has taken nothing for this long, frames of which it has taken no byte are
+/// dropped, and read once more when it goes on. So a subscriber that stalls costs its cursor and
+/// one frame.
 const STALL: Duration = Duration::from_secs(2);
 /// How long to wait after a page could not be read.
 const PAGE_RETRY: Duration = Duration::from_millis(500);
