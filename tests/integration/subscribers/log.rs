@@ -28,6 +28,8 @@ async fn an_outage_is_one_line_however_many_wait() {
     // cannot be.
     database.allow_connections(false).await;
     database.terminate("progress-relay pages").await;
+    // The leader may have loaded a class already.
+    database.terminate("progress-relay loads").await;
     let begin = origin(&cursor);
     let mut followers = Vec::new();
     for _ in 0..WAITING {
