@@ -31,8 +31,9 @@ async fn measures_a_hand() {
     for hand in 1..=HANDS {
         page.value(&format!(
             "window.seen = null; (() => {{
-               const look = () => document.querySelectorAll('#help .help-item').length === {hand} ?
-                 requestAnimationFrame(() => {{ window.seen = performance.timeOrigin + performance.now(); }}) : requestAnimationFrame(look);
+               const stamp = () => {{ window.seen = performance.timeOrigin + performance.now(); }};
+               const shown = () => document.querySelectorAll('#help .help-item').length;
+               const look = () => requestAnimationFrame(shown() === {hand} ? stamp : look);
                look();
              }})()"
         ))
