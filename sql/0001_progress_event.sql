@@ -12,26 +12,28 @@ CREATE TABLE progress_event (
     occurred_at timestamptz NOT NULL
                 CHECK (occurred_at >= '2000-01-01T00:00:00Z'
                        AND occurred_at < '2101-01-01T00:00:00Z'),
-    -- The database's clock, read under the ordering lock: it never runs against the ids
-    -- unless the database's own clock does.
+    -- The database's clock, read under the ordering lock. It increases with the ids, unless the
+    -- database's clock is set back.
     received_at timestamptz NOT NULL DEFAULT clock_timestamp() CHECK (isfinite(received_at)),
-    -- json, not jsonb: it is passed on as it was written, and costs a quarter less to insert.
+    -- json, not jsonb: it is delivered as it was written, and costs a quarter less to insert.
     body        json NOT NULL CHECK (json_typeof(body) = 'object')
 );
 
--- The identity: a retry repeats all four. The class and the student stand in front so that inserts
--- go to a few hot pages (a unique index on the random event_id alone writes four times the WAL),
--- and so that no class can swallow another's events.
+-- The identity of an event: a retry repeats all four columns. The class and the student come first,
+-- so that inserts go to a few hot pages (a unique index on the random event_id alone writes four
+-- times the WAL). They are part of the identity so that an event of one class never counts as a
+-- repetition of another class's event.
 CREATE UNIQUE INDEX progress_event_identity
     ON progress_event (class_id, student_id, occurred_at, event_id);
 
--- A class's pages, in order.
+-- The events of a class, in order.
 CREATE INDEX progress_event_class ON progress_event (class_id, id);
 
--- The ordering lock. An INSERT takes it before any id is allocated and holds it until the end of
--- the transaction, so that id order is commit order: a reader that sees id n sees every smaller id
--- that will ever commit. Any other transaction that must stop the log for a moment calls this
--- function first, before any other lock.
+-- The ordering lock. An INSERT takes it before any id is allocated, and holds it until the end of
+-- its transaction. So ids are in the order of commits: a reader that sees id n sees every smaller
+-- id that will ever be committed. Without the lock a reader could pass an id whose transaction
+-- commits later, and would never deliver that event. Any other transaction that must stop the log
+-- for a moment calls this function first, before it takes another lock.
 CREATE FUNCTION progress_event_lock() RETURNS void LANGUAGE sql AS $$
     -- 1886545776 is a constant of this project. The second key is the table's oid as an int4.
     SELECT pg_catalog.pg_advisory_xact_lock(
@@ -45,10 +47,12 @@ BEGIN
 END
 $$;
 
--- One NOTIFY a statement, with nothing in it: it says "look", the table says what.
+-- The doorbell: one NOTIFY for each statement, with an empty payload. It tells a replica to look;
+-- the events are read from the table.
 CREATE FUNCTION progress_event_ring() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- A statement trigger fires on zero rows too (all duplicates): no bell then.
+    -- A statement trigger also fires for zero rows (if all are duplicates). The doorbell does not
+    -- ring then.
     IF EXISTS (SELECT FROM inserted) THEN
         PERFORM pg_catalog.pg_notify('progress_event', '');
     END IF;
@@ -61,11 +65,12 @@ CREATE TRIGGER progress_event_order BEFORE INSERT ON progress_event
 CREATE TRIGGER progress_event_ring AFTER INSERT ON progress_event
     REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION progress_event_ring();
--- Also for a session with session_replication_role = replica, which would skip ids otherwise.
+-- The triggers must also fire in a session with session_replication_role = replica. Its ids would
+-- otherwise not be in the order of commits.
 ALTER TABLE progress_event ENABLE ALWAYS TRIGGER progress_event_order;
 ALTER TABLE progress_event ENABLE ALWAYS TRIGGER progress_event_ring;
 
--- The state that the log's cursors depend on; one row.
+-- The state of the log that cursors depend on. The table has one row.
 CREATE TABLE progress_log (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     -- Renewed when ids may have been reassigned (a restored backup): see progress_epoch().
@@ -76,8 +81,9 @@ CREATE TABLE progress_log (
 );
 INSERT INTO progress_log DEFAULT VALUES;
 
--- The epoch of the ids: the nonce, and the timeline of the WAL being written, which a promotion
--- changes. It fails on a standby, on purpose: a standby's ids are not yet the truth.
+-- The epoch, which names the generation of ids: the nonce, and the timeline of the WAL that is
+-- being written, which a promotion changes. The function fails on a standby. That is intended,
+-- since a standby may lack events that the primary has acknowledged.
 CREATE FUNCTION progress_epoch() RETURNS text LANGUAGE sql STABLE AS $$
     SELECT nonce || ltrim(left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), '0')
         FROM progress_log

@@ -5,12 +5,12 @@
 -- rows and its id in one transaction; `progress-relay rebuild-state` makes them again from the
 -- events. Times are the database's clock unless a comment says otherwise.
 
--- A class, and how far its snapshot goes.
+-- The classes, and the id up to which each snapshot holds the events.
 CREATE TABLE class_state (
     class_id         text COLLATE "C" PRIMARY KEY,
-    -- The rows of this class in all tables here hold its events up to this id.
+    -- The rows of this class in all tables of this file hold its events up to this id.
     through_id       bigint NOT NULL,
-    -- The generation of ids that it belongs to. Under another nonce the snapshot is void.
+    -- The nonce of the log when the snapshot was written. Under another nonce the snapshot is void.
     nonce            text NOT NULL,
     events           bigint NOT NULL,
     students         bigint NOT NULL,
@@ -20,8 +20,8 @@ CREATE TABLE class_state (
     updated_at       timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Every event up to this id is in its class's snapshot, also where that has not been touched for
--- long, and no class without a row has any; one row.
+-- Every event up to this id is in the snapshot of its class, also if that snapshot was not written
+-- for long. A class without a snapshot has no event up to this id. The table has one row.
 CREATE TABLE state_through (
     singleton  boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     through_id bigint NOT NULL,
@@ -29,7 +29,7 @@ CREATE TABLE state_through (
 );
 INSERT INTO state_through (through_id, nonce) VALUES (0, '');
 
--- Rows are updated in place, all the time: room on the page keeps the indexes out of it.
+-- Rows are updated all the time. With room on the page, an update need not touch the indexes.
 CREATE TABLE student_state (
     class_id                 text COLLATE "C" NOT NULL,
     student_id               text COLLATE "C" NOT NULL,
@@ -63,7 +63,7 @@ CREATE TABLE student_state (
 
 CREATE TABLE cell_state (
     class_id         text COLLATE "C" NOT NULL,
-    -- Empty for a cell of no notebook.
+    -- Empty for a cell that belongs to no notebook.
     notebook_path    text COLLATE "C" NOT NULL,
     cell_id          text COLLATE "C" NOT NULL,
     cell_index       bigint,
@@ -71,13 +71,13 @@ CREATE TABLE cell_state (
     failed_runs      bigint NOT NULL,
     students         bigint NOT NULL,
     failing_students bigint NOT NULL,
-    -- [["message", count], …], the commonest first.
+    -- [["message", count], …], the most frequent first.
     top_errors       json NOT NULL,
     last_event_id    bigint NOT NULL,
     PRIMARY KEY (class_id, notebook_path, cell_id)
 ) WITH (fillfactor = 70);
 
--- A student's runs of a cell.
+-- The runs of a cell by a student.
 CREATE TABLE student_cell_state (
     class_id      text COLLATE "C" NOT NULL,
     student_id    text COLLATE "C" NOT NULL,
@@ -85,14 +85,14 @@ CREATE TABLE student_cell_state (
     cell_id       text COLLATE "C" NOT NULL,
     runs          bigint NOT NULL,
     failed_runs   bigint NOT NULL,
-    -- Whether the latest one failed, and when that was.
+    -- Whether the latest run failed, and its time.
     failed        boolean NOT NULL,
     last_run_at   timestamptz NOT NULL,
     last_event_id bigint NOT NULL,
     PRIMARY KEY (class_id, student_id, notebook_path, cell_id)
 ) WITH (fillfactor = 70);
 
--- Minute by minute, a day back from the newest.
+-- Activity by minute, for a day before the newest.
 CREATE TABLE activity_state (
     class_id text COLLATE "C" NOT NULL,
     start    timestamptz NOT NULL,

@@ -1,6 +1,6 @@
 -- oldest-release: 0.1.0
 --
--- Less work for every statement.
+-- Reduces the work of every statement.
 
 -- The epoch of a nonce. PostgreSQL inlines this function, since it is one expression without a
 -- table and is not declared more stable than the functions that it calls. The body of
@@ -12,10 +12,11 @@ CREATE OR REPLACE FUNCTION progress_epoch() RETURNS text LANGUAGE sql STABLE AS 
     SELECT progress_epoch(nonce) FROM progress_log
 $$;
 
--- The doorbell in one query instead of two.
+-- The doorbell, with one query instead of two.
 CREATE OR REPLACE FUNCTION progress_event_ring() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- A statement trigger fires on zero rows too (all duplicates): no bell then.
+    -- A statement trigger also fires for zero rows (if all are duplicates). The doorbell does not
+    -- ring then.
     PERFORM pg_catalog.pg_notify('progress_event', '') FROM inserted LIMIT 1;
     RETURN NULL;
 END

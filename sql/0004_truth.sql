@@ -1,21 +1,21 @@
 -- oldest-release: 0.1.0
 --
--- Keeps the log true under faults: every writer is durable, a retry waits as its row did, deletions
--- are announced, and a log knows the place that it was made in.
+-- Keeps the log correct under faults: the durability of every writer, the waits of retries, the
+-- announcement of deletions, and the place in which a log was begun.
 
 ALTER TABLE progress_log
-    -- How many statements have deleted events. A relay that sees another number than it knows looks
-    -- into progress_deletion for the classes concerned.
+    -- The number of statements that have deleted events. A relay that reads a new number looks into
+    -- progress_deletion for the classes concerned.
     ADD COLUMN deletions  bigint NOT NULL DEFAULT 0,
-    -- Where the ids were given out: the cluster and the database, the table, and the WAL's
-    -- timeline. A dump carries these values with it, and does not fit the place that it is restored
-    -- to: the nonce is renewed then. NULL until a relay has looked.
+    -- The place in which the ids were allocated: the cluster and the database, the table, and the
+    -- timeline of the WAL. A dump contains these values, and they do not match the place in which
+    -- it is restored: the nonce is renewed then. NULL until a relay has looked.
     ADD COLUMN home       text,
     ADD COLUMN home_table oid,
     ADD COLUMN timeline   text;
 
--- The classes in which a statement deleted events, by its number; an empty class stands for all of
--- them. The newest deletions are kept: a relay that is further behind takes all classes for
+-- The classes in which each numbered statement has deleted events; an empty class stands for all
+-- classes. Only the newest deletions are kept. A relay that is further behind treats all classes as
 -- concerned.
 CREATE TABLE progress_deletion (
     deletion bigint NOT NULL,
@@ -23,8 +23,8 @@ CREATE TABLE progress_deletion (
     PRIMARY KEY (deletion, class_id)
 );
 
--- The cluster and the database. The system identifier is not readable everywhere: where it is not,
--- the rest counts.
+-- The cluster and the database. Where the system identifier cannot be read, only the database's oid
+-- is compared.
 CREATE FUNCTION progress_home() RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
     cluster text;
@@ -39,9 +39,9 @@ BEGIN
 END
 $$;
 
--- A writer with synchronous_commit off could have its ids given out a second time after a crash, to
--- other events, when dashboards have seen them already. The order trigger therefore raises it for
--- the transaction.
+-- With synchronous_commit off, a crash may lose a transaction whose events dashboards have already
+-- received, and its ids are then allocated to other events. So the order trigger raises the setting
+-- for the transaction.
 CREATE OR REPLACE FUNCTION progress_event_order() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF pg_catalog.current_setting('synchronous_commit') = 'off' THEN
@@ -56,23 +56,24 @@ CREATE OR REPLACE FUNCTION progress_event_ring() RETURNS trigger LANGUAGE plpgsq
 BEGIN
     PERFORM pg_catalog.pg_notify('progress_event', '') FROM inserted LIMIT 1;
     IF NOT FOUND THEN
-        -- Every row was there already. A commit that has written nothing waits for no standby, and
-        -- the row that was there may not have reached one yet. A message in the WAL makes this
-        -- commit wait as the row's own did.
+        -- Every row existed already. A commit that has written nothing does not wait for a standby,
+        -- and the existing row may not have reached the standby yet. A message in the WAL makes
+        -- this commit wait as the commit of the row did.
         PERFORM pg_catalog.pg_logical_emit_message(true, 'progress_event', '');
     END IF;
     RETURN NULL;
 END
 $$;
 
--- Events that are deleted by SQL: ids up to the last of them cannot be resumed from any more, the
--- snapshots of the classes concerned are void, and every relay is told. It runs as its owner, since
--- a role that may delete events need not have rights on these tables. Retention keeps the state
--- that the events led to: it sets progress_relay.pruning = on, and then only pruned_id moves.
+-- Events were deleted by SQL. Subscribers cannot resume before the last of them any more, the
+-- snapshots of the classes concerned are void, and every relay is told. The function runs with the
+-- rights of its owner, since a role that may delete events need not have rights on these tables.
+-- Retention keeps the state that was derived from the events, so it sets progress_relay.pruning =
+-- on: only pruned_id changes then.
 CREATE FUNCTION progress_event_deleted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
-    -- How many deletions are kept.
+    -- The number of deletions that are kept.
     kept CONSTANT bigint := 1000;
     last   bigint;
     number bigint;
@@ -100,7 +101,8 @@ BEGIN
                 WHERE concerned.deletion = number AND class_state.class_id = concerned.class_id;
         END IF;
         DELETE FROM progress_deletion WHERE deletion <= number - kept;
-        -- Without its own row a class counts as complete up to this id: that holds no longer.
+        -- A class without a row counts as complete up to through_id, which does not hold for the
+        -- classes whose rows were just deleted.
         UPDATE state_through SET through_id = 0, nonce = '';
     END IF;
     PERFORM pg_catalog.pg_notify('progress_event', '');
@@ -108,8 +110,8 @@ BEGIN
 END
 $$;
 
--- After TRUNCATE … RESTART IDENTITY ids are given out a second time: that is another epoch, which
--- begins at 0.
+-- After TRUNCATE … RESTART IDENTITY ids are allocated a second time, so a new epoch begins, at id
+-- 0.
 CREATE FUNCTION progress_event_truncated() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
@@ -126,7 +128,7 @@ $$;
 CREATE TRIGGER progress_event_deleted AFTER DELETE ON progress_event
     REFERENCING OLD TABLE AS deleted
     FOR EACH STATEMENT EXECUTE FUNCTION progress_event_deleted();
--- Before, when the sequence still says how far the ids went.
+-- BEFORE, since the sequence must still have the last id.
 CREATE TRIGGER progress_event_emptied BEFORE TRUNCATE ON progress_event
     FOR EACH STATEMENT EXECUTE FUNCTION progress_event_deleted();
 CREATE TRIGGER progress_event_truncated AFTER TRUNCATE ON progress_event

@@ -1,11 +1,11 @@
-//! Waiting between attempts: exponential, with full jitter, so that many who lost the same thing do
-//! not come back at once.
+//! Waits between attempts. They grow exponentially and have full jitter, so that many clients that
+//! have lost the same server do not return at once.
 
 use std::time::{Duration, Instant};
 
 use crate::repeated::Repeated;
 
-/// The waits between attempts at one thing.
+/// The waits between the attempts at one task.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     base: Duration,
@@ -14,12 +14,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The first wait is up to `base`, each further one up to twice as much, none over `cap`.
+    /// The first wait is at most `base`, each further one at most twice as long, and none over
+    /// `cap`.
     pub fn new(base: Duration, cap: Duration) -> Self {
         Self { base, cap, attempts: 0 }
     }
 
-    /// The next wait: anything from nothing to the attempt's bound.
+    /// The next wait: a random time from zero to the attempt's bound.
     pub fn next_wait(&mut self) -> Duration {
         let bound = self.base.saturating_mul(1 << self.attempts.min(16)).min(self.cap);
         self.attempts = self.attempts.saturating_add(1);
@@ -31,42 +32,49 @@ impl Backoff {
         tokio::time::sleep(self.next_wait()).await;
     }
 
-    /// To be called once an attempt has succeeded in full.
+    /// Starts again with the first wait. To be called once an attempt has succeeded completely.
     pub fn reset(&mut self) {
         self.attempts = 0;
     }
 }
 
-/// A connection to the database is tried again this soon after its loss, and then ever more slowly.
+/// The first wait before a lost connection to the database is made again.
 const RECONNECT_BASE: Duration = Duration::from_millis(20);
-/// Clients' own retries are spent within seconds: an outage's end must be noticed well within one.
+/// The longest such wait. Clients give up their retries within seconds, so the relay must notice
+/// the end of an outage in well under one.
 const RECONNECT_CAP: Duration = Duration::from_millis(400);
-/// A connection to the database that is kept up: waits between attempts, and writes a line about
-/// each cause of a failure when it begins, and then now and then.
+
+/// The attempts of one part to keep a connection to the database. It waits between them, and logs
+/// each cause of a failure: at once, and then now and then while it lasts.
 #[derive(Debug)]
 pub struct Reconnect {
-    what: &'static str,
+    part: &'static str,
     backoff: Backoff,
     since: Option<Instant>,
-    said: Repeated,
+    logged: Repeated,
 }
 
 impl Reconnect {
-    /// `what` names the connection in the log.
-    pub fn new(what: &'static str) -> Self {
+    /// `part` names the connection in the log.
+    pub(crate) fn new(part: &'static str) -> Self {
         let backoff = Backoff::new(RECONNECT_BASE, RECONNECT_CAP);
-        Self { what, backoff, since: None, said: Repeated::new() }
+        Self { part, backoff, since: None, logged: Repeated::new() }
     }
 
-    /// It failed: says so, and waits until the next attempt is due.
-    pub async fn failed(&mut self, reason: &str) {
-        self.say(reason);
+    /// Logs that the connection failed, and waits until the next attempt is due.
+    pub(crate) async fn failed(&mut self, reason: &str) {
+        self.log("connection failed", reason);
         self.backoff.wait().await;
     }
 
-    /// It failed, and the connection stands: says so.
-    pub fn say(&mut self, reason: &str) {
-        // Numbers differ from time to time: a process, a port, a block of a file.
+    /// Logs that a statement failed although the connection stands.
+    pub(crate) fn statement_failed(&mut self, reason: &str) {
+        self.log("statement failed", reason);
+    }
+
+    fn log(&mut self, failure: &str, reason: &str) {
+        // Numbers in a reason (a pid, a port, a block of a file) differ between occurrences of one
+        // cause.
         let mut cause = String::with_capacity(reason.len());
         for c in reason.chars() {
             let c = if c.is_ascii_digit() { '#' } else { c };
@@ -74,18 +82,26 @@ impl Reconnect {
                 cause.push(c);
             }
         }
-        if let Some(due) = self.said.met(&cause) {
+        if let Some(due) = self.logged.met(&cause) {
             self.since.get_or_insert_with(Instant::now);
-            tracing::warn!(connection = self.what, "it fails, and is tried again{due}: {reason}");
+            let part = self.part;
+            tracing::warn!(
+                connection = part,
+                "the {part}'s {failure}, trying again{due}: {reason}"
+            );
         }
     }
 
-    /// It did what it is there for: the next attempt comes soon again.
-    pub fn succeeded(&mut self) {
+    /// Notes that the connection has served its purpose, so that the next wait is short again.
+    pub(crate) fn succeeded(&mut self) {
         self.backoff.reset();
         if let Some(since) = self.since.take() {
             let seconds = since.elapsed().as_secs_f32();
-            tracing::info!(connection = self.what, "it works again after {seconds:.1} s");
+            let part = self.part;
+            tracing::info!(
+                connection = part,
+                "the {part}'s connection works again after {seconds:.1} s"
+            );
         }
     }
 }
@@ -95,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_the_cap_and_begin_anew() {
+    fn waits_grow_to_the_cap_and_start_again_after_a_reset() {
         let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(100));
         for bound in [10, 20, 40, 80, 100, 100] {
             assert!(backoff.next_wait() <= Duration::from_millis(bound));

@@ -1,25 +1,23 @@
-//! Errors for people: what failed, what it was doing, what to do next; and the exit code, chosen in
-//! one place.
+//! The error with which a command ends: a message for the operator, and the exit code.
 
 use std::error::Error;
 use std::fmt;
 
-/// Why the program ends without having done what it was asked to. Not an [`Error`] itself, so that
-/// `?` makes one of any.
+/// Why a command failed. It is no [`Error`] itself, so that `?` converts any error into one.
 #[derive(Debug)]
 pub struct Failure {
-    /// 1 for a failure, 2 for usage.
+    /// The exit code: 1 for a failure, 2 for wrong usage.
     pub code: u8,
     message: String,
 }
 
 impl Failure {
-    /// Something failed: exit code 1.
+    /// A failure of the command, with exit code 1.
     pub fn new(message: impl Into<String>) -> Self {
         Self { code: 1, message: message.into() }
     }
 
-    /// It was asked for in a way that cannot be: exit code 2.
+    /// Wrong usage of the command, with exit code 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { code: 2, message: message.into() }
     }
@@ -37,7 +35,8 @@ impl<E: Error> From<E> for Failure {
     }
 }
 
-/// An error and its causes on one line, without what a cause repeats.
+/// The texts of an error and of its causes on one line. A cause whose text is already in the line
+/// is left out.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,9 +1,10 @@
-//! Applies sql/: numbered files, embedded in the binary, each once, under a lock.
+//! Applies the migrations of sql/: numbered files, which are embedded in the binary. Each is
+//! applied once, under a lock.
 //!
-//! A file begins with `-- oldest-release: X.Y.Z`, the oldest release of the relay that can work
-//! with the database once it is applied: only binaries older than that are refused, so that
-//! replicas can be rolled one by one. A file with a line `-- no-transaction` is applied outside a
-//! transaction, a statement at a time.
+//! A file begins with `-- oldest-release: X.Y.Z`: the oldest release of the relay that can work
+//! with the database once the file is applied. Only older binaries are refused, so that replicas
+//! can be upgraded one by one. A file with a line `-- no-transaction` is applied outside of a
+//! transaction, one statement at a time.
 
 use tokio_postgres::{Client, Error};
 
@@ -12,7 +13,7 @@ use crate::store::{self, ConnectError, Connector};
 /// One file of sql/.
 #[derive(Debug)]
 pub struct Migration {
-    /// Its number, without gaps from 1.
+    /// Its number; the first is 1, and there are no gaps.
     pub version: i32,
     /// Its file's name.
     pub name: &'static str,
@@ -32,29 +33,29 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 5, name: "0005_refused", sql: include_str!("../sql/0005_refused.sql") },
 ];
 
-/// The key of the advisory lock that migrations are applied under: a constant of this project's.
+/// The key of the advisory lock under which migrations are applied: a constant of this project.
 const LOCK: i64 = 0x7072_6f67_6d69_6772;
 
 /// This binary's release.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
-/// Why the database is not as this binary needs it.
+/// Why the database's migrations are not as this binary needs them.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// No connection.
+    /// The database cannot be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// A statement of the migration itself.
+    /// A statement of the migration failed.
     #[error("applying {name}: {reason}; nothing of it was kept")]
     Apply {
-        /// The file.
+        /// The name of the file.
         name: &'static str,
-        /// The database's word.
+        /// The database's error.
         reason: String,
-        /// Whether it was the connection that was lost.
+        /// Whether the connection was lost.
         lost: bool,
     },
-    /// Anything around it.
+    /// A statement around the migrations failed.
     #[error("while looking at the migrations: {}", store::explain(.0))]
     Database(Error),
     /// The database was migrated by a newer release that this one cannot work with.
@@ -67,21 +68,21 @@ pub enum MigrateError {
         version: i32,
         /// Its file's name.
         name: String,
-        /// The oldest release it works with.
+        /// The oldest release that can work with it.
         oldest: String,
     },
-    /// `--no-migrate`, and something is missing.
+    /// A migration is missing, and this start does not apply migrations (`--no-migrate`).
     #[error(
         "the database lacks migration {0}; run `progress-relay migrate`, or start `serve` without \
          --no-migrate"
     )]
     Missing(&'static str),
-    /// A header of a file in sql/ is wrong: a mistake in this release.
+    /// The header of a file in sql/ is wrong, which is a fault of this release.
     #[error("sql/{0}.sql does not begin with `-- oldest-release: X.Y.Z`")]
     Header(&'static str),
 }
 
-// Not by #[from], which would make it the source as well: it is said already.
+// #[from] would make the error the source as well, and the message would have its text twice.
 impl From<Error> for MigrateError {
     fn from(error: Error) -> Self {
         Self::Database(error)
@@ -89,7 +90,7 @@ impl From<Error> for MigrateError {
 }
 
 impl MigrateError {
-    /// Whether trying again may help.
+    /// Whether another attempt may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect(error) => !error.is_permanent(),
@@ -118,7 +119,10 @@ fn numbers(release: &str) -> Option<[u32; 3]> {
     parts.next().is_none().then_some(numbers)
 }
 
-/// What is applied already, checked against this release.
+/// The migrations that are applied already.
+///
+/// # Errors
+/// [`MigrateError::TooNew`] if this release cannot work with one of them.
 async fn applied(client: &Client) -> Result<Vec<i32>, MigrateError> {
     let exists = client.query_one("SELECT to_regclass('relay_migration') IS NOT NULL", &[]).await?;
     if !exists.try_get::<_, bool>(0)? {
@@ -139,13 +143,13 @@ async fn applied(client: &Client) -> Result<Vec<i32>, MigrateError> {
     Ok(versions)
 }
 
-/// Checks that nothing is missing and nothing too new, and changes nothing.
+/// Checks that no migration is missing or too new. It changes nothing.
 pub async fn check(connector: &Connector) -> Result<(), MigrateError> {
     verify(&connector.connect("migrate").await?.client).await
 }
 
-/// The same, on a connection that is there.
-pub async fn verify(client: &Client) -> Result<(), MigrateError> {
+/// The same as [`check`], on an existing connection.
+pub(crate) async fn verify(client: &Client) -> Result<(), MigrateError> {
     let applied = applied(client).await?;
     match MIGRATIONS.iter().find(|migration| !applied.contains(&migration.version)) {
         Some(missing) => Err(MigrateError::Missing(missing.name)),
@@ -153,16 +157,16 @@ pub async fn verify(client: &Client) -> Result<(), MigrateError> {
     }
 }
 
-/// Applies what is missing; returns the names. Whoever comes second waits for the first, and finds
-/// nothing to do.
+/// Applies the missing migrations and returns their names. A second caller waits for the first, and
+/// then has nothing to apply.
 pub async fn apply(connector: &Connector) -> Result<Vec<&'static str>, MigrateError> {
     let session = connector.connect("migrate").await?;
     let client = &session.client;
-    // A migration on a large table may take long, and waits for locks: deadlines of the role must
-    // not end it.
+    // A migration of a large table may take long, and waits for locks. The deadlines of the role
+    // must not end it.
     client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
-    // The lock is the session's: it is gone with it, whatever happens below.
+    // The lock belongs to the session, and is released with it also after an error below.
     let applied = applied(client).await?;
     client
         .batch_execute(
@@ -210,9 +214,9 @@ async fn apply_one(client: &Client, migration: &'static Migration) -> Result<(),
     Ok(())
 }
 
-/// Renews the log's nonce, so that every cursor given out before is answered with a reset. A step
-/// of restoring a backup.
-pub async fn new_epoch(connector: &Connector) -> Result<String, MigrateError> {
+/// Renews the log's nonce and returns the new epoch. Every earlier cursor is then answered with a
+/// reset. This is a step of restoring a backup.
+pub(crate) async fn new_epoch(connector: &Connector) -> Result<String, MigrateError> {
     let session = connector.connect("migrate").await?;
     store::renew_nonce(&session, None).await?;
     let row = session.client.query_one("SELECT progress_epoch()", &[]).await?;
@@ -224,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_numbered_and_say_their_oldest_release() {
+    fn files_are_numbered_and_name_their_oldest_release() {
         for (index, migration) in MIGRATIONS.iter().enumerate() {
             assert_eq!(migration.version as usize, index + 1);
             assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));

@@ -1,9 +1,9 @@
-//! Log lines about a cause that many tasks meet, many times a second: one line when it begins, then
-//! one every 30 s.
+//! Log lines about a cause that many tasks meet many times a second: one line when the cause
+//! begins, then one every 30 s.
 //!
-//! A lost database is met by every request and every subscriber. A line for each of them hides the
-//! cause, and writing the lines costs more than the work that failed. So the first to meet a cause
-//! writes a line, the others are counted, and each later line says how many there were.
+//! Every request and every subscriber meets a lost database. A line for each of them would hide the
+//! cause, and writing the lines would cost more than the work that failed. So the first task to
+//! meet a cause writes a line, the others are counted, and each later line has their number.
 //!
 //! ```no_run
 //! # use progress_relay::repeated::Repeated;
@@ -21,19 +21,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often a cause that goes on is written about. A cause that is not met for this long is over.
-pub const REMINDER: Duration = Duration::from_secs(30);
-/// Causes that are told apart at one time. Any further ones are counted as one, until some of these
-/// are over.
+/// How often a line is written while a cause lasts. A cause that is not met for this long has
+/// ended.
+const REMINDER: Duration = Duration::from_secs(30);
+/// The causes that are distinguished at one time. Further ones count as one cause, until some of
+/// these have ended.
 const MAX_CAUSES: usize = 16;
-/// Bytes of a cause's text that tell it from others.
+/// The bytes of a cause's text that distinguish it.
 const MAX_CAUSE_BYTES: usize = 256;
 
-/// Decides which of many equal log lines are written. One for each kind of line, usually a
+/// Decides which of many equal log lines are written. There is one for each kind of line, usually a
 /// `static`.
 #[derive(Debug)]
 pub struct Repeated {
-    /// Held for a few lines.
+    /// The lock is held for a few lines.
     causes: Mutex<Causes>,
     waiting: AtomicUsize,
 }
@@ -49,22 +50,22 @@ struct Causes {
 struct Cause {
     text: Box<str>,
     began: Instant,
-    /// When it was met last.
+    /// The moment at which the cause was last met.
     met: Instant,
-    /// When the last line about it was written.
-    said: Instant,
-    /// How often it was met since that line.
-    unsaid: u64,
+    /// The moment at which its last line was written.
+    logged: Instant,
+    /// The number of times that it was met since that line.
+    unlogged: u64,
 }
 
-/// A line that is to be written now. Its text is empty for a cause's first line, and otherwise says
+/// A line that must be written now. Its text is empty for the first line of a cause; later it names
 /// how often and for how long the cause was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// How often the cause was met since the last line, this time included.
-    pub times: u64,
-    /// How long ago the cause was met first.
-    pub since: Duration,
+    /// The number of times that the cause was met since the last line, including this time.
+    times: u64,
+    /// How long ago the cause was first met.
+    since: Duration,
 }
 
 impl Due {
@@ -81,20 +82,20 @@ impl fmt::Display for Due {
 }
 
 impl Repeated {
-    /// Nothing was met yet.
+    /// No cause has been met yet.
     pub const fn new() -> Self {
         let causes = Causes { named: Vec::new(), others: None };
         Self { causes: Mutex::new(causes), waiting: AtomicUsize::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Causes> {
-        // Nothing under the lock leaves the causes half changed.
+        // No code under the lock can panic between two changes.
         self.causes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that `cause` was met. The caller writes a line if one is due: at the first time, and
-    /// then every [`REMINDER`]. `cause` only tells lines apart: it should hold nothing that differs
-    /// from one task to the next, such as a name.
+    /// Notes that `cause` was met. The caller writes a line if one is due: the first time, and then
+    /// every 30 s. `cause` is not written; it only distinguishes causes, so it should contain
+    /// nothing that differs from one task to the next, such as a name.
     pub fn met(&self, cause: &str) -> Option<Due> {
         let text = &cause[..cause.floor_char_boundary(MAX_CAUSE_BYTES)];
         let now = Instant::now();
@@ -115,18 +116,18 @@ impl Repeated {
         Some(Due::FIRST)
     }
 
-    /// Counts the caller among those that wait, until the guard is dropped.
+    /// Counts the caller as waiting for the cause to end, until the guard is dropped.
     pub fn wait(&self) -> Waiting<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Waiting(self)
     }
 
-    /// How many wait now.
+    /// The number of callers that wait now.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// What failed works again: every cause is over, and the next one is written about at once.
+    /// Ends every cause, since the failing operation works again. The next cause is logged at once.
     /// Returns how long ago the first of them began; `None` if there was none.
     pub fn over(&self) -> Option<Duration> {
         let mut causes = self.lock();
@@ -144,7 +145,7 @@ impl Default for Repeated {
 impl Cause {
     /// A cause whose first line is written now.
     fn new(text: &str, now: Instant) -> Self {
-        Self { text: text.into(), began: now, met: now, said: now, unsaid: 0 }
+        Self { text: text.into(), began: now, met: now, logged: now, unlogged: 0 }
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -154,21 +155,21 @@ impl Cause {
     fn met(&mut self, now: Instant) -> Option<Due> {
         if self.is_over(now) {
             let text = std::mem::take(&mut self.text);
-            *self = Self { text, began: now, met: now, said: now, unsaid: 0 };
+            *self = Self { text, began: now, met: now, logged: now, unlogged: 0 };
             return Some(Due::FIRST);
         }
         self.met = now;
-        self.unsaid += 1;
-        if now.duration_since(self.said) < REMINDER {
+        self.unlogged += 1;
+        if now.duration_since(self.logged) < REMINDER {
             return None;
         }
-        self.said = now;
-        let times = std::mem::take(&mut self.unsaid);
+        self.logged = now;
+        let times = std::mem::take(&mut self.unlogged);
         Some(Due { times, since: now.duration_since(self.began) })
     }
 }
 
-/// One of those that wait for a cause to end.
+/// A caller that waits for a cause to end.
 #[derive(Debug)]
 pub struct Waiting<'a>(&'a Repeated);
 
@@ -185,7 +186,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_cause_is_written_about_at_once_and_then_every_reminder() {
+    async fn a_cause_is_logged_at_once_and_then_every_reminder() {
         let repeated = Repeated::new();
         let begin = Instant::now();
         let mut lines = Vec::new();
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn causes_are_told_apart_and_one_that_ended_is_new() {
+    async fn causes_are_distinguished_and_one_that_ended_can_begin_again() {
         let repeated = Repeated::new();
         assert!(repeated.met("a").is_some() && repeated.met("b").is_some());
         assert!(repeated.met("a").is_none() && repeated.met("b").is_none());
@@ -229,7 +230,7 @@ mod tests {
             }
             advance(Duration::from_millis(100)).await;
         }
-        // In each period: as many new ones as are told apart, and one line for all others.
+        // In each period: a line for each cause that is distinguished, and one for all others.
         assert!((10..=(MAX_CAUSES + 1) * 11).contains(&lines), "{lines} lines");
         assert!(repeated.lock().named.len() <= MAX_CAUSES);
         let long = "é".repeat(MAX_CAUSE_BYTES);
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_wait_are_counted_while_they_do() {
+    fn callers_are_counted_while_they_wait() {
         let repeated = Repeated::new();
         let (one, two) = (repeated.wait(), repeated.wait());
         assert_eq!(repeated.waiting(), 2);
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_how_often() {
+    fn a_later_line_names_the_number_of_times() {
         assert_eq!(Due::FIRST.to_string(), "");
         let due = Due { times: 7, since: Duration::from_millis(30_200) };
         assert_eq!(due.to_string(), " (7 more times; for 30 s now)");

@@ -1,9 +1,10 @@
-//! `progress-relay migrate`: brings the database up to this release.
+//! `progress-relay migrate`: applies the migrations of this release to the database.
 
 use clap::Args as ClapArgs;
 use clap::builder::BoolishValueParser;
 
 use super::flags::database::DatabaseFlags;
+use super::output::print;
 use crate::error::Failure;
 use crate::migrate;
 use crate::store::Connector;
@@ -19,10 +20,10 @@ pub struct Args {
     new_epoch: bool,
 }
 
-/// Applies the migrations and says which.
+/// Applies the missing migrations and prints their names.
 ///
 /// # Errors
-/// If the database cannot be reached, or refuses, or is too new.
+/// If the database cannot be reached, refuses a migration, or is too new.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let new_epoch = args.new_epoch;
     let work = async |connector: &Connector| apply(connector, new_epoch).await;
@@ -32,16 +33,14 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 async fn apply(connector: &Connector, new_epoch: bool) -> Result<(), Failure> {
     let applied = migrate::apply(connector).await?;
     if applied.is_empty() {
-        super::print("the database is up to date")?;
+        print("the database is up to date")?;
     }
     for name in applied {
-        super::print(&format!("applied {name}"))?;
+        print(&format!("applied {name}"))?;
     }
     if new_epoch {
         let epoch = migrate::new_epoch(connector).await?;
-        super::print(&format!(
-            "the epoch is now {epoch}: every cursor given out before will be reset"
-        ))?;
+        print(&format!("the epoch is now {epoch}: every cursor given out before will be reset"))?;
     }
     Ok(())
 }

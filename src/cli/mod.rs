@@ -1,11 +1,17 @@
-//! The command line: one file a subcommand. Raw arguments are parsed here and validated once,
-//! before anything runs.
+//! The command line. Arguments are parsed and validated here once, before anything runs.
+//!
+//! - `serve`, `migrate`, `rebuild_state`, `tail`, `simulate`: one file or folder for each subcommand
+//! - `flags`: the groups of flags that the subcommands share; `reference`: their documentation
+//! - `relay_url`: the flag `--url`; `output`: lines on stdout; `open_files`: the limit of open files
 
 mod flags;
 pub mod migrate;
+mod open_files;
+mod output;
 pub mod rebuild_state;
 #[cfg(test)]
 mod reference;
+mod relay_url;
 pub mod serve;
 pub mod simulate;
 pub mod tail;
@@ -18,7 +24,6 @@ use clap::builder::Resettable;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::flags::logging::LoggingFlags;
-use crate::client::BaseUrl;
 use crate::error::Failure;
 
 /// Relays students' JupyterLab progress events through PostgreSQL to every instructor's dashboard.
@@ -40,7 +45,7 @@ enum Commands {
     Simulate(Box<simulate::Args>),
 }
 
-/// Parses `arguments`, runs what they ask for, and chooses the exit code: 0, 1 for a failure, 2 for
+/// Parses `arguments`, runs the command, and chooses the exit code: 0, 1 for a failure, 2 for wrong
 /// usage.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let command = without_empty_variables(Cli::command());
@@ -49,7 +54,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            // A closed stdout or stderr is no reason for another code.
+            // A closed stdout or stderr does not change the exit code.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -75,12 +80,12 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             Commands::Simulate(args) => simulate::run(*args).await,
         }
     });
-    // A name being looked up, or a blocking write, must not keep a program that is done.
+    // The lookup of a name, or a blocking write, must not delay the end of the program.
     runtime.shutdown_background();
     outcome
 }
 
-/// An environment variable that is empty is one that is not set.
+/// Treats an environment variable that is empty as one that is not set.
 fn without_empty_variables(command: Command) -> Command {
     let command = command.mut_args(|arg| match arg.get_env() {
         Some(name) if std::env::var_os(name).is_some_and(|value| value.is_empty()) => {
@@ -89,31 +94,6 @@ fn without_empty_variables(command: Command) -> Command {
         _ => arg,
     });
     command.mut_subcommands(without_empty_variables)
-}
-
-/// A line on stdout.
-fn print(line: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::new(format!("cannot write to stdout: {error}")))
-}
-
-/// The URL of `--url`.
-fn base_url(text: &str) -> Result<BaseUrl, Failure> {
-    BaseUrl::parse(text).map_err(|error| Failure::usage(format!("--url: {error}")))
-}
-
-/// As many open files as the system allows: each dashboard is one.
-fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
-        if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
-    });
-    if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files could not be raised: it bounds the \
-             dashboards");
-    }
 }
 
 #[cfg(test)]

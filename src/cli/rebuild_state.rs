@@ -1,4 +1,4 @@
-//! `progress-relay rebuild-state`: the snapshots of class state made anew from the events.
+//! `progress-relay rebuild-state`: computes the snapshots of class state again from the events.
 
 use std::time::Instant;
 
@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 use clap::builder::BoolishValueParser;
 
 use super::flags::database::DatabaseFlags;
+use super::output::print;
 use crate::error::Failure;
 use crate::event::ClassId;
 use crate::migrate;
@@ -26,10 +27,10 @@ pub struct Args {
     check: bool,
 }
 
-/// Rebuilds, and says what of each class.
+/// Rebuilds the snapshots, and prints a line for each class.
 ///
 /// # Errors
-/// If the database cannot be reached; with `--check`, if anything differs.
+/// If the database cannot be reached; with `--check`, if a snapshot differs.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let classes = args.class.iter().map(|class| {
         ClassId::new(class).map_err(|error| Failure::usage(format!("--class {class:?} {error}")))
@@ -69,15 +70,15 @@ async fn rebuild(
             count if check => format!("{count} rows differ"),
             count => format!("{count} rows differed and are made anew"),
         };
-        super::print(&format!(
+        print(&format!(
             "{place} class {class}: {events} events up to id {} in {elapsed:.1} s: {verdict}",
             rebuilt.through
         ))?;
         for difference in &rebuilt.differences {
-            super::print(&format!("  {difference}"))?;
+            print(&format!("  {difference}"))?;
         }
         if rebuilt.count > rebuilt.differences.len() {
-            super::print(&format!("  and {} more", rebuilt.count - rebuilt.differences.len()))?;
+            print(&format!("  and {} more", rebuilt.count - rebuilt.differences.len()))?;
         }
         differing += usize::from(rebuilt.count > 0);
     }
@@ -90,7 +91,7 @@ async fn rebuild(
     }
     if check && compared == 0 {
         if classes.is_empty() {
-            return super::print("no class has events or a snapshot: nothing was compared");
+            return print("no class has events or a snapshot: nothing was compared");
         }
         return Err(Failure::new(format!(
             "nothing was compared: none of {} classes has a snapshot under the current epoch; a \

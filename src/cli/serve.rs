@@ -6,7 +6,8 @@ use super::flags::access::AccessFlags;
 use super::flags::database::DatabaseFlags;
 use super::flags::lifecycle::LifecycleFlags;
 use super::flags::limits::LimitFlags;
-use super::raise_file_limit;
+use super::open_files::raise_file_limit;
+use super::output::print;
 use crate::error::Failure;
 use crate::relay::{self, Config};
 
@@ -47,5 +48,5 @@ impl Args {
 pub async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config()?;
     raise_file_limit();
-    relay::run(config, |address| super::print(&format!("listening on http://{address}"))).await
+    relay::run(config, |address| print(&format!("listening on http://{address}"))).await
 }

@@ -1,4 +1,5 @@
-//! The user that the server runs as: PostgreSQL refuses root, so a relay of root becomes another.
+//! The user that the server runs as. PostgreSQL refuses to run as root, so a relay that runs as
+//! root starts it as another user.
 
 use std::fs::{self, DirBuilder, Metadata};
 use std::io::{self, ErrorKind};
@@ -9,18 +10,19 @@ use nix::unistd::{Uid, User, geteuid};
 
 use super::error::EmbeddedError;
 
-/// Who runs the server.
+/// The user that runs the server.
 #[derive(Debug, Clone)]
 pub(super) struct Account {
     pub(super) name: String,
     pub(super) uid: u32,
     pub(super) gid: u32,
-    /// Whether the relay is root and has to become this user for the server.
+    /// Whether the relay is root and must start the server as this user.
     pub(super) switch: bool,
 }
 
 impl Account {
-    /// The cluster's owner; for a new cluster `postgres`, else `nobody`, if the relay is root.
+    /// Chooses the cluster's owner. For a new cluster that is the relay's user; if that is root,
+    /// `postgres`, or else `nobody`.
     pub(super) fn choose(cluster: &Path) -> Result<Self, EmbeddedError> {
         let me = geteuid();
         let owner = match fs::metadata(cluster) {
@@ -82,9 +84,8 @@ impl Account {
         }
     }
 
-    /// The first folder on the way to `path`, itself included, that the account cannot pass, and
-    /// its mode. Only asked for an account that root becomes: for its own user the system's answer
-    /// is as clear.
+    /// The first folder of `path` (or `path` itself) that the account cannot pass, and its mode.
+    /// Only a relay of root needs to look: any other gets a clear error from the system.
     pub(super) fn blocked_by(&self, path: &Path) -> Option<(PathBuf, u32)> {
         let mut ancestors: Vec<&Path> = path.ancestors().collect();
         ancestors.reverse();
@@ -99,7 +100,7 @@ impl Account {
         })
     }
 
-    /// Makes a folder that only this account can look into.
+    /// Creates a folder that only this account can enter.
     pub(super) fn make_private(&self, folder: &Path) -> io::Result<()> {
         DirBuilder::new().mode(0o700).create(folder)?;
         if self.switch { chown(folder, Some(self.uid), Some(self.gid)) } else { Ok(()) }

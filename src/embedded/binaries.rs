@@ -1,4 +1,4 @@
-//! Finding the PostgreSQL server that the machine already has.
+//! Finds the PostgreSQL server that is installed on the machine.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -8,17 +8,19 @@ use std::process::{Command, Stdio};
 
 use super::account::Account;
 use super::error::EmbeddedError;
-use super::version::{Major, data_version};
+use super::folder::data_version;
+use super::version::Major;
 
-/// Where packages put the server: a parent, and how the folders in it begin and go on to `bin`.
+/// The folders in which packages install the server: a parent, the beginning of a folder's name in
+/// it, and the path from there to the programs.
 const PACKAGED: &[(&str, &str, &str)] = &[
     ("/usr/lib/postgresql", "", "bin"),          // Debian, Ubuntu
-    ("/usr", "pgsql-", "bin"),                   // PostgreSQL's packages for Red Hat and its kin
+    ("/usr", "pgsql-", "bin"),                   // PostgreSQL's packages for Red Hat
     ("/opt/homebrew/opt", "postgresql@", "bin"), // Homebrew
     ("/usr/local", "pgsql", "bin"),              // make install
 ];
 
-/// One PostgreSQL server: initdb and postgres beside each other.
+/// One installed server: initdb and postgres in one folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Binaries {
     /// Its major version.
@@ -27,8 +29,8 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// The newest for new data, the data's own version otherwise; only such that `account` can
-    /// execute.
+    /// Finds the server to use: of the data's version, or for new data the newest. `account` must
+    /// be able to execute it.
     pub(super) fn find(account: &Account, cluster: &Path) -> Result<Self, EmbeddedError> {
         let mut looked = Vec::new();
         let mut found = Vec::new();
@@ -49,7 +51,7 @@ impl Binaries {
             return found.into_iter().max().ok_or(EmbeddedError::NoBinaries { looked });
         };
         let majors: BTreeSet<Major> = found.iter().map(|binaries| binaries.major).collect();
-        // "9.6" is not a version 9, but no 9 is ever among those found.
+        // "9.6" counts as 9, which is never among those found.
         found.into_iter().find(|binaries| Some(binaries.major) == Major::of_data(&data)).ok_or_else(
             || EmbeddedError::OtherMajor {
                 folder: cluster.to_owned(),
@@ -59,12 +61,12 @@ impl Binaries {
         )
     }
 
-    /// The program that makes a cluster.
+    /// The program that creates a cluster.
     pub(super) fn initdb(&self) -> PathBuf {
         self.folder.join("initdb")
     }
 
-    /// The server.
+    /// The server's program.
     pub(super) fn postgres(&self) -> PathBuf {
         self.folder.join("postgres")
     }
@@ -88,11 +90,11 @@ impl Binaries {
     }
 }
 
-/// Folders with both programs, links resolved, each once, PATH's first.
+/// The folders that have both programs, with links resolved, each once. Those of PATH come first.
 fn candidates() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = Vec::new();
     let path = env::var_os("PATH").unwrap_or_default();
-    // A relative entry would run, perhaps as root, whatever lies in the current folder.
+    // A relative entry of PATH would run a program of the current folder, perhaps as root.
     for entry in env::split_paths(&path).filter(|entry| entry.is_absolute()) {
         for name in ["postgres", "initdb", "pg_ctl"] {
             if let Some(target) =

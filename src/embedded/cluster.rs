@@ -1,4 +1,4 @@
-//! A database cluster on disk: made once, and the commands that make and serve it.
+//! The database cluster on disk, and the commands that create it and start its server.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -12,28 +12,28 @@ use tokio::process::{Child, Command};
 
 use super::binaries::Binaries;
 use super::error::EmbeddedError;
-use super::folder::Folder;
+use super::folder::{Folder, data_version};
 use super::options::{Durability, Options};
-use super::version::data_version;
 
-/// How the folder of an initdb that is not through begins; its process id follows.
+/// The beginning of the name of a folder in which initdb is working. The process id follows.
 const UNFINISHED: &str = "postgresql.new.";
-/// The whole of pg_hba.conf: whoever gets to the socket, in its private folder, is let in.
+/// The contents of pg_hba.conf. Access is decided by the socket's private folder, so every client
+/// that reaches the socket is let in.
 const HBA: &str = "# The socket is in a folder that only the server's user, and root, can \
      enter.\nlocal all all trust\n";
-/// What of the surroundings the server gets to see: no secret of the relay's, and no PG variable,
-/// which would change its settings.
+/// The environment variables that the server inherits. It must not see the relay's secrets, nor a
+/// PG variable, which would change its settings.
 const ENVIRONMENT: &[&str] = &["PATH", "TZ", "LD_LIBRARY_PATH", "LOCALE_ARCHIVE"];
-/// glibc, left alone, gives the memory of every large statement back to the kernel and takes it
-/// anew, page by page, for the next: a tenth of what storing events in large statements costs. So a
-/// backend keeps what it had, up to this (each of the relay's few does, where it had that much).
+/// By default glibc returns the memory of every large statement to the kernel and requests it
+/// again, page by page, for the next: a tenth of the cost of storing events in large statements.
+/// With these settings a backend keeps up to 32 MiB of the memory that it has used.
 const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_TRIM_THRESHOLD_", "33554432"), ("MALLOC_MMAP_THRESHOLD_", "33554432")];
-/// As much of a log as an error shows.
+/// The bytes of a log that an error shows.
 const LOG_TAIL: u64 = 4096;
 
-/// Makes the cluster on first use: elsewhere, then renamed, so that what an interrupted initdb left
-/// is never served.
+/// Creates the cluster on first use. initdb works in another folder, which is renamed at the end,
+/// so that an incomplete cluster is never served.
 pub(super) async fn ensure(
     folder: &Folder,
     options: &Options,
@@ -57,8 +57,11 @@ pub(super) async fn ensure(
         }
         _ => {}
     }
-    tracing::info!(folder = %folder.cluster.display(), version = %binaries.major, "making a new \
-         database cluster");
+    tracing::info!(
+        folder = %folder.cluster.display(),
+        version = %binaries.major,
+        "creating a new database cluster"
+    );
     let unfinished = folder.path.join(format!("{UNFINISHED}{}", std::process::id()));
     folder
         .account
@@ -110,7 +113,7 @@ async fn initdb(
     }
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
-    // What it made is of no use; the next start would remove it as well.
+    // The incomplete cluster is of no use. If it cannot be removed now, the next start removes it.
     let _ = fs::remove_dir_all(target);
     Err(EmbeddedError::Initdb {
         program,
@@ -119,7 +122,7 @@ async fn initdb(
     })
 }
 
-/// Starts the server; it is not ready yet.
+/// Starts the server's process. The server is not ready yet when this returns.
 pub(super) fn spawn(
     folder: &Folder,
     options: &Options,
@@ -137,7 +140,7 @@ pub(super) fn spawn(
         "listen_addresses=",
         "port=5432",
         "unix_socket_permissions=0700",
-        // A file a weekday, each overwritten a week later.
+        // One file for each weekday, which is overwritten a week later.
         "logging_collector=on",
         "log_destination=stderr",
         "log_directory=log",
@@ -156,9 +159,9 @@ pub(super) fn spawn(
         command.arg("-c").arg(format!("{name}={value}"));
     }
     if let Some(pid) = reused_pid {
-        // PostgreSQL takes any live process of its user that has the pid in postmaster.pid for a
-        // postmaster, except itself, its parent, and this one. That nothing else still uses the
-        // data, it checks nevertheless.
+        // PostgreSQL refuses to start while a process of its user has the pid in postmaster.pid,
+        // unless that is its own pid, its parent's, or the one in this variable. It checks
+        // separately that no other server uses the data.
         command.env("PG_GRANDPARENT_PID", pid.to_string());
     }
     command
@@ -171,8 +174,8 @@ pub(super) fn spawn(
         .map_err(EmbeddedError::io("starting the server", &program))
 }
 
-/// A program as the server's user, in a process group of its own so that Ctrl-C does not reach it
-/// first.
+/// A command that runs as the server's user. It has a separate process group, so that Ctrl-C
+/// reaches the relay alone, which then ends it in order.
 fn command(program: &Path, folder: &Folder, current: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear();
@@ -183,14 +186,14 @@ fn command(program: &Path, folder: &Folder, current: &Path) -> Command {
     }
     command.env("LC_ALL", "C").current_dir(current).process_group(0).stdin(Stdio::null());
     if folder.account.switch {
-        // With the user, the standard library also gives up root's supplementary groups.
+        // When it changes the user, the standard library also drops root's supplementary groups.
         command.uid(folder.account.uid).gid(folder.account.gid);
     }
     command
 }
 
-/// A file to be written from its beginning; never through a link, which root would follow to
-/// another's file.
+/// Opens a file to be written from its beginning. It follows no link, since root could be led to a
+/// file of another user.
 fn open_own(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options
@@ -216,22 +219,26 @@ fn remove_unfinished(folder: &Folder) -> Result<(), EmbeddedError> {
         .map_err(EmbeddedError::io("looking into the data folder", &folder.path))?;
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            tracing::info!(folder = %entry.path().display(), "removing what an interrupted initdb \
-                 left");
+            tracing::info!(
+                folder = %entry.path().display(),
+                "removing the folder of an initdb that was interrupted"
+            );
             remove_busy(&entry.path())?;
         }
     }
     Ok(())
 }
 
-/// Removes a folder into which an initdb that outlived its relay may still write.
+/// Removes a folder. An initdb that outlived its relay may still write into it, so it is tried
+/// several times.
 fn remove_busy(folder: &Path) -> Result<(), EmbeddedError> {
+    const ATTEMPTS: u32 = 20;
     let mut attempts = 0;
     loop {
         match fs::remove_dir_all(folder) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && attempts < 20 => {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && attempts < ATTEMPTS => {
                 attempts += 1
             }
             Err(error) => {
@@ -243,7 +250,7 @@ fn remove_busy(folder: &Path) -> Result<(), EmbeddedError> {
     }
 }
 
-/// The end of what the server said since `since`: before its log began, and in it.
+/// The end of the server's output since `since`: of the start log and of its own log.
 pub(super) fn log_tail(folder: &Folder, since: SystemTime) -> String {
     let mut text = tail(&folder.start_log);
     let newest = fs::read_dir(folder.cluster.join("log"))

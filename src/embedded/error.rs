@@ -1,4 +1,4 @@
-//! Why there is no private PostgreSQL: what failed, while doing what, and what to do next.
+//! The errors of the private PostgreSQL. Each names the failure and the operator's next step.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub enum EmbeddedError {
         looked.join(", ")
     )]
     NoBinaries {
-        /// The folders that were looked in, each with what was wrong with it.
+        /// The folders that were searched, each with the reason why it was not used.
         looked: Vec<String>,
     },
     /// Another process uses the folder.
@@ -32,7 +32,7 @@ pub enum EmbeddedError {
     Locked {
         /// The data folder.
         folder: PathBuf,
-        /// What the other one wrote into the lock file.
+        /// The name that the other process wrote into the lock file.
         owner: String,
     },
     /// The data was made by a major version that is not installed here.
@@ -49,7 +49,7 @@ pub enum EmbeddedError {
         /// The major versions found.
         found: Vec<Major>,
     },
-    /// The relay runs as a user that the system has no name for, and PostgreSQL wants one.
+    /// The relay runs as a user without a name, and PostgreSQL needs a name.
     #[error(
         "the relay runs as user id {uid}, which has no entry in /etc/passwd, and PostgreSQL's \
          initdb wants one; run it as a user that has (in a container: a USER that its image \
@@ -59,15 +59,17 @@ pub enum EmbeddedError {
         /// The user's id.
         uid: u32,
     },
-    /// initdb did not succeed; nothing of it was kept.
-    #[error("initdb ({}) could not make a database cluster in \
-         {}:\n{output}", program.display(), folder.display())]
+    /// initdb failed. Its incomplete cluster was removed.
+    #[error(
+        "initdb ({}) could not make a database cluster in {}:\n{output}",
+        program.display(), folder.display()
+    )]
     Initdb {
         /// The program.
         program: PathBuf,
-        /// Where the cluster was to be.
+        /// The folder of the cluster.
         folder: PathBuf,
-        /// What it said.
+        /// The output of initdb.
         output: String,
     },
     /// The server ended while it was starting.
@@ -78,7 +80,7 @@ pub enum EmbeddedError {
     Exited {
         /// The cluster's folder.
         folder: PathBuf,
-        /// How it ended.
+        /// The server's exit status.
         status: ExitStatus,
         /// The end of its log.
         log: String,
@@ -94,36 +96,36 @@ pub enum EmbeddedError {
         folder: PathBuf,
         /// The postmaster.
         pid: i32,
-        /// How long it was waited for.
+        /// How long the relay waited.
         waited: Duration,
-        /// What the last attempt met.
+        /// The error of the last attempt.
         reason: String,
     },
-    /// A file or folder is not as it has to be.
+    /// A file or folder is not as the private PostgreSQL needs it.
     #[error("{} cannot be used for the private PostgreSQL: {reason}", path.display())]
     Unusable {
-        /// Which one.
+        /// The file or folder.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// What is wrong with it, and the next step.
         reason: String,
     },
-    /// The server's user cannot get to the data.
+    /// The server's user cannot reach the data folder.
     #[error(
         "{} cannot be used for the private PostgreSQL: it runs as user {user}, and {} lets that \
          user not pass (mode {mode:04o}); choose another folder with --data-dir, or: chmod o+x {}",
         path.display(), blocking.display(), blocking.display()
     )]
     Blocked {
-        /// Where it was to go.
+        /// The data folder.
         path: PathBuf,
-        /// The folder on the way that cannot be passed.
+        /// The folder on the way that the user cannot pass.
         blocking: PathBuf,
         /// Its permissions.
         mode: u32,
         /// The server's user.
         user: String,
     },
-    /// Root may not run PostgreSQL, and there is nobody to run it as.
+    /// The relay runs as root, and there is no other user to run PostgreSQL as.
     #[error(
         "PostgreSQL does not run as root, and this machine has neither a user postgres nor a user \
          nobody to run it as; create one (useradd --system postgres), start the relay as another \
@@ -133,22 +135,22 @@ pub enum EmbeddedError {
     /// The operating system refused something.
     #[error("{doing} ({}): {source}", path.display())]
     Io {
-        /// What was being done.
+        /// The step that failed.
         doing: &'static str,
-        /// With which file, folder or program.
+        /// The file, folder or program.
         path: PathBuf,
-        /// The system's word.
+        /// The system's error.
         source: io::Error,
     },
-    /// The server answers, but refused what every start needs.
+    /// The server answers, but refused a statement of the start.
     #[error("the private PostgreSQL refused while {doing}: {reason}")]
     Refused {
-        /// What was being done.
+        /// The step that failed.
         doing: &'static str,
-        /// The server's word.
+        /// The server's error.
         reason: String,
     },
-    /// The server outlived every request to end.
+    /// The server did not end when it was told to.
     #[error(
         "the private PostgreSQL (pid {pid}) did not end when asked to; look at it, and end it \
          with: kill -QUIT {pid}"
@@ -160,12 +162,12 @@ pub enum EmbeddedError {
 }
 
 impl EmbeddedError {
-    /// A file or folder that is not as the private PostgreSQL needs it, and what to do.
+    /// The error of a file or folder, with the reason and the next step.
     pub(super) fn unusable(path: &Path, reason: String) -> Self {
         Self::Unusable { path: path.to_owned(), reason }
     }
 
-    /// For `map_err`: what was being done, with which path.
+    /// An error of the system, for `map_err`, with the step and the path.
     pub(super) fn io(
         doing: &'static str,
         path: impl Into<PathBuf>,

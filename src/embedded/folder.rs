@@ -1,4 +1,4 @@
-//! Where the data and the socket are, and whose they are.
+//! The folders of the data and of the socket, and their owner.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
@@ -9,26 +9,26 @@ use std::path::{Path, PathBuf};
 use super::account::{Account, user_name};
 use super::error::EmbeddedError;
 
-/// The longest path of a Unix socket, in bytes: sun_path without its final zero (108 on Linux, 104
-/// elsewhere).
+/// The longest path of a Unix socket, in bytes: the size of sun_path (108 on Linux, 104 elsewhere)
+/// less its final zero.
 const LONGEST_SOCKET: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
-/// What PostgreSQL appends to the socket's folder; a port has at most five digits.
+/// The longest name of a socket in its folder. A port has at most five digits.
 const SOCKET_NAME: &str = "/.s.PGSQL.65535";
 
-/// The data folder and what is in it.
+/// The data folder and its contents.
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
-    /// The data folder, without links.
+    /// The data folder, with links resolved.
     pub(super) path: PathBuf,
-    /// The cluster in it.
+    /// The cluster's folder.
     pub(super) cluster: PathBuf,
-    /// What the server says before its log begins.
+    /// The file for the server's output until its log begins.
     pub(super) start_log: PathBuf,
     pub(super) account: Account,
 }
 
 impl Folder {
-    /// Makes the data folder if need be, and sees whether the server could use it.
+    /// Creates the data folder if it does not exist, and checks that the server can use it.
     pub(super) fn prepare(data_dir: &Path) -> Result<Self, EmbeddedError> {
         let wanted = std::path::absolute(data_dir)
             .map_err(EmbeddedError::io("looking for the data folder", data_dir))?;
@@ -62,14 +62,14 @@ impl Folder {
         Ok(Self { start_log: path.join("postgresql-start.log"), path, cluster, account })
     }
 
-    /// The cluster's place and owner as they are now.
+    /// Looks again for the cluster's folder and its owner.
     pub(super) fn refresh(&mut self) -> Result<(), EmbeddedError> {
         *self = Self::prepare(&self.path)?;
         Ok(())
     }
 
-    /// Tidies up once the server has ended; a folder that was not made here, or is not empty,
-    /// stays.
+    /// Removes the socket's folder once the server has ended. A folder that the relay did not
+    /// create, or that is not empty, stays.
     pub(super) fn remove_socket_folder(&self, socket: &Path) {
         let ours = format!("{:016x}", self.hash());
         if socket.file_name().is_some_and(|name| name.to_string_lossy().ends_with(&ours)) {
@@ -81,7 +81,7 @@ impl Folder {
         fnv1a(self.path.as_os_str().as_bytes())
     }
 
-    /// Makes, or finds again, the private folder that the socket is in.
+    /// Creates the socket's private folder, or finds it again.
     pub(super) fn socket_folder(&self) -> Result<PathBuf, EmbeddedError> {
         let hash = self.hash();
         let fallback =
@@ -103,8 +103,11 @@ impl Folder {
                     return self.verify_private(folder);
                 }
                 Err(error) => {
-                    tracing::debug!(folder = %folder.display(), %error, "the socket goes to /tmp \
-                         instead")
+                    tracing::debug!(
+                        folder = %folder.display(),
+                        %error,
+                        "the socket's folder is created in /tmp instead"
+                    );
                 }
             }
         }
@@ -127,7 +130,8 @@ impl Folder {
             return Ok(folder);
         }
         if private && found.uid() == 0 && self.account.switch {
-            // Root's own, made by a relay that was killed before it could give it away.
+            // The folder is root's: a relay was killed after it had created the folder, and before
+            // it gave it to the server's user.
             chown(&folder, Some(self.account.uid), Some(self.account.gid)).map_err(
                 EmbeddedError::io("giving the socket's folder to the server's user", &folder),
             )?;
@@ -147,8 +151,8 @@ impl Folder {
     }
 }
 
-/// Like `mkdir -p`, but what it makes has this mode whatever the umask, so that the server's user
-/// can pass.
+/// Creates a folder and its parents. The new ones have this mode regardless of the umask, so that
+/// the server's user can pass them.
 fn make_all(folder: &Path, mode: u32) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -158,13 +162,23 @@ fn make_all(folder: &Path, mode: u32) -> io::Result<()> {
     }
     match DirBuilder::new().mode(mode).create(folder) {
         Ok(()) => fs::set_permissions(folder, Permissions::from_mode(mode)),
-        // Another start made it meanwhile.
+        // Another start has created it meanwhile.
         Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// FNV-1a: a hash that stays the same from release to release.
+/// The version that made the cluster, from its PG_VERSION; `None` if there is no cluster yet.
+pub(super) fn data_version(cluster: &Path) -> Result<Option<String>, EmbeddedError> {
+    let path = cluster.join("PG_VERSION");
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(EmbeddedError::Io { doing: "reading the data's version", path, source }),
+    }
+}
+
+/// The FNV-1a hash, which is the same in every release.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

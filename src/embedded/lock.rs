@@ -1,4 +1,5 @@
-//! One relay a data folder: a lock that ends with the process that holds it.
+//! The lock of the data folder, so that one relay at a time uses it. The system releases the lock
+//! when the process that holds it ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -10,21 +11,22 @@ use nix::fcntl::OFlag;
 
 use super::error::EmbeddedError;
 
-/// A lock file just taken may not have its owner's name yet: this often, and this long, it is
-/// looked at again.
-const NAME_LOOKS: usize = 10;
+/// The file of a lock that was just taken may not have its owner's name yet. It is read again this
+/// often, with this pause.
+const NAME_READS: usize = 10;
 const NAME_WAIT: Duration = Duration::from_millis(20);
 
-/// Held for as long as the value lives.
+/// The lock, which is held until the value is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
 }
 
-/// What became of the attempt to take the lock.
+/// The outcome of an attempt to take the lock.
 pub(super) enum Attempt {
+    /// The lock is this process's now.
     Taken(Lock),
-    /// By another process, which wrote this about itself.
+    /// Another process holds the lock, and has written this name into the file.
     Held(String),
 }
 
@@ -38,7 +40,7 @@ impl Lock {
             .create(true)
             .truncate(false)
             .mode(0o644)
-            // The folder may be another user's: root must not write where a link of theirs points.
+            // The folder may belong to another user: root must not follow a link of that user's.
             .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(&path)
             .map_err(EmbeddedError::io("opening the data folder's lock file", &path))?;
@@ -55,18 +57,18 @@ impl Lock {
         Ok(Attempt::Taken(Self { file }))
     }
 
-    /// Gives the folder back and leaves no name behind.
+    /// Releases the lock and removes this process's name from the file.
     pub(super) fn release(self) {
-        // What stays in the file of a lock that nobody holds is never read.
+        // If this fails, the name is never read, since the lock is free.
         let _ = self.file.set_len(0);
     }
 }
 
 async fn read_owner(path: &Path) -> String {
     let mut text = String::new();
-    for _ in 0..NAME_LOOKS {
+    for _ in 0..NAME_READS {
         text.clear();
-        // One line of text; anything longer was not written by a relay.
+        // A relay writes one short line.
         let read = File::open(path).and_then(|file| file.take(1024).read_to_string(&mut text));
         if read.is_err() || text.ends_with('\n') {
             break;

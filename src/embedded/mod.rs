@@ -1,15 +1,16 @@
-//! The private PostgreSQL: `serve` without a database URL runs the machine's own server on a data
-//! folder of its own.
+//! The private PostgreSQL: `serve` without a database URL runs the server that is installed on the
+//! machine, on the relay's data folder.
 //!
-//! The server outlives a relay that is killed, and the next one adopts it; a lock in the data
-//! folder says whose it is. It listens on a Unix socket in a private folder and, unless asked, on
-//! no TCP port; root runs it as another user.
+//! The server survives a relay that is killed, and the next relay adopts it. A lock in the data
+//! folder makes sure that one relay at a time owns the server. The server listens on a Unix socket
+//! in a private folder, and on no TCP port unless an option asks for it. A relay that runs as root
+//! starts it as another user.
 //!
-//! - `options`: the folder, durability and settings that a caller asks for
-//! - `folder`: where the data and the socket are; `account`: the user that owns them and runs the
-//!   server; `lock`: one relay a folder
-//! - `binaries`: finds the server program; `version`: its version and the data's; `cluster`: makes
-//!   the data, starts the program
+//! - `options`: folder, durability and settings
+//! - `folder`: the folders of the data and of the socket; `account`: the user that owns them and
+//!   runs the server; `lock`: one relay for each data folder
+//! - `binaries`: finds the server's program; `version`: major versions; `cluster`: creates the
+//!   data, starts the program
 //! - `postmaster`, `process`: the signs of a running server; `server`: adopts, starts and ends it
 
 mod account;
@@ -36,30 +37,31 @@ use lock::{Attempt, Lock};
 pub use options::{Durability, Options};
 use server::Server;
 
-/// How long a command waits for the server of the folder's owner, which may just be making it.
-const JOIN_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a command waits for the server of the folder's owner, which may be starting it.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
 const JOIN_POLL: Duration = Duration::from_millis(100);
 
-/// A running private PostgreSQL. Dropped without `stop`, it keeps running, and the next start
-/// adopts it.
+/// A running private PostgreSQL. If it is dropped without `stop`, the server keeps running, and the
+/// next start adopts it.
 #[derive(Debug)]
 pub struct PrivatePostgres {
     folder: Folder,
     options: Options,
     owner: String,
     server: Server,
-    /// None if it belongs to another process, which this one is a guest of.
+    /// The lock of the data folder; `None` if another process holds it, and this process is a guest
+    /// on its server.
     lock: Option<Lock>,
 }
 
 impl PrivatePostgres {
-    /// Takes the data folder for this process and has its server running: made on first use,
-    /// adopted if a killed relay left it, started otherwise. `owner` is what another process that
-    /// wants the folder is told about this one.
+    /// Takes the data folder for this process, and makes sure that its server runs: the cluster is
+    /// created on first use, a server that a killed relay left is adopted, and otherwise one is
+    /// started. Another process that wants the folder is told `owner`.
     ///
     /// # Errors
-    /// [`EmbeddedError::Locked`] if another process has the folder; otherwise whatever keeps the
-    /// server from running.
+    /// [`EmbeddedError::Locked`] if another process has the folder; otherwise the reason why the
+    /// server does not run.
     pub async fn start(options: Options, owner: &str) -> Result<Self, EmbeddedError> {
         let folder = Folder::prepare(&options.data_dir)?;
         match Lock::attempt(&folder.path, owner).await? {
@@ -68,13 +70,13 @@ impl PrivatePostgres {
         }
     }
 
-    /// For commands beside a `serve`: uses the server of the process that has the folder, waiting
-    /// for it if it is just being started; if no process has the folder, the same as
-    /// [`start`](Self::start).
+    /// Uses the server of another process that has the folder, and waits for that server if it is
+    /// being started. If no process has the folder, the same as [`start`](Self::start). For
+    /// commands that may run beside a `serve`.
     ///
     /// # Errors
     /// [`EmbeddedError::Locked`] if another process has the folder and its server does not answer
-    /// in time; otherwise whatever keeps the server from running.
+    /// in time; otherwise the reason why the server does not run.
     pub async fn join_or_start(options: Options, owner: &str) -> Result<Self, EmbeddedError> {
         let folder = Folder::prepare(&options.data_dir)?;
         let since = Instant::now();
@@ -86,7 +88,7 @@ impl PrivatePostgres {
             if let Some(server) = Server::join(&folder).await? {
                 return Ok(Self { folder, options, owner: owner.into(), server, lock: None });
             }
-            if since.elapsed() > JOIN_PATIENCE {
+            if since.elapsed() > JOIN_TIMEOUT {
                 return Err(EmbeddedError::Locked { folder: folder.path, owner: holder });
             }
             tokio::time::sleep(JOIN_POLL).await;
@@ -99,7 +101,7 @@ impl PrivatePostgres {
         owner: &str,
         lock: Lock,
     ) -> Result<Self, EmbeddedError> {
-        // Looked at again: what the last holder changed before it let go counts.
+        // The last holder may have changed the folder before it released the lock.
         folder.refresh()?;
         let server = Server::acquire(&folder, &options).await?;
         let this = Self { folder, options, owner: owner.into(), server, lock: Some(lock) };
@@ -117,12 +119,12 @@ impl PrivatePostgres {
         );
     }
 
-    /// How to connect: the socket, the superuser, the relay's database.
+    /// The configuration of a connection to the relay's database, as the superuser.
     pub fn config(&self) -> Config {
         postmaster::config(&self.server.socket, self.server.port, postmaster::DATABASE)
     }
 
-    /// What to type to reach it, as the server's user or root.
+    /// The command that connects to the database, for the server's user or root.
     pub fn psql_command(&self) -> String {
         let socket = self.server.socket.display().to_string();
         let plain =
@@ -136,19 +138,19 @@ impl PrivatePostgres {
         )
     }
 
-    /// The server's process.
+    /// The pid of the server.
     pub fn postmaster_pid(&self) -> u32 {
         self.server.process.pid().unsigned_abs()
     }
 
-    /// Resolves when the server is gone; with how it ended, if this process had started it. Cancel
-    /// safe; resolves again at once if asked again.
+    /// Resolves when the server has ended, with its exit status if this process had started it.
+    /// Cancel safe. If it is called again, it resolves again at once.
     pub async fn exited(&mut self) -> Option<ExitStatus> {
         self.server.exited().await
     }
 
-    /// Has the server running again after it ended. A guest whose host is gone as well becomes the
-    /// owner. May be called again after an error; waiting between attempts is the caller's.
+    /// Starts the server again after it has ended. A guest becomes the owner if the owner is gone
+    /// as well. After an error the caller may wait and call it again.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -162,11 +164,11 @@ impl PrivatePostgres {
         Ok(())
     }
 
-    /// Ends the server, its open transactions undone; after `within` at once, so that the next
-    /// start has to recover. A guest leaves it running.
+    /// Ends the server, which undoes its open transactions. If it has not ended within `within`, it
+    /// is ended immediately, and the next start must recover. A guest leaves the server running.
     ///
     /// # Errors
-    /// [`EmbeddedError::NotStopped`] if it withstood that.
+    /// [`EmbeddedError::NotStopped`] if the server does not end.
     pub async fn stop(self, within: Duration) -> Result<(), EmbeddedError> {
         let Some(lock) = self.lock else { return Ok(()) };
         let socket = self.server.socket.clone();
@@ -176,7 +178,7 @@ impl PrivatePostgres {
         Ok(())
     }
 
-    /// Tells the server to end and does not wait for it. A guest leaves it running.
+    /// Tells the server to end, and does not wait. A guest leaves the server running.
     pub fn abandon(&self) {
         if self.lock.is_some() {
             self.server.process.signal(Signal::SIGINT);

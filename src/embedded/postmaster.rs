@@ -1,4 +1,4 @@
-//! A postmaster as others see it: its pid file, and its answer on the socket.
+//! The signs of a running postmaster: its pid file, and its answer on the socket.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,21 +14,23 @@ use crate::store::explain;
 pub(super) const DATABASE: &str = "progress";
 /// The superuser that initdb made.
 pub(super) const SUPERUSER: &str = "postgres";
+/// The errors of creating a database that exists already.
+const EXISTS: [SqlState; 2] = [SqlState::DUPLICATE_DATABASE, SqlState::UNIQUE_VIOLATION];
 /// How long one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What `postmaster.pid` says; it grows line by line while the server starts.
+/// The contents of `postmaster.pid`, which grows line by line while the server starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PidFile {
     pub(super) pid: i32,
-    /// Where it listens: the socket's folder and the port in the socket's name.
+    /// The socket's folder, and the port in the socket's name.
     pub(super) socket: Option<(PathBuf, u16)>,
     pub(super) stopping: bool,
     pub(super) ready: bool,
 }
 
 impl PidFile {
-    /// The cluster's, if there is one.
+    /// Reads the cluster's pid file, if there is one.
     pub(super) fn read(cluster: &Path) -> Result<Option<Self>, EmbeddedError> {
         let path = cluster.join("postmaster.pid");
         match fs::read_to_string(&path) {
@@ -55,35 +57,35 @@ impl PidFile {
     }
 }
 
-/// How to connect through this socket.
+/// The configuration of a connection through this socket.
 pub(super) fn config(socket: &Path, port: u16, database: &str) -> Config {
     let mut config = Config::new();
     config.host_path(socket).port(port).user(SUPERUSER).dbname(database);
     config
 }
 
-/// What a server that answers says of itself.
+/// A server's answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) data_directory: PathBuf,
     pub(super) fsync: bool,
 }
 
-/// Why there was no answer.
+/// Why a server did not answer.
 #[derive(Debug)]
 pub(super) struct NoAnswer {
     pub(super) reason: String,
-    /// Whether a server said so, rather than there being none.
+    /// Whether a server refused. Otherwise none was reached.
     pub(super) by_server: bool,
 }
 
 impl NoAnswer {
-    fn silence(reason: impl Into<String>) -> Self {
+    fn unreached(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), by_server: false }
     }
 }
 
-/// Asks whoever listens there.
+/// Asks the server that listens on this socket.
 pub(super) async fn ask(socket: &Path, port: u16) -> Result<Answer, NoAnswer> {
     let conversation = async {
         let client = connect(&config(socket, port, "postgres")).await?;
@@ -97,7 +99,7 @@ pub(super) async fn ask(socket: &Path, port: u16) -> Result<Answer, NoAnswer> {
             by_server: error.as_db_error().is_some(),
         })?,
         Err(_) => {
-            return Err(NoAnswer::silence(format!(
+            return Err(NoAnswer::unreached(format!(
                 "no answer within {} s",
                 CONNECT_TIMEOUT.as_secs()
             )));
@@ -112,10 +114,10 @@ pub(super) async fn ask(socket: &Path, port: u16) -> Result<Answer, NoAnswer> {
             }),
             _ => None,
         })
-        .ok_or_else(|| NoAnswer::silence("it answered without a row"))
+        .ok_or_else(|| NoAnswer::unreached("the server answered without a row"))
 }
 
-/// Makes the relay's database if there is none.
+/// Creates the relay's database if it does not exist.
 pub(super) async fn ensure_database(socket: &Path, port: u16) -> Result<(), EmbeddedError> {
     let refused = |error: tokio_postgres::Error| EmbeddedError::Refused {
         doing: "making the relay's database",
@@ -129,23 +131,21 @@ pub(super) async fn ensure_database(socket: &Path, port: u16) -> Result<(), Embe
     if known.iter().any(|message| matches!(message, SimpleQueryMessage::Row(_))) {
         return Ok(());
     }
-    // template0: nobody can be connected to it, which would make this fail.
+    // A session that is connected to the template would make this fail; template0 takes none.
     let create = format!(
         "CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
     );
     match client.simple_query(&create).await {
         Ok(_) => Ok(()),
-        // A command beside this one was first.
-        Err(error) if matches!(error.code(), Some(code) if [SqlState::DUPLICATE_DATABASE, SqlState::UNIQUE_VIOLATION].contains(code)) => {
-            Ok(())
-        }
+        // Another command has created it meanwhile.
+        Err(error) if error.code().is_some_and(|code| EXISTS.contains(code)) => Ok(()),
         Err(error) => Err(refused(error)),
     }
 }
 
 async fn connect(config: &Config) -> Result<Client, tokio_postgres::Error> {
     let (client, connection) = config.connect(NoTls).await?;
-    // Ends with the client; its errors reach whoever asks something of the client.
+    // The task ends with the client. The client's statements return its errors.
     tokio::spawn(connection);
     Ok(client)
 }
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pid_file_half_written_is_read_as_far_as_it_goes() {
+    fn a_pid_file_that_is_half_written_is_read_as_far_as_it_goes() {
         let early = PidFile { pid: 4711, socket: None, stopping: false, ready: false };
         assert_eq!(PidFile::parse("4711\n/data/postgresql\n1764000000\n5432\n"), Some(early));
         assert_eq!(PidFile::parse(""), None);

@@ -1,4 +1,5 @@
-//! The running server: found and adopted, or started; waited for; ended.
+//! The running server: a running one is adopted, or one is started; the relay waits for it, and
+//! ends it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -16,41 +17,42 @@ use super::options::{Durability, Options};
 use super::postmaster::{self, PidFile};
 use super::process::Process;
 
-/// How often a server that starts or ends is looked at.
+/// How often the relay looks at a server that starts or ends.
 const POLL: Duration = Duration::from_millis(25);
-/// How often a server that is not this process's child is looked at while it serves.
+/// How often the relay looks at a running server that is not its child.
 const WATCH: Duration = Duration::from_secs(1);
-/// How long a server may take to start, which includes recovering from a crash, or to end by
+/// How long a server may take to start, which includes the recovery from a crash, or to end by
 /// itself.
-const START_PATIENCE: Duration = Duration::from_secs(600);
-/// How long a server that is ready may not be reached through its socket; cleaners of /tmp and of
-/// /run/user remove sockets.
-const LOST_PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is said that one still waits.
+const START_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a server that is ready may be unreachable through its socket before it is restarted.
+/// Cleaners of /tmp and of /run/user remove sockets.
+const LOST_SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a line is logged while the relay waits for the server.
 const REMINDER: Duration = Duration::from_secs(5);
-/// How long starting is repeated while remains of the last server (its backends, its shared memory)
-/// are still ending.
-const REMAINS_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the start is repeated while remains of the last server (its backends, its shared
+/// memory) are in the way.
+const REMAINS_TIMEOUT: Duration = Duration::from_secs(30);
 const REMAINS_WAIT: Duration = Duration::from_millis(200);
-/// How long a server has for an immediate shutdown; it kills its own backends after 5 s.
-const IMMEDIATE_PATIENCE: Duration = Duration::from_secs(10);
-/// How the server says that remains of the last one are in its way.
+/// How long an immediate shutdown may take. The server kills its backends after 5 s.
+const IMMEDIATE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The texts in the log of a server that was refused by remains of the last one. They come from the
+/// server's log, which has no codes for them.
 const REMAINS: &[&str] =
     &["pre-existing shared memory block", ".pid\" already exists", ".lock\" already exists"];
 
-/// A postmaster that answered.
+/// A server that has answered.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) process: Process,
     pub(super) socket: PathBuf,
     pub(super) port: u16,
-    /// None for one that another process started.
+    /// The child process; `None` if another process has started the server.
     child: Option<Child>,
 }
 
 impl Server {
-    /// Adopts the folder's server if it runs, starts one otherwise, and makes the database. For the
-    /// lock's holder.
+    /// Adopts the folder's server if one runs, otherwise starts one, and creates the database. Only
+    /// the holder of the lock may call this.
     pub(super) async fn acquire(folder: &Folder, options: &Options) -> Result<Self, EmbeddedError> {
         if let Some((server, fsync)) = Self::adopt(folder).await? {
             if fsync || matches!(options.durability, Durability::Throwaway) {
@@ -63,9 +65,9 @@ impl Server {
             }
             tracing::info!(
                 pid = server.process.pid(),
-                "the PostgreSQL server that was running has fsync off: starting anew"
+                "the PostgreSQL server that was running has fsync off: it is restarted"
             );
-            server.stop(START_PATIENCE).await?;
+            server.stop(START_TIMEOUT).await?;
         }
         let binaries = Binaries::find(&folder.account, &folder.cluster)?;
         cluster::ensure(folder, options, &binaries).await?;
@@ -73,10 +75,12 @@ impl Server {
         loop {
             match Self::launch(folder, options, &binaries).await {
                 Err(EmbeddedError::Exited { log, .. })
-                    if starting.elapsed() < REMAINS_PATIENCE
+                    if starting.elapsed() < REMAINS_TIMEOUT
                         && REMAINS.iter().any(|text| log.contains(text)) =>
                 {
-                    tracing::info!("the last PostgreSQL server is still ending; trying again");
+                    tracing::info!(
+                        "the last PostgreSQL server is still ending; its start is tried again"
+                    );
                     sleep(REMAINS_WAIT).await;
                 }
                 other => return other,
@@ -84,8 +88,8 @@ impl Server {
         }
     }
 
-    /// The folder's server if it answers now; never waits for one. For commands beside the lock's
-    /// holder.
+    /// Finds the folder's server if it answers now, without waiting. For commands that run beside
+    /// the holder of the lock.
     pub(super) async fn join(folder: &Folder) -> Result<Option<Self>, EmbeddedError> {
         let Some((file, process)) = running(&folder.cluster)? else { return Ok(None) };
         let Some((socket, port)) = file.socket.filter(|_| !file.stopping) else { return Ok(None) };
@@ -99,15 +103,15 @@ impl Server {
         }
     }
 
-    /// The server that runs on the folder, and whether it has fsync on; waits while it starts or
-    /// stops.
+    /// Finds the server that runs on the folder, and whether it has fsync on. Waits while the
+    /// server starts or stops.
     async fn adopt(folder: &Folder) -> Result<Option<(Self, bool)>, EmbeddedError> {
-        let mut patience = Patience::new();
+        let mut start_wait = StartWait::new();
         loop {
             let Some((file, process)) = running(&folder.cluster)? else { return Ok(None) };
             let reason = match file.socket {
-                _ if file.stopping => "it is shutting down".to_owned(),
-                None => "it has no socket yet".to_owned(),
+                _ if file.stopping => "the server is shutting down".to_owned(),
+                None => "the server has no socket yet".to_owned(),
                 Some((socket, port)) => match postmaster::ask(&socket, port).await {
                     Ok(answer) if answer.data_directory == folder.cluster => {
                         return Ok(Some((
@@ -117,30 +121,28 @@ impl Server {
                     }
                     Ok(answer) => {
                         format!(
-                            "on its socket, a server answers for {}",
+                            "the server on its socket serves {}",
                             answer.data_directory.display()
                         )
                     }
                     Err(error) => {
                         let lost = file.ready
                             && !error.by_server
-                            && patience.since.elapsed() > LOST_PATIENCE;
+                            && start_wait.since.elapsed() > LOST_SOCKET_TIMEOUT;
                         if lost && process.works_in(&folder.cluster) == Some(true) {
                             tracing::warn!(
                                 pid = process.pid(),
                                 reason = error.reason,
-                                "the PostgreSQL server has lost its socket: starting anew"
+                                "the PostgreSQL server has lost its socket: it is restarted"
                             );
-                            Self { process, socket, port, child: None }
-                                .stop(START_PATIENCE)
-                                .await?;
+                            Self { process, socket, port, child: None }.stop(START_TIMEOUT).await?;
                             return Ok(None);
                         }
                         error.reason
                     }
                 },
             };
-            patience.wait(folder, process.pid(), &reason).await?;
+            start_wait.wait(folder, process.pid(), &reason).await?;
         }
     }
 
@@ -150,11 +152,12 @@ impl Server {
         binaries: &Binaries,
     ) -> Result<Self, EmbeddedError> {
         let socket = folder.socket_folder()?;
-        // Whoever has the pid in the pid file now is not the server, or it would have been adopted.
+        // A process that has the pid in the pid file is not the server, which would have been
+        // adopted.
         let reused = PidFile::read(&folder.cluster)?.map(|file| file.pid).filter(|pid| *pid > 0);
         let since = SystemTime::now();
         let mut child = Starting(Some(cluster::spawn(folder, options, binaries, &socket, reused)?));
-        let mut patience = Patience::new();
+        let mut start_wait = StartWait::new();
         loop {
             if let Some(status) = child.ended()? {
                 let log = cluster::log_tail(folder, since);
@@ -163,7 +166,7 @@ impl Server {
             let pid = child.pid();
             let file = PidFile::read(&folder.cluster)?.filter(|file| file.pid == pid);
             let reason = match file.and_then(|file| file.socket) {
-                None => "it has no socket yet".to_owned(),
+                None => "the server has no socket yet".to_owned(),
                 Some((socket, port)) => match postmaster::ask(&socket, port).await {
                     Ok(_) => {
                         postmaster::ensure_database(&socket, port).await?;
@@ -178,16 +181,17 @@ impl Server {
                     Err(error) => error.reason,
                 },
             };
-            patience.wait(folder, pid, &reason).await?;
+            start_wait.wait(folder, pid, &reason).await?;
         }
     }
 
-    /// Resolves when it is gone; with how it ended, if it was this process's child. Cancel safe.
+    /// Resolves when the server has ended, with its exit status if it was this process's child.
+    /// Cancel safe.
     pub(super) async fn exited(&mut self) -> Option<ExitStatus> {
         if let Some(child) = &mut self.child {
             match child.wait().await {
                 Ok(status) => return Some(status),
-                Err(error) => tracing::warn!(%error, "could not wait for the PostgreSQL server"),
+                Err(error) => tracing::warn!(%error, "waiting for the PostgreSQL server failed"),
             }
         }
         while self.process.is_alive() {
@@ -196,22 +200,21 @@ impl Server {
         None
     }
 
-    /// Fast shutdown, and after `within` an immediate one.
+    /// Asks for a fast shutdown, and after `within` for an immediate one.
     pub(super) async fn stop(mut self, within: Duration) -> Result<(), EmbeddedError> {
         let pid = self.process.pid();
-        for (signal, patience) in [(Signal::SIGINT, within), (Signal::SIGQUIT, IMMEDIATE_PATIENCE)]
-        {
+        for (signal, deadline) in [(Signal::SIGINT, within), (Signal::SIGQUIT, IMMEDIATE_TIMEOUT)] {
             self.process.signal(signal);
-            if timeout(patience, self.gone()).await.is_ok() {
+            if timeout(deadline, self.gone()).await.is_ok() {
                 tracing::info!(pid, "the PostgreSQL server has ended");
                 return Ok(());
             }
-            tracing::warn!(pid, %signal, waited = ?patience, "the PostgreSQL server has not ended");
+            tracing::warn!(pid, %signal, waited = ?deadline, "the PostgreSQL server has not ended");
         }
         Err(EmbeddedError::NotStopped { pid })
     }
 
-    /// Like `exited`, but looks more often, for somebody who waits.
+    /// Like `exited`, but looks more often, for a caller that waits.
     async fn gone(&mut self) {
         if self.child.is_some() {
             self.exited().await;
@@ -222,7 +225,7 @@ impl Server {
     }
 }
 
-/// A child that is not ready: told to end if whoever waits for it gives up or is cancelled.
+/// A child that is not ready. It is told to end if the wait for it fails or is cancelled.
 struct Starting(Option<Child>);
 
 impl Starting {
@@ -250,25 +253,25 @@ impl Drop for Starting {
     }
 }
 
-/// Waiting with an end, and with a word now and then.
-struct Patience {
+/// A wait for the server, with a deadline and a log line now and then.
+struct StartWait {
     since: Instant,
-    said: Instant,
+    logged: Instant,
 }
 
-impl Patience {
+impl StartWait {
     fn new() -> Self {
-        Self { since: Instant::now(), said: Instant::now() }
+        Self { since: Instant::now(), logged: Instant::now() }
     }
 
     async fn wait(&mut self, folder: &Folder, pid: i32, reason: &str) -> Result<(), EmbeddedError> {
         let waited = self.since.elapsed();
-        if waited >= START_PATIENCE {
+        if waited >= START_TIMEOUT {
             let (folder, reason) = (folder.cluster.clone(), reason.to_owned());
             return Err(EmbeddedError::NotAnswering { folder, pid, waited, reason });
         }
-        if self.said.elapsed() >= REMINDER {
-            self.said = Instant::now();
+        if self.logged.elapsed() >= REMINDER {
+            self.logged = Instant::now();
             tracing::info!(
                 pid,
                 waited_s = waited.as_secs(),
@@ -281,7 +284,7 @@ impl Patience {
     }
 }
 
-/// The live process that the cluster's pid file names, if it can be the cluster's server.
+/// The cluster's pid file and the live process that it names, if that can be the cluster's server.
 fn running(cluster: &Path) -> Result<Option<(PidFile, Process)>, EmbeddedError> {
     let Some(file) = PidFile::read(cluster)? else { return Ok(None) };
     let process =

@@ -4,9 +4,10 @@
 //!
 //! - `batch`: a request's body; `parse`: one event of it; `fields`: the rules of its fields;
 //!   `moment`, `calendar`: the forms of a time
-//! - `names`: the ids of classes and students; `micros`: a moment; `cursor`: a position in the log;
-//!   `fingerprint`: a hash that tells long texts apart
-//! - `stored`: an event of the table; [`json`]: reading and writing JSON text
+//! - `names`: the ids of classes and students; `event_id`: an event's id; `micros`: a moment;
+//!   `cursor`: a position in the log; `fingerprint`: a hash that tells long texts apart
+//! - `stored`: an event of the table; [`json`]: reading and writing JSON text; `object`: writing a
+//!   JSON object member by member
 
 mod batch;
 mod calendar;

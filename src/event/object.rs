@@ -1,11 +1,11 @@
-//! JSON objects, written member after member into a text.
+//! Writes JSON objects member by member.
 
 use std::fmt::{Display, Write as _};
 
 use super::json;
 
-/// Writes one JSON object. The closing brace comes with [`ObjectWriter::end`], or when the closure
-/// that writes the members has returned.
+/// Writes one JSON object. [`ObjectWriter::end`] writes the closing brace; where a closure writes the
+/// members, the brace follows when it has returned.
 #[derive(Debug)]
 pub struct ObjectWriter<'a> {
     out: &'a mut String,
@@ -19,7 +19,7 @@ impl<'a> ObjectWriter<'a> {
         Self { out, is_empty: true }
     }
 
-    /// An object alone, with the members that `write` writes.
+    /// The text of one object, whose members `write` writes.
     pub fn object(write: impl FnOnce(&mut ObjectWriter<'_>)) -> String {
         let mut out = String::new();
         let mut object = ObjectWriter::begin(&mut out);
@@ -42,21 +42,20 @@ impl<'a> ObjectWriter<'a> {
         self.out.push(':');
     }
 
-    /// A member that is a string.
+    /// Writes a member whose value is a string.
     pub fn text(&mut self, name: &str, value: &str) {
         self.name(name);
         json::write_string(value, self.out);
     }
 
-    /// A member that is JSON as it is displayed: a number, `true`, or a value that is written
-    /// already.
+    /// Writes a member whose value is JSON when it is displayed: a number, `true`, or a JSON text.
     pub fn json(&mut self, name: &str, value: impl Display) {
         self.name(name);
         // Writing into a String cannot fail.
         let _ = write!(self.out, "{value}");
     }
 
-    /// A member that is an array of objects, one for each of `items`.
+    /// Writes a member whose value is an array of objects, one for each of `items`.
     pub fn objects<T>(
         &mut self,
         name: &str,
@@ -76,7 +75,7 @@ impl<'a> ObjectWriter<'a> {
         self.out.push(']');
     }
 
-    /// Members that are written already: at least one, with commas between them.
+    /// Appends members that are already JSON text: at least one, with commas between them.
     pub fn members(&mut self, members: &str) {
         if !self.is_empty {
             self.out.push(',');
@@ -85,7 +84,7 @@ impl<'a> ObjectWriter<'a> {
         self.out.push_str(members);
     }
 
-    /// A member whose value `write` writes as JSON.
+    /// Writes a member whose value `write` appends as JSON text.
     pub fn written(&mut self, name: &str, write: impl FnOnce(&mut String)) {
         self.name(name);
         write(self.out);

@@ -1,4 +1,5 @@
-//! Chunks: runs of events as one ready frame, made once and shared by every subscriber.
+//! Chunks: each is a run of a class's events as one ready frame, which is serialised once and
+//! shared by all subscribers.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -8,10 +9,10 @@ use bytes::Bytes;
 
 use crate::event::{ClassId, Cursor, Epoch, StoredEvent, json};
 
-/// Largest frame in bytes, unless one event alone is larger.
+/// The largest frame in bytes, unless a single event is larger.
 pub const MAX_FRAME_BYTES: usize = 256 * 1024;
 
-/// Room for what stands around a frame's events: type, cursor, brackets.
+/// The bytes around a frame's events (type, cursor, brackets) are fewer than this.
 pub const ENVELOPE_BYTES: usize = 160;
 const EVENTS: &str = ",\"events\":";
 const TAIL: &[u8] = b"]}";
@@ -19,16 +20,16 @@ const TAIL: &[u8] = b"]}";
 /// A `progress` frame, ready to be sent.
 #[derive(Debug, Clone)]
 pub struct Frame {
-    /// `{"type":"progress","cursor":"…","events":[…]}`, in UTF-8; counted by reference.
+    /// `{"type":"progress","cursor":"…","events":[…]}`, in UTF-8. A clone shares the bytes.
     pub text: Bytes,
-    /// The id of its last event.
+    /// The id of the last event.
     pub last: i64,
 }
 
 impl Frame {
-    /// Its events in order, each with its id and as it is sent.
+    /// The events in order, each with its id and its text.
     pub fn events(&self) -> impl Iterator<Item = (i64, &str)> {
-        // Made by `seal`, of events that begin with their ids.
+        // `seal` has made the text, of events that begin with their ids.
         let text = std::str::from_utf8(&self.text).unwrap_or_default();
         let events = text.split_once(EVENTS).map_or("", |(_, events)| events);
         json::elements(events).filter_map(|event| {
@@ -38,32 +39,32 @@ impl Frame {
     }
 }
 
-/// Events of one class, one after the other, as a ready frame.
+/// Consecutive events of one class as a ready frame.
 #[derive(Debug)]
 pub struct Chunk {
     text: Bytes,
-    /// Each event's id, and where its text begins.
+    /// Each event's id, and the offset of its text.
     starts: Box<[(i64, u32)]>,
 }
 
 impl Chunk {
     /// The id of the last event.
     pub fn last(&self) -> i64 {
-        // A chunk is made of one event at least.
+        // A chunk has at least one event.
         self.starts.last().map_or(0, |&(id, _)| id)
     }
 
-    /// Bytes of memory it holds.
+    /// The bytes of memory that the chunk takes.
     pub fn weight(&self) -> usize {
         self.text.len() + std::mem::size_of_val(&*self.starts) + std::mem::size_of::<Self>()
     }
 
-    /// The length of its frame in bytes.
+    /// The length of the frame in bytes.
     pub fn text_len(&self) -> usize {
         self.text.len()
     }
 
-    /// Its frame.
+    /// The frame.
     pub fn frame(&self) -> Frame {
         Frame { text: self.text.clone(), last: self.last() }
     }
@@ -73,7 +74,7 @@ impl Chunk {
         self.starts.partition_point(|&(other, _)| other <= id)
     }
 
-    /// The text of some of its events, with the commas between them.
+    /// The text of a range of events, with the commas between them.
     fn events(&self, range: Range<usize>) -> &[u8] {
         let offset = |index: usize| self.starts.get(index).map(|&(_, at)| at as usize);
         let from = offset(range.start).unwrap_or(self.text.len());
@@ -82,7 +83,7 @@ impl Chunk {
     }
 }
 
-/// Makes frames out of events that come in id order.
+/// Makes chunks of events that are added in the order of their ids.
 #[derive(Debug)]
 pub struct ChunkBuilder {
     epoch: Epoch,
@@ -95,12 +96,12 @@ pub struct ChunkBuilder {
 }
 
 impl ChunkBuilder {
-    /// A builder of frames whose cursors are of `epoch`.
+    /// A builder of frames whose cursors have this epoch.
     pub fn new(epoch: Epoch) -> Self {
         Self::with_max_frame(epoch, MAX_FRAME_BYTES)
     }
 
-    /// The same, of frames of at most `max_frame` bytes, unless one event alone is larger.
+    /// The same, for frames of at most `max_frame` bytes, unless a single event is larger.
     pub fn with_max_frame(epoch: Epoch, max_frame: usize) -> Self {
         Self {
             epoch,
@@ -113,28 +114,28 @@ impl ChunkBuilder {
         }
     }
 
-    /// Appends an event of the table.
+    /// Adds an event of the table.
     pub fn push(&mut self, event: &StoredEvent<'_>) {
         let mut text = std::mem::take(&mut self.scratch);
         text.clear();
         event.write(&mut text);
         self.append(text.as_bytes(), std::iter::once((event.id, 0)));
-        // One large event must not keep its size for the rest of a long catch-up.
+        // One large event must not keep its memory for the rest of a long catch-up.
         text.shrink_to(MAX_FRAME_BYTES);
         self.scratch = text;
     }
 
-    /// Appends an event as subscribers get it.
+    /// Adds an event that is already in the form in which it is delivered.
     pub fn push_written(&mut self, id: i64, text: &str) {
         self.append(text.as_bytes(), std::iter::once((id, 0)));
     }
 
-    /// Bytes of the frames so far.
+    /// The bytes of the frames so far.
     pub fn bytes(&self) -> usize {
         self.sealed_bytes + self.events.len()
     }
 
-    /// Appends events that stand in another chunk.
+    /// Adds a range of another chunk's events.
     fn copy(&mut self, chunk: &Chunk, range: Range<usize>) {
         let text = chunk.events(range.clone());
         let base = chunk.starts[range.start].1;
@@ -148,7 +149,8 @@ impl ChunkBuilder {
         if !self.starts.is_empty() {
             self.events.push(b',');
         }
-        // A frame is one event of at most --max-body and some, or MAX_FRAME_BYTES: far below 4 GiB.
+        // The offset fits: a frame has at most MAX_FRAME_BYTES, or one event of about --max-body,
+        // which is far below 4 GiB.
         let base = self.events.len() as u32;
         self.starts.extend(starts.map(|(id, at)| (id, at + base)));
         self.events.extend_from_slice(text);
@@ -168,14 +170,15 @@ impl ChunkBuilder {
         self.sealed.push(Chunk { text: text.into(), starts });
     }
 
-    /// The chunks, in order.
+    /// Returns the chunks, in order.
     pub fn finish(mut self) -> Vec<Chunk> {
         self.seal();
         self.sealed
     }
 }
 
-/// Events of all classes, in id order, into each class's chunks.
+/// Distributes the events of all classes, which are added in the order of their ids, to the chunks
+/// of each class.
 #[derive(Debug)]
 pub struct ChunkSet {
     epoch: Epoch,
@@ -184,7 +187,7 @@ pub struct ChunkSet {
 }
 
 impl ChunkSet {
-    /// An empty set whose cursors are of `epoch`.
+    /// An empty set of chunks whose cursors have this epoch.
     pub fn new(epoch: Epoch) -> Self {
         Self { epoch, classes: HashMap::new(), bytes: 0 }
     }
@@ -200,32 +203,33 @@ impl ChunkSet {
         self.classes.insert(ClassId::stored(event.class), builder);
     }
 
-    /// Bytes of bodies since the last [`ChunkSet::take`].
+    /// The bytes of the bodies since the last [`ChunkSet::take`].
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Takes what was added so far, each class's chunks in order.
+    /// Takes the chunks of the events so far, oldest first.
     pub fn take(&mut self) -> Vec<(ClassId, Chunk)> {
         self.bytes = 0;
         let mut chunks = Vec::with_capacity(self.classes.len());
         for (class, builder) in self.classes.drain() {
             chunks.extend(builder.finish().into_iter().map(|chunk| (class.clone(), chunk)));
         }
-        // Oldest first, as the log lets go of them.
+        // The log evicts them in this order.
         chunks.sort_by_key(|(_, chunk)| chunk.last());
         chunks
     }
 }
 
-/// Joins the chunks of several classes into frames in id order. Where a whole chunk fits, its frame
-/// is shared; where classes interleave, or a cursor lies inside a chunk, its events are copied into
-/// a frame of the subscriber's own.
+/// Joins the chunks of several classes into frames in the order of ids. A whole chunk between other
+/// classes' events is delivered as its shared frame. Where classes interleave, or a cursor lies
+/// inside a chunk, events are copied into a frame for this subscriber alone.
 pub(super) struct FrameJoiner {
     epoch: Epoch,
     max_bytes: usize,
     frames: Vec<Frame>,
     bytes: usize,
+    /// The frame for this subscriber alone that is being built.
     own: Option<ChunkBuilder>,
 }
 
@@ -234,19 +238,20 @@ impl FrameJoiner {
         Self { epoch, max_bytes, frames: Vec::new(), bytes: 0, own: None }
     }
 
-    /// Takes events after `after` from `sources` (each a class's chunks in order, each with
-    /// something to give) until one of them is used up or enough was taken. Returns the id up to
-    /// which all of them have been given.
+    /// Takes the events after `after` from `sources` until one source is used up or the frames have
+    /// `max_bytes`. Each source is a class's chunks in order, with at least one event after
+    /// `after`. Returns the id up to which the frames are complete for all classes.
     pub(super) fn merge(&mut self, sources: Vec<Vec<Arc<Chunk>>>, after: i64) -> i64 {
         let mut sources: Vec<Source> =
             sources.into_iter().map(|chunks| Source::new(chunks, after)).collect();
         let mut through = after;
         loop {
-            // The class whose event comes next, and the id at which another class's does.
+            // The source whose event comes next, and the id of the first event of any other source.
             let mut next: Option<(usize, i64)> = None;
             let mut bound = i64::MAX;
             for (index, source) in sources.iter().enumerate() {
-                // A class that is used up here may go on in the log: nothing is known beyond.
+                // The class may have further events in the log, so the frames are complete only up
+                // to here.
                 let Some(id) = source.next_id() else { return through };
                 match next {
                     Some((_, smallest)) if id > smallest => bound = bound.min(id),
@@ -264,7 +269,7 @@ impl FrameJoiner {
         }
     }
 
-    /// Takes one chunk's events below `bound`; returns the last one's id.
+    /// Takes the events below `bound` from the source's current chunk. Returns the id of the last.
     fn take_run(&mut self, source: &mut Source, bound: i64) -> i64 {
         let chunk = Arc::clone(&source.chunks[source.chunk]);
         let range = source.event..chunk.after(bound.saturating_sub(1));
@@ -295,7 +300,7 @@ impl FrameJoiner {
     }
 }
 
-/// A class's chunks, and how far they were taken.
+/// The chunks of a class, and the position of the next event.
 struct Source {
     chunks: Vec<Arc<Chunk>>,
     chunk: usize,

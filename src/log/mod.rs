@@ -1,8 +1,12 @@
-//! The log in memory: per class, the newest chunks of ready frames. A cache of the table's end,
-//! without I/O; a subscriber is a position in it.
+//! The log in memory: for each class, the newest events as ready frames. It is a cache of the end
+//! of the table and does no I/O. A subscriber is a position in it.
 //!
-//! Invariant: every event with `floor < id <= head` is here. Chunks are let go of in the order they
-//! came, whatever their class, so that one number says what is still here.
+//! Invariant: every event with `floor < id <= head` is in memory. Chunks are evicted in the order
+//! in which they were appended, of whichever class is next, so that one number, the floor, tells
+//! which events are in memory for all classes.
+//!
+//! - `chunk`: ready frames, and joining the frames of several classes; `waiters`: the subscribers
+//!   that are woken when events of their classes are appended
 
 mod chunk;
 mod waiters;
@@ -17,42 +21,44 @@ pub use chunk::{Chunk, ChunkBuilder, ChunkSet, ENVELOPE_BYTES, Frame, MAX_FRAME_
 pub use waiters::Subscription;
 use waiters::Waiters;
 
-/// Classes of which it is known singly that their events were deleted. Beyond it all count as such:
-/// their subscribers are reset, which is more than needed and never less.
+/// The classes with deleted events that are remembered individually. Beyond this number all classes
+/// count as having deleted events. Their subscribers are reset then, which is more than necessary
+/// but never too little.
 const MAX_EXPIRED: usize = 1_000;
 
-/// What a subscriber finds behind its cursor.
+/// The log after a subscriber's cursor.
 #[derive(Debug)]
 pub enum Read {
-    /// Frames in order, and the id up to which they are complete.
+    /// Frames in the order of their ids, and the id up to which they are complete.
     Frames(Vec<Frame>, i64),
-    /// Nothing; complete up to this id. It is below the cursor when another replica is ahead of
-    /// this one.
+    /// No event up to this id, which is the log's head. It is below the cursor if the cursor came
+    /// from a replica that is ahead of this one.
     UpToDate(i64),
-    /// The cursor lies before what is in memory, which begins after this id: the table has it.
+    /// Events after the cursor are not in memory any more, which begins after this id. They must be
+    /// read from the table.
     Behind(i64),
-    /// Ids were issued anew: nothing follows from this cursor. The log's own position instead.
+    /// Ids were reassigned, so the cursor has no meaning in this log, whose position this is.
     OtherEpoch(Cursor),
-    /// Events of these classes were deleted since: what the subscriber was given is no longer what
-    /// there is. The log's own position instead.
+    /// Events of these classes were deleted after the subscriber began, and it may have received
+    /// some of them. The log's position.
     Expired(Cursor),
 }
 
-/// How much of the log is in memory.
+/// The part of the log that is in memory.
 #[derive(Debug, Clone, Copy)]
-pub struct Size {
-    /// Of all chunks.
-    pub bytes: usize,
+pub(crate) struct LogSize {
+    /// The bytes of all chunks.
+    pub(crate) bytes: usize,
     /// Events after this id are in memory.
-    pub floor: i64,
-    /// Events up to this id are.
-    pub head: i64,
+    pub(crate) floor: i64,
+    /// Events up to this id are in memory.
+    pub(crate) head: i64,
 }
 
-/// The log. One in a replica, fed by the tail.
+/// The log. A replica has one, and its tail appends to it.
 #[derive(Debug)]
 pub struct Log {
-    /// Held for a few lines; never across an await.
+    /// The lock is held for a few lines and never across an await.
     inner: Mutex<Inner>,
     waiters: Arc<Waiters>,
     max_bytes: usize,
@@ -67,16 +73,18 @@ struct Inner {
     /// The class of every chunk, oldest first.
     order: VecDeque<ClassId>,
     bytes: usize,
-    /// Bytes appended since every subscriber was woken.
+    /// The bytes that were appended since all subscribers were last woken.
     since_all_woken: usize,
     expiries: Expiries,
 }
 
-/// Classes whose events were deleted under their subscribers, and when, counted in deletions.
+/// The classes whose events were deleted, each with the number of the deletion. A subscriber that
+/// began before a deletion of its classes must be reset.
 #[derive(Debug, Default)]
 struct Expiries {
+    /// The number of deletions so far.
     count: u64,
-    /// All classes expired at this count.
+    /// The number of the latest deletion in all classes.
     all: u64,
     classes: HashMap<ClassId, u64>,
 }
@@ -95,7 +103,7 @@ impl Expiries {
         }
     }
 
-    /// Whether one of `classes` has expired after `known`.
+    /// Whether a deletion after number `known` was in one of `classes`.
     fn since(&self, known: u64, classes: &[ClassId]) -> bool {
         self.count > known
             && (self.all > known
@@ -119,7 +127,7 @@ impl Inner {
         }
     }
 
-    /// Empties it, to go on from `at`.
+    /// Removes all events, and continues from `at`.
     fn restart(&mut self, at: Cursor) {
         let expiries = std::mem::take(&mut self.expiries);
         *self = Self { expiries, ..Self::empty(at) };
@@ -141,13 +149,13 @@ impl Inner {
 }
 
 impl Log {
-    /// An empty log that stands at `at` and keeps at most `max_bytes` of chunks.
+    /// An empty log whose position is `at`, and which keeps at most `max_bytes` of chunks.
     pub fn new(at: Cursor, max_bytes: usize) -> Self {
         Self { inner: Mutex::new(Inner::empty(at)), waiters: Arc::default(), max_bytes }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing in the critical sections leaves the structure half changed.
+        // No code under the lock can panic between two changes.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -157,13 +165,14 @@ impl Log {
         Cursor { epoch: inner.epoch.clone(), id: inner.head }
     }
 
-    /// How much of the log is in memory.
-    pub fn size(&self) -> Size {
+    /// The part of the log that is in memory.
+    pub(crate) fn size(&self) -> LogSize {
         let inner = self.lock();
-        Size { bytes: inner.bytes, floor: inner.floor, head: inner.head }
+        LogSize { bytes: inner.bytes, floor: inner.floor, head: inner.head }
     }
 
-    /// Adds what the tail read: all events in `(head before, head]`, of every class.
+    /// Appends a read of the tail: the events of all classes between the log's head and the new
+    /// `head`.
     pub fn append(&self, chunks: Vec<(ClassId, Chunk)>, head: i64) {
         let mut rung = Vec::with_capacity(chunks.len());
         let all = {
@@ -179,9 +188,9 @@ impl Log {
             }
             inner.head = inner.head.max(head);
             inner.evict(self.max_bytes);
-            // A quiet class's subscribers are woken before the memory has turned over, to move on
-            // to its head: else a busy class would leave them behind it, and send each to the table
-            // for its next event.
+            // The subscribers of a quiet class must be woken before the memory has turned over, so
+            // that they move on to the log's head. Otherwise a busy class would leave their cursors
+            // below the floor, and each of them would read its next event from the table.
             let all = inner.since_all_woken > self.max_bytes / 2;
             if all {
                 inner.since_all_woken = 0;
@@ -195,14 +204,14 @@ impl Log {
         }
     }
 
-    /// Forgets everything and stands at `at`: its ids are of another issue.
+    /// Removes all events and moves to `at`, in another generation of ids.
     pub fn reset(&self, at: Cursor) {
         self.lock().restart(at);
         self.waiters.wake_all();
     }
 
-    /// Forgets everything and stands at `at`, in the same epoch: what lay before was deleted
-    /// unread.
+    /// Removes all events and moves to `at`, in the same epoch: events before it were deleted
+    /// before the tail read them. All subscribers are reset.
     pub fn expire_all(&self, at: Cursor) {
         {
             let mut inner = self.lock();
@@ -212,26 +221,26 @@ impl Log {
         self.waiters.wake_all();
     }
 
-    /// Events of these classes (of all, for `None`) were deleted: their subscribers are to be
-    /// reset.
+    /// Notes that events of these classes (of all classes, for `None`) were deleted, so that their
+    /// subscribers are reset.
     pub fn expire(&self, classes: Option<&[ClassId]>) {
         self.lock().expiries.note(classes);
         self.waiters.wake_all();
     }
 
-    /// How often events were deleted. A subscriber that begins now has to be told of later ones
-    /// only.
+    /// The number of deletions so far. A subscriber that begins now must be reset by later
+    /// deletions only.
     pub fn expiry(&self) -> u64 {
         self.lock().expiries.count
     }
 
-    /// Registers a subscriber of `classes`, to be woken when something of them comes.
+    /// Registers a subscriber, which is woken when events of `classes` are appended.
     pub fn subscribe(&self, classes: &[ClassId]) -> Subscription {
         Subscription::new(Arc::clone(&self.waiters), classes)
     }
 
-    /// What follows `after` in `classes`, in id order, of about `max_bytes` (one frame at least),
-    /// for a subscriber that knows of deletions up to the count `expiry`.
+    /// Reads the events after `after` in `classes`, in the order of their ids: about `max_bytes`,
+    /// but at least one frame. `expiry` is the number of deletions that the subscriber knows of.
     pub fn read(&self, after: &Cursor, expiry: u64, classes: &[ClassId], max_bytes: usize) -> Read {
         let (sources, epoch, head) = {
             let inner = self.lock();
@@ -256,13 +265,14 @@ impl Log {
             return Read::UpToDate(head);
         }
         let mut joiner = FrameJoiner::new(epoch, max_bytes);
-        // A class whose chunks were cut off by `max_bytes` is not known beyond its last one.
+        // `max_bytes` may have cut off a class's chunks. The joiner stops where a class's chunks
+        // end, since further events of it are not known here.
         let through = joiner.merge(sources, after.id);
         Read::Frames(joiner.finish(), through)
     }
 }
 
-/// The chunks after `after`, of about `max_bytes`, one at least.
+/// The chunks after `after`: about `max_bytes`, but at least one chunk.
 fn following(chunks: &VecDeque<Arc<Chunk>>, after: i64, max_bytes: usize) -> Vec<Arc<Chunk>> {
     let from = chunks.partition_point(|chunk| chunk.last() <= after);
     let mut bytes = 0;

@@ -55,7 +55,7 @@ fn follow(log: &Log, mut after: i64, classes: &[ClassId], max_bytes: usize) -> V
 }
 
 #[test]
-fn a_cursor_anywhere_gives_what_follows() {
+fn every_cursor_is_followed_by_exactly_the_later_events() {
     let log = Log::new(at(0), EVERYTHING);
     append(&log, &[(1, "a"), (2, "a"), (3, "b"), (5, "a")]);
     append(&log, &[(6, "b"), (7, "a"), (9, "b"), (10, "b"), (11, "a")]);
@@ -101,7 +101,7 @@ fn one_frame_serves_all_subscribers() {
 }
 
 #[test]
-fn memory_is_bounded_and_what_is_gone_is_said() {
+fn memory_is_bounded_and_a_cursor_below_the_floor_is_behind() {
     let log = Log::new(at(0), 4_000);
     for id in 1..=1_000 {
         append(&log, &[(id, if id % 7 == 0 { "quiet" } else { "loud" })]);
@@ -114,7 +114,7 @@ fn memory_is_bounded_and_what_is_gone_is_said() {
         follow(&log, floor, &[class("loud"), class("quiet")], 1),
         (floor + 1..=1_000).collect::<Vec<_>>()
     );
-    // An event larger than the whole memory is not kept, and not lost silently.
+    // An event that is larger than the whole memory is evicted at once, and its readers are behind.
     let body = format!("{{\"code\":\"{}\"}}", "x".repeat(5_000));
     let mut set = ChunkSet::new(epoch());
     set.push(&StoredEvent {
@@ -152,18 +152,18 @@ fn frames_are_bounded() {
 }
 
 #[test]
-fn another_epoch_is_said() {
+fn a_cursor_of_another_epoch_is_told_the_logs_position() {
     let log = Log::new(at(5), EVERYTHING);
-    let anew = Cursor { epoch: Epoch::new("e2"), id: 3 };
-    log.reset(anew.clone());
+    let renewed = Cursor { epoch: Epoch::new("e2"), id: 3 };
+    log.reset(renewed.clone());
     match log.read(&at(5), 0, &[class("a")], 1) {
-        Read::OtherEpoch(position) => assert_eq!(position, anew),
+        Read::OtherEpoch(position) => assert_eq!(position, renewed),
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
-async fn only_a_class_s_own_subscribers_are_woken() {
+async fn only_the_subscribers_of_a_class_are_woken() {
     let log = Log::new(at(0), EVERYTHING);
     let a = log.subscribe(&[class("a"), class("b")]);
     let c = log.subscribe(&[class("c")]);

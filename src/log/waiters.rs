@@ -1,4 +1,4 @@
-//! Who is woken when a class's events come.
+//! The subscribers that wait for events, by class.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +13,8 @@ type Registered = HashMap<u64, Arc<Notify>>;
 /// The subscribers of every class.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    /// Held while subscribers are added, dropped or woken; apart from the log's lock, so that the
-    /// woken do not wait for it.
+    /// The lock is held while subscribers are added, removed or woken. It is separate from the
+    /// log's lock: a subscriber that is woken reads the log at once, and would have to wait for it.
     classes: Mutex<HashMap<ClassId, Registered>>,
     next: AtomicU64,
 }
@@ -29,6 +29,7 @@ impl Waiters {
         self.lock().is_empty()
     }
 
+    /// Wakes the subscribers of these classes.
     pub(super) fn wake(&self, rung: &[ClassId]) {
         let classes = self.lock();
         for registered in rung.iter().filter_map(|class| classes.get(class)) {
@@ -36,6 +37,7 @@ impl Waiters {
         }
     }
 
+    /// Wakes all subscribers.
     pub(super) fn wake_all(&self) {
         for registered in self.lock().values() {
             registered.values().for_each(|waiter| waiter.notify_one());
@@ -43,7 +45,7 @@ impl Waiters {
     }
 }
 
-/// A subscriber's place among the waiters; given up on drop.
+/// A subscriber's entry among the waiters, which is removed when it is dropped.
 #[derive(Debug)]
 pub struct Subscription {
     waiters: Arc<Waiters>,
@@ -65,7 +67,8 @@ impl Subscription {
         Self { waiters, classes: classes.into(), key, notify }
     }
 
-    /// Resolves when something came since the last time it did: a bell between two waits is kept.
+    /// Resolves once the subscriber has been woken since the last call. A call that comes after the
+    /// wake-up resolves at once.
     pub async fn woken(&self) {
         self.notify.notified().await;
     }

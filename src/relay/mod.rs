@@ -1,11 +1,13 @@
 //! One running replica of the relay: the only place that knows every part.
 //!
+//! - `config`: one field for each part
 //! - `start` constructs the parts in the order in which they need each other, connects them to the
 //!   database, and waits until each has worked once
 //! - `stop` takes them apart in the opposite order, each with a deadline
 //! - `postgres` runs the private PostgreSQL, if that is the database
 //! - [`signals`] receives SIGTERM and SIGINT, for every command
 
+mod config;
 mod postgres;
 pub mod signals;
 mod start;
@@ -18,35 +20,16 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::Failure;
-use crate::{http, migrate, writer};
+use crate::{http, migrate};
 use postgres::PostgresSupervisor;
 use signals::Signals;
 
+pub use config::{Config, StartConfig, StopConfig};
 pub use postgres::DatabaseSource;
-pub use start::StartConfig;
-pub use stop::StopConfig;
-
-/// Everything that a replica was configured to do, validated: one field a part.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The address and port to listen on; port 0 takes a free one.
-    pub bind: SocketAddr,
-    /// Where the database is.
-    pub database: DatabaseSource,
-    /// How the relay starts.
-    pub start: StartConfig,
-    /// What requests and connections may take.
-    pub http: http::Config,
-    /// What the writer may hold, and for how long.
-    pub writer: writer::Config,
-    /// Bytes of the newest events that the log keeps in memory.
-    pub log_memory: usize,
-    /// How the relay stops.
-    pub stop: StopConfig,
-}
 
 /// Runs a replica until a signal ends it. `listening` is called with the address once connections
-/// are accepted; from then on `/healthz` answers 200, and `/readyz` says what is still missing.
+/// are accepted; from then on `/healthz` answers 200, and `/readyz` names the parts that do not work
+/// yet.
 ///
 /// # Errors
 /// If the replica cannot start (the port, the database, the migrations), if a critical task

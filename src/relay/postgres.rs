@@ -1,5 +1,5 @@
-//! The database that a relay uses: one that somebody else runs, or a private PostgreSQL that the
-//! relay starts, restarts when it ends, and stops.
+//! The database that a relay uses: an operator's, or a private PostgreSQL that the relay starts,
+//! restarts when it ends, and stops.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,10 +21,10 @@ const COMMAND_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const RESTART_BASE: Duration = Duration::from_millis(50);
 const RESTART_CAP: Duration = Duration::from_secs(5);
 
-/// Where the database is.
+/// The database that a relay uses.
 #[derive(Debug, Clone)]
 pub enum DatabaseSource {
-    /// A server that somebody else runs, reached directly and not through a pooler.
+    /// An operator's server, reached directly and not through a pooler.
     External(Box<Connector>),
     /// A private PostgreSQL, whose data is in this folder.
     Private(PathBuf),
@@ -54,8 +54,8 @@ impl DatabaseSource {
         }
     }
 
-    /// The connector, and the private PostgreSQL, started, if this is one. `owner` is named to a
-    /// second relay that wants the same folder.
+    /// The connector to the database, and the private PostgreSQL, which this starts if it is the
+    /// database. A second relay that wants the same folder is told `owner`.
     pub(super) async fn open(
         &self,
         owner: &str,
@@ -112,7 +112,7 @@ async fn supervise(mut private: PrivatePostgres, stop: CancellationToken) -> Pri
             restarted = private.restart() => match restarted {
                 Ok(()) => {
                     let seconds = since.elapsed().as_secs_f32();
-                    tracing::info!("the private PostgreSQL is back after {seconds:.1} s");
+                    tracing::info!("the private PostgreSQL runs again after {seconds:.1} s");
                 }
                 Err(error) => {
                     tracing::error!("the private PostgreSQL does not start: {}", chain(&error));

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Config;
+use super::config::{Config, StartConfig};
 use crate::agreement::Agreement;
 use crate::backoff::Backoff;
 use crate::embedded::PrivatePostgres;
@@ -30,18 +30,9 @@ use crate::{migrate, prober};
 
 /// How often the start looks whether every part has worked.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-/// The wait before a database that is not there yet is tried again, and the longest such wait.
+/// The wait before a database that is away is tried again, and the longest such wait.
 const RETRY_BASE: Duration = Duration::from_millis(100);
 const RETRY_CAP: Duration = Duration::from_secs(2);
-
-/// How a replica starts.
-#[derive(Debug, Clone, Copy)]
-pub struct StartConfig {
-    /// Whether the start applies migrations. Otherwise it checks that none is missing.
-    pub migrate: bool,
-    /// How long the start waits for a database that is away; `None` for as long as it takes.
-    pub patience: Option<Duration>,
-}
 
 /// A replica's parts. They connect to the database once the gate is open.
 pub(super) struct Parts {
@@ -53,7 +44,7 @@ pub(super) struct Parts {
     pub(super) supervisor: Supervisor,
 }
 
-/// The tasks that stop in an order of their own.
+/// The tasks, which must stop in a fixed order.
 pub(super) struct Tasks {
     pub(super) writer: WriterTasks,
     pub(super) housekeeping: Housekeeping,
@@ -108,8 +99,8 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     Ok(Parts { relay, tasks, private, gate, connector, supervisor })
 }
 
-/// Applies or checks the migrations, opens the gate, and waits until every part has worked. A
-/// database that is just starting, or that restarts meanwhile, is waited for.
+/// Applies or checks the migrations, opens the gate, and waits until every part has worked. If the
+/// database is away (starting, or restarting meanwhile), it waits and tries again.
 pub(super) async fn connect(
     connector: Connector,
     config: StartConfig,
@@ -132,9 +123,9 @@ pub(super) async fn connect(
             Ok(()) => break,
             Err(error) if error.is_transient() && is_patient() => {
                 let reason = chain(&error);
-                relay.start.note(&format!("the database is not there yet: {reason}"));
+                relay.start.note(&format!("the database is not reached yet: {reason}"));
                 if let Some(due) = logged.met(&reason) {
-                    tracing::warn!("the database is not there yet, trying again{due}: {reason}");
+                    tracing::warn!("the database is not reached yet, trying again{due}: {reason}");
                 }
                 backoff.wait().await;
             }

@@ -1,6 +1,6 @@
 //! The stop of a replica, in the opposite order of the start: readiness, accepting, requests and
-//! subscribers, the last commits, the last snapshot, and at last the private PostgreSQL. Each step
-//! has a deadline, so that a stop always ends; a second signal skips what is left.
+//! subscribers, the last commits, the last snapshot, and finally the private PostgreSQL. Each step
+//! has a deadline, so that a stop always ends; a second signal skips the remaining steps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::config::StopConfig;
 use super::postgres::PostgresSupervisor;
 use super::signals::Signals;
 use super::start::Tasks;
@@ -19,16 +20,7 @@ const LAST_COMMITS: Duration = Duration::from_secs(5);
 /// The time that the last read of the table and the last counts of refused events have.
 const LAST_READ: Duration = Duration::from_secs(1);
 
-/// How a replica stops.
-#[derive(Debug, Clone, Copy)]
-pub struct StopConfig {
-    /// From the first signal to the end of accepting, while `/readyz` answers 503.
-    pub delay: Duration,
-    /// From the end of accepting to the moment at which open requests are cut off.
-    pub drain: Duration,
-}
-
-/// Stops everything; true if a second signal came meanwhile and the rest was skipped.
+/// Stops the replica. Returns whether a second signal came, so that the rest was skipped.
 ///
 /// # Errors
 /// The private PostgreSQL's, if it does not end.
@@ -50,7 +42,7 @@ pub(super) async fn stop(
         let deadline = Instant::now() + drain;
         let requests = async { tokio::join!(accepting, relay.drain.gone()) };
         if timeout_at(deadline, requests).await.is_err() {
-            tracing::warn!("the drain's time is over: open requests are cut off");
+            tracing::warn!("the drain has reached its deadline: open requests are cut off");
         }
         let deadline = deadline.max(Instant::now()) + LAST_COMMITS;
         writer.drain(deadline).await;

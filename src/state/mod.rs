@@ -73,5 +73,5 @@ pub(crate) use live::registry::Round;
 pub(crate) use live::rendered_summary::SharedReservation;
 pub use live::rendered_summary::write_summary;
 pub(crate) use rebuild::{RebuildError, Rebuilder};
-pub use view::Parts;
+pub use view::SummaryParts;
 pub(crate) use view::buckets;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::fold::cell::MAX_MESSAGES;
 use super::live::rendered_rows::RenderedRows;
 use super::live::rendered_summary::{write_members, write_summary};
-use super::{ClassState, Parts};
+use super::{ClassState, SummaryParts};
 use crate::event::{EventId, Micros, StoredEvent, parse_rfc3339};
 use crate::store::{CellKey, Changes, Snapshot, StudentCellKey};
 
@@ -26,7 +26,7 @@ fn fold(class: &mut ClassState, event: &Value) {
     });
 }
 
-const ALL_PARTS: Parts = Parts { cells: true, grid: true, activity: true };
+const ALL_PARTS: SummaryParts = SummaryParts { cells: true, grid: true, activity: true };
 
 /// The members of a summary, and until when they are valid.
 fn summary(class: &mut ClassState, now: Micros) -> (Value, Micros) {

@@ -163,7 +163,7 @@ impl Metrics {
 
 /// The parts that a summary is asked to have beside the students.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Parts {
+pub struct SummaryParts {
     /// The cells.
     pub cells: bool,
     /// Each student's runs of the cells.

@@ -173,7 +173,7 @@ impl Worker {
                     if failures >= FAILURES_A_CONNECTION {
                         break reason;
                     }
-                    reconnect.say(&reason);
+                    reconnect.statement_failed(&reason);
                     failing.wait().await;
                 }
             }

@@ -1,4 +1,4 @@
-//! What to simulate, and against what.
+//! The flags of `simulate`.
 
 use std::time::Duration;
 
@@ -7,9 +7,12 @@ use clap::builder::BoolishValueParser;
 use crate::cli::flags::units::parse_duration;
 use crate::error::Failure;
 
+/// Connections that post at `--pace flat`.
 const CONNECTIONS: u32 = 32;
+/// The warm-up at `--pace flat`.
 const WARMUP: Duration = Duration::from_secs(1);
-/// Each has a connection, and a loopback address has some 28,000 ports.
+/// The most students at `--pace realistic`. Each has a connection, and a loopback address has about
+/// 28,000 ports.
 const MOST_STUDENTS: u32 = 50_000;
 
 /// What students do.
@@ -105,7 +108,10 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
-    /// What flags may not say together.
+    /// Checks that the flags can be used together.
+    ///
+    /// # Errors
+    /// If they cannot.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if self.pace == Pace::Flat {
             return Ok(());
@@ -132,7 +138,7 @@ impl Args {
     }
 
     pub(super) fn warmup(&self) -> Duration {
-        // A lesson's beginning is part of it.
+        // The beginning of a lesson belongs to the load.
         let default = if self.pace == Pace::Flat { WARMUP } else { Duration::ZERO };
         self.warmup.unwrap_or(default)
     }
@@ -159,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lesson_has_a_connection_a_student() {
+    fn a_lesson_has_one_connection_for_each_student() {
         let args = parse("--pace realistic --students 300").expect("valid");
         assert_eq!((args.connections(), args.warmup()), (300, Duration::ZERO));
         let args = parse("--students 300").expect("valid");
@@ -167,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_go_together() {
+    fn flags_that_contradict_each_other_are_refused() {
         for line in [
             "--pace realistic --rate 5",
             "--pace realistic --connections 5",

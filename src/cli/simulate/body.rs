@@ -1,4 +1,4 @@
-//! What students' extensions send.
+//! The events that students' extensions send.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-/// What happened.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Run { failed: bool },
@@ -16,7 +16,7 @@ pub(super) enum Kind {
     HelpStop,
 }
 
-/// One event of a student's.
+/// One event of a student.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Occurrence {
     pub(super) kind: Kind,
@@ -25,9 +25,9 @@ pub(super) struct Occurrence {
     pub(super) execution: u64,
 }
 
-/// A body as JupyterLab's Cell Monitor 1.1.4 sends it, of some 450 bytes a run. No brace but the
-/// object's own: it keeps the scan of the dashboards short. The events' sequence numbers begin with
-/// `first`.
+/// The body of a POST as JupyterLab's Cell Monitor 1.1.4 sends it, of about 450 bytes a run. Its
+/// texts contain no brace, which keeps the scan of the dashboards short. The sequence numbers of
+/// the events begin with `first`.
 pub(super) fn body(marker: &str, first: usize, sent: u64, events: &[Occurrence]) -> Bytes {
     let format =
         format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
@@ -80,7 +80,7 @@ mod tests {
     use crate::cli::simulate::scan;
 
     #[test]
-    fn a_body_is_json_that_carries_its_stamps() {
+    fn a_body_is_json_with_the_stamps_of_its_events() {
         let run =
             |failed| Occurrence { kind: Kind::Run { failed }, student: 3, cell: 1, execution: 2 };
         let help = Occurrence { kind: Kind::Help, ..run(true) };

@@ -1,33 +1,33 @@
-//! A student as there are some in every class: opens the notebook when the lesson begins, runs its
-//! cells one after the other with time to think in between, fails, tries again, and raises a hand
-//! when stuck.
+//! A realistic student. The student opens the notebook when the lesson begins, runs its cells one
+//! after the other with time to think between them, fails, tries again, and raises a hand when
+//! stuck.
 
 use std::time::Duration;
 
 use super::body::{Kind, Occurrence};
 
-/// Everyone opens the notebook within this time.
+/// All students open the notebook within this time.
 const ARRIVAL: Duration = Duration::from_secs(2);
-/// Runs a minute: measured planning figures are 10, and 20 at peak.
+/// Runs a minute of the slowest and the fastest students. Measured figures are 10, and 20 at peak.
 const SLOWEST: f64 = 2.0;
 const FASTEST: f64 = 20.0;
-/// The extension repeats a raised hand so often.
+/// How often the extension repeats a raised hand.
 const HELP_REPEAT: Duration = Duration::from_secs(10);
-/// After so many failures in a row on a cell a hand may go up, and so often it does.
+/// The failures in a row on a cell after which a student may raise a hand, and how likely that is.
 const STUCK: u32 = 3;
 const ASKS: f64 = 0.5;
-/// How often a raised hand is taken down at each repeat: help comes after half a minute in the
-/// mean.
+/// How likely a raised hand is taken down at each repeat. Help comes after half a minute on
+/// average.
 const HELPED: f64 = 0.3;
-/// So often the notebook is saved after a run.
+/// How likely the notebook is saved after a run.
 const SAVES: f64 = 0.1;
 
 #[derive(Debug)]
 pub(super) struct Student {
     number: u32,
-    /// Mean time between two runs, in seconds.
+    /// The mean time between two runs, in seconds.
     pause: f64,
-    /// How likely a run fails.
+    /// The probability that a run fails.
     fails: f64,
     cell: u32,
     execution: u64,
@@ -36,7 +36,7 @@ pub(super) struct Student {
 }
 
 impl Student {
-    /// Some students are quick, some run into many errors.
+    /// A student with a random pace and a random rate of failures.
     pub(super) fn new(number: u32) -> Self {
         let runs_a_minute = SLOWEST * (FASTEST / SLOWEST).powf(fastrand::f64());
         Self {
@@ -50,12 +50,12 @@ impl Student {
         }
     }
 
-    /// How long after the lesson's beginning the notebook is opened.
+    /// The time from the beginning of the lesson until the student opens the notebook.
     pub(super) fn arrival() -> Duration {
         ARRIVAL.mul_f64(fastrand::f64())
     }
 
-    /// What happens now, and how long the student then thinks.
+    /// The student's next event, and the pause after it.
     pub(super) fn act(&mut self) -> (Occurrence, Duration) {
         let kind = self.next;
         if matches!(kind, Kind::Run { .. }) {
@@ -69,7 +69,7 @@ impl Student {
                 if self.streak >= STUCK && fastrand::f64() < ASKS {
                     (Kind::Help, self.think(0.5))
                 } else {
-                    // A typing error is mended sooner than a new cell is written.
+                    // Correcting an error takes less time than writing a new cell.
                     (self.attempt(), self.think(0.6))
                 }
             }
@@ -100,7 +100,7 @@ impl Student {
         Kind::Run { failed: fastrand::f64() < self.fails }
     }
 
-    /// A third of the time is reading, the rest has the long tail of thinking.
+    /// A random pause: a fixed third for reading, and an exponential time for thinking.
     fn think(&self, share: f64) -> Duration {
         let spread = 0.35 - 0.65 * (1.0 - fastrand::f64()).ln();
         Duration::from_secs_f64(self.pause * share * spread)
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_runs_at_the_pace_it_is_said_to() {
+    fn a_class_runs_at_its_documented_pace() {
         fastrand::seed(1);
         let mut runs = Vec::new();
         let (mut failed, mut help, mut stops) = (0, 0, 0);

@@ -1,5 +1,5 @@
-//! Asks before a relay that someone else may be using is posted to: the events stay in its
-//! database, and at full speed a class beside them waits.
+//! Asks for consent before the run posts to a relay that others may be using. The events stay in
+//! that relay's database, and at full speed they delay the events of real classes.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -7,7 +7,7 @@ use super::args::{Args, Pace};
 use crate::client::BaseUrl;
 use crate::error::Failure;
 
-/// The word that is asked for.
+/// The answer that gives consent.
 const WORD: &str = "yes";
 
 /// Asks on the terminal.
@@ -24,7 +24,7 @@ pub(super) async fn ask(args: &Args, urls: &[BaseUrl]) -> Result<(), Failure> {
     let mut stderr = io::stderr();
     write!(stderr, "{} Type {WORD} to go on: ", question(args, urls))
         .and_then(|()| stderr.flush())?;
-    // In a thread of its own: a signal must end the program while it waits for an answer.
+    // A blocking thread waits for the answer, so that a signal can end the program meanwhile.
     let read = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map(|_| line)
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_question_says_what_is_at_stake() {
+    fn the_question_names_the_relay_the_load_and_the_class() {
         let line = "simulate --url http://relay.example --rate 200 --duration 5m --class algebra";
         let args = Only::try_parse_from(line.split_whitespace()).expect("valid").args;
         let urls = [BaseUrl::parse("http://relay.example").expect("a URL")];

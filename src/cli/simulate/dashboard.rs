@@ -1,4 +1,4 @@
-//! A dashboard: receives, counts and checks.
+//! A simulated dashboard: it receives events, counts them, and checks their order.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,27 +12,29 @@ use crate::backoff::Backoff;
 use crate::client::ws::Subscriber;
 use crate::client::{ClientError, reconnect_backoff};
 
-/// How many ids back a repeat is known for a repeat, not for an event out of order.
-const REMEMBERED: usize = 1024;
+/// The latest ids that are remembered. A repeat of one of them counts as a duplicate; a lower id
+/// counts as out of order.
+const REMEMBERED_IDS: usize = 1024;
 
-/// What one dashboard has got.
+/// The counts of one dashboard.
 #[derive(Debug)]
 pub(super) struct Tally {
-    /// Events, repeats not counted.
+    /// Events, without duplicates.
     pub(super) count: u64,
-    /// Wrapping sum of their ids.
+    /// The wrapping sum of their ids.
     pub(super) sum: u64,
     pub(super) duplicated: u64,
     pub(super) out_of_order: u64,
     pub(super) reconnects: u64,
     pub(super) resets: u64,
-    /// When the first frame that counts came, when the last; nanoseconds since the run's start.
+    /// The moments of the first and the last frame after the warm-up, in nanoseconds since the
+    /// run's start.
     pub(super) window: Option<(u64, u64)>,
-    /// Events in the frames after the first that counts.
+    /// The events in the frames after that first frame.
     pub(super) counted: u64,
-    /// POST to frame, in microseconds; of the dashboards that look into events.
+    /// The time from POST to frame, in microseconds, if this dashboard decodes events.
     pub(super) latency: Option<Histogram<u64>>,
-    /// Why it gave up.
+    /// Why the dashboard stopped, if it did.
     pub(super) failure: Option<String>,
     last: i64,
     recent: VecDeque<i64>,
@@ -65,7 +67,7 @@ impl Tally {
             self.out_of_order += 1;
         } else {
             self.last = id;
-            if self.recent.len() == REMEMBERED {
+            if self.recent.len() == REMEMBERED_IDS {
                 self.recent.pop_front();
             }
             self.recent.push_back(id);
@@ -95,7 +97,7 @@ pub(super) struct Dashboard {
 }
 
 impl Dashboard {
-    /// Subscribes and starts to receive.
+    /// Subscribes, and starts to receive events.
     pub(super) async fn open(
         run: &Arc<Run>,
         index: usize,
@@ -121,7 +123,7 @@ impl Dashboard {
     }
 }
 
-/// Held for a frame, never across an await.
+/// Locks a tally. The lock is held for one frame and never across an await.
 fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -136,7 +138,8 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// Receives, across disconnects as a dashboard does: from its cursor, at the next relay.
+    /// Receives events. When it is disconnected, it resumes after its cursor at the next relay, as
+    /// a dashboard does.
     async fn follow(mut self, mut subscriber: Subscriber, classes: [String; 1]) {
         let mut backoff = reconnect_backoff();
         loop {
@@ -211,7 +214,7 @@ impl Receiver {
         if !self.decodes {
             return events.for_each(|(id, _)| tally.take(id));
         }
-        // Always the tally first, then the ledger.
+        // The order of the two locks: the tally first, then the ledger.
         let mut ledger = self.run.ledger();
         for (id, event) in events {
             tally.take(id);
@@ -232,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repeats_and_disorder_are_told_apart() {
+    fn duplicates_and_disorder_are_distinguished() {
         let mut tally = Tally::new(false);
         for id in [5, 6, 8, 6, 8, 7, 9] {
             tally.take(id);

@@ -1,4 +1,4 @@
-//! The students: POSTs over keep-alive connections, as fast as they are answered or at a given
+//! The students' POSTs over keep-alive connections, as fast as they are answered or at a given
 //! rate.
 
 use std::collections::BTreeMap;
@@ -18,41 +18,41 @@ use crate::backoff::Backoff;
 use crate::client::http::{Connection, Response};
 use crate::client::{ClientError, query, reconnect_backoff};
 
-/// How long after the end what was due before it is still sent, when the relay cannot keep up with
-/// the rate.
+/// How long after the end of the load POSTs are still sent that were due before it, if the relay
+/// cannot keep up with the rate.
 const OVERRUN: Duration = Duration::from_secs(10);
 const HEADERS: [(&str, &str); 1] = [("content-type", "application/json")];
-/// How late a runtime's timer may be.
+/// The inaccuracy of the runtime's timers.
 const TIMER: Duration = Duration::from_millis(2);
 
-/// What is sent.
+/// The load of one connection.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) batch: usize,
     pub(super) students: u32,
-    /// When the load ends, in nanoseconds since the run's start.
+    /// The end of the load, in nanoseconds since the run's start.
     pub(super) end: u64,
 }
 
-/// What came of it.
+/// The outcomes of POSTs.
 #[derive(Debug)]
 pub(super) struct Posts {
-    /// Answered with success, and counted.
+    /// The POSTs after the warm-up that were answered with success.
     pub(super) counted: u64,
-    /// Events acknowledged in them.
+    /// The events that were acknowledged in them.
     pub(super) counted_events: u64,
-    /// When the last of them was answered.
+    /// The moment of the last answer among them.
     pub(super) last_answer: u64,
-    /// From when a POST was due to its answer, in microseconds.
+    /// The time from the moment at which a POST was due to its answer, in microseconds.
     pub(super) latency: Histogram<u64>,
     pub(super) rejected: u64,
-    /// POSTs that were sent once more, since a kept connection had ended.
+    /// The POSTs that were sent again, since a kept connection had ended.
     pub(super) retried: u64,
-    /// Events that were due and never sent, since the relay did not keep up.
+    /// The events that were due and not sent, since the relay did not keep up.
     pub(super) unsent: u64,
-    /// By status, or by what went wrong below HTTP.
+    /// The failed POSTs, by status or by the failure below HTTP.
     pub(super) failures: BTreeMap<String, u64>,
-    /// What the first failure said.
+    /// The text of the first failure.
     pub(super) first_failure: Option<String>,
 }
 
@@ -75,20 +75,20 @@ impl Posts {
         self.counted += other.counted;
         self.counted_events += other.counted_events;
         self.last_answer = self.last_answer.max(other.last_answer);
-        // Of the same bounds, so that it cannot fail.
+        // Histograms with the same bounds can be added.
         let _ = self.latency.add(&other.latency);
         self.rejected += other.rejected;
         self.retried += other.retried;
         self.unsent += other.unsent;
-        for (what, count) in other.failures {
-            *self.failures.entry(what).or_default() += count;
+        for (kind, count) in other.failures {
+            *self.failures.entry(kind).or_default() += count;
         }
         self.first_failure = self.first_failure.take().or(other.first_failure);
     }
 
-    fn fail(&mut self, what: &str, said: impl FnOnce() -> String) {
-        *self.failures.entry(what.to_owned()).or_default() += 1;
-        self.first_failure.get_or_insert_with(said);
+    fn fail(&mut self, kind: &str, text: impl FnOnce() -> String) {
+        *self.failures.entry(kind.to_owned()).or_default() += 1;
+        self.first_failure.get_or_insert_with(text);
     }
 }
 
@@ -105,7 +105,7 @@ struct Rejected {
     reason: String,
 }
 
-/// One connection's worth of students.
+/// The students of one connection.
 pub(super) struct Poster {
     run: Arc<Run>,
     plan: Plan,
@@ -113,7 +113,7 @@ pub(super) struct Poster {
     index: usize,
     runs: u64,
     connection: Option<Connection>,
-    /// Whether the connection has carried a POST before.
+    /// Whether the connection has already carried a POST.
     kept: bool,
     posts: Posts,
 }
@@ -138,31 +138,31 @@ impl Poster {
         })
     }
 
-    /// The load's end, once its beginning is known.
+    /// Sets the end of the load, which is known once it begins.
     pub(super) fn end_at(&mut self, end: u64) {
         self.plan.end = end;
     }
 
-    /// Posts until the end; in a closed loop without `pace`.
+    /// Posts until the end. Without `pace`, it posts again as soon as a POST is answered.
     pub(super) async fn post(mut self, pace: Option<Arc<Pace>>) -> Posts {
         let stop = self.plan.end + if pace.is_some() { nanos(OVERRUN) } else { 0 };
         let mut backoff = reconnect_backoff();
         loop {
-            // Connected before a POST is taken on, so that an absent relay costs time and not
-            // POSTs.
+            // The connection comes first: while the relay is away, no POST may be taken from the
+            // pace and then fail.
             self.connect(stop, &mut backoff).await;
             let due = match &pace {
                 Some(pace) => pace.next().await,
                 None => Some(self.run.now()).filter(|&now| now < stop),
             };
             let Some(due) = due else { return self.posts };
-            let events: Vec<_> = (0..self.plan.batch).map(|_| self.any()).collect();
+            let events: Vec<_> = (0..self.plan.batch).map(|_| self.random_run()).collect();
             self.send(&events, due, stop, &mut backoff).await;
         }
     }
 
-    /// Posts what a student does, from the lesson's beginning to the end; latency counts from when
-    /// it was done.
+    /// Posts a realistic student's events, from the beginning of the lesson to the end. Latency
+    /// counts from the moment of the event.
     pub(super) async fn live(mut self, mut student: Student) -> Posts {
         let stop = self.plan.end;
         let mut backoff = reconnect_backoff();
@@ -172,7 +172,7 @@ impl Poster {
             self.connect(stop, &mut backoff).await;
             let (event, pause) = student.act();
             let late = self.run.now().saturating_sub(due);
-            // A runtime's timer is a millisecond late, a student's finger may be.
+            // The runtime's timer may be late by a millisecond, which is not the relay's latency.
             let done = if late < nanos(TIMER) { due + late } else { due };
             self.send(&[event], done, stop + nanos(OVERRUN), &mut backoff).await;
             due += nanos(pause);
@@ -180,20 +180,20 @@ impl Poster {
         self.posts
     }
 
-    /// A run of anyone's.
-    fn any(&mut self) -> Occurrence {
+    /// A run of a random student.
+    fn random_run(&mut self) -> Occurrence {
         self.runs += 1;
         Occurrence {
             kind: Kind::Run { failed: fastrand::u8(..10) == 0 },
             student: fastrand::u32(..self.plan.students.max(1)),
             cell: fastrand::u32(..20),
-            // No two runs of a student's are one run repeated.
+            // The number differs for each run, so that no run counts as a repetition.
             execution: self.runs * 1000 + self.index as u64 % 1000,
         }
     }
 
     async fn connect(&mut self, stop: u64, backoff: &mut Backoff) {
-        // A relay, or what stands before it, ends connections that were idle for long.
+        // A relay, or a balancer before it, ends connections that were idle for long.
         self.connection = self.connection.take().filter(Connection::is_open);
         while self.connection.is_none() && self.run.now() < stop {
             self.index += 1;
@@ -228,9 +228,9 @@ impl Poster {
         self.answered(answer, first, events.len(), due);
     }
 
-    /// Sends once more, on a new connection, what a kept one has lost: its end and the request may
-    /// have crossed. Clients in the field do the same, and an event that was stored all the same is
-    /// not stored twice.
+    /// Sends a POST again on a new connection, after a kept connection has ended: its end and the
+    /// request may have crossed. Real clients do the same. An event that was stored the first time
+    /// is not stored twice.
     async fn send_again(&mut self, body: Bytes) -> Result<Response, ClientError> {
         self.posts.retried += 1;
         let connection = self.connection.insert(Connection::open(self.run.url(self.index)).await?);
@@ -248,22 +248,22 @@ impl Poster {
         let response = match answer {
             Ok(response) => response,
             Err(error) => {
-                // What became of it is not known; the connection is of no more use.
+                // The outcome of the POST is not known, and the connection cannot be used again.
                 self.connection = None;
-                let what = if matches!(error, ClientError::Timeout { .. }) {
+                let kind = if matches!(error, ClientError::Timeout { .. }) {
                     "timeout"
                 } else {
                     "connection"
                 };
-                return self.posts.fail(what, || error.to_string());
+                return self.posts.fail(kind, || error.to_string());
             }
         };
         if response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
             self.connection = None;
         }
         if !response.status.is_success() {
-            let said = || String::from_utf8_lossy(&response.body).chars().take(300).collect();
-            return self.posts.fail(response.status.as_str(), said);
+            let text = || String::from_utf8_lossy(&response.body).chars().take(300).collect();
+            return self.posts.fail(response.status.as_str(), text);
         }
         let answer: Answer = match response.json() {
             Ok(answer) => answer,

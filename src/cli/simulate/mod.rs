@@ -1,14 +1,15 @@
-//! `progress-relay simulate`: students and dashboards against a relay, over the wire. Throughput is
-//! counted where it matters, at the dashboards, and each of them checks that it got everything,
-//! once, in order.
+//! `progress-relay simulate`: students and dashboards that use a relay over the network. Throughput
+//! is counted at the dashboards, and each dashboard checks that it has received every event once
+//! and in order.
 //!
-//! - `args`: what to simulate; `own`: relays of the run's own; `consent`: asks before it posts to
-//!   others
-//! - `load`: those who post, at a `pace` or as a `class` does; `body`: what they send
-//! - `dashboard`: those who watch; `scan`: finding events in frames
-//! - `run`: the clock and the ledger that all share
-//! - `usage`, `process`: CPU and memory; `summary`, `report`: what came of it; `progress`:
-//!   meanwhile
+//! - `args`: the flags; `own`: relays that are started for the run; `consent`: asks before the run
+//!   posts to other relays
+//! - `load`: the students' POSTs, at a given `pace` or as a `class` would send them; `body`: the
+//!   events
+//! - `dashboard`: the subscribers; `scan`: finds events in frames
+//! - `run`: the clock and the ledger that students and dashboards share
+//! - `usage`, `process`: CPU and memory; `summary`, `report`: the result; `progress`: messages
+//!   during the run
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::cli::{base_url, raise_file_limit};
+use crate::cli::open_files::raise_file_limit;
+use crate::cli::relay_url::parse_relay_url;
 use crate::client::{BaseUrl, ClientError};
 use crate::error::Failure;
 use crate::relay::signals::Signals;
@@ -42,30 +44,31 @@ use class::Student;
 use dashboard::Dashboard;
 use load::{Plan, Poster, Posts};
 use own::OwnRelays;
-use progress::{Progress, say};
+use progress::{Progress, note};
 use report::Report;
 use run::Run;
 use usage::{Memory, Meter};
 
-/// How many dashboards look into events, for latency and for what is missing. The others count and
-/// compare sums.
-const DECODING: usize = 10;
-/// How many connections are opened at a time.
-const OPENING: usize = 64;
+/// The dashboards that decode events, to measure latency and to find missing events. The others
+/// count events and compare sums.
+const DECODING_DASHBOARDS: usize = 10;
+/// The connections that are opened at a time.
+const OPENING_AT_ONCE: usize = 64;
 /// How long the last deliveries may take.
-const SETTLE: Duration = Duration::from_secs(30);
-/// How long an event whose POST failed may take to turn up all the same.
-const GRACE: Duration = Duration::from_secs(2);
-const LOOK: Duration = Duration::from_millis(5);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the run waits for events whose POST failed, since they may have been stored.
+const FAILED_POST_WAIT: Duration = Duration::from_secs(2);
+/// How often the run checks whether everything was delivered.
+const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Runs the load and prints what it has shown.
+/// Runs the simulation and prints its report.
 ///
 /// # Errors
-/// If the relay cannot be reached at first, or anything was lost, duplicated or out of order.
+/// If the relay cannot be reached at first, or an event was lost, duplicated or out of order.
 pub async fn run(args: Args) -> Result<(), Failure> {
     args.check()?;
     raise_file_limit();
-    let urls = args.urls.iter().map(|url| base_url(url)).collect::<Result<Vec<_>, _>>()?;
+    let urls = args.urls.iter().map(|url| parse_relay_url(url)).collect::<Result<Vec<_>, _>>()?;
     if let Some(pid) = args.relay_pid.iter().find(|&&pid| !process::exists(pid)) {
         return Err(Failure::usage(format!("--relay-pid: there is no process {pid}")));
     }
@@ -74,7 +77,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     }
     let mut signals = Signals::new()?;
     let (own, urls, meter) = if urls.is_empty() {
-        say("starting a relay and its PostgreSQL (--url for one that runs)");
+        note("starting a relay and its PostgreSQL (--url for one that runs)");
         let own = OwnRelays::start(args.relays).await?;
         let (urls, meter) =
             (own.urls(), Meter { relays: own.pids(), postmaster: Some(own.postmaster_pid()) });
@@ -102,10 +105,10 @@ async fn measure(args: &Args, urls: Vec<BaseUrl>, meter: Meter) -> Result<Report
     let run = Arc::new(Run::new(urls, class));
 
     let mut memory = Memory { before_dashboards: meter.memory(), ..Memory::default() };
-    say(&format!("subscribing {} dashboards to {}", args.dashboards, run.class));
+    note(&format!("subscribing {} dashboards to {}", args.dashboards, run.class));
     let dashboards: Vec<Dashboard> = stream::iter(0..args.dashboards as usize)
-        .map(|index| Dashboard::open(&run, index, index < DECODING))
-        .buffered(OPENING)
+        .map(|index| Dashboard::open(&run, index, index < DECODING_DASHBOARDS))
+        .buffered(OPENING_AT_ONCE)
         .try_collect()
         .await
         .map_err(unopened)?;
@@ -113,23 +116,23 @@ async fn measure(args: &Args, urls: Vec<BaseUrl>, meter: Meter) -> Result<Report
     let plan = Plan { batch: args.batch as usize, students: args.students, end: 0 };
     let posters: Vec<Poster> = stream::iter(0..args.connections() as usize)
         .map(|index| Poster::open(&run, &plan, index))
-        .buffered(OPENING)
+        .buffered(OPENING_AT_ONCE)
         .try_collect()
         .await
         .map_err(unopened)?;
 
-    say(&format!("posting for {:?} after a warm-up of {:?}", args.duration, args.warmup()));
+    note(&format!("posting for {:?} after a warm-up of {:?}", args.duration, args.warmup()));
     let begun = meter.read();
     let posts = load(args, &run, posters).await?;
-    say("waiting for the last deliveries");
+    note("waiting for the last deliveries");
     if !posts.failures.is_empty() && !dashboards.is_empty() {
-        tokio::time::sleep(GRACE).await;
+        tokio::time::sleep(FAILED_POST_WAIT).await;
     }
     settle(&run, &dashboards).await;
     let mut usage = meter.since(&begun);
     memory.loaded = meter.memory();
     if !args.idle.is_zero() {
-        say(&format!("idling for {:?}", args.idle));
+        note(&format!("idling for {:?}", args.idle));
         tokio::time::sleep(args.idle).await;
         memory.idled = Some(meter.memory());
     }
@@ -137,7 +140,7 @@ async fn measure(args: &Args, urls: Vec<BaseUrl>, meter: Meter) -> Result<Report
     Ok(summary::summarise(args, &run, posts, &dashboards, usage))
 }
 
-/// Posts what is to be posted, to its end.
+/// Runs the load to its end.
 async fn load(args: &Args, run: &Arc<Run>, mut posters: Vec<Poster>) -> Result<Posts, Failure> {
     let begin = run.begin(args.warmup());
     let end = run.counted_from() + run::nanos(args.duration);
@@ -165,6 +168,7 @@ async fn load(args: &Args, run: &Arc<Run>, mut posters: Vec<Poster>) -> Result<P
     Ok(posts)
 }
 
+/// The failure of a connection at the beginning of the run.
 fn unopened(error: ClientError) -> Failure {
     let hint = match &error {
         // EMFILE on Linux.
@@ -180,7 +184,7 @@ fn unopened(error: ClientError) -> Failure {
     Failure::new(format!("cannot begin: {error}{hint}"))
 }
 
-/// Waits until every dashboard has got everything, or for as long as is reasonable.
+/// Waits until every dashboard has received every event, but not longer than [`SETTLE_TIMEOUT`].
 async fn settle(run: &Run, dashboards: &[Dashboard]) {
     let settled = async {
         loop {
@@ -193,11 +197,11 @@ async fn settle(run: &Run, dashboards: &[Dashboard]) {
             {
                 return;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     };
     if !dashboards.is_empty() {
-        // Late is as bad as never: the report says which.
-        let _ = tokio::time::timeout(SETTLE, settled).await;
+        // Events that have not been delivered by now count as lost in the report.
+        let _ = tokio::time::timeout(SETTLE_TIMEOUT, settled).await;
     }
 }

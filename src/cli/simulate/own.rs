@@ -1,5 +1,5 @@
-//! Relays of the run's own, on a private PostgreSQL in a temporary folder: ended and removed
-//! afterwards.
+//! Relays that are started for the run, on a private PostgreSQL in a temporary folder. Afterwards
+//! they are stopped, and the folder is removed.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -13,10 +13,10 @@ use crate::client::BaseUrl;
 use crate::embedded::{Options, PrivatePostgres};
 use crate::error::Failure;
 
-/// How long a relay may take to serve.
-const START_PATIENCE: Duration = Duration::from_secs(60);
-/// How long it, and then PostgreSQL, may take to end.
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a relay may take until it listens.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a relay, and then PostgreSQL, may take to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) struct OwnRelays {
     postgres: PrivatePostgres,
@@ -25,12 +25,12 @@ pub(super) struct OwnRelays {
     _folder: Folder,
 }
 
-/// Removed when dropped.
+/// A folder that is removed when this is dropped.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed lies in the system's folder for such things.
+        // A folder that cannot be removed stays in the system's folder for temporary files.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
@@ -65,11 +65,11 @@ impl OwnRelays {
                 "--database-url",
             ])
             .arg(database_url(&self.postgres))
-            // Its flags' variables are of the relay that someone else runs.
+            // The environment may have variables for another relay's flags.
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            // Ctrl-C is for this process, which then ends the relays in order.
+            // Ctrl-C must reach this process alone, which then ends the relays in order.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
@@ -78,12 +78,12 @@ impl OwnRelays {
         let mut lines =
             BufReader::new(stdout.ok_or_else(|| Failure::new("no pipe from the relay"))?);
         let mut line = String::new();
-        let read = tokio::time::timeout(START_PATIENCE, lines.read_line(&mut line)).await;
+        let read = tokio::time::timeout(START_TIMEOUT, lines.read_line(&mut line)).await;
         let url = line.trim().strip_prefix("listening on ").filter(|_| matches!(read, Ok(Ok(_))));
         let url = url
             .ok_or_else(|| Failure::new("a relay for the simulation did not start (see above)"))?;
         self.urls.push(BaseUrl::parse(url)?);
-        // Whatever else it might print must not fill the pipe.
+        // Further output of the relay must not fill the pipe.
         tokio::spawn(async move { lines.read_to_end(&mut Vec::new()).await });
         Ok(())
     }
@@ -100,24 +100,24 @@ impl OwnRelays {
         self.postgres.postmaster_pid()
     }
 
-    /// Ends the relays, then their database.
+    /// Stops the relays, then their database.
     pub(super) async fn stop(self) -> Result<(), Failure> {
         use nix::sys::signal::{Signal, kill};
         let Self { postgres, mut relays, _folder, .. } = self;
         for pid in relays.iter().filter_map(Child::id).filter_map(|pid| i32::try_from(pid).ok()) {
-            // One that has ended already is as good.
+            // A relay that has already ended needs no signal.
             let _ = kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM);
         }
         for relay in &mut relays {
-            // One that does not end in time is killed when dropped.
-            let _ = tokio::time::timeout(STOP_PATIENCE, relay.wait()).await;
+            // A relay that does not end in time is killed when it is dropped.
+            let _ = tokio::time::timeout(STOP_TIMEOUT, relay.wait()).await;
         }
         drop(relays);
-        Ok(postgres.stop(STOP_PATIENCE).await?)
+        Ok(postgres.stop(STOP_TIMEOUT).await?)
     }
 }
 
-/// As `key=value`, which takes a socket's folder as it is.
+/// The database as `key=value`, in which a socket's folder needs no encoding.
 fn database_url(postgres: &PrivatePostgres) -> String {
     let config = postgres.config();
     let host = config.get_hosts().first().map_or(String::new(), |host| match host {

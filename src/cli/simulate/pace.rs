@@ -1,4 +1,4 @@
-//! When each POST is due, at a given rate.
+//! The moments at which POSTs are due, at a given rate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,21 +8,22 @@ use tokio::sync::Semaphore;
 
 use super::run::Run;
 
-/// Hands out when each POST is due. A thread of its own waits, since a runtime's timers are exact
-/// to a millisecond.
+/// Releases POSTs when they are due. A thread waits for each moment, since the runtime's timers
+/// have a resolution of a millisecond.
 #[derive(Debug)]
 pub(super) struct Pace {
     due: Semaphore,
     taken: AtomicU64,
     begin: u64,
     interval: f64,
-    /// So many POSTs are due at one instant, then none for as many intervals.
+    /// The POSTs that are due at one instant. Then none is due for as many intervals.
     burst: u64,
     total: u64,
 }
 
 impl Pace {
-    /// `posts_per_second` from `begin` to `end`, to `connections` takers.
+    /// Starts to release `posts_per_second` from `begin` to `end`, for `connections` callers of
+    /// [`Pace::next`].
     pub(super) fn start(
         run: &Arc<Run>,
         posts_per_second: f64,
@@ -58,11 +59,11 @@ impl Pace {
             self.due.add_permits(ready);
             std::thread::sleep(Duration::from_nanos(self.at(released).saturating_sub(run.now())));
         }
-        // Each connection learns that there is no more.
+        // Each connection must learn that no further POST is due.
         self.due.add_permits(connections);
     }
 
-    /// When the next POST is due, once it is; `None` after the last.
+    /// Waits until the next POST is due, and returns that moment; `None` after the last.
     pub(super) async fn next(&self) -> Option<u64> {
         self.due.acquire().await.ok()?.forget();
         let index = self.taken.fetch_add(1, Ordering::Relaxed);

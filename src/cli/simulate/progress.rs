@@ -1,4 +1,4 @@
-//! A line of progress on a terminal.
+//! Messages during the run, on stderr.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -8,19 +8,21 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::run::Run;
 
+/// How often the progress line is drawn.
 const REDRAW: Duration = Duration::from_millis(200);
+/// The width of the bar in characters.
 const BAR: usize = 24;
 
-/// A line of progress on stderr; a closed one is no reason to stop.
-pub(super) fn say(text: &str) {
+/// Prints a line on stderr. A closed stderr is ignored.
+pub(super) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Redraws itself until dropped; without a terminal it is nothing.
+/// The progress line, which is drawn until this is dropped. It is drawn only on a terminal.
 pub(super) struct Progress(Option<AbortOnDropHandle<()>>);
 
 impl Progress {
-    /// From `begin` to `end`, in nanoseconds since the run's start.
+    /// Starts to draw. `begin` and `end` of the load are in nanoseconds since the run's start.
     pub(super) fn start(run: &Arc<Run>, begin: u64, end: u64) -> Self {
         if !io::stderr().is_terminal() {
             return Self(None);

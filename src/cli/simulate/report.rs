@@ -1,4 +1,4 @@
-//! What a run has shown, for people and for programs.
+//! The report of a run, as a table for people and as JSON for programs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::Pace;
 use super::usage::Usage;
 
-/// A histogram of microseconds up to two minutes, to three digits.
+/// A histogram of microseconds up to two minutes, with three significant digits.
 pub(super) fn latencies() -> Histogram<u64> {
     match Histogram::new_with_bounds(1, 120_000_000, 3) {
         Ok(histogram) => histogram,
@@ -42,7 +42,7 @@ impl Latency {
     }
 }
 
-/// All of it. Sums over the dashboards where it is about deliveries.
+/// The report. Figures about deliveries are sums over all dashboards.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
@@ -53,7 +53,7 @@ pub(super) struct Report {
     pub(super) students: u32,
     pub(super) pace: Pace,
     pub(super) relays: usize,
-    /// Events a second asked for; absent in a closed loop.
+    /// The events a second of `--rate`; absent without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rate: Option<f64>,
     pub(super) seconds: f64,
@@ -61,9 +61,9 @@ pub(super) struct Report {
     pub(super) unsent: u64,
     pub(super) acknowledged: u64,
     pub(super) rejected: u64,
-    /// POSTs that were sent once more, since a kept connection had ended.
+    /// POSTs that were sent again, since a kept connection had ended.
     pub(super) retried: u64,
-    /// Delivered though their POST was not answered with success.
+    /// Events that were delivered although their POST was not answered with success.
     pub(super) unconfirmed: u64,
     pub(super) delivered_min: u64,
     pub(super) delivered_max: u64,
@@ -73,7 +73,7 @@ pub(super) struct Report {
     pub(super) out_of_order: u64,
     pub(super) reconnects: u64,
     pub(super) resets: u64,
-    /// POSTs that failed, by status or by what went wrong below HTTP.
+    /// POSTs that failed, by status or by the failure below HTTP.
     pub(super) failures: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) first_failure: Option<String>,
@@ -94,7 +94,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// What makes the run a failure, if anything does.
+    /// Why the run failed, if it did.
     pub(super) fn verdict(&self) -> Option<String> {
         let wrong: Vec<String> = [
             (self.lost, "lost"),
@@ -104,7 +104,7 @@ impl Report {
         ]
         .iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
+        .map(|(count, fault)| format!("{count} {fault}"))
         .collect();
         if !wrong.is_empty() {
             return Some(format!("events went wrong: {}", wrong.join(", ")));
@@ -146,14 +146,14 @@ impl Report {
                 row(name, count.to_string());
             }
         }
-        for (what, count) in &self.failures {
-            row(&format!("POSTs failed: {what}"), count.to_string());
+        for (kind, count) in &self.failures {
+            row(&format!("POSTs failed: {kind}"), count.to_string());
         }
-        for (said, name) in
+        for (failure, name) in
             [(&self.first_failure, "the first"), (&self.dashboard_failure, "a dashboard")]
         {
-            if let Some(said) = said {
-                row(name, said.escape_debug().to_string());
+            if let Some(failure) = failure {
+                row(name, failure.escape_debug().to_string());
             }
         }
         if self.dashboards > 0 {

@@ -1,4 +1,4 @@
-//! What posts and dashboards share: the clock, and the ledger of what was sent.
+//! The clock, and the ledger of sent events, which students and dashboards share.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use crate::client::BaseUrl;
 
-/// One run.
+/// A run of the simulation.
 pub(super) struct Run {
     pub(super) urls: Vec<BaseUrl>,
     pub(super) class: String,
-    /// What an event of this run contains, up to its sequence number.
+    /// The text in each event of this run that precedes the sequence number.
     pub(super) marker: String,
     origin: Instant,
-    /// From when on it counts, in nanoseconds since `origin`.
+    /// The end of the warm-up, in nanoseconds since `origin`. POSTs that are due earlier do not
+    /// count.
     counted_from: AtomicU64,
     ledger: Mutex<Ledger>,
 }
@@ -33,7 +34,7 @@ impl Run {
         }
     }
 
-    /// The `index`-th connection's relay, after `attempt` others.
+    /// The relay of the connection with this index.
     pub(super) fn url(&self, index: usize) -> &BaseUrl {
         &self.urls[index % self.urls.len()]
     }
@@ -43,7 +44,7 @@ impl Run {
         nanos(self.origin.elapsed())
     }
 
-    /// The load begins: what is due before the warm-up's end does not count.
+    /// Begins the load, and returns its beginning.
     pub(super) fn begin(&self, warmup: Duration) -> u64 {
         let now = self.now();
         self.counted_from.store(now + nanos(warmup), Ordering::Relaxed);
@@ -54,40 +55,39 @@ impl Run {
         self.counted_from.load(Ordering::Relaxed)
     }
 
-    /// Held for a frame or an answer, never across an await.
+    /// Locks the ledger. The lock is held for one frame or one answer and never across an await.
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A duration in nanoseconds; 584 years are enough.
+/// A duration in nanoseconds, at most 584 years.
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Which events were acknowledged, and which came to any dashboard that looks into events, under
-/// which id.
+/// The events that were acknowledged, and the id under which each came to a dashboard that decodes
+/// events.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// By sequence number; 0 is not seen yet.
+    /// The id of each sequence number; 0 until the event is seen.
     ids: Vec<i64>,
     acknowledged: Vec<bool>,
-    /// Ids of events that are not of this run, or of its events stored a second time.
+    /// The ids of events of other senders, and of this run's events that were stored a second time.
     others: HashSet<i64>,
     seen: u64,
-    /// Wrapping sum of all the ids, `others` too.
+    /// The wrapping sum of all ids, including `others`.
     sum: u64,
-    /// Acknowledged, and not seen yet.
+    /// The events that were acknowledged and are not seen yet.
     missing: u64,
     acknowledged_count: u64,
     stored_twice: u64,
 }
 
 impl Ledger {
-    /// An event of this run came to a dashboard.
+    /// Notes that an event of this run came to a dashboard.
     pub(super) fn see(&mut self, sequence: usize, id: i64) {
-        // A number that was never given out, in an event that carries this run's name, is someone
-        // else's all the same.
+        // An event with this run's marker and an unknown sequence number is another sender's.
         let Some(known) = self.ids.get_mut(sequence) else { return self.see_other(id) };
         if *known == 0 {
             *known = id;
@@ -102,14 +102,14 @@ impl Ledger {
         }
     }
 
-    /// An event of someone else came to a dashboard.
+    /// Notes that an event of another sender came to a dashboard.
     pub(super) fn see_other(&mut self, id: i64) {
         if self.others.insert(id) {
             self.sum = self.sum.wrapping_add(id.cast_unsigned());
         }
     }
 
-    /// Gives out `count` sequence numbers.
+    /// Allocates `count` sequence numbers and returns the first.
     pub(super) fn send(&mut self, count: usize) -> usize {
         let first = self.ids.len();
         self.ids.resize(first + count, 0);
@@ -117,7 +117,7 @@ impl Ledger {
         first
     }
 
-    /// The relay said that it has the event.
+    /// Notes that the relay has acknowledged the event.
     pub(super) fn acknowledge(&mut self, sequence: usize) {
         if !std::mem::replace(&mut self.acknowledged[sequence], true) {
             self.acknowledged_count += 1;
@@ -127,7 +127,7 @@ impl Ledger {
         }
     }
 
-    /// How many events were sent.
+    /// The number of events that were sent.
     pub(super) fn sent(&self) -> u64 {
         self.ids.len() as u64
     }
@@ -136,27 +136,28 @@ impl Ledger {
         self.acknowledged_count
     }
 
-    /// How many events every dashboard must have got, as far as is known.
+    /// The number of events that every dashboard must have received, as far as is known.
     pub(super) fn expected(&self) -> u64 {
         self.seen + self.others.len() as u64 + self.missing
     }
 
-    /// How many acknowledged events no dashboard that looks into events has got.
+    /// The number of acknowledged events that no decoding dashboard has received.
     pub(super) fn missing(&self) -> u64 {
         self.missing
     }
 
-    /// The sum of the ids that every dashboard must have got; `None` while some are not known.
+    /// The sum of the ids that every dashboard must have received; `None` while some ids are
+    /// unknown.
     pub(super) fn sum(&self) -> Option<u64> {
         (self.missing == 0).then_some(self.sum)
     }
 
-    /// Events delivered though their POST was not answered with success.
+    /// The events that were delivered although their POST was not answered with success.
     pub(super) fn unconfirmed(&self) -> u64 {
         (self.seen + self.missing).saturating_sub(self.acknowledged_count)
     }
 
-    /// Events that came under two ids.
+    /// The events that came under two ids.
     pub(super) fn stored_twice(&self) -> u64 {
         self.stored_twice
     }

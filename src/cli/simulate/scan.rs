@@ -1,18 +1,18 @@
-//! Finding the events of a frame without parsing them: a thousand dashboards times a thousand
-//! events a second is a million a second, on a machine that runs the relay too.
+//! Finds the events of a frame without parsing them. A thousand dashboards that receive a thousand
+//! events a second are a million events a second, on a machine that also runs the relay.
 
 use crate::client::ClientError;
 use crate::client::ws::Frame;
 
-/// The cursor and the events of a `progress` frame in the relay's own layout, the events still
-/// joined by commas.
+/// The cursor and the events of a `progress` frame in the relay's layout. The events are one text
+/// with commas between them.
 pub(super) fn progress(text: &str) -> Option<(&str, &str)> {
     let (cursor, rest) = text.strip_prefix(r#"{"type":"progress","cursor":""#)?.split_once('"')?;
     Some((cursor, rest.strip_prefix(r#","events":["#)?.strip_suffix("]}")?))
 }
 
-/// Puts each event's id and offset into `found`. `false` if the events are not laid out as the
-/// relay does, or an event holds something that looks like another: then they need to be parsed.
+/// Writes each event's id and offset into `found`. Returns `false` if the events are not in the
+/// relay's layout, or if part of an event looks like another event. The frame must be parsed then.
 pub(super) fn starts(cursor: &str, events: &str, found: &mut Vec<(i64, usize)>) -> bool {
     found.clear();
     let mut at = 0;
@@ -34,11 +34,11 @@ pub(super) fn starts(cursor: &str, events: &str, found: &mut Vec<(i64, usize)>) 
     found.first().is_some_and(|&(_, start)| start == 0) && found.last().map(|&(id, _)| id) == last
 }
 
-/// The id and the text of an event.
+/// An event's id and text.
 type Event = (i64, String);
 
-/// By parsing the frame: its cursor (empty if it has none) and its events; `None` for another frame
-/// than `progress`.
+/// Parses a frame into its cursor (empty if it has none) and its events (`None` if it is no
+/// `progress` frame).
 pub(super) fn parse(text: &str) -> Result<(String, Option<Vec<Event>>), ClientError> {
     #[derive(serde::Deserialize)]
     struct Id {
@@ -60,8 +60,8 @@ pub(super) fn parse(text: &str) -> Result<(String, Option<Vec<Event>>), ClientEr
     })
 }
 
-/// The sequence number and the send time that `simulate` put into an event; `None` if it is not of
-/// this run.
+/// The sequence number and the time of sending that `simulate` has written into an event; `None`
+/// for an event of another sender.
 pub(super) fn stamp(event: &str, marker: &str) -> Option<(usize, u64)> {
     let rest = &event[event.find(marker)? + marker.len()..];
     let (sequence, rest) = rest.split_once('"')?;
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_is_parsed() {
+    fn any_other_layout_is_parsed() {
         for text in [
             r#"{"type":"progress","cursor":"a.9","events":[{"x":1,"id":9}]}"#,
             r#"{"type":"progress","cursor":"a.9","events":[{"id":8},{"x":1,"id":9}]}"#,
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_of_this_run_only() {
+    fn only_this_runs_events_have_a_stamp() {
         let marker = r#""simulateSeq":"ab-"#;
         let event = r#"{"id":7,"simulateSeq":"ab-12","simulateSentAt":345,"x":1}"#;
         assert_eq!(stamp(event, marker), Some((12, 345)));

@@ -1,4 +1,4 @@
-//! A run's report, from what posts and dashboards have counted.
+//! Computes the report from the counts of POSTs and dashboards.
 
 use super::args::Args;
 use super::dashboard::Dashboard;
@@ -33,7 +33,7 @@ pub(super) fn summarise(
         delivered_min = delivered_min.min(tally.count);
         delivered_max = delivered_max.max(tally.count);
         delivered += tally.count;
-        // As many events as expected, but not the same: one at least is missing.
+        // The number of events is as expected, but their ids are not: at least one is missing.
         let swapped = tally.count == expected && sum.is_some_and(|sum| sum != tally.sum);
         lost += expected.saturating_sub(tally.count) + u64::from(swapped);
         duplicated += tally.duplicated;
@@ -45,7 +45,7 @@ pub(super) fn summarise(
         slowest = slowest.min(rate);
         total += rate;
         if let Some(latency) = &tally.latency {
-            // Of the same bounds, so that it cannot fail.
+            // Histograms with the same bounds can be added.
             let _ = frames.add(latency);
         }
         dashboard_failure = dashboard_failure.or_else(|| tally.failure.clone());

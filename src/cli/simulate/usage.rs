@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::process::{cpu_seconds, family_cpu_seconds, own_cpu_seconds, resident_bytes};
 
-/// The relays' memory in bytes, all of them together.
+/// The memory of all relays together, in bytes.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Memory {
@@ -13,7 +13,8 @@ pub(super) struct Memory {
     pub(super) loaded: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) idled: Option<u64>,
-    /// At the end, beyond what was there before the dashboards; the log's growth is in it.
+    /// The growth from before the dashboards to the end, divided by the dashboards. It includes the
+    /// growth of the log.
     pub(super) per_dashboard: f64,
 }
 
@@ -26,7 +27,7 @@ impl Memory {
     }
 }
 
-/// What the run has cost, from the load's beginning to the last delivery.
+/// The cost of the run, from the beginning of the load to the last delivery.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Usage {
@@ -35,7 +36,7 @@ pub(super) struct Usage {
     pub(super) own_cpu_seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) relay_cpu_seconds: Option<f64>,
-    /// The relays' CPU, all of it, for each event at a dashboard.
+    /// The CPU time of all relays, divided by the events delivered to dashboards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) relay_cpu_micros_per_delivery: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +55,7 @@ impl Usage {
     }
 }
 
-/// Whose processes are looked at.
+/// The processes that are measured.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Meter {
     pub(super) relays: Vec<u32>,
@@ -79,7 +80,7 @@ impl Meter {
         }
     }
 
-    /// What was used since.
+    /// The usage since an earlier reading.
     pub(super) fn since(&self, reading: &Reading) -> Usage {
         let now = self.read();
         Usage {
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dashboard_costs_what_is_left_at_the_end() {
+    fn a_dashboards_memory_is_the_growth_that_is_left_at_the_end() {
         let memory =
             Memory { before_dashboards: 1000, connected: 5000, loaded: 9000, ..Memory::default() };
         assert_eq!(memory.clone().per(4).per_dashboard, 2000.0);
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn cost_is_of_each_delivery() {
+    fn cpu_is_divided_by_deliveries() {
         let usage = Usage { relay_cpu_seconds: Some(2.0), ..Usage::default() };
         assert_eq!(usage.clone().per_delivery(1_000_000).relay_cpu_micros_per_delivery, Some(2.0));
         assert_eq!(usage.per_delivery(0).relay_cpu_micros_per_delivery, None);

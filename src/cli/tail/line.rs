@@ -1,5 +1,5 @@
-//! An event as one line. Events are taken apart as text: what a student sent may be valid JSON that
-//! no string type can hold (lone surrogates), and must come out as it came in.
+//! Writes an event as one line. Events are processed as text: a student may send valid JSON that no
+//! string type can hold (lone surrogates), and it must be written as it was received.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,13 +11,14 @@ const TIME_OF_DAY: std::ops::Range<usize> = 11..19;
 /// The longest error message that is shown, in characters.
 const MAX_MESSAGE: usize = 200;
 
-/// Characters that would do something in a terminal, or break a line in one reader or another.
+/// Whether a character would control a terminal, or end a line for some reader.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text with everything escaped that a terminal could act on.
+/// Escapes every character that could control a terminal.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -26,8 +27,8 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// Valid JSON on one line: the space between tokens goes, and inside strings what would end a line
-/// or drive a terminal is escaped, which is the same JSON value.
+/// Writes valid JSON on one line. The space between tokens is removed, and unsafe characters in
+/// strings are escaped, which leaves the value the same.
 pub(super) fn compact(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let (mut in_string, mut escaped) = (false, false);
@@ -46,7 +47,7 @@ pub(super) fn compact(json: &str) -> String {
             _ => {}
         }
         if is_unsafe(c) {
-            // All of them are in the basic plane. Writing into a String cannot fail.
+            // All unsafe characters are in the basic plane. Writing into a String cannot fail.
             let _ = write!(out, "\\u{:04x}", u32::from(c));
         } else {
             out.push(c);
@@ -55,10 +56,10 @@ pub(super) fn compact(json: &str) -> String {
     out
 }
 
-/// A member of an event: its name, decoded, and its value as JSON.
+/// A member of an event: the decoded name, and the value as JSON text.
 pub(super) type Member<'a> = (Cow<'a, str>, &'a str);
 
-/// The members of a compact object. Nothing for what is not an object.
+/// The members of a compact object; nothing for any other value.
 pub(super) fn members(object: &str) -> Vec<Member<'_>> {
     event::json::members(object).collect()
 }
@@ -73,14 +74,15 @@ fn text<'a>(members: &[Member<'a>], name: &str) -> Option<Cow<'a, str>> {
     quoted.map(event::json::decode).filter(|text| !text.is_empty())
 }
 
-/// The cursor after an event, from the cursor of its frame.
+/// The cursor after an event, made of the epoch in its frame's cursor and of the event's id.
 pub(super) fn event_cursor(frame_cursor: &str, members: &[Member<'_>]) -> Option<String> {
     let (epoch, _) = frame_cursor.rsplit_once('.')?;
     let id: i64 = value(members, "id")?.parse().ok()?;
     Some(format!("{epoch}.{id}"))
 }
 
-/// The event with `cursor` as its last member, in place of one that a student sent.
+/// The event as JSON, with `cursor` as its last member. It replaces a member `cursor` that a
+/// student sent.
 pub(super) fn json(event: &str, members: &[Member<'_>], cursor: Option<&str>) -> String {
     let (Some(cursor), true) = (cursor, event.starts_with('{')) else { return event.to_owned() };
     let cursor = compact(&serde_json::Value::from(cursor).to_string());
@@ -105,7 +107,7 @@ pub(super) fn json(event: &str, members: &[Member<'_>], cursor: Option<&str>) ->
     out
 }
 
-/// The event for people.
+/// The event as a line for people.
 pub(super) fn human(members: &[Member<'_>], with_class: bool) -> String {
     let mut words = vec![clock(members)];
     if with_class {
@@ -140,7 +142,7 @@ fn clock(members: &[Member<'_>]) -> String {
     time_of_day.unwrap_or_else(|| received.into_owned())
 }
 
-/// The first line with something on it, without the colours that IPython puts into tracebacks.
+/// The first line that is not blank, without the colours that IPython writes into tracebacks.
 fn first_line(message: &str) -> String {
     let plain = without_colours(message);
     let line = plain.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
@@ -151,7 +153,7 @@ fn first_line(message: &str) -> String {
     shown
 }
 
-/// Without `ESC [ … m`. Any other sequence stays, to be escaped.
+/// Removes `ESC [ … m`. Any other sequence stays, and is escaped later.
 fn without_colours(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -178,9 +180,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_drives_the_terminal() {
+    fn no_event_controls_the_terminal() {
         assert_eq!(escape("a\u{1b}[2J\n\u{9b}é\u{202e}"), "a\\u{1b}[2J\\n\\u{9b}é\\u{202e}");
-        let event = r#"{"receivedAt":"2026-01-02T03:04:05.678Z","studentId":"\u001b]0;x\u0007","eventType":"cell_executed","notebookPath":"a\nb","cellIndex":2,"cellId":"c","hasError":true,"errorMessage":"\u001b[0;31mNameError\u001b[0m: x\u001b[2J\nmore"}"#;
+        let event = concat!(
+            r#"{"receivedAt":"2026-01-02T03:04:05.678Z","studentId":"\u001b]0;x\u0007","#,
+            r#""eventType":"cell_executed","notebookPath":"a\nb","cellIndex":2,"cellId":"c","#,
+            r#""hasError":true,"#,
+            r#""errorMessage":"\u001b[0;31mNameError\u001b[0m: x\u001b[2J\nmore"}"#
+        );
         let line = human(&members(event), false);
         assert_eq!(
             line,
@@ -190,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_of_the_same_json() {
+    fn compact_json_is_one_line_with_the_same_value() {
         let text =
             "{\n \"a b\" : [ 1,\t{\"x\\\"\": \"y , z\\\\\"} ],\r\"n\":\"\u{85}\u{2028}\u{7f}\" }";
         let line = compact(text);

@@ -9,7 +9,7 @@ use super::request::ApiRequest;
 use crate::event::{EventId, ObjectWriter};
 use crate::http::problem::Problem;
 use crate::http::representation::{if_none_match, not_modified, tagged, takes_gzip};
-use crate::state::{MAX_MINUTES, MINUTE, Parts, buckets, minute_of};
+use crate::state::{MAX_MINUTES, MINUTE, SummaryParts, buckets, minute_of};
 
 /// How long a reader waits for this replica to have every event that was acknowledged before the
 /// request. Without an answer the database is away, and an older state is better than none.
@@ -48,8 +48,8 @@ impl ApiRequest<'_> {
         Ok(tagged([begin, members], &summary.etag, false))
     }
 
-    fn parts(&self) -> Result<Parts, Problem> {
-        let mut parts = Parts::default();
+    fn parts(&self) -> Result<SummaryParts, Problem> {
+        let mut parts = SummaryParts::default();
         for part in self.query.all("include").flat_map(|value| value.split(',')) {
             match part.trim() {
                 "cells" => parts.cells = true,

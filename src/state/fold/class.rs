@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::activity::{Activity, Minute};
 use super::cell::{Cell, NumberedCell, Pair, PairNames, PairRuns, Runs, write_cell_name};
 use super::lru_map::{Consumer, Evicted, LruMap};
-use super::normalized_event::{Kind, NormalizedEvent};
+use super::normalized_event::{EventKind, NormalizedEvent};
 use super::student::{NumberedStudent, Student};
 use crate::event::{EventId, Micros, StoredEvent};
 
@@ -77,7 +77,7 @@ impl ClassState {
         self.events += 1;
         self.last_event = event.id;
         self.last_received_at = self.last_received_at.max(Some(event.received));
-        if event.kind == Kind::HelpResolved {
+        if event.kind == EventKind::HelpResolved {
             self.students.change(event.student, |student| student.state.resolve().then_some(()));
             return;
         }
@@ -88,7 +88,7 @@ impl ClassState {
             ..Default::default()
         };
         let touched = self.students.touch(event.student, event.id, make, |student, is_new| {
-            if event.kind == Kind::Run && student.state.is_repeat(event) {
+            if event.kind == EventKind::Run && student.state.is_repeat(event) {
                 return None;
             }
             Some((student.state.fold(event), student.number, is_new))
@@ -98,7 +98,7 @@ impl ClassState {
         if let Some(Evicted { value: evicted, .. }) = evicted {
             self.evict_pairs_of_student(&evicted);
         }
-        if event.kind == Kind::Run {
+        if event.kind == EventKind::Run {
             self.fold_run(event, student);
         } else if hand_went_up && let Some(minute) = self.activity.at(event.received) {
             minute.help += 1;

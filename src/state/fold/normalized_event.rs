@@ -25,7 +25,7 @@ const YEAR_2101: Micros = Micros(4_133_980_800_000_000);
 
 /// The rules of the fold that an event falls under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EventKind {
     Run,
     Help,
     HelpStop,
@@ -42,7 +42,7 @@ pub(super) struct NormalizedEvent<'a> {
     pub(super) received: Micros,
     /// By the client's clock; by the database's where the client's time is not usable.
     pub(super) time: Micros,
-    pub(super) kind: Kind,
+    pub(super) kind: EventKind,
     pub(super) event_type: Option<Cow<'a, str>>,
     pub(super) user_name: Option<Cow<'a, str>>,
     pub(super) team_name: Option<Cow<'a, str>>,
@@ -64,7 +64,7 @@ impl<'a> NormalizedEvent<'a> {
             student: event.student,
             received,
             time: received,
-            kind: Kind::Other,
+            kind: EventKind::Other,
             event_type: None,
             user_name: None,
             team_name: None,
@@ -95,13 +95,13 @@ impl<'a> NormalizedEvent<'a> {
             }
         }
         this.kind = match this.event_type.as_deref() {
-            Some("cell_executed") => Kind::Run,
-            Some("help") => Kind::Help,
-            Some("help_stop") => Kind::HelpStop,
-            Some("help_resolved") => Kind::HelpResolved,
-            _ => Kind::Other,
+            Some("cell_executed") => EventKind::Run,
+            Some("help") => EventKind::Help,
+            Some("help_stop") => EventKind::HelpStop,
+            Some("help_resolved") => EventKind::HelpResolved,
+            _ => EventKind::Other,
         };
-        if this.kind == Kind::Run && this.failed {
+        if this.kind == EventKind::Run && this.failed {
             this.message = error.and_then(message);
         }
         this

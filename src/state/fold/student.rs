@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::heap::{Heap, text_bytes};
-use super::normalized_event::{Kind, NormalizedEvent};
+use super::normalized_event::{EventKind, NormalizedEvent};
 use crate::event::Micros;
 
 /// A run with the session, notebook, cell and execution count of the last run, and a time this
@@ -179,10 +179,10 @@ impl Student {
             self.set_last(event);
         }
         match event.kind {
-            Kind::Run => self.run(event, late),
-            Kind::Help => return self.help(event),
-            Kind::HelpStop => self.lower(event),
-            Kind::HelpResolved | Kind::Other => {}
+            EventKind::Run => self.run(event, late),
+            EventKind::Help => return self.help(event),
+            EventKind::HelpStop => self.lower(event),
+            EventKind::HelpResolved | EventKind::Other => {}
         }
         false
     }

@@ -12,7 +12,7 @@ use super::rendered_summary::{RenderedSummary, SummaryHead};
 use crate::event::{ClassId, Cursor, Epoch, EventId, Micros, StoredEvent};
 use crate::state::fold::class::ClassState;
 use crate::state::fold::lru_map::Consumer;
-use crate::state::view::Parts;
+use crate::state::view::SummaryParts;
 use crate::store::Changes;
 
 /// A summary this old is rendered again even if no event was folded: the events after a quiet
@@ -58,7 +58,7 @@ pub(super) struct LiveClass {
     pub(super) rows: Arc<Mutex<RenderedRows>>,
     rows_used: Instant,
     rows_weight: usize,
-    summaries: HashMap<Parts, Arc<RenderedSummary>>,
+    summaries: HashMap<SummaryParts, Arc<RenderedSummary>>,
     /// Events folded since the class was last weighed.
     folded: u32,
     /// The last event that is in the snapshot, as far as this replica knows.
@@ -168,7 +168,7 @@ impl LiveClass {
     /// or it holds every event up to `min_cursor`, which is all that is asked for.
     pub(super) fn summary(
         &self,
-        parts: Parts,
+        parts: SummaryParts,
         min_cursor: Option<EventId>,
         now: Micros,
     ) -> Option<Arc<RenderedSummary>> {
@@ -202,7 +202,7 @@ impl LiveClass {
     /// Stores a summary for the next request.
     pub(super) fn store_summary(
         &mut self,
-        parts: Parts,
+        parts: SummaryParts,
         summary: &Arc<RenderedSummary>,
         rows_weight: usize,
     ) {
@@ -263,7 +263,7 @@ mod tests {
     /// A summary that was stored, or a new one.
     fn summary(
         live: &mut LiveClass,
-        parts: Parts,
+        parts: SummaryParts,
         position: i64,
         min_cursor: Option<i64>,
         now: Micros,
@@ -288,7 +288,7 @@ mod tests {
     #[tokio::test]
     async fn gzip_is_the_same_bytes() {
         let mut live = live();
-        let summary = summary(&mut live, Parts::default(), 0, None, Micros(1_000));
+        let summary = summary(&mut live, SummaryParts::default(), 0, None, Micros(1_000));
         for now in [Micros(1_000), Micros(2_000)] {
             let mut inflated = Vec::new();
             let gzip = summary.gzip(now).await.expect("a thread").concat();
@@ -301,9 +301,9 @@ mod tests {
     #[test]
     fn a_summary_is_rendered_once_while_it_is_valid() {
         let mut live = live();
-        let first = summary(&mut live, Parts::default(), 400, None, Micros(1_000));
+        let first = summary(&mut live, SummaryParts::default(), 400, None, Micros(1_000));
         assert_eq!(first.cursor.id, 400);
-        let again = summary(&mut live, Parts::default(), 500, None, Micros(2_000));
+        let again = summary(&mut live, SummaryParts::default(), 500, None, Micros(2_000));
         assert!(Arc::ptr_eq(&first, &again), "no event of this class");
         let received_at = Micros(3);
         live.state.fold(&StoredEvent {
@@ -316,26 +316,39 @@ mod tests {
         assert!(
             Arc::ptr_eq(
                 &first,
-                &summary(&mut live, Parts::default(), 500, Some(400), Micros(2_000))
+                &summary(&mut live, SummaryParts::default(), 500, Some(400), Micros(2_000))
             ),
             "it holds all that is asked for"
         );
-        let next = summary(&mut live, Parts::default(), 500, Some(401), Micros(2_000));
+        let next = summary(&mut live, SummaryParts::default(), 500, Some(401), Micros(2_000));
         assert_eq!(next.cursor.id, 501);
         assert_ne!(next.etag, first.etag);
-        let older =
-            summary(&mut live, Parts::default(), 501, Some(1), Micros(2_000) + MAX_SUMMARY_AGE);
+        let older = summary(
+            &mut live,
+            SummaryParts::default(),
+            501,
+            Some(1),
+            Micros(2_000) + MAX_SUMMARY_AGE,
+        );
         assert!(!Arc::ptr_eq(&next, &older));
-        let cells =
-            summary(&mut live, Parts { cells: true, ..Parts::default() }, 501, None, Micros(2_000));
+        let cells = summary(
+            &mut live,
+            SummaryParts { cells: true, ..SummaryParts::default() },
+            501,
+            None,
+            Micros(2_000),
+        );
         assert_ne!(cells.etag, next.etag);
     }
 
     #[test]
     fn the_same_state_has_the_same_tag_at_another_time() {
         let mut live = live();
-        let first = summary(&mut live, Parts::default(), 400, None, Micros(1_000));
+        let first = summary(&mut live, SummaryParts::default(), 400, None, Micros(1_000));
         drop(live.take_rendered());
-        assert_eq!(first.etag, summary(&mut live, Parts::default(), 400, None, Micros(2_000)).etag);
+        assert_eq!(
+            first.etag,
+            summary(&mut live, SummaryParts::default(), 400, None, Micros(2_000)).etag
+        );
     }
 }

@@ -10,13 +10,13 @@
 //!    there.
 //! 2. *Joining.* The task sets the slot to `Joining`, under the class's lock. From now on the tail
 //!    puts the class's events into the join buffer. Then the task reads the table again, from where
-//!    the first read ended. This read began after the tail began to buffer, so an event that the
+//!    the first read ended. This read began after the tail began to buffer. So an event that the
 //!    tail had passed before was committed before, and this read sees it. Nothing is missing.
 //! 3. *Live.* Under the class's lock, the task folds the buffered events that the second read did
 //!    not have, and sets the slot to `Live`. From now on the tail folds.
 //!
 //! If the buffer overflows, or the log changes meanwhile, the task fails with `Restarted`, and
-//! whoever waits for the class tries again.
+//! the requests that wait for the class try again.
 //!
 //! Two locks are involved: the class's (`Slot`) and the registry's. A task that holds the class's
 //! lock may take the registry's, never the other way round. In the last phase the task asks the

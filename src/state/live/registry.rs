@@ -164,7 +164,7 @@ impl Registry {
         Some((slot, true))
     }
 
-    /// Removes a class's slot, unless the class has another one by now. Whoever asks for the class
+    /// Removes a class's slot, unless the class has another one by now. A request for the class
     /// from now on loads it again.
     pub(super) fn remove(&self, class: &ClassId, slot: &Arc<Slot>) {
         let mut inner = self.lock();

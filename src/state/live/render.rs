@@ -25,7 +25,7 @@ use super::rendered_summary::{RenderedSummary, SummaryHead, write_cells};
 use super::slot::Slot;
 use crate::background;
 use crate::event::{ClassId, EventId, Micros};
-use crate::state::view::Parts;
+use crate::state::view::SummaryParts;
 
 /// Rows that are copied at a time, with the class's lock held: a fraction of a millisecond.
 const PORTION: usize = 256;
@@ -46,7 +46,7 @@ impl Classes {
     pub(crate) async fn summary(
         &self,
         class: &ClassId,
-        parts: Parts,
+        parts: SummaryParts,
         min_cursor: Option<EventId>,
     ) -> Result<Arc<RenderedSummary>, LoadError> {
         let stored = move |live: &LiveClass, now: Micros| live.summary(parts, min_cursor, now);

@@ -10,7 +10,7 @@ use crate::encoding::{self, Deflated};
 use crate::event::{ClassId, Cursor, EventId, Micros, json};
 use crate::state::fold::activity::Minute;
 use crate::state::fold::class::ClassState;
-use crate::state::view::{self, Metrics, Parts};
+use crate::state::view::{self, Metrics, SummaryParts};
 
 /// What a summary says of a class beside its rows. It is read with the lock held under which the
 /// last of the rows were copied, so that both are of one moment.
@@ -55,7 +55,11 @@ pub(crate) type SharedReservation = std::sync::Mutex<Weak<OwnedSemaphorePermit>>
 
 impl RenderedSummary {
     /// Renders the summary of rows that are copied and rendered.
-    pub(super) fn render(rows: &mut RenderedRows, summary: SummaryHead, parts: Parts) -> Self {
+    pub(super) fn render(
+        rows: &mut RenderedRows,
+        summary: SummaryHead,
+        parts: SummaryParts,
+    ) -> Self {
         let SummaryHead { class, cursor, last_event, now, minutes } = summary;
         let mut head = String::from("{\"classId\":");
         json::write_string(class.as_str(), &mut head);
@@ -111,7 +115,7 @@ impl RenderedSummary {
 pub fn write_summary(
     class: &mut ClassState,
     now: Micros,
-    parts: Parts,
+    parts: SummaryParts,
     out: &mut String,
 ) -> Micros {
     let mut rows = RenderedRows::default();
@@ -126,7 +130,7 @@ pub(in crate::state) fn write_members(
     rows: &mut RenderedRows,
     minutes: &[(Micros, Minute)],
     now: Micros,
-    parts: Parts,
+    parts: SummaryParts,
     out: &mut String,
 ) -> Micros {
     let valid_until = write_students(rows, now, out);

@@ -31,9 +31,12 @@ async fn measures_a_hand() {
     for hand in 1..=HANDS {
         page.value(&format!(
             "window.seen = null; (() => {{
-               const stamp = () => {{ window.seen = performance.timeOrigin + performance.now(); }};
-               const shown = () => document.querySelectorAll('#help .help-item').length;
-               const look = () => requestAnimationFrame(shown() === {hand} ? stamp : look);
+               const isThere = () =>
+                 document.querySelectorAll('#help .help-item').length === {hand};
+               const painted = () => {{
+                 window.seen = performance.timeOrigin + performance.now();
+               }};
+               const look = () => requestAnimationFrame(isThere() ? painted : look);
                look();
              }})()"
         ))

@@ -1,7 +1,7 @@
 //! Random events of a class, and the state of a class as a dashboard has it.
 
 use progress_relay::event::{EventId, Micros, StoredEvent};
-use progress_relay::state::{ClassState, Parts, write_summary};
+use progress_relay::state::{ClassState, SummaryParts, write_summary};
 use progress_relay::store::{
     CellRow, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellRow, StudentRow, TopError,
 };
@@ -187,7 +187,7 @@ pub fn without_times(mut summary: Value) -> Value {
 /// The summary of a state at the time `now`, with all parts and without the members before `now`.
 pub fn summary_of(state: &mut ClassState, now: Micros) -> Value {
     let mut out = String::from("{");
-    write_summary(state, now, Parts { cells: true, grid: true, activity: true }, &mut out);
+    write_summary(state, now, SummaryParts { cells: true, grid: true, activity: true }, &mut out);
     out.push('}');
     serde_json::from_str(&out).expect("JSON")
 }

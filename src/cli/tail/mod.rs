@@ -7,7 +7,7 @@ use clap::builder::BoolishValueParser;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backoff::Backoff;
-use crate::cli::base_url;
+use crate::cli::relay_url::parse_relay_url;
 use crate::client::ws::{Frame, Subscriber};
 use crate::client::{BaseUrl, ClientError, reconnect_backoff};
 use crate::error::Failure;
@@ -15,12 +15,12 @@ use crate::relay::signals::Signals;
 
 mod line;
 
-/// Frames' lines that wait for stdout. Beyond it the socket is not read: the server keeps what
-/// follows.
+/// The frames whose lines wait for stdout. When there are more, the socket is not read, and the
+/// server keeps the events that follow.
 const WAITING_FRAMES: usize = 8;
 
-/// How long lines already received may take to be written at the end.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the lines that were already received may take to be written at the end.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Follow classes in the terminal, a line an event.
 #[derive(Debug, clap::Args)]
@@ -39,12 +39,12 @@ pub struct Args {
     pub json: bool,
 }
 
-/// Runs until it is interrupted or nobody reads any more.
+/// Runs until a signal ends it, or the reader of stdout is gone.
 ///
 /// # Errors
-/// If the URL is wrong, the relay does not let it in, or stdout cannot be written to.
+/// If the URL is wrong, the relay refuses the connection, or stdout cannot be written to.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let base = base_url(&args.url)?;
+    let base = parse_relay_url(&args.url)?;
     let mut signals = Signals::new()?;
     let (lines, mut written) = start_printer()?;
     let outcome = tokio::select! {
@@ -52,15 +52,15 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         result = &mut written => return finished(result),
         () = signals.next() => Ok(()),
     };
-    // `follow` has let go of its end: the printer ends after the last line.
-    if let Ok(result) = tokio::time::timeout(LAST_WORDS, written).await {
+    // `follow` has dropped its sender, so the printer ends after the last line.
+    if let Ok(result) = tokio::time::timeout(LAST_LINES_TIMEOUT, written).await {
         finished(result)?;
     }
     outcome
 }
 
-/// Writes to stdout in a thread of its own: a pager that does not read must not keep signals from
-/// being heard, and no thread of the runtime may hang in a write when the program ends.
+/// Starts a thread that writes to stdout. A pager that does not read blocks only this thread: the
+/// runtime still receives signals, and none of its threads hangs in a write when the program ends.
 fn start_printer() -> io::Result<(mpsc::Sender<String>, oneshot::Receiver<io::Result<()>>)> {
     let (lines, mut queue) = mpsc::channel::<String>(WAITING_FRAMES);
     let (done, written) = oneshot::channel();
@@ -79,7 +79,8 @@ fn start_printer() -> io::Result<(mpsc::Sender<String>, oneshot::Receiver<io::Re
     Ok((lines, written))
 }
 
-/// What the printer's end means: nobody reading any more is a way to be told to stop.
+/// The outcome of the command once the printer has ended. A closed pipe is no failure: the reader
+/// has stopped.
 fn finished(result: Result<io::Result<()>, oneshot::error::RecvError>) -> Result<(), Failure> {
     match result {
         Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -89,25 +90,28 @@ fn finished(result: Result<io::Result<()>, oneshot::error::RecvError>) -> Result
     }
 }
 
-/// A line on stderr. A closed stderr is no reason to stop.
-fn say(text: &str) {
+/// Prints a line on stderr. A closed stderr is ignored.
+fn notify(text: &str) {
     let _ = writeln!(io::stderr(), "{}", line::escape(text));
 }
 
-/// Follows through disconnects until there is a reason to stop; `Ok` when the printer is gone.
+/// Follows the classes, and reconnects when the connection is lost.
+///
+/// # Errors
+/// If reconnecting is of no use. `Ok` if the printer has ended.
 async fn follow(base: &BaseUrl, args: Args, lines: mpsc::Sender<String>) -> Result<(), Failure> {
-    let mut session = Session {
+    let mut follower = Follower {
         json: args.json,
         several: args.classes.len() > 1,
         cursor: args.cursor,
-        said_live: false,
+        announced_live: false,
         lines,
     };
     let mut backoff = reconnect_backoff();
     let mut connected_before = false;
     loop {
         let mut subscriber =
-            match Subscriber::connect(base, &args.classes, session.cursor.as_deref()).await {
+            match Subscriber::connect(base, &args.classes, follower.cursor.as_deref()).await {
                 Ok(subscriber) => subscriber,
                 Err(error) if error.is_transient() => {
                     let hint = if connected_before || !matches!(error, ClientError::Connect { .. })
@@ -127,7 +131,7 @@ async fn follow(base: &BaseUrl, args: Args, lines: mpsc::Sender<String>) -> Resu
                 }
             };
         connected_before = true;
-        let ended = session.read(&mut subscriber, &mut backoff).await;
+        let ended = follower.read(&mut subscriber, &mut backoff).await;
         match ended {
             Ended::Printer => return Ok(()),
             Ended::Client(error) if error.is_transient() => wait(&error, "", &mut backoff).await,
@@ -136,29 +140,29 @@ async fn follow(base: &BaseUrl, args: Args, lines: mpsc::Sender<String>) -> Resu
     }
 }
 
-/// Says what happened and when it tries again, and waits until then.
+/// Prints the error and the time of the next attempt, and waits until then.
 async fn wait(error: &ClientError, hint: &str, backoff: &mut Backoff) {
     let delay = backoff.next_wait();
-    say(&format!("{error}{hint}; trying again in {:.1} s", delay.as_secs_f64()));
+    notify(&format!("{error}{hint}; trying again in {:.1} s", delay.as_secs_f64()));
     tokio::time::sleep(delay).await;
 }
 
-/// Why a session is over.
+/// Why a connection ended.
 enum Ended {
     Client(ClientError),
     Printer,
 }
 
-/// What outlives a connection.
-struct Session {
+/// The state that survives a connection.
+struct Follower {
     json: bool,
     several: bool,
     cursor: Option<String>,
-    said_live: bool,
+    announced_live: bool,
     lines: mpsc::Sender<String>,
 }
 
-impl Session {
+impl Follower {
     async fn read(&mut self, subscriber: &mut Subscriber, backoff: &mut Backoff) -> Ended {
         loop {
             let frame = match subscriber.next().await {
@@ -168,7 +172,7 @@ impl Session {
             if let Frame::Closed { code, reason } = frame {
                 return Ended::Client(ClientError::Closed { code, reason });
             }
-            // It speaks: the next disconnect is a new one.
+            // The relay answers, so the next disconnect begins with the shortest wait.
             backoff.reset();
             match frame {
                 Frame::Progress { cursor, events } => {
@@ -179,15 +183,17 @@ impl Session {
                     self.cursor = Some(cursor);
                 }
                 Frame::Live { cursor } => {
-                    if !self.json && !self.said_live {
-                        say("live: what was sent until now has been shown, the rest comes as it \
-                                 happens");
+                    if !self.json && !self.announced_live {
+                        notify(
+                            "live: what was sent until now has been shown, the rest comes as it \
+                             happens",
+                        );
                     }
-                    self.said_live = true;
+                    self.announced_live = true;
                     self.cursor = Some(cursor);
                 }
                 Frame::Reset { reason, cursor } => {
-                    say(&format!(
+                    notify(&format!(
                         "reset ({reason}): it cannot go on from where it was; events may be \
                          missing before the next line"
                     ));
@@ -199,7 +205,7 @@ impl Session {
         }
     }
 
-    /// A frame's lines.
+    /// The lines of a frame.
     fn render(&self, cursor: &str, events: &[Box<serde_json::value::RawValue>]) -> String {
         let mut text = String::new();
         let mut before = self.cursor.clone();
@@ -210,7 +216,8 @@ impl Session {
                 let own = if index + 1 == events.len() {
                     Some(cursor.to_owned())
                 } else {
-                    // An event without an id of its own: from before it, twice rather than never.
+                    // An event without an id gets the cursor before it: resuming there repeats the
+                    // event, and does not lose it.
                     line::event_cursor(cursor, &members).or(before)
                 };
                 text.push_str(&line::json(&event, &members, own.as_deref()));
@@ -229,14 +236,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_line_carries_the_cursor_after_it() {
+    async fn each_line_has_the_cursor_after_its_event() {
         let (lines, _queue) = mpsc::channel(1);
-        let session = Session { json: true, several: false, cursor: None, said_live: false, lines };
+        let follower =
+            Follower { json: true, several: false, cursor: None, announced_live: false, lines };
         let text =
             r#"{"type":"progress","cursor":"a1.9","events":[{"id":3,"a":"\ud800"},{"id":9}]}"#;
         let Ok(Frame::Progress { cursor, events }) = Frame::parse(text) else { panic!("{text}") };
         assert_eq!(
-            session.render(&cursor, &events),
+            follower.render(&cursor, &events),
             "{\"id\":3,\"a\":\"\\ud800\",\"cursor\":\"a1.3\"}\n{\"id\":9,\"cursor\":\"a1.9\"}\n"
         );
     }
