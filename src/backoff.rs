@@ -1,8 +1,10 @@
 //! Waiting between attempts: exponential, with full jitter, so that many who lost the same thing do
 //! not come back at once.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use crate::metrics::{CounterBy, Registry};
 use crate::repeated::Repeated;
 
 /// The waits between attempts at one thing.
@@ -41,6 +43,20 @@ impl Backoff {
 const RECONNECT_BASE: Duration = Duration::from_millis(20);
 /// Clients' own retries are spent within seconds: an outage's end must be noticed well within one.
 const RECONNECT_CAP: Duration = Duration::from_millis(400);
+/// The parts that keep a connection up.
+const PARTS: &[&str] = &["listener", "state", "tail", "writer"];
+/// How often each part has connected again; a process has one relay.
+static RECONNECTS: LazyLock<CounterBy> = LazyLock::new(|| CounterBy::new("part", PARTS));
+
+/// Registers the count of reconnects.
+pub fn register_reconnects(registry: &mut Registry) {
+    registry.counter_by(
+        "relay_reconnects_total",
+        "Attempts to connect to the database again after a connection failed, by part.",
+        &RECONNECTS,
+    );
+}
+
 /// A connection to the database that is kept up: waits between attempts, and writes a line about
 /// each cause of a failure when it begins, and then now and then.
 #[derive(Debug)]
@@ -61,6 +77,7 @@ impl Reconnect {
     /// It failed: says so, and waits until the next attempt is due.
     pub async fn failed(&mut self, reason: &str) {
         self.say(reason);
+        RECONNECTS.inc(self.what);
         self.backoff.wait().await;
     }
 

@@ -14,7 +14,8 @@
 //! - [`http`]: requests, WebSockets, Server-Sent Events
 //! - [`client`]: the HTTP and WebSocket client that `tail`, `simulate` and the tests use
 //! - [`cli`]: the commands; [`config`]: what `serve` was asked to do; [`error`], [`backoff`],
-//!   [`repeated`], [`vital`]: below all; `encoding`, `background`: how bodies are tagged and
+//!   [`repeated`], [`vital`]: below all; [`metrics`]: counters,
+//!   gauges, histograms; `encoding`, `background`: how bodies are tagged and
 //!   compressed, and on which threads
 
 mod background;
@@ -29,6 +30,7 @@ pub mod event;
 pub mod http;
 pub mod listener;
 pub mod log;
+pub mod metrics;
 pub mod migrate;
 pub mod prober;
 pub mod refusals;

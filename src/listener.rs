@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Reconnect;
+use crate::metrics::Registry;
 use crate::migrate::{self, MigrateError};
 use crate::repeated::Repeated;
 use crate::store::{self, Agreement, Blocker, CHANNEL, Connector, DISPUTE_PATIENCE, Session};
@@ -67,6 +68,16 @@ impl Listener {
         Self { hearing, _task: vital.spawn("listener", ear.run()) }
     }
 
+    /// Registers the listener's metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        let hearing = self.hearing.clone();
+        registry.gauge(
+            "relay_listener_proven",
+            "Whether it is proven that notifications arrive.",
+            move || i64::from(hearing.borrow().deaf.is_none()),
+        );
+    }
+
     /// What it knows now.
     pub fn hearing(&self) -> Hearing {
         self.hearing.borrow().clone()
@@ -107,7 +118,7 @@ impl Ear {
         let notified = move |payload: &str| match payload.strip_prefix(PROOF) {
             Some(_) if payload.starts_with(&mark) => drop(heard.send_replace(payload.to_owned())),
             Some(_) => {}
-            None => tail.ring(),
+            None => tail.doorbell(),
         };
         let session =
             self.connector.connect_with("listener", notified).await.map_err(|e| e.to_string())?;

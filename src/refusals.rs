@@ -11,7 +11,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::event::{COUNTED_FIELDS, ClassId, Rejection};
+use crate::metrics::{CounterBy, Registry};
 use crate::repeated::Repeated;
 use crate::store::{Pages, RefusedCount};
 
@@ -52,8 +52,8 @@ pub struct Refusals {
 
 #[derive(Debug)]
 struct Shared {
-    /// By the place of a field in [`COUNTED_FIELDS`], since the start.
-    counts: [AtomicU64; COUNTED_FIELDS.len()],
+    /// By field, since the start.
+    counts: CounterBy,
     /// What is not in the table yet. Held for a few lines.
     unwritten: Mutex<Unwritten>,
     /// One writes at a time.
@@ -88,7 +88,7 @@ impl Default for Refusals {
     fn default() -> Self {
         Self {
             shared: Arc::new(Shared {
-                counts: [const { AtomicU64::new(0) }; COUNTED_FIELDS.len()],
+                counts: CounterBy::new("field", COUNTED_FIELDS),
                 unwritten: Mutex::default(),
                 writing: tokio::sync::Mutex::default(),
             }),
@@ -128,21 +128,20 @@ impl Refusals {
     }
 
     fn note(&self, class: &ClassId, field: &'static str, reason: &str) {
-        if let Some(at) = COUNTED_FIELDS.iter().position(|counted| *counted == field) {
-            self.shared.counts[at].fetch_add(1, Ordering::Relaxed);
-        }
+        self.shared.counts.inc(field);
         self.lock().add(class, field, reason, 1);
         if let Some(due) = REJECTED.met(&format!("{field} {reason} {class}")) {
             tracing::warn!(%class, field, reason, "events are rejected{due}");
         }
     }
 
-    /// How many were rejected since the start, by field.
-    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        COUNTED_FIELDS
-            .iter()
-            .zip(&self.shared.counts)
-            .map(|(field, count)| (*field, count.load(Ordering::Relaxed)))
+    /// Registers the count by field.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.counter_by(
+            "relay_rejected_events_total",
+            "Events that were rejected, by the field at fault; body: requests refused as a whole.",
+            &self.shared.counts,
+        );
     }
 
     /// Writes what waits, if the database takes it. If it does not, the next time will do.
@@ -217,7 +216,7 @@ mod tests {
     }
 
     fn count(refusals: &Refusals, field: &str) -> u64 {
-        refusals.counts().find(|(counted, _)| *counted == field).expect("a label").1
+        refusals.shared.counts.counts().find(|(counted, _)| *counted == field).expect("a label").1
     }
 
     #[test]
@@ -233,8 +232,8 @@ mod tests {
         assert_eq!(count(&refusals, "eventTime"), 1);
         assert_eq!(count(&refusals, OTHER), 2);
         assert_eq!(count(&refusals, BODY), 2);
-        assert_eq!(refusals.counts().map(|(_, count)| count).sum::<u64>(), 5);
-        assert_eq!(refusals.counts().count(), COUNTED_FIELDS.len());
+        assert_eq!(refusals.shared.counts.counts().map(|(_, count)| count).sum::<u64>(), 5);
+        assert_eq!(refusals.shared.counts.counts().count(), COUNTED_FIELDS.len());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::backoff::Reconnect;
 use crate::event::{Cursor, Epoch};
 use crate::log::{ChunkSet, Log};
+use crate::metrics::{Histogram, Registry};
 use crate::state::Classes;
 use crate::store::{
     Agreement, Connector, Header, Homecoming, LogReader, deleted_classes, explain, mend_sequence,
@@ -72,6 +73,21 @@ struct Shared {
     answered: watch::Sender<Answered>,
     /// Whether bells may not be heard.
     deaf: AtomicBool,
+    /// Since when the doorbell's ring is not answered by a read, in nanoseconds after `origin`; 0
+    /// without one.
+    rung: AtomicU64,
+    origin: Instant,
+    doorbell_to_read: Histogram,
+}
+
+impl Shared {
+    /// A read has ended that began after the doorbell's ring at `rung`, if it rang.
+    fn note_answered(&self, rung: u64) {
+        if rung > 0 {
+            let rung = Duration::from_nanos(rung);
+            self.doorbell_to_read.observe(self.origin.elapsed().saturating_sub(rung));
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -118,8 +134,17 @@ impl Tail {
     fn at(position: Position) -> Self {
         let (answered, _) =
             watch::channel(Answered { asked: 0, position, away_since: Some(Instant::now()) });
-        let (bell, asked, deaf) = (Notify::new(), AtomicU64::new(0), AtomicBool::new(true));
-        Self { shared: Arc::new(Shared { bell, asked, answered, deaf }) }
+        Self {
+            shared: Arc::new(Shared {
+                bell: Notify::new(),
+                asked: AtomicU64::new(0),
+                answered,
+                deaf: AtomicBool::new(true),
+                rung: AtomicU64::new(0),
+                origin: Instant::now(),
+                doorbell_to_read: Histogram::of_durations(),
+            }),
+        }
     }
 
     /// A tail that follows nothing, for sessions without a database.
@@ -138,6 +163,24 @@ impl Tail {
     /// Something may have come.
     pub fn ring(&self) {
         self.shared.bell.notify_one();
+    }
+
+    /// The doorbell has rung: new events were committed.
+    pub fn doorbell(&self) {
+        let now = u64::try_from(self.shared.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // Of several rings the first counts: its event has waited longest.
+        let (unset, relaxed) = (0, Ordering::Relaxed);
+        let _ = self.shared.rung.compare_exchange(unset, now.max(1), relaxed, relaxed);
+        self.ring();
+    }
+
+    /// Registers the tail's metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.histogram(
+            "relay_doorbell_to_read_seconds",
+            "Time from the doorbell to the end of the read that answers it.",
+            &self.shared.doorbell_to_read,
+        );
     }
 
     /// Since when it has no connection; `None` while it has one.
@@ -283,9 +326,11 @@ impl Follower {
         loop {
             // Whoever asked by now is answered by a read that begins now.
             let asked = self.shared.asked.load(Ordering::Acquire);
+            let rung = self.shared.rung.swap(0, Ordering::Relaxed);
             match self.read(reader, if has_read { READ_STALL } else { patience }).await {
                 Ok(position) => {
                     has_read = true;
+                    self.shared.note_answered(rung);
                     self.shared.answered.send_replace(Answered {
                         asked,
                         position,

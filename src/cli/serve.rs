@@ -22,11 +22,12 @@ use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch, Limits as EventLimits};
 use crate::http::{
-    self, AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, Limits, OriginPolicy, Relay,
-    StartProgress,
+    self, AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, HttpMetrics, Limits,
+    OriginPolicy, Relay, StartProgress,
 };
 use crate::listener::Listener;
 use crate::log::Log;
+use crate::metrics::Registry;
 use crate::refusals::Refusals;
 use crate::repeated::Repeated;
 use crate::state::{Classes, Keeper as StateKeeper};
@@ -329,7 +330,7 @@ async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Fai
     let prober_task = prober::start(&connector, &agreement, &vital);
     let drain = Drain::new(config.drain);
     let connections = ConnectionLimiter::new(config.connections.0, config.connections.1);
-    let relay = Arc::new(Relay {
+    let mut relay = Relay {
         gate: Gate::new(connections, config.origins.clone(), drain.clone()),
         writer,
         tail,
@@ -344,7 +345,11 @@ async fn assemble(config: &Config, address: SocketAddr) -> Result<Assembled, Fai
         answers: AnswerBudget::new(config.answer_bytes),
         limits: config.limits,
         drain,
-    });
+        metrics: HttpMetrics::default(),
+        registry: Registry::default(),
+    };
+    relay.register_metrics();
+    let relay = Arc::new(relay);
     let refusals_task = relay.refusals.keep(relay.pages.clone());
     let others = [tail_task, prober_task, refusals_task, room_task];
     let tasks = Tasks { writer: writer_tasks, others };

@@ -10,6 +10,10 @@ use warp::reply::Response;
 /// What a problem's `type` begins with; the rest is stable and for programs.
 const TYPE_PREFIX: &str = "urn:progress-relay:problem:";
 
+/// A problem's name, as an extension of its answer: what a 503 is counted by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProblemName(pub(super) &'static str);
+
 /// An answer that says what went wrong.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -137,6 +141,7 @@ impl warp::Reply for Problem {
         body.extend(self.members);
         let mut response = Response::new(Value::Object(body).to_string().into());
         *response.status_mut() = self.status;
+        response.extensions_mut().insert(ProblemName(self.name));
         let headers = response.headers_mut();
         headers.extend(self.headers);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -21,6 +21,7 @@ use super::load::{self, LoadError};
 use super::slot::{Memory, Phase, PutBy, Slot};
 use super::unsaved::drop_elsewhere;
 use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent};
+use crate::metrics::Registry;
 use crate::repeated::Repeated;
 use crate::store::{ClassRow, LogVersion, Pages};
 
@@ -122,6 +123,20 @@ impl Classes {
     pub fn in_use(&self) -> (usize, bool) {
         let inner = self.lock();
         (inner.classes.len(), inner.remembers)
+    }
+
+    /// Registers the state's metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        let classes = self.clone();
+        registry.gauge("relay_classes", "Classes whose state is in memory.", move || {
+            classes.in_use().0 as i64
+        });
+        let classes = self.clone();
+        registry.gauge(
+            "relay_state_keeper",
+            "Whether this replica writes the snapshots of class state.",
+            move || i64::from(classes.in_use().1),
+        );
     }
 
     /// The database's clock, as far as this replica knows.

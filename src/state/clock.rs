@@ -1,6 +1,6 @@
 //! The database's clock, by which every age is counted, as this replica knows it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use crate::event::Micros;
@@ -8,42 +8,50 @@ use crate::event::Micros;
 /// A reading that is behind what was reckoned by less than this, in microseconds, took so long to
 /// arrive; by more, the database's clock was set back.
 const TRAVEL: i64 = 250_000;
+/// There was no reading yet.
+const NONE: i64 = i64::MIN;
 
-/// Reckons on from the last reading.
-#[derive(Debug, Default)]
+/// Reckons on from the last reading. Sessions ask at every flush, so there is no lock.
+#[derive(Debug)]
 pub(super) struct Clock {
-    /// When it was read, and what it said. Held for a line.
-    reading: Mutex<Option<(Instant, i64)>>,
+    origin: Instant,
+    /// The database's clock at `origin`, by the best reading, in microseconds since 1970.
+    at_origin: AtomicI64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { origin: Instant::now(), at_origin: AtomicI64::new(NONE) }
+    }
 }
 
 impl Clock {
-    /// The database said this just now.
+    /// The database said this just now. Only the tail calls it.
     pub(super) fn set(&self, clock: Micros) {
-        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let reckoned = reading.map(|(at, clock)| reckon(now, at, clock));
+        let best = self.at_origin.load(Ordering::Relaxed);
+        let new = clock.0.saturating_sub(self.elapsed());
         // Readings arrive late, never early: the latest of them is the best.
-        if reckoned.is_none_or(|reckoned| clock.0 > reckoned || clock.0 < reckoned - TRAVEL) {
-            *reading = Some((now, clock.0));
+        if best == NONE || new > best || new < best.saturating_sub(TRAVEL) {
+            self.at_origin.store(new, Ordering::Relaxed);
         }
     }
 
     /// What it says now, in microseconds since 1970; the machine's own clock before the first
     /// reading.
     pub(super) fn now(&self) -> i64 {
-        let reading = *self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        match reading {
-            Some((at, clock)) => reckon(Instant::now(), at, clock),
-            None => {
+        match self.at_origin.load(Ordering::Relaxed) {
+            NONE => {
                 let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
                 since.ok().and_then(|since| i64::try_from(since.as_micros()).ok()).unwrap_or(0)
             }
+            at_origin => at_origin.saturating_add(self.elapsed()),
         }
     }
-}
 
-fn reckon(now: Instant, at: Instant, clock: i64) -> i64 {
-    clock.saturating_add(i64::try_from(now.duration_since(at).as_micros()).unwrap_or(i64::MAX))
+    /// Microseconds since `origin`.
+    fn elapsed(&self) -> i64 {
+        i64::try_from(self.origin.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::event::Epoch;
+use crate::metrics::Registry;
 
 /// How long two parts may disagree before the odd connection ends.
 pub const DISPUTE_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -204,6 +205,20 @@ impl Agreement {
             Some(server) => servers.insert(part, server),
             None => servers.remove(part),
         };
+    }
+
+    /// Registers the agreement's metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        let agreement = self.clone();
+        registry.info(
+            "relay_server_info",
+            "The host and port that a part's connection leads to; always 1.",
+            ["part", "server"],
+            move || {
+                let servers = agreement.servers().into_iter();
+                servers.map(|(part, server)| [part.to_string(), server.to_string()]).collect()
+            },
+        );
     }
 
     /// Which server each part's connection leads to.

@@ -3,6 +3,7 @@
 //! A commit that notifies costs the same whether it carries one row or a thousand, and commits go
 //! one after the other: what arrives while one is under way shares the next.
 
+mod metrics;
 mod queue;
 mod statement;
 mod trouble;
@@ -16,9 +17,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::{Backoff, Reconnect};
 use crate::event::{ClassId, Epoch, Event, StudentId};
+use crate::metrics::Registry;
 use crate::store::{Agreement, Connector, DISPUTE_PATIENCE, explain};
 use crate::vital::Vital;
 
+use metrics::WriterMetrics;
 pub use queue::{Outcome, QueueFull, QueueLimits, Written};
 use queue::{Queue, Submission};
 pub use statement::which_statement;
@@ -67,8 +70,10 @@ pub enum WriteError {
         cause: Option<String>,
     },
     /// Not within the deadline.
-    #[error("the database did not commit in time")]
+    #[error("the database did not commit within {} s", .after.as_secs_f32())]
     Late {
+        /// How long it was waited for.
+        after: Duration,
         /// What keeps the database from storing, if something does.
         cause: Option<String>,
     },
@@ -87,6 +92,7 @@ pub struct Writer {
     commit_timeout: Duration,
     connected: Arc<AtomicUsize>,
     troubles: Troubles,
+    metrics: WriterMetrics,
 }
 
 /// The writer's tasks.
@@ -110,6 +116,7 @@ impl Writer {
         let queue = Queue::new(limits);
         let connected = Arc::new(AtomicUsize::new(0));
         let troubles = Troubles::default();
+        let metrics = WriterMetrics::default();
         let mut tasks = Vec::new();
         for name in NAMES {
             let worker = Worker {
@@ -120,12 +127,31 @@ impl Writer {
                 commit_timeout,
                 connected: Arc::clone(&connected),
                 troubles: troubles.clone(),
+                metrics: metrics.clone(),
                 last_good: None,
             };
             tasks.push(vital.spawn("writer", worker.run()));
         }
-        let writer = Self { queue: Arc::clone(&queue), commit_timeout, connected, troubles };
+        let writer =
+            Self { queue: Arc::clone(&queue), commit_timeout, connected, troubles, metrics };
         (writer, WriterTasks { queue, tasks })
+    }
+
+    /// Registers the writer's metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        let queue = Arc::clone(&self.queue);
+        registry.gauge(
+            "relay_queued_events",
+            "Events that wait to be written or are being written.",
+            move || queue.rows() as i64,
+        );
+        let connected = Arc::clone(&self.connected);
+        registry.gauge(
+            "relay_writer_connected",
+            "Whether there is a connection to write on.",
+            move || i64::from(connected.load(Ordering::Relaxed) > 0),
+        );
+        self.metrics.register(registry);
     }
 
     /// Stores one request's events; answers once they are committed, as durably as the database is
@@ -142,7 +168,9 @@ impl Writer {
         let written = match tokio::time::timeout_at(deadline, reply).await {
             Ok(Ok(written)) => written,
             // Without an answer: the deadline passed while it waited, or the writer was stopped.
-            Ok(Err(_)) | Err(_) => return Err(WriteError::Late { cause: self.cause() }),
+            Ok(Err(_)) | Err(_) => {
+                return Err(WriteError::Late { after: self.commit_timeout, cause: self.cause() });
+            }
         };
         let failed = written.outcomes.iter().find_map(|outcome| match outcome {
             Outcome::Failed(cause) => Some(cause.clone()),
@@ -203,6 +231,7 @@ struct Worker {
     commit_timeout: Duration,
     connected: Arc<AtomicUsize>,
     troubles: Troubles,
+    metrics: WriterMetrics,
     /// Of whom an event was stored last: the control row is of the same, so that an operator's
     /// rules about classes let it pass.
     last_good: Option<(ClassId, StudentId)>,
@@ -251,7 +280,8 @@ impl Worker {
         let milliseconds = |time: Duration| time.as_millis().to_string();
         let statement_timeout = milliseconds(2 * self.commit_timeout + STATEMENT_MARGIN);
         let lock_timeout = milliseconds(self.commit_timeout);
-        let preparing = Inserter::new(session, &statement_timeout, &lock_timeout);
+        let metrics = self.metrics.clone();
+        let preparing = Inserter::new(session, &statement_timeout, &lock_timeout, metrics);
         let inserter = match timeout(PREPARE_PATIENCE, preparing).await {
             Ok(prepared) => {
                 prepared.map_err(|error| format!("preparing its statement: {}", explain(&error)))?

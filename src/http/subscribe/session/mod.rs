@@ -46,7 +46,8 @@ use self::messages::{Close, FrameKind, Incoming, Outgoing};
 use self::outbox::Dropped;
 use self::start::{ResetReason, Start};
 use self::trim::Trim;
-use crate::event::{ClassId, Cursor};
+use crate::event::{ClassId, Cursor, Micros};
+use crate::http::measures::HttpMetrics;
 use crate::http::server::drain::Drain;
 use crate::http::server::timeouts::LastActivity;
 use crate::log::{Frame, Log, Read, Subscription};
@@ -88,6 +89,7 @@ pub(super) struct Sources {
     pub(super) tail: Tail,
     /// Know the database's clock.
     pub(super) classes: Classes,
+    pub(super) metrics: HttpMetrics,
 }
 
 /// One subscriber.
@@ -109,6 +111,10 @@ pub(super) struct Session<T> {
     expiry: u64,
     live_sent: bool,
     read_budget: usize,
+    /// Whether the session reads events that are old because the subscriber was away or slow.
+    is_catching_up: bool,
+    /// When the first event was stored that is on its way to the peer and counts as new.
+    on_its_way: Option<Micros>,
     /// Held from the first page that could not be read until one could.
     waiting: Option<Waiting<'static>>,
     leaving: Leaving,
@@ -155,6 +161,8 @@ impl<T: Transport> Session<T> {
             expiry: start.expiry,
             live_sent: false,
             read_budget: MIN_READ_BUDGET,
+            is_catching_up: false,
+            on_its_way: None,
             waiting: None,
             leaving,
         }
@@ -171,12 +179,18 @@ impl<T: Transport> Session<T> {
         // Before the first look at the log: an event between a look and a wait must wake.
         let subscription = self.sources.log.subscribe(&self.classes);
         if let Some(reason) = self.start_reset {
+            self.sources.metrics.resets.inc(reason.name());
             self.send(frames::reset(reason, &self.cursor))?;
         }
         loop {
             let (log, budget) = (&self.sources.log, self.read_budget);
             match log.read(&self.cursor, self.expiry, &self.classes, budget) {
-                Read::Frames(frames, through) => self.send_frames(frames, through)?,
+                Read::Frames(frames, through) => {
+                    if self.live_sent && !self.is_catching_up {
+                        self.on_its_way = frames.first().map(|frame| frame.received_at);
+                    }
+                    self.send_frames(frames, through)?;
+                }
                 Read::Behind(floor) => self.read_page(floor).await?,
                 Read::OtherEpoch(position) => self.reset(ResetReason::Epoch, position)?,
                 Read::Expired(position) => self.reset(ResetReason::Expired, position)?,
@@ -187,6 +201,7 @@ impl<T: Transport> Session<T> {
                     self.send_due()?;
                     if self.flush().await? == Flushed::All {
                         self.read_budget = MIN_READ_BUDGET;
+                        self.is_catching_up = false;
                         self.wait(&subscription).await?;
                     }
                     continue;
@@ -223,6 +238,7 @@ impl<T: Transport> Session<T> {
         self.expiry = self.sources.log.expiry();
         self.live_sent = false;
         self.cursor = position;
+        self.sources.metrics.resets.inc(reason.name());
         self.send(frames::reset(reason, &self.cursor))
     }
 
@@ -243,6 +259,7 @@ impl<T: Transport> Session<T> {
 
     /// Sends a page of the table: the cursor lies before what is in memory.
     async fn read_page(&mut self, floor: i64) -> Result<(), Close> {
+        self.is_catching_up = true;
         let (pages, classes) = (self.sources.pages.clone(), Arc::clone(&self.classes));
         let (after, budget) = (self.cursor.clone(), self.read_budget);
         // Boxed: the future is larger than all else of a session, and most never read a page.
@@ -314,14 +331,26 @@ impl<T: Transport> Session<T> {
     /// more are dropped.
     async fn flush(&mut self) -> Result<Flushed, Close> {
         if let Ok(flushed) = timeout(STALL, self.flushed()).await {
-            return flushed.map(|()| Flushed::All);
+            flushed?;
+            self.note_taken();
+            return Ok(Flushed::All);
         }
+        self.is_catching_up = true;
+        self.on_its_way = None;
         let dropped = self.transport.drop_unsent();
         self.live_sent &= !dropped.live;
         self.heartbeat.repeat(&dropped);
         self.cursor = dropped.cursor.unwrap_or_else(|| self.start.clone());
         self.read_budget = MIN_READ_BUDGET;
         self.flushed().await.map(|()| Flushed::DroppedUnsent)
+    }
+
+    /// Measures how long the first of the new events that the peer has now taken was on its way.
+    fn note_taken(&mut self) {
+        let Some(stored) = self.on_its_way.take() else { return };
+        let age = self.sources.classes.now().0.saturating_sub(stored.0);
+        let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
+        self.sources.metrics.commit_to_socket.observe(age);
     }
 
     async fn flushed(&mut self) -> Result<(), Close> {

@@ -151,6 +151,7 @@ impl Bench {
             pages: pages.clone(),
             tail: Tail::detached(),
             classes: Classes::new(pages),
+            metrics: HttpMetrics::default(),
         };
         let start =
             Start { cursor: at(cursor), live_at: self.log.position().id, expiry: 0, reset: None };
