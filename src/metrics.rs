@@ -52,17 +52,17 @@ impl fmt::Debug for Registry {
 impl Registry {
     /// Registers a counter; its name ends with `_total`.
     pub fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
-        self.0.register(without_total(name), help, counter.clone());
+        self.0.register(without_total(name), sentence(help), counter.clone());
     }
 
     /// Registers a counter with a label; its name ends with `_total`.
     pub fn counter_by(&mut self, name: &str, help: &str, counter: &CounterBy) {
-        self.0.register(without_total(name), help, counter.clone());
+        self.0.register(without_total(name), sentence(help), counter.clone());
     }
 
     /// Registers a histogram.
     pub fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
-        self.0.register(name, help, histogram.clone());
+        self.0.register(name, sentence(help), histogram.clone());
     }
 
     /// Registers a gauge that `read` reads when the text is made.
@@ -72,7 +72,7 @@ impl Registry {
         help: &str,
         read: impl Fn() -> i64 + Send + Sync + 'static,
     ) {
-        self.0.register(name, help, ReadGauge(Box::new(read)));
+        self.0.register(name, sentence(help), ReadGauge(Box::new(read)));
     }
 
     /// Registers a gauge that is always 1, for each pair of label values that `read` returns.
@@ -83,7 +83,7 @@ impl Registry {
         labels: [&'static str; 2],
         read: impl Fn() -> Vec<[String; 2]> + Send + Sync + 'static,
     ) {
-        self.0.register(name, help, ReadInfo { labels, read: Box::new(read) });
+        self.0.register(name, sentence(help), ReadInfo { labels, read: Box::new(read) });
     }
 
     /// All metrics in Prometheus' text format, version 0.0.4. It differs from OpenMetrics in this:
@@ -114,6 +114,11 @@ impl Registry {
         }
         text
     }
+}
+
+/// A help text, to which the registry adds a full stop.
+fn sentence(help: &str) -> &str {
+    help.trim_end_matches('.')
 }
 
 /// The encoder adds the suffix again.

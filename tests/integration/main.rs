@@ -27,6 +27,7 @@ mod faults_table;
 mod ingest;
 mod listening;
 mod measure;
+mod metrics;
 mod ordering;
 mod outage;
 mod plans;
