@@ -1,6 +1,6 @@
 //! From a request to its answer: the gate, then the handler that the router's table names, then the
-//! headers of the path's CORS. They stand on every answer, errors included, and are written here and
-//! nowhere else.
+//! headers of the path's CORS. They stand on every answer, errors included, and are written here
+//! and nowhere else.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};

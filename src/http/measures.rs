@@ -72,7 +72,8 @@ impl HttpMetrics {
         );
         registry.histogram(
             "relay_commit_to_socket_seconds",
-            "Time from an event's receivedAt until the kernel has taken its frame for a subscriber.",
+            "Time from an event's receivedAt until the kernel has taken its frame for a \
+             subscriber.",
             &self.commit_to_socket,
         );
     }

@@ -267,7 +267,10 @@ mod tests {
 
     #[test]
     fn a_row_has_every_column() {
-        let body = r#"{"eventType":"help","cellIndex":3,"hasError":true,"userName":null,"result":{"a":"b,c"}}"#;
+        let body = concat!(
+            r#"{"eventType":"help","cellIndex":3,"hasError":true,"userName":null,"#,
+            r#""result":{"a":"b,c"}}"#
+        );
         let event = StoredEvent { id: 7, class: "c", student: "s", received_at: Micros(0), body };
         let mut out = String::new();
         write_csv(&event, &mut out);

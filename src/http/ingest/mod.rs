@@ -166,8 +166,8 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
     Ok(warp::reply::json(&answer).into_response())
 }
 
-/// The problem for events that could not be stored now. Its member `cause` has the database's words,
-/// where it said something.
+/// The problem for events that could not be stored now. Its member `cause` has the database's
+/// words, where it said something.
 pub(super) fn not_written(error: WriteError) -> Problem {
     let (problem, cause) = match error {
         WriteError::QueueFull { cause } => (

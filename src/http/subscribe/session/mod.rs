@@ -19,9 +19,11 @@
 //!
 //! It knows a [`Transport`], a stream of the peer's messages and a sink of frames, not a socket.
 
+mod beginning;
 mod cut;
 mod frames;
 mod heartbeat;
+mod leaving;
 pub(super) mod messages;
 pub(super) mod outbox;
 mod pages;
@@ -38,10 +40,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Sink, Stream};
-use tokio::time::{Sleep, timeout};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio::time::timeout;
 
 use self::heartbeat::Heartbeat;
+use self::leaving::Leaving;
 use self::messages::{Close, FrameKind, Incoming, Outgoing};
 use self::outbox::Dropped;
 use self::start::{ResetReason, Start};
@@ -64,8 +66,9 @@ const MAX_READ_BUDGET: usize = 256 * 1024;
 /// Where events are larger, the page is broken off at twice the budget, which costs its connection.
 /// Known clients' events have about this size.
 const PAGE_EVENT_BYTES: usize = 512;
-/// After a socket has taken nothing for this long, frames of which it has taken no byte are dropped,
-/// and read once more when it goes on. So a subscriber that stalls costs its cursor and one frame.
+/// After a socket has taken nothing for this long, frames of which it has taken no byte are
+/// dropped, and read once more when it goes on. So a subscriber that stalls costs its cursor and
+/// one frame.
 const STALL: Duration = Duration::from_secs(2);
 /// How long to wait after a page could not be read.
 const PAGE_RETRY: Duration = Duration::from_millis(500);
@@ -129,13 +132,6 @@ enum Flushed {
     DroppedUnsent,
 }
 
-/// When a session of a relay that drains ends.
-struct Leaving {
-    drain: Drain,
-    closing: Pin<Box<WaitForCancellationFutureOwned>>,
-    leave: Option<Pin<Box<Sleep>>>,
-}
-
 impl<T: Transport> Session<T> {
     pub(super) fn new(
         sources: Sources,
@@ -146,8 +142,6 @@ impl<T: Transport> Session<T> {
         activity: LastActivity,
         drain: &Drain,
     ) -> Self {
-        let closing = Box::pin(drain.closing().clone().cancelled_owned());
-        let leaving = Leaving { drain: drain.clone(), closing, leave: None };
         Self {
             sources,
             classes: classes.into(),
@@ -164,7 +158,7 @@ impl<T: Transport> Session<T> {
             is_catching_up: false,
             on_its_way: None,
             waiting: None,
-            leaving,
+            leaving: Leaving::new(drain),
         }
     }
 
@@ -380,17 +374,5 @@ impl<T: Transport> Session<T> {
             return Err(close);
         }
         Ok(())
-    }
-}
-
-impl Leaving {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), Close> {
-        let drain = &self.drain;
-        let leave = match &mut self.leave {
-            Some(leave) => leave,
-            None if self.closing.as_mut().poll(cx).is_pending() => return Ok(()),
-            None => self.leave.insert(Box::pin(tokio::time::sleep(drain.stay()))),
-        };
-        if leave.as_mut().poll(cx).is_ready() { Err(Close::GoingAway) } else { Ok(()) }
     }
 }

@@ -36,7 +36,8 @@ struct Item<T> {
 /// What was dropped unsent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::http) struct Dropped {
-    /// Where the peer will stand once it has the frames that stay; `None` if it was never given one.
+    /// Where the peer will stand once it has the frames that stay; `None` if it was never given
+    /// one.
     pub(in crate::http) cursor: Option<Cursor>,
     pub(in crate::http) live: bool,
     pub(in crate::http) mark: bool,
