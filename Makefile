@@ -1,7 +1,8 @@
 # progress-relay: `make run` and `make test` do all the set-up that they need.
 
 SHELL := /bin/bash
-# rustup's place, where a shell that was not started anew does not look yet. Last, so as to override no choice of the user's.
+# rustup's folder: a shell that was started before rustup was installed does not have it on PATH.
+# It comes last, so that it overrides no choice of the user's.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 # Flags for what `make run` starts.
 ARGS ?=
@@ -10,7 +11,9 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser faults fault-tools toolchain pictures build run test lint check bench bench-quick hostile memory summary names churn frames model fuzz openapi-fuzz deny clean
+.PHONY: help setup toolchain node python browser fault-tools build run test lint format figures docs
+.PHONY: check bench bench-quick hostile memory summary cost names faults churn model fuzz
+.PHONY: pictures frames openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
@@ -23,6 +26,10 @@ setup: ## install what is missing (PostgreSQL's server, by apt), without a clust
 toolchain:
 	@bash scripts/setup toolchain
 
+# With which the dashboard is checked; npm runs only when package-lock.json has changed.
+node:
+	@bash scripts/setup node
+
 browser: setup
 	@bash scripts/setup browser
 
@@ -30,24 +37,44 @@ browser: setup
 fault-tools: setup
 	@bash scripts/setup faults
 
+# The interpreter of examples/subscriber.py, which a test runs.
+python:
+	@bash scripts/setup python
+
 build: toolchain ## the release build
 	cargo build --release --locked
 
 run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for flags
 	cargo run --release --locked -- serve $(ARGS)
 
-test: setup browser fault-tools lint ## formatting, clippy, all tests; installs Chromium, HAProxy and PgBouncer when missing
+# Installs Chromium, HAProxy, PgBouncer, Node and Python when they are missing.
+test: setup browser fault-tools python lint ## lint, and all tests; installs what they need
+	npm test --silent
 	cargo test --locked
 
-lint: toolchain ## formatting, clippy and the documentation, warnings denied
+lint: toolchain node ## formatting, widths, clippy, documentation; the page: prettier, eslint, tsc
+	scripts/width
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet
+	npm run --silent lint
+	for script in scripts/* .ci/run; do bash -n "$$script" || exit 1; done
+
+format: toolchain node ## format Rust and the dashboard
+	cargo fmt --all
+	npm run --silent format
+
+figures: toolchain ## the size of the code: files, functions, widths, words of doc comments
+	cargo test --locked --test integration -- --nocapture code_figures::the_figures_are_printed
+
+docs: toolchain ## write the documents that are made from the code: the flags, the imports
+	WRITE_DOCS=1 cargo test --locked --lib --quiet reference
+	WRITE_DOCS=1 cargo test --locked --test integration --quiet architecture
 
 check: toolchain ## quick: does it compile
 	cargo check --all-targets --locked
 
-bench: setup ## measure against the floors, some 20 minutes; writes BENCHMARKS.md; RUNS=3 SECONDS_EACH=4 for less
+bench: setup ## measure against the floors (20 min); writes BENCHMARKS.md; RUNS=3 for less
 	cargo build --release --locked --bin progress-relay --example bench
 	cargo run --release --locked --example bench -- full --runs $(RUNS) --seconds $(SECONDS_EACH)
 
@@ -61,27 +88,33 @@ hostile: setup ## measure: a class at work beside 500 peers that do their worst 
 memory: setup ## measure: what a dashboard costs after bursts, over 4,000 (2 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::memory
 
+cost: setup ## measure: a summary's cost as its class grows to 5,000,000 events (5 min)
+	cargo test --release --locked --test integration -- --ignored --nocapture measure::cost
+
 names: setup ## measure: the memory of classes whose names are all as long as may be (5 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::names
 
-summary: setup ## measure: a class at work while 20 dashboards ask for the largest class there can be (2 min)
+summary: setup ## measure: a class at work while 20 dashboards ask for the largest class (2 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::summary
 
-faults: fault-tools ## measure: every fault under 200 POSTs/s, 20 dashboards, 3 relays: a table (15 min); FAULTS=killed,…
-	cargo test --release --locked --test integration -- --ignored --nocapture faults_table
+faults: fault-tools ## measure: a table of every fault under load (15 min); FAULTS=killed,…
+	cargo test --release --locked --test integration -- --ignored --nocapture \
+	  measure::faults_table
 
 churn: setup ## measure: what ten minutes of coming and going leave behind; CHURN_MINUTES=n
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::churn
 
-model: toolchain ## check the rule of the snapshots for larger numbers (some 20 min); make test does it for small ones
+model: toolchain ## check the snapshots' rule for larger numbers than make test does (20 min)
 	cargo test --release --locked --test model -- --ignored --nocapture
 
 FUZZ_SECONDS ?= 300
 fuzz: toolchain ## fuzz events, batches and cursors, FUZZ_SECONDS (300) each; needs cargo-fuzz
-	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2; exit 1; }
+	@command -v cargo-fuzz >/dev/null || \
+	  { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2; exit 1; }
 	for target in event batch cursor; do \
 	  mkdir -p fuzz/corpus/$$target && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target \
-	    fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 || exit 1; \
+	    fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 || exit 1; \
 	done
 
 pictures: browser ## docs/screenshots, from a lesson that never was
@@ -89,13 +122,15 @@ pictures: browser ## docs/screenshots, from a lesson that never was
 	cargo test --locked --test integration -- --ignored browser::screenshots::screenshots
 
 frames: browser ## measure: a hand on the page, and frames at 500 students and 200 events/s (2 min)
-	cargo test --release --locked --test integration -- --ignored --nocapture --test-threads 1 browser::measures
+	cargo test --release --locked --test integration -- --ignored --nocapture --test-threads 1 \
+	  measure::frames
 
-openapi-fuzz: setup build ## property-based requests to the reading API (1 min); needs python3-venv and PyPI; EXAMPLES=n
+openapi-fuzz: setup build ## random requests to the reading API (1 min), by PyPI; EXAMPLES=n
 	scripts/openapi-fuzz
 
 deny: toolchain ## licences, advisories and sources of dependencies, where cargo-deny is at hand
-	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install cargo-deny --locked" >&2; exit 1; }
+	@command -v cargo-deny >/dev/null || \
+	  { echo "cargo-deny is missing: cargo install cargo-deny --locked" >&2; exit 1; }
 	cargo deny check
 
 clean: ## remove what was built

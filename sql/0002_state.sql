@@ -1,15 +1,16 @@
 -- oldest-release: 0.1.0
 --
--- Snapshots of class state: what the events of a class come to, up to an id. They are a cache of progress_event that any
--- SQL client may read: one replica writes them, each class's rows and its id in one transaction; `progress-relay
--- rebuild-state` makes them anew. Times are the database's clock unless they say otherwise.
+-- Snapshots of class state: the state that is derived from the events of a class up to an id. They
+-- are a cache of progress_event that any SQL client may read. One replica writes them, each class's
+-- rows and its id in one transaction; `progress-relay rebuild-state` makes them again from the
+-- events. Times are the database's clock unless a comment says otherwise.
 
 -- A class, and how far its snapshot goes.
 CREATE TABLE class_state (
     class_id         text COLLATE "C" PRIMARY KEY,
     -- The rows of this class in all tables here hold its events up to this id.
     through_id       bigint NOT NULL,
-    -- The issue of ids that it belongs to: with another, the snapshot counts for nothing.
+    -- The generation of ids that it belongs to. Under another nonce the snapshot is void.
     nonce            text NOT NULL,
     events           bigint NOT NULL,
     students         bigint NOT NULL,
@@ -19,8 +20,8 @@ CREATE TABLE class_state (
     updated_at       timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Every event up to this id is in its class's snapshot, also where that has not been touched for long, and no class
--- without a row has any; one row.
+-- Every event up to this id is in its class's snapshot, also where that has not been touched for
+-- long, and no class without a row has any; one row.
 CREATE TABLE state_through (
     singleton  boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     through_id bigint NOT NULL,

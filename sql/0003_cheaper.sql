@@ -2,8 +2,9 @@
 --
 -- Less work for every statement.
 
--- The epoch of a nonce. PostgreSQL puts it in place of the call (one expression, no table, and not said to be more stable than
--- what it calls), while it parses and plans the body of progress_epoch() anew at every call: a fifth of the tail's read.
+-- The epoch of a nonce. PostgreSQL inlines this function, since it is one expression without a
+-- table and is not declared more stable than the functions that it calls. The body of
+-- progress_epoch() is parsed and planned at every call: a fifth of the tail's read.
 CREATE FUNCTION progress_epoch(nonce text) RETURNS text LANGUAGE sql AS $$
     SELECT nonce || ltrim(left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), '0')
 $$;

@@ -52,7 +52,7 @@ static RECONNECTS: LazyLock<CounterBy> = LazyLock::new(|| CounterBy::new("part",
 pub fn register_reconnects(registry: &mut Registry) {
     registry.counter_by(
         "relay_reconnects_total",
-        "Attempts to connect to the database again after a connection failed, by part.",
+        "Attempts to connect again after a failure, by part.",
         &RECONNECTS,
     );
 }

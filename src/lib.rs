@@ -1,30 +1,28 @@
 //! Relays students' JupyterLab progress events through PostgreSQL to every instructor's dashboard.
 //!
-//! The table is the log, NOTIFY is the doorbell, a subscriber is a cursor. ARCHITECTURE.md tells
-//! the flow; this is the map:
+//! The table is the log, NOTIFY is the doorbell, a subscriber is a cursor. ARCHITECTURE.md follows
+//! an event, a subscriber and a class's state through the code. This is the map:
 //!
-//! - [`event`]: events, classes, cursors; everything from outside is checked here, once
-//! - [`writer`]: group commit of what was POSTed
-//! - [`listener`]: hears the doorbell; [`tail`]: reads what is new, once per replica; [`log`]:
-//!   keeps its newest in memory
-//! - [`refusals`]: counts what was rejected, for whoever looks at metrics, the log or the page
-//! - [`state`]: what the events of a class come to: kept in memory, with snapshots in the database
-//! - [`store`]: connections, statements that read, what errors mean; [`migrate`]: applies sql/
-//! - [`embedded`]: the private PostgreSQL
-//! - [`http`]: requests, WebSockets, Server-Sent Events
-//! - [`client`]: the HTTP and WebSocket client that `tail`, `simulate` and the tests use
-//! - [`cli`]: the commands; [`config`]: what `serve` was asked to do; [`error`], [`backoff`],
-//!   [`repeated`], [`vital`]: below all; [`metrics`]: counters,
-//!   gauges, histograms; `encoding`, `background`: how bodies are tagged and
-//!   compressed, and on which threads
+//! - [`cli`]: the commands and their flags; [`relay`]: one running replica, its start and its stop
+//! - [`http`]: requests, WebSockets, Server-Sent Events; [`client`]: the other side of the wire
+//! - [`housekeeping`]: the work of the one elected replica
+//! - [`listener`]: hears the doorbell; [`tail`]: reads new events, once a replica; [`prober`]:
+//!   looks where new connections lead; [`agreement`]: whether all parts are on one server
+//! - [`writer`]: group commit of POSTed events; [`log`]: the newest events in memory;
+//!   [`state`]: the state that a class's events fold to; [`refusals`]: counts rejected events
+//! - [`database`]: connections, statements, the meaning of errors; [`migrate`]: applies sql/;
+//!   [`embedded`]: the private PostgreSQL
+//! - [`event`]: events, classes, cursors; input is checked here, once
+//! - [`backoff`], [`background`], [`encoding`], [`error`], [`metrics`], [`repeated`],
+//!   [`supervisor`]: leaves, below everything
 
-mod background;
+pub mod agreement;
+pub(crate) mod background;
 pub mod backoff;
 pub mod cli;
 pub mod client;
-pub mod config;
 pub mod embedded;
-mod encoding;
+pub(crate) mod encoding;
 pub mod error;
 pub mod event;
 pub mod http;
@@ -34,9 +32,10 @@ pub mod metrics;
 pub mod migrate;
 pub mod prober;
 pub mod refusals;
+pub mod relay;
 pub mod repeated;
 pub mod state;
 pub mod store;
+pub(crate) mod supervisor;
 pub mod tail;
-pub mod vital;
 pub mod writer;

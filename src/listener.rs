@@ -1,10 +1,10 @@
-//! Hears the doorbell: a connection of its own that LISTENs and does nothing else, and the proof
-//! that it does hear.
+//! Hears the doorbell, on a connection that LISTENs and does nothing else, and proves that it does.
 //!
 //! LISTEN can succeed and deliver nothing: through a pooler in transaction mode, or on a connection
-//! whose other end is gone without a word. So another connection rings with a nonce, at first more
-//! than once, and then every few seconds. While it is not known that bells are heard the tail looks
-//! for itself, several times a second: events come a little later, and come.
+//! whose other end has vanished. So a second connection, the prover, rings with a nonce: at first
+//! more than once, then every few seconds. While it is not proven that the doorbell is heard, the
+//! tail reads several times a second without a ring. Events then come a little later, and none is
+//! lost.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,106 +13,119 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::agreement::{Agreement, DISPUTE_PATIENCE};
 use crate::backoff::Reconnect;
 use crate::metrics::Registry;
 use crate::migrate::{self, MigrateError};
 use crate::repeated::Repeated;
-use crate::store::{self, Agreement, Blocker, CHANNEL, Connector, DISPUTE_PATIENCE, Session};
+use crate::store::{self, Blocker, CHANNEL, Connector, Session};
+use crate::supervisor::Supervisor;
 use crate::tail::Tail;
-use crate::vital::Vital;
 
-/// How often it is looked whether the connections still lead to the server that the tail reads.
+/// How often the listener looks whether its connections lead to the server that the tail reads.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Of how many looks one is a proof that bells are heard.
+/// One look in this many also proves that the doorbell is heard.
 const LOOKS_A_PROOF: u32 = 5;
-/// How long a bell, or any answer of the database but to LISTEN, may take.
+/// How long a ring may take to arrive, and any answer of the database but the one to LISTEN.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
-/// Bells that must be heard before LISTEN is believed: a pooler may pass on the first by chance.
+/// Rings that must be heard before LISTEN counts: a pooler may deliver the first one by chance.
 const PROOFS_AT_START: usize = 2;
-/// What the payload of a proof begins with; any other payload is a bell.
+/// The beginning of a proof's payload. Any other payload is a ring.
 const PROOF: &str = "proof ";
 
-/// Log lines about who holds the lock, and about the migrations.
+/// Half a queue of notifications means that a session does not take its own: 4 GB have gathered.
+const QUEUE_IS_LONG: f64 = 0.5;
+
+/// Log lines about the holder of the lock, the queue of notifications, and the migrations.
 static BLOCKED: Repeated = Repeated::new();
+static QUEUE: Repeated = Repeated::new();
 static SCHEMA: Repeated = Repeated::new();
 
-/// What the listener knows.
+/// The listener's view of the database, renewed once a second.
 #[derive(Debug, Clone)]
-pub struct Hearing {
-    /// Why it is not known that bells are heard, and since when; `None` while they are.
+pub struct ListenerStatus {
+    /// Why it is not proven that the doorbell is heard, and since when; `None` while it is.
     pub deaf: Option<(String, Instant)>,
-    /// Who keeps writers waiting.
+    /// The session that keeps writers waiting, if there is one.
     pub blocker: Option<Blocker>,
-    /// What is wrong with the database's migrations: a newer release may have been here since.
+    /// The fault of the database's migrations, if there is one: a newer release may have added
+    /// some.
     pub schema: Option<String>,
 }
 
 /// The listener.
 #[derive(Debug)]
 pub struct Listener {
-    hearing: watch::Receiver<Hearing>,
+    status: watch::Receiver<ListenerStatus>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Listener {
     /// Starts to listen on `connector`, which must lead to the primary directly, and rings `tail`.
-    pub fn start(connector: &Connector, agreement: &Agreement, tail: &Tail, vital: &Vital) -> Self {
+    pub(crate) fn start(
+        connector: &Connector,
+        agreement: &Agreement,
+        tail: &Tail,
+        supervisor: &Supervisor,
+    ) -> Self {
         let deaf = Some(("notifications are not heard yet".to_owned(), Instant::now()));
-        let (tell, hearing) = watch::channel(Hearing { deaf, blocker: None, schema: None });
-        let ear = Ear {
+        let (report, status) = watch::channel(ListenerStatus { deaf, blocker: None, schema: None });
+        let task = ListenLoop {
             connector: connector.clone(),
             agreement: agreement.clone(),
             tail: tail.clone(),
-            tell,
+            report,
         };
-        Self { hearing, _task: vital.spawn("listener", ear.run()) }
+        Self { status, _task: supervisor.spawn("listener", task.run()) }
     }
 
     /// Registers the listener's metrics.
-    pub fn register(&self, registry: &mut Registry) {
-        let hearing = self.hearing.clone();
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let status = self.status.clone();
         registry.gauge(
             "relay_listener_proven",
             "Whether it is proven that notifications arrive.",
-            move || i64::from(hearing.borrow().deaf.is_none()),
+            move || i64::from(status.borrow().deaf.is_none()),
         );
     }
 
-    /// What it knows now.
-    pub fn hearing(&self) -> Hearing {
-        self.hearing.borrow().clone()
+    /// The latest status.
+    pub fn status(&self) -> ListenerStatus {
+        self.status.borrow().clone()
     }
 }
 
-struct Ear {
+/// The task: listens, looks, reports.
+struct ListenLoop {
     connector: Connector,
     agreement: Agreement,
     tail: Tail,
-    tell: watch::Sender<Hearing>,
+    report: watch::Sender<ListenerStatus>,
 }
 
-impl Ear {
+impl ListenLoop {
     async fn run(self) {
         let mut reconnect = Reconnect::new("listener");
         loop {
             let Err(reason) = self.listen(&mut reconnect).await;
             self.agreement.note_server("listener", None);
-            self.tell.send_modify(|hearing| {
-                let since = hearing.deaf.take().map_or_else(Instant::now, |(_, since)| since);
-                *hearing =
-                    Hearing { deaf: Some((reason.clone(), since)), blocker: None, schema: None };
+            self.report.send_modify(|status| {
+                let since = status.deaf.take().map_or_else(Instant::now, |(_, since)| since);
+                let deaf = Some((reason.clone(), since));
+                *status = ListenerStatus { deaf, blocker: None, schema: None };
             });
-            // Until bells are heard again the tail looks more often.
+            // The tail reads more often until the doorbell is heard again.
             self.tail.set_deaf(true);
             reconnect.failed(&reason).await;
         }
     }
 
-    /// Listens until it cannot; says why.
+    /// Listens until it cannot, and returns why.
     async fn listen(&self, reconnect: &mut Reconnect) -> Result<Infallible, String> {
         let (heard, mut proofs) = watch::channel(String::new());
         let tail = self.tail.clone();
-        // Every replica proves on the same channel: only this one's own are its proofs.
+        // Every replica proves on the same channel; the mark tells this replica's proofs from the
+        // others'.
         let own = format!("{PROOF}{:016x} ", fastrand::u64(..));
         let mark = own.clone();
         let notified = move |payload: &str| match payload.strip_prefix(PROOF) {
@@ -124,7 +137,7 @@ impl Ear {
             self.connector.connect_with("listener", notified).await.map_err(|e| e.to_string())?;
         let prover = self.connector.connect("prover").await.map_err(|error| error.to_string())?;
         let outcome = self.listen_on(&session, &prover, &own, &mut proofs, reconnect).await;
-        // A LISTEN that is given up, or a look, must not go on in the server beside the next.
+        // A LISTEN or a look that is given up must not go on in the server beside the next one.
         session.abandon();
         prover.abandon();
         outcome
@@ -145,14 +158,15 @@ impl Ear {
         }
         reconnect.succeeded();
         self.agreement.note_server("listener", Some(session.place.clone()));
-        // Only now: what is committed after LISTEN rings, and what was before is read.
+        // Events that are committed after LISTEN ring from now on, and the tail, which is rung
+        // here, reads the earlier ones.
         self.tail.set_deaf(false);
         for look in 1_u32.. {
             let blocker = in_time("the look at the locks", store::blocker(prover)).await?;
             if let Some(blocker) = blocker.as_ref().filter(|blocker| blocker.is_frozen_relay()) {
                 tracing::warn!(
                     pid = blocker.pid,
-                    "{blocker}; it is a relay that takes no answer: its session is ended"
+                    "{blocker}; it is a relay that takes no answer: the listener ends its session"
                 );
                 in_time("ending a frozen relay's session", store::terminate(prover, blocker.pid))
                     .await?;
@@ -164,11 +178,10 @@ impl Ear {
                     return Err("the look at the migrations was not answered in time".to_owned());
                 }
             };
-            self.tell(blocker, schema);
+            self.report(blocker, schema);
             tokio::select! {
                 () = session.ended() => return Err("the connection was lost".to_owned()),
-                () = prover.ended() => return Err("the connection that proves it was \
-                     lost".to_owned()),
+                () = prover.ended() => return Err("the prover's connection was lost".to_owned()),
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
             self.look(session, prover).await?;
@@ -176,19 +189,32 @@ impl Ear {
                 prove(prover, own, proofs).await?;
             }
         }
-        Err("it has looked for longer than anything lives".to_owned())
+        Err("the listener has counted all its looks".to_owned())
     }
 
-    /// Whether both connections lead to the server that the tail reads.
+    /// Looks whether both connections lead to the server that the tail reads, and shortens the
+    /// queue of notifications.
     async fn look(&self, session: &Session, prover: &Session) -> Result<(), String> {
+        let usage = store::notification_queue_usage(prover);
+        let usage = in_time("the look at the queue of notifications", usage).await?;
+        if usage >= QUEUE_IS_LONG
+            && let Some(due) = QUEUE.met("long")
+        {
+            tracing::warn!(
+                usage,
+                "the server's queue of notifications is filling, and at 1 it refuses every event: \
+                 a session listens inside an open transaction. PostgreSQL's log names its \
+                 process; end that session{due}"
+            );
+        }
         for (session, what) in
-            [(session, "the listening connection"), (prover, "the connection that proves it")]
+            [(session, "the listener's connection"), (prover, "the prover's connection")]
         {
             let epoch =
                 in_time("the look at the epoch", store::current_epoch(&session.client)).await?;
             if !self.agreement.settles_on(&epoch, DISPUTE_PATIENCE).await {
                 return Err(format!(
-                    "{what} leads to {}, and events are read from another server, or not at all",
+                    "{what} leads to {}, and the tail reads from another server, or not at all",
                     session.place
                 ));
             }
@@ -196,8 +222,8 @@ impl Ear {
         Ok(())
     }
 
-    /// Sends LISTEN, and waits for it as long as the server works on it: where the queue of
-    /// notifications is long it may take many seconds, and to begin again would take as long.
+    /// Sends LISTEN, and waits for it as long as the server works on it. Where the queue of
+    /// notifications is long, that may take many seconds, and a second try would take as long.
     async fn hear(&self, session: &Session, prover: &Session) -> Result<(), String> {
         let listen = format!("LISTEN {CHANNEL}");
         let mut listening = std::pin::pin!(session.client.batch_execute(&listen));
@@ -220,7 +246,7 @@ impl Ear {
         }
     }
 
-    fn tell(&self, blocker: Option<Blocker>, schema: Option<String>) {
+    fn report(&self, blocker: Option<Blocker>, schema: Option<String>) {
         if let Some(blocker) = &blocker
             && let Some(due) = BLOCKED.met(&blocker.cause())
         {
@@ -231,24 +257,24 @@ impl Ear {
         {
             tracing::error!("{wrong}{due}");
         }
-        self.tell.send_replace(Hearing { deaf: None, blocker, schema });
+        self.report.send_replace(ListenerStatus { deaf: None, blocker, schema });
     }
 }
-/// Rings from `prover` and waits until it is heard.
+
+/// Rings from `prover`, and waits until the listener has heard it.
 async fn prove(
     prover: &Session,
     own: &str,
     proofs: &mut watch::Receiver<String>,
 ) -> Result<(), String> {
     let nonce = format!("{own}{:016x}", fastrand::u64(..));
-    in_time("the bell", store::notify(prover, &nonce)).await?;
+    in_time("the ring", store::notify(prover, &nonce)).await?;
     match timeout(CHECK_DEADLINE, proofs.wait_for(|heard| *heard == nonce)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) => Err("the connection was lost".to_owned()),
         Err(_) => Err(format!(
-            "a bell was not heard within {} s; does --listen-url (or --database-url) lead through \
-                 a pooler? It must lead to \
-             the database directly",
+            "a ring was not heard within {} s; does --listen-url (or --database-url) lead through \
+             a pooler? It must lead to the database directly",
             CHECK_DEADLINE.as_secs()
         )),
     }

@@ -60,8 +60,7 @@ pub enum MigrateError {
     /// The database was migrated by a newer release that this one cannot work with.
     #[error(
         "the database is too new: its migration {version} ({name}) needs progress-relay {oldest} \
-             or newer, this is {RELEASE}; \
-         start a newer release"
+         or newer, this is {RELEASE}; start a newer release"
     )]
     TooNew {
         /// The migration's number.
@@ -74,7 +73,7 @@ pub enum MigrateError {
     /// `--no-migrate`, and something is missing.
     #[error(
         "the database lacks migration {0}; run `progress-relay migrate`, or start `serve` without \
-             --no-migrate"
+         --no-migrate"
     )]
     Missing(&'static str),
     /// A header of a file in sql/ is wrong: a mistake in this release.

@@ -1,13 +1,13 @@
-//! Connects to the database anew, once a second, as whoever comes next would: to every host of the
-//! URL.
+//! Connects to every host of the URL once a second, to find out which primary a new connection
+//! reaches.
 //!
-//! A replica's own connections may outlive the server's role. After a failover an old primary that
-//! lives on, or a network that still leads to it, takes writes that nobody will ever see. Only a
-//! new connection shows where the URL leads now. What the prober finds it tells the [`Agreement`]:
-//! while that is another primary than the tail's, nothing is acknowledged.
+//! A replica's connections may outlive the role of their server. After a failover the old primary
+//! may live on, or the network may still lead to it, and it takes writes that are lost later. Only
+//! a new connection shows where the URL leads now. The prober reports the primary that it finds to
+//! the [`Agreement`]. While that is another one than the tail's, no POST is acknowledged.
 //!
-//! Every host is asked at its own pace: one that is dead, and takes seconds to be given up, must
-//! not delay what the others say.
+//! Every host is asked at its own pace: a dead host takes seconds to time out, and must not delay
+//! the answers of the others.
 
 use std::time::Duration;
 
@@ -16,22 +16,27 @@ use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::agreement::{Agreement, Primary};
 use crate::event::Epoch;
 use crate::repeated::Repeated;
-use crate::store::{Agreement, Connector, Primary, Surveyed};
-use crate::vital::Vital;
+use crate::store::{Connector, Surveyed};
+use crate::supervisor::Supervisor;
 
 /// How often each host is asked.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// How soon it is asked again where another primary than the tail's is known: the tail may just be
-/// learning of it, or its nonce may just have been renewed.
+/// How soon a host is asked again while a primary other than the tail's is known. The tail may be
+/// about to learn of it, or the nonce may just have been renewed.
 const SECOND_LOOK: Duration = Duration::from_millis(100);
 
 /// The log line about two primaries.
 static RIVALS: Repeated = Repeated::new();
 
-/// Starts to look; ends with the handle.
-pub fn start(connector: &Connector, agreement: &Agreement, vital: &Vital) -> AbortOnDropHandle<()> {
+/// Starts the prober, which ends when the handle is dropped.
+pub(crate) fn start(
+    connector: &Connector,
+    agreement: &Agreement,
+    supervisor: &Supervisor,
+) -> AbortOnDropHandle<()> {
     let known = vec![None; connector.host_count()];
     let prober = Prober {
         connector: connector.clone(),
@@ -40,18 +45,18 @@ pub fn start(connector: &Connector, agreement: &Agreement, vital: &Vital) -> Abo
         highest: None,
         suspect: None,
     };
-    vital.spawn("prober", prober.run())
+    supervisor.spawn("prober", prober.run())
 }
 
 struct Prober {
     connector: Connector,
     agreement: Agreement,
-    /// What each host said last: the primary that it is, if it is one and has answered.
+    /// The latest answer of each host: the primary that it is, if it is one and has answered.
     known: Vec<Option<Primary>>,
-    /// The highest timeline that was ever found. A primary of a lower one is an orphan.
+    /// The highest timeline that any primary had. A primary of a lower timeline is an orphan.
     highest: Option<u32>,
-    /// An epoch of the tail's timeline that was seen once. A nonce that is just being renewed is no
-    /// other server.
+    /// Another epoch of the tail's timeline, seen once. A nonce that is just being renewed does not
+    /// mean another server.
     suspect: Option<Epoch>,
 }
 
@@ -70,18 +75,18 @@ impl Prober {
             }
             self.known[host] = answer.map(|surveyed| surveyed.primary);
             self.judge();
-            let rest = if self.is_odd() { SECOND_LOOK } else { PROBE_INTERVAL };
+            let rest = if self.is_disputed() { SECOND_LOOK } else { PROBE_INTERVAL };
             asking.push(ask(self.connector.clone(), self.agreement.clone(), host, rest));
         }
     }
 
-    /// Whether a primary is known that is not the tail's.
-    fn is_odd(&self) -> bool {
+    /// Whether a primary other than the tail's is known.
+    fn is_disputed(&self) -> bool {
         let tail = self.agreement.epoch();
         tail.is_some_and(|tail| self.known.iter().flatten().any(|primary| primary.epoch != tail))
     }
 
-    /// Says what the hosts' last answers come to.
+    /// Compares the hosts' latest answers, and reports the primary that outranks the others.
     fn judge(&mut self) {
         let primaries = || {
             self.known.iter().enumerate().filter_map(|(host, known)| Some((host, known.as_ref()?)))
@@ -92,12 +97,12 @@ impl Prober {
         };
         let timeline = best.epoch.timeline();
         if timeline < self.highest {
-            // Only an orphan answers. The primary that outranks it is away, not gone.
+            // Only an orphan answers. The primary that outranks it may come back.
             tracing::debug!(place = best.place, "only a primary of an older timeline answers");
             return;
         }
         let outranks = self.highest.is_some() && timeline > self.highest;
-        // Before the tail has read there is nothing to compare with.
+        // There is nothing to compare with before the tail has read.
         let Some(tail) = self.agreement.epoch() else {
             self.highest = timeline;
             return;
@@ -109,9 +114,8 @@ impl Prober {
                     one = best.place,
                     other = rival.place,
                     "two servers say that they are the primary, and neither outranks the other: \
-                         nothing is \
-                     acknowledged until one of them is gone. Stop the one that was not to be \
-                     promoted{due}"
+                     nothing is acknowledged until one of them is gone. Stop the one that was not \
+                     to be promoted{due}"
                 );
             }
             if let Some((_, other)) = equals().find(|(_, primary)| primary.epoch != tail) {
@@ -130,7 +134,7 @@ impl Prober {
     }
 }
 
-/// Asks one host after a rest, which a dispute ends.
+/// Asks one host after a rest. A dispute ends the rest early.
 async fn ask(
     connector: Connector,
     agreement: Agreement,

@@ -139,7 +139,7 @@ impl Refusals {
     pub fn register(&self, registry: &mut Registry) {
         registry.counter_by(
             "relay_rejected_events_total",
-            "Events that were rejected, by the field at fault; body: requests refused as a whole.",
+            "Events that were rejected, by the field at fault.",
             &self.shared.counts,
         );
     }

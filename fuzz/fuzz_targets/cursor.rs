@@ -1,4 +1,4 @@
-//! A cursor: what is taken for one is written as it was read.
+//! A text that is accepted as a cursor is written as it was read.
 
 #![no_main]
 
@@ -11,7 +11,8 @@ fuzz_target!(|text: &[u8]| {
     assert!(cursor.id >= 0);
     let written = cursor.to_string();
     assert_eq!(Cursor::parse(&written), Some(cursor));
-    // But for zeros in front.
+    // Except for leading zeros.
     let (epoch, id) = text.split_once('.').expect("a dot");
-    assert_eq!(written, format!("{epoch}.{}", id.trim_start_matches('0').parse::<u64>().unwrap_or(0)));
+    let id: u64 = id.trim_start_matches('0').parse().unwrap_or(0);
+    assert_eq!(written, format!("{epoch}.{id}"));
 });

@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 use clap::builder::BoolishValueParser;
 
-use super::database::{DatabaseArgs, with_database};
+use super::flags::database::DatabaseFlags;
 use crate::error::Failure;
 use crate::migrate;
 use crate::store::Connector;
@@ -12,7 +12,7 @@ use crate::store::Connector;
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
-    database: DatabaseArgs,
+    database: DatabaseFlags,
     /// Renew the log's epoch as well, so that every cursor given out before is answered with a
     /// reset: a step of restoring a backup, before the first relay starts on it
     #[arg(long, env = "RELAY_NEW_EPOCH", value_parser = BoolishValueParser::new())]
@@ -25,10 +25,8 @@ pub struct Args {
 /// If the database cannot be reached, or refuses, or is too new.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let new_epoch = args.new_epoch;
-    with_database(args.database.database()?, "migrate", async |connector| {
-        apply(connector, new_epoch).await
-    })
-    .await
+    let work = async |connector: &Connector| apply(connector, new_epoch).await;
+    args.database.validate()?.with_connector("migrate", work).await
 }
 
 async fn apply(connector: &Connector, new_epoch: bool) -> Result<(), Failure> {

@@ -1,14 +1,14 @@
 //! The command line: one file a subcommand. Raw arguments are parsed here and validated once,
 //! before anything runs.
 
-mod database;
-pub mod logging;
+mod flags;
 pub mod migrate;
 pub mod rebuild_state;
+#[cfg(test)]
+mod reference;
 pub mod serve;
 pub mod simulate;
 pub mod tail;
-pub mod units;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::builder::Resettable;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::flags::logging::LoggingFlags;
 use crate::client::BaseUrl;
 use crate::error::Failure;
 
@@ -25,7 +26,7 @@ use crate::error::Failure;
 #[command(name = "progress-relay", version, about, max_term_width = 110)]
 pub struct Cli {
     #[command(flatten)]
-    logging: logging::Args,
+    logging: LoggingFlags,
     #[command(subcommand)]
     command: Commands,
 }
@@ -63,7 +64,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<(), Failure> {
-    logging::init(&cli.logging)?;
+    flags::logging::init(&cli.logging)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         match cli.command {

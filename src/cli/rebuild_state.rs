@@ -5,7 +5,7 @@ use std::time::Instant;
 use clap::Args as ClapArgs;
 use clap::builder::BoolishValueParser;
 
-use super::database::{DatabaseArgs, with_database};
+use super::flags::database::DatabaseFlags;
 use crate::error::Failure;
 use crate::event::ClassId;
 use crate::migrate;
@@ -17,7 +17,7 @@ use crate::store::{Connector, explain};
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
-    database: DatabaseArgs,
+    database: DatabaseFlags,
     /// Only this class; may be given several times
     #[arg(long, env = "RELAY_CLASS", value_name = "CLASS", value_delimiter = ',')]
     class: Vec<String>,
@@ -37,7 +37,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let classes = classes.collect::<Result<Vec<_>, _>>()?;
     let check = args.check;
     let work = async |connector: &Connector| rebuild(connector, classes, check).await;
-    with_database(args.database.database()?, "rebuild-state", work).await
+    args.database.validate()?.with_connector("rebuild-state", work).await
 }
 
 async fn rebuild(
@@ -84,7 +84,7 @@ async fn rebuild(
     if check && differing > 0 {
         return Err(Failure::new(format!(
             "the snapshots of {differing} of {} classes are not what the events make; without \
-                 --check they are made anew",
+             --check they are made anew",
             classes.len()
         )));
     }
@@ -94,8 +94,7 @@ async fn rebuild(
         }
         return Err(Failure::new(format!(
             "nothing was compared: none of {} classes has a snapshot under the current epoch; a \
-                 running relay writes them \
-             within seconds, and this command does without --check",
+             running relay writes them within seconds, and this command does without --check",
             classes.len()
         )));
     }

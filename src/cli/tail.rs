@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backoff::Backoff;
@@ -12,6 +11,7 @@ use crate::cli::base_url;
 use crate::client::ws::{Frame, Subscriber};
 use crate::client::{BaseUrl, ClientError, reconnect_backoff};
 use crate::error::Failure;
+use crate::relay::signals::Signals;
 
 mod line;
 
@@ -45,14 +45,12 @@ pub struct Args {
 /// If the URL is wrong, the relay does not let it in, or stdout cannot be written to.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let base = base_url(&args.url)?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::new()?;
     let (lines, mut written) = start_printer()?;
     let outcome = tokio::select! {
         outcome = follow(&base, args, lines) => outcome,
         result = &mut written => return finished(result),
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        () = signals.next() => Ok(()),
     };
     // `follow` has let go of its end: the printer ends after the last line.
     if let Ok(result) = tokio::time::timeout(LAST_WORDS, written).await {
@@ -191,7 +189,7 @@ impl Session {
                 Frame::Reset { reason, cursor } => {
                     say(&format!(
                         "reset ({reason}): it cannot go on from where it was; events may be \
-                             missing before the next line"
+                         missing before the next line"
                     ));
                     self.cursor = Some(cursor);
                 }

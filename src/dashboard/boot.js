@@ -1,5 +1,5 @@
-// Before anything is painted: the theme, the type's size and the language that were chosen, so that nothing flashes. A classic
-// script, since a module would run after the first paint.
+// Applies the theme, the size of type and the language that were chosen, before the first paint:
+// otherwise the page would flash. This is a classic script, since a module runs after that paint.
 
 (() => {
   const root = document.documentElement;
@@ -9,6 +9,6 @@
     if (chosen.projector) root.dataset.projector = "";
     root.lang = chosen.language ?? (navigator.language.startsWith("ja") ? "ja" : "en");
   } catch {
-    // Storage may be forbidden: the page then begins as the system has it.
+    // Storage may be forbidden: the page then begins with the system's own.
   }
 })();

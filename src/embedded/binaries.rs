@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::account::Account;
 use super::error::EmbeddedError;
-use super::folder::Account;
-use crate::store::OLDEST_POSTGRES;
+use super::version::{Major, data_version};
 
 /// Where packages put the server: a parent, and how the folders in it begin and go on to `bin`.
 const PACKAGED: &[(&str, &str, &str)] = &[
@@ -22,7 +22,7 @@ const PACKAGED: &[(&str, &str, &str)] = &[
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Binaries {
     /// Its major version.
-    pub(super) major: u32,
+    pub(super) major: Major,
     folder: PathBuf,
 }
 
@@ -48,9 +48,9 @@ impl Binaries {
         let Some(data) = data_version(cluster)? else {
             return found.into_iter().max().ok_or(EmbeddedError::NoBinaries { looked });
         };
-        let majors: BTreeSet<u32> = found.iter().map(|binaries| binaries.major).collect();
+        let majors: BTreeSet<Major> = found.iter().map(|binaries| binaries.major).collect();
         // "9.6" is not a version 9, but no 9 is ever among those found.
-        found.into_iter().find(|binaries| Some(binaries.major) == leading_number(&data)).ok_or_else(
+        found.into_iter().find(|binaries| Some(binaries.major) == Major::of_data(&data)).ok_or_else(
             || EmbeddedError::OtherMajor {
                 folder: cluster.to_owned(),
                 data,
@@ -79,21 +79,12 @@ impl Binaries {
             .output()
             .map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let major = major_of(&text).ok_or_else(|| format!("unknown version {:?}", text.trim()))?;
-        if major < OLDEST_POSTGRES {
+        let major =
+            Major::of_program(&text).ok_or_else(|| format!("unknown version {:?}", text.trim()))?;
+        if !major.is_supported() {
             return Err(format!("version {major} is too old"));
         }
         Ok(Self { major, folder: folder.to_owned() })
-    }
-}
-
-/// What made the cluster, as its PG_VERSION says; nothing if there is none.
-pub(super) fn data_version(cluster: &Path) -> Result<Option<String>, EmbeddedError> {
-    let path = cluster.join("PG_VERSION");
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(EmbeddedError::Io { doing: "reading the data's version", path, source }),
     }
 }
 
@@ -125,30 +116,4 @@ fn candidates() -> Vec<PathBuf> {
             && seen.insert(folder.clone())
     });
     folders
-}
-
-/// The major version in what `postgres --version` says: "postgres (PostgreSQL) 15.6 (Debian
-/// 15.6-0+deb12u1)".
-fn major_of(text: &str) -> Option<u32> {
-    leading_number(text.split_once("(PostgreSQL)")?.1.trim_start())
-}
-
-/// The number a text begins with.
-pub(super) fn leading_number(text: &str) -> Option<u32> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    text[..end].parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_read_as_packagers_write_them() {
-        assert_eq!(major_of("postgres (PostgreSQL) 15.6 (Debian 15.6-0+deb12u1)\n"), Some(15));
-        assert_eq!(major_of("postgres (PostgreSQL) 18beta1\n"), Some(18));
-        assert_eq!(major_of("postgres (PostgreSQL) 9.6.24\n"), Some(9));
-        assert_eq!(major_of("something else\n"), None);
-        assert_eq!(leading_number(""), None);
-    }
 }

@@ -10,10 +10,11 @@ use std::time::SystemTime;
 use nix::fcntl::OFlag;
 use tokio::process::{Child, Command};
 
-use super::binaries::{Binaries, data_version};
+use super::binaries::Binaries;
 use super::error::EmbeddedError;
-use super::folder::{Folder, unusable};
-use super::{Durability, Options};
+use super::folder::Folder;
+use super::options::{Durability, Options};
+use super::version::data_version;
 
 /// How the folder of an initdb that is not through begins; its process id follows.
 const UNFINISHED: &str = "postgresql.new.";
@@ -44,11 +45,10 @@ pub(super) async fn ensure(
     }
     match fs::read_dir(&folder.cluster).map(|mut entries| entries.next().is_some()) {
         Ok(true) => {
-            return Err(unusable(
+            return Err(EmbeddedError::unusable(
                 &folder.cluster,
                 "it is not empty, and has no PG_VERSION as a database cluster has; move it away, \
-                     or choose another \
-                 folder with --data-dir"
+                 or choose another folder with --data-dir"
                     .into(),
             ));
         }
@@ -57,7 +57,7 @@ pub(super) async fn ensure(
         }
         _ => {}
     }
-    tracing::info!(folder = %folder.cluster.display(), version = binaries.major, "making a new \
+    tracing::info!(folder = %folder.cluster.display(), version = %binaries.major, "making a new \
          database cluster");
     let unfinished = folder.path.join(format!("{UNFINISHED}{}", std::process::id()));
     folder

@@ -1,10 +1,11 @@
 //! Why there is no private PostgreSQL: what failed, while doing what, and what to do next.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use super::version::Major;
 use crate::store::OLDEST_POSTGRES;
 
 /// Why the private PostgreSQL cannot be used.
@@ -14,9 +15,8 @@ pub enum EmbeddedError {
     /// The machine has no PostgreSQL server that can be used.
     #[error(
         "no PostgreSQL server (initdb and postgres, version {OLDEST_POSTGRES} or newer) was found \
-             on this machine; looked in {}; \
-         install one (Debian, Ubuntu: apt-get install postgresql), or name a database with \
-         --database-url",
+         on this machine; looked in {}; install one (Debian, Ubuntu: apt-get install postgresql), \
+         or name a database with --database-url",
         looked.join(", ")
     )]
     NoBinaries {
@@ -26,7 +26,7 @@ pub enum EmbeddedError {
     /// Another process uses the folder.
     #[error(
         "the data folder {} is in use by {}; stop that one first, or choose another folder with \
-             --data-dir",
+         --data-dir",
         folder.display(), if owner.is_empty() { "another process" } else { owner.as_str() }
     )]
     Locked {
@@ -38,7 +38,7 @@ pub enum EmbeddedError {
     /// The data was made by a major version that is not installed here.
     #[error(
         "the data in {} was made by PostgreSQL {data}, and of the versions a relay can use this \
-             machine has {}; {}",
+         machine has {}; {}",
         folder.display(), majors(found), other_major_advice(data)
     )]
     OtherMajor {
@@ -47,14 +47,13 @@ pub enum EmbeddedError {
         /// The version that made the data.
         data: String,
         /// The major versions found.
-        found: Vec<u32>,
+        found: Vec<Major>,
     },
     /// The relay runs as a user that the system has no name for, and PostgreSQL wants one.
     #[error(
         "the relay runs as user id {uid}, which has no entry in /etc/passwd, and PostgreSQL's \
-             initdb wants one; run it as a user \
-         that has (in a container: a USER that its image knows), or name a database with \
-         --database-url"
+         initdb wants one; run it as a user that has (in a container: a USER that its image \
+         knows), or name a database with --database-url"
     )]
     NoUserName {
         /// The user's id.
@@ -111,8 +110,7 @@ pub enum EmbeddedError {
     /// The server's user cannot get to the data.
     #[error(
         "{} cannot be used for the private PostgreSQL: it runs as user {user}, and {} lets that \
-             user not pass \
-         (mode {mode:04o}); choose another folder with --data-dir, or: chmod o+x {}",
+         user not pass (mode {mode:04o}); choose another folder with --data-dir, or: chmod o+x {}",
         path.display(), blocking.display(), blocking.display()
     )]
     Blocked {
@@ -128,9 +126,8 @@ pub enum EmbeddedError {
     /// Root may not run PostgreSQL, and there is nobody to run it as.
     #[error(
         "PostgreSQL does not run as root, and this machine has neither a user postgres nor a user \
-             nobody to run it as; \
-         create one (useradd --system postgres), start the relay as another user, or name a \
-         database with --database-url"
+         nobody to run it as; create one (useradd --system postgres), start the relay as another \
+         user, or name a database with --database-url"
     )]
     NoAccount,
     /// The operating system refused something.
@@ -154,7 +151,7 @@ pub enum EmbeddedError {
     /// The server outlived every request to end.
     #[error(
         "the private PostgreSQL (pid {pid}) did not end when asked to; look at it, and end it \
-             with: kill -QUIT {pid}"
+         with: kill -QUIT {pid}"
     )]
     NotStopped {
         /// The postmaster.
@@ -163,6 +160,11 @@ pub enum EmbeddedError {
 }
 
 impl EmbeddedError {
+    /// A file or folder that is not as the private PostgreSQL needs it, and what to do.
+    pub(super) fn unusable(path: &Path, reason: String) -> Self {
+        Self::Unusable { path: path.to_owned(), reason }
+    }
+
     /// For `map_err`: what was being done, with which path.
     pub(super) fn io(
         doing: &'static str,
@@ -173,17 +175,17 @@ impl EmbeddedError {
     }
 }
 
-fn majors(found: &[u32]) -> String {
+fn majors(found: &[Major]) -> String {
     if found.is_empty() {
         return "none".into();
     }
-    found.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+    found.iter().map(Major::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn other_major_advice(data: &str) -> String {
     let dump =
         format!("dump it with pg_dump of PostgreSQL {data} and restore it into a new --data-dir");
-    if super::binaries::leading_number(data).is_some_and(|major| major >= OLDEST_POSTGRES) {
+    if Major::of_data(data).is_some_and(Major::is_supported) {
         format!(
             "install that version (Debian, Ubuntu: apt-get install postgresql-{data}), or {dump}"
         )

@@ -1,13 +1,12 @@
 //! Where the data and the socket are, and whose they are.
 
-use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Uid, User, geteuid};
-
+use super::account::{Account, user_name};
 use super::error::EmbeddedError;
 
 /// The longest path of a Unix socket, in bytes: sun_path without its final zero (108 on Linux, 104
@@ -15,103 +14,6 @@ use super::error::EmbeddedError;
 const LONGEST_SOCKET: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 /// What PostgreSQL appends to the socket's folder; a port has at most five digits.
 const SOCKET_NAME: &str = "/.s.PGSQL.65535";
-
-/// Who runs the server.
-#[derive(Debug, Clone)]
-pub(super) struct Account {
-    pub(super) name: String,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    /// Whether the relay is root and has to become this user for the server.
-    pub(super) switch: bool,
-}
-
-impl Account {
-    /// The cluster's owner; for a new cluster `postgres`, else `nobody`, if the relay is root.
-    fn choose(cluster: &Path) -> Result<Self, EmbeddedError> {
-        let me = geteuid();
-        let owner = match fs::metadata(cluster) {
-            Ok(found) => Some(found),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(source) => {
-                return Err(EmbeddedError::Io {
-                    doing: "looking at the data",
-                    path: cluster.into(),
-                    source,
-                });
-            }
-        };
-        match owner {
-            Some(found) if me.is_root() && found.uid() != 0 => Ok(Self::of(&found, true)),
-            Some(_) if me.is_root() => Err(unusable(
-                cluster,
-                "it belongs to root, and PostgreSQL does not run as root; give it to a user with \
-                     chown -R"
-                    .into(),
-            )),
-            Some(found) if found.uid() != me.as_raw() => Err(unusable(
-                cluster,
-                format!(
-                    "it belongs to user {}; start the relay as that user or as root, or choose \
-                         another folder with --data-dir",
-                    user_name(found.uid())
-                ),
-            )),
-            Some(found) => Ok(Self::of(&found, false)),
-            None if me.is_root() => ["postgres", "nobody"]
-                .iter()
-                .find_map(|name| User::from_name(name).ok().flatten())
-                .filter(|user| !user.uid.is_root())
-                .map(|user| Self {
-                    name: user.name,
-                    uid: user.uid.as_raw(),
-                    gid: user.gid.as_raw(),
-                    switch: true,
-                })
-                .ok_or(EmbeddedError::NoAccount),
-            None => Ok(Self {
-                name: user_name(me.as_raw()),
-                uid: me.as_raw(),
-                gid: nix::unistd::getegid().as_raw(),
-                switch: false,
-            }),
-        }
-    }
-
-    fn of(found: &Metadata, switch: bool) -> Self {
-        let gid =
-            User::from_uid(Uid::from_raw(found.uid())).ok().flatten().map(|user| user.gid.as_raw());
-        Self {
-            name: user_name(found.uid()),
-            uid: found.uid(),
-            gid: gid.unwrap_or(found.gid()),
-            switch,
-        }
-    }
-
-    /// The first folder on the way to `path`, itself included, that the account cannot pass, and
-    /// its mode. Only asked for an account that root becomes: for its own user the system's answer
-    /// is as clear.
-    pub(super) fn blocked_by(&self, path: &Path) -> Option<(PathBuf, u32)> {
-        let mut ancestors: Vec<&Path> = path.ancestors().collect();
-        ancestors.reverse();
-        ancestors.into_iter().filter(|_| self.switch).find_map(|folder| {
-            let found = fs::metadata(folder).ok()?;
-            let bit = match (found.uid() == self.uid, found.gid() == self.gid) {
-                (true, _) => 0o100,
-                (_, true) => 0o010,
-                _ => 0o001,
-            };
-            (found.mode() & bit == 0).then(|| (folder.to_owned(), found.mode() & 0o7777))
-        })
-    }
-
-    /// Makes a folder that only this account can look into.
-    pub(super) fn make_private(&self, folder: &Path) -> io::Result<()> {
-        DirBuilder::new().mode(0o700).create(folder)?;
-        if self.switch { chown(folder, Some(self.uid), Some(self.gid)) } else { Ok(()) }
-    }
-}
 
 /// The data folder and what is in it.
 #[derive(Debug, Clone)]
@@ -131,7 +33,7 @@ impl Folder {
         let wanted = std::path::absolute(data_dir)
             .map_err(EmbeddedError::io("looking for the data folder", data_dir))?;
         if wanted.to_str().is_none() {
-            return Err(unusable(
+            return Err(EmbeddedError::unusable(
                 &wanted,
                 "its name is not UTF-8; choose another folder with --data-dir".into(),
             ));
@@ -147,7 +49,7 @@ impl Folder {
             });
         }
         make_all(&wanted, if account.switch { 0o755 } else { 0o700 }).map_err(|error| {
-            unusable(
+            EmbeddedError::unusable(
                 &wanted,
                 format!("it cannot be created: {error}; choose another folder with --data-dir"),
             )
@@ -231,12 +133,11 @@ impl Folder {
             )?;
             return Ok(folder);
         }
-        Err(unusable(
+        Err(EmbeddedError::unusable(
             &folder,
             format!(
-                "the socket's folder has to be a folder of user {} with mode 0700, and it is {} \
-                     of user {} with mode {:04o}; \
-                 see whose it is, and remove it",
+                "the socket's folder has to be a folder of user {} with mode 0700, and it is {} of \
+                 user {} with mode {:04o}; see whose it is, and remove it",
                 self.account.name,
                 if found.is_dir() { "a folder" } else { "something else" },
                 user_name(found.uid()),
@@ -244,10 +145,6 @@ impl Folder {
             ),
         ))
     }
-}
-
-pub(super) fn unusable(path: &Path, reason: String) -> EmbeddedError {
-    EmbeddedError::Unusable { path: path.to_owned(), reason }
 }
 
 /// Like `mkdir -p`, but what it makes has this mode whatever the umask, so that the server's user
@@ -265,13 +162,6 @@ fn make_all(folder: &Path, mode: u32) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-fn user_name(uid: u32) -> String {
-    User::from_uid(Uid::from_raw(uid))
-        .ok()
-        .flatten()
-        .map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 /// FNV-1a: a hash that stays the same from release to release.

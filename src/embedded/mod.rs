@@ -5,21 +5,25 @@
 //! folder says whose it is. It listens on a Unix socket in a private folder and, unless asked, on
 //! no TCP port; root runs it as another user.
 //!
-//! - `folder`: where data and socket are, and whose; `lock`: one relay a folder
-//! - `binaries`: finding the server; `cluster`: making its data, running it
-//! - `postmaster`, `process`: what can be seen of a running one; `server`: adopting, starting,
-//!   ending it
+//! - `options`: the folder, durability and settings that a caller asks for
+//! - `folder`: where the data and the socket are; `account`: the user that owns them and runs the
+//!   server; `lock`: one relay a folder
+//! - `binaries`: finds the server program; `version`: its version and the data's; `cluster`: makes
+//!   the data, starts the program
+//! - `postmaster`, `process`: the signs of a running server; `server`: adopts, starts and ends it
 
+mod account;
 mod binaries;
 mod cluster;
 mod error;
 mod folder;
 mod lock;
+mod options;
 mod postmaster;
 mod process;
 mod server;
+mod version;
 
-use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -29,32 +33,12 @@ use tokio_postgres::Config;
 pub use error::EmbeddedError;
 use folder::Folder;
 use lock::{Attempt, Lock};
+pub use options::{Durability, Options};
 use server::Server;
 
 /// How long a command waits for the server of the folder's owner, which may just be making it.
 const JOIN_PATIENCE: Duration = Duration::from_secs(60);
 const JOIN_POLL: Duration = Duration::from_millis(100);
-
-/// How durable a commit is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// It survives a power cut. The relay itself uses no other.
-    Durable,
-    /// It survives the server's end, not the machine's: for tests.
-    Throwaway,
-}
-
-/// Where the private PostgreSQL is, and how it runs.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The data folder; made if missing. The cluster is in its `postgresql`.
-    pub data_dir: PathBuf,
-    /// Whether commits survive a power cut.
-    pub durability: Durability,
-    /// Further settings of the server, name and value; they prevail over the relay's own. An
-    /// adopted server keeps those it was started with.
-    pub settings: Vec<(String, String)>,
-}
 
 /// A running private PostgreSQL. Dropped without `stop`, it keeps running, and the next start
 /// adopts it.

@@ -12,9 +12,9 @@ use super::binaries::Binaries;
 use super::cluster;
 use super::error::EmbeddedError;
 use super::folder::Folder;
+use super::options::{Durability, Options};
 use super::postmaster::{self, PidFile};
 use super::process::Process;
-use super::{Durability, Options};
 
 /// How often a server that starts or ends is looked at.
 const POLL: Duration = Duration::from_millis(25);
@@ -170,7 +170,7 @@ impl Server {
                         let Some(process) = Process::find(pid) else { continue };
                         tracing::info!(
                             pid,
-                            version = binaries.major,
+                            version = %binaries.major,
                             "started the PostgreSQL server"
                         );
                         return Ok(Self { process, socket, port, child: child.0.take() });

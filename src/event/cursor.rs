@@ -1,33 +1,29 @@
-//! Cursors: where a subscriber stands in the log.
+//! Cursors: a subscriber's position in the log.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Names one issue of ids: when it changes, an id may mean another event than before.
+/// The name of one generation of ids. When ids are reassigned, the epoch changes: an id of another
+/// epoch may name another event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Epoch(Arc<str>);
 
-/// Digits of the nonce, with which an epoch begins; the timeline follows.
+/// The digits of the nonce, with which an epoch begins. The timeline follows.
 const NONCE_DIGITS: usize = 12;
 
-/// Longest epoch that is taken for one: 12 digits of nonce, 8 of timeline, and room to grow.
+/// The longest text that is accepted as an epoch: 12 digits of nonce, 8 of timeline, and a margin.
 const MAX_EPOCH_BYTES: usize = 64;
 
 impl Epoch {
-    /// The epoch as the database gives it.
+    /// An epoch from the database.
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// The timeline of the WAL that the ids were written to, which every promotion raises; `None`
-    /// where the epoch has none.
-    pub fn timeline(&self) -> Option<u32> {
+    /// The timeline of the WAL in which the ids were written; every promotion raises it. `None` if
+    /// the epoch has no timeline.
+    pub(crate) fn timeline(&self) -> Option<u32> {
         self.0.get(NONCE_DIGITS..).and_then(|digits| u32::from_str_radix(digits, 16).ok())
-    }
-
-    /// The stored part, by which snapshots are stamped.
-    pub fn nonce(&self) -> &str {
-        self.0.get(..NONCE_DIGITS).unwrap_or(&self.0)
     }
 }
 
@@ -37,23 +33,24 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// `<epoch>.<id>`: everything up to and with `id` has been seen. Opaque to clients.
+/// `<epoch>.<id>`: the subscriber has seen every event up to and including `id`. Clients must not
+/// interpret it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// The issue of ids that `id` belongs to.
+    /// The generation of ids that `id` belongs to.
     pub epoch: Epoch,
-    /// The last id seen; 0 before the first.
+    /// The last id that was seen; 0 before the first event.
     pub id: i64,
 }
 
 impl Cursor {
-    /// Reads what a client kept. `None` when it is none of ours.
+    /// Parses a cursor that a client has kept; `None` if the text is no cursor.
     pub fn parse(text: &str) -> Option<Self> {
         let (epoch, id) = text.split_once('.')?;
         let known = !epoch.is_empty()
             && epoch.len() <= MAX_EPOCH_BYTES
             && epoch.bytes().all(|b| b.is_ascii_alphanumeric());
-        // from_str would take a sign.
+        // i64's from_str would accept a sign.
         let digits = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
         if !known || !digits {
             return None;
@@ -73,20 +70,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_cursor_that_is_written_can_be_parsed() {
         let cursor = Cursor { epoch: Epoch::new("0a1b2c3d4e5f1"), id: 42 };
         assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
     }
 
     #[test]
-    fn an_epoch_is_a_nonce_and_a_timeline() {
+    fn an_epoch_ends_with_a_timeline() {
         let epoch = Epoch::new("0a1b2c3d4e5f1A");
-        assert_eq!((epoch.nonce(), epoch.timeline()), ("0a1b2c3d4e5f", Some(26)));
-        assert_eq!((Epoch::new("none").nonce(), Epoch::new("none").timeline()), ("none", None));
+        assert_eq!(epoch.timeline(), Some(26));
+        assert_eq!(Epoch::new("none").timeline(), None);
     }
 
     #[test]
-    fn what_is_not_a_cursor_is_none() {
+    fn a_text_that_is_no_cursor_is_refused() {
         for text in [
             "",
             ".",

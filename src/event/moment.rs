@@ -1,13 +1,17 @@
-//! `eventTime`: RFC 3339, and what clients write in its place.
+//! Times as text: RFC 3339, and the other forms that clients write for `eventTime`.
 //!
-//! Python's `isoformat()` of a naive time has no offset; `str()` of a time has a blank for the `T`;
-//! others leave out the seconds, or the colon of the offset. All of these name one moment once a
-//! missing offset is taken as UTC. A clock that was never set (1970) or is far ahead must not cost
-//! a student's run: its time is moved to the nearest bound.
+//! Python's `isoformat()` of a naive time has no offset, and `str()` of a time has a blank instead
+//! of the `T`; other clients omit the seconds, or the colon of the offset. Each of these names one
+//! moment if a missing offset counts as UTC. A clock that was never set (1970), or that is far
+//! ahead, must not void a student's event: its time is moved to the nearest bound.
+//!
+//! One reader reads all forms, and notes which of them a text has. So [`parse_rfc3339`], which the
+//! state is folded with, accepts exactly RFC 3339.
 
 use std::borrow::Cow;
 
-use super::Micros;
+use super::calendar::{days_in_month, days_since_1970};
+use super::micros::Micros;
 
 /// 2000-01-01T00:00:00Z, in seconds since 1970: the earliest time that is stored.
 const FIRST_SECOND: i64 = 946_684_800;
@@ -16,12 +20,12 @@ const END_SECOND: i64 = 4_133_980_800;
 const MICROS: i64 = 1_000_000;
 const DAY: i64 = 86_400;
 
-/// What a time must be, for a rejection.
+/// The rule that a rejection names.
 const RULE: &str = "must be an RFC 3339 time, such as 2026-04-01T09:00:00.000Z";
 
-/// The moment that `text` names, moved into the years 2000 to 2100, and how it is written in the
-/// stored body: as it came if that is UTC with at most six digits of the second, else rewritten so.
-/// Both name the same microsecond.
+/// Reads an `eventTime`. Returns the moment, moved into the years 2000 to 2100, and the text for
+/// the stored body, which names the same microsecond: the text as it was sent if that is UTC with
+/// at most six digits of the second, and otherwise the relay's form.
 pub(super) fn parse(text: &str) -> Result<(Micros, Cow<'_, str>), &'static str> {
     let read = read(text.as_bytes()).ok_or(RULE)?;
     let micros = if read.seconds < FIRST_SECOND {
@@ -29,8 +33,8 @@ pub(super) fn parse(text: &str) -> Result<(Micros, Cow<'_, str>), &'static str> 
     } else if read.seconds >= END_SECOND {
         END_SECOND * MICROS - 1
     } else {
-        let micros = Micros(read.seconds * MICROS + read.micros);
-        if read.is_canonical {
+        let micros = read.moment();
+        if read.form == Form::Canonical {
             return Ok((micros, Cow::Borrowed(text)));
         }
         micros.0
@@ -38,14 +42,36 @@ pub(super) fn parse(text: &str) -> Result<(Micros, Cow<'_, str>), &'static str> 
     Ok((Micros(micros), Cow::Owned(Micros(micros).to_rfc3339())))
 }
 
+/// Reads `YYYY-MM-DDThh:mm:ss[.f…](Z|±hh:mm)`, of a day that exists and without leap seconds.
+/// Digits beyond the microsecond are dropped.
+pub(crate) fn parse_rfc3339(text: &str) -> Option<Micros> {
+    read(text.as_bytes()).filter(|read| read.form != Form::Lenient).map(|read| read.moment())
+}
+
+/// The form in which a time was written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As the relay itself would write it: `2026-04-01T09:00:00[.123456]Z`.
+    Canonical,
+    /// Any other RFC 3339 time, but no leap second.
+    Rfc3339,
+    /// One of the other forms that clients write.
+    Lenient,
+}
+
 /// A time as it was read, before it is moved into its bounds.
 struct Read {
-    /// Since 1970, in UTC.
+    /// Seconds since 1970, in UTC.
     seconds: i64,
-    /// Of the second.
+    /// Microseconds of the second.
     micros: i64,
-    /// Written as the relay itself would: `2026-04-01T09:00:00[.123456]Z`.
-    is_canonical: bool,
+    form: Form,
+}
+
+impl Read {
+    fn moment(&self) -> Micros {
+        Micros(self.seconds * MICROS + self.micros)
+    }
 }
 
 fn read(bytes: &[u8]) -> Option<Read> {
@@ -59,7 +85,7 @@ fn read(bytes: &[u8]) -> Option<Read> {
         }
         _ => text.number(4)?,
     };
-    let is_plain_year = text.at == 4;
+    let has_plain_year = text.at == 4;
     text.eat(b'-')?;
     let month = text.number(2)?;
     text.eat(b'-')?;
@@ -86,7 +112,7 @@ fn read(bytes: &[u8]) -> Option<Read> {
             (micros, digits) = text.fraction()?;
         }
     }
-    let is_utc = text.peek() == b'Z';
+    let zone = &bytes[text.at..];
     let offset = text.offset()?;
     if text.at != bytes.len() || hour > 23 || minute > 59 || second > 60 {
         return None;
@@ -100,14 +126,19 @@ fn read(bytes: &[u8]) -> Option<Read> {
     if is_leap_second && seconds.rem_euclid(DAY) != DAY - 1 {
         return None;
     }
-    let is_canonical = is_utc
-        && is_plain_year
-        && separator == b'T'
+    let is_strict = has_plain_year
+        && matches!(separator, b'T' | b't')
         && has_seconds
         && !has_comma
         && !is_leap_second
-        && digits <= 6;
-    Some(Read { seconds, micros, is_canonical })
+        && matches!(zone, [b'Z' | b'z'] | [b'+' | b'-', _, _, b':', _, _]);
+    let is_canonical = is_strict && separator == b'T' && zone == b"Z" && digits <= 6;
+    let form = match (is_canonical, is_strict) {
+        (true, _) => Form::Canonical,
+        (false, true) => Form::Rfc3339,
+        (false, false) => Form::Lenient,
+    };
+    Some(Read { seconds, micros, form })
 }
 
 /// A reader over the bytes of a time.
@@ -126,7 +157,7 @@ impl Text<'_> {
         (self.peek() == byte).then(|| self.at += 1)
     }
 
-    /// A number of exactly so many digits.
+    /// A number of exactly this many digits.
     fn number(&mut self, digits: usize) -> Option<i64> {
         let text = self.bytes.get(self.at..self.at + digits)?;
         self.at += digits;
@@ -135,7 +166,7 @@ impl Text<'_> {
         })
     }
 
-    /// The digits behind the point, cut below a microsecond, and how many there are.
+    /// The microseconds that the digits after the point name, and the number of digits.
     fn fraction(&mut self) -> Option<(i64, usize)> {
         let (mut micros, mut unit, start) = (0, MICROS / 10, self.at);
         while self.peek().is_ascii_digit() {
@@ -147,7 +178,7 @@ impl Text<'_> {
         (digits > 0).then_some((micros, digits))
     }
 
-    /// What stands behind the time of day, in seconds east of UTC. Nothing is UTC.
+    /// The offset after the time of day, in seconds east of UTC. A missing offset counts as UTC.
     fn offset(&mut self) -> Option<i64> {
         if self.peek() == b' ' && self.at + 1 < self.bytes.len() {
             self.at += 1;
@@ -172,27 +203,6 @@ impl Text<'_> {
         let minutes = if has_colon || self.at < self.bytes.len() { self.number(2)? } else { 0 };
         (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3_600 + minutes * 60))
     }
-}
-
-fn days_in_month(year: i64, month: i64) -> i64 {
-    match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        _ => 31,
-    }
-}
-
-/// Of the Gregorian calendar, extended to all years; plain arithmetic, so that no year is out of
-/// its range.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    // Counted from March, so that the leap day is a year's last.
-    let year = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
 }
 
 #[cfg(test)]
@@ -278,13 +288,13 @@ mod tests {
         ] {
             assert_eq!(written(text), LAST, "{text}");
         }
-        // Within the bounds only after the offset is counted.
+        // These are within the bounds only with the offset.
         assert_eq!(written("1999-12-31T23:30:00-01:00"), "2000-01-01T00:30:00.000000Z");
         assert_eq!(written("2101-01-01T00:30:00+01:00"), "2100-12-31T23:30:00.000000Z");
     }
 
     #[test]
-    fn what_names_no_moment_is_rejected() {
+    fn a_text_that_names_no_moment_is_rejected() {
         for text in [
             "",
             "now",
@@ -321,23 +331,46 @@ mod tests {
         }
     }
 
-    /// Against another calendar: every day of 400 years, and the same text read by both.
     #[test]
-    fn days_are_those_of_the_calendar() {
-        let mut date =
-            time::Date::from_calendar_date(1800, time::Month::January, 1).expect("a date");
-        let epoch = time::Date::from_calendar_date(1970, time::Month::January, 1).expect("a date");
-        for _ in 0..146_097 {
-            let (year, month, day) = date.to_calendar_date();
-            let days = days_since_1970(year.into(), u8::from(month).into(), day.into());
-            assert_eq!(days, i64::from(date.to_julian_day() - epoch.to_julian_day()), "{date}");
-            date = date.next_day().expect("a day");
-            assert_eq!(
-                date.day() == 1,
-                i64::from(day) == days_in_month(year.into(), u8::from(month).into()),
-                "{date}"
-            );
+    fn exactly_rfc_3339_is_read_strictly() {
+        for micros in [0, 951_782_400_000_000, 1_775_034_000_123_456, -1] {
+            assert_eq!(parse_rfc3339(&Micros(micros).to_rfc3339()), Some(Micros(micros)));
         }
+        let nine = parse_rfc3339("2026-04-01T09:00:00Z");
+        assert_eq!(nine, Some(Micros(1_775_034_000_000_000)));
+        assert_eq!(parse_rfc3339("2026-04-01t18:00:00.0000009+09:00"), nine);
+        assert_eq!(parse_rfc3339("2026-04-01T08:30:00.0-00:30"), nine);
+        assert_eq!(parse_rfc3339("2026-04-01T09:00:00z"), nine);
+        for text in [
+            "",
+            "2026-04-01",
+            "2026-04-01T09:00:00",
+            "2026-04-01T09:00:00.Z",
+            "2026-04-01T09:00:00,0Z",
+            "2026-04-01T09:00:00ZZ",
+            "2026-04-01T09:00:00 UTC",
+            "2026-04-01T09:00:00 +00:00",
+            "2026-04-01T09:00Z",
+            "2026-04-01 09:00:00Z",
+            "2026-04-01_09:00:00Z",
+            "2026-02-29T09:00:00Z",
+            "2026-13-01T09:00:00Z",
+            "2026-04-01T24:00:00Z",
+            "2026-04-01T09:00:60Z",
+            "2016-12-31T23:59:60Z",
+            "2026-04-01T09:00:00+9:00",
+            "2026-04-01T09:00:00+0900",
+            "2026-04-01T09:00:00+09",
+            "+026-04-01T09:00:00Z",
+            "+002026-04-01T09:00:00Z",
+            "2026-04-01T09:00:00+24:00",
+        ] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_bounds_are_whole_years() {
         assert_eq!(FIRST_SECOND, days_since_1970(2000, 1, 1) * DAY);
         assert_eq!(END_SECOND, days_since_1970(2101, 1, 1) * DAY);
     }

@@ -1,18 +1,19 @@
-//! One event: every field's rule, and the body that is stored.
+//! Parsing one event: it is checked field by field, and its body is written in the form in which it
+//! is stored.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-
-use serde::Serialize;
 use uuid::Uuid;
 
-use super::{ClassId, Event, IdError, StudentId, json, moment};
+use super::fields::{
+    Fault, Fields, Kind, MAX_NAME_BYTES, boolean, cut_name, fault, kind_of, name_of, rounded,
+    text_of,
+};
+use super::micros::Micros;
+use super::names::{ClassId, IdError, StudentId};
+use super::{json, moment};
 
-/// Longest name, path or id in bytes; what is longer is cut, and named in `truncated`.
-const MAX_NAME_BYTES: usize = 1024;
-/// Longest `eventType` in characters.
+/// The longest `eventType`, in characters.
 const MAX_TYPE_CHARS: usize = 64;
-/// Event types that only the relay makes.
+/// Event types that only the relay itself may store.
 const RESERVED_TYPES: &[&str] = &[
     "help_resolved",
     "help_claimed",
@@ -21,164 +22,42 @@ const RESERVED_TYPES: &[&str] = &[
     "student_erased",
     "class_deleted",
 ];
-/// Members that the relay adds on delivery, or makes itself: never a client's.
+/// Members that only the relay writes, into the body or on delivery. A client's are dropped.
 const RESERVED_MEMBERS: &[&str] =
     &["id", "classId", "studentId", "receivedAt", "truncated", "placeholder"];
-/// What a known client sends as every student's address until someone configures it.
+/// Names that a known client sends for every student until it is configured.
 const PLACEHOLDERS: &[&str] = &["student001@example.com"];
-/// How much of an unknown field's name is repeated in a rejection, in characters.
+/// The most characters of an unknown field's name that a rejection repeats.
 const SHOWN_NAME_CHARS: usize = 64;
 
-/// Why one event of a request was not stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Rejection {
-    /// Where it stood in the request; 0 for a lone object.
-    pub index: usize,
-    /// The field at fault; absent when it is the event as a whole.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
-    /// What is wrong with it, for a person.
-    pub reason: String,
-    /// The class that it would have belonged to, for whoever counts rejections.
-    #[serde(skip)]
+/// An event that passed every check, ready to be stored.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The client's id of the event. With the student and the time it is the key by which an event
+    /// that is sent twice is stored once.
+    pub event_id: Uuid,
+    /// The class that the event belongs to.
     pub class: ClassId,
+    /// The student whose event it is.
+    pub student: StudentId,
+    /// The moment by the client's clock.
+    pub occurred_at: Micros,
+    /// The event serialised once more: one JSON object, without the members that the relay adds on
+    /// delivery.
+    pub body: String,
 }
 
-/// The fields that have a rule, and `body` for a request that is refused as a whole: the labels by
-/// which rejections are counted. Any other field is counted as `other`.
-pub const COUNTED_FIELDS: &[&str] = &[
-    "body",
-    "eventId",
-    "eventType",
-    "eventTime",
-    "studentId",
-    "emailAddress",
-    "userId",
-    "classId",
-    "userName",
-    "teamName",
-    "sessionId",
-    "notebookPath",
-    "cellId",
-    "cellType",
-    "code",
-    "errorMessage",
-    "result",
-    "cellIndex",
-    "executionCount",
-    "executionDurationMs",
-    "hasError",
-    "other",
-];
-
-/// The field at fault, if it is one, and why.
-pub(super) type Fault = (Option<String>, String);
-
-fn fault(field: &str, reason: impl Into<String>) -> Fault {
-    (Some(field.to_owned()), reason.into())
-}
-
-/// What a known field must be. Whatever is not listed is kept as it is.
-#[derive(Clone, Copy)]
-enum Kind {
-    /// Looked at on its own, and text by then.
-    Identity,
-    /// A name of the student: text or a number, never several texts. For display it is cut at
-    /// [`MAX_NAME_BYTES`]; where it names the student, [`StudentId`] has the rule.
-    Person,
-    /// Text for display, cut at [`MAX_NAME_BYTES`].
-    Name,
-    /// Text whose end says most, cut in front.
-    Path,
-    /// Text that tells things apart: cut so that two different ones stay different.
-    Key,
-    /// Text that is cut at `--max-field`.
-    Long,
-    Integer,
-    Boolean,
-}
-
-fn kind_of(key: &str) -> Option<Kind> {
-    Some(match key {
-        "eventId" | "eventType" | "eventTime" | "studentId" | "classId" => Kind::Identity,
-        "emailAddress" | "userId" => Kind::Person,
-        "userName" | "teamName" | "cellType" => Kind::Name,
-        "notebookPath" => Kind::Path,
-        "sessionId" | "cellId" => Kind::Key,
-        "code" | "errorMessage" | "result" => Kind::Long,
-        "cellIndex" | "executionCount" | "executionDurationMs" => Kind::Integer,
-        "hasError" => Kind::Boolean,
-        _ => return None,
-    })
-}
-
-/// The members of an event; of a key that comes twice, the last.
-struct Fields<'a> {
-    members: Vec<(Cow<'a, str>, &'a str)>,
-}
-
-impl<'a> Fields<'a> {
-    fn read(text: &'a str) -> Self {
-        let mut members: Vec<(Cow<'a, str>, &'a str)> = Vec::with_capacity(20);
-        // Linear over a handful, a map beyond: an object of a million keys is a peer's right to
-        // send.
-        const FEW: usize = 32;
-        let mut positions: HashMap<Cow<'a, str>, usize> = HashMap::new();
-        for (key, value) in json::members(text) {
-            // Nobody could read such a number: JavaScript makes Infinity of it, other parsers an
-            // error.
-            let value = if json::is_beyond_double(value) { "null" } else { value };
-            let known = if members.len() <= FEW {
-                members.iter().position(|(other, _)| *other == key)
-            } else {
-                if positions.is_empty() {
-                    positions
-                        .extend(members.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)));
-                }
-                positions.get(&key).copied()
-            };
-            match known {
-                Some(at) => members[at].1 = value,
-                None => {
-                    if !positions.is_empty() {
-                        positions.insert(key.clone(), members.len());
-                    }
-                    members.push((key, value));
-                }
-            }
-        }
-        Self { members }
-    }
-
-    /// The value of a field that is present and not null.
-    fn value(&self, key: &str) -> Option<&'a str> {
-        self.members
-            .iter()
-            .find(|(name, value)| name == key && *value != "null")
-            .map(|(_, value)| *value)
-    }
-
-    /// A field that must be there, and be a string.
-    fn required(&self, key: &str) -> Result<Cow<'a, str>, Fault> {
-        match self.value(key) {
-            None => Err(fault(key, "is required")),
-            Some(value) if value.starts_with('"') => Ok(json::decode(value)),
-            Some(_) => Err(fault(key, "must be a string")),
-        }
-    }
-
-    /// A field that names something: a string, or a number, which is its text.
-    fn name(&self, key: &str) -> Result<Option<Cow<'a, str>>, Fault> {
-        self.value(key).map(|value| name_of(key, value)).transpose()
-    }
-
-    /// A field that is text, in any of its forms.
-    fn text(&self, key: &str) -> Result<Option<Cow<'a, str>>, Fault> {
-        self.value(key).map(|value| text_of(key, value)).transpose()
+impl Event {
+    /// The bytes that the event takes in the writer's queue.
+    pub(crate) fn weight(&self) -> usize {
+        self.body.len() + self.student.as_str().len() + std::mem::size_of::<Self>()
     }
 }
 
-/// Reads one event out of `text`, a valid JSON value.
+/// Reads one event from `text`, a valid JSON value.
+///
+/// # Errors
+/// The first field at fault.
 pub(super) fn parse_event(
     text: &str,
     url_class: Option<&str>,
@@ -210,13 +89,14 @@ pub(super) fn parse_event(
     Ok(Event { event_id, class, student, occurred_at, body })
 }
 
-/// The class that `text`, a valid JSON value, would have belonged to had it been a good event; what
-/// names no class counts for the default one.
+/// The class that a rejected event named; the default class if it named none, or none that is
+/// valid. `text` is a valid JSON value.
 pub(super) fn class_of(text: &str, url_class: Option<&str>) -> ClassId {
     class(&Fields::read(text), url_class).or_else(|_| class_of_url(url_class)).unwrap_or_default()
 }
 
-/// The first of the three names that is not empty, and whether it is a client's placeholder.
+/// The student: the first of the three names that is not empty. Also whether that name is a
+/// client's placeholder.
 fn student(fields: &Fields<'_>) -> Result<(StudentId, bool), Fault> {
     for key in ["studentId", "emailAddress", "userId"] {
         let Some(text) = fields.name(key)? else { continue };
@@ -228,7 +108,7 @@ fn student(fields: &Fields<'_>) -> Result<(StudentId, bool), Fault> {
         if !PLACEHOLDERS.contains(&student.as_str()) {
             return Ok((student, false));
         }
-        // Everyone who was not configured has this name. Their sessions tell them apart.
+        // Every client that was not configured sends this name. The sessions tell them apart.
         let session = fields.text("sessionId")?.unwrap_or_default();
         return Ok((student.in_session(&session), true));
     }
@@ -248,7 +128,7 @@ fn class(fields: &Fields<'_>, url_class: Option<&str>) -> Result<ClassId, Fault>
     class_of_url(url_class)
 }
 
-/// The class of the request's URL, or the default one.
+/// The class of the request's URL, or the default class.
 fn class_of_url(url_class: Option<&str>) -> Result<ClassId, Fault> {
     match url_class.map(ClassId::new) {
         None | Some(Err(IdError::Empty)) => Ok(ClassId::default()),
@@ -257,7 +137,7 @@ fn class_of_url(url_class: Option<&str>) -> Result<ClassId, Fault> {
     }
 }
 
-/// The event serialised once more, as it is stored.
+/// Serialises the event once more, in the form in which it is stored.
 fn body(
     fields: &Fields<'_>,
     event_time: &str,
@@ -329,71 +209,4 @@ fn body(
     }
     out.push('}');
     Ok(out)
-}
-
-/// A value that names something: a string, or a number, which is its text.
-fn name_of<'a>(key: &str, value: &'a str) -> Result<Cow<'a, str>, Fault> {
-    match value.as_bytes() {
-        [b'"', ..] => Ok(json::decode(value)),
-        [b'-' | b'0'..=b'9', ..] => Ok(Cow::Borrowed(value)),
-        _ => Err(fault(key, "must be a string")),
-    }
-}
-
-/// A value that is text: a string, a number, or an array of strings, which are joined as in a
-/// notebook's file, where each line has its own line feed.
-fn text_of<'a>(key: &str, value: &'a str) -> Result<Cow<'a, str>, Fault> {
-    if !value.starts_with('[') {
-        return name_of(key, value);
-    }
-    let mut joined = String::new();
-    for line in json::elements(value) {
-        match line.as_bytes() {
-            [b'"', ..] => joined.push_str(&json::decode(line)),
-            b"null" => {}
-            _ => return Err(fault(key, "must be a string, or an array of strings alone")),
-        }
-    }
-    Ok(Cow::Owned(joined))
-}
-
-/// A name that is too long, at most [`MAX_NAME_BYTES`] of it.
-fn cut_name(text: &str, kind: Kind) -> Cow<'_, str> {
-    match kind {
-        // A file's name is at its path's end. Two notebooks of one deep folder differ only there.
-        Kind::Path => Cow::Borrowed(&text[text.ceil_char_boundary(text.len() - MAX_NAME_BYTES)..]),
-        Kind::Key => {
-            let mark = format!("#{:016x}", json::fingerprint(text));
-            let begin = &text[..text.floor_char_boundary(MAX_NAME_BYTES - mark.len())];
-            Cow::Owned(format!("{begin}{mark}"))
-        }
-        _ => Cow::Borrowed(&text[..text.floor_char_boundary(MAX_NAME_BYTES)]),
-    }
-}
-
-/// A number that is no integer of 64 bits as it stands: the nearest one, at the range's end if it
-/// lies beyond. Halves are rounded away from zero.
-fn rounded(value: &str) -> Option<i64> {
-    // A float is cast to the nearest integer that there is.
-    number(value).map(|number| number.round() as i64)
-}
-
-fn boolean(value: &str) -> Option<bool> {
-    match value {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => match number(value)? {
-            0.0 => Some(false),
-            1.0 => Some(true),
-            _ => None,
-        },
-    }
-}
-
-/// A JSON number. `str::parse` alone would take `nan` and `inf` as well, which no valid JSON value
-/// is.
-fn number(value: &str) -> Option<f64> {
-    value
-        .starts_with(|first: char| first == '-' || first.is_ascii_digit())
-        .then(|| value.parse().ok())?
 }

@@ -1,29 +1,31 @@
-//! An event as it lies in the table, and as it is delivered.
+//! An event as it is stored in the table, and as it is delivered.
 
 use std::fmt::Write as _;
 
-use super::{Micros, json};
+use super::json;
+use super::micros::Micros;
 
-/// One row of the log.
+/// A row of the log.
 #[derive(Debug, Clone, Copy)]
 pub struct StoredEvent<'a> {
-    /// Its place in the log.
+    /// The event's id, which is its position in the log.
     pub id: i64,
-    /// Its class.
+    /// The event's class.
     pub class: &'a str,
-    /// Its student.
+    /// The event's student.
     pub student: &'a str,
     /// The database's clock when it was stored.
     pub received_at: Micros,
-    /// A JSON object: the relay's own writing, or anyone's who inserts with SQL.
+    /// A JSON object. The relay wrote it, or another program that inserts events with SQL.
     pub body: &'a str,
 }
 
-/// The members that the row's columns speak for.
+/// The members that are delivered from the row's columns.
 const COLUMNS: &[&str] = &["id", "classId", "studentId", "receivedAt"];
 
 impl StoredEvent<'_> {
-    /// Appends the event as subscribers get it: the stored body, the row's columns in front.
+    /// Appends the event as it is delivered: the row's columns, then the members of the stored
+    /// body.
     pub fn write(&self, out: &mut String) {
         // Writing into a String cannot fail.
         let _ = write!(out, "{{\"id\":{},\"classId\":", self.id);
@@ -31,7 +33,7 @@ impl StoredEvent<'_> {
         out.push_str(",\"studentId\":");
         json::write_string(self.student, out);
         let _ = write!(out, ",\"receivedAt\":\"{}\"", self.received_at.to_rfc3339());
-        if self.is_own_writing() {
+        if self.is_written_by_relay() {
             let members = self.body.get(1..).unwrap_or("}");
             if members.trim_ascii_start() != "}" {
                 out.push(',');
@@ -42,24 +44,25 @@ impl StoredEvent<'_> {
         }
     }
 
-    /// Whether the body is as the relay's ingest writes it, and can be passed on untouched.
-    fn is_own_writing(&self) -> bool {
-        // Line breaks outside strings would end a line of `tail --json` or an SSE field; inside
-        // they are escaped.
+    /// Whether the body has the form that the relay's ingest writes, and can be copied unchanged.
+    fn is_written_by_relay(&self) -> bool {
+        // A line break outside of a string would end a line of `tail --json` or a field of SSE.
+        // Inside a string it is escaped.
         let one_line = !self.body.contains(['\n', '\r']);
-        // The relay escapes only control characters (ANSI colours in tracebacks): never U+0000 or a
-        // surrogate.
-        let own_escapes = self.body.match_indices("\\u").all(|(at, _)| {
+        // The relay escapes only control characters (the colours of tracebacks), but never U+0000
+        // or a surrogate.
+        let has_relays_escapes = self.body.match_indices("\\u").all(|(at, _)| {
             let digits = &self.body[at + 2..];
             digits.starts_with("00") && !digits.starts_with("0000")
         });
         self.body.starts_with('{')
             && self.body.ends_with('}')
             && one_line
-            && own_escapes
+            && has_relays_escapes
             && !json::members(self.body).any(|(key, _)| COLUMNS.contains(&&*key))
     }
 
+    /// Appends the members of a body that another program has written.
     fn write_foreign(&self, out: &mut String) {
         for (key, value) in json::members(self.body) {
             if COLUMNS.contains(&&*key) {
@@ -70,7 +73,8 @@ impl StoredEvent<'_> {
             out.push(':');
             let start = out.len();
             if json::canonical(value, out).is_err() {
-                // Too deep to walk through: valid JSON all the same, on one line.
+                // The value is nested too deep to be serialised once more. As it stands it is valid
+                // JSON, and without line breaks it fits on one line.
                 out.truncate(start);
                 out.extend(value.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }));
             }
@@ -92,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_come_first_and_win() {
+    fn columns_come_first_and_replace_members_of_the_body() {
         for body in
             ["{}", "{  }", r#"{"x":1}"#, r#"{"id":9,"x":1}"#, "{\n\"x\" : 1 , \"classId\":\"z\"\n}"]
         {
@@ -109,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_inserted_is_mended() {
+    fn strings_that_other_programs_inserted_are_repaired() {
         assert_eq!(delivered(r#"{"a":"\ud83d","b":"\u001b[0m"}"#)["a"], "\u{fffd}");
         assert_eq!(delivered(r#"{"a":"\u0000"}"#)["a"], "\u{fffd}");
     }

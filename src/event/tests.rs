@@ -1,16 +1,16 @@
-//! What is made of one event: each rule at its bound.
+//! Parsing events: the rule of each field, at its bound.
 
 use serde_json::{Value, json};
 
 use super::*;
 
-const LIMITS: Limits = Limits { max_batch: 10, max_field: 100 };
+pub(super) const LIMITS: Limits = Limits { max_batch: 10, max_field: 100 };
 
-/// An event's text: a good one's members, and these.
-fn text(members: &str) -> String {
-    format!(
-        r#"{{"eventId":"9f582f0c-d406-435e-866c-7bbfe15dc8cd","eventType":"help","eventTime":"2026-11-23T15:36:03Z",{members}}}"#
-    )
+/// The text of an event: the members that every event needs, and `members`.
+pub(super) fn text(members: &str) -> String {
+    let id = "9f582f0c-d406-435e-866c-7bbfe15dc8cd";
+    let time = "2026-11-23T15:36:03Z";
+    format!(r#"{{"eventId":"{id}","eventType":"help","eventTime":"{time}",{members}}}"#)
 }
 
 fn parse(members: &str) -> Batch {
@@ -19,7 +19,7 @@ fn parse(members: &str) -> Batch {
 }
 
 /// The event of `members`, and its body.
-fn accepted(members: &str) -> (Event, Value) {
+pub(super) fn accepted(members: &str) -> (Event, Value) {
     let mut batch = parse(members);
     assert_eq!(batch.rejected, [], "{members}");
     let (_, event) = batch.events.pop().expect("an event");
@@ -35,20 +35,10 @@ fn stored(member: &str, value: &str) -> Value {
 }
 
 /// The field that an event with these members is rejected for.
-fn rejected(members: &str) -> String {
+pub(super) fn rejected(members: &str) -> String {
     let batch = parse(members);
     assert_eq!(batch.events.len(), 0, "{members}");
     batch.rejected[0].field.clone().unwrap_or_default()
-}
-
-fn student(members: &str) -> String {
-    accepted(members).0.student.as_str().to_owned()
-}
-
-fn class(members: &str, url_class: Option<&str>) -> String {
-    let text = text(&format!(r#""userId":"s"{members}"#));
-    let batch = parse_body(text.as_bytes(), url_class, LIMITS).expect("JSON");
-    batch.events.first().expect("an event").1.class.to_string()
 }
 
 #[test]
@@ -67,7 +57,7 @@ fn a_number_is_rounded_to_an_integer_of_64_bits() {
         ("1e-400", 0),
         ("9223372036854775807", i64::MAX),
         ("-9223372036854775808", i64::MIN),
-        // Beyond it, the nearest.
+        // Beyond the range, the nearest integer.
         ("9223372036854775808", i64::MAX),
         ("-9223372036854775809", i64::MIN),
         ("1e300", i64::MAX),
@@ -129,190 +119,25 @@ fn texts_of_a_notebooks_file_are_joined() {
             assert_eq!(rejected(&format!(r#""userId":"s","{field}":{value}"#)), field, "{value}");
         }
     }
-    // Joined, it is cut as any other text.
+    // The joined text is cut as any other text.
     let lines = format!("[{}]", vec!["\"あ\""; 34].join(","));
     let (_, body) = accepted(&format!(r#""userId":"s","code":{lines}"#));
     assert_eq!((&body["code"], &body["truncated"]), (&"あ".repeat(33).into(), &json!(["code"])));
 }
 
 #[test]
-fn the_first_name_that_is_not_empty_is_the_students() {
-    for (members, expected) in [
-        (r#""studentId":" a b ","userId":"x""#, "a b"),
-        (r#""studentId":"","emailAddress":" ","userId":"s001""#, "s001"),
-        (r#""studentId":null,"userId":"s001""#, "s001"),
-        (r#""studentId":20231234,"userId":"x""#, "20231234"),
-        (r#""studentId":NaN,"userId":7.0"#, "7.0"),
-        (r#""studentId":1e999,"userId":"x""#, "x"),
-        // NFC, whichever way it was typed: a family name of Japanese, one of Vietnamese.
-        (r#""userId":"\u304b\u3099\u3044""#, "がい"),
-        (r#""userId":"e\u0302\u0323""#, "ệ"),
-        // An e-mail address has no case.
-        (r#""emailAddress":" Alice@Example.COM ""#, "alice@example.com"),
-        (r#""userId":"ALICE@EXAMPLE.COM""#, "alice@example.com"),
-        (r#""userId":"\u00c9ve@Example.com""#, "éve@example.com"),
-        (r#""userId":"E\u0301ve@Example.com""#, "éve@example.com"),
-        // What is none keeps it.
-        (r#""userId":"Alice""#, "Alice"),
-        (r#""userId":"@Alice""#, "@Alice"),
-        (r#""userId":"Alice @ School""#, "Alice @ School"),
-        (r#""userId":"A@B@C""#, "A@B@C"),
-    ] {
-        assert_eq!(student(members), expected, "{members}");
-    }
-    for (members, field) in [
-        (r#""studentId":true,"userId":"s""#, "studentId"),
-        (r#""studentId":["s"],"userId":"s""#, "studentId"),
-        (r#""emailAddress":{},"userId":"s""#, "emailAddress"),
-        (r#""userId":["s"]"#, "userId"),
-        (r#""studentId":"s","userId":["s"]"#, "userId"),
-        (r#""userId":"a\nb""#, "userId"),
-        (r#""userId":NaN"#, "studentId"),
-        (r#""userId":"""#, "studentId"),
-    ] {
-        assert_eq!(rejected(members), field, "{members}");
-    }
-}
-
-#[test]
-fn characters_that_are_nfc_alone_are_so_by_unicodes_tables() {
-    let alone: Vec<char> =
-        (0..=0x10_ffff).filter_map(char::from_u32).filter(|c| is_nfc_alone(*c)).collect();
-    assert!(alone.len() > 30_000);
-    for &c in &alone {
-        assert_eq!(is_nfc_quick([c].into_iter()), IsNormalized::Yes, "{c:?}");
-        assert_eq!(unicode_normalization::char::canonical_combining_class(c), 0, "{c:?}");
-    }
-    let text: String = alone.iter().collect();
-    assert_eq!(text.nfc().collect::<String>(), text);
-}
-
-/// To cut a name could make one student of two.
-#[test]
-fn a_name_that_is_too_long_is_rejected() {
-    for (name, is_long) in [
-        ("x".repeat(200), false),
-        ("x".repeat(201), true),
-        ("あ".repeat(66), false),
-        ("あ".repeat(67), true),
-        ("x".repeat(1 << 20), true),
-        // Counted in NFC: shorter than it came, or longer.
-        ("か\u{3099}".repeat(66), false),
-        ("\u{0958}".repeat(33), false),
-        ("\u{0958}".repeat(34), true),
-    ] {
-        for field in ["userId", "classId"] {
-            let members = match field {
-                "userId" => format!(r#""userId":"{name}""#),
-                _ => format!(r#""userId":"s","classId":"{name}""#),
-            };
-            if is_long {
-                assert_eq!(rejected(&members), field, "{} bytes", name.len());
-            } else {
-                assert!(accepted(&members).0.student.as_str().len() <= MAX_ID_BYTES);
-            }
-        }
-    }
-}
-
-#[test]
-fn an_empty_class_is_absent() {
-    for (members, url_class, expected) in [
-        ("", None, "default"),
-        ("", Some(""), "default"),
-        ("", Some(" \t"), "default"),
-        ("", Some(" math "), "math"),
-        (r#","classId":"""#, Some("math"), "math"),
-        (r#","classId":" ""#, Some("math"), "math"),
-        (r#","classId":null"#, Some("math"), "math"),
-        (r#","classId":NaN"#, Some("math"), "math"),
-        (r#","classId":"""#, None, "default"),
-        (r#","classId":" a b ""#, Some("math"), "a b"),
-        (r#","classId":101"#, None, "101"),
-        (r#","classId":"e\u0301""#, None, "é"),
-        ("", Some("e\u{301}"), "é"),
-        (r#","classId":"Math""#, None, "Math"),
-    ] {
-        assert_eq!(class(members, url_class), expected, "{members} {url_class:?}");
-    }
-    for value in ["true", "[]", "{}", "\"a\\u0000\""] {
-        assert_eq!(rejected(&format!(r#""userId":"s","classId":{value}"#)), "classId", "{value}");
-    }
-    let batch = parse_body(text(r#""userId":"s""#).as_bytes(), Some("a\nb"), LIMITS).expect("JSON");
-    assert_eq!(batch.rejected[0].field.as_deref(), Some("classId"));
-}
-
-/// A rejected event is counted for the class that it named.
-#[test]
-fn a_rejection_knows_its_class() {
-    let class = |text: &str, url_class| {
-        parse_body(text.as_bytes(), url_class, LIMITS).expect("JSON").rejected[0].class.to_string()
-    };
-    assert_eq!(class(r#"{"classId":" a "}"#, Some("b")), "a");
-    assert_eq!(class(r#"{"classId":true}"#, Some("b")), "b");
-    assert_eq!(class("{}", Some(" b")), "b");
-    assert_eq!(class("{}", Some("a\nb")), "default");
-    assert_eq!(class("[7]", Some("b")), "b");
-}
-
-#[test]
-fn a_placeholder_is_told_apart_by_session() {
-    const NAME: &str = "student001@example.com";
-    for (members, expected) in [
-        (r#""emailAddress":"student001@example.com","sessionId":"s-1""#, format!("{NAME}#s-1")),
-        (r#""userId":" Student001@Example.com","sessionId":" s-1""#, format!("{NAME}#s-1")),
-        (r#""userId":"student001@example.com","sessionId":7"#, format!("{NAME}#7")),
-        (r#""userId":"student001@example.com","sessionId":"e\u0301""#, format!("{NAME}#é")),
-        (r#""userId":"student001@example.com""#, NAME.to_owned()),
-        (r#""userId":"student001@example.com","sessionId":" ""#, NAME.to_owned()),
-    ] {
-        let (event, body) = accepted(members);
-        assert_eq!(event.student.as_str(), expected, "{members}");
-        assert_eq!(body["placeholder"], true, "{members}");
-    }
-    // Whatever the session's id is: within the bound, without control characters, and each on its
-    // own.
-    let long = "x".repeat(2000);
-    let sessions = [
-        format!("{long}a"),
-        format!("{long}b"),
-        "a\\nb".to_owned(),
-        "a\\tb".to_owned(),
-        "y".repeat(178),
-    ];
-    let mut names: Vec<String> = sessions
-        .iter()
-        .map(|session| student(&format!(r#""userId":"{NAME}","sessionId":"{session}""#)))
-        .collect();
-    assert!(
-        names.iter().all(|name| name.len() <= MAX_ID_BYTES && name.starts_with(NAME)),
-        "{names:?}"
-    );
-    names.sort();
-    names.dedup();
-    assert_eq!(names.len(), sessions.len(), "{names:?}");
-    assert_eq!(
-        student(&format!(r#""userId":"{NAME}","sessionId":"{}""#, "y".repeat(177))).len(),
-        200
-    );
-    // Nobody else is marked, whatever a client says.
-    let (event, body) = accepted(r#""userId":"s001","placeholder":true,"sessionId":"s-1""#);
-    assert_eq!((event.student.as_str(), body.get("placeholder")), ("s001", None));
-    let (_, body) = accepted(r#""userId":"student001@example.com","placeholder":false"#);
-    assert_eq!(body["placeholder"], true);
-}
-
-#[test]
 fn a_long_text_is_cut_and_named() {
     let (kana, end) = ("あ".repeat(400), "/lesson1.ipynb");
-    let members = format!(
-        r#""studentId":"s","userName":"{kana}","teamName":"{kana}","cellType":"{kana}","emailAddress":"{kana}","notebookPath":"{kana}{end}","note":"{kana}""#
-    );
+    let mut members = r#""studentId":"s""#.to_owned();
+    for field in ["userName", "teamName", "cellType", "emailAddress"] {
+        members.push_str(&format!(r#","{field}":"{kana}""#));
+    }
+    members.push_str(&format!(r#","notebookPath":"{kana}{end}","note":"{kana}""#));
     let (_, body) = accepted(&members);
     for field in ["userName", "teamName", "cellType", "emailAddress"] {
         assert_eq!(body[field], "あ".repeat(341), "{field}");
     }
-    // A path's end is its file's name.
+    // A path's end is the file's name.
     assert_eq!(body["notebookPath"], format!("{}{end}", "あ".repeat(336)));
     assert_eq!(
         body["truncated"],
@@ -323,9 +148,9 @@ fn a_long_text_is_cut_and_named() {
     assert_eq!(body.get("truncated"), None);
 }
 
-/// Cells and sessions are compared: two that differ behind the cut must not become one.
+/// Cells and sessions are compared: two that differ beyond the cut must not become one.
 #[test]
-fn what_tells_things_apart_still_does_once_it_is_cut() {
+fn a_key_that_is_cut_still_tells_things_apart() {
     let begin = "x".repeat(1100);
     for field in ["cellId", "sessionId"] {
         let cut = |end: &str| {
@@ -336,13 +161,13 @@ fn what_tells_things_apart_still_does_once_it_is_cut() {
         assert_eq!(cut("a"), cut("a"));
         assert_ne!(cut("a"), cut("b"));
         assert!(cut("a").len() <= 1024 && cut("a").starts_with(&begin[..1000]));
-        // Sent again as it was stored, it stays the same.
+        // A client may send a text again as it was stored.
         assert_eq!(stored(field, &json!(cut("a")).to_string()), cut("a"));
     }
 }
 
 #[test]
-fn what_only_the_relay_makes_is_rejected() {
+fn event_types_of_the_relay_itself_are_rejected() {
     for name in [
         "help_resolved",
         "help_claimed",
@@ -357,9 +182,9 @@ fn what_only_the_relay_makes_is_rejected() {
     }
 }
 
-/// Python writes them; one must not cost the others.
+/// Python writes `NaN`, which must not void the whole batch.
 #[test]
-fn floats_that_json_has_no_number_for_cost_no_batch() {
+fn floats_without_a_json_number_become_null() {
     let events: Vec<String> = ["1", "NaN", "-Infinity", "[Infinity,{\"a\":NaN}]", "1e999"]
         .iter()
         .map(|value| {
@@ -390,12 +215,12 @@ fn floats_that_json_has_no_number_for_cost_no_batch() {
         .map(|rejection| (rejection.index, rejection.field.as_deref()))
         .collect();
     assert_eq!(fields, [(5, Some("eventId")), (6, None)]);
-    // A lone one is an event too.
+    // The same in a request of one event.
     assert_eq!(stored("score", "NaN"), Value::Null);
 }
 
 #[test]
-fn what_is_no_json_stays_so() {
+fn replacing_nan_makes_no_other_fault_valid() {
     for text in [
         "NaN",
         "Infinity",

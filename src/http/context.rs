@@ -93,7 +93,7 @@ impl Relay {
     pub fn works(&self) -> bool {
         self.writer.trouble().is_none()
             && self.tail.away_since().is_none()
-            && self.listener.hearing().deaf.is_none()
+            && self.listener.status().deaf.is_none()
     }
 }
 

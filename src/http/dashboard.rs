@@ -1,10 +1,12 @@
 //! `GET /` and `/assets/`: the dashboard's files, embedded in the program.
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 use flate2::Compression;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use include_dir::{Dir, include_dir};
 use tokio::sync::OnceCell;
 use warp::Reply;
 use warp::reply::Response;
@@ -23,53 +25,68 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// A file of the page.
-struct File {
-    path: &'static str,
-    content_type: &'static str,
-    bytes: &'static [u8],
-}
+/// Every file of the dashboard. Cargo compiles this again when one of them changes, but not when
+/// one is added: the test `every_file_is_served` notices that.
+static DASHBOARD: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/dashboard");
+
+const INDEX: &str = "index.html";
+/// The first script. It stands in the page itself, all others are imported from it.
+const MAIN: &str = "js/main.js";
+/// The line of the page that the links to style sheets and modules replace.
+const LINKS: &str = "<!-- links -->";
 
 /// A file as it is served.
 struct Asset {
-    file: &'static File,
-    /// Compressed.
+    /// Below `/assets/`, but for the page itself.
+    path: &'static str,
+    content_type: &'static str,
+    bytes: Bytes,
+    /// The bytes, compressed.
     gzip: Bytes,
     /// Of the bytes; weak, since both forms bear it.
     etag: String,
 }
 
-const INDEX: &str = "index.html";
+/// The files as they are served. They are compressed at the first request, which takes some time:
+/// see [`COMPRESSED`].
+static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
+    let mut files = files(&DASHBOARD);
+    files.sort_unstable();
+    files.iter().filter_map(|(path, bytes)| Asset::new(path, bytes, &files)).collect()
+});
 
-macro_rules! files {
-    ($($content_type:ident: $($path:literal)*;)*) => {
-        [$($(File {
-            path: $path,
-            content_type: $content_type,
-            bytes: include_bytes!(concat!("../dashboard/", $path)),
-        },)*)*]
-    };
+type File = (&'static str, &'static [u8]);
+
+fn files(folder: &'static Dir<'static>) -> Vec<File> {
+    let own = folder.files().filter_map(|file| Some((file.path().to_str()?, file.contents())));
+    own.chain(folder.dirs().flat_map(files)).collect()
 }
 
-/// Below `/assets/`, but for the page itself.
-static FILES: &[File] = &files! {
-    HTML: "index.html";
-    SVG: "favicon.svg";
-    CSS: "css/base.css" "css/layout.css" "css/views.css" "css/drawer.css";
-    SCRIPT: "boot.js"
-        "js/api.js" "js/clock.js" "js/connection.js" "js/dom.js" "js/fold.js" "js/frame.js" "js/i18n.js"
-        "js/icons.js" "js/kept.js" "js/main.js" "js/names.js" "js/observe.js" "js/picture.js"
-        "js/preferences.js" "js/store.js" "js/student.js" "js/time.js"
-        "js/strings/en.js" "js/strings/ja.js"
-        "js/views/activity.js" "js/views/cells.js" "js/views/common.js" "js/views/connection.js"
-        "js/views/drawer-run.js" "js/views/drawer-timeline.js" "js/views/drawer.js" "js/views/grid-canvas.js"
-        "js/views/grid-model.js" "js/views/grid-paint.js" "js/views/grid-table.js" "js/views/grid.js" "js/views/header.js"
-        "js/views/help.js" "js/views/overview.js" "js/views/place.js" "js/views/refused.js" "js/views/silent.js"
-        "js/views/stuck.js" "js/views/teams.js" "js/views/terminal.js";
-};
+/// The page, with links to all style sheets and modules: a browser then fetches them at once, and
+/// not import after import.
+fn index(page: &str, files: &[File]) -> String {
+    let mut links = String::new();
+    for (path, _) in files {
+        let link = match content_type(path) {
+            Some(CSS) => "stylesheet",
+            Some(SCRIPT) if path.starts_with("js/") && *path != MAIN => "modulepreload",
+            _ => continue,
+        };
+        let _ = writeln!(links, "<link rel=\"{link}\" href=\"assets/{path}\">");
+    }
+    page.replace(LINKS, &links)
+}
 
-/// As they are served; compressed at the first request, which takes some time: see [`COMPRESSED`].
-static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| FILES.iter().map(Asset::new).collect());
+/// `None` for a file that is none of the page's, as an editor may leave one behind.
+fn content_type(path: &str) -> Option<&'static str> {
+    match path.rsplit_once('.')?.1 {
+        "html" => Some(HTML),
+        "css" => Some(CSS),
+        "js" => Some(SCRIPT),
+        "svg" => Some(SVG),
+        _ => None,
+    }
+}
 
 /// The file at a path of a URL; `None` if the page has none there.
 fn asset(path: &str) -> Option<&'static Asset> {
@@ -77,7 +94,7 @@ fn asset(path: &str) -> Option<&'static Asset> {
         "/" => INDEX,
         _ => path.strip_prefix("/assets/").filter(|name| *name != INDEX)?,
     };
-    ASSETS.iter().find(|asset| asset.file.path == name)
+    ASSETS.iter().find(|asset| asset.path == name)
 }
 
 /// Set once [`ASSETS`] are made, on a thread for blocking work.
@@ -94,7 +111,7 @@ pub(super) async fn serve(path: &str, headers: &HeaderMap) -> Response {
     let mut response = if if_none_match(headers, &asset.etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let bytes = if gzip { asset.gzip.clone() } else { Bytes::from_static(asset.file.bytes) };
+        let bytes = if gzip { asset.gzip.clone() } else { asset.bytes.clone() };
         let mut response = Response::new(bytes.into());
         if gzip {
             response
@@ -104,7 +121,7 @@ pub(super) async fn serve(path: &str, headers: &HeaderMap) -> Response {
         response
     };
     let answer = response.headers_mut();
-    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.file.content_type));
+    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
     answer.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     answer.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     answer.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -119,8 +136,14 @@ pub(super) async fn serve(path: &str, headers: &HeaderMap) -> Response {
 }
 
 impl Asset {
-    fn new(file: &'static File) -> Self {
-        Self { file, gzip: gzip_here(file.bytes, Compression::best()), etag: etag(file.bytes) }
+    fn new(path: &'static str, bytes: &'static [u8], files: &[File]) -> Option<Self> {
+        let content_type = content_type(path)?;
+        let bytes = match std::str::from_utf8(bytes) {
+            Ok(page) if path == INDEX => Bytes::from(index(page, files)),
+            _ => Bytes::from_static(bytes),
+        };
+        let (gzip, etag) = (gzip_here(&bytes, Compression::best()), etag(&bytes));
+        Some(Self { path, content_type, bytes, gzip, etag })
     }
 }
 
@@ -143,36 +166,35 @@ mod tests {
         }
     }
 
-    /// Every file is served, and every import of a script is of one that is.
+    /// Every file of the folder is served; the page links to each style sheet and module.
     #[test]
-    fn every_file_is_embedded() {
+    fn every_file_is_served() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/dashboard");
         let mut found = BTreeSet::new();
         files(&root, &root, &mut found);
-        let served: BTreeSet<String> = FILES.iter().map(|file| file.path.to_owned()).collect();
-        assert_eq!(served, found);
-        // All modules are fetched at once, not import after import.
-        let index = asset("/").expect("the page").file;
-        assert_eq!(index.content_type, HTML);
-        let text = std::str::from_utf8(index.bytes).expect("UTF-8");
-        for file in FILES.iter().filter(|file| file.path != INDEX) {
-            assert!(
-                text.contains(&format!("=\"assets/{}\"", file.path)),
-                "{} in index.html",
-                file.path
-            );
+        let served: BTreeSet<String> = ASSETS.iter().map(|asset| asset.path.to_owned()).collect();
+        assert_eq!(served, found, "touch src/http/dashboard.rs, so that cargo sees new files");
+        let page = asset("/").expect("the page");
+        assert_eq!(page.content_type, HTML);
+        let text = std::str::from_utf8(&page.bytes).expect("UTF-8");
+        for asset in ASSETS.iter().filter(|asset| asset.path != INDEX) {
+            let link = format!("=\"assets/{}\"", asset.path);
+            assert_eq!(text.matches(&link).count(), 1, "{} in the page", asset.path);
         }
+        // It names the layers of all others.
+        let first = text.find("rel=\"stylesheet\"").map(|at| &text[at..]).expect("a style sheet");
+        assert!(first.starts_with("rel=\"stylesheet\" href=\"assets/css/base.css\""));
         assert!(asset("/assets/js/main.js").is_some() && asset("/assets/js/").is_none());
         let tags: BTreeSet<&str> = ASSETS.iter().map(|asset| &*asset.etag).collect();
-        assert_eq!(tags.len(), FILES.len());
+        assert_eq!(tags.len(), ASSETS.len());
     }
 
-    /// What would let a student's text become markup or script, or fetch from elsewhere, does not
-    /// occur.
+    /// No file has a word by which a student's text could become markup or script, or by which the
+    /// page would fetch from elsewhere.
     #[test]
     fn nothing_parses_markup_or_looks_elsewhere() {
-        for file in FILES.iter().filter(|file| [SCRIPT, HTML].contains(&file.content_type)) {
-            let text = std::str::from_utf8(file.bytes).expect("UTF-8");
+        for asset in ASSETS.iter().filter(|asset| [SCRIPT, HTML].contains(&asset.content_type)) {
+            let text = std::str::from_utf8(&asset.bytes).expect("UTF-8");
             for word in [
                 "innerHTML",
                 "outerHTML",
@@ -187,7 +209,7 @@ mod tests {
                 "location.reload",
                 "https://",
             ] {
-                assert!(!text.contains(word), "{word} in {}", file.path);
+                assert!(!text.contains(word), "{word} in {}", asset.path);
             }
         }
     }

@@ -54,7 +54,7 @@ impl Check {
 /// may share once it has lasted. The body says of each check at once whether it is `"ok"` or what
 /// is wrong, in PostgreSQL's words, and to which server each connection leads.
 pub(super) fn ready(relay: &Relay) -> Response {
-    let hearing = relay.listener.hearing();
+    let hearing = relay.listener.status();
     let trouble = relay.writer.trouble().map(|trouble| (trouble.cause, trouble.since));
     let away = relay.tail.away_since();
     let checks = [

@@ -57,7 +57,7 @@ impl HttpMetrics {
         );
         registry.counter_by(
             "relay_unavailable_answers_total",
-            "Answers with status 503, by the name of their problem.",
+            "Answers with status 503, by their problem's name.",
             &self.unavailable,
         );
         registry.counter_by(
@@ -72,8 +72,7 @@ impl HttpMetrics {
         );
         registry.histogram(
             "relay_commit_to_socket_seconds",
-            "Time from an event's receivedAt until the kernel has taken its frame for a \
-             subscriber.",
+            "Time from an event's receivedAt to its frame in the kernel.",
             &self.commit_to_socket,
         );
     }

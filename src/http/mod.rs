@@ -8,11 +8,13 @@
 //! - `ingest`: events in; `subscribe`: WebSockets and Server-Sent Events; `api`: reading, and what
 //!   instructors do; `dashboard`: the page's files; `health`, `metrics`: for operators
 //! - `measures`: the metrics of requests and subscribers
-//! - `context`: the parts of the relay that handlers use; `request`, `query`: what handlers are
-//!   given; `representation`, `problem`, `budget`: what they answer with
+//! - `config`: bounds and rules, validated; `context`: the parts of the relay that handlers use;
+//!   `request`, `query`: what handlers are given; `representation`, `problem`, `budget`: what they
+//!   answer with
 
 mod api;
 mod budget;
+mod config;
 mod context;
 mod dashboard;
 mod dispatch;
@@ -30,6 +32,7 @@ mod server;
 mod subscribe;
 
 pub use budget::AnswerBudget;
+pub use config::Config;
 pub use context::{Limits, Relay, StartProgress};
 pub use gate::Gate;
 pub use gate::connections::ConnectionLimiter;

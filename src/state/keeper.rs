@@ -64,7 +64,7 @@ use crate::store::{
     kept_through, prepare_leader, remove_void, say_something, set_kept_through, silent_leader,
     standing_snapshots, try_elect,
 };
-use crate::vital::Vital;
+use crate::supervisor::Supervisor;
 
 /// Log lines of rounds that begin again and again.
 static BEHIND: Repeated = Repeated::new();
@@ -101,11 +101,11 @@ pub struct Keeper {
 
 impl Keeper {
     /// Starts it; `connector` must lead to the primary directly.
-    pub fn start(
+    pub(crate) fn start(
         connector: &Connector,
         agreement: &Agreement,
         classes: &Classes,
-        vital: &Vital,
+        supervisor: &Supervisor,
     ) -> Self {
         let stop = CancellationToken::new();
         let keeping = Keeping {
@@ -114,7 +114,7 @@ impl Keeper {
             classes: classes.clone(),
             stop: stop.clone(),
         };
-        Self { task: vital.spawn("state", keeping.run()), stop }
+        Self { task: supervisor.spawn("state", keeping.run()), stop }
     }
 
     /// Writes what is unwritten, if this replica is the one, and ends; at `deadline` in any case.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::class::ClassState;
 use crate::event::{ClassId, Epoch};
 use crate::repeated::Repeated;
-use crate::store::{PageError, Pages};
+use crate::store::{LogRow, PageError, Pages};
 
 /// Events of one page of the past.
 const PAGE_ROWS: usize = 10_000;
@@ -104,13 +104,16 @@ impl Past {
             let (state, from) = (&mut self.state, self.through);
             let mut wrong = None;
             let extent = pages
-                .read(classes, from, PAGE_ROWS, |header, event| {
-                    if header.epoch != *epoch {
-                        wrong = Some(LoadError::Restarted);
-                    } else if strict && from > 0 && header.pruned > from {
-                        wrong = Some(LoadError::Pruned);
-                    } else if let Some(event) = event {
-                        state.fold(event);
+                .read(classes, from, PAGE_ROWS, |row| {
+                    match row {
+                        LogRow::Header(header) if header.epoch != *epoch => {
+                            wrong = Some(LoadError::Restarted);
+                        }
+                        LogRow::Header(header) if strict && from > 0 && header.pruned > from => {
+                            wrong = Some(LoadError::Pruned);
+                        }
+                        LogRow::Header(_) => {}
+                        LogRow::Event(event) => state.fold(event),
                     }
                     if wrong.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 })

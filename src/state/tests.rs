@@ -3,16 +3,15 @@
 use serde_json::Value;
 
 use super::drawing::Drawing;
-use super::observed::parse_rfc3339;
 use super::view::{self, Parts};
 use super::{ClassState, MAX_MESSAGES};
-use crate::event::{Micros, StoredEvent};
+use crate::event::{Micros, StoredEvent, parse_rfc3339};
 use crate::store::{Changes, Snapshot};
 
 const VECTORS: &str = include_str!("../../tests/vectors/state.json");
 
 fn time(value: &Value) -> i64 {
-    parse_rfc3339(value.as_str().expect("a time").as_bytes()).expect("a time")
+    parse_rfc3339(value.as_str().expect("a time")).expect("a time").0
 }
 
 fn fold(class: &mut ClassState, event: &Value) {

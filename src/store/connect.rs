@@ -1,129 +1,47 @@
-//! Connections of the relay's own: each with a name in `pg_stat_activity`, keepalives and
+//! The relay's connections to the database. Each has a name in `pg_stat_activity`, keepalives and
 //! deadlines.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use futures::{StreamExt, stream};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use tokio_postgres::{Config, NoTls};
 use tokio_util::sync::CancellationToken;
 
-use super::OLDEST_POSTGRES;
+use super::errors::{ConnectError, OLDEST_POSTGRES, explain};
+use super::session::{IDENTITY, Notified, SESSION_SETTINGS, Session};
+use crate::error::chain;
 
-/// How long one host may take to accept a connection, handshake and first answer included. A host
-/// that accepts and then says nothing must not keep the others from being tried.
+/// How long one host may take to accept a connection, including the handshake and the first
+/// answer. A host that accepts and then does not answer must not keep the relay from trying the
+/// others.
 const HOST_TIMEOUT: Duration = Duration::from_secs(5);
-/// After this much silence of one host the next is tried beside it.
+/// After this time without an answer from one host, the next host is tried beside it.
 const HOST_STAGGER: Duration = Duration::from_secs(1);
-/// How long a request to cancel a statement may take to be delivered.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Keepalives find a peer that vanished without a word after 10 s + 3 × 5 s; the default is two
+/// Keepalives detect a peer that has vanished after 10 s + 3 × 5 s. The system's default is two
 /// hours.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
-/// Sent data that nobody acknowledges for this long ends the connection.
+/// Data that the peer does not acknowledge for this long ends the connection.
 const USER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What every session of the relay sets for itself, so that nothing that a role or a database has
-/// set for other applications can wedge it: no deadlines but its own, READ COMMITTED (which the
-/// order of ids depends on), read-write, and keepalives by which the server finds that this machine
-/// is gone. A commit waits for the disk and, where one is configured, for the synchronous standby.
-const SESSION_SETTINGS: &str = "\
-    SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0; \
-    SET idle_in_transaction_session_timeout = 0; \
-    SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
-    SET default_transaction_deferrable = off; SET client_min_messages = notice; \
-    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; \
-    SET tcp_user_timeout = 20000; \
-    SELECT set_config('synchronous_commit', 'on', false) \
-        WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
-    SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false)";
-
-/// Which process of the server serves a session, and whether the server takes writes.
-const IDENTITY: &str = "SELECT pg_backend_pid(), pg_is_in_recovery()";
-
-/// The function of PostgreSQL's that waits for a synchronous standby, as it names itself in the
-/// notice that a wait was cancelled. (The notice's SQLSTATE is that of every warning.)
-const STANDBY_WAIT: &str = "SyncRepWaitForLSN";
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The URL cannot be used.
-    #[error("{0}")]
-    Url(String),
-    /// The server was not reached, or refused.
-    #[error("cannot connect to PostgreSQL at {place}: {reason}")]
-    Refused {
-        /// Host, port and database.
-        place: String,
-        /// What the system or the server said.
-        reason: String,
-        /// Whether another attempt can only fail too: password, role or database wrong.
-        permanent: bool,
-    },
-    /// Not every text would fit, and not every text that is there could be read.
-    #[error(
-        "the database at {place} is encoded in {found}; the relay needs UTF8: CREATE DATABASE … \
-             ENCODING 'UTF8' TEMPLATE template0"
-    )]
-    Encoding {
-        /// Host, port and database.
-        place: String,
-        /// The database's encoding.
-        found: String,
-    },
-    /// Older than [`OLDEST_POSTGRES`].
-    #[error("PostgreSQL at {place} is release {found}; the relay needs {OLDEST_POSTGRES} or newer")]
-    TooOld {
-        /// Host, port and database.
-        place: String,
-        /// The server's release.
-        found: String,
-    },
-}
-
-impl ConnectError {
-    /// What several hosts said; one of them alone is its own error.
-    fn of_all(mut refused: Vec<Self>, place: &str) -> Self {
-        if refused.len() == 1
-            && let Some(only) = refused.pop()
-        {
-            return only;
-        }
-        let permanent = !refused.is_empty() && refused.iter().all(Self::is_permanent);
-        let said: Vec<String> = refused
-            .iter()
-            .map(|error| match error {
-                Self::Refused { place, reason, .. } => format!("{place}: {reason}"),
-                other => other.to_string(),
-            })
-            .collect();
-        Self::Refused { place: place.to_owned(), reason: said.join("; "), permanent }
-    }
-
-    /// Whether trying again is of no use until a person has done something.
-    pub fn is_permanent(&self) -> bool {
-        !matches!(self, Self::Refused { permanent: false, .. })
-    }
-}
-
-/// Knows how to reach one database, on one host or on several of which one at a time is the
-/// primary.
+/// Connects to one database, on one host, or on several hosts of which one at a time is the
+/// primary. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Connector {
     /// One configuration for each host, in the order of the URL.
     hosts: Arc<[HostConfig]>,
-    /// The host that is tried first: the one that was last seen to be the primary.
+    /// The host that is tried first: the latest known primary.
     preferred: Arc<AtomicUsize>,
-    /// Connections are made only once this is cancelled: when the migrations are applied.
+    /// Connections are made only once this token is cancelled, which is when the migrations have
+    /// been applied.
     gate: Option<CancellationToken>,
+    /// All hosts, for the error that none of them lets the relay in.
     place: String,
 }
 
@@ -134,68 +52,20 @@ struct HostConfig {
     place: String,
 }
 
-/// Called with each notification's payload, in the task that drives the connection.
-type Notified = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// A connection and the task that drives it.
-#[derive(Debug)]
-pub struct Session {
-    /// To run statements on.
-    pub client: Client,
-    /// The server's process, as `pg_stat_activity` and `pg_terminate_backend` know it.
-    pub backend_pid: i32,
-    /// The host and port that it leads to.
-    pub place: String,
-    unconfirmed: Arc<AtomicU64>,
-    driver: JoinHandle<()>,
-    gone: CancellationToken,
-}
-
-impl Session {
-    /// Resolves when the connection is gone, also while no statement is under way.
-    pub async fn ended(&self) {
-        self.gone.cancelled().await;
-    }
-
-    /// Asks the server to end the statement under way; best effort.
-    pub async fn cancel(&self) {
-        let _ = timeout(CANCEL_TIMEOUT, self.client.cancel_token().cancel_query(NoTls)).await;
-    }
-
-    /// How many waits for a synchronous standby were cancelled on this connection, by an operator:
-    /// the server then says that the statement has succeeded, and warns. The warning has been
-    /// counted when the statement's answer arrives.
-    pub fn unconfirmed(&self) -> u64 {
-        self.unconfirmed.load(Ordering::Acquire)
-    }
-
-    /// Ends the session, and with it a statement that may still run on the server. Nobody waits for
-    /// that. A writer's statement is never ended so: a commit that waits for a standby must go on.
-    pub fn abandon(self) {
-        tokio::spawn(async move { self.cancel().await });
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
-
 impl Connector {
-    /// Reads a `postgres://` URL or a `key=value` string. The error does not repeat it: it may hold
-    /// a password.
+    /// Parses a `postgres://` URL or a `key=value` string.
+    ///
+    /// # Errors
+    /// If the URL cannot be used. The error does not repeat it, since it may contain a password.
     pub fn parse(url: &str) -> Result<Self, ConnectError> {
-        let config: Config =
-            url.parse().map_err(|error| ConnectError::Url(crate::error::chain(&error)))?;
+        let config: Config = url.parse().map_err(|error| ConnectError::Url(chain(&error)))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(ConnectError::Url("it names no host".to_owned()));
+            return Err(ConnectError::Url("the URL names no host".to_owned()));
         }
         if config.get_ssl_mode() == SslMode::Require {
             return Err(ConnectError::Url(
                 "sslmode=require: this release does not speak TLS to PostgreSQL; put a TLS proxy \
-                     (stunnel, \
-                 a service mesh, a cloud vendor's proxy) beside the relay"
+                 (stunnel, a service mesh, a cloud vendor's proxy) beside the relay"
                     .to_owned(),
             ));
         }
@@ -208,7 +78,7 @@ impl Connector {
         Ok(Self::new(config))
     }
 
-    /// A connector by a configuration that is known to be whole.
+    /// A connector of a configuration that is known to be complete.
     pub fn new(config: Config) -> Self {
         let hosts: Arc<[HostConfig]> =
             (0..host_count(&config)).map(|index| HostConfig::of(&config, index)).collect();
@@ -216,24 +86,19 @@ impl Connector {
         Self { hosts, preferred: Arc::default(), gate: None, place }
     }
 
-    /// The same, for parts of a relay that is starting: they connect once `gate` is cancelled.
-    pub fn behind(&self, gate: CancellationToken) -> Self {
+    /// The same connector for the parts of a relay that is starting: they connect once `gate` is
+    /// cancelled.
+    pub(crate) fn behind(&self, gate: CancellationToken) -> Self {
         Self { gate: Some(gate), ..self.clone() }
     }
 
-    /// Hosts, port and database, without user and password.
-    pub fn place(&self) -> &str {
-        &self.place
-    }
-
-    /// How many hosts the URL names.
-    pub fn host_count(&self) -> usize {
+    /// The number of hosts that the URL names.
+    pub(crate) fn host_count(&self) -> usize {
         self.hosts.len()
     }
 
-    /// The configuration of the host that was last seen to be the primary, with a name for
-    /// `pg_stat_activity`.
-    pub fn named(&self, name: &str) -> Config {
+    /// The configuration of the latest known primary, with a name for `pg_stat_activity`.
+    pub(super) fn named(&self, name: &str) -> Config {
         let index = self.preferred.load(Ordering::Relaxed);
         let host = self.hosts.get(index).or(self.hosts.first());
         let mut config = host.map(|host| host.config.clone()).unwrap_or_default();
@@ -241,22 +106,26 @@ impl Connector {
         config
     }
 
-    /// From now on this host is tried first.
-    pub fn prefer(&self, index: usize) {
+    /// Makes this host the one that is tried first.
+    pub(crate) fn prefer(&self, index: usize) {
         self.preferred.store(index, Ordering::Relaxed);
     }
 
-    /// Connects; notifications that arrive are dropped. `name` shows in `pg_stat_activity`.
+    /// Connects to the primary and ignores notifications. `name` shows in `pg_stat_activity`.
+    ///
+    /// # Errors
+    /// As [`Connector::connect_with`].
     pub async fn connect(&self, name: &str) -> Result<Session, ConnectError> {
         self.connect_with(name, |_| {}).await
     }
 
-    /// Connects to the primary among the hosts. The one that was last seen to be it is tried first,
-    /// each further one when the one before has failed or been silent for a while. `notified` is
-    /// called with every notification's payload, in the task that drives the connection.
+    /// Connects to the primary among the hosts. The latest known primary is tried first, each
+    /// further host when the one before has failed, or has not answered for [`HOST_STAGGER`].
+    /// `notified` is called with every notification's payload, in the task that drives the
+    /// connection.
     ///
     /// # Errors
-    /// Names each host and what it said.
+    /// If no host is a primary that lets the relay in. The error names each host and its reason.
     pub async fn connect_with(
         &self,
         name: &str,
@@ -308,7 +177,7 @@ impl Connector {
             let refused = |error: tokio_postgres::Error| host.refused(&error);
             let row = session.client.query_one(IDENTITY, &[]).await.map_err(refused)?;
             if row.try_get(1).map_err(refused)? {
-                return Err(host.not_now("it is a standby, or it is recovering".to_owned()));
+                return Err(host.not_now("this server is a standby, or is recovering".to_owned()));
             }
             session.backend_pid = row.try_get(0).map_err(refused)?;
             session.client.batch_execute(SESSION_SETTINGS).await.map_err(refused)?;
@@ -320,7 +189,7 @@ impl Connector {
         }
     }
 
-    /// Opens a connection to one host, whatever it is.
+    /// Opens a connection to one host, which may be a primary or a standby.
     pub(super) async fn open(
         &self,
         index: usize,
@@ -330,7 +199,7 @@ impl Connector {
         let host = &self.hosts[index];
         let mut config = host.config.clone();
         config.application_name(application_name(name));
-        let (client, mut connection) =
+        let (client, connection) =
             config.connect(NoTls).await.map_err(|error| host.refused(&error))?;
         if let Some(found) = connection.parameter("server_version").map(str::to_owned) {
             let major: Option<u32> =
@@ -347,52 +216,17 @@ impl Connector {
                 found: found.to_owned(),
             });
         }
-        // Awaiting the connection as a future would throw notifications away.
-        let gone = CancellationToken::new();
-        let guard = gone.clone().drop_guard();
-        let unconfirmed = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&unconfirmed);
-        let driver = tokio::spawn(async move {
-            let _guard = guard;
-            let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
-            while let Some(message) = messages.next().await {
-                match message {
-                    Ok(AsyncMessage::Notification(notification)) => {
-                        notified(notification.payload())
-                    }
-                    Ok(AsyncMessage::Notice(notice)) => {
-                        // Before the statement's own answer is passed on: they come in this order.
-                        if notice.routine() == Some(STANDBY_WAIT) {
-                            counted.fetch_add(1, Ordering::Release);
-                        }
-                        tracing::debug!(
-                            severity = notice.severity(),
-                            "PostgreSQL says: {}",
-                            notice.message()
-                        );
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::debug!(
-                            "a connection to PostgreSQL ended: {}",
-                            super::explain(&error)
-                        );
-                        break;
-                    }
-                }
-            }
-        });
-        Ok(Session { client, backend_pid: 0, place: host.place.clone(), unconfirmed, driver, gone })
+        Ok(Session::drive(client, connection, host.place.clone(), notified))
     }
 
-    /// The host and port of a host by its place in the URL.
+    /// The name of the host at this position in the URL.
     pub(super) fn host_place(&self, index: usize) -> &str {
         self.hosts.get(index).map_or("", |host| &host.place)
     }
 }
 
 impl HostConfig {
-    /// One host of a configuration that may name several.
+    /// The configuration of one host of a URL that may name several.
     fn of(all: &Config, index: usize) -> Self {
         let mut config = Config::new();
         if let Some(user) = all.get_user() {
@@ -442,21 +276,18 @@ impl HostConfig {
         Self { config, place }
     }
 
-    /// It cannot be connected to now, for this reason.
+    /// The error of a host that cannot be connected to now.
     fn not_now(&self, reason: String) -> ConnectError {
         ConnectError::Refused { place: self.place.clone(), reason, permanent: false }
     }
 
+    /// The error of a host that has refused the connection or the first statements.
     fn refused(&self, error: &tokio_postgres::Error) -> ConnectError {
-        // 28: wrong user or password; 3D000: no such database.
+        // Class 28: wrong user or password. 3D000: no such database.
         let permanent = error
             .code()
             .is_some_and(|state| state.code().starts_with("28") || state.code() == "3D000");
-        ConnectError::Refused {
-            place: self.place.clone(),
-            reason: super::explain(error),
-            permanent,
-        }
+        ConnectError::Refused { place: self.place.clone(), reason: explain(error), permanent }
     }
 }
 
@@ -468,7 +299,7 @@ fn host_count(config: &Config) -> usize {
     config.get_hosts().len().max(config.get_hostaddrs().len())
 }
 
-/// All hosts of a configuration, as one text.
+/// The names of all hosts of a configuration.
 fn place(config: &Config) -> String {
     let places: Vec<String> =
         (0..host_count(config)).map(|index| HostConfig::of(config, index).place).collect();

@@ -1,5 +1,5 @@
-//! History for people: a class's events newest first, all or one student's, and the classes there
-//! are.
+//! History for the API: a class's events, newest first, of all students or of one; and the list of
+//! classes.
 
 use std::ops::ControlFlow;
 
@@ -8,42 +8,43 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::keeping::LogVersion;
-use super::pages::{Left, PageError, Pages};
-use super::read::event;
+use super::log::event;
+use super::pages::{PageError, Pages};
+use super::pooled_client::Leftover;
 use super::rows::ClassRow;
 use super::types::PgMicros;
 use crate::event::{ClassId, Epoch, StoredEvent};
 
-/// Of a student's events, those among this many of the class's newest are found by walking back
-/// through the class: cheap for whoever is active, however long the history under that name is
-/// (unconfigured clients all share one).
+/// A student's events among this many of the class's newest are found by reading the class
+/// backwards. That is cheap for an active student, however long the history under that name is:
+/// all clients that were never configured share one name.
 const RECENT_ROWS: i64 = 2_000;
 
 const COLUMNS: &str = "id, class_id, student_id, received_at, body";
-/// In the order of the class's index, which is the only one that both comparisons fit.
+/// In the order of the class's index, which is the only index that fits both comparisons.
 const BEFORE: &str = "FROM progress_event WHERE (class_id, id) < ($1, $2) AND (class_id, id) >= \
      ($1, 0) \
      ORDER BY class_id DESC, id DESC";
 
-/// A class as the list of classes has it.
+/// An entry of the list of classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedClass {
     /// The class.
     pub class: ClassId,
-    /// Its snapshot's numbers.
+    /// The numbers in its snapshot.
     pub row: ClassRow,
 }
 
-/// A part of the list of classes.
+/// A page of the list of classes.
 #[derive(Debug)]
 pub struct Listing {
-    /// Those that have a snapshot.
+    /// The classes that have a snapshot.
     pub classes: Vec<ListedClass>,
-    /// The log at the moment of reading; `None` if there are none.
+    /// The version of the log at the read; `None` if there are no classes.
     pub version: Option<LogVersion>,
 }
 
-/// The statements that read history, named, for a test of their plans.
+/// The statements that read history, with their names, for a test of their plans.
 pub fn history_statements() -> [(&'static str, String); 5] {
     [
         ("class", by_class()),
@@ -54,16 +55,16 @@ pub fn history_statements() -> [(&'static str, String); 5] {
     ]
 }
 
-/// `$1` the class, `$2` the id before which, `$3` how many.
+/// `$1` the class, `$2` the id before which, `$3` the number of events.
 fn by_class() -> String {
     format!("SELECT {COLUMNS} {BEFORE} LIMIT $3")
 }
 
-/// `$1` to `$3` as [`by_class`] has them, `$4` the student.
+/// `$1` to `$3` as in [`by_class`], `$4` the student.
 fn recent() -> String {
     format!(
         "SELECT {COLUMNS} FROM (SELECT {COLUMNS} {BEFORE} LIMIT {RECENT_ROWS}) AS recent WHERE \
-             student_id = $4 LIMIT $3"
+         student_id = $4 LIMIT $3"
     )
 }
 
@@ -71,13 +72,13 @@ fn recent() -> String {
 fn recent_count() -> String {
     format!(
         "SELECT count(*) FROM (SELECT student_id {BEFORE} LIMIT {RECENT_ROWS}) AS recent WHERE \
-             student_id = $3"
+         student_id = $3"
     )
 }
 
-/// As [`recent`]: by the identity's index, the only one that begins with both; what it finds has to
-/// be sorted. `id + 0` fits no index, or the planner may walk through the whole class, or the whole
-/// table, in the order that is asked for.
+/// Parameters as in [`recent`]. It reads the index of the primary key, the only one that begins
+/// with class and student, and sorts the result. `id + 0` fits no index: with `id` alone, the
+/// planner may read the whole class, or the whole table, in the order of the ids.
 fn by_student() -> String {
     format!(
         "SELECT {COLUMNS} FROM progress_event \
@@ -86,7 +87,7 @@ fn by_student() -> String {
     )
 }
 
-/// `$1` the class after which, `$2` how many. A snapshot of another nonce counts for nothing.
+/// `$1` the class after which, `$2` the number of classes. A snapshot of another nonce is void.
 fn classes() -> String {
     "SELECT class_id, through_id, events, students, last_received_at, last_event_id, \
             progress_epoch(progress_log.nonce), deletions \
@@ -97,11 +98,11 @@ fn classes() -> String {
 }
 
 impl Pages {
-    /// Hands at most `rows` of a class's events before `before`, newest first, to `each` until it
-    /// breaks off; only a student's, if one is named. Returns how many.
+    /// Hands at most `rows` of a class's events before `before`, newest first, to `each`, until
+    /// `each` breaks off. With `student`, only that student's. Returns the number of events.
     ///
     /// # Errors
-    /// If they cannot be read in time.
+    /// If there is no connection, or the answer does not come in time.
     pub async fn history(
         &self,
         class: &ClassId,
@@ -131,18 +132,19 @@ impl Pages {
             while let Some(row) = found.try_next().await? {
                 count += 1;
                 if each(&event(&row, 0)?).is_break() {
-                    return Ok((count, Left::Rest(found)));
+                    return Ok((count, Leftover::Rows(found)));
                 }
             }
-            Ok((count, Left::Nothing))
+            Ok((count, Leftover::Nothing))
         })
         .await
     }
 
-    /// At most `rows` classes that have a snapshot, by name, after `after`.
+    /// Reads at most `rows` classes that have a snapshot, in the order of their names, after
+    /// `after`.
     ///
     /// # Errors
-    /// If they cannot be read in time.
+    /// If there is no connection, or the answer does not come in time.
     pub async fn classes(&self, after: &str, rows: usize) -> Result<Listing, PageError> {
         let limit = i64::try_from(rows).unwrap_or(i64::MAX);
         self.run(async |client| {
@@ -170,7 +172,7 @@ impl Pages {
                 })
             });
             let classes = listed.collect::<Result<_, tokio_postgres::Error>>()?;
-            Ok((Listing { classes, version }, Left::Nothing))
+            Ok((Listing { classes, version }, Leftover::Nothing))
         })
         .await
     }

@@ -7,9 +7,10 @@ use futures::{Stream, TryStreamExt};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, GenericClient, Row, Transaction};
 
-use super::CHANNEL;
-use super::connect::Session;
-use super::read::{SETTINGS, event};
+use super::doorbell::CHANNEL;
+use super::errors::explain;
+use super::log::{READ_SETTINGS, event};
+use super::session::Session;
 use super::snapshot::STATE_TABLES;
 use crate::event::{ClassId, Epoch, StoredEvent};
 
@@ -55,7 +56,7 @@ pub struct LogVersion {
 pub async fn prepare_leader(session: &Session) -> Result<(), Error> {
     session.client.batch_execute(LEADER_SETTINGS).await?;
     if let Err(error) = session.client.batch_execute(LEADER_CHECK).await {
-        tracing::debug!("the server does not look for lost clients: {}", super::explain(&error));
+        tracing::debug!("the server does not look for lost clients: {}", explain(&error));
     }
     Ok(())
 }
@@ -125,9 +126,9 @@ pub async fn end_silent_leader(session: &Session, leader: &SilentLeader) -> Resu
 /// elected ends its session.
 pub const LEADER_SILENCE: Duration = Duration::from_secs(15);
 
-/// For one transaction what [`SETTINGS`] is for a session: this connection writes, too.
+/// For one transaction what [`READ_SETTINGS`] is for a session: this connection writes, too.
 fn local_settings() -> String {
-    SETTINGS.replace("SET ", "SET LOCAL ")
+    READ_SETTINGS.replace("SET ", "SET LOCAL ")
 }
 
 /// The statement that finds classes with events that their snapshots do not hold: from class to
@@ -143,9 +144,9 @@ pub fn scan_statement() -> &'static str {
        FROM class WHERE class.class_id IS NOT NULL) \
      SELECT class_id, (SELECT true FROM progress_event AS newer \
        WHERE (newer.class_id, newer.id) > (class.class_id, greatest($2, \
-         (SELECT through_id FROM class_state AS kept JOIN progress_log USING (nonce) WHERE \
-         kept.class_id = class.class_id))) \
-         AND (newer.class_id, newer.id) <= (class.class_id, 9223372036854775807) \
+     (SELECT through_id FROM class_state AS kept JOIN progress_log USING (nonce) WHERE \
+     kept.class_id = class.class_id))) \
+     AND (newer.class_id, newer.id) <= (class.class_id, 9223372036854775807) \
        ORDER BY newer.class_id, newer.id LIMIT 1) IS NOT NULL \
      FROM class WHERE class_id IS NOT NULL LIMIT $3"
 }
@@ -266,7 +267,7 @@ pub async fn remove_void(transaction: &Transaction<'_>, nonce: &str) -> Result<u
     transaction.batch_execute(&local_settings()).await?;
     let void = format!(
         "DELETE FROM class_state WHERE class_id IN (SELECT class_id FROM class_state WHERE nonce \
-             <> $1 LIMIT {VOID_CLASSES})"
+         <> $1 LIMIT {VOID_CLASSES})"
     );
     let mut removed = transaction.execute(&void, &[&nonce]).await?;
     for table in STATE_TABLES {
@@ -274,14 +275,14 @@ pub async fn remove_void(transaction: &Transaction<'_>, nonce: &str) -> Result<u
         let orphans = format!(
             "DELETE FROM {table} WHERE class_id = ANY(ARRAY( \
                WITH RECURSIVE class (class_id) AS (\
-                 (SELECT class_id FROM {table} ORDER BY class_id LIMIT 1) \
-                 UNION ALL \
-                 SELECT (SELECT class_id FROM {table} WHERE class_id > class.class_id ORDER BY \
-                 class_id LIMIT 1) \
-                 FROM class WHERE class.class_id IS NOT NULL) \
+             (SELECT class_id FROM {table} ORDER BY class_id LIMIT 1) \
+             UNION ALL \
+             SELECT (SELECT class_id FROM {table} WHERE class_id > class.class_id ORDER BY \
+             class_id LIMIT 1) \
+             FROM class WHERE class.class_id IS NOT NULL) \
                SELECT class_id FROM class WHERE class_id IS NOT NULL \
-                 AND NOT EXISTS (SELECT FROM class_state AS kept WHERE kept.class_id = \
-                 class.class_id) \
+             AND NOT EXISTS (SELECT FROM class_state AS kept WHERE kept.class_id = \
+             class.class_id) \
                LIMIT {VOID_CLASSES}))"
         );
         removed += transaction.execute(&orphans, &[]).await?;
@@ -358,13 +359,4 @@ pub async fn class_events(
     let class = class.as_str();
     let parameters: [&(dyn ToSql + Sync); 3] = [&class, &after, &through];
     Ok(transaction.query_raw(&statement, parameters).await?.map_ok(EventRow))
-}
-
-/// The epoch of the server that a connection leads to.
-///
-/// # Errors
-/// The database's.
-pub async fn current_epoch(client: &impl GenericClient) -> Result<Epoch, Error> {
-    let row = client.query_one("SELECT progress_epoch()", &[]).await?;
-    Ok(Epoch::new(row.try_get(0)?))
 }

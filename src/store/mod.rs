@@ -1,105 +1,58 @@
-//! The database: connections, the statements that read the log, and what PostgreSQL's errors mean
-//! to the relay.
+//! The database: connections, and the statements that run on them.
+//!
+//! - `connect`: makes connections to the primary; `session`: one connection and the task that
+//!   drives it; `errors`: PostgreSQL's errors, classified by SQLSTATE
+//! - `log`: the header and the events of one read; `identity`: whether ids still mean the same
+//!   events
+//! - `pages`: the pool on which history is read; `pooled_client`: the clean-up after a read that
+//!   was given up; `history`, `refused`: what the API reads on the pool
+//! - `snapshot`, `rows`, `keeping`: the snapshots of class state
+//! - `doorbell`: the channel of the doorbell; `lock_wait`: the sessions that block writers;
+//!   `survey`: whether a host is the primary; `types`: PostgreSQL's binary format
 
-mod agreement;
 mod connect;
+mod doorbell;
+mod errors;
 mod history;
+mod identity;
 mod keeping;
+mod lock_wait;
+mod log;
 mod pages;
-mod read;
+mod pooled_client;
 mod refused;
 mod rows;
+mod session;
 mod snapshot;
 mod survey;
 mod types;
-mod watch;
 
-pub use agreement::{Agreement, Backend, DISPUTE_PATIENCE, Primary};
-pub use connect::{ConnectError, Connector, Session};
-pub use history::{ListedClass, Listing, history_statements};
+pub use crate::agreement::{Agreement, Backend, DISPUTE_PATIENCE, Primary};
+pub use connect::Connector;
+pub(crate) use doorbell::{CHANNEL, notification_queue_usage, notify};
+pub use errors::{ConnectError, OLDEST_POSTGRES, explain};
+pub(crate) use errors::{Verdict, is_connection_lost, is_lock_timeout, verdict};
+pub use history::history_statements;
+pub(crate) use identity::{Homecoming, deleted_classes, mend_sequence, renew_nonce, settle_home};
 pub use keeping::{
     EventRow, LEADER_SILENCE, LogVersion, SilentLeader, class_events, classes_behind, classes_kept,
-    classes_with_events, current_epoch, end_silent_leader, hold_log, kept_through, prepare_leader,
-    remove_void, replace_class, say_something, scan_statement, set_kept_through, silent_leader,
+    classes_with_events, end_silent_leader, hold_log, kept_through, prepare_leader, remove_void,
+    replace_class, say_something, scan_statement, set_kept_through, silent_leader,
     standing_snapshots, try_elect,
 };
+pub use lock_wait::Blocker;
+pub(crate) use lock_wait::{blocker, is_active, terminate};
+pub(crate) use log::{Header, LogRow, current_epoch};
+pub use log::{LogReader, READ_SETTINGS, ReadError};
 pub use pages::{PageError, Pages};
-pub use read::{
-    Extent, Header, Homecoming, LogReader, ReadError, SETTINGS as READ_SETTINGS, deleted_classes,
-    mend_sequence, renew_nonce, settle_home,
-};
-pub use refused::{Refused, RefusedCount};
+pub(crate) use refused::RefusedCount;
 pub use rows::{
     Cell, CellRow, Changes, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
 };
+pub use session::Session;
 pub use snapshot::{
     SnapshotStatements, SnapshotWriter, StoredSnapshot, at_one_moment, read_in, read_snapshot,
     select_statements,
 };
-pub use survey::Surveyed;
-pub use types::{PgMicros, RawJson};
-pub use watch::{Blocker, LONG_WAIT, blocker, is_active, notify, terminate};
-
-use tokio_postgres::error::{Error, SqlState};
-
-/// The channel that the doorbell rings on.
-pub const CHANNEL: &str = "progress_event";
-
-/// Oldest major release of PostgreSQL that the SQL here is for (`pg_locks.waitstart`).
-pub const OLDEST_POSTGRES: u32 = 14;
-
-/// What an error of a statement means for what it carried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The connection is gone, or the server is starting or stopping.
-    Lost,
-    /// The server or the session is at fault, whatever the statement carried: a lock or a deadline
-    /// was in the way, the server is read-only or full, a right is missing.
-    Server,
-    /// One of the rows may be at fault, or all would be: only another statement can tell.
-    Doubtful,
-}
-
-/// Judges an error of an INSERT. The classes are those of the manual's appendix "PostgreSQL Error
-/// Codes".
-pub fn verdict(error: &Error) -> Verdict {
-    if is_connection_lost(error) {
-        return Verdict::Lost;
-    }
-    // Without a code it is the driver's: a value that it cannot send or read, or a broken
-    // connection.
-    let Some(state) = error.code() else { return Verdict::Lost };
-    // These forbid a row where row-level security is on, and everything where it is not.
-    if *state == SqlState::INSUFFICIENT_PRIVILEGE {
-        return Verdict::Doubtful;
-    }
-    match state.code().get(..2) {
-        // Data exception; integrity constraint; a view's check option; program limit exceeded (also
-        // a full NOTIFY queue); a trigger's RAISE; what a trigger does may not be supported or not
-        // be defined.
-        Some("22" | "23" | "44" | "54" | "P0" | "0A" | "42") => Verdict::Doubtful,
-        _ => Verdict::Server,
-    }
-}
-
-/// Whether a lock was not to be had in time: nothing is wrong with the connection.
-pub fn is_lock_timeout(error: &Error) -> bool {
-    error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
-}
-
-/// Whether the connection is gone, or the server is starting or stopping: what was asked may be
-/// asked again on another.
-pub fn is_connection_lost(error: &Error) -> bool {
-    let state = error.code().map(SqlState::code);
-    error.is_closed()
-        || state.is_some_and(|state| state.starts_with("57P0") || state.starts_with("08"))
-}
-
-/// An error with its causes and, from the server, its code: tokio-postgres's own text is just "db
-/// error".
-pub fn explain(error: &Error) -> String {
-    match error.as_db_error() {
-        Some(db) => format!("{} ({})", db.message(), db.code().code()),
-        None => crate::error::chain(error),
-    }
-}
+pub(crate) use survey::Surveyed;
+pub(crate) use types::{PgMicros, RawJson};

@@ -1,12 +1,7 @@
-//! Pages of a few classes' history, for subscribers that are behind the log in memory.
-//!
-//! A reader may go at any time: its client hung up, or its deadline passed. What it had asked of
-//! the server does not end by that, so it is cancelled, and the connection counts as in use until
-//! the server has really ended the statement. Otherwise each request that is given up while a lock
-//! is held would leave a backend behind, until the server takes no connection.
+//! The pool of connections on which history is read, and the pages of events that subscribers read
+//! on it when they are behind the log in memory.
 
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,75 +9,60 @@ use deadpool_postgres::{
     ConfigConnectImpl, Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError,
     RecyclingMethod, Runtime, Timeouts,
 };
-use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Error, NoTls, RowStream};
+use tokio_postgres::{Client, Config, Error, NoTls};
 
 use super::connect::Connector;
-use super::read::{EVENT, Extent, Header, NEWEST, ReadError, SETTINGS, consume, header};
+use super::errors::explain;
+use super::log::{EVENT, Extent, LogRow, NEWEST, READ_SETTINGS, ReadError, consume, header};
+use super::pooled_client::{Leftover, PooledClient};
 use super::snapshot::{StoredSnapshot, read_snapshot};
-use crate::event::{ClassId, Epoch, StoredEvent};
+use crate::event::{ClassId, Epoch};
 
-/// Connections that pages are read on. After a restart every dashboard may be behind at once: they
-/// take turns.
+/// Connections of one pool. After a restart every dashboard may be behind at once; they take turns
+/// then.
 const POOL_SIZE: usize = 4;
-/// Longest wait for one of them, the attempts to make a new one included.
-const POOL_WAIT: Duration = Duration::from_secs(10);
-/// Longest that making one may take.
+/// How long a read waits for one of them, including the attempts to make a new one.
+const POOL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to make a connection.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two attempts while the server has no room for a connection.
+/// The pause between two attempts while the server has no room for a connection.
 const ROOM_RETRY: Duration = Duration::from_millis(100);
-/// Longest a page may take.
-const PAGE_DEADLINE: Duration = Duration::from_secs(30);
-/// How long the rest of an answer is taken before it is cancelled: most of it is on its way
-/// already, and a connection whose statement was cancelled too late is of no use any more.
-const REST_PATIENCE: Duration = Duration::from_millis(500);
-/// How long a statement that was given up has to end by itself.
-const END_PATIENCE: Duration = Duration::from_millis(20);
-/// How often a cancellation is sent again. One that comes before its statement, or between two,
-/// ends nothing.
-const CANCEL_RETRY: Duration = Duration::from_secs(1);
-/// Longest that a cancellation may take to be sent.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest that a backend may take to end.
-const END_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest that a statement which was given up keeps its connection in use. The server ends it
-/// sooner by itself ([`SESSION`]); a server that has not by now does not answer at all.
-const CLEAN_UP_DEADLINE: Duration = Duration::from_secs(40);
-/// The same once the epoch has changed: the connection may lead to a server that is no longer the
-/// right one.
-const OTHER_EPOCH_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a read may take.
+const READ_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What the server keeps to by itself, whatever the role or the database has set otherwise: a
-/// little more than [`PAGE_DEADLINE`] for a statement, less for a lock, so that the reader hears
-/// what was in the way.
+/// The settings of a pool's session, whatever the role or the database has set otherwise. The
+/// server ends a statement soon after [`READ_DEADLINE`]. It gives up a lock before the deadline,
+/// so that the reader's error names the lock.
 const SESSION: &str = "SET statement_timeout = '31s'; SET lock_timeout = '20s'; \
      SET idle_in_transaction_session_timeout = '60s'; SET idle_session_timeout = 0; \
      SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = on";
-/// A backend whose client vanished ends within this, also in the middle of a statement. Not every
-/// platform can.
+/// A backend whose client has vanished ends within this time, also in the middle of a statement.
+/// Not every platform supports it.
 const CHECK_CLIENT: &str = "SET client_connection_check_interval = '2s'";
 
-/// Why there is no page.
+/// Why a read on the pool failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
-    /// No connection.
+    /// There is no connection, and none can be made.
     #[error("no connection to read history on: {}", explain_pool(.0))]
     Pool(#[from] PoolError),
     /// All connections are in use.
-    #[error("all {POOL_SIZE} connections that read history were in use for \
-         {} s", POOL_WAIT.as_secs())]
+    #[error(
+        "all {POOL_SIZE} connections that read history were in use for {} s",
+        POOL_TIMEOUT.as_secs()
+    )]
     Busy,
-    /// The read itself.
+    /// The statement failed, or its rows were wrong.
     #[error("reading history: {0}")]
     Read(#[from] ReadError),
-    /// Not in time.
-    #[error("reading history took over {} s", PAGE_DEADLINE.as_secs())]
+    /// The answer did not come within the deadline.
+    #[error("reading history took over {} s", READ_DEADLINE.as_secs())]
     Slow,
     /// The ids were reassigned, or the connection leads to another server than the tail's.
     #[error("the database has changed to another generation of ids")]
@@ -98,14 +78,14 @@ impl From<Error> for PageError {
 fn explain_pool(error: &PoolError) -> String {
     match error {
         PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
-            super::explain(error)
+            explain(error)
         }
         other => other.to_string(),
     }
 }
 
-/// Whether the server had no room for a connection, was just starting or stopping, or slow: soon it
-/// may do.
+/// Whether the server had no room for a connection, was starting or stopping, or was slow: another
+/// attempt may succeed soon.
 fn may_have_room_soon(error: &PoolError) -> bool {
     match error {
         PoolError::Timeout(_) => true,
@@ -118,148 +98,34 @@ fn may_have_room_soon(error: &PoolError) -> bool {
     }
 }
 
-/// What a read has left on its connection.
-pub(super) enum Left {
-    /// Nothing: the answer was taken whole.
-    Nothing,
-    /// The rest of an answer of which the reader had enough.
-    Rest(Pin<Box<RowStream>>),
-    /// Something of another epoch than the one expected: the connection may lead to another server.
-    OtherEpoch,
-}
-
-/// A connection of the pool's while a read is under way. If the read is given up, the statement
-/// under way is cancelled.
-struct Borrowed {
-    client: Option<Object>,
-    epoch: watch::Receiver<Option<Epoch>>,
-}
-
-impl Borrowed {
-    /// The read has ended, and left this.
-    fn give_back(mut self, left: Left) {
-        let Some(client) = self.client.take() else { return };
-        match left {
-            Left::Nothing => drop(client),
-            Left::Rest(rest) => drop(tokio::spawn(take_rest(client, rest, self.epoch.clone()))),
-            Left::OtherEpoch => drop(Object::take(client)),
-        }
-    }
-}
-
-impl Drop for Borrowed {
-    fn drop(&mut self) {
-        let Some(client) = self.client.take() else { return };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(end_statement(client, self.epoch.clone()))),
-            Err(_) => drop(Object::take(client)),
-        }
-    }
-}
-
-/// Takes the rest of an answer, or cancels it, so that the connection can be used again. It is in
-/// use until then.
-async fn take_rest(
-    client: Object,
-    mut rest: Pin<Box<RowStream>>,
-    epoch: watch::Receiver<Option<Epoch>>,
-) {
-    let taken = async {
-        while let Some(_row) = rest.try_next().await? {}
-        Ok::<_, Error>(())
-    };
-    let (outcome, cancelled) = cancel_until(&client, taken, REST_PATIENCE, epoch).await;
-    let is_clean = match outcome {
-        // A cancellation that came too late for this statement would end the next one.
-        Some(Ok(())) => !cancelled,
-        Some(Err(error)) => cancelled && error.code() == Some(&SqlState::QUERY_CANCELED),
-        None => false,
-    };
-    if !is_clean {
-        end_backend(client).await;
-    }
-}
-
-/// Cancels the statement that was given up, and closes the connection once the server has ended it.
-/// The connection is not used again: nothing tells whether the cancellation ended that statement or
-/// is still to come.
-async fn end_statement(client: Object, epoch: watch::Receiver<Option<Epoch>>) {
-    // Answered after whatever was asked before.
-    let ended = async { client.batch_execute("").await };
-    let (outcome, cancelled) = cancel_until(&client, ended, END_PATIENCE, epoch).await;
-    if cancelled || !matches!(outcome, Some(Ok(()))) {
-        end_backend(client).await;
-    }
-}
-
-/// Closes a connection, which is in use until its backend is gone: the server closes it last of
-/// all.
-async fn end_backend(client: Object) {
-    const END: &str = "SELECT pg_terminate_backend(pg_backend_pid())";
-    let gone = async {
-        let _ = client.batch_execute(END).await;
-        client.batch_execute("").await
-    };
-    // Without an answer, or without the right to, it is closed from here.
-    let _ = timeout(END_TIMEOUT, gone).await;
-    drop(Object::take(client));
-}
-
-/// Waits for `ended`, after `patience` with a cancellation now and again; whether one was sent.
-/// `None`: it did not end in time.
-async fn cancel_until<T>(
-    client: &Client,
-    ended: impl Future<Output = T>,
-    patience: Duration,
-    mut epoch: watch::Receiver<Option<Epoch>>,
-) -> (Option<T>, bool) {
-    let mut ended = std::pin::pin!(ended);
-    let mut deadline = Instant::now() + CLEAN_UP_DEADLINE;
-    let mut cancelled = false;
-    loop {
-        let pause = if cancelled { CANCEL_RETRY } else { patience };
-        tokio::select! {
-            outcome = &mut ended => return (Some(outcome), cancelled),
-            () = sleep(pause) => {}
-            Ok(()) = epoch.changed() => deadline = deadline.min(Instant::now() + OTHER_EPOCH_DEADLINE),
-        }
-        if Instant::now() >= deadline {
-            return (None, cancelled);
-        }
-        cancelled = true;
-        let _ = timeout(CANCEL_TIMEOUT, client.cancel_token().cancel_query(NoTls)).await;
-    }
-}
-
-/// Reads pages by way of the pool.
+/// Reads history on a pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Pages {
     pool: Pool,
-    /// The epoch that the tail reads, once it is known; shared by all pools of a relay.
+    /// The tail's epoch, once it is known. All pools of a replica share it.
     epoch: watch::Sender<Option<Epoch>>,
     /// The epoch under which the pool's idle connections were made.
     pool_epoch: Arc<Mutex<Option<Epoch>>>,
 }
 
-/// Connects to the host that is known as the primary by now. The one that was it when the pool was
-/// made may be gone, or a standby.
+/// Connects to the host that is known to be the primary now. The primary of the time at which the
+/// pool was made may be gone, or a standby.
 struct ToPrimary {
     connector: Connector,
     name: String,
-    by: ConfigConnectImpl<NoTls>,
+    connect: ConfigConnectImpl<NoTls>,
 }
 
 impl Connect for ToPrimary {
     fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
-        self.by.connect(&self.connector.named(&self.name))
+        self.connect.connect(&self.connector.named(&self.name))
     }
 }
 
 impl Pages {
-    /// A pool over `connector`, which must lead to the database directly: its sessions are set up
-    /// as the tail's is, since here too the planner must not be led astray (on a table that was
-    /// never analysed it read a class by the identity's index and sorted it, a quarter of a second
-    /// a page).
+    /// A pool over `connector`, which must lead to the database directly. Its sessions have the
+    /// tail's settings for the planner: on a table that was never analysed it read a class by the
+    /// index of the primary key and sorted it, which took a quarter of a second a page.
     pub fn new(connector: &Connector) -> Result<Self, deadpool_postgres::BuildError> {
         Self::with_epoch(connector, "pages", watch::Sender::new(None))
     }
@@ -285,7 +151,7 @@ impl Pages {
         let connect = ToPrimary {
             connector: connector.clone(),
             name: name.to_owned(),
-            by: ConfigConnectImpl { tls: NoTls },
+            connect: ConfigConnectImpl { tls: NoTls },
         };
         let manager = Manager::from_connect(
             connector.named(name),
@@ -294,9 +160,9 @@ impl Pages {
         );
         let timeouts =
             Timeouts { wait: None, create: Some(CREATE_TIMEOUT), recycle: Some(CREATE_TIMEOUT) };
-        let settle = Hook::async_fn(|client, _| {
+        let set_up = Hook::async_fn(|client, _| {
             Box::pin(async move {
-                client.batch_execute(SETTINGS).await.map_err(HookError::Backend)?;
+                client.batch_execute(READ_SETTINGS).await.map_err(HookError::Backend)?;
                 client.batch_execute(SESSION).await.map_err(HookError::Backend)?;
                 match client.batch_execute(CHECK_CLIENT).await {
                     Err(error) if error.code() != Some(&SqlState::INVALID_PARAMETER_VALUE) => {
@@ -310,14 +176,14 @@ impl Pages {
             .max_size(POOL_SIZE)
             .runtime(Runtime::Tokio1)
             .timeouts(timeouts)
-            .post_create(settle)
+            .post_create(set_up)
             .build()?;
         Ok(Self { pool, epoch, pool_epoch: Arc::default() })
     }
 
-    /// From now on pages are of this epoch, the tail's. Connections that were made before are not
-    /// used again: they may lead to a server that is no longer the right one, or that does not
-    /// answer.
+    /// Sets the tail's epoch, which every later read must be of. Connections that were made under
+    /// another epoch are not used again: they may lead to the wrong server by now, or to one that
+    /// does not answer.
     pub fn expect(&self, epoch: &Epoch) {
         self.epoch.send_if_modified(|expected| {
             let is_other = expected.as_ref() != Some(epoch);
@@ -328,12 +194,12 @@ impl Pages {
         });
     }
 
-    /// Whether this is the epoch that is expected, or none is yet.
+    /// Whether this is the tail's epoch, or the tail's is not known yet.
     fn is_expected(&self, epoch: &Epoch) -> bool {
         self.epoch.borrow().as_ref().is_none_or(|expected| expected == epoch)
     }
 
-    /// Fails if the connection reads another epoch than the one expected.
+    /// Fails if the connection reads another epoch than the tail's.
     pub(super) async fn check_epoch(&self, client: &Object) -> Result<(), PageError> {
         let statement =
             client.prepare_cached("SELECT progress_epoch(nonce) FROM progress_log").await?;
@@ -345,15 +211,16 @@ impl Pages {
         }
     }
 
-    /// The statement: `$1` the classes, `$2` the id after which, `$3` how many.
+    /// The statement of a page: `$1` the classes, `$2` the id after which, `$3` the number of
+    /// events.
     ///
-    /// The row comparison and the order by both columns leave the planner one way: the index on
+    /// The row comparison and the order by both columns leave the planner one plan: the index on
     /// both, a class at a time.
     pub fn statement() -> String {
         let header = header(NEWEST);
         format!(
             "{header} UNION ALL (SELECT {EVENT} FROM unnest($1::text[]) AS wanted(class) CROSS \
-                 JOIN LATERAL (\
+             JOIN LATERAL (\
                SELECT id, class_id, student_id, received_at, body FROM progress_event \
                WHERE (class_id, id) > (wanted.class, $2) AND (class_id, id) <= (wanted.class, \
                9223372036854775807) \
@@ -361,15 +228,18 @@ impl Pages {
         )
     }
 
-    /// Reads at most `max_rows` events that follow `after` in `classes`, handing the header and
-    /// then each event to `each` as they arrive, until it breaks off. Whether the header's epoch is
-    /// the caller's, the caller sees.
-    pub async fn read(
+    /// Reads at most `max_rows` events that follow `after` in `classes`, and hands each row to
+    /// `each` when it arrives, until `each` breaks off. The caller compares the header's epoch
+    /// with its own.
+    ///
+    /// # Errors
+    /// If there is no connection, or the answer does not come in time.
+    pub(crate) async fn read(
         &self,
         classes: &[ClassId],
         after: i64,
         max_rows: usize,
-        each: impl FnMut(&Header, Option<&StoredEvent<'_>>) -> ControlFlow<()>,
+        each: impl FnMut(LogRow<'_>) -> ControlFlow<()>,
     ) -> Result<Extent, PageError> {
         let classes: Vec<&str> = classes.iter().map(ClassId::as_str).collect();
         let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
@@ -378,40 +248,42 @@ impl Pages {
             let parameters: [&(dyn ToSql + Sync); 3] = [&classes, &after, &limit];
             let mut rows = Box::pin(client.query_raw(&statement, parameters).await?);
             let extent = consume(rows.as_mut(), after, each).await?;
-            let left = if !self.is_expected(&extent.header.epoch) {
-                Left::OtherEpoch
+            let leftover = if !self.is_expected(&extent.header.epoch) {
+                Leftover::OtherEpoch
             } else if extent.broken_off {
-                Left::Rest(rows)
+                Leftover::Rows(rows)
             } else {
-                Left::Nothing
+                Leftover::Nothing
             };
-            Ok((extent, left))
+            Ok((extent, leftover))
         })
         .await
     }
 
-    /// Runs `read` on a connection, within the deadline. It says what it has left there.
+    /// Runs `read` on a connection, within the deadline. `read` returns its answer and the state in
+    /// which it leaves the connection.
     pub(super) async fn run<T>(
         &self,
-        read: impl AsyncFnOnce(&mut Object) -> Result<(T, Left), PageError>,
+        read: impl AsyncFnOnce(&mut Object) -> Result<(T, Leftover), PageError>,
     ) -> Result<T, PageError> {
         let mut epoch = self.epoch.subscribe();
         let client = self.acquire().await?;
-        // Of its own copy the change that ends this read is unseen, and shortens the clean-up.
-        let mut borrowed = Borrowed { client: Some(client), epoch: epoch.clone() };
-        let Some(client) = &mut borrowed.client else { return Err(PageError::Busy) };
+        // A change of the epoch that ends this read must also shorten the clean-up. So the clean-up
+        // has a copy of the receiver, in which the change is still unseen.
+        let mut pooled = PooledClient::new(client, epoch.clone());
+        let Some(client) = pooled.client() else { return Err(PageError::Busy) };
         let outcome = tokio::select! {
-            outcome = timeout(PAGE_DEADLINE, read(client)) => outcome,
+            outcome = timeout(READ_DEADLINE, read(client)) => outcome,
             // The server that this connection leads to may never answer.
             Ok(()) = epoch.changed() => return Err(PageError::OtherEpoch),
         };
         match outcome {
-            Ok(Ok((answer, left))) => {
-                borrowed.give_back(left);
+            Ok(Ok((answer, leftover))) => {
+                pooled.give_back(leftover);
                 Ok(answer)
             }
             Ok(Err(PageError::OtherEpoch)) => {
-                borrowed.give_back(Left::OtherEpoch);
+                pooled.give_back(Leftover::OtherEpoch);
                 Err(PageError::OtherEpoch)
             }
             Ok(Err(error)) => Err(error),
@@ -419,7 +291,7 @@ impl Pages {
         }
     }
 
-    /// A connection, waited for: while all are in use, and while the server has no room for one
+    /// Takes a connection. Waits while all are in use, and while the server has no room for one
     /// more.
     async fn acquire(&self) -> Result<Object, PageError> {
         {
@@ -430,7 +302,7 @@ impl Pages {
                 let _ = self.pool.retain(|_, _| false);
             }
         }
-        let deadline = Instant::now() + POOL_WAIT;
+        let deadline = Instant::now() + POOL_TIMEOUT;
         loop {
             match timeout_at(deadline, self.pool.get()).await {
                 Ok(Ok(client)) => return Ok(client),
@@ -447,17 +319,20 @@ impl Pages {
         }
     }
 
-    /// A class's snapshot; `None` if `progress_log` is empty. Of which epoch it is, the caller
-    /// sees.
+    /// Reads a class's snapshot; `None` if `progress_log` is empty. The caller compares its epoch
+    /// with its own.
     ///
     /// # Errors
-    /// If it cannot be read in time.
-    pub async fn snapshot(&self, class: &ClassId) -> Result<Option<StoredSnapshot>, PageError> {
+    /// If there is no connection, or the answer does not come in time.
+    pub(crate) async fn snapshot(
+        &self,
+        class: &ClassId,
+    ) -> Result<Option<StoredSnapshot>, PageError> {
         self.run(async |client| {
             let stored = read_snapshot(client, class).await?;
-            let is_odd =
+            let is_other =
                 stored.as_ref().is_some_and(|stored| !self.is_expected(&stored.version.epoch));
-            Ok((stored, if is_odd { Left::OtherEpoch } else { Left::Nothing }))
+            Ok((stored, if is_other { Leftover::OtherEpoch } else { Leftover::Nothing }))
         })
         .await
     }

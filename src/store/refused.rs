@@ -1,26 +1,27 @@
-//! The table of what ingest rejected, for the page of an instructor whose students' events do not
-//! arrive.
+//! The table of the causes for which ingest refused events. It tells an instructor why students'
+//! events do not arrive.
 
 use tokio_postgres::types::ToSql;
 
-use super::pages::{Left, PageError, Pages};
-use super::read::ReadError;
+use super::log::ReadError;
+use super::pages::{PageError, Pages};
+use super::pooled_client::Leftover;
 use super::types::PgMicros;
 use crate::event::{ClassId, Micros};
 
-/// Causes of one class in an answer.
+/// The most causes of one class in an answer.
 const MAX_CAUSES: i64 = 100;
 
-/// How often events of a class were rejected for one cause.
+/// The number of events of one class that were refused for one cause, to be added to the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedCount {
-    /// The class that they would have belonged to.
+    /// The class that the events named.
     pub class: ClassId,
     /// The field at fault, `body` for a request as a whole, or `other`.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// Why the field was refused.
     pub reason: String,
-    /// How often since the last time.
+    /// The number of events since the last addition.
     pub count: u64,
 }
 
@@ -29,13 +30,14 @@ pub struct RefusedCount {
 pub struct Refused {
     /// The field at fault, `body` for a request as a whole, or `other`.
     pub field: String,
-    /// What is wrong with it.
+    /// Why the field was refused.
     pub reason: String,
-    /// How often since `first_at`.
+    /// The number of events since `first_at`.
     pub count: i64,
-    /// When it began, by the database's clock. A pause of six hours begins anew.
+    /// When the first of them was refused, by the database's clock. After a pause of six hours the
+    /// count starts again.
     pub first_at: Micros,
-    /// When it was written last.
+    /// When the row was last written.
     pub last_at: Micros,
 }
 
@@ -52,8 +54,8 @@ const ADD: &str = "\
       kept.first_at END, \
       last_at = now()";
 
-/// What is older than a week, and what is beyond 10,000 rows. Rows that another replica holds are
-/// left to it.
+/// Deletes rows that are older than a week, and the oldest beyond 10,000. It skips rows that
+/// another replica has locked, since that replica deletes them.
 const PRUNE: &str = "\
     DELETE FROM refused_event WHERE (class_id, field, reason) IN (\
       SELECT class_id, field, reason FROM refused_event \
@@ -62,16 +64,16 @@ const PRUNE: &str = "\
         '-infinity')) \
       FOR UPDATE SKIP LOCKED)";
 
-/// `$1` the class, `$2` how many.
+/// `$1` the class, `$2` the number of causes.
 const OF_CLASS: &str = "\
     SELECT field, reason, count, first_at, last_at FROM refused_event \
     WHERE class_id = $1 ORDER BY last_at DESC, count DESC, field, reason LIMIT $2";
 
 impl Pages {
-    /// Adds to the table, and removes what is old if `prune` says so.
+    /// Adds `counts` to the table. With `prune`, deletes old rows as well.
     ///
     /// # Errors
-    /// If the database does not take it in time.
+    /// If there is no connection, or the database does not answer in time.
     pub async fn add_refused(&self, counts: &[RefusedCount], prune: bool) -> Result<(), PageError> {
         let classes: Vec<&str> = counts.iter().map(|count| count.class.as_str()).collect();
         let fields: Vec<&str> = counts.iter().map(|count| count.field).collect();
@@ -79,7 +81,7 @@ impl Pages {
         let numbers: Vec<i64> =
             counts.iter().map(|count| i64::try_from(count.count).unwrap_or(i64::MAX)).collect();
         self.run(async |client| {
-            // The pool's sessions only read but for this.
+            // The pool's sessions are read-only otherwise.
             let transaction = client.build_transaction().read_only(false).start().await?;
             let add = transaction.prepare_cached(ADD).await?;
             let parameters: [&(dyn ToSql + Sync); 4] = [&classes, &fields, &reasons, &numbers];
@@ -88,15 +90,15 @@ impl Pages {
                 transaction.execute(PRUNE, &[]).await?;
             }
             transaction.commit().await?;
-            Ok(((), Left::Nothing))
+            Ok(((), Leftover::Nothing))
         })
         .await
     }
 
-    /// What was rejected of a class in the last week, newest first.
+    /// The causes for which a class's events were refused in the last week, newest first.
     ///
     /// # Errors
-    /// If it cannot be read in time.
+    /// If there is no connection, or the answer does not come in time.
     pub async fn refused(&self, class: &ClassId) -> Result<Vec<Refused>, PageError> {
         self.run(async |client| {
             let statement = client.prepare_cached(OF_CLASS).await?;
@@ -112,7 +114,7 @@ impl Pages {
             });
             Ok((
                 refused.collect::<Result<_, tokio_postgres::Error>>().map_err(ReadError::from)?,
-                Left::Nothing,
+                Leftover::Nothing,
             ))
         })
         .await

@@ -1,5 +1,5 @@
-//! Which servers the database's URL leads to at this moment, and what this replica's backends do
-//! there.
+//! The survey of a host: whether it is a primary at this moment, and the state of this replica's
+//! backends there.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -9,26 +9,27 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::{Error, SimpleQueryMessage, SimpleQueryRow};
 
-use super::agreement::{Backend, Primary};
 use super::connect::Connector;
+use super::errors::explain;
+use crate::agreement::{Backend, Primary};
 use crate::event::Epoch;
 
-/// How long one host may take to answer. Longer than this it is of no use as a witness.
+/// How long one host may take to answer. A later answer would be out of date.
 const SURVEY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a primary said of itself.
+/// The answer of a primary.
 #[derive(Debug, Clone)]
 pub struct Surveyed {
-    /// Its epoch and name.
-    pub primary: Primary,
-    /// What the watched backends do there.
-    pub backends: HashMap<i32, Backend>,
+    /// Its epoch and place.
+    pub(crate) primary: Primary,
+    /// The states of the watched backends.
+    pub(crate) backends: HashMap<i32, Backend>,
 }
 
 impl Connector {
-    /// Connects anew to one host of the URL. `None` if it does not answer in time, or is no
-    /// primary.
-    pub async fn survey(&self, host: usize, watched: &[i32]) -> Option<Surveyed> {
+    /// Makes a new connection to one host of the URL. `None` if the host does not answer in time,
+    /// or is no primary.
+    pub(crate) async fn survey(&self, host: usize, watched: &[i32]) -> Option<Surveyed> {
         match timeout(SURVEY_TIMEOUT, ask(self, host, question(watched))).await {
             Ok(Ok(surveyed)) => surveyed,
             Ok(Err(reason)) => {
@@ -47,16 +48,16 @@ async fn ask(
 ) -> Result<Option<Surveyed>, String> {
     let session = connector.open(host, "prober", Arc::new(|_: &str| {})).await;
     let session = session.map_err(|error| error.to_string())?;
-    let rows =
-        session.client.simple_query(&question).await.map_err(|error| super::explain(&error))?;
-    surveyed(connector.host_place(host), &rows).map_err(|error| super::explain(&error))
+    let rows = session.client.simple_query(&question).await.map_err(|error| explain(&error))?;
+    surveyed(connector.host_place(host), &rows).map_err(|error| explain(&error))
 }
 
-/// One round trip. It runs without the session's usual settings and changes nothing.
+/// The statements of a survey, in one round trip. They run without the usual settings of a session,
+/// and change nothing.
 fn question(watched: &[i32]) -> String {
     let mut pids = String::from("0");
     for pid in watched {
-        // Numbers: nothing in them needs quoting.
+        // Numbers need no quotes.
         let _ = write!(pids, ",{pid}");
     }
     format!(

@@ -1,4 +1,4 @@
-//! Values as PostgreSQL's binary format has them.
+//! Values in PostgreSQL's binary format.
 
 use std::error::Error;
 
@@ -10,7 +10,7 @@ use crate::event::Micros;
 /// Microseconds between the Unix epoch and PostgreSQL's, 2000-01-01T00:00:00Z.
 const EPOCH_OFFSET: i64 = 946_684_800_000_000;
 
-/// A `timestamptz`.
+/// A moment as a `timestamptz`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PgMicros(pub Micros);
 
@@ -32,7 +32,7 @@ impl ToSql for PgMicros {
 
 impl<'a> FromSql<'a> for PgMicros {
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        // Saturating: 'infinity' is the largest number.
+        // 'infinity' is the largest number: the sum must not overflow.
         i64::from_sql(ty, raw).map(|micros| Self(Micros(micros.saturating_add(EPOCH_OFFSET))))
     }
 
@@ -41,7 +41,7 @@ impl<'a> FromSql<'a> for PgMicros {
     }
 }
 
-/// A `json` value as its text, neither parsed nor written again.
+/// The text of a `json` value, which is neither parsed nor serialised again.
 #[derive(Debug, Clone, Copy)]
 pub struct RawJson<'a>(pub &'a str);
 

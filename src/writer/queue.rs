@@ -1,4 +1,11 @@
-//! What waits to be written: bounded in rows and bytes, in the order it came.
+//! The requests whose events wait to be written, in the order in which they came, within bounds of
+//! rows and bytes.
+//!
+//! A full queue has hysteresis. Requests are of any size, so a queue is hardly ever exactly full:
+//! there is nearly always room for a small request and none for a large one. Without hysteresis
+//! every request that does not fit would be read and parsed before it is refused, and under overload
+//! that work takes the processor from the writer. So once a request was refused, all requests are
+//! refused unread until a sixteenth of both bounds is free: the low-water mark.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,25 +15,25 @@ use tokio::time::Instant;
 
 use crate::event::{Epoch, Event};
 
-/// The part of the queue (one of so many) that must be free before requests are read again after
-/// one was refused.
-const RELIEF: usize = 16;
+/// After a refusal, one part in this many of both bounds must be free before requests are read
+/// again.
+const LOW_WATER_PART: usize = 16;
 
-/// What became of one event.
+/// The result for one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Committed, under this id.
     Stored(i64),
-    /// It was there already.
+    /// The event was there already.
     Duplicate,
-    /// The database cannot take its values, now or ever; what it says.
+    /// The database cannot take the event's values, now or ever; its error.
     Refused(String),
-    /// The database does not store it, while it stores others; what it says. An operator's
-    /// constraint or trigger may be the reason, and may be mended.
+    /// The database does not store the event, while it stores others; its error. The reason may be
+    /// an operator's constraint or trigger, and may be mended.
     Failed(String),
 }
 
-/// What became of a request's events.
+/// The results for a request's events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// For each event in order.
@@ -53,13 +60,14 @@ pub struct QueueFull;
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) events: Vec<Event>,
-    /// After this nobody waits for the answer any more, and the client has been told to try again.
+    /// At this time the client is told to send the events again. A submission that is still queued
+    /// then is dropped.
     pub(super) deadline: Instant,
     pub(super) reply: oneshot::Sender<Written>,
     room: Room,
 }
 
-/// A place in the queue, given back when the submission is done with, however that comes about.
+/// Room in the queue. It is given back when the submission is dropped, answered or not.
 #[derive(Debug)]
 struct Room {
     queue: Arc<Queue>,
@@ -79,15 +87,15 @@ impl Drop for Room {
 struct Used {
     rows: usize,
     bytes: usize,
-    /// Whether a request was refused since there was relief.
+    /// Whether a request was refused since the queue was last below its low-water mark.
     refusing: bool,
 }
 
 impl Used {
-    /// Whether more than one part in [`RELIEF`] of both bounds is free. An empty queue has room,
-    /// whatever its bounds.
-    fn is_relieved(&self, limits: QueueLimits) -> bool {
-        let below = |used: usize, limit: usize| used < limit - limit / RELIEF;
+    /// Whether more than one part in [`LOW_WATER_PART`] of both bounds is free. An empty queue is
+    /// below the mark whatever its bounds are.
+    fn is_below_low_water(&self, limits: QueueLimits) -> bool {
+        let below = |used: usize, limit: usize| used < limit - limit / LOW_WATER_PART;
         self.rows == 0 || below(self.rows, limits.rows) && below(self.bytes, limits.bytes)
     }
 }
@@ -95,10 +103,10 @@ impl Used {
 /// The queue itself.
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// What waits, oldest first. Held for a push or a pop.
+    /// The waiting submissions, oldest first. The lock is held for a push or a pop.
     waiting: Mutex<VecDeque<Submission>>,
-    /// What waits and what is under way; apart from `waiting`, so that a submission may be dropped
-    /// under that lock.
+    /// The room of the submissions that wait or are being written. It has a lock apart from
+    /// `waiting`, since a submission that is dropped under that lock gives its room back.
     used: Mutex<Used>,
     limits: QueueLimits,
     bell: Notify,
@@ -127,7 +135,7 @@ impl Queue {
         self.lock_used().rows
     }
 
-    /// Adds a request's events, or says at once that there is no room.
+    /// Adds a request's events, or refuses them at once.
     pub(super) fn submit(
         self: &Arc<Self>,
         events: Vec<Event>,
@@ -138,7 +146,7 @@ impl Queue {
         let room = self
             .reserve(rows, bytes)
             .or_else(|QueueFull| {
-                // What nobody waits for any more must not keep the living out.
+                // Expired submissions must not take space from requests that are still waiting.
                 self.drop_expired();
                 self.reserve(rows, bytes)
             })
@@ -149,13 +157,12 @@ impl Queue {
         Ok(receiver)
     }
 
-    /// Whether a request's events need not even be read: once one was refused, until there is
-    /// relief. Without that, those whose events just do not fit would all be read and parsed before
-    /// they are refused, since requests are of any size and the queue hardly ever exactly full.
+    /// Whether requests are refused unread: from a refusal until the queue is below its low-water
+    /// mark.
     pub(super) fn is_refusing(&self) -> bool {
         let refuses = || {
             let mut used = self.lock_used();
-            used.refusing &= !used.is_relieved(self.limits);
+            used.refusing &= !used.is_below_low_water(self.limits);
             used.refusing
         };
         refuses() && {
@@ -176,8 +183,8 @@ impl Queue {
         Ok(Room { queue: Arc::clone(self), rows, bytes })
     }
 
-    /// Takes what waits, up to the bounds of one statement (one request at least); waits while
-    /// nothing does.
+    /// Takes the oldest submissions, up to the bounds of one statement but one at least. Waits while
+    /// the queue is empty.
     pub(super) async fn take(&self, max_rows: usize, max_bytes: usize) -> Vec<Submission> {
         loop {
             let (taken, more) = self.take_waiting(max_rows, max_bytes);
@@ -213,7 +220,7 @@ impl Queue {
         (taken, !waiting.is_empty())
     }
 
-    /// Puts back what could not be written, in front: its turn comes first.
+    /// Puts submissions that could not be written back in front, so that they are taken first.
     pub(super) fn put_back(&self, submissions: Vec<Submission>) {
         let mut waiting = self.lock_waiting();
         for submission in submissions.into_iter().rev() {
@@ -223,7 +230,8 @@ impl Queue {
         self.bell.notify_one();
     }
 
-    /// Lets go of what nobody waits for any more: it is in front, since all wait equally long.
+    /// Drops the submissions whose deadline has passed. They are in front, since all have the same
+    /// time to wait.
     pub(super) fn drop_expired(&self) {
         let now = Instant::now();
         let mut waiting = self.lock_waiting();
@@ -241,7 +249,8 @@ mod tests {
     use crate::event::{Limits, parse_body};
 
     fn events(count: usize) -> Vec<Event> {
-        let one = r#"{"eventId":"9f582f0c-d406-435e-866c-7bbfe15dc8cd","eventType":"help","eventTime":"2026-11-23T15:36:03Z","userId":"s"}"#;
+        let one = r#"{"eventId":"9f582f0c-d406-435e-866c-7bbfe15dc8cd","eventType":"help",
+            "eventTime":"2026-11-23T15:36:03Z","userId":"s"}"#;
         let limits = Limits { max_batch: count, max_field: 1024 };
         let body = format!("[{}]", vec![one; count].join(","));
         let batch = parse_body(body.as_bytes(), None, limits).expect("valid");
@@ -268,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn full_is_said_at_once_and_room_comes_back() {
+    async fn a_full_queue_refuses_at_once_and_room_comes_back() {
         let queue = Queue::new(QueueLimits { rows: 5, bytes: usize::MAX });
         let _first = queue.submit(events(4), soon()).expect("room");
         assert!(!queue.is_refusing(), "there is room for one");
@@ -282,13 +291,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_a_refusal_all_are_refused_until_there_is_relief() {
+    async fn after_a_refusal_all_are_refused_until_the_low_water_mark() {
         let queue = Queue::new(QueueLimits { rows: 100, bytes: usize::MAX });
         let _most = queue.submit(events(90), soon()).expect("room");
         assert!(queue.submit(events(50), soon()).is_err(), "it is too large");
         assert!(!queue.is_refusing(), "others may fit");
         let _more = queue.submit(events(8), soon()).expect("room");
-        assert!(!queue.is_refusing(), "nobody was refused since");
+        assert!(!queue.is_refusing(), "no request was refused since");
         assert!(queue.submit(events(3), soon()).is_err());
         assert!(queue.is_refusing(), "the next is not read");
         drop(queue.take(10, usize::MAX).await);
@@ -297,7 +306,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_waits_for_makes_room() {
+    async fn an_expired_submission_makes_room() {
         let queue = Queue::new(QueueLimits { rows: 5, bytes: usize::MAX });
         let _old = queue.submit(events(5), soon()).expect("room");
         assert!(queue.submit(events(1), soon()).is_err());

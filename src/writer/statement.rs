@@ -1,8 +1,9 @@
-//! The statement that stores events, many at a time, and what it tells of each.
+//! The statement that stores events, many at a time, and the search for the event at fault when it
+//! fails.
 //!
-//! Its answer is one short row, whatever the number of events. PostgreSQL sends the rows of
-//! RETURNING before the commit, and holds the ordering lock until they are taken: a replica that is
-//! frozen while thousands of them are on their way would stop every other replica.
+//! The statement answers with one short row, whatever the number of events. PostgreSQL sends the
+//! rows of RETURNING before the commit, and holds the ordering lock until they are received. A
+//! replica that freezes while it receives thousands of rows would stop every other replica.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -16,8 +17,8 @@ use super::queue::Outcome;
 use crate::event::{Epoch, Event};
 use crate::store::{CHANNEL, PgMicros, RawJson, Session, Verdict, current_epoch, explain, verdict};
 
-/// `unnest` gives rows in the arrays' order, and ids are handed out as they come: a request's
-/// events keep their order. The epoch comes from the server that stores them.
+/// `unnest` returns rows in the order of the arrays, and ids are allocated in that order, so a
+/// request's events keep their order. The epoch comes from the server that stores the events.
 const INSERT: &str = "\
     WITH stored AS ( \
         INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
@@ -27,9 +28,9 @@ const INSERT: &str = "\
     SELECT (SELECT progress_epoch(nonce) FROM progress_log), count(*), min(id), max(id) FROM \
     stored";
 
-/// Which events of a statement are stored under its ids, `$5` to `$6`: no other writer's lie
-/// between, since a statement holds the ordering lock. `id + 0` leaves the identity's index as the
-/// only way.
+/// Finds the events that a statement stored, by its ids, `$5` to `$6`. No other writer's ids lie
+/// between them, since a statement holds the ordering lock. `id + 0` keeps the planner from the
+/// primary key: the identity's index is the only way.
 const WHICH: &str = "\
     SELECT wanted.place, event.id \
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) WITH ORDINALITY \
@@ -43,33 +44,34 @@ pub fn which_statement() -> (&'static str, &'static str) {
     (SETTINGS, WHICH)
 }
 
-/// The plan of [`WHICH`] must not depend on statistics. A relay that is frozen between two
-/// statements of a transaction must not hold the ordering lock.
+/// The plan of [`WHICH`] must not depend on statistics. And a relay that freezes between two
+/// statements of a transaction must not keep the ordering lock.
 const SETTINGS: &str = "SET idle_in_transaction_session_timeout = '5s'; SET enable_seqscan = off; \
      SET enable_bitmapscan = off; SET enable_hashjoin = off; \
      SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off";
 
-/// A row that nobody sees: it is stored, and undone, in a transaction that also rings and commits.
-const CONTROL_ROW: &str = "INSERT INTO progress_event (event_id, class_id, student_id, \
-     occurred_at, body) \
-     VALUES (gen_random_uuid(), $1, $2, clock_timestamp(), '{}')";
-/// A bell that is nobody's: listeners pass it over.
+/// The control row: it is stored and undone in a transaction that also rings and commits, so no
+/// reader sees it.
+const CONTROL_ROW: &str = "\
+    INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
+    VALUES (gen_random_uuid(), $1, $2, clock_timestamp(), '{}')";
+/// The ring of a control row. Listeners ignore its payload.
 const CONTROL_BELL: &str = "SELECT pg_notify($1, 'proof of a writer')";
-/// Whom the control row is of when nothing was stored yet.
+/// The class and student of the control row when no event was stored yet.
 const CONTROL_NAMES: (&str, &str) = ("default", "progress-relay");
 
 /// The class of SQLSTATEs for data exceptions: a value that the database cannot take.
 const DATA_EXCEPTION: &str = "22";
 
-/// What is said where a statement is committed, and perhaps not on the standby.
-const UNCONFIRMED: &str = "someone has cancelled the wait for a synchronous standby: the events \
-     are sent again, to wait for it";
+/// The cause when a statement is committed on the primary, and perhaps not on the standby.
+const UNCONFIRMED: &str = "the wait for a synchronous standby was cancelled on the server: the \
+     events are sent again, to wait for it";
 
 /// A connection that writes.
 #[derive(Debug)]
 pub(super) struct Inserter {
     pub(super) session: Session,
-    /// The epoch of the server that it leads to, when it was made.
+    /// The epoch of the server, when the connection was made.
     pub(super) epoch: Epoch,
     insert: Statement,
     which: Statement,
@@ -79,9 +81,9 @@ pub(super) struct Inserter {
 /// Why storing stopped before every event was decided.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// The connection is gone, or of no use any more.
+    /// The connection is gone or useless.
     Lost(String),
-    /// The server cannot store now, whatever the events: what it says.
+    /// The server cannot store any event now; its error.
     Failing(String),
 }
 
@@ -94,17 +96,17 @@ impl Stop {
     }
 }
 
-/// What became of the events of a statement.
+/// The results for the events of a statement.
 #[derive(Debug)]
 pub(super) struct Stored {
-    /// An outcome for each event; `None` for those that were not decided.
+    /// An outcome for each event; `None` for an undecided one.
     pub(super) outcomes: Vec<Option<Outcome>>,
     /// The epoch that the ids belong to; `None` if nothing was stored or found.
     pub(super) epoch: Option<Epoch>,
     pub(super) stop: Option<Stop>,
 }
 
-/// What one statement did.
+/// The result of one statement.
 struct Inserted {
     epoch: Epoch,
     outcomes: Vec<Outcome>,
@@ -119,12 +121,12 @@ impl Inserter {
     ) -> Result<Self, Error> {
         let client = &session.client;
         client.batch_execute(SETTINGS).await?;
-        // On the server, not by a cancellation from here: a commit that waits for a synchronous
-        // standby must not be cancelled, and neither deadline runs while it waits.
+        // The server keeps these deadlines; the relay never cancels. A commit that waits for a
+        // synchronous standby must not be cancelled, and neither deadline runs while it waits.
         client
             .execute(
                 "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', \
-                     $2, false)",
+                 $2, false)",
                 &[&statement_timeout, &lock_timeout],
             )
             .await?;
@@ -134,14 +136,16 @@ impl Inserter {
         Ok(Self { session, epoch, insert, which, metrics })
     }
 
-    /// Stores `events`, in order. Where the database refuses them all together, the events at fault
-    /// are found by halving, in at most `2 log2(n)` statements for each. An event is at fault only
-    /// where something else goes through: another event, or a control row of `names`. What stays
-    /// undecided may be stored or not: it may be tried again, since each event's identity makes it
-    /// one row.
+    /// Stores `events`, in order.
+    ///
+    /// When the database refuses a statement, halving finds the events at fault, in at most
+    /// `2 log2(n)` statements for each. An event that fails alone is at fault only if something
+    /// else goes through: another event, or a control row with `names`. If nothing goes through,
+    /// the server is at fault, and the events stay undecided. An undecided event may be stored or
+    /// not. It may be sent again, since its identity makes it one row.
     pub(super) async fn store(&self, events: &[&Event], names: Option<(&str, &str)>) -> Stored {
         let mut stored = Stored { outcomes: vec![None; events.len()], epoch: None, stop: None };
-        // Whether anything goes through: another event of these, or the control row.
+        // Whether anything went through: another event, or the control row.
         let mut evidence = false;
         let mut faults: Vec<(usize, Error)> = Vec::new();
         let whole = 0..events.len();
@@ -173,8 +177,8 @@ impl Inserter {
                 continue;
             }
             if !evidence {
-                // An event fails alone, and nothing has gone through: is it the event, or the
-                // server?
+                // The event fails alone, and nothing has gone through yet: the control row tells
+                // whether the event or the server is at fault.
                 match self.control(names).await {
                     Ok(()) => evidence = true,
                     Err(control) if verdict(&control) == Verdict::Lost => {
@@ -182,12 +186,12 @@ impl Inserter {
                         return stored;
                     }
                     Err(_) if !faults.is_empty() || open.is_empty() => {
-                        // Events of different places fail, and so does the control row.
+                        // Two events from different places fail, and the control row too.
                         stored.stop = Some(Stop::Failing(explain(&error)));
                         return stored;
                     }
-                    // The control row may break a rule of an operator's that others keep: look at
-                    // the other end before all between.
+                    // The control row may break an operator's rule that other events keep. The
+                    // event at the other end is tried before all those between.
                     Err(_) => {
                         if let Some(last) = open.first_mut().filter(|run| run.len() > 1) {
                             last.end -= 1;
@@ -212,8 +216,8 @@ impl Inserter {
         stored
     }
 
-    /// One statement. `None`: it is committed, but an operator has cancelled its wait for a
-    /// standby.
+    /// Runs one statement. Returns `None` if it is committed but its wait for a standby was
+    /// cancelled on the server.
     async fn insert(&self, events: &[&Event]) -> Result<Option<Inserted>, Error> {
         let unconfirmed = self.session.unconfirmed();
         let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
@@ -237,7 +241,8 @@ impl Inserter {
         let count = usize::try_from(row.try_get::<_, i64>(1)?).unwrap_or(usize::MAX);
         let (first, last): (Option<i64>, Option<i64>) = (row.try_get(2)?, row.try_get(3)?);
         let (Some(first), Some(last)) = (first, last) else {
-            // All of them were there. The ring trigger has made the commit wait as their own did.
+            // All events are duplicates. The ring trigger wrote a WAL message, so this commit
+            // waited as the commit that stored them did.
             return Ok(Some(Inserted { epoch, outcomes: vec![Outcome::Duplicate; events.len()] }));
         };
         let width =
@@ -251,7 +256,7 @@ impl Inserter {
         let rows = client.query(&self.which, &parameters).await?;
         let mut stored: HashMap<i64, i64> = HashMap::with_capacity(rows.len());
         for row in rows {
-            // Of two equal events in one statement, both find the row: the first has stored it.
+            // Two equal events of one statement both find the row; the first one stored it.
             let (place, id): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
             let known = stored.entry(id).or_insert(place);
             *known = place.min(*known);
@@ -266,8 +271,7 @@ impl Inserter {
         Ok(Some(Inserted { epoch, outcomes }))
     }
 
-    /// Tries whether anything can be stored at all, and leaves nothing behind: a row that is
-    /// undone, a bell, and a commit.
+    /// Tries whether the server can store a row, ring, and commit. It leaves nothing behind.
     pub(super) async fn control(&self, names: Option<(&str, &str)>) -> Result<(), Error> {
         let (class, student) = names.unwrap_or(CONTROL_NAMES);
         let client = &self.session.client;
@@ -280,7 +284,7 @@ impl Inserter {
         };
         let tried = attempt.await;
         if tried.is_err() && !client.is_closed() {
-            // If this fails too the connection is lost, which the next statement finds.
+            // If the rollback fails too the connection is lost; the next statement finds that.
             let _ = client.batch_execute("ROLLBACK").await;
         }
         tried

@@ -1,4 +1,4 @@
-//! What keeps events from being stored: the last cause, and since when.
+//! The cause that keeps events from being stored, and since when.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,23 +7,23 @@ use tokio::time::Instant;
 /// A cause that lasts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// What was said last, in the database's words where it said something.
+    /// The latest cause, in the database's words where it gave any.
     pub cause: String,
-    /// Nothing was stored since then.
+    /// The moment since which nothing was stored.
     pub since: Instant,
     /// Whether a statement has failed, and not only a connection.
     pub(super) of_statement: bool,
 }
 
-/// The writers' common trouble. Cheap to clone.
+/// The trouble that all workers share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Troubles {
-    /// Held for a line.
+    /// The lock is held for a line.
     now: Arc<Mutex<Option<Trouble>>>,
 }
 
 impl Default for Troubles {
-    /// Before the first success nothing can be stored.
+    /// Until the first success there is trouble: nothing can be stored yet.
     fn default() -> Self {
         let cause = "no connection to write on yet".to_owned();
         let trouble = Trouble { cause, since: Instant::now(), of_statement: false };
@@ -36,7 +36,8 @@ impl Troubles {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing could be stored, for this cause; `of_statement`: since a statement failed.
+    /// Notes that nothing could be stored, for this cause. `of_statement` says that a statement
+    /// failed, and not only a connection.
     pub(super) fn note(&self, cause: &str, of_statement: bool) {
         let mut now = self.lock();
         let begun = || Trouble { cause: String::new(), since: Instant::now(), of_statement: false };
@@ -47,7 +48,7 @@ impl Troubles {
         trouble.of_statement |= of_statement;
     }
 
-    /// Something was stored, or could have been.
+    /// Notes that an event was stored, or could have been.
     pub(super) fn clear(&self) {
         *self.lock() = None;
     }

@@ -1,41 +1,32 @@
 //! The relay as its users meet it: real processes, a real PostgreSQL, over the wire.
 //!
-//! One throw-away PostgreSQL serves the whole run, a database a test: notifications cross schemas,
-//! not databases. What needs a private PostgreSQL of its own has a data folder of its own. Nothing
-//! outlives the run, however it ends.
+//! One throw-away PostgreSQL serves the whole run and each test has its own database there, because
+//! a notification reaches every schema of its database and no other database. A test that stops or
+//! damages PostgreSQL starts another server in its own data folder. Every process ends with the
+//! run, however the run ends.
 
+// Databases, relays, clients, faults and the checker: everything that the tests share.
 mod support;
 
-mod api;
+// The rules for imports between the parts of the code.
 mod architecture;
+// The dashboard in Chromium.
 mod browser;
-mod captures;
-mod checker;
-mod checker_live;
-mod command_line;
-mod cost;
-mod cursors;
+// The size of the code: lines of files and functions, widths, words of doc comments.
+mod code_figures;
+// The program's commands, as they are typed in a terminal.
+mod commands;
+// The promise of the relay: every event once, in order, or a reset that announces the gap.
 mod delivery;
-mod drain;
-mod edges;
-mod epochs;
-mod faults;
-mod faults_database;
-mod faults_failover;
-mod faults_network;
-mod faults_table;
-mod ingest;
-mod listening;
+// The documents name every problem, metric and flag of the code.
+mod documents;
+// The example subscribers, which resume without a gap.
+mod examples;
+// Measurements, which print figures and run only when they are asked for.
 mod measure;
-mod metrics;
-mod ordering;
-mod outage;
-mod plans;
-mod reading;
-mod slow;
-mod snapshots;
+// What operators meet: outages, failovers, restarts, and what the relay costs its database.
+mod operations;
+// The state of a class: the same on every replica, in the snapshots and at a dashboard.
 mod state;
-mod subscribers;
-mod tailing;
-mod tolerance;
-mod truth;
+// The formats and rules of the HTTP and WebSocket interfaces.
+mod wire;

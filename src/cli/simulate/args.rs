@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 
-use crate::cli::units::parse_duration;
+use crate::cli::flags::units::parse_duration;
 use crate::error::Failure;
 
 const CONNECTIONS: u32 = 32;
@@ -76,13 +76,15 @@ pub struct Args {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub burst: u32,
     /// How long to measure
-    #[arg(long, env = "RELAY_DURATION", value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, env = "RELAY_DURATION", value_name = "TIME", default_value = "10s",
+          value_parser = parse_duration)]
     pub duration: Duration,
     /// How long to post before, uncounted [default: 1s; realistic: 0s]
     #[arg(long, env = "RELAY_WARMUP", value_name = "TIME", value_parser = parse_duration)]
     pub warmup: Option<Duration>,
     /// How long to hold the dashboards idle at the end, for the relay's memory a dashboard
-    #[arg(long, env = "RELAY_IDLE", value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
+    #[arg(long, env = "RELAY_IDLE", value_name = "TIME", default_value = "0s",
+          value_parser = parse_duration)]
     pub idle: Duration,
     /// Students that the events are of
     #[arg(long, env = "RELAY_STUDENTS", value_name = "N", default_value_t = 200,
@@ -111,7 +113,7 @@ impl Args {
         if self.rate.is_some() || self.batch != 1 || self.connections.is_some() {
             return Err(Failure::usage(
                 "--pace realistic: each student has a connection and a pace of its own; leave out \
-                     --rate, --batch, --connections",
+                 --rate, --batch, --connections",
             ));
         }
         if self.students > MOST_STUDENTS {

@@ -18,7 +18,7 @@ pub(super) async fn ask(args: &Args, urls: &[BaseUrl]) -> Result<(), Failure> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::usage(
             "simulate posts to the relays of --url, and there is no terminal to ask on whether it \
-                 may: add --yes",
+             may: add --yes",
         ));
     }
     let mut stderr = io::stderr();

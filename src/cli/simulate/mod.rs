@@ -15,11 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{base_url, raise_file_limit};
 use crate::client::{BaseUrl, ClientError};
 use crate::error::Failure;
+use crate::relay::signals::Signals;
 
 mod args;
 mod body;
@@ -72,8 +72,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     if !urls.is_empty() && !args.yes {
         consent::ask(&args, &urls).await?;
     }
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut signals = Signals::new()?;
     let (own, urls, meter) = if urls.is_empty() {
         say("starting a relay and its PostgreSQL (--url for one that runs)");
         let own = OwnRelays::start(args.relays).await?;
@@ -85,8 +84,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     };
     let measured = tokio::select! {
         measured = measure(&args, urls, meter) => measured,
-        _ = terminate.recv() => Err(Failure::new("ended by a signal")),
-        _ = interrupt.recv() => Err(Failure::new("ended by a signal")),
+        () = signals.next() => Err(Failure::new("ended by a signal")),
     };
     if let Some(own) = own {
         own.stop().await?;
@@ -175,7 +173,7 @@ fn unopened(error: ClientError) -> Failure {
         }
         ClientError::Connect { .. } => {
             "; start the relay (progress-relay serve), check --url, or leave it out to have one \
-                 started"
+             started"
         }
         _ => "",
     };

@@ -9,9 +9,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio_postgres::config::Host;
 
-use crate::cli::database::private_options;
 use crate::client::BaseUrl;
-use crate::embedded::PrivatePostgres;
+use crate::embedded::{Options, PrivatePostgres};
 use crate::error::Failure;
 
 /// How long a relay may take to serve.
@@ -42,7 +41,7 @@ impl OwnRelays {
             format!("progress-relay-simulate-{}-{:08x}", std::process::id(), fastrand::u32(..));
         let folder = Folder(std::env::temp_dir().join(name));
         let owner = format!("progress-relay simulate, pid {}", std::process::id());
-        let postgres = PrivatePostgres::start(private_options(folder.0.clone()), &owner).await?;
+        let postgres = PrivatePostgres::start(Options::durable(folder.0.clone()), &owner).await?;
         let mut own = Self { postgres, relays: Vec::new(), urls: Vec::new(), _folder: folder };
         for _ in 0..count {
             if let Err(failure) = own.add().await {

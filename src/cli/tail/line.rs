@@ -4,12 +4,11 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, UtcOffset};
-
 use crate::event;
 
-/// Longest error message shown, in characters.
+/// The place of `hh:mm:ss` in a moment that the relay has written.
+const TIME_OF_DAY: std::ops::Range<usize> = 11..19;
+/// The longest error message that is shown, in characters.
 const MAX_MESSAGE: usize = 200;
 
 /// Characters that would do something in a terminal, or break a line in one reader or another.
@@ -133,16 +132,12 @@ pub(super) fn human(members: &[Member<'_>], with_class: bool) -> String {
     escape(&words.join("  "))
 }
 
-/// When the relay received it, in UTC.
+/// The time of day at which the relay received the event, in UTC.
 fn clock(members: &[Member<'_>]) -> String {
     let received = text(members, "receivedAt").unwrap_or("--:--:--".into());
-    match OffsetDateTime::parse(&received, &Rfc3339) {
-        Ok(at) => {
-            let at = at.to_offset(UtcOffset::UTC);
-            format!("{:02}:{:02}:{:02}", at.hour(), at.minute(), at.second())
-        }
-        Err(_) => received.into_owned(),
-    }
+    let time_of_day = event::parse_rfc3339(&received)
+        .and_then(|at| at.to_rfc3339().get(TIME_OF_DAY).map(str::to_owned));
+    time_of_day.unwrap_or_else(|| received.into_owned())
 }
 
 /// The first line with something on it, without the colours that IPython puts into tracebacks.
@@ -190,7 +185,7 @@ mod tests {
         assert_eq!(
             line,
             "03:04:05  \\u{1b}]0;x\\u{7}  cell_executed  a\\nb  cell 2 (c)  FAILED: NameError: \
-                 x\\u{1b}[2J"
+             x\\u{1b}[2J"
         );
     }
 

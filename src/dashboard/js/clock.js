@@ -1,4 +1,4 @@
-// The database's clock, by which every age is counted, reckoned from what the relay last said of it.
+// The database's clock. Every age on the page is counted by it, since the times of events are.
 
 import { parseTime } from "./time.js";
 
@@ -6,18 +6,28 @@ export class Clock {
   /** Microseconds to add to this machine's clock. */
   #offset = 0;
 
-  /** Now by the database's clock. */
+  /** The database's time now, in microseconds. */
   now() {
     return Date.now() * 1000 + this.#offset;
   }
 
-  /** The relay said that it was `text`, in an answer that was asked for at `asked` (`Date.now()`). */
+  /**
+   * Takes the database's time from an answer of the relay. The time was read between the question
+   * and the answer: the middle of both is the best guess.
+   *
+   * @param {string} text the database's time
+   * @param {number} asked when the relay was asked, by `Date.now()`
+   */
   set(text, asked) {
-    const said = parseTime(text);
-    if (said !== null) this.#offset = said - ((asked + Date.now()) / 2) * 1000;
+    const time = parseTime(text);
+    if (time !== null) this.#offset = time - ((asked + Date.now()) / 2) * 1000;
   }
 
-  /** Something was received at `micros` by that clock: it cannot be earlier now. */
+  /**
+   * Notes that the database received something at `micros`: it cannot be earlier now.
+   *
+   * @param {number} micros
+   */
   atLeast(micros) {
     const behind = micros - this.now();
     if (behind > 0) this.#offset += behind;

@@ -1,71 +1,136 @@
-// A class's state: a pure fold over its events in id order. The twin of src/state/class.rs; both are held to
-// tests/vectors/state.json. Nothing here knows the page, the network or the time of day.
+// A class's state: a pure fold over its events in the order of their ids. The relay has the same
+// fold in Rust; both pass tests/vectors/state.json. Nothing here knows the page, the network or the
+// time of day.
 
-import { Kept } from "./kept.js";
-import { compareTexts, observe } from "./observe.js";
+import { LruMap } from "./lru-map.js";
+import { compareTexts, normalize } from "./normalize.js";
 import { foldStudent, isRepeat, newStudent, resolve } from "./student.js";
 import { MINUTE } from "./time.js";
 
+/**
+ * @import { DeliveredEvent, NormalizedEvent } from "./normalize.js"
+ * @import { Student } from "./student.js"
+ */
+
 const MAX_STUDENTS = 10_000;
 const MAX_CELLS = 5_000;
-const MAX_RUNS = 100_000;
-/** Messages kept of a cell; the rarest gives way, of equally rare ones the one that was not seen for longest. */
+const MAX_PAIRS = 100_000;
+/**
+ * The most messages of a cell. A new one replaces the rarest; among equally rare ones, the one that
+ * was seen longest ago.
+ */
 const MAX_MESSAGES = 20;
-/** Minutes of activity kept: a day. */
+/** The most minutes of activity: a day. */
 const MAX_MINUTES = 24 * 60;
 
-/** Between the parts of a name made of several; no text of an event contains it. */
+/** Stands between the parts of a key. No text of an event contains it. */
 const SEPARATOR = "\0";
 
-/** A cell's name among a class's cells. */
-export function cellName(notebook, cell) {
-  return `${notebook ?? ""}${SEPARATOR}${cell}`;
+/**
+ * A cell's key in the maps of a class and of a student.
+ *
+ * @param {string | null} notebookPath
+ * @param {string} cellId
+ */
+export function cellName(notebookPath, cellId) {
+  return `${notebookPath ?? ""}${SEPARATOR}${cellId}`;
 }
 
-/** A class as its events have made it. */
+/**
+ * @typedef {object} Cell
+ * @property {string | null} notebookPath
+ * @property {string} cellId
+ * @property {number | null} cellIndex
+ * @property {number} runs
+ * @property {number} failedRuns
+ * @property {number} failingStudents
+ * @property {[message: string, count: number][]} messages the most frequent first
+ * @property {Set<Student>} students those whose runs of the cell are in `Student.cells`
+ */
+
+/**
+ * @typedef {{ start: number, runs: number, errors: number, help: number }} ActivityMinute
+ */
+
+/**
+ * An event that changed the state, and what it changed.
+ *
+ * @typedef {object} Folded
+ * @property {NormalizedEvent} event
+ * @property {Student} student
+ * @property {Cell | null} cell
+ * @property {boolean} raised whether a hand went up
+ */
+
+/** The state of a class. */
 export class ClassState {
-  /** By student id: the state, and `cells`, the student's runs by the cell's name. */
-  students = new Kept(MAX_STUDENTS);
+  /** By student id. */
+  students = /** @type {LruMap<string, Student>} */ (new LruMap(MAX_STUDENTS));
   /** By `cellName`. */
-  cells = new Kept(MAX_CELLS);
-  /** Every pair of student and cell, for their number and order alone. */
-  #runs = new Kept(MAX_RUNS);
-  /** By the minute's start. */
+  cells = /** @type {LruMap<string, Cell>} */ (new LruMap(MAX_CELLS));
+  /** Every pair of a student and a cell that the student ran, to bound their number. */
+  #pairs = /** @type {LruMap<string, [Student, Cell]>} */ (new LruMap(MAX_PAIRS));
+  /**
+   * By the minute's start.
+   *
+   * @type {Map<number, ActivityMinute>}
+   */
   minutes = new Map();
   #newestMinute = -Infinity;
   #lastEvent = 0;
 
-  /** Folds the class's next event; returns it as it was seen, with what it changed: `null` if nothing. */
+  /**
+   * Folds the class's next event. Returns `null` if the event changed nothing.
+   *
+   * @param {DeliveredEvent} delivered
+   * @returns {Folded | null}
+   */
   fold(delivered) {
     if (delivered.id <= this.#lastEvent) return null;
     this.#lastEvent = delivered.id;
-    const event = observe(delivered);
+    const event = normalize(delivered);
     const known = this.students.get(event.student);
     if (event.kind === "help_resolved") {
       if (known === undefined) return null;
       resolve(known);
       return { event, student: known, cell: null, raised: false };
     }
-    if (event.kind === "cell_executed" && known !== undefined && isRepeat(known, event)) return null;
+    if (event.kind === "cell_executed" && known !== undefined && isRepeat(known, event)) {
+      return null;
+    }
     const student = this.students.touch(
       event.student,
-      () => ({ ...newStudent(event.student, event.received), cells: new Map() }),
-      (_, gone) => this.#forgetStudent(gone),
+      () => newStudent(event.student, event.received),
+      (evicted) => this.#studentEvicted(evicted),
     );
     const raised = foldStudent(student, event);
     let cell = null;
     if (event.kind === "cell_executed") {
-      this.#count(event.received, event.failed ? { runs: 1, errors: 1 } : { runs: 1 });
-      if (event.cell !== null) cell = this.#run(student, event);
+      const minute = this.#minute(event.received);
+      if (minute !== null) {
+        minute.runs += 1;
+        if (event.failed) minute.errors += 1;
+      }
+      if (event.cell !== null) cell = this.#foldRun(student, event, event.cell);
     } else if (raised) {
-      this.#count(event.received, { help: 1 });
+      const minute = this.#minute(event.received);
+      if (minute !== null) minute.help += 1;
     }
     return { event, student, cell, raised };
   }
 
-  #run(student, event) {
-    const name = cellName(event.notebook, event.cell);
-    const cell = this.cells.touch(name, () => newCell(event.notebook, event.cell), (_, gone) => this.#forgetCell(gone));
+  /**
+   * @param {Student} student
+   * @param {NormalizedEvent} event
+   * @param {string} cellId
+   */
+  #foldRun(student, event, cellId) {
+    const name = cellName(event.notebook, cellId);
+    const cell = this.cells.touch(
+      name,
+      () => newCell(event.notebook, cellId),
+      (evicted) => this.#cellEvicted(evicted),
+    );
     cell.cellIndex = event.cellIndex ?? cell.cellIndex;
     cell.runs += 1;
     if (event.failed) cell.failedRuns += 1;
@@ -76,11 +141,15 @@ export class ClassState {
       student.cells.set(name, runs);
       cell.students.add(student);
     }
-    this.#runs.touch(pairName(student, name), () => [student, cell], (_, pair) => this.#forgetRuns(...pair));
+    this.#pairs.touch(
+      pairName(student, name),
+      () => [student, cell],
+      (evicted) => pairEvicted(...evicted),
+    );
     if (event.failed && runs.failedRuns === 0) cell.failingStudents += 1;
     runs.runs += 1;
     if (event.failed) runs.failedRuns += 1;
-    // A late run does not recolour a cell.
+    // A run that arrives late does not change whether the latest one failed.
     if (event.moment >= runs.at) {
       runs.failed = event.failed;
       runs.at = event.moment;
@@ -88,49 +157,64 @@ export class ClassState {
     return cell;
   }
 
-  #count(received, what) {
+  /**
+   * The minute of a moment; `null` if it is older than a day.
+   *
+   * @param {number} received
+   * @returns {ActivityMinute | null}
+   */
+  #minute(received) {
     const start = Math.floor(received / MINUTE) * MINUTE;
     const oldest = Math.max(this.#newestMinute, start) - (MAX_MINUTES - 1) * MINUTE;
-    if (start < oldest) return;
+    if (start < oldest) return null;
     if (start > this.#newestMinute) {
       this.#newestMinute = start;
       for (const minute of this.minutes.keys()) if (minute < oldest) this.minutes.delete(minute);
     }
-    const minute = this.minutes.get(start) ?? { start, runs: 0, errors: 0, help: 0 };
-    for (const [name, count] of Object.entries(what)) minute[name] += count;
-    this.minutes.set(start, minute);
+    let minute = this.minutes.get(start);
+    if (minute === undefined) {
+      minute = { start, runs: 0, errors: 0, help: 0 };
+      this.minutes.set(start, minute);
+    }
+    return minute;
   }
 
-  #forgetStudent(student) {
+  /** @param {Student} student */
+  #studentEvicted(student) {
     for (const name of student.cells.keys()) {
-      this.#runs.delete(pairName(student, name));
+      this.#pairs.delete(pairName(student, name));
       const cell = this.cells.get(name);
-      if (cell !== undefined) discount(student, cell, name);
+      if (cell !== undefined) removeStudent(cell, student, name);
     }
   }
 
-  #forgetCell(cell) {
+  /** @param {Cell} cell */
+  #cellEvicted(cell) {
     const name = cellName(cell.notebookPath, cell.cellId);
     for (const student of cell.students) {
-      this.#runs.delete(pairName(student, name));
+      this.#pairs.delete(pairName(student, name));
       student.cells.delete(name);
     }
   }
 
-  #forgetRuns(student, cell) {
-    const name = cellName(cell.notebookPath, cell.cellId);
-    discount(student, cell, name);
-    student.cells.delete(name);
-  }
-
-  /** Puts back what a summary holds: see picture.js. In the order in which they were touched, as far as that is known. */
+  /**
+   * Fills an empty state with the contents of a summary, each list in the order in which its
+   * entries were touched as far as that is known. See summary.js.
+   *
+   * @param {Student[]} students
+   * @param {Cell[]} cells
+   * @param {[Student, Cell][]} pairs
+   * @param {ActivityMinute[]} minutes
+   */
   restore(students, cells, pairs, minutes) {
-    const nothing = () => {};
-    for (const student of students) this.students.touch(student.studentId, () => student, nothing);
-    for (const cell of cells) this.cells.touch(cellName(cell.notebookPath, cell.cellId), () => cell, nothing);
+    const ignored = () => {};
+    for (const student of students) this.students.touch(student.studentId, () => student, ignored);
+    for (const cell of cells) {
+      this.cells.touch(cellName(cell.notebookPath, cell.cellId), () => cell, ignored);
+    }
     for (const [student, cell] of pairs) {
       const name = cellName(cell.notebookPath, cell.cellId);
-      this.#runs.touch(pairName(student, name), () => [student, cell], nothing);
+      this.#pairs.touch(pairName(student, name), () => [student, cell], ignored);
     }
     for (const minute of minutes) {
       this.minutes.set(minute.start, minute);
@@ -138,18 +222,33 @@ export class ClassState {
     }
   }
 
-  /** The cells by notebook, place in it (those without one last) and id. */
+  /** The cells by notebook, by their place in it (those without one last) and by id. */
   orderedCells() {
-    const place = (cell) => cell.cellIndex ?? Infinity;
-    const byPlace = (a, b) => (place(a) === place(b) ? 0 : place(a) - place(b));
     return [...this.cells.values()].sort(
       (a, b) =>
-        compareTexts(a.notebookPath ?? "", b.notebookPath ?? "") || byPlace(a, b) || compareTexts(a.cellId, b.cellId),
+        compareTexts(a.notebookPath ?? "", b.notebookPath ?? "") ||
+        compareIndexes(a.cellIndex, b.cellIndex) ||
+        compareTexts(a.cellId, b.cellId),
     );
   }
 }
 
-/** A cell that nobody has run yet. */
+/**
+ * @param {number | null} a
+ * @param {number | null} b
+ */
+function compareIndexes(a, b) {
+  // Two infinities have no difference.
+  return a === b ? 0 : (a ?? Infinity) - (b ?? Infinity);
+}
+
+/**
+ * A cell that no student has run.
+ *
+ * @param {string | null} notebookPath
+ * @param {string} cellId
+ * @returns {Cell}
+ */
 export function newCell(notebookPath, cellId) {
   return {
     notebookPath,
@@ -158,27 +257,52 @@ export function newCell(notebookPath, cellId) {
     runs: 0,
     failedRuns: 0,
     failingStudents: 0,
-    /** `[message, count]`, the most frequent first. */
     messages: [],
-    /** Those whose runs are kept. */
     students: new Set(),
   };
 }
 
+/**
+ * @param {Student} student
+ * @param {string} cell the cell's `cellName`
+ */
 function pairName(student, cell) {
   return `${student.studentId}${SEPARATOR}${cell}`;
 }
 
-function discount(student, cell, name) {
-  cell.students.delete(student);
-  if (student.cells.get(name)?.failedRuns > 0) cell.failingStudents -= 1;
+/**
+ * @param {Student} student
+ * @param {Cell} cell
+ */
+function pairEvicted(student, cell) {
+  const name = cellName(cell.notebookPath, cell.cellId);
+  removeStudent(cell, student, name);
+  student.cells.delete(name);
 }
 
+/**
+ * @param {Cell} cell
+ * @param {Student} student
+ * @param {string} name the cell's `cellName`
+ */
+function removeStudent(cell, student, name) {
+  cell.students.delete(student);
+  const runs = student.cells.get(name);
+  if (runs !== undefined && runs.failedRuns > 0) cell.failingStudents -= 1;
+}
+
+/**
+ * Counts a message, and moves it before those that are not more frequent.
+ *
+ * @param {Cell["messages"]} messages
+ * @param {string} message
+ */
 function addMessage(messages, message) {
   const known = messages.findIndex(([other]) => other === message);
   let count = 1;
   if (known >= 0) {
-    count += messages.splice(known, 1)[0][1];
+    count += messages[known][1];
+    messages.splice(known, 1);
   } else if (messages.length >= MAX_MESSAGES) {
     messages.length = MAX_MESSAGES - 1;
   }

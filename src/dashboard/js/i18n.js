@@ -1,54 +1,114 @@
-// The page's language: the browser's first that there is, or the one chosen, and how it writes numbers, times and ages.
+// The page's language, and how it writes numbers, times and ages.
 
-import { MINUTE, SECOND } from "./time.js";
 import { en } from "./strings/en.js";
 import { ja } from "./strings/ja.js";
+import { MINUTE, SECOND } from "./time.js";
 
+/** @import { Strings } from "./strings/en.js" */
+
+/** @typedef {"en" | "ja"} Language */
+
+/** @type {Record<Language, Strings>} */
 const LANGUAGES = { en, ja };
 
-/** The languages that there are: code and own name. */
-export const languages = Object.entries(LANGUAGES).map(([code, { name }]) => [code, name]);
+/**
+ * Code and own name of each language.
+ *
+ * @type {[Language, string][]}
+ */
+export const languages = [
+  ["en", en.name],
+  ["ja", ja.name],
+];
 
-/** The browser's first language that there is. */
+/**
+ * The browser's first language that the page speaks.
+ *
+ * @returns {Language}
+ */
 export function browserLanguage() {
-  const wanted = (navigator.languages ?? [navigator.language]).map((tag) => tag.split("-")[0].toLowerCase());
-  return wanted.find((code) => code in LANGUAGES) ?? "en";
+  const wanted = navigator.languages ?? [navigator.language];
+  const codes = wanted.map((tag) => tag.split("-")[0].toLowerCase());
+  return codes.find(isLanguage) ?? "en";
 }
 
-/** What the page says in a language, by name, and its ways of writing. */
+/**
+ * @param {string} code
+ * @returns {code is Language}
+ */
+function isLanguage(code) {
+  return Object.hasOwn(LANGUAGES, code);
+}
+
+/** @typedef {ReturnType<typeof speak>} Text */
+
+/**
+ * The page's texts in a language, and how that language writes numbers and times.
+ *
+ * @param {Language} code
+ */
 export function speak(code) {
-  const text = LANGUAGES[code] ?? en;
-  const number = new Intl.NumberFormat(text.locale);
-  const percent = new Intl.NumberFormat(text.locale, { style: "percent" });
-  const minute = new Intl.DateTimeFormat(text.locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-  const second = new Intl.DateTimeFormat(text.locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-  const day = new Intl.DateTimeFormat(text.locale, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+  const strings = LANGUAGES[code] ?? en;
+  const { locale } = strings;
+  /** @param {Intl.DateTimeFormatOptions} options */
+  const time = (options) => new Intl.DateTimeFormat(locale, { ...options, hourCycle: "h23" });
+  const number = new Intl.NumberFormat(locale);
+  const percent = new Intl.NumberFormat(locale, { style: "percent" });
+  const minute = time({ hour: "2-digit", minute: "2-digit" });
+  const second = time({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const day = time({ dateStyle: "medium", timeStyle: "medium" });
   return {
-    ...text,
+    ...strings,
+    /** @param {number} value */
     number: (value) => number.format(value),
+    /** @param {number} value */
     percent: (value) => percent.format(value),
-    /** A time of day; a moment is in microseconds. */
+    /**
+     * The time of day, to the minute.
+     *
+     * @param {number} moment in microseconds
+     */
     clockMinute: (moment) => minute.format(moment / 1000),
+    /** @param {number} moment */
     clock: (moment) => second.format(moment / 1000),
+    /** @param {number} moment */
     dateTime: (moment) => day.format(moment / 1000),
-    /** A span, in one or two units. */
-    span(micros) {
-      const seconds = Math.max(0, Math.floor(micros / SECOND));
-      if (seconds < 60) return text.seconds(seconds);
-      const minutes = Math.floor(micros / MINUTE);
-      if (minutes < 60) return text.minutes(minutes);
-      const hours = Math.floor(minutes / 60);
-      return hours < 48 ? text.hours(hours, minutes % 60) : text.days(Math.floor(hours / 24));
-    },
-    age(micros) {
-      return micros < 5 * SECOND ? text.justNow : text.ago(this.span(micros));
-    },
-    /** A wait, to the second: 3:07, 1:03:07. */
-    wait(micros) {
-      const seconds = Math.max(0, Math.floor(micros / SECOND));
-      const two = (value) => String(value).padStart(2, "0");
-      const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
-      return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
-    },
+    /**
+     * A span, in one or two units.
+     *
+     * @param {number} micros
+     */
+    span: (micros) => span(micros, strings),
+    /** @param {number} micros */
+    age: (micros) => (micros < 5 * SECOND ? strings.justNow : strings.ago(span(micros, strings))),
+    wait,
   };
+}
+
+/**
+ * @param {number} micros
+ * @param {Strings} strings
+ */
+function span(micros, strings) {
+  const seconds = Math.max(0, Math.floor(micros / SECOND));
+  if (seconds < 60) return strings.seconds(seconds);
+  const minutes = Math.floor(micros / MINUTE);
+  if (minutes < 60) return strings.minutes(minutes);
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return strings.hours(hours, minutes % 60);
+  return strings.days(Math.floor(hours / 24));
+}
+
+/**
+ * A wait, to the second: 3:07, 1:03:07.
+ *
+ * @param {number} micros
+ */
+function wait(micros) {
+  const seconds = Math.max(0, Math.floor(micros / SECOND));
+  /** @param {number} value */
+  const two = (value) => String(value).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const below = two(seconds % 60);
+  return hours > 0 ? `${hours}:${two(minutes)}:${below}` : `${minutes}:${below}`;
 }

@@ -1,201 +1,159 @@
-// The page: which class it is about, what it is made of, and when each part is written.
+// The page: the class that it shows, the views that it is made of, and when each is updated.
 
-import { api } from "./api.js";
+import { addChanges, newChanges } from "./changes.js";
 import { Clock } from "./clock.js";
-import { Connection } from "./connection.js";
+import { Connection, LOADING } from "./connection.js";
 import { h, show } from "./dom.js";
-import { Frame } from "./frame.js";
 import { speak } from "./i18n.js";
 import { Preferences } from "./preferences.js";
+import { Rejections } from "./rejections.js";
+import { Schedule } from "./schedule.js";
 import { Store } from "./store.js";
-import { activity } from "./views/activity.js";
-import { failingCells } from "./views/cells.js";
-import { connectionBadge, connectionBanner } from "./views/connection.js";
-import { drawer } from "./views/drawer.js";
-import { grid } from "./views/grid.js";
-import { emptyClass, header } from "./views/header.js";
-import { helpQueue } from "./views/help.js";
-import { overview } from "./views/overview.js";
-import { classPlace } from "./views/place.js";
-import { refusedNotice } from "./views/refused.js";
-import { silent } from "./views/silent.js";
-import { stuckList } from "./views/stuck.js";
-import { teams } from "./views/teams.js";
+import { makers } from "./views/list.js";
 
-/** How often the relay is asked what it rejected, in milliseconds. */
-const REFUSED_EVERY = 60_000;
+/** @import { Page, Slot, View } from "./views/list.js" */
 
+const DEFAULT_CLASS = "default";
+
+const schedule = new Schedule(() => draw(store.takeChanges()), drawCalmly);
 const clock = new Clock();
-const frame = new Frame(draw, drawCalmly);
-const store = new Store(clock, () => frame.request());
+const store = new Store(clock, () => schedule.request());
+const rejections = new Rejections(() => store.note("rejections"));
 const preferences = new Preferences((name) => {
   if (name === "language") build();
   if (name === "theme" || name === "projector") restyle();
 });
 
-let classId = null;
-let connection = null;
-let state = { name: "loading", since: null, retryAt: null, reason: null };
-/** What the parts share. */
-let page = null;
-/** The parts, as they are on the page now. */
-let views = null;
-/** What the calm parts have not been told yet. */
-let pending = null;
-/** What the relay rejected of this class, and when it may be asked again. */
-let refused = null;
-let askRefusedAt = 0;
+/** @type {Page} */
+const page = {
+  store,
+  clock,
+  preferences,
+  rejections,
+  t: speak(preferences.get("language")),
+  classId: DEFAULT_CLASS,
+  studentId: null,
+  status: null,
+  connection: LOADING,
+  retry: () => connection?.retry(),
+  open: (studentId) => {
+    for (const view of views) view.open?.(studentId);
+  },
+  opened: (studentId) => {
+    page.studentId = studentId;
+    history.replaceState(null, "", addressOf(page.classId, studentId));
+  },
+  filter: (status) => {
+    page.status = status;
+    store.note("filter");
+  },
+  choose: (classId) => {
+    history.pushState(null, "", addressOf(classId, null));
+    enter();
+  },
+};
 
-/** What the address says. */
+/** @type {Connection | null} */
+let connection = null;
+/** @type {View[]} */
+let views = [];
+/** Holds the views of the slots `urgent` and `board`. It is hidden if the class has no students. */
+let board = h("div");
+/** The changes that the calm views have not shown yet. */
+let pending = newChanges();
+
+/** The class and the student that the address names. */
 function address() {
   const query = new URLSearchParams(location.search);
-  return { classId: query.get("class") || "default", studentId: query.get("student") };
+  return { classId: query.get("class") || DEFAULT_CLASS, studentId: query.get("student") };
 }
 
-function addressOf(id, studentId) {
+/**
+ * @param {string} classId
+ * @param {string | null} studentId
+ */
+function addressOf(classId, studentId) {
   const url = new URL(location.href);
   url.search = "";
-  if (id !== "default") url.searchParams.set("class", id);
+  if (classId !== DEFAULT_CLASS) url.searchParams.set("class", classId);
   if (studentId !== null) url.searchParams.set("student", studentId);
   return url;
 }
 
-/** Another class: the page stays, what it shows is read anew. */
-function enter(id) {
+/** Shows the class that the address names. The page stays, and reads everything again. */
+function enter() {
   connection?.close();
-  classId = id;
-  state = { name: "loading", since: null, retryAt: null, reason: null };
+  const { classId, studentId } = address();
+  Object.assign(page, { classId, studentId, connection: LOADING });
   store.clear();
-  refused = null;
-  askRefusedAt = 0;
   build();
-  const { studentId } = address();
-  if (studentId !== null) page.open(studentId);
-  connection = new Connection(id, {
+  connection = new Connection(classId, {
     summary: (summary, asked) => store.load(summary, asked),
     events: (events) => store.fold(events),
-    state: (next) => {
-      state = next;
-      views.badge.update(state);
-      views.banner.update(state);
+    state: (state) => {
+      page.connection = state;
       document.documentElement.dataset.connection = state.name;
-      frame.request();
-      askRefused();
+      store.note("connection");
+      askRejections();
     },
   });
 }
 
-/** Asks what was rejected, while someone looks and the relay is there; it is no event, so it does not come by itself. */
-function askRefused() {
-  if (state.name !== "live" || document.hidden || performance.now() < askRefusedAt) return;
-  askRefusedAt = performance.now() + REFUSED_EVERY;
-  const asked = classId;
-  api.refused(asked).then(
-    (answer) => {
-      if (asked !== classId) return;
-      refused = answer;
-      views.refused.update(refused);
-    },
-    // What was known before stays; it is asked again in a minute.
-    () => {},
-  );
+function askRejections() {
+  if (page.connection.name === "live") rejections.ask(page.classId);
 }
 
-/** The whole page in the language that was chosen; what it knows stays. */
+/** Makes the whole page in the chosen language. What the page knows stays. */
 function build() {
-  const open = views?.drawer.studentId ?? null;
-  views?.drawer.end();
-  const t = speak(preferences.language);
-  page = {
-    store,
-    clock,
-    t,
-    preferences,
-    classId,
-    status: null,
-    retry: () => connection.retry(),
-    open: (studentId) => views.drawer.open(studentId),
-    addressed: (studentId) => history.replaceState(null, "", addressOf(classId, studentId)),
-    filter: (status) => {
-      page.status = status;
-      views.overview.update({ all: true });
-      views.grid.redraw();
-    },
-    choose: (id) => {
-      history.pushState(null, "", addressOf(id, null));
-      enter(id);
-    },
-  };
-  const badge = connectionBadge(page);
-  const banner = connectionBanner(page);
-  const notice = refusedNotice(page);
-  const parts = {
-    overview: overview(page),
-    help: helpQueue(page),
-    stuck: stuckList(page),
-    grid: grid(page),
-    cells: failingCells(page),
-    place: classPlace(page),
-    activity: activity(page),
-    teams: teams(page),
-    silent: silent(page),
-    drawer: drawer(page),
-  };
-  const element = (name) => parts[name].element;
-  const loading = h("p", { class: "loading", role: "status" }, t.loading);
-  const empty = emptyClass(page);
-  const board = h(
+  for (const view of views) view.end?.();
+  page.t = speak(preferences.get("language"));
+  page.status = null;
+  views = makers.map((make) => make(page));
+  /** @param {Slot} slot */
+  const slot = (slot) => views.filter((view) => view.slot === slot).map((view) => view.element);
+  board = h(
     "div",
     { class: "board" },
-    h("div", { class: "urgent" }, element("help"), element("stuck")),
-    ["grid", "cells", "place", "activity", "teams", "silent"].map(element),
+    h("div", { class: "board-urgent" }, slot("urgent")),
+    slot("board"),
   );
-  const main = h("main", { id: "main" }, loading, empty, element("overview"), board);
-  const skip = h("a", { class: "skip", href: "#help" }, t.skip);
-  document.body.replaceChildren(skip, header(page, badge), banner.element, notice.element, main, element("drawer"));
-  views = { ...parts, badge, banner, refused: notice, loading, empty, board };
-  badge.update(state);
-  banner.update(state);
-  notice.update(refused);
+  document.body.replaceChildren(
+    h("a", { class: "skip-link", href: "#help" }, page.t.skip),
+    ...slot("top"),
+    h("main", { id: "main" }, slot("main"), board),
+    ...slot("side"),
+  );
   draw({ ...store.takeChanges(), all: true });
-  frame.requestAll();
-  if (open !== null) page.open(open);
+  schedule.requestAll();
+  if (page.studentId !== null) page.open(page.studentId);
 }
 
-function draw(changes = store.takeChanges()) {
-  const some = store.rows.size > 0;
-  show(views.loading, !store.loaded && state.name !== "refused");
-  show(views.empty, store.loaded && !some);
-  show(views.board, store.loaded && some);
-  document.title = page.t.title(store.counts.help, classId);
-  for (const name of ["overview", "help", "stuck", "grid", "drawer"]) views[name].update(changes);
-  if (changes.tick) views.banner.tick(state);
-  if (pending === null) {
-    pending = changes;
-  } else {
-    for (const name of ["all", "minutes", "statuses", "tick"]) pending[name] ||= changes[name];
-    for (const row of changes.students) pending.students.add(row);
-    for (const cell of changes.cells) pending.cells.add(cell);
-  }
+/** @param {import("./changes.js").Changes} changes */
+function draw(changes) {
+  document.title = page.t.title(store.counts.help, page.classId);
+  show(board, store.loaded && store.rows.size > 0);
+  for (const view of views) view.update?.(changes);
+  addChanges(pending, changes);
 }
 
 function drawCalmly() {
-  if (pending === null) return;
   const changes = pending;
-  pending = null;
-  views.grid.calmly(changes);
-  for (const name of ["cells", "place", "activity", "teams", "silent"]) views[name].update(changes);
+  pending = newChanges();
+  for (const view of views) view.updateCalmly?.(changes);
 }
 
+/** Tells the views that the page looks different. */
 function restyle() {
-  // After the new style has been applied.
-  requestAnimationFrame(() => views.grid.restyle());
+  // The new style is applied in the next frame.
+  requestAnimationFrame(() => {
+    for (const view of views) view.restyle?.();
+  });
 }
 
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
-window.addEventListener("popstate", () => enter(address().classId));
+window.addEventListener("popstate", enter);
 setInterval(() => {
   store.tick();
-  askRefused();
+  askRejections();
 }, 1000);
-enter(address().classId);
+enter();

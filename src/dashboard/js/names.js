@@ -2,41 +2,77 @@
 
 import { cellName } from "./fold.js";
 
-/** Longest id that is shown whole. */
+/**
+ * @import { Text } from "./i18n.js"
+ * @import { Store } from "./store.js"
+ * @import { Student } from "./student.js"
+ */
+
+/** The longest id that is shown whole. */
 const SHORT_ID = 8;
 
+/** @param {Pick<Student, "userName" | "studentId">} student */
 export function studentName(student) {
   return student.userName ?? student.studentId;
 }
 
-/** A notebook's name without its folders and ending. */
+/**
+ * A notebook's name without its folders and ending.
+ *
+ * @param {string | null} path
+ * @param {Text} t
+ */
 export function notebookName(path, t) {
   if (path === null || path === "") return t.noNotebook;
-  return path.split("/").at(-1).replace(/\.ipynb$/, "");
+  return path.slice(path.lastIndexOf("/") + 1).replace(/\.ipynb$/, "");
 }
 
-/** A cell by its place in the notebook; by its id if that is not known. */
+/**
+ * A cell by its place in the notebook, or by its id if that is not known.
+ *
+ * @param {{ cellId: string, cellIndex: number | null }} cell
+ * @param {Text} t
+ */
 export function cellLabel(cell, t) {
   if (cell.cellIndex !== null) return t.cell(cell.cellIndex);
   return cell.cellId.length > SHORT_ID + 1 ? `${cell.cellId.slice(0, SHORT_ID)}…` : cell.cellId;
 }
 
-/** Where a student is: the cell, with the notebook where there are several. */
+/**
+ * Where a student is: the cell, and the notebook if the class has several.
+ *
+ * @param {Pick<Student, "notebookPath" | "cellId" | "cellIndex">} student
+ * @param {Store} store
+ * @param {Text} t
+ */
 export function placeLabel(student, store, t) {
-  const notebook = notebookName(student.notebookPath, t);
-  if (student.cellId === null) return student.notebookPath === null ? t.noCell : notebook;
-  const known = store.state.cells.get(cellName(student.notebookPath, student.cellId));
-  const cell = cellLabel({ cellId: student.cellId, cellIndex: student.cellIndex ?? known?.cellIndex ?? null }, t);
+  const { notebookPath, cellId } = student;
+  const notebook = notebookName(notebookPath, t);
+  if (cellId === null) return notebookPath === null ? t.noCell : notebook;
+  const known = store.state.cells.get(cellName(notebookPath, cellId));
+  const cellIndex = student.cellIndex ?? known?.cellIndex ?? null;
+  const cell = cellLabel({ cellId, cellIndex }, t);
   return store.notebooks.size > 1 ? t.cellOf(notebook, cell) : cell;
 }
 
-/** A text without the escape sequences that colour a terminal. */
+/** CSI, OSC and two-byte sequences, as ECMA-48 has them. */
+// eslint-disable-next-line no-control-regex -- control characters are what is looked for
+const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])/g;
+
+/**
+ * A text without the escape sequences that colour a terminal.
+ *
+ * @param {string} text
+ */
 export function withoutAnsi(text) {
-  // CSI, OSC and two-byte sequences, as ECMA-48 has them.
-  return text.replace(/\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])/g, "");
+  return text.replace(ESCAPES, "");
 }
 
-/** An error's first line, to be read. */
+/**
+ * The first line of an error, as text that can be read.
+ *
+ * @param {unknown} message
+ */
 export function errorLine(message) {
   return typeof message === "string" ? withoutAnsi(message).trim() : "";
 }

@@ -1,52 +1,84 @@
-// What was chosen for this page, remembered where the browser lets it.
+// What the instructor chose for the page. The browser keeps it where it allows that.
 
 import { browserLanguage } from "./i18n.js";
 
+/** @import { OrderName } from "./views/grid-model.js" */
+
 const KEY = "progress-relay";
+
+/** @typedef {"auto" | "light" | "dark"} Theme */
+
+/** @type {readonly Theme[]} */
 const THEMES = ["auto", "light", "dark"];
 
+function defaults() {
+  return {
+    language: browserLanguage(),
+    theme: /** @type {Theme} */ ("auto"),
+    /** Large type for a projector. */
+    projector: false,
+    gridSort: /** @type {OrderName} */ ("attention"),
+    /** Whether the grid shows every student at once. */
+    gridOverview: false,
+    activityMinutes: 60,
+  };
+}
+
+/** @typedef {ReturnType<typeof defaults>} Choices */
+
 export class Preferences {
-  language = browserLanguage();
-  theme = "auto";
-  projector = false;
-  gridSort = "attention";
-  gridOverview = false;
-  activityMinutes = 60;
+  #choices = defaults();
   #changed;
 
-  /** `changed(name)` is called after each change. */
+  /** @param {(name: keyof Choices) => void} changed is called after each change */
   constructor(changed) {
     this.#changed = changed;
     try {
-      const chosen = JSON.parse(localStorage.getItem(KEY) ?? "{}");
-      for (const name of Object.keys(this)) if (typeof chosen[name] === typeof this[name]) this[name] = chosen[name];
+      const stored = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+      const known = Object.entries(this.#choices).filter(
+        ([name, value]) => typeof stored[name] === typeof value,
+      );
+      Object.assign(this.#choices, Object.fromEntries(known.map(([name]) => [name, stored[name]])));
     } catch {
-      // Forbidden, or not what was written: the defaults are good enough.
+      // Storage is forbidden or holds something else: the defaults are good enough.
     }
     this.#apply();
   }
 
+  /**
+   * @template {keyof Choices} Name
+   * @param {Name} name
+   */
+  get(name) {
+    return this.#choices[name];
+  }
+
+  /**
+   * @template {keyof Choices} Name
+   * @param {Name} name
+   * @param {Choices[Name]} value
+   */
   set(name, value) {
-    this[name] = value;
+    this.#choices[name] = value;
     try {
-      localStorage.setItem(KEY, JSON.stringify({ ...this }));
+      localStorage.setItem(KEY, JSON.stringify(this.#choices));
     } catch {
-      // Forbidden or full: it holds for as long as the page is open.
+      // Storage is forbidden or full: the choice holds for as long as the page is open.
     }
     this.#apply();
     this.#changed(name);
   }
 
   nextTheme() {
-    return THEMES[(THEMES.indexOf(this.theme) + 1) % THEMES.length];
+    return THEMES[(THEMES.indexOf(this.#choices.theme) + 1) % THEMES.length];
   }
 
   #apply() {
     const root = document.documentElement;
-    root.lang = this.language;
-    if (this.theme === "auto") delete root.dataset.theme;
-    else root.dataset.theme = this.theme;
-    if (this.projector) root.dataset.projector = "";
-    else delete root.dataset.projector;
+    const { language, theme, projector } = this.#choices;
+    root.lang = language;
+    if (theme === "auto") delete root.dataset.theme;
+    else root.dataset.theme = theme;
+    root.toggleAttribute("data-projector", projector);
   }
 }

@@ -1,155 +1,242 @@
-// What the page knows: the class's state folded on, each student's status as time passes, and what has changed since the
-// page was last drawn.
+// What the page knows of a class: the state, to which each event is folded; each student's status,
+// which time alone can change; and what has changed since the page was last drawn.
 
+import { newChanges } from "./changes.js";
 import { ClassState } from "./fold.js";
-import { restore } from "./picture.js";
-import { STATUSES, statusAt } from "./student.js";
+import { emptyCounts, statusAt } from "./student.js";
+import { restoreState } from "./summary.js";
+
+/**
+ * @import { Note } from "./changes.js"
+ * @import { Clock } from "./clock.js"
+ * @import { Cell, Folded } from "./fold.js"
+ * @import { DeliveredEvent, NormalizedEvent } from "./normalize.js"
+ * @import { Status, Student } from "./student.js"
+ * @import { Summary } from "./summary.js"
+ */
+
+/**
+ * The failures in a row of a student.
+ *
+ * @typedef {object} Streak
+ * @property {string | null} message the latest one's error
+ * @property {number | null} since when the first one was received; `null` if that is not known
+ */
+
+/**
+ * A student, and what the page alone needs to know about the student.
+ *
+ * @typedef {object} Row
+ * @property {Student} student
+ * @property {Status} status
+ * @property {number} until when time alone changes the status
+ * @property {Streak | null} streak `null` if it is not known, or if there is none
+ * @property {number} runs the student's share of `Store.totals`
+ * @property {number} errors
+ * @property {{ cell: Cell, at: number } | null} ran the latest run, and when it was folded by
+ *   `performance.now()`
+ */
+
+/**
+ * Is told each event, and when a new summary replaced the state.
+ *
+ * @typedef {object} Watcher
+ * @property {(delivered: DeliveredEvent, folded: Folded | null) => void} event
+ * @property {() => void} reloaded
+ */
 
 export class Store {
   state = new ClassState();
-  /** By student id: the student beside what only this page needs to know. */
+  /**
+   * By student id.
+   *
+   * @type {Map<string, Row>}
+   */
   rows = new Map();
-  /** The notebooks in which cells were run: one needs not be named. */
+  /**
+   * The notebooks in which cells were run. If there is one alone, the page does not name it.
+   *
+   * @type {Set<string | null>}
+   */
   notebooks = new Set();
-  /** Students by status. */
+  /** The number of students of each status. */
   counts = emptyCounts();
   /** Runs and failures of all students. */
   totals = { runs: 0, errors: 0 };
-  /** Whether there has been a picture at all. */
+  /** Whether a summary was loaded. */
   loaded = false;
   #clock;
   #changes = newChanges();
   #changed;
+  /** @type {Set<Watcher>} */
   #watchers = new Set();
 
-  /** `changed()` is called when there is something to draw. */
+  /**
+   * @param {Clock} clock
+   * @param {() => void} changed is called when there is something to draw
+   */
   constructor(clock, changed) {
     this.#clock = clock;
     this.#changed = changed;
   }
 
-  /** Begins anew from a summary. */
+  /**
+   * Replaces the state by that of a summary.
+   *
+   * @param {Summary} summary
+   * @param {number} asked when the relay was asked for it, by `Date.now()`
+   */
   load(summary, asked) {
     this.#clock.set(summary.now, asked);
-    this.state = restore(summary);
-    this.notebooks = new Set([...this.state.cells.values()].map((cell) => cell.notebookPath));
     const before = this.rows;
-    this.rows = new Map();
-    this.counts = emptyCounts();
-    this.totals = { runs: 0, errors: 0 };
+    this.#reset();
+    this.state = restoreState(summary);
+    for (const cell of this.state.cells.values()) this.notebooks.add(cell.notebookPath);
     const now = this.#clock.now();
     for (const student of this.state.students.values()) {
-      const row = this.#row(student);
-      // What was looked up is still so if the streak is the same.
+      const row = this.#addRow(student, now);
+      // The same number of failures in a row: what was looked up about them still holds.
       const known = before.get(student.studentId);
       if (known?.student.consecutiveErrors === student.consecutiveErrors) row.streak = known.streak;
-      this.#judge(row, now);
     }
     this.loaded = true;
     this.#changes.all = true;
-    for (const watcher of this.#watchers) watcher.reloaded?.();
+    for (const watcher of this.#watchers) watcher.reloaded();
     this.#changed();
   }
 
   /** Forgets the class. */
   clear() {
-    this.state = new ClassState();
-    this.notebooks = new Set();
-    this.rows = new Map();
-    this.counts = emptyCounts();
-    this.totals = { runs: 0, errors: 0 };
-    this.loaded = false;
+    this.#reset();
     this.#changes = { ...newChanges(), all: true };
     this.#changed();
   }
 
-  /** Folds events as they come. */
+  #reset() {
+    this.state = new ClassState();
+    this.rows = new Map();
+    this.notebooks = new Set();
+    this.counts = emptyCounts();
+    this.totals = { runs: 0, errors: 0 };
+    this.loaded = false;
+  }
+
+  /**
+   * Folds events in the order of their ids.
+   *
+   * @param {DeliveredEvent[]} events
+   */
   fold(events) {
     for (const delivered of events) {
       const folded = this.state.fold(delivered);
       for (const watcher of this.#watchers) watcher.event(delivered, folded);
-      if (folded === null) continue;
-      const { event, student, cell } = folded;
-      this.#clock.atLeast(event.received);
-      const row = this.rows.get(student.studentId) ?? this.#row(student);
-      // A student who was forgotten and came back is another object.
-      row.student = student;
-      if (event.kind === "cell_executed") {
-        this.#watchStreak(row, event);
-        this.#changes.minutes = true;
-      }
-      this.#count(row);
-      this.#judge(row, this.#clock.now());
-      if (cell !== null) {
-        row.ran = { cell, at: performance.now() };
-        this.#changes.cells.add(cell);
-        this.notebooks.add(cell.notebookPath);
-      }
-      if (folded.raised) {
-        this.#changes.minutes = true;
-        this.#changes.raised.push(row);
-      }
-      this.#changes.students.add(row);
+      if (folded !== null) this.#apply(folded);
     }
-    if (this.rows.size > this.state.students.size) this.#sweep();
+    if (this.rows.size > this.state.students.size) this.#removeEvicted();
     this.#changed();
   }
 
-  /** Status that time alone changes. */
+  /** @param {Folded} folded */
+  #apply({ event, student, cell, raised }) {
+    this.#clock.atLeast(event.received);
+    const now = this.#clock.now();
+    const row = this.rows.get(student.studentId) ?? this.#addRow(student, now);
+    // A student who was evicted and came back is another object.
+    row.student = student;
+    if (event.kind === "cell_executed") {
+      updateStreak(row, event);
+      this.#changes.minutes = true;
+    }
+    this.#count(row);
+    this.#updateStatus(row, now);
+    if (cell !== null) {
+      row.ran = { cell, at: performance.now() };
+      this.#changes.cells.add(cell);
+      this.notebooks.add(cell.notebookPath);
+    }
+    if (raised) {
+      this.#changes.minutes = true;
+      this.#changes.raised.push(row);
+    }
+    this.#changes.students.add(row);
+  }
+
+  /** Updates the statuses that end by time alone. Is called once a second. */
   tick() {
     const now = this.#clock.now();
     for (const row of this.rows.values()) {
       if (row.until <= now) {
-        this.#judge(row, now);
+        this.#updateStatus(row, now);
         this.#changes.students.add(row);
       }
     }
-    this.#changes.tick = true;
+    this.note("tick");
+  }
+
+  /**
+   * Notes a change that does not come from the class's events.
+   *
+   * @param {Note} change
+   */
+  note(change) {
+    this.#changes[change] = true;
     this.#changed();
   }
 
-  /** What has changed since it was last asked. */
+  /** What has changed since the last call. */
   takeChanges() {
     const changes = this.#changes;
     this.#changes = newChanges();
     return changes;
   }
 
-  /** `watcher.event(delivered, folded)` for every event from now on, `watcher.reloaded()` after a new summary. */
+  /**
+   * Tells a watcher every event from now on. Returns a function that ends it.
+   *
+   * @param {Watcher} watcher
+   */
   watch(watcher) {
     this.#watchers.add(watcher);
     return () => this.#watchers.delete(watcher);
   }
 
-  /** Students of a status. */
+  /**
+   * The students of a status.
+   *
+   * @param {Status} status
+   */
   withStatus(status) {
     return [...this.rows.values()].filter((row) => row.status === status);
   }
 
-  /** The error that a streak is about was looked up. */
-  learn(row, streak) {
+  /**
+   * Takes what was looked up about a student's failures in a row.
+   *
+   * @param {Row} row
+   * @param {Streak} streak
+   */
+  setStreak(row, streak) {
     row.streak = streak;
     this.#changes.students.add(row);
     this.#changed();
   }
 
-  #row(student) {
-    const row = {
-      student,
-      status: null,
-      until: Infinity,
-      /** The failures in a row: `{ message, since }`; `null` while that is not known. */
-      streak: null,
-      runs: 0,
-      errors: 0,
-      /** The run that came last: its cell, and when by `performance.now()`. */
-      ran: null,
-    };
+  /**
+   * @param {Student} student
+   * @param {number} now
+   */
+  #addRow(student, now) {
+    const [status, until] = statusAt(student, now);
+    /** @type {Row} */
+    const row = { student, status, until, streak: null, runs: 0, errors: 0, ran: null };
     this.rows.set(student.studentId, row);
+    this.counts[status] += 1;
+    this.#changes.statuses = true;
     this.#count(row);
     return row;
   }
 
+  /** @param {Row} row */
   #count(row) {
     this.totals.runs += row.student.cellsExecuted - row.runs;
     this.totals.errors += row.student.errorCount - row.errors;
@@ -157,27 +244,22 @@ export class Store {
     row.errors = row.student.errorCount;
   }
 
-  #judge(row, now) {
+  /**
+   * @param {Row} row
+   * @param {number} now
+   */
+  #updateStatus(row, now) {
     const [status, until] = statusAt(row.student, now);
     row.until = until;
     if (status === row.status) return;
-    if (row.status !== null) this.counts[row.status] -= 1;
+    this.counts[row.status] -= 1;
     this.counts[status] += 1;
     row.status = status;
     this.#changes.statuses = true;
   }
 
-  #watchStreak(row, event) {
-    const { consecutiveErrors, lastRun } = row.student;
-    if (consecutiveErrors === 0) {
-      row.streak = null;
-    } else if (event.failed && lastRun.at === event.time && lastRun.receivedAt === event.received) {
-      const since = consecutiveErrors === 1 ? event.received : (row.streak?.since ?? null);
-      row.streak = { message: event.message, since };
-    }
-  }
-
-  #sweep() {
+  /** Removes the rows of students that the state has evicted. */
+  #removeEvicted() {
     for (const [id, row] of this.rows) {
       if (this.state.students.has(id)) continue;
       this.rows.delete(id);
@@ -189,25 +271,18 @@ export class Store {
   }
 }
 
-function emptyCounts() {
-  return Object.fromEntries(STATUSES.map((status) => [status, 0]));
-}
-
-function newChanges() {
-  return {
-    /** Everything may be another. */
-    all: false,
-    /** Rows. */
-    students: new Set(),
-    /** Cells of the state. */
-    cells: new Set(),
-    /** Activity. */
-    minutes: false,
-    /** Someone's status. */
-    statuses: false,
-    /** A second passed. */
-    tick: false,
-    /** Rows whose hand went up. */
-    raised: [],
-  };
+/**
+ * @param {Row} row
+ * @param {NormalizedEvent} event a run
+ */
+function updateStreak(row, event) {
+  const { consecutiveErrors, lastRun } = row.student;
+  if (consecutiveErrors === 0) {
+    row.streak = null;
+    return;
+  }
+  const isLast = lastRun?.at === event.time && lastRun.receivedAt === event.received;
+  if (!event.failed || !isLast) return;
+  const since = consecutiveErrors === 1 ? event.received : (row.streak?.since ?? null);
+  row.streak = { message: event.message, since };
 }

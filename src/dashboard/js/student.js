@@ -1,23 +1,89 @@
-// One student's state, and the rules by which an event changes it: the twin of src/state/student.rs, where the rules are
-// written down. Times are in microseconds; absent is `null`.
+// One student's state, and the rules by which an event changes it. The relay has the same rules in
+// Rust, with the reason for each: see src/state. Times are in microseconds; absent is `null`.
 
 import { MINUTE, SECOND } from "./time.js";
 
-/** A run that is the last one once more has a time this close to it. */
+/** @import { NormalizedEvent } from "./normalize.js" */
+
+/** A run that repeats the last one has a time that is this close to it. */
 const REPEAT_WINDOW = 5 * SECOND;
-/** Without a repeat of `help` for this long a hand is down. */
+/** A hand counts as lowered when `help` was not repeated for this long. */
 export const HELP_LAPSE = 75 * SECOND;
-/** A `help` from before the `help_stop` by less than this was overtaken on its way. */
+/** A `help` that is older than the `help_stop` by less than this was overtaken on its way. */
 const OVERTAKEN_WINDOW = 10 * SECOND;
-/** Failures in a row on one cell that make a student stuck. */
+/** So many failures in a row on one cell make a student stuck. */
 const STUCK_FAILURES = 3;
 const ERROR_SPAN = 5 * MINUTE;
 const ACTIVE_SPAN = 2 * MINUTE;
 
-/** What a student may be doing, the most urgent first. */
+/** @typedef {"help" | "stuck" | "error" | "active" | "idle"} Status */
+
+/**
+ * The statuses that a student may have, the most urgent first.
+ *
+ * @type {readonly Status[]}
+ */
 export const STATUSES = ["help", "stuck", "error", "active", "idle"];
 
-/** A student of whom nothing is known but that something came at `received`. */
+/**
+ * The number of students of each status, before any is counted.
+ *
+ * @returns {Record<Status, number>}
+ */
+export function emptyCounts() {
+  return { help: 0, stuck: 0, error: 0, active: 0, idle: 0 };
+}
+
+/**
+ * @typedef {object} LastRun
+ * @property {string | null} sessionId
+ * @property {string | null} notebookPath
+ * @property {string | null} cellId
+ * @property {number | null} executionCount
+ * @property {number} at
+ * @property {number} receivedAt
+ */
+
+/**
+ * One student's runs of one cell.
+ *
+ * @typedef {object} CellRuns
+ * @property {number} runs
+ * @property {number} failedRuns
+ * @property {boolean} failed whether the latest run failed
+ * @property {number} at when the latest run happened
+ */
+
+/**
+ * @typedef {object} Student
+ * @property {string} studentId
+ * @property {string | null} userName
+ * @property {string | null} teamName
+ * @property {string | null} notebookPath
+ * @property {string | null} cellId
+ * @property {number | null} cellIndex
+ * @property {string | null} lastEventType
+ * @property {number} lastEventTime
+ * @property {number} lastReceivedAt
+ * @property {number} cellsExecuted
+ * @property {number} errorCount
+ * @property {number} consecutiveErrors
+ * @property {string | null} streakCell the cell of the failures in a row
+ * @property {LastRun | null} lastRun
+ * @property {number | null} helpSince
+ * @property {number | null} lastHelpAt
+ * @property {boolean} handClosed whether an instructor resolved the hand that is up
+ * @property {number | null} handLoweredAt
+ * @property {Map<string, CellRuns>} cells by `cellName`
+ */
+
+/**
+ * A student of whom only one thing is known: something came at `received`.
+ *
+ * @param {string} studentId
+ * @param {number} received
+ * @returns {Student}
+ */
 export function newStudent(studentId, received) {
   return {
     studentId,
@@ -38,10 +104,16 @@ export function newStudent(studentId, received) {
     lastHelpAt: null,
     handClosed: false,
     handLoweredAt: null,
+    cells: new Map(),
   };
 }
 
-/** Whether the event is the last run sent again. */
+/**
+ * Whether the event is the last run, sent again.
+ *
+ * @param {Student} student
+ * @param {NormalizedEvent} event
+ */
 export function isRepeat(student, event) {
   const last = student.lastRun;
   return (
@@ -55,24 +127,33 @@ export function isRepeat(student, event) {
   );
 }
 
-/** The instructor's act: it changes the hand alone. */
+/**
+ * Folds an instructor's `help_resolved`, which changes nothing but the hand.
+ *
+ * @param {Student} student
+ */
 export function resolve(student) {
   if (student.helpSince === null) return;
   student.helpSince = null;
   student.handClosed = true;
 }
 
-/** Folds an event that is neither a repeat nor an instructor's; returns whether a hand went up. */
+/**
+ * Folds any other event that is no repeat. Returns whether a hand went up.
+ *
+ * @param {Student} student
+ * @param {NormalizedEvent} event
+ */
 export function foldStudent(student, event) {
   const late = event.moment < Math.min(student.lastEventTime, student.lastReceivedAt);
   student.lastReceivedAt = Math.max(student.lastReceivedAt, event.received);
-  if (!late) arrive(student, event);
+  if (!late) updateLast(student, event);
   switch (event.kind) {
     case "cell_executed":
-      run(student, event, late);
+      foldRun(student, event, late);
       return false;
     case "help":
-      return help(student, event);
+      return foldHelp(student, event);
     case "help_stop":
       student.helpSince = null;
       student.lastHelpAt = null;
@@ -84,8 +165,13 @@ export function foldStudent(student, event) {
   }
 }
 
-/** What is "last". */
-function arrive(student, event) {
+/**
+ * Takes the names and the place of the newest event.
+ *
+ * @param {Student} student
+ * @param {NormalizedEvent} event
+ */
+function updateLast(student, event) {
   student.lastEventTime = event.time;
   student.lastEventType = event.eventType;
   student.userName = event.userName ?? student.userName;
@@ -101,11 +187,16 @@ function arrive(student, event) {
   }
 }
 
-function run(student, event, late) {
+/**
+ * @param {Student} student
+ * @param {NormalizedEvent} event
+ * @param {boolean} late whether something newer was folded before
+ */
+function foldRun(student, event, late) {
   student.cellsExecuted += 1;
   if (event.failed) student.errorCount += 1;
   if (late) return;
-  // Before any run, the last one was of no cell.
+  // A first run follows on a run of no cell.
   const last = student.lastRun ?? { cellId: null, notebookPath: null };
   const sameCell = last.cellId === event.cell && last.notebookPath === event.notebook;
   if (event.failed) {
@@ -125,9 +216,15 @@ function run(student, event, late) {
   };
 }
 
-function help(student, event) {
+/**
+ * @param {Student} student
+ * @param {NormalizedEvent} event
+ */
+function foldHelp(student, event) {
   const lowered = student.handLoweredAt;
-  if (lowered !== null && lowered - OVERTAKEN_WINDOW < event.moment && event.moment < lowered) return false;
+  if (lowered !== null && lowered - OVERTAKEN_WINDOW < event.moment && event.moment < lowered) {
+    return false;
+  }
   const lapsed = student.lastHelpAt === null || event.received - student.lastHelpAt >= HELP_LAPSE;
   const raised = lapsed || (student.helpSince === null && !student.handClosed);
   if (raised) {
@@ -138,16 +235,23 @@ function help(student, event) {
   return raised;
 }
 
-/** What the student is doing at `now`, by the database's clock, and until when if nothing comes (`Infinity`: for good). */
+/**
+ * The student's status at `now`, by the database's clock, and the moment at which time alone ends
+ * it (`Infinity`: never).
+ *
+ * @param {Student} student
+ * @param {number} now
+ * @returns {[Status, number]}
+ */
 export function statusAt(student, now) {
-  const holds = (from, span) => from !== null && now < from + span;
-  if (student.helpSince !== null && holds(student.lastHelpAt, HELP_LAPSE)) {
-    return ["help", student.lastHelpAt + HELP_LAPSE];
+  const { helpSince, lastHelpAt, consecutiveErrors, lastRun, lastReceivedAt } = student;
+  if (helpSince !== null && lastHelpAt !== null && now < lastHelpAt + HELP_LAPSE) {
+    return ["help", lastHelpAt + HELP_LAPSE];
   }
-  if (student.consecutiveErrors >= STUCK_FAILURES) return ["stuck", Infinity];
-  if (student.consecutiveErrors > 0 && holds(student.lastRun.receivedAt, ERROR_SPAN)) {
-    return ["error", student.lastRun.receivedAt + ERROR_SPAN];
+  if (consecutiveErrors >= STUCK_FAILURES) return ["stuck", Infinity];
+  if (consecutiveErrors > 0 && lastRun !== null && now < lastRun.receivedAt + ERROR_SPAN) {
+    return ["error", lastRun.receivedAt + ERROR_SPAN];
   }
-  if (holds(student.lastReceivedAt, ACTIVE_SPAN)) return ["active", student.lastReceivedAt + ACTIVE_SPAN];
+  if (now < lastReceivedAt + ACTIVE_SPAN) return ["active", lastReceivedAt + ACTIVE_SPAN];
   return ["idle", Infinity];
 }

@@ -1,4 +1,5 @@
-// Moments as the relay counts them: microseconds since 1970, which a JavaScript number holds exactly beyond the year 2200.
+// Moments as the relay counts them: microseconds since 1970. A JavaScript number holds them exactly
+// beyond the year 2200.
 
 export const SECOND = 1_000_000;
 export const MINUTE = 60 * SECOND;
@@ -7,9 +8,18 @@ export const MINUTE = 60 * SECOND;
 const YEAR_2000 = Date.UTC(2000, 0) * 1000;
 const YEAR_2101 = Date.UTC(2101, 0) * 1000;
 
-const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))$/;
+const DATE = /(\d{4})-(\d{2})-(\d{2})/;
+const CLOCK = /(\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?/;
+const ZONE = /(?:[Zz]|([+-])(\d{2}):(\d{2}))/;
+const RFC3339 = new RegExp(`^${DATE.source}[Tt]${CLOCK.source}${ZONE.source}$`);
 
-/** A time as it is written on the wire, cut below a microsecond; `null` if it is none: a day that exists, no leap second. */
+/**
+ * Parses an RFC 3339 time; digits below a microsecond are cut off. Returns `null` for anything
+ * else: a day must exist, and a leap second is no time.
+ *
+ * @param {unknown} text
+ * @returns {number | null}
+ */
 export function parseTime(text) {
   if (typeof text !== "string") return null;
   const match = RFC3339.exec(text);
@@ -29,13 +39,21 @@ export function parseTime(text) {
   return millis * 1000 + fraction - offset;
 }
 
-/** A client's time; `null` where it is of no use. */
+/**
+ * Parses a time that a client wrote; `null` if it is no time or no plausible one.
+ *
+ * @param {unknown} text
+ */
 export function parseClientTime(text) {
   const micros = parseTime(text);
   return micros !== null && micros >= YEAR_2000 && micros < YEAR_2101 ? micros : null;
 }
 
-/** A moment as the relay writes it. */
+/**
+ * Writes a moment as the relay does: in UTC, with six digits below the second.
+ *
+ * @param {number} micros
+ */
 export function formatTime(micros) {
   const millis = Math.floor(micros / 1000);
   const below = String(micros - millis * 1000).padStart(3, "0");

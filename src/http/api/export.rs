@@ -18,7 +18,7 @@ use crate::event::{ClassId, Epoch, StoredEvent, json};
 use crate::http::budget::AnswerBudget;
 use crate::http::problem::Problem;
 use crate::repeated::Repeated;
-use crate::store::{PageError, Pages};
+use crate::store::{LogRow, PageError, Pages};
 
 /// Events read at a time.
 const PAGE_ROWS: usize = 500;
@@ -167,12 +167,18 @@ impl Export {
         let (format, mut room, mut epoch) = (self.format, self.answers.begin(), self.epoch.clone());
         let extent = self
             .pages
-            .read(std::slice::from_ref(&self.class), self.after, PAGE_ROWS, |header, event| {
-                until = until.min(header.newest.unwrap_or(i64::MAX));
-                if *epoch.get_or_insert_with(|| header.epoch.clone()) != header.epoch {
-                    return ControlFlow::Break(());
-                }
-                let Some(event) = event else { return ControlFlow::Continue(()) };
+            .read(std::slice::from_ref(&self.class), self.after, PAGE_ROWS, |row| {
+                let event = match row {
+                    LogRow::Header(header) => {
+                        until = until.min(header.newest.unwrap_or(i64::MAX));
+                        let expected = epoch.get_or_insert_with(|| header.epoch.clone());
+                        if *expected != header.epoch {
+                            return ControlFlow::Break(());
+                        }
+                        return ControlFlow::Continue(());
+                    }
+                    LogRow::Event(event) => event,
+                };
                 if event.id > until
                     || out.len() > PAGE_BYTES
                     || !room.grow(out.len() + 2 * event.body.len() + ROW_BYTES)

@@ -38,7 +38,7 @@ pub struct StoredSnapshot {
 /// between the two.
 fn select_class() -> String {
     "SELECT greatest(kept.through_id, overall.through_id, 0), coalesce(events, 0), \
-         coalesce(students, 0), \
+     coalesce(students, 0), \
             last_received_at, coalesce(last_event_id, 0), \
             kept.through_id, progress_epoch(progress_log.nonce), progress_log.deletions \
      FROM progress_log \

@@ -5,8 +5,8 @@ use tokio_postgres::{Error, GenericClient, Statement, Transaction};
 
 use super::tables::{CELLS, PAIRS, STUDENTS, TABLES, Table};
 use crate::event::{ClassId, Micros, json};
-use crate::store::connect::Session;
 use crate::store::rows::{Cell, CellRow, Changes, LastRun, Minute, RunsRow, Student, StudentRow};
+use crate::store::session::Session;
 use crate::store::types::{PgMicros, RawJson};
 
 /// Rows of one statement: what is more goes into the next, in the same transaction.

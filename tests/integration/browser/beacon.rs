@@ -1,15 +1,13 @@
-//! A client's page in a real browser: what it sends from another origin arrives, also at a tab's
-//! end.
+//! What a client's page sends from another origin arrives, even when its tab is closed.
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::chrome::Chrome;
-use super::{counts, event, page_of, says};
+use crate::support::browser::{Chrome, counts, event, page_of, says};
 use crate::support::{Database, Follower, Relay};
 
-/// An empty page on a site of its own; its URL.
+/// Serves an empty page on another site, and returns its URL.
 async fn site() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -23,12 +21,12 @@ async fn site() -> String {
             let _ = stream.write_all(answer.as_bytes()).await;
         }
     });
-    // Of another site than 127.0.0.1.
+    // `localhost` is another site than `127.0.0.1`.
     format!("http://localhost:{port}/")
 }
 
-/// Browsers ask first whether a JSON body may be sent, and with credentials take only their own
-/// origin for an answer. A beacon cannot even tell its page that it was dropped.
+/// A browser sends a preflight before a JSON body. With credentials it accepts only an answer that
+/// names its own origin. A beacon cannot even tell its page that it was dropped.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_beacon_with_json_arrives() {
     let database = Database::migrated().await;
@@ -55,8 +53,8 @@ async fn a_beacon_with_json_arrives() {
         follower.until_mark(n.try_into().expect("small")).await;
     }
 
-    // With credentials and keepalive, as clients do at a tab's end; the answer can be read, an
-    // error's too.
+    // With credentials and keepalive, as clients send when a tab is closed. The page can read the
+    // answer, and errors as well.
     let fetched = |path: &str, body: &Value| {
         format!(
             "fetch({}, {{ method: 'POST', body: {body}, credentials: 'include', keepalive: true, \
@@ -79,7 +77,7 @@ async fn a_beacon_with_json_arrives() {
     }
     follower.until_mark(2).await;
 
-    // The tab goes away in the same moment.
+    // The tab is closed in the same moment.
     let leave = format!(
         "addEventListener('pagehide', () => {}); location.href = 'about:blank'",
         beacon("/api/v1/events", 3)
@@ -89,10 +87,10 @@ async fn a_beacon_with_json_arrives() {
     assert_eq!(follower.marks(), [0, 1, 2, 3]);
 }
 
-/// A class from which nothing is accepted: the page says so where nobody would be, in its language,
-/// and goes on saying it.
+/// All events of this class are rejected. The page says so in the place of the empty class, in its
+/// language, and keeps saying it.
 #[tokio::test(flavor = "multi_thread")]
-async fn rejected_events_are_said_on_the_page() {
+async fn rejected_events_are_shown_on_the_page() {
     let database = Database::migrated().await;
     let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];
     let mut bad = event("c", "s1", "help", &json!({ "code": "SECRET" }));
@@ -115,31 +113,31 @@ async fn rejected_events_are_said_on_the_page() {
     })
     .await;
     let chrome = Chrome::start().await;
-    // At another replica than the one that rejected them.
+    // This page is served by another replica than the one that rejected the events.
     let page = chrome.open(&page_of(&relays[1], "c")).await;
-    page.until("document.querySelector('.refused')?.hidden === false").await;
+    page.until("document.querySelector('.rejections')?.hidden === false").await;
     page.until(
         "/^4 events were not accepted since \
-         [0-9:]+$/.test(document.querySelector('.refused summary').textContent)",
+         [0-9:]+$/.test(document.querySelector('.rejections summary').textContent)",
     )
     .await;
-    page.click(".refused summary").await;
-    page.until(&counts(".refused li", 2)).await;
-    page.until(&says(".refused li code", "eventTime")).await;
-    page.until("document.querySelector('.refused li').textContent.endsWith(' · 3 times')").await;
+    page.click(".rejections summary").await;
+    page.until(&counts(".rejections li", 2)).await;
+    page.until(&says(".rejections li code", "eventTime")).await;
+    page.until("document.querySelector('.rejections li').textContent.endsWith(' · 3 times')").await;
     assert_eq!(page.value("document.body.textContent.includes('SECRET')").await, false);
     for width in [1440, 390] {
         page.size(width, 900, 1.0).await;
         let wide = page.value("document.documentElement.scrollWidth - window.innerWidth").await;
         assert!(wide.as_i64().expect("a number") <= 0, "{width}: {wide} too wide");
     }
-    // Another class has none of it.
+    // Another class shows no rejections.
     let other = chrome.open(&page_of(&relays[1], "d")).await;
     other.until("document.documentElement.dataset.connection === 'live'").await;
     let asked = "performance.getEntriesByType('resource').some((entry) => \
         entry.name.includes('class/refused') && entry.responseEnd > 0)";
     other.until(asked).await;
-    assert_eq!(other.value("document.querySelector('.refused').hidden").await, true);
+    assert_eq!(other.value("document.querySelector('.rejections').hidden").await, true);
     assert_eq!(page.complaints(), [""; 0]);
     assert_eq!(other.complaints(), [""; 0]);
 }

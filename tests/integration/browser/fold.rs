@@ -1,18 +1,17 @@
-//! The page's fold is the relay's.
+//! The page folds events and summaries exactly as the relay does.
 
 use serde_json::{Value, json};
 
-use super::chrome::{Chrome, Page};
-use super::{classroom, page_of, says};
+use crate::support::browser::{Chrome, Page, classroom, page_of, says};
 use crate::support::class::random_event;
 use crate::support::{Database, Relay};
 
 const VECTORS: &str = include_str!("../../vectors/state.json");
 
 /// The fold as the page has it.
-const IMPORTS: &str = "const [{ ClassState }, { picture, restore }, { parseTime }] = await \
-     Promise.all(\
-    ['fold', 'picture', 'time'].map((name) => import(new URL(`assets/js/${name}.js`, \
+const IMPORTS: &str = "const [{ ClassState }, { renderSummary, restoreState }, { parseTime }] = \
+     await Promise.all(\
+    ['fold', 'summary', 'time'].map((name) => import(new URL(`assets/js/${name}.js`, \
     document.baseURI))));\
     const sorted = (value) => Array.isArray(value) ? value.map(sorted) : value === null || typeof \
     value !== 'object' ? value :\
@@ -23,7 +22,7 @@ async fn in_page(page: &Page, body: &str) -> Value {
     page.value(&format!("(async () => {{ {IMPORTS} {body} }})()")).await
 }
 
-/// Every shared vector; folded from the beginning, and from a summary taken at any point.
+/// Every shared vector, folded from the beginning and from a summary taken at any point.
 #[tokio::test(flavor = "multi_thread")]
 async fn vectors() {
     let database = Database::migrated().await;
@@ -39,14 +38,16 @@ async fn vectors() {
                const now = parseTime(at);
                const state = new ClassState();
                for (const event of events) state.fold(event);
-               if (!same(picture(state, now), expect)) wrong.push(name);
+               if (!same(renderSummary(state, now), expect)) wrong.push(name);
                const cuts = events.length > 100 ? [0, 7, 50, 99, events.length] : events.map((_, cut) => cut);
                for (const cut of cuts) {{
                  let resumed = new ClassState();
                  for (const event of events.slice(0, cut)) resumed.fold(event);
-                 resumed = restore(JSON.parse(JSON.stringify(picture(resumed, now))));
+                 resumed = restoreState(JSON.parse(JSON.stringify(renderSummary(resumed, now))));
                  for (const event of events.slice(cut)) resumed.fold(event);
-                 if (!same(picture(resumed, now), expect)) wrong.push(`${{name}}, resumed after ${{cut}}`);
+                 if (!same(renderSummary(resumed, now), expect)) {{
+                   wrong.push(`${{name}}, resumed after ${{cut}}`);
+                 }}
                }}
              }}
              return {{ cases: cases.length, wrong }};"
@@ -57,7 +58,7 @@ async fn vectors() {
     assert_eq!(wrong["wrong"], json!([]));
 }
 
-/// A summary folded on by what the WebSocket brings is the next summary.
+/// A summary that is folded forward by the frames of the WebSocket equals the next summary.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_summary_folded_on_is_the_next_summary() {
     let database = Database::migrated().await;
@@ -75,14 +76,14 @@ async fn a_summary_folded_on_is_the_next_summary() {
          const { Connection } = await import(new URL('assets/js/connection.js', document.baseURI));
          window.following = { state: null, folded: 0 };
          new Connection('c', {
-           summary: (answer) => { following.state = restore(answer); },
+           summary: (answer) => { following.state = restoreState(answer); },
            events: (events) => { for (const event of events) { following.state.fold(event); following.folded += 1; } },
            state: ({ name }) => { following.name = name; },
          });
          window.compare = async () => {
            const { now, cursor, classId, ...members } = await summary();
-           const own = picture(following.state, parseTime(now));
-           // A picture that was made a moment ago has the statuses of then.
+           const own = renderSummary(following.state, parseTime(now));
+           // A summary that was rendered a moment ago has the statuses of then.
            for (const { students } of [members, own]) for (const s of students) { delete s.status; delete s.statusUntil; }
            delete members.metrics; delete own.metrics;
            return Object.keys(members).filter((name) => !same(members[name], own[name]));
@@ -97,7 +98,7 @@ async fn a_summary_folded_on_is_the_next_summary() {
     }
 }
 
-/// Five hundred students: what the page shows is what the relay says, while a thousand events come.
+/// The page of 500 students shows what the relay's summary says while a thousand events arrive.
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_students() {
     let database = Database::migrated().await;
@@ -105,15 +106,19 @@ async fn five_hundred_students() {
     let relay = Relay::start(&database, &[]).await;
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&relay, "big")).await;
-    page.until(&says("#grid .count", "500")).await;
+    page.until(&says("#grid .card-count", "500")).await;
     for _ in 0..50 {
         relay.post(&json!((0..20).map(|_| random_event("big", 500)).collect::<Vec<_>>())).await;
     }
     let same = "(async () => {
         const { metrics } = await fetch('/api/class/summary?class=big').then((r) => r.json());
-        const tile = (name) => Number(document.querySelector(`.tile.${name} .tile-number`).textContent.replace(/\\D/g, ''));
-        return ['help', 'stuck', 'error', 'active', 'idle'].every((name) => tile(name) === metrics[name]) &&
-            document.querySelector('.totals').textContent.replace(/,/g, '').includes(`${metrics.cellsExecuted} runs · ${metrics.errorCount} failures`);
+        const text = (selector) => document.querySelector(selector).textContent.replace(/,/g, '');
+        const tile = (name) =>
+            Number(text(`.status-tile[data-status=${name}] .status-tile-number`));
+        const statuses = ['help', 'stuck', 'error', 'active', 'idle'];
+        const { cellsExecuted, errorCount } = metrics;
+        return statuses.every((name) => tile(name) === metrics[name]) &&
+            text('.class-totals').includes(`${cellsExecuted} runs · ${errorCount} failures`);
     })()";
     crate::support::until("the page and the relay to agree", || async {
         (page.value(same).await == true).then_some(())

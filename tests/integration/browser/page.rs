@@ -5,8 +5,7 @@ use std::io::Read as _;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::chrome::Chrome;
-use super::{MARK, MARKED, classroom, counts, event, page_of, run, says};
+use crate::support::browser::{Chrome, MARK, MARKED, classroom, counts, event, page_of, run, says};
 use crate::support::{Database, Relay};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -16,21 +15,22 @@ async fn a_class_is_shown_and_followed() {
     relay.post(&json!([run("c", "s1", 1, None), run("c", "s2", 1, Some("NameError: x"))])).await;
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&relay, "c")).await;
-    page.until(&says(".tile.active .tile-number", "1")).await;
-    page.until(&says(".tile.error .tile-number", "1")).await;
-    page.until(&says("#grid .count", "2")).await;
-    page.until(&says("#cells .message", "NameError: x")).await;
+    page.until(&says(".status-tile[data-status=active] .status-tile-number", "1")).await;
+    page.until(&says(".status-tile[data-status=error] .status-tile-number", "1")).await;
+    page.until(&says("#grid .card-count", "2")).await;
+    page.until(&says("#cells .error-message", "NameError: x")).await;
     page.value(MARK).await;
 
-    // Two more failures: stuck, on what, how often.
+    // After two more failures the student is stuck: the page shows the cell, the message and the
+    // count.
     relay.post(&json!([run("c", "s2", 1, Some("NameError: x"))])).await;
     relay.post(&json!([run("c", "s2", 1, Some("\u{1b}[31mValueError\u{1b}[0m: y\nmore"))])).await;
-    page.until(&says("#stuck .name", "Name of s2")).await;
-    page.until(&says("#stuck .times", "3×")).await;
-    page.until(&says("#stuck .message", "ValueError: y")).await;
+    page.until(&says("#stuck .student-name", "Name of s2")).await;
+    page.until(&says("#stuck .failure-count", "3×")).await;
+    page.until(&says("#stuck .error-message", "ValueError: y")).await;
     // Someone new.
     relay.post(&json!([run("c", "s3", 2, None)])).await;
-    page.until(&says("#grid .count", "3")).await;
+    page.until(&says("#grid .card-count", "3")).await;
     page.until(&counts("#place .place-item", 2)).await;
     assert_eq!(page.value(MARKED).await, true);
     assert_eq!(page.complaints(), [""; 0]);
@@ -43,39 +43,40 @@ async fn a_hand_goes_up_and_down_on_every_page() {
     relays[0].post(&json!([run("c", "a/b ü", 1, None), run("c", "s2", 1, None)])).await;
     let chrome = Chrome::start().await;
     let here = chrome.open(&page_of(&relays[0], "c")).await;
-    // At another replica.
+    // Through another replica.
     let there = chrome.open(&page_of(&relays[1], "c")).await;
     for page in [&here, &there] {
-        page.until("!document.querySelector('#help .empty').hidden").await;
+        page.until("!document.querySelector('#help .empty-state').hidden").await;
     }
     relays[0].post(&json!([event("c", "s2", "help", &json!({}))])).await;
     relays[1].post(&json!([event("c", "a/b ü", "help", &json!({}))])).await;
     for page in [&here, &there] {
-        page.until(&counts("#help .queue-item", 2)).await;
-        page.until(&says("#help .name", "Name of s2")).await;
+        page.until(&counts("#help .help-item", 2)).await;
+        page.until(&says("#help .student-name", "Name of s2")).await;
         page.until("document.title.startsWith('(2) ')").await;
     }
-    here.value("document.querySelectorAll('#help .action')[1].focus()").await;
+    here.value("document.querySelectorAll('#help .primary-button')[1].focus()").await;
     here.value("document.activeElement.click()").await;
     for page in [&here, &there] {
-        page.until(&counts("#help .queue-item", 1)).await;
-        page.until(&says("#help .name", "Name of s2")).await;
+        page.until(&counts("#help .help-item", 1)).await;
+        page.until(&says("#help .student-name", "Name of s2")).await;
     }
-    there.click("#help .action").await;
+    there.click("#help .primary-button").await;
     for page in [&here, &there] {
-        page.until("!document.querySelector('#help .empty').hidden").await;
+        page.until("!document.querySelector('#help .empty-state').hidden").await;
         assert_eq!(page.complaints(), [""; 0]);
     }
-    // The client repeats its help until the student lowers the hand: that does not raise it again.
+    // The client repeats its request for help until the student lowers the hand. A repeat does not
+    // raise the hand again.
     relays[0].post(&json!([event("c", "s2", "help", &json!({})), run("c", "s2", 2, None)])).await;
     here.until(
         "document.querySelector('#overview-heading').parentElement.textContent.includes('3 runs')",
     )
     .await;
-    assert_eq!(here.value("document.querySelectorAll('#help .queue-item').length").await, 0);
+    assert_eq!(here.value("document.querySelectorAll('#help .help-item').length").await, 0);
 }
 
-/// Whatever a student writes is text.
+/// The page shows everything that a student writes as text.
 #[tokio::test(flavor = "multi_thread")]
 async fn markup_is_text() {
     const MARKUP: &str =
@@ -93,7 +94,7 @@ async fn markup_is_text() {
     ];
     let mut events = Vec::new();
     for (number, names) in hostile.iter().enumerate() {
-        // Resolving puts it into a path.
+        // Resolving puts the student's name into a path.
         let student = ["<b>0</b>", "..", "%2e/../?#&"][number];
         for cell in [1, 1, 1] {
             let mut run = run("c", student, cell, Some(&format!("\u{1b}[31m{MARKUP}\u{1b}[0m")));
@@ -114,17 +115,18 @@ async fn markup_is_text() {
     relay.post(&json!(events)).await;
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&relay, "c")).await;
-    page.until(&counts("#help .queue-item", 3)).await;
-    page.until(&says("#help .name", MARKUP)).await;
+    page.until(&counts("#help .help-item", 3)).await;
+    page.until(&says("#help .student-name", MARKUP)).await;
     for student in 0..3 {
-        page.value(&format!("document.querySelectorAll('#help .name')[{student}].click()")).await;
+        page.value(&format!("document.querySelectorAll('#help .student-name')[{student}].click()"))
+            .await;
         page.until("document.querySelector('.drawer .timeline li') !== null").await;
         page.until(
-            "document.querySelector('.drawer .text.code').textContent.startsWith('</pre><img')",
+            "document.querySelector('.drawer .run-code').textContent.startsWith('</pre><img')",
         )
         .await;
     }
-    page.value("document.querySelectorAll('#grid .tools .icon-button')[1].click()").await;
+    page.value("document.querySelectorAll('#grid .card-controls .icon-button')[1].click()").await;
     page.until(&counts(".grid-table tbody tr", 3)).await;
     assert_eq!(page.value("document.querySelectorAll('img, body script, b').length").await, 0);
     assert_eq!(page.value("window.hacked === undefined").await, true);
@@ -133,9 +135,11 @@ async fn markup_is_text() {
         let wide = page.value("document.documentElement.scrollWidth - window.innerWidth").await;
         assert!(wide.as_i64().expect("a number") <= 0, "{width}: {wide} too wide");
     }
-    page.value("document.querySelectorAll('#help .action').forEach((button) => button.click())")
-        .await;
-    page.until(&counts("#help .queue-item", 0)).await;
+    page.value(
+        "document.querySelectorAll('#help .primary-button').forEach((button) => button.click())",
+    )
+    .await;
+    page.until(&counts("#help .help-item", 0)).await;
     assert_eq!(page.complaints(), [""; 0]);
 }
 
@@ -146,38 +150,42 @@ async fn keyboard_language_and_address() {
     let relay = Relay::start(&database, &[]).await;
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&relay, "c")).await;
-    page.until(&says("#grid .count", "30")).await;
+    page.until(&says("#grid .card-count", "30")).await;
     // Through the grid by arrow keys; what it says is read out.
     page.value("document.querySelector('.grid-scroll').focus()").await;
     for key in ["ArrowDown", "ArrowDown", "ArrowRight"] {
         page.press(key).await;
     }
-    page.until("/, Cell 2: /.test(document.querySelector('.grid-scroll .sr').textContent)").await;
+    page.until("/, Cell 2: /.test(document.querySelector('.grid-scroll [aria-live]').textContent)")
+        .await;
     page.press("Enter").await;
     page.until("document.activeElement.id === 'drawer-name'").await;
     page.until("new URLSearchParams(location.search).get('student')?.endsWith('@example.com')")
         .await;
     page.press("Escape").await;
     page.until("document.activeElement.className.includes('grid-scroll')").await;
-    // Whatever is said in one language is said in the other.
+    // Every text of one language exists in the other.
     let strange = page
         .value(
             "(async () => {
-               const load = (name) => import(new URL(`assets/js/strings/${name}.js`, document.baseURI));
+               const load = (name) =>
+                 import(new URL(`assets/js/strings/${name}.js`, document.baseURI));
                const [{ en }, { ja }] = await Promise.all([load('en'), load('ja')]);
-               const names = (object, path = '') => Object.entries(object).flatMap(([name, value]) =>
-                 typeof value === 'object' ? names(value, `${path}${name}.`) : [`${path}${name}: ${typeof value}`]);
-               return [names(en), names(ja)].flatMap((one, at, both) => one.filter((name) => !both[1 - at].includes(name)));
+               const names = (object, path = '') =>
+                 Object.entries(object).flatMap(([name, value]) => typeof value === 'object'
+                   ? names(value, `${path}${name}.`) : [`${path}${name}: ${typeof value}`]);
+               return [names(en), names(ja)].flatMap((one, at, both) =>
+                 one.filter((name) => !both[1 - at].includes(name)));
              })()",
         )
         .await;
     assert_eq!(strange, json!([]));
-    // A student's address opens the student; the language stays.
+    // An address with a student opens that student, and the language stays.
     page.click("[lang=ja]").await;
     page.until(&says("#help-heading", "ヘルプ待ち")).await;
     assert_eq!(page.value("document.documentElement.lang").await, "ja");
     page.go(&format!("{}&student=s003%40example.com", page_of(&relay, "c"))).await;
-    page.until(&says(".drawer .facts dt", "ID")).await;
+    page.until(&says(".drawer .student-facts dt", "ID")).await;
     page.until("document.querySelector('.drawer').open").await;
     assert_eq!(page.complaints(), [""; 0]);
 }
@@ -193,9 +201,9 @@ async fn another_class_is_chosen_without_a_reload() {
     let page = chrome.open(&page_of(&relay, "nobody")).await;
     page.until("!document.querySelector('.empty-class').hidden").await;
     page.value(MARK).await;
-    page.until("document.querySelectorAll('.others .chip').length === 2").await;
-    page.click(".others .chip").await;
-    page.until(&says("#grid .count", "1")).await;
+    page.until("document.querySelectorAll('.other-classes .chip').length === 2").await;
+    page.click(".other-classes .chip").await;
+    page.until(&says("#grid .card-count", "1")).await;
     page.until("document.title.includes('a · ')").await;
     page.until("[...document.querySelector('#class-picker').options].some((o) => o.value === 'b')")
         .await;
@@ -204,20 +212,20 @@ async fn another_class_is_chosen_without_a_reload() {
              Event('change')); }",
     )
     .await;
-    page.until(&says("#grid .count", "2")).await;
+    page.until(&says("#grid .card-count", "2")).await;
     page.value("history.back()").await;
-    page.until(&says("#grid .count", "1")).await;
+    page.until(&says("#grid .card-count", "1")).await;
     // What comes first to an empty class fills it.
     page.value("history.back()").await;
     page.until("!document.querySelector('.empty-class').hidden").await;
     page.until("document.documentElement.dataset.connection === 'live'").await;
     relay.post(&json!([run("nobody", "s1", 1, None)])).await;
-    page.until(&says("#grid .count", "1")).await;
+    page.until(&says("#grid .card-count", "1")).await;
     assert_eq!(page.value(MARKED).await, true);
     assert_eq!(page.complaints(), [""; 0]);
 }
 
-/// The page's files: who may have them, and what they may do.
+/// Which origins may load the files of the page, and what the page may load.
 #[tokio::test(flavor = "multi_thread")]
 async fn files() {
     let database = Database::migrated().await;

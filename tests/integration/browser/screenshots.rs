@@ -1,27 +1,26 @@
-//! The pictures of the README: `make pictures`.
+//! The screenshots of the documentation: `make pictures`.
 
 use std::path::Path;
 
 use serde_json::json;
 
-use super::chrome::{Chrome, Page};
-use super::{classroom, page_of, says};
+use crate::support::browser::{Chrome, Page, classroom, page_of, says};
 use crate::support::{Database, Relay};
 
-/// A picture larger than this has no place in a README.
+/// The largest file that belongs into a README.
 const MOST_BYTES: usize = 200 * 1024;
 
 async fn take(page: &Page, name: &str) {
-    // What glows or slides comes to rest.
+    // Animations end meanwhile.
     page.value("new Promise((done) => setTimeout(done, 1500))").await;
-    let picture = page.picture().await;
-    assert!(picture.len() < MOST_BYTES, "{name} takes {} bytes", picture.len());
+    let image = page.screenshot().await;
+    assert!(image.len() < MOST_BYTES, "{name} takes {} bytes", image.len());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/screenshots");
     std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join(name).with_extension("png"), picture).expect("a file");
+    std::fs::write(folder.join(name).with_extension("png"), image).expect("a file");
 }
 
-/// Opens a class as someone who has chosen these preferences.
+/// Opens a class with these preferences.
 async fn open(
     chrome: &Chrome,
     relay: &Relay,
@@ -56,9 +55,9 @@ async fn screenshots() {
     .await;
 
     let page = open(&chrome, &relay, "python-101", DESK, "{}").await;
-    page.until(&says("#grid .count", "200")).await;
+    page.until(&says("#grid .card-count", "200")).await;
     page.until(
-        "![...document.querySelectorAll('#stuck .message')].some((m) => m.textContent === '…')",
+        "[...document.querySelectorAll('#stuck .error-message')].every((m) => m.textContent !== '…')",
     )
     .await;
     take(&page, "light").await;
@@ -67,7 +66,7 @@ async fn screenshots() {
     take(&page, "below").await;
     page.size(DESK.0, DESK.1, DESK.2).await;
     page.value("scrollTo(0, 0)").await;
-    page.click("#stuck .name").await;
+    page.click("#stuck .student-name").await;
     page.until("document.querySelectorAll('.timeline li').length > 5").await;
     take(&page, "student").await;
 
@@ -85,21 +84,21 @@ async fn screenshots() {
     .await;
     take(&page, "projector").await;
     let page = open(&chrome, &relay, "data-science-101", DESK, r#"{"gridOverview":true}"#).await;
-    page.until(&says("#grid .count", "500")).await;
+    page.until(&says("#grid .card-count", "500")).await;
     take(&page, "everyone").await;
     let page = open(&chrome, &relay, "python-101", PHONE, "{}").await;
     take(&page, "phone").await;
     let page = open(&chrome, &relay, "nobody", DESK, "{}").await;
-    page.until("document.querySelector('.others .chip') !== null").await;
+    page.until("document.querySelector('.other-classes .chip') !== null").await;
     take(&page, "empty").await;
     let page = open(&chrome, &relay, "python-101", DESK, "{}").await;
     relay.kill().await;
-    page.until("!document.querySelector('.banner').hidden").await;
+    page.until("!document.querySelector('.connection-banner').hidden").await;
     take(&page, "offline").await;
 }
 
-/// For whoever works on the page: the same classes, until it is ended.
-/// `cargo test --test integration -- --ignored --nocapture a_class_to_look_at`
+/// Serves the same classes until it is stopped, for work on the page: `cargo test --test
+/// integration -- --ignored --nocapture a_class_to_look_at`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "runs until it is ended"]
 async fn a_class_to_look_at() {

@@ -28,7 +28,7 @@ async fn churn() {
     };
     let minute = async || {
         let end = Instant::now() + Duration::from_secs(60);
-        // Each lives for some seconds, and is then gone without a word.
+        // Each peer lives for some seconds and then vanishes without closing anything.
         let lives = (0..PEERS).map(|way| {
             let address = address.clone();
             async move {
@@ -48,7 +48,7 @@ async fn churn() {
             }
         };
         futures::future::join(futures::future::join_all(lives), class).await;
-        // What is left of them ends by itself: the longest wait is that for a header.
+        // The relay ends the remaining connections itself; the longest wait is that for a header.
         until("the last peers' ends", || async {
             (gauge(&relay.url, "relay_connections").await <= 1).then_some(())
         })

@@ -1,4 +1,4 @@
-//! `make hostile`: a class at work, alone and then beside peers that do their worst.
+//! `make hostile`: a class at work, alone and then beside hostile peers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,14 +14,13 @@ const POSTS_PER_SECOND: u32 = 200;
 const DASHBOARDS: usize = 50;
 const HOSTILE: usize = 500;
 const PHASE: Duration = Duration::from_secs(30);
-/// As the README states it.
+/// The bound that docs/operations.md states.
 const MEMORY_BOUND: usize = 256 << 20;
-/// How much later, beside hostile peers, the slowest hundredth may be than alone: the machine's two
-/// cores serve them too.
+/// How much later the slowest hundredth may be beside hostile peers, which use the same two cores.
 const SLOWED: f64 = 4.0;
 const SLACK: Duration = Duration::from_millis(20);
 
-/// A class of which every answer is large: many students and cells, and events of 64 KiB.
+/// A class with large answers: many students and cells, and events of 64 KiB.
 async fn fill_huge(relay: &Relay) {
     for batch in 0..20 {
         let events = (0..200).map(|n| {
@@ -39,7 +38,7 @@ async fn fill_huge(relay: &Relay) {
     }
 }
 
-/// Follows the class; for every event, how long after its POST was due it came.
+/// Follows the class and returns for each event how long after its POST was due it arrived.
 async fn dashboard(
     relay: &Relay,
     begin: Instant,
@@ -51,7 +50,7 @@ async fn dashboard(
         while follower.step().await {
             let now = begin.elapsed();
             let mut latencies = latencies.lock().await;
-            // Let go of at once: 50 dashboards would hold everything 50 times.
+            // Events are dropped at once, because 50 dashboards would hold each of them 50 times.
             for event in follower.events.drain(..) {
                 let due = Duration::from_micros(event["due"].as_u64().expect("when it was due"));
                 latencies.push(now.saturating_sub(due));
@@ -61,7 +60,7 @@ async fn dashboard(
     })
 }
 
-/// Posts at the rate for a phase; how long after it was due each was answered.
+/// Posts at the rate for one phase. Returns how long after it was due each POST was answered.
 async fn class_at_work(relay: &Relay, begin: Instant) -> Vec<Duration> {
     let total = POSTS_PER_SECOND * PHASE.as_secs() as u32;
     let start = begin.elapsed();
@@ -117,7 +116,7 @@ async fn hostile() {
         frames.sort_unstable();
         frames
     };
-    // The first connections and pages of memory are not what is measured.
+    // The first connections and memory pages are not measured.
     class_at_work(&relay, begin).await;
     collect().await;
 
@@ -176,6 +175,6 @@ async fn hostile() {
     println!("{:.1} MiB at most", mib(relay.peak()));
     assert!(relay.peak() < MEMORY_BOUND, "{} MiB at most", mib(relay.peak()));
     assert!(beside.5 < MEMORY_BOUND, "{} MiB resident", mib(beside.5));
-    // Before the relay, whose end they would take for a failure.
+    // The peers end before the relay, because they would take its end for a failure.
     dashboards.drain(..).for_each(|dashboard| dashboard.abort());
 }

@@ -13,7 +13,7 @@ const DASHBOARDS: usize = 4_000;
 const BURSTS: usize = 8;
 const BURST: usize = 128 * 1024;
 const IDLE: Duration = Duration::from_secs(30);
-/// Bytes a dashboard.
+/// Bytes per dashboard.
 const BOUND: usize = 8 * 1024;
 
 async fn read_until(subscriber: &mut Subscriber, bytes: usize) {
@@ -31,7 +31,7 @@ async fn memory() {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("a higher limit");
 
     let folder = data_folder();
-    // The log in memory is not a dashboard's: a small one, filled before.
+    // The log in memory is small and filled before, because it is no part of a dashboard.
     let relay =
         Relay::serve(&["--data-dir", folder.to_str().expect("UTF-8"), "--log-memory", "1MiB"])
             .await;
@@ -63,7 +63,7 @@ async fn memory() {
             .await;
     }
     let loaded = relay.resident();
-    // A dashboard reads, also what is a ping.
+    // A dashboard reads all the time, pings included.
     let idle =
         futures::stream::iter(&mut dashboards).for_each_concurrent(None, |dashboard| async move {
             let _ =

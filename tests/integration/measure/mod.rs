@@ -1,10 +1,23 @@
-//! Measurements: not run by `make test`, each a command of the Makefile that prints what it found.
+//! Measurements. `make test` leaves them out; each is a command of the Makefile and prints its
+//! figures.
 
+// What connections that come, go and vanish for ten minutes leave behind: `make churn`.
 mod churn;
+// What a summary costs while the history of its class grows: `make cost`.
+mod cost;
+// Every fault at full scale, in one table: `make faults`.
+mod faults_table;
+// How soon the page shows a raised hand, and how long its frames take: `make frames`.
+mod frames;
+// A class at work beside 500 hostile peers: `make hostile`.
 mod hostile;
+// What a dashboard costs after it has received bursts: `make memory`.
 mod memory;
+// The memory of classes whose names are as long as the limits allow: `make names`.
 mod names;
+// The hostile peers that `hostile` and `churn` start.
 mod peers;
+// A class at work while dashboards ask for the largest class that the limits allow: `make summary`.
 mod summary;
 
 use std::time::Duration;

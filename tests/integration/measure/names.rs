@@ -1,5 +1,5 @@
-//! `make names`: classes whose every name is as long as a name may be stay within the memory that
-//! the README states.
+//! `make names`: classes whose names are as long as the limits allow stay within the memory that
+//! docs/operations.md states.
 
 use std::time::{Duration, Instant};
 
@@ -7,22 +7,27 @@ use super::mib;
 use crate::support::{Database, Relay};
 
 const CLASSES: usize = 7;
-/// Of each class: so many students, and as many cells as are kept.
+/// The students of each class, and as many cells as a class keeps.
 const STUDENTS: usize = 20;
 const CELLS: usize = 5_000;
-/// As the README states it for class state, and beside it the log, answers and the rest of a relay.
+/// The bound of docs/operations.md for class state, and an allowance for the log, answers and the rest of a
+/// relay.
 const BOUND: usize = (512 + 256) << 20;
 
-/// 100,000 runs of each class, of cells whose names are 1 KiB, by students whose names are too.
+/// 100,000 runs in each class, of cells and students with names of 1 KiB.
 async fn fill(database: &Database) {
     let client = database.client().await;
     for class in 0..CLASSES {
         let insert = format!(
             "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body)
-             SELECT gen_random_uuid(), 'names-{class}', 's' || n % {STUDENTS}, now(), json_build_object(
-               'eventType', 'cell_executed', 'userName', rpad('Student ' || n % {STUDENTS}, 1024, 'x'),
-               'notebookPath', rpad('lesson', 1024, 'y'), 'cellId', rpad('c' || n / {STUDENTS}, 1024, 'z'),
-               'cellIndex', n / {STUDENTS}, 'executionCount', n, 'hasError', n % 5 = 0, 'errorMessage', rpad('E' || n % 97, 200, 'e'))
+             SELECT gen_random_uuid(), 'names-{class}', 's' || n % {STUDENTS}, now(),
+               json_build_object(
+                 'eventType', 'cell_executed',
+                 'userName', rpad('Student ' || n % {STUDENTS}, 1024, 'x'),
+                 'notebookPath', rpad('lesson', 1024, 'y'),
+                 'cellId', rpad('c' || n / {STUDENTS}, 1024, 'z'), 'cellIndex', n / {STUDENTS},
+                 'executionCount', n, 'hasError', n % 5 = 0,
+                 'errorMessage', rpad('E' || n % 97, 200, 'e'))
              FROM generate_series(0, {STUDENTS} * {CELLS} - 1) AS n"
         );
         client.batch_execute(&insert).await.expect("a filled table");

@@ -1,4 +1,4 @@
-//! Peers that do their worst.
+//! The hostile peers that `hostile` and `churn` start.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-/// How many ways there are.
+/// The number of ways to be hostile.
 pub const WAYS: usize = 24;
 
-/// Between two acts of one peer.
+/// The pause between two acts of one peer.
 const PAUSE: Duration = Duration::from_millis(500);
 const HANDSHAKE: &str = "GET /ws/connect HTTP/1.1\r\nHost: localhost\r\nConnection: \
      Upgrade\r\nUpgrade: websocket\r\n\
      Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// What every route of the reading API has to say of a class with much in it.
+/// All routes of the reading API, for a class with many events.
 const LARGE_ANSWERS: [&str; 6] = [
     "/api/class/summary?class=huge&include=cells,grid,activity",
     "/api/class/events?class=huge&limit=1000",
@@ -25,9 +25,9 @@ const LARGE_ANSWERS: [&str; 6] = [
     "/api/classes?limit=10000",
 ];
 
-/// Does its worst in one way, over and over, until it is aborted. Whatever fails, it begins anew.
+/// Repeats one hostile act until it is aborted. After an error it starts again.
 pub async fn misbehave(address: String, way: usize) {
-    // Not all in the same instant.
+    // The peers start at different moments.
     sleep(PAUSE.mul_f64(fastrand::f64())).await;
     loop {
         let _ = act(&address, way % WAYS).await;
@@ -35,7 +35,7 @@ pub async fn misbehave(address: String, way: usize) {
     }
 }
 
-/// A masked frame; a mask of zeros leaves the payload as it is.
+/// A masked frame. A mask of zeros leaves the payload as it is.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
@@ -76,7 +76,7 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
                 sleep(PAUSE).await;
             }
         }
-        // Bodies that are large for nothing.
+        // Large bodies without meaning.
         2 => {
             let body = format!("[{}0]", "0,".repeat(500_000));
             let head = format!(
@@ -88,12 +88,12 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
             let _ = stream.read(&mut [0; 1000]).await?;
             sleep(8 * PAUSE).await;
         }
-        // A subscriber that takes nothing.
+        // A subscriber that never reads.
         3 | 4 => {
             stream.write_all(HANDSHAKE.as_bytes()).await?;
             sleep(Duration::from_secs(3600)).await;
         }
-        // One that floods with pings and takes no pong.
+        // A subscriber that sends many pings and reads no pong.
         5 => {
             stream.write_all(HANDSHAKE.as_bytes()).await?;
             let pings: Vec<u8> = (0..100).flat_map(|_| frame(0x89, &[7; 125])).collect();
@@ -101,7 +101,7 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
                 stream.write_all(&pings).await?;
             }
         }
-        // One that talks at length.
+        // A subscriber that sends much text.
         6 => {
             stream.write_all(HANDSHAKE.as_bytes()).await?;
             let text = frame(0x81, &[b'x'; 60_000]);
@@ -110,12 +110,12 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
                 sleep(PAUSE).await;
             }
         }
-        // Connecting and going, at once and after the handshake.
+        // Connections that are closed at once and after the handshake.
         7 => {
             stream.write_all(HANDSHAKE.as_bytes()).await?;
             let _ = stream.read(&mut [0; 10]).await?;
         }
-        // What is not understood.
+        // Requests that the relay does not understand.
         8 => {
             let body = "{\"eventId\":\"x\",".repeat(200);
             let request = format!(
@@ -126,18 +126,18 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
             stream.write_all(request.as_bytes()).await?;
             let _ = stream.read(&mut [0; 1000]).await?;
         }
-        // Requests whose answers are not taken.
+        // Requests whose answers are not read.
         9 => loop {
             stream
                 .write_all("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100).as_bytes())
                 .await?;
         },
-        // A stream of events that is not taken.
+        // An event stream that is not read.
         10 => {
             stream.write_all(b"GET /api/class/stream HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
             sleep(Duration::from_secs(3600)).await;
         }
-        // Control frames within fragments, then one that may not be.
+        // Control frames between fragments, and then a frame that is not allowed there.
         11 => {
             stream.write_all(HANDSHAKE.as_bytes()).await?;
             stream.write_all(&frame(0x01, b"a")).await?;
@@ -148,13 +148,13 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
             stream.write_all(&frame(0x09, b"fragmented")).await?;
             let _ = stream.read(&mut [0; 1000]).await?;
         }
-        // Half closed.
+        // Half-closed connections.
         12 => {
             stream.write_all(HANDSHAKE.as_bytes()).await?;
             stream.shutdown().await?;
             sleep(PAUSE).await;
         }
-        // Large answers of every route that are not taken.
+        // Large answers of every route that are not read.
         13..=18 => {
             let path = LARGE_ANSWERS[way - 13];
             stream
@@ -162,7 +162,7 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
                 .await?;
             sleep(Duration::from_secs(20)).await;
         }
-        // Answers that are asked for and given up.
+        // Requests that are given up before the answer.
         19 => {
             let path = LARGE_ANSWERS[fastrand::usize(..LARGE_ANSWERS.len())];
             stream
@@ -170,8 +170,7 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
                 .await?;
             sleep(PAUSE.mul_f64(fastrand::f64())).await;
         }
-        // Questions whether something has changed, one after the other, whose answers are not
-        // taken.
+        // Conditional requests, one after the other, whose answers are not read.
         20 => loop {
             let path = LARGE_ANSWERS[fastrand::usize(..LARGE_ANSWERS.len())];
             let tag = ["*", "\"x\"", "W/\"0000000000000000\""][fastrand::usize(..3)];
@@ -182,7 +181,7 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
             stream.write_all(request.as_bytes()).await?;
             sleep(PAUSE / 10).await;
         },
-        // Classes that nobody has heard of, each of which is looked for in the table.
+        // Unknown classes, each of which the relay looks for in the table.
         21 => loop {
             let class = fastrand::u64(..);
             let request =
@@ -190,7 +189,7 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
             stream.write_all(request.as_bytes()).await?;
             let _ = stream.read(&mut [0; 10_000]).await?;
         },
-        // Acts on students that are not there, and everything that is not understood.
+        // Actions on students that do not exist, and requests that no route understands.
         22 => loop {
             let requests = [
                 "POST /api/class/students/nobody/help/resolve?class=huge",
@@ -206,7 +205,7 @@ async fn act(address: &str, way: usize) -> std::io::Result<()> {
                 let _ = stream.read(&mut [0; 1000]).await?;
             }
         },
-        // No HTTP.
+        // Bytes that are no HTTP.
         _ => {
             stream.write_all(&[0xff; 4000]).await?;
             let _ = stream.read(&mut [0; 1000]).await?;

@@ -1,5 +1,5 @@
-//! `make summary`: a small class at work while the dashboards of the largest class that there can
-//! be ask for all of it.
+//! `make summary`: a small class at work while dashboards ask for the largest class that the limits
+//! allow.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,27 +18,28 @@ const STUDENTS: usize = 10_000;
 const CELLS: usize = 500;
 const PAIRS: usize = 100_000;
 const SUMMARY: &str = "/api/class/summary?class=large&include=cells,grid,activity";
-/// Its dashboards. All of them ask at once, and again this long after the last of them has its
-/// answer.
+/// The dashboards of the large class. They ask at once, and again this long after the last answer.
 const DASHBOARDS: usize = 20;
 const PAUSE: Duration = Duration::from_secs(1);
-/// What happens in it meanwhile, so that no summary is like the one before.
+/// Events of the large class during the measurement, so that every summary differs from the one
+/// before.
 const LARGE_POSTS: u32 = 20;
 /// The small class.
 const POSTERS: u32 = 10;
 const POSTS_PER_SECOND: u32 = 200;
 const PHASE: Duration = Duration::from_secs(20);
-/// DESIGN's bar, and what a clock on a busy machine may add.
+/// The bound for the small class, and an allowance for a busy machine.
 const RATIO: f64 = 2.0;
 const SLACK: Duration = Duration::from_millis(1);
 
-/// One run of every pair of the large class.
+/// One run for every student and cell of the large class.
 async fn fill(database: &Database) {
     let insert = format!(
         "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body)
          SELECT gen_random_uuid(), 'large', 's' || n % {STUDENTS}, now(), json_build_object(
-           'eventType', 'cell_executed', 'userName', 'Student ' || n % {STUDENTS}, 'sessionId', 'k',
-           'notebookPath', 'lesson.ipynb', 'cellId', 'c' || (n % {STUDENTS} * 7 + n / {STUDENTS} * 50) % {CELLS},
+           'eventType', 'cell_executed', 'userName', 'Student ' || n % {STUDENTS},
+           'sessionId', 'k', 'notebookPath', 'lesson.ipynb',
+           'cellId', 'c' || (n % {STUDENTS} * 7 + n / {STUDENTS} * 50) % {CELLS},
            'cellIndex', (n % {STUDENTS} * 7 + n / {STUDENTS} * 50) % {CELLS},
            'executionCount', n, 'hasError', n % 5 = 0, 'errorMessage', 'E' || n % 30)
          FROM generate_series(0, {PAIRS} - 1) AS n"
@@ -57,7 +58,7 @@ async fn summary(relay: &Relay) -> (Duration, usize) {
     (began.elapsed(), response.body.len())
 }
 
-/// Every dashboard asks, all at once, again and again until `stop`; how long each answer took.
+/// All dashboards ask at once, again and again until `stop`. Returns how long each answer took.
 async fn ask(relay: &Arc<Relay>, stop: &Arc<AtomicBool>) -> Vec<Duration> {
     let barrier = Arc::new(Barrier::new(DASHBOARDS));
     let mut asking = JoinSet::new();
@@ -83,7 +84,7 @@ async fn ask(relay: &Arc<Relay>, stop: &Arc<AtomicBool>) -> Vec<Duration> {
     took
 }
 
-/// Posts to a class at a rate for a phase, each event with the time at which it was due.
+/// Posts to a class at a rate for one phase, each event with the time at which it was due.
 async fn post(relay: &Arc<Relay>, class: &'static str, rate: u32, begin: Instant) -> usize {
     let total = rate * PHASE.as_secs() as u32;
     let start = begin.elapsed();

@@ -1,4 +1,4 @@
-//! A made-up class, and what a dashboard knows of a real one.
+//! Random events of a class, and the state of a class as a dashboard has it.
 
 use progress_relay::event::{Micros, StoredEvent};
 use progress_relay::state::view::{self, Parts};
@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Microseconds since 1970 of a time on the wire.
+/// The microseconds since 1970 of a time in JSON.
 pub fn micros(time: &Value) -> i64 {
     let text = time.as_str().unwrap_or_else(|| panic!("a time: {time}"));
     let moment = OffsetDateTime::parse(text, &Rfc3339).expect("RFC 3339");
     i64::try_from(moment.unix_timestamp_nanos() / 1000).expect("a time of ours")
 }
 
-/// Any event that a class's students may send, about now by their clocks, which are wrong at times.
+/// A random event of a student, with the time of a clock that is sometimes wrong.
 pub fn random_event(class: &str, students: usize) -> Value {
     let now = OffsetDateTime::now_utc()
         + time::Duration::milliseconds(match fastrand::u8(..10) {
@@ -56,7 +56,7 @@ pub fn random_event(class: &str, students: usize) -> Value {
     event
 }
 
-/// What a summary with all its parts says, as a state to go on from, the way a dashboard does.
+/// The state in a summary with all its parts, to be folded forward as a dashboard does.
 pub fn state_of(summary: &Value) -> ClassState {
     let text = |value: &Value| value.as_str().map(Box::<str>::from);
     let time = |value: &Value| value.as_str().map(|_| micros(value));
@@ -147,7 +147,7 @@ pub fn cursor_id(cursor: &str) -> i64 {
         .unwrap_or_else(|| panic!("a cursor: {cursor}"))
 }
 
-/// Folds an event as it was delivered.
+/// Folds an event in the form in which it was delivered.
 pub fn fold(state: &mut ClassState, event: &Value) {
     let body = event.to_string();
     state.fold(&StoredEvent {
@@ -159,8 +159,24 @@ pub fn fold(state: &mut ClassState, event: &Value) {
     });
 }
 
-/// What a summary would say at `now`: its members after `now`, all parts.
-pub fn picture(state: &mut ClassState, now: i64) -> Value {
+/// The members of a summary without the times and states that depend on the time of the request.
+pub fn without_times(mut summary: Value) -> Value {
+    for student in summary["students"].as_array_mut().into_iter().flatten() {
+        let Some(student) = student.as_object_mut() else { continue };
+        student.remove("status");
+        student.remove("statusUntil");
+    }
+    let part = |name: &str| summary[name].clone();
+    json!({
+        "students": part("students"),
+        "cells": part("cells"),
+        "grid": part("grid"),
+        "activity": part("activity"),
+    })
+}
+
+/// The summary of a state at the time `now`, with all parts and without the members before `now`.
+pub fn summary_of(state: &mut ClassState, now: i64) -> Value {
     let mut out = String::from("{");
     view::summary(state, now, Parts { cells: true, grid: true, activity: true }, &mut out);
     out.push('}');

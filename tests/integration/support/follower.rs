@@ -1,4 +1,4 @@
-//! A subscriber that checks what it gets.
+//! A subscriber that checks its events.
 
 use progress_relay::client::BaseUrl;
 use progress_relay::client::ws::{Frame, Subscriber};
@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{parts, within};
 
-/// Follows a class through disconnects, as a dashboard does, and holds everything it got. An event
-/// that comes out of order, or twice, fails the test at once; so does a reset.
+/// Follows a class through disconnects, as a dashboard does, and keeps all events. An event out of
+/// order, a repeated event and a reset fail the test at once.
 pub struct Follower {
     url: BaseUrl,
     classes: Vec<String>,
@@ -19,7 +19,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// From now on, or after `cursor`.
+    /// Follows new events, or those after `cursor`.
     pub async fn new(url: &BaseUrl, classes: &[&str], cursor: Option<&str>) -> Self {
         let mut follower = Self {
             url: url.clone(),
@@ -32,13 +32,13 @@ impl Follower {
         };
         follower.connect().await;
         if cursor.is_none() {
-            // Until it has a cursor, a lost connection would be a gap.
+            // A connection that is lost before the first cursor would leave a gap.
             follower.until_live().await;
         }
         follower
     }
 
-    /// Goes on at another relay.
+    /// Continues at another relay.
     pub async fn move_to(&mut self, url: &BaseUrl) {
         self.url = url.clone();
         self.connect().await;
@@ -51,7 +51,7 @@ impl Follower {
         self.live = false;
     }
 
-    /// Takes the next frame; `false` when the connection is lost.
+    /// Reads the next frame; returns `false` if the connection is lost.
     pub async fn step(&mut self) -> bool {
         let subscriber = self.subscriber.as_mut().expect("a subscription");
         let frame = match within("a frame", subscriber.next()).await {
@@ -91,8 +91,8 @@ impl Follower {
         true
     }
 
-    /// Takes frames until `enough`; comes back by its cursor when the connection is lost. A gap
-    /// shows as a wait in vain.
+    /// Reads frames until `enough`, and resumes by its cursor when the connection is lost. A
+    /// missing event ends in a timeout.
     async fn follow(&mut self, what: &str, enough: impl Fn(&[Value]) -> bool) {
         within(what, async {
             while !enough(&self.events) {
@@ -104,26 +104,26 @@ impl Follower {
         .await;
     }
 
-    /// Takes frames until it has `count` events.
+    /// Reads frames until it has `count` events.
     pub async fn take(&mut self, count: usize) -> &[Value] {
         self.follow(&format!("{count} events"), |events| events.len() >= count).await;
         assert_eq!(self.events.len(), count, "more than was stored");
         &self.events
     }
 
-    /// Takes frames until the event marked `n` is the last one.
+    /// Reads frames until the event marked `n` is the last one.
     pub async fn until_mark(&mut self, n: i64) {
         let is_it = |events: &[Value]| events.last().is_some_and(|event| event["n"] == n);
         self.follow(&format!("the event marked {n}"), is_it).await;
     }
 
-    /// Takes frames until the event marked `n` has come, perhaps with others behind it.
+    /// Reads frames until the event marked `n` has arrived, perhaps with others after it.
     pub async fn past_mark(&mut self, n: i64) {
         let has_it = |events: &[Value]| events.iter().rev().any(|event| event["n"] == n);
         self.follow(&format!("the event marked {n}"), has_it).await;
     }
 
-    /// Takes frames until `live`.
+    /// Reads frames until `live`.
     pub async fn until_live(&mut self) {
         within("live", async {
             while !self.live {
@@ -133,12 +133,12 @@ impl Follower {
         .await;
     }
 
-    /// The marks of the events it got.
+    /// The marks of its events.
     pub fn marks(&self) -> Vec<i64> {
         self.events.iter().map(|event| event["n"].as_i64().expect("a mark")).collect()
     }
 
-    /// The events' ids.
+    /// The ids of its events.
     pub fn ids(&self) -> Vec<i64> {
         self.events.iter().map(|event| event["id"].as_i64().expect("an id")).collect()
     }

@@ -11,11 +11,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{event, until};
 
-/// How far apart the marks of two posters are.
+/// The distance between the first marks of two posters.
 const MARKS: usize = 100_000;
 
-/// Students who post one event after the other, each again until it is acknowledged, as the clients
-/// in the field do.
+/// Students who post one event after the other and send each again until it is acknowledged, as
+/// clients in the field do.
 pub struct Load {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<Vec<i64>>>,
@@ -23,12 +23,12 @@ pub struct Load {
 }
 
 impl Load {
-    /// `posters` of them, with marks of 0 and above.
+    /// Starts this many posters, with marks from 0.
     pub fn start(url: &BaseUrl, posters: usize) -> Self {
         Self::start_at(url, posters, 0)
     }
 
-    /// The same, with marks that no load of another `round` has.
+    /// Starts this many posters, with marks that no load of another `round` has.
     pub fn start_at(url: &BaseUrl, posters: usize, round: usize) -> Self {
         let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let posters = (0..posters)
@@ -46,13 +46,13 @@ impl Load {
         self.acknowledged.lock().expect("a list").len()
     }
 
-    /// Waits until `count` more were acknowledged.
+    /// Waits until `count` more events were acknowledged.
     pub async fn more(&self, count: usize) {
         let goal = self.count() + count;
         until("POSTs to be acknowledged", async || (self.count() >= goal).then_some(())).await;
     }
 
-    /// Has everyone finish; returns the marks of what was acknowledged.
+    /// Lets every poster finish its event, and returns the acknowledged marks.
     pub async fn stop(mut self) -> HashSet<i64> {
         self.stop.store(true, Ordering::Relaxed);
         for poster in self.posters.drain(..) {
@@ -61,12 +61,11 @@ impl Load {
         self.marks()
     }
 
-    /// Cuts everyone short, in the middle of a POST perhaps; returns the marks of what was
-    /// acknowledged.
+    /// Aborts every poster, perhaps in the middle of a POST, and returns the acknowledged marks.
     pub async fn cut(mut self) -> HashSet<i64> {
         for poster in self.posters.drain(..) {
             poster.abort();
-            // Cancelled, or it failed: which is said when the events are missing.
+            // An error is ignored here, because it shows when events are missing.
             let _ = poster.await;
         }
         self.marks()
@@ -97,7 +96,7 @@ async fn post_until_acknowledged(url: &BaseUrl, event: &Value) {
     until("an acknowledgement", || async {
         let mut connection = Connection::open(url).await.ok()?;
         let response = connection.post_json("/student-progress", body.clone()).await.ok()?;
-        // Anything else than "later" would be a fault that trying again hides.
+        // Any other status is an error that a retry would hide.
         assert!(matches!(response.status.as_u16(), 200 | 503), "{}", response.status);
         (response.status == 200).then_some(())
     })

@@ -1,5 +1,6 @@
-//! What every test needs: a database, relays, someone who posts and someone who follows.
+//! What the tests share: databases, relays, clients that post and clients that follow.
 
+pub mod browser;
 pub mod checker;
 pub mod class;
 mod follower;
@@ -20,14 +21,14 @@ pub use load::Load;
 pub use pooler::Pooler;
 pub use postgres::{Database, data_folder};
 pub use proxy::Proxy;
-pub use raw::{Raw, RawFrame, handshake, read_frame};
+pub use raw::{Raw, RawFrame, handshake, handshake_with, read_frame};
 pub use relay::{Relay, Tail, run};
 
-/// The longest anything is waited for: far beyond what it takes, so that a busy machine does not
-/// fail a test.
+/// The longest wait of a test. It is far longer than anything takes, so that a busy machine does
+/// not fail a test.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for `what`, and says what it was if it does not come.
+/// Waits for a future, and fails the test with the name `what` after [`PATIENCE`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(output) => output,
@@ -35,7 +36,7 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Asks again and again until the answer is `Some`.
+/// Calls `ask` every few milliseconds until it returns `Some`.
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
     within(what, async {
         loop {
@@ -48,7 +49,7 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl F
     .await
 }
 
-/// An event that no other is equal to, marked with `n`.
+/// An event with a new id, marked with `n`.
 pub fn event(n: usize) -> Value {
     json!({
         "eventId": uuid::Uuid::new_v4().to_string(),
@@ -60,11 +61,18 @@ pub fn event(n: usize) -> Value {
     })
 }
 
-/// The same, of a class.
+/// An event of this class with a new id, marked with `n`.
 pub fn event_of(class: &str, n: usize) -> Value {
     let mut event = event(n);
     event["classId"] = class.into();
     event
+}
+
+/// The status of a relay's `/readyz` and its checks.
+pub async fn readiness(relay: &Relay) -> (u16, Value) {
+    let response = relay.connection().await.get("/readyz").await.expect("an answer");
+    let body: Value = response.json().expect("JSON");
+    (response.status.as_u16(), body["checks"].clone())
 }
 
 /// The text of a JSON value that must be one.
@@ -72,7 +80,7 @@ pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("no text {name} in {value}"))
 }
 
-/// A cursor's epoch and id.
+/// The epoch and the id of a cursor.
 pub fn parts(cursor: &str) -> (&str, i64) {
     let (epoch, id) = cursor.split_once('.').expect("a cursor");
     (epoch, id.parse().expect("an id"))

@@ -1,5 +1,5 @@
-//! What may stand between a relay and its database: a pooler that passes everything on but
-//! notifications, or a connection whose other end is gone without a word.
+//! A proxy between a relay and its database: a pooler that drops notifications, or a connection
+//! whose other end has vanished.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,27 +11,27 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Database, data_folder};
 
-/// How the server calls a notification (the manual's "Message Formats").
+/// The type of a notification in the protocol (PostgreSQL's manual, "Message Formats").
 const NOTIFICATION: u8 = b'A';
 
-/// And how it says that it is ready for the next query: after the commit.
+/// The type of the message after a commit: ready for the next query.
 const READY: u8 = b'Z';
 
-/// A proxy on a socket of its own.
+/// A proxy on a socket in its own folder.
 pub struct Pooler {
     url: String,
-    /// Whether connections that come lose their notifications.
+    /// Whether new connections lose their notifications.
     deaf: Arc<AtomicBool>,
-    /// The same of each that came.
+    /// Whether each open connection loses its notifications.
     came: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
-    /// A text that a client may send: the connection is cut when the server has carried that out,
-    /// before its answer arrives.
+    /// A text that a client may send. Its connection is cut once the server has done what the text
+    /// asks for and before the answer arrives.
     fatal: Arc<Mutex<Option<&'static str>>>,
     _accepting: AbortOnDropHandle<()>,
 }
 
 impl Pooler {
-    /// Before a database; deaf from the beginning, or not.
+    /// Starts a proxy before a database. A deaf one drops notifications.
     pub fn before(database: &Database, deaf: bool) -> Self {
         let folder = data_folder();
         std::fs::create_dir(&folder).expect("a folder");
@@ -54,41 +54,41 @@ impl Pooler {
         Self { url, deaf, came, fatal, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
-    /// For `--database-url`.
+    /// The value of `--database-url`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Connections that stand hear nothing any more; those that come do.
+    /// Open connections lose their notifications from now on; new ones do not.
     pub fn deafen(&self) {
         for connection in &*self.came.lock().expect("a list") {
             connection.store(true, Ordering::Relaxed);
         }
     }
 
-    /// The next connection on which a client sends this text is cut once the server has done what
-    /// it was asked.
+    /// Cuts the next connection that sends this text, once the server has done what the text asks
+    /// for.
     pub fn cut_after(&self, text: &'static str) {
         *self.fatal.lock().expect("a text") = Some(text);
     }
 
-    /// Whether that has happened.
+    /// Whether that connection was cut.
     pub fn has_cut(&self) -> bool {
         self.fatal.lock().expect("a text").is_none()
     }
 
-    /// How many connections have come so far.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
         self.came.lock().expect("a list").len()
     }
 
-    /// Connections that come hear.
+    /// New connections get their notifications again.
     pub fn heal(&self) {
         self.deaf.store(false, Ordering::Relaxed);
     }
 }
 
-/// Passes a client's bytes on as they come, and the server's message by message, without its
+/// Passes a client's bytes on as they arrive, and the server's message by message, without
 /// notifications if `deaf`.
 async fn pass_on(
     client: UnixStream,
@@ -118,7 +118,7 @@ async fn pass_on(
     };
     let back = async {
         loop {
-            // A type, a length that counts itself, the rest.
+            // A message is a type, a length that counts itself, and the rest.
             let mut message = vec![0; 5];
             from_server.read_exact(&mut message).await?;
             let length =
@@ -133,7 +133,7 @@ async fn pass_on(
             }
         }
     };
-    // Either side's end ends both.
+    // The end of one direction ends both.
     let _: Result<(), std::io::Error> =
         tokio::select! { ended = there => ended, ended = back => ended };
 }

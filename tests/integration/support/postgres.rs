@@ -1,4 +1,4 @@
-//! The run's PostgreSQL, and what ends it.
+//! The PostgreSQL server of the run, and the process that cleans up after the run.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -12,9 +12,11 @@ use progress_relay::migrate;
 use progress_relay::store::Connector;
 use tokio_postgres::{Client, Config, NoTls};
 
-/// Ends every process of the run, and removes its folders, once its input ends: that is when this
-/// process does, also by SIGKILL, which no destructor survives. (Statics have none at all.) The
-/// relays go first: one that lives starts its database again.
+/// Ends every process of the run and removes its folders when its standard input ends.
+///
+/// The input ends with this process, also by SIGKILL, which no destructor survives. (Statics have
+/// no destructors at all.) Relays are killed first, because a living relay starts its database
+/// again.
 const UNDERTAKER: &str = r#"
 trap '' INT TERM HUP
 folders=
@@ -31,17 +33,19 @@ while read -r what one two; do
 done
 for relay in $relays; do
     pid=${relay%,*}
-    # What has this pid now is another process unless it was born at the same moment, the 22nd field of its stat.
+    # The process with this pid is another one unless it was started at the same moment, which is
+    # the 22nd field of its stat.
     stat=$(cat "/proc/$pid/stat" 2>/dev/null) || continue
     set -- ${stat##*) }
     [ "${20}" = "${relay#*,}" ] || continue
-    # A frozen PostgreSQL's children would outlive it.
+    # The children of a frozen PostgreSQL would outlive it.
     kill -CONT $(cat "/proc/$pid/task/$pid/children") 2>/dev/null
     kill -KILL "$pid" 2>/dev/null
 done
 for mount in $mounts; do umount -l "$mount"; done 2>/dev/null
 for network in $networks; do ip netns del "$network"; done 2>/dev/null
-# All are told at once, then waited for one after the other. The fifth line says where the socket is: in a folder of its own.
+# All servers are stopped at once, and then each is waited for. The fifth line of the file names the
+# folder of the socket.
 for folder in $folders; do
     {
         read -r pid
@@ -49,8 +53,8 @@ for folder in $folders; do
         read -r since
         read -r port
         read -r socket
-    } <"$folder/postgresql/postmaster.pid" && kill -INT "$pid" && echo "$pid \
-         $socket" >"$folder/ending"
+    } <"$folder/postgresql/postmaster.pid" &&
+        kill -INT "$pid" && echo "$pid $socket" >"$folder/ending"
 done 2>/dev/null
 for folder in $folders; do
     if read -r pid socket <"$folder/ending"; then
@@ -62,12 +66,12 @@ done 2>/dev/null
 "#;
 
 struct Undertaker {
-    /// Never waited for: it outlives this process by a moment.
+    /// The process is never waited for, because it outlives this one by a moment.
     _process: Child,
     orders: ChildStdin,
 }
 
-/// Has the undertaker see to something.
+/// Registers something that must be removed when the run ends.
 pub fn entrust(order: &str) {
     let mut undertaker = UNDERTAKEN.lock().expect("no test panics while it holds this");
     let undertaker = undertaker.get_or_insert_with(|| {
@@ -75,7 +79,8 @@ pub fn entrust(order: &str) {
             .args(["-c", UNDERTAKER])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            // A group of its own: Ctrl-C and a CI's kill of the group must not reach it.
+            // In another process group, so that Ctrl-C and a CI's kill of the group do not reach
+            // it.
             .process_group(0)
             .spawn()
             .expect("a shell");
@@ -85,9 +90,9 @@ pub fn entrust(order: &str) {
     writeln!(undertaker.orders, "{order}").expect("the undertaker listens");
 }
 
-/// Has a process that was just started killed with this run, should it outlive it.
+/// Has a process killed when the run ends, if it still lives then.
 pub fn entrust_process(pid: u32) {
-    // It may have ended already.
+    // The process may have ended already.
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return };
     let born = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(19));
     entrust(&format!("relay {pid} {}", born.expect("a time of birth")));
@@ -98,14 +103,14 @@ static FOLDERS: AtomicUsize = AtomicUsize::new(0);
 static DATABASES: AtomicUsize = AtomicUsize::new(0);
 static SERVER: OnceLock<Config> = OnceLock::new();
 
-/// A folder's name, for a private PostgreSQL's data mostly: what runs on it is ended with this run,
-/// and it is removed.
+/// The name of a new folder, mostly for the data of a private PostgreSQL. It is removed when the
+/// run ends, after the server that runs on it was stopped.
 pub fn data_folder() -> PathBuf {
-    // Directly below /tmp, where the server's user can pass.
+    // Directly below /tmp, where the server's user has access.
     data_folder_below(Path::new("/tmp"))
 }
 
-/// The same, elsewhere.
+/// The name of a new folder below `place`.
 pub fn data_folder_below(place: &Path) -> PathBuf {
     let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
     let folder = place.join(format!("progress-relay-test-{}-{number}", std::process::id()));
@@ -113,8 +118,8 @@ pub fn data_folder_below(place: &Path) -> PathBuf {
     folder
 }
 
-/// Starts the run's server, in a thread of its own that lives as long as the run: each test has its
-/// own runtime.
+/// Starts the server of the run in a thread that lives as long as the run: each test has its own
+/// runtime, which ends with the test.
 fn start_server() -> Config {
     let data_dir = data_folder();
     let (started, config) = mpsc::channel();
@@ -127,7 +132,7 @@ fn start_server() -> Config {
             let options = Options { data_dir, durability: Durability::Throwaway, settings };
             let server = PrivatePostgres::start(options, "tests").await;
             let server = server
-                .unwrap_or_else(|error| panic!("tests need a PostgreSQL of their own: {error}"));
+                .unwrap_or_else(|error| panic!("the tests start their own PostgreSQL: {error}"));
             started.send(server.config()).expect("someone waits");
             std::future::pending::<()>().await;
         });
@@ -135,14 +140,14 @@ fn start_server() -> Config {
     config.recv().expect("a PostgreSQL server (see above)")
 }
 
-/// A database of a test's own, empty.
+/// An empty database of one test.
 pub struct Database {
     config: Config,
     name: String,
 }
 
 impl Database {
-    /// Makes one.
+    /// Creates a database.
     pub async fn new() -> Self {
         let mut config = SERVER.get_or_init(start_server).clone();
         let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
@@ -155,20 +160,20 @@ impl Database {
         Self { config, name }
     }
 
-    /// One with the relay's tables.
+    /// Creates a database with the relay's tables.
     pub async fn migrated() -> Self {
         let database = Self::new().await;
         migrate::apply(&database.connector()).await.expect("migrations");
         database
     }
 
-    /// For `--database-url`.
+    /// The value of `--database-url`.
     pub fn url(&self) -> String {
         let folder = self.folder();
         self.url_by(&folder)
     }
 
-    /// The same, by way of a socket in another folder.
+    /// The value of `--database-url` through a socket in another folder.
     pub fn url_by(&self, folder: &Path) -> String {
         format!("host={} port={} user=postgres dbname={}", folder.display(), self.port(), self.name)
     }
@@ -178,7 +183,7 @@ impl Database {
         self.folder().join(format!(".s.PGSQL.{}", self.port()))
     }
 
-    /// Where the server's user may write.
+    /// A folder that the server's user may write in.
     pub fn folder(&self) -> PathBuf {
         match self.config.get_hosts() {
             [tokio_postgres::config::Host::Unix(folder)] => folder.clone(),
@@ -190,7 +195,7 @@ impl Database {
         self.config.get_ports()[0]
     }
 
-    /// A session on another server than the run's.
+    /// A session on another server.
     pub async fn session(socket: &Path, port: u16, database: &str) -> Client {
         let mut config = Config::new();
         config.host_path(socket).port(port).user("postgres").dbname(database);
@@ -201,23 +206,24 @@ impl Database {
         Connector::new(self.config.clone())
     }
 
-    /// A session of the test's own.
+    /// A session on this database.
     pub async fn client(&self) -> Client {
         connect(&self.config).await
     }
 
-    /// Ends the relay's sessions of these names; returns them.
+    /// Ends the relay's sessions with these names, and returns their names.
     pub async fn terminate(&self, application: &str) -> Vec<String> {
-        // Not in the condition, of which any part may be looked at first: it would end everyone's.
+        // Not in the condition: PostgreSQL may evaluate its parts in any order and end all
+        // sessions.
         let sql = "SELECT application_name, pg_terminate_backend(pid) FROM pg_stat_activity \
              WHERE datname = $1 AND application_name LIKE $2";
-        // By way of another database: this one may not take connections.
+        // Through another database, because this one may refuse connections.
         let rows =
             self.admin().await.query(sql, &[&self.name, &application]).await.expect("an answer");
         rows.iter().map(|row| row.get(0)).collect()
     }
 
-    /// Whether new connections are let in; those that stand go on.
+    /// Allows or refuses new connections. Open connections stay.
     pub async fn allow_connections(&self, allow: bool) {
         let sql = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allow}", self.name);
         self.admin().await.batch_execute(&sql).await.expect("another setting");

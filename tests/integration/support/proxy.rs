@@ -1,4 +1,4 @@
-//! A road to a relay that can be cut, and led to another.
+//! A proxy before a relay that can be cut and led to another relay.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -8,14 +8,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// A TCP proxy: what a balancer is to a client, whose URL stays the same.
+/// A TCP proxy, which is to a client what a balancer is: the client's URL stays the same.
 pub struct Proxy {
     address: SocketAddr,
     road: Arc<Mutex<Road>>,
     _accepting: AbortOnDropHandle<()>,
 }
 
-/// Where connections lead, and what ends those that stand.
+/// Where connections lead, and the token that cuts them.
 struct Road {
     to: String,
     cut: CancellationToken,
@@ -23,7 +23,7 @@ struct Road {
 }
 
 impl Proxy {
-    /// One that leads to `url`.
+    /// A proxy that leads to `url`.
     pub async fn to(url: &BaseUrl) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -40,7 +40,8 @@ impl Proxy {
                 };
                 tokio::spawn(cut.run_until_cancelled_owned(async move {
                     let Ok(mut far) = TcpStream::connect(&to).await else { return };
-                    // Ends with either side; dropped, it closes both without a word.
+                    // The end of one side ends both. A cancelled copy drops both connections
+                    // without a close.
                     let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
                 }));
             }
@@ -48,19 +49,19 @@ impl Proxy {
         Self { address, road, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
-    /// What a client is told.
+    /// The URL for clients.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Leads to another relay from now on, and cuts what stands.
+    /// Leads to another relay from now on, and cuts the open connections.
     pub fn lead_to(&self, url: &BaseUrl) {
         let mut road = self.road.lock().expect("a road");
         road.to = url.authority();
         std::mem::take(&mut road.cut).cancel();
     }
 
-    /// How many connections have come so far.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
         self.road.lock().expect("a road").connections
     }

@@ -1,4 +1,4 @@
-//! A WebSocket by hand, for what a proper client does not do: take nothing.
+//! A WebSocket that reads only when it is told to, unlike a proper client.
 
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -6,17 +6,17 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Relay, within};
 
-/// A connection with as small a receive buffer as the system gives, after its handshake. Nothing is
-/// read unless asked for.
+/// A connection with the smallest receive buffer that the system allows, after its handshake. It
+/// reads nothing unless it is told to.
 pub struct Raw {
     stream: TcpStream,
 }
 
-/// What a frame of the server's is, as far as it matters here.
+/// A frame of the server, as far as the tests need it.
 pub enum RawFrame {
-    /// The marks of a `progress` frame's events; empty for any other text.
+    /// The marks of the events in a `progress` frame; empty for any other text.
     Events(Vec<i64>),
-    /// A close frame's code.
+    /// The code of a close frame.
     Close(u16),
     /// A ping.
     Ping,
@@ -35,13 +35,23 @@ struct Mark {
     n: i64,
 }
 
-/// Makes a fresh connection a WebSocket to the default class, written as browsers do and some do
-/// not.
+/// Makes a new connection a WebSocket of the default class.
 pub async fn handshake(stream: &mut TcpStream, relay: &Relay) {
+    handshake_with(stream, relay, "", "").await;
+}
+
+/// Makes a new connection a WebSocket with this query and these additional headers. Returns the
+/// head of the answer in lower case. The standard headers are written as some browsers write them.
+pub async fn handshake_with(
+    stream: &mut TcpStream,
+    relay: &Relay,
+    query: &str,
+    headers: &str,
+) -> String {
     let request = format!(
-        "GET /ws/connect HTTP/1.1\r\nHost: {}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: \
-             WebSocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        "GET /ws/connect{query} HTTP/1.1\r\nHost: {}\r\nConnection: keep-alive, Upgrade\r\n\
+         Upgrade: WebSocket\r\n{headers}Sec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
         relay.url.authority()
     );
     stream.write_all(request.as_bytes()).await.expect("sent");
@@ -51,11 +61,12 @@ pub async fn handshake(stream: &mut TcpStream, relay: &Relay) {
     }
     let head = String::from_utf8_lossy(&head).to_lowercase();
     assert!(head.starts_with("http/1.1 101"), "{head}");
-    // RFC 6455's own example.
+    // The example of RFC 6455.
     assert!(head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+    head
 }
 
-/// A server's frame: its first byte and its payload; `None` at the connection's end.
+/// A frame of the server: its first byte and its payload, or `None` at the end of the connection.
 pub async fn read_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     let first = stream.read_u8().await.ok()?;
     let length = match stream.read_u8().await.ok()? {
@@ -69,7 +80,7 @@ pub async fn read_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
 }
 
 impl Raw {
-    /// Subscribes to the default class from now on.
+    /// Subscribes to new events of the default class.
     pub async fn connect(relay: &Relay) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
@@ -79,7 +90,7 @@ impl Raw {
         Self { stream }
     }
 
-    /// The next frame, whole.
+    /// Reads the next frame.
     pub async fn frame(&mut self) -> RawFrame {
         within("a frame", async {
             let (first, payload) = read_frame(&mut self.stream).await.expect("a frame");
@@ -98,7 +109,7 @@ impl Raw {
         .await
     }
 
-    /// Reads until `count` events have come; their marks.
+    /// Reads until `count` events have arrived, and returns their marks.
     pub async fn events(&mut self, count: usize) -> Vec<i64> {
         let mut marks = Vec::new();
         while marks.len() < count {
@@ -111,7 +122,7 @@ impl Raw {
         marks
     }
 
-    /// Reads until it is closed; the code.
+    /// Reads until a close frame, and returns its code.
     pub async fn closed(&mut self) -> u16 {
         loop {
             if let RawFrame::Close(code) = self.frame().await {

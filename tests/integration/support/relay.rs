@@ -1,4 +1,4 @@
-//! Relays, and other runs of the program, as processes.
+//! Relays and other runs of the program, as processes.
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use super::{PATIENCE, until, within};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_progress-relay");
 
-/// The program with nothing of this environment that would configure it.
+/// The program, without the variables of this environment that would configure it.
 fn command(by: &[String]) -> Command {
     let mut words = by.iter().map(String::as_str).chain([PROGRAM]);
     let mut command = Command::new(words.next().unwrap_or(PROGRAM));
@@ -33,19 +33,19 @@ fn command(by: &[String]) -> Command {
     command
 }
 
-/// What a run of the program said, and how it ended.
+/// The output and the exit code of a run of the program.
 pub struct Finished {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
-/// Starts the program; it ends with this run, if not before.
+/// Starts the program, which ends with this run of the tests at the latest.
 fn spawn(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
     spawn_by(&[], arguments, environment)
 }
 
-/// The same, by way of a program that runs another.
+/// Starts the program through the command `by`.
 fn spawn_by(by: &[String], arguments: &[&str], environment: &[(&str, &str)]) -> Child {
     let mut command = command(by);
     let process =
@@ -65,7 +65,7 @@ pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
     }
 }
 
-/// A `serve` that serves.
+/// A running `serve`.
 pub struct Relay {
     process: Child,
     pub url: BaseUrl,
@@ -73,25 +73,26 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// On a database, ready.
+    /// Starts a relay on this database and waits until it is ready.
     pub async fn start(database: &Database, flags: &[&str]) -> Self {
         let url = database.url();
         Self::serve(&[&["--database-url", &url], flags].concat()).await
     }
 
-    /// With these flags, on a free port unless they name one, ready.
+    /// Starts a relay with these flags, on a free port unless they name one, and waits until it is
+    /// ready.
     pub async fn serve(flags: &[&str]) -> Self {
         let relay = Self::begin(flags).await;
         relay.ready().await;
         relay
     }
 
-    /// The same, listening, ready or not.
+    /// Starts a relay and waits until it listens, whether or not it is ready.
     pub async fn begin(flags: &[&str]) -> Self {
         Self::begin_by(&[], flags).await
     }
 
-    /// The same, by way of a program that runs another.
+    /// Starts a relay through the command `by` and waits until it listens.
     pub async fn begin_by(by: &[String], flags: &[&str]) -> Self {
         let bind: &[&str] =
             if flags.contains(&"--bind") { &[] } else { &["--bind", "127.0.0.1:0"] };
@@ -103,14 +104,14 @@ impl Relay {
         let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| {
             panic!("serve did not begin ({read:?}, {line:?}): {}", log.lock().expect("a log"))
         });
-        // Whatever else it might print must not fill the pipe.
+        // Read to the end, so that later output does not fill the pipe.
         let mut rest = stdout;
         let url = BaseUrl::parse(url).expect("a URL");
         tokio::spawn(async move { rest.read_to_end(&mut Vec::new()).await });
         Self { process, url, log }
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until `/readyz` answers 200.
     pub async fn ready(&self) {
         until("readiness", || async {
             let response = self.connection().await.get("/readyz").await.ok()?;
@@ -123,20 +124,20 @@ impl Relay {
         Connection::open(&self.url).await.expect("a relay that accepts")
     }
 
-    /// Posts events, which must be taken; returns the answer.
+    /// Posts events, which must be answered 200, and returns the answer.
     pub async fn post(&self, events: &Value) -> Value {
         let response = self.try_post(events).await;
         assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
         response.json().expect("an answer")
     }
 
-    /// Posts whatever it is, on a connection of its own.
+    /// Posts a body on a new connection, whatever the answer is.
     pub async fn try_post(&self, body: &Value) -> Response {
         let mut connection = self.connection().await;
         connection.post_json("/student-progress", body.to_string()).await.expect("an answer")
     }
 
-    /// Subscribes, to what comes from now on or what follows `cursor`.
+    /// Subscribes to new events, or to those after `cursor`.
     pub async fn subscribe(&self, classes: &[&str], cursor: Option<&str>) -> Subscriber {
         let classes: Vec<String> = classes.iter().map(|&class| class.to_owned()).collect();
         Subscriber::connect(&self.url, &classes, cursor).await.expect("a subscription")
@@ -150,7 +151,7 @@ impl Relay {
         kill(self.pid(), signal).expect("a process to signal");
     }
 
-    /// Waits for its end.
+    /// Waits until the process has ended.
     pub async fn ended(&mut self, within: Duration) -> ExitStatus {
         match tokio::time::timeout(within, self.process.wait()).await {
             Ok(status) => status.expect("a status"),
@@ -158,16 +159,21 @@ impl Relay {
         }
     }
 
-    /// SIGKILL, and waits for it.
+    /// Kills the process and waits for its end.
     pub async fn kill(mut self) {
         self.signal(Signal::SIGKILL);
         self.ended(PATIENCE).await;
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
-        // Also while a test panics that holds it.
+        // The lock is poisoned if a test panicked while it held it; the text is good all the same.
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many times this replica was elected to write the snapshots.
+    pub fn terms_as_leader(&self) -> usize {
+        self.log().matches("keeps the snapshots").count()
     }
 
     /// Its resident memory in bytes.
@@ -175,7 +181,7 @@ impl Relay {
         self.status("VmRSS:")
     }
 
-    /// The most that it ever was.
+    /// Its largest resident memory so far, in bytes.
     pub fn peak(&self) -> usize {
         self.status("VmHWM:")
     }
@@ -191,8 +197,8 @@ impl Relay {
 }
 
 impl Drop for Relay {
-    /// Kills it and waits until it is gone, so that nothing of it meets what the test does next;
-    /// says what it logged if the test failed.
+    /// Kills the process and waits for its end, so that it does not disturb the next step of a
+    /// test. Prints the log if the test has failed.
     fn drop(&mut self) {
         let _ = self.process.start_kill();
         let begin = Instant::now();
@@ -205,29 +211,29 @@ impl Drop for Relay {
     }
 }
 
-/// A `tail --json` that runs.
+/// A running `tail --json`.
 pub struct Tail {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    said: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
 }
 
 impl Tail {
-    /// Of a class, after a cursor, at this URL.
+    /// Starts a tail of this class at this URL, after a cursor.
     pub fn start(url: &str, class: &str, cursor: &str) -> Self {
         let arguments = ["tail", "--json", "--url", url, "--class", class, "--cursor", cursor];
         let mut process = spawn(&arguments, &[]);
         let lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        let said = collect(process.stderr.take().expect("a pipe"));
-        Self { process, lines, said }
+        let stderr = collect(process.stderr.take().expect("a pipe"));
+        Self { process, lines, stderr }
     }
 
-    /// Its lines up to the event marked `last`, as JSON.
+    /// Reads lines of JSON up to the event marked `last`.
     pub async fn until(&mut self, last: i64) -> Vec<Value> {
         let mut events: Vec<Value> = Vec::new();
         while events.last().is_none_or(|event| event["n"] != last) {
             let line = within("a line of tail", self.lines.next_line()).await.expect("stdout");
-            let line = line.unwrap_or_else(|| panic!("tail has ended: {}", self.said()));
+            let line = line.unwrap_or_else(|| panic!("tail has ended: {}", self.stderr()));
             events.push(
                 serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}")),
             );
@@ -235,12 +241,12 @@ impl Tail {
         events
     }
 
-    /// What it has said on stderr so far.
-    pub fn said(&self) -> String {
-        self.said.lock().expect("what it said").clone()
+    /// Its stderr so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().expect("the lines").clone()
     }
 
-    /// Interrupts it, as Ctrl-C does; returns its exit code.
+    /// Sends SIGINT, as Ctrl-C does, and returns the exit code.
     pub async fn interrupt(mut self) -> Option<i32> {
         let pid = self.process.id().expect("it runs").try_into().expect("a pid");
         kill(Pid::from_raw(pid), Signal::SIGINT).expect("a process to signal");
@@ -248,17 +254,17 @@ impl Tail {
     }
 }
 
-/// Takes a process's lines as they come.
+/// Collects the lines of a pipe.
 fn collect(pipe: impl AsyncRead + Send + Unpin + 'static) -> Arc<Mutex<String>> {
-    let said = Arc::new(Mutex::new(String::new()));
-    let collected = Arc::clone(&said);
+    let collected = Arc::new(Mutex::new(String::new()));
+    let writing = Arc::clone(&collected);
     tokio::spawn(async move {
         let mut lines = BufReader::new(pipe).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            let mut said = collected.lock().unwrap_or_else(PoisonError::into_inner);
-            said.push_str(&line);
-            said.push('\n');
+            let mut collected = writing.lock().unwrap_or_else(PoisonError::into_inner);
+            collected.push_str(&line);
+            collected.push('\n');
         }
     });
-    said
+    collected
 }

@@ -1,9 +1,105 @@
-// What the page says, in English. A function takes what stands in the middle.
+// The page's texts in English, and the names and types of the texts of every language.
 
-const many = (count, one, other) => (count === 1 ? one : other);
+/**
+ * @import { OrderName } from "../views/grid-model.js"
+ * @import { Theme } from "../preferences.js"
+ * @import { Status } from "../student.js"
+ */
+
+/** @typedef {"ok" | "mended" | "failed" | "none" | "here"} LegendName */
+
+/**
+ * The texts of one language. A function writes its values into the text.
+ *
+ * @typedef {object} Strings
+ * @property {string} locale
+ * @property {string} name
+ * @property {string} product
+ * @property {string} skip
+ * @property {(hands: number, classId: string) => string} title
+ * @property {(s: number) => string} seconds
+ * @property {(m: number) => string} minutes
+ * @property {(h: number, m: number) => string} hours
+ * @property {(d: number) => string} days
+ * @property {(age: string) => string} ago
+ * @property {string} justNow
+ * @property {(age: string) => string} for
+ * @property {Record<Status, string>} status
+ * @property {Record<Status, string>} statusHint
+ * @property {(count: number) => string} students
+ * @property {(count: number) => string} runs
+ * @property {(count: number) => string} failures
+ * @property {(index: number) => string} cell
+ * @property {(notebook: string, cell: string) => string} cellOf
+ * @property {string} noCell
+ * @property {string} noNotebook
+ * @property {{ label: string, option: (id: string, students: string) => string, none: string }}
+ *   picker
+ * @property {{ label: string, theme: Record<Theme, string>, projector: string, language: string }}
+ *   settings
+ * @property {{ label: string, loading: string, connecting: string, catching: string, live: string,
+ *   offline: (time: string | null) => string, resynchronising: string, refused: string,
+ *   asOf: (time: string) => string, unreached: string, resync: string,
+ *   refusedWhy: (reason: string) => string, retryIn: (seconds: number) => string, retrying: string,
+ *   retry: string }} connection
+ * @property {{ summary: (count: number, since: string) => string, hint: string,
+ *   times: (count: number) => string }} rejections
+ * @property {{ heading: string, filter: (status: string, count: number) => string, download: string
+ *   }} overview
+ * @property {{ heading: string, empty: string, emptyHint: string, resolve: string,
+ *   resolving: string, resolveName: (name: string) => string, failed: string,
+ *   raised: (names: string) => string, waiting: (wait: string) => string, long: string }} help
+ * @property {{ heading: string, empty: string, emptyHint: string, times: (count: number) => string,
+ *   failed: (count: number) => string, noMessage: string, loading: string,
+ *   more: (count: number) => string, fewer: string, at: (cell: string, count: number) => string,
+ *   filter: string }} stuck
+ * @property {{ heading: string, notebook: string, sort: string, sorts: Record<OrderName, string>,
+ *   find: string, overview: string, table: string,
+ *   label: (students: number, cells: number) => string, legend: Record<LegendName, string>,
+ *   empty: string, noMatch: string, student: string,
+ *   at: (name: string, cell: string, what: string) => string, cell: { none: string,
+ *   ok: (runs: string) => string, mended: (runs: string, failures: string) => string,
+ *   failed: (runs: string, failures: string) => string },
+ *   pages: (from: number, to: number, of: number) => string, previous: string, next: string,
+ *   filtered: (status: string) => string }} grid
+ * @property {{ heading: string, empty: string, cell: string, students: string, share: string,
+ *   message: string, of: (count: number, total: number) => string,
+ *   times: (count: number) => string, more: (count: number) => string }} cells
+ * @property {{ heading: string, empty: string,
+ *   here: (cell: string, students: string, parts: string) => string, median: string,
+ *   recent: string, others: (count: number) => string }} place
+ * @property {{ close: string, id: string, team: string, lastHeard: string,
+ *   executed: string, errors: string, inARow: (count: number) => string, code: string,
+ *   result: string, error: string, noRun: string, cells: string, timeline: string, older: string,
+ *   loading: string, failed: string, retry: string, beginning: string,
+ *   cut: (chars: number) => string, cutByRelay: string, shared: string,
+ *   execution: (count: number) => string, event: Record<string, string>,
+ *   repeats: (count: number) => string }} drawer
+ * @property {{ heading: string, span: (minutes: number) => string, spanLabel: string, runs: string,
+ *   errors: string, help: string, perMinute: (count: number) => string,
+ *   minute: (time: string, runs: string, errors: string, help: number) => string,
+ *   summary: (runs: string, errors: string, hands: number, minutes: number) => string }} activity
+ * @property {{ heading: string, empty: string, team: string, state: string, runs: string,
+ *   failing: string, none: string }} teams
+ * @property {{ heading: string, empty: string, since: string, more: (count: number) => string }}
+ *   silent
+ * @property {{ heading: (classId: string) => string, text: string, other: string }} empty
+ * @property {string} loading
+ */
+
 const digits = new Intl.NumberFormat("en");
+
+/** @param {number} count */
 const n = (count) => digits.format(count);
 
+/**
+ * @param {number} count
+ * @param {string} one
+ * @param {string} other
+ */
+const many = (count, one, other) => (count === 1 ? one : other);
+
+/** @type {Strings} */
 export const en = {
   locale: "en",
   name: "English",
@@ -35,7 +131,11 @@ export const en = {
   noCell: "no cell yet",
   noNotebook: "no notebook",
 
-  picker: { label: "Class", option: (id, count) => `${id} — ${count}`, none: "other classes cannot be listed now" },
+  picker: {
+    label: "Class",
+    option: (id, count) => `${id} — ${count}`,
+    none: "other classes cannot be listed now",
+  },
   settings: {
     label: "Display",
     theme: { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" },
@@ -51,17 +151,22 @@ export const en = {
     offline: (time) => (time ? `Offline since ${time}` : "No connection"),
     resynchronising: "Resynchronising",
     refused: "Not allowed",
-    asOf: (time) => `The relay cannot be reached. You see the class as it was at ${time}; nothing is lost, what is missing follows.`,
+    asOf: (time) =>
+      `The relay cannot be reached. You see the class as it was at ${time}; ` +
+      "nothing is lost, what is missing follows.",
     unreached: "The relay cannot be reached.",
-    resync: "The relay’s log was replaced or pruned: the class is being read anew.",
+    resync: "The relay’s log was replaced or pruned: the class is being read again.",
     refusedWhy: (reason) => `The relay does not serve this class to this page: ${reason}`,
     retryIn: (seconds) => `Next attempt in ${seconds} s.`,
     retrying: "Trying now …",
     retry: "Try now",
   },
-  refused: {
-    summary: (count, since) => `${many(count, "1 event was", `${n(count)} events were`)} not accepted since ${since}`,
-    hint: "They are missing below. Whoever set up the students’ extension finds here what is wrong with them.",
+  rejections: {
+    summary: (count, since) =>
+      `${many(count, "1 event was", `${n(count)} events were`)} not accepted since ${since}`,
+    hint:
+      "They are missing below. " +
+      "The person who set up the students’ extension can see here what is wrong.",
     times: (count) => many(count, "once", `${n(count)} times`),
   },
 
@@ -73,7 +178,7 @@ export const en = {
   help: {
     heading: "Help queue",
     empty: "No hand is up.",
-    emptyHint: "Whoever asks for help appears here, the longest waiting first.",
+    emptyHint: "Students who ask for help appear here, the longest waiting first.",
     resolve: "Resolve",
     resolving: "Resolving …",
     resolveName: (name) => `Resolve the hand of ${name}`,
@@ -84,7 +189,7 @@ export const en = {
   },
   stuck: {
     heading: "Stuck",
-    empty: "Nobody is stuck.",
+    empty: "No student is stuck.",
     emptyHint: "Three failures in a row on one cell bring a student here.",
     times: (count) => `${n(count)}×`,
     failed: (count) => `failed ${n(count)} times in a row`,
@@ -93,7 +198,6 @@ export const en = {
     more: (count) => `Show ${n(count)} more`,
     fewer: "Show fewer",
     at: (cell, count) => `${cell}: ${n(count)}`,
-    all: "All",
     filter: "By cell",
   },
   grid: {
@@ -104,10 +208,18 @@ export const en = {
     find: "Find a student",
     overview: "Everyone at once",
     table: "As a table",
-    label: (students, cells) => `Grid of ${n(students)} students and ${n(cells)} cells. Arrow keys move, Enter opens the student.`,
-    legend: { ok: "succeeded", mended: "succeeded after failures", failed: "last run failed", none: "not run", here: "is here now" },
+    label: (students, cells) =>
+      `Grid of ${n(students)} students and ${n(cells)} cells. ` +
+      "Arrow keys move, Enter opens the student.",
+    legend: {
+      ok: "succeeded",
+      mended: "succeeded after failures",
+      failed: "last run failed",
+      none: "not run",
+      here: "is here now",
+    },
     empty: "No cell has been run yet.",
-    nobody: "No student matches.",
+    noMatch: "No student matches.",
     student: "Student",
     at: (name, cell, what) => `${name}, ${cell}: ${what}`,
     cell: {
@@ -120,7 +232,6 @@ export const en = {
     previous: "Previous",
     next: "Next",
     filtered: (status) => `only: ${status}`,
-    clear: "Show all",
   },
   cells: {
     heading: "Cells that fail",
@@ -135,14 +246,14 @@ export const en = {
   },
   place: {
     heading: "Where the class is",
-    empty: "Nobody has reached a cell yet.",
+    empty: "No student has reached a cell yet.",
     here: (cell, count, parts) => `${cell}: ${count}. ${parts}`,
     median: "half the class is at or beyond this cell",
     recent: "students heard from in the last 10 minutes",
-    others: (count) => `${many(count, "1 student has", `${n(count)} students have`)} not reached a cell`,
+    others: (count) =>
+      `${many(count, "1 student has", `${n(count)} students have`)} not reached a cell`,
   },
   drawer: {
-    label: "Student",
     close: "Close",
     id: "Id",
     team: "Team",
@@ -185,8 +296,13 @@ export const en = {
     errors: "failed",
     help: "hands raised",
     perMinute: (count) => `${n(count)} runs a minute`,
-    minute: (time, runs, errors, help) => `${time}: ${runs}, ${errors}${help > 0 ? `, ${many(help, "1 hand", `${n(help)} hands`)}` : ""}`,
-    summary: (runs, errors, hands, minutes) => `In the last ${minutes} minutes: ${runs}, ${errors}, ${many(hands, "1 hand raised", `${n(hands)} hands raised`)}.`,
+    minute: (time, runs, errors, help) => {
+      const hands = help > 0 ? `, ${many(help, "1 hand", `${n(help)} hands`)}` : "";
+      return `${time}: ${runs}, ${errors}${hands}`;
+    },
+    summary: (runs, errors, hands, minutes) =>
+      `In the last ${minutes} minutes: ${runs}, ${errors}, ` +
+      `${many(hands, "1 hand raised", `${n(hands)} hands raised`)}.`,
   },
   teams: {
     heading: "Teams",
@@ -205,7 +321,9 @@ export const en = {
   },
   empty: {
     heading: (classId) => `Nothing has come from “${classId}” yet`,
-    text: "This page fills by itself as soon as the first student runs a cell. Point the JupyterLab extension at:",
+    text:
+      "This page fills by itself as soon as the first student runs a cell. " +
+      "Point the JupyterLab extension at:",
     other: "Or choose another class:",
   },
   loading: "Reading the class …",

@@ -1,8 +1,13 @@
-// What the page says, in Japanese. The same names as en.js.
+// The page's texts in Japanese.
+
+/** @import { Strings } from "./en.js" */
 
 const digits = new Intl.NumberFormat("ja");
+
+/** @param {number} count */
 const n = (count) => digits.format(count);
 
+/** @type {Strings} */
 export const ja = {
   locale: "ja",
   name: "日本語",
@@ -18,7 +23,13 @@ export const ja = {
   justNow: "たった今",
   for: (age) => `${age}間`,
 
-  status: { help: "挙手中", stuck: "行き詰まり", error: "エラー", active: "作業中", idle: "停止中" },
+  status: {
+    help: "挙手中",
+    stuck: "行き詰まり",
+    error: "エラー",
+    active: "作業中",
+    idle: "停止中",
+  },
   statusHint: {
     help: "助けを求めています",
     stuck: "同じセルで3回続けて失敗",
@@ -34,7 +45,11 @@ export const ja = {
   noCell: "セル未実行",
   noNotebook: "ノートブックなし",
 
-  picker: { label: "クラス", option: (id, count) => `${id} — ${count}`, none: "ほかのクラスを取得できません" },
+  picker: {
+    label: "クラス",
+    option: (id, count) => `${id} — ${count}`,
+    none: "ほかのクラスを取得できません",
+  },
   settings: {
     label: "表示",
     theme: { auto: "配色：システムに合わせる", light: "配色：ライト", dark: "配色：ダーク" },
@@ -50,7 +65,8 @@ export const ja = {
     offline: (time) => (time ? `${time}からオフライン` : "接続なし"),
     resynchronising: "再同期中",
     refused: "許可されていません",
-    asOf: (time) => `リレーに接続できません。表示は${time}時点のものです。再接続すると、その後の内容も欠けることなく届きます。`,
+    asOf: (time) =>
+      `リレーに接続できません。表示は${time}時点のものです。再接続すると、その後の内容も欠けることなく届きます。`,
     unreached: "リレーに接続できません。",
     resync: "リレーの記録が置き換えられたか整理されたため、クラスを読み直しています。",
     refusedWhy: (reason) => `このページではこのクラスを表示できません：${reason}`,
@@ -58,7 +74,7 @@ export const ja = {
     retrying: "再試行しています…",
     retry: "今すぐ再試行",
   },
-  refused: {
+  rejections: {
     summary: (count, since) => `${since}から${n(count)}件の記録を受け付けられませんでした`,
     hint: "下の表示には含まれていません。受講者の拡張機能を設定した人は、ここで原因を確認できます。",
     times: (count) => `${n(count)}回`,
@@ -92,7 +108,6 @@ export const ja = {
     more: (count) => `ほか${n(count)}人を表示`,
     fewer: "減らす",
     at: (cell, count) => `${cell}：${n(count)}`,
-    all: "すべて",
     filter: "セルで絞る",
   },
   grid: {
@@ -103,10 +118,17 @@ export const ja = {
     find: "受講者を検索",
     overview: "全員を一画面に",
     table: "表で表示",
-    label: (students, cells) => `受講者${n(students)}人とセル${n(cells)}個の一覧。矢印キーで移動、Enterキーで受講者を開きます。`,
-    legend: { ok: "成功", mended: "失敗のあと成功", failed: "直前の実行が失敗", none: "未実行", here: "現在位置" },
+    label: (students, cells) =>
+      `受講者${n(students)}人とセル${n(cells)}個の一覧。矢印キーで移動、Enterキーで受講者を開きます。`,
+    legend: {
+      ok: "成功",
+      mended: "失敗のあと成功",
+      failed: "直前の実行が失敗",
+      none: "未実行",
+      here: "現在位置",
+    },
     empty: "まだ実行されたセルはありません。",
-    nobody: "該当する受講者はいません。",
+    noMatch: "該当する受講者はいません。",
     student: "受講者",
     at: (name, cell, what) => `${name}、${cell}：${what}`,
     cell: {
@@ -119,7 +141,6 @@ export const ja = {
     previous: "前へ",
     next: "次へ",
     filtered: (status) => `${status}のみ`,
-    clear: "すべて表示",
   },
   cells: {
     heading: "失敗の多いセル",
@@ -141,7 +162,6 @@ export const ja = {
     others: (count) => `セルに未到達：${n(count)}人`,
   },
   drawer: {
-    label: "受講者",
     close: "閉じる",
     id: "ID",
     team: "チーム",
@@ -184,8 +204,12 @@ export const ja = {
     errors: "失敗",
     help: "挙手",
     perMinute: (count) => `1分あたり実行${n(count)}回`,
-    minute: (time, runs, errors, help) => `${time}：${runs}、${errors}${help > 0 ? `、挙手${n(help)}回` : ""}`,
-    summary: (runs, errors, hands, minutes) => `直近${minutes}分：${runs}、${errors}、挙手${n(hands)}回。`,
+    minute: (time, runs, errors, help) => {
+      const hands = help > 0 ? `、挙手${n(help)}回` : "";
+      return `${time}：${runs}、${errors}${hands}`;
+    },
+    summary: (runs, errors, hands, minutes) =>
+      `直近${minutes}分：${runs}、${errors}、挙手${n(hands)}回。`,
   },
   teams: {
     heading: "チーム",

@@ -1,91 +1,142 @@
-// Cells that fail: how many students, how many runs, and with what.
+// The cells in which runs fail: how many students, how many runs, and the most common error.
 
+import { card, emptyState } from "../components/card.js";
 import { List, bdi, h, setAttribute, setText, setVariable, show } from "../dom.js";
 import { cellName } from "../fold.js";
 import { cellLabel, errorLine, notebookName } from "../names.js";
-import { card, emptyState, partsOf, remember } from "./common.js";
 
+/**
+ * @import { Cell } from "../fold.js"
+ * @import { Page, View } from "./list.js"
+ */
+
+/** So many cells are shown until more are asked for. */
 const FEW = 8;
+/** The most messages in the tip. */
+const MAX_MESSAGES = 5;
 
-export function failingCells(page) {
+/**
+ * @param {Page} page
+ * @returns {View}
+ */
+export default function failingCells(page) {
   const { store, t } = page;
   const view = card("cells", t.cells.heading);
-  const empty = emptyState(t.cells.empty, null, true);
-  const rows = h("tbody");
-  const heads = [t.cells.cell, t.cells.students, t.cells.share, t.cells.message].map((text) => h("th", { scope: "col" }, text));
-  const table = h("table", { "aria-labelledby": "cells-heading" }, h("thead", {}, h("tr", {}, heads)), rows);
-  const more = h("button", { type: "button", class: "quiet", hidden: true });
-  view.body.append(empty, h("div", { class: "scroll" }, table), more);
-  let all = false;
-  more.addEventListener("click", () => {
+  const empty = emptyState(t.cells.empty, { good: true });
+  const body = h("tbody");
+  const heads = [t.cells.cell, t.cells.students, t.cells.share, t.cells.message];
+  const head = heads.map((text) => h("th", { scope: "col" }, text));
+  const labelled = { "aria-labelledby": "cells-heading" };
+  const table = h("table", labelled, h("thead", {}, h("tr", {}, head)), body);
+  const toggle = () => {
     all = !all;
     draw();
-  });
+  };
+  const properties = { type: "button", class: "text-button", hidden: true, on: { click: toggle } };
+  const more = h("button", properties);
+  view.body.append(empty.element, h("div", { class: "scroll-area" }, table), more);
+  /** Whether all cells are shown. */
+  let all = false;
 
-  const list = new List(rows, {
+  /** @type {List<Cell, CellRow>} */
+  const list = new List(body, {
     key: (cell) => cellName(cell.notebookPath, cell.cellId),
-    create,
-    update: (element, cell) => update(page, element, cell),
+    create: () => new CellRow(page),
+    update: (row, cell) => row.update(cell),
   });
 
   function draw() {
-    const failing = [...store.state.cells.values()].filter((cell) => cell.failedRuns > 0).sort(worstFirst);
-    list.show(all ? failing : failing.slice(0, FEW));
-    setText(view.count, failing.length);
-    show(empty, failing.length === 0);
-    show(table, failing.length > 0);
-    show(more, failing.length > FEW);
-    setText(more, all ? t.stuck.fewer : t.stuck.more(failing.length - FEW));
+    const cells = [...store.state.cells.values()].filter((cell) => cell.failedRuns > 0);
+    cells.sort(worstFirst);
+    list.show(all ? cells : cells.slice(0, FEW));
+    setText(view.count, cells.length);
+    show(empty.element, cells.length === 0);
+    show(table, cells.length > 0);
+    show(more, cells.length > FEW);
+    setText(more, all ? t.stuck.fewer : t.stuck.more(cells.length - FEW));
   }
 
   return {
     element: view.element,
-    calm: true,
-    update(changes) {
+    slot: "board",
+    updateCalmly(changes) {
       if (changes.all || changes.cells.size > 0) draw();
     },
   };
 }
 
+/**
+ * @param {Cell} a
+ * @param {Cell} b
+ */
 function worstFirst(a, b) {
-  return b.failingStudents - a.failingStudents || b.failedRuns - a.failedRuns || (a.cellId < b.cellId ? -1 : 1);
-}
-
-function create() {
-  const label = bdi("", { class: "cell-name" });
-  const notebook = bdi("", { class: "sub" });
-  const meter = () => {
-    const text = h("span", { class: "meter-text" });
-    return { text, element: h("div", { class: "meter" }, h("span", { class: "meter-bar", "aria-hidden": "true" }), text) };
-  };
-  const [students, runs] = [meter(), meter()];
-  const message = bdi("", { class: "message" });
-  const times = h("span", { class: "sub" });
-  const element = h(
-    "tr",
-    {},
-    h("th", { scope: "row" }, label, notebook),
-    h("td", {}, students.element),
-    h("td", {}, runs.element),
-    h("td", { class: "messages" }, message, times),
+  return (
+    b.failingStudents - a.failingStudents ||
+    b.failedRuns - a.failedRuns ||
+    (a.cellId < b.cellId ? -1 : 1)
   );
-  return remember(element, { label, notebook, students, runs, message, times });
 }
 
-function update({ store, t }, element, cell) {
-  const part = partsOf(element);
-  const students = cell.students.size;
-  setText(part.label, cellLabel(cell, t));
-  setText(part.notebook, notebookName(cell.notebookPath, t));
-  show(part.notebook, store.notebooks.size > 1);
-  setText(part.students.text, t.cells.of(cell.failingStudents, students));
-  setVariable(part.students.element, "--share", students > 0 ? cell.failingStudents / students : 0);
-  setText(part.runs.text, t.percent(cell.failedRuns / cell.runs));
-  setAttribute(part.runs.element, "title", t.cells.of(cell.failedRuns, cell.runs));
-  setVariable(part.runs.element, "--share", cell.failedRuns / cell.runs);
-  const [message, count] = cell.messages[0] ?? ["", 0];
-  setText(part.message, errorLine(message) || t.stuck.noMessage);
-  setAttribute(part.message, "title", cell.messages.slice(0, 5).map(([text, times]) => `${t.cells.times(times)} ${errorLine(text)}`).join("\n"));
-  const others = cell.messages.length - 1;
-  setText(part.times, [count > 0 ? t.cells.times(count) : "", others > 0 ? t.cells.more(others) : ""].filter(Boolean).join(" "));
+class CellRow {
+  element;
+  #page;
+  #label = bdi("", { class: "cell-label" });
+  #notebook = bdi("", { class: "secondary-text" });
+  #students = meter();
+  #runs = meter();
+  #message = bdi("", { class: "error-message" });
+  #times = h("span", { class: "secondary-text" });
+
+  /** @param {Page} page */
+  constructor(page) {
+    this.#page = page;
+    this.element = h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, this.#label, this.#notebook),
+      h("td", {}, this.#students.element),
+      h("td", {}, this.#runs.element),
+      h("td", { class: "cell-errors" }, this.#message, this.#times),
+    );
+  }
+
+  /** @param {Cell} cell */
+  update(cell) {
+    const { store, t } = this.#page;
+    const { failingStudents, failedRuns, messages } = cell;
+    const students = cell.students.size;
+    setText(this.#label, cellLabel(cell, t));
+    setText(this.#notebook, notebookName(cell.notebookPath, t));
+    show(this.#notebook, store.notebooks.size > 1);
+    const share = students > 0 ? failingStudents / students : 0;
+    this.#students.update(t.cells.of(failingStudents, students), share);
+    this.#runs.update(t.percent(failedRuns / cell.runs), failedRuns / cell.runs);
+    setAttribute(this.#runs.element, "title", t.cells.of(failedRuns, cell.runs));
+    const [message, count] = messages[0] ?? ["", 0];
+    setText(this.#message, errorLine(message) || t.stuck.noMessage);
+    const named = messages.slice(0, MAX_MESSAGES);
+    const lines = named.map(([text, times]) => `${t.cells.times(times)} ${errorLine(text)}`);
+    setAttribute(this.#message, "title", lines.join("\n"));
+    const others = messages.length - 1;
+    const times = [count > 0 ? t.cells.times(count) : "", others > 0 ? t.cells.more(others) : ""];
+    setText(this.#times, times.filter(Boolean).join(" "));
+  }
+}
+
+/** A share as a bar, and in words. */
+function meter() {
+  const label = h("span", { class: "meter-text" });
+  const bar = h("span", { class: "meter-bar", "aria-hidden": "true" });
+  const element = h("div", { class: "meter" }, bar, label);
+  return {
+    element,
+    /**
+     * @param {string} text
+     * @param {number} share
+     */
+    update(text, share) {
+      setText(label, text);
+      setVariable(element, "--share", share);
+    },
+  };
 }

@@ -1,51 +1,69 @@
-// What the connection is doing: a word that is always there, and a sentence when something is wrong.
+// A sentence across the page when it is not current.
 
 import { h, setText, show } from "../dom.js";
 
-export function connectionBadge({ t }) {
-  const text = h("span", { role: "status" });
-  const element = h("div", { class: "connection", title: t.connection.label }, h("span", { class: "lamp", "aria-hidden": "true" }), text);
-  return {
-    element,
-    update(state) {
-      element.dataset.state = state.name;
-      setText(text, state.name === "offline" ? t.connection.offline(since(state, t)) : t.connection[state.name]);
-    },
-  };
-}
+/**
+ * @import { ConnectionState } from "../connection.js"
+ * @import { Text } from "../i18n.js"
+ * @import { Page, View } from "./list.js"
+ */
 
-/** When the picture stopped being current; the machine's own clock is what the instructor looks at. */
-function since(state, t) {
-  return state.since === null ? null : t.clockMinute(state.since * 1000);
-}
+/** In these states the page says what is wrong. In the others the badge in the header suffices. */
+const SHOWN = ["offline", "resynchronising", "refused"];
 
-export function connectionBanner({ t, retry }) {
+/**
+ * @param {Page} page
+ * @returns {View}
+ */
+export default function connectionBanner(page) {
+  const { t } = page;
   const text = h("span");
-  const next = h("span", { class: "next" });
-  const button = h("button", { type: "button", class: "action", on: { click: retry } }, t.connection.retry);
-  const element = h("div", { class: "banner", hidden: true }, h("p", {}, text, " ", next), button);
+  const nextAttempt = h("span", { class: "next-attempt" });
+  const retry = { type: "button", class: "primary-button", on: { click: page.retry } };
+  const button = h("button", retry, t.connection.retry);
+  const element = h(
+    "div",
+    { class: "connection-banner", hidden: true },
+    h("p", {}, text, " ", nextAttempt),
+    button,
+  );
+
+  function draw() {
+    const { name, retryAt } = page.connection;
+    const shown = SHOWN.includes(name);
+    show(element, shown);
+    element.dataset.state = name;
+    if (!shown) return;
+    setText(text, explain(page.connection, t));
+    show(button, retryAt !== null);
+    drawNextAttempt();
+  }
+
+  function drawNextAttempt() {
+    const { retryAt } = page.connection;
+    const seconds = retryAt === null ? null : Math.ceil((retryAt - Date.now()) / 1000);
+    if (seconds === null) setText(nextAttempt, "");
+    else if (seconds > 0) setText(nextAttempt, t.connection.retryIn(seconds));
+    else setText(nextAttempt, t.connection.retrying);
+  }
+
   return {
     element,
-    update(state) {
-      const shown = ["offline", "resynchronising", "refused"].includes(state.name);
-      show(element, shown);
-      element.dataset.state = state.name;
-      if (!shown) return;
-      setText(text, explain(state, t));
-      show(button, state.retryAt !== null);
-      this.tick(state);
-    },
-    tick(state) {
-      if (state.retryAt === null) return setText(next, "");
-      const seconds = Math.ceil((state.retryAt - Date.now()) / 1000);
-      return setText(next, seconds > 0 ? t.connection.retryIn(seconds) : t.connection.retrying);
+    slot: "top",
+    update(changes) {
+      if (changes.all || changes.connection) draw();
+      else if (changes.tick) drawNextAttempt();
     },
   };
 }
 
-function explain(state, t) {
-  if (state.name === "refused") return t.connection.refusedWhy(state.reason);
-  if (state.name === "resynchronising") return t.connection.resync;
-  if (state.since === null) return state.reason === null ? t.connection.unreached : `${t.connection.unreached} (${state.reason})`;
-  return t.connection.asOf(since(state, t));
+/**
+ * @param {ConnectionState} state
+ * @param {Text} t
+ */
+function explain({ name, since, reason }, t) {
+  if (name === "refused") return t.connection.refusedWhy(reason ?? "");
+  if (name === "resynchronising") return t.connection.resync;
+  if (since !== null) return t.connection.asOf(t.clockMinute(since * 1000));
+  return reason === null ? t.connection.unreached : `${t.connection.unreached} (${reason})`;
 }

@@ -1,72 +1,103 @@
-// A student's latest run: the code, and what came of it.
+// A student's latest run: the code, and its result or error.
 
+import { terminalText } from "../components/terminal.js";
 import { h, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { errorLine, withoutAnsi } from "../names.js";
-import { statusMark } from "./common.js";
-import { terminalText } from "./terminal.js";
 
-/** More than this of one text is not shown: it would take the page's breath away. */
-const MOST = 20_000;
+/**
+ * @import { Text } from "../i18n.js"
+ * @import { DeliveredEvent } from "../normalize.js"
+ * @import { Page } from "./list.js"
+ */
 
-/** The status and place under a student's name. */
-export function nameMark(element, row, place, t) {
-  if (element.dataset.status !== row.status) {
-    element.dataset.status = row.status;
-    element.replaceChildren(statusMark(row.status, t), h("span", { class: "drawer-place" }));
+/** The most characters of one text. A longer one would make the page slow. */
+const MAX_CHARS = 20_000;
+
+export class LatestRun {
+  element;
+  #t;
+  #none;
+  #body;
+  #time = h("span", { class: "run-time" });
+  #code;
+  #error;
+  #result;
+  /** @type {DeliveredEvent | null} */
+  #shown = null;
+
+  /** @param {Page} page */
+  constructor({ t }) {
+    this.#t = t;
+    this.#none = h("p", { class: "note" }, t.drawer.noRun);
+    this.#code = new RunText("run-code", h("h3", {}, t.drawer.code, this.#time), t);
+    this.#error = new RunText("run-error", h("h3", {}, t.drawer.error), t);
+    this.#result = new RunText("run-result", h("h3", {}, t.drawer.result), t);
+    const texts = [this.#code, this.#error, this.#result].map((text) => text.element);
+    this.#body = h("div", { hidden: true }, texts);
+    const properties = { class: "latest-run", "aria-label": t.drawer.code };
+    this.element = h("section", properties, this.#none, this.#body);
   }
-  setText(element.lastChild, `${t.status[row.status]} · ${place}`);
+
+  /** @param {DeliveredEvent} event the newest run */
+  update(event) {
+    if (event === this.#shown) return;
+    this.#shown = event;
+    show(this.#none, false);
+    show(this.#body, true);
+    const truncated = Array.isArray(event.truncated) ? event.truncated : [];
+    const failed = event.hasError === true;
+    this.#code.show(event.code, { truncated: truncated.includes("code"), coloured: false });
+    // Some clients send the error, or the whole traceback, as the result. The result then says more
+    // than the error's message, and is shown in its place.
+    const { result } = event;
+    const message = errorLine(event.errorMessage);
+    const isError = failed && typeof result === "string" && withoutAnsi(result).includes(message);
+    const error = isError ? "result" : "errorMessage";
+    const [errorText, resultText] = [failed ? event[error] : "", isError ? "" : result];
+    this.#error.show(errorText, { truncated: truncated.includes(error), coloured: true });
+    this.#result.show(resultText, { truncated: truncated.includes("result"), coloured: true });
+    const time = this.#t.clock(Date.parse(event.receivedAt) * 1000);
+    this.#time.replaceChildren(icon(failed ? "error" : "active"), time);
+    this.#time.classList.toggle("is-failed", failed);
+  }
 }
 
-export function latestRun({ t }) {
-  const none = h("p", { class: "note" }, t.drawer.noRun);
-  const when = h("span", { class: "since" });
-  const code = text("code");
-  const result = text("result");
-  const error = text("error");
-  const body = h("div", { hidden: true }, block(t.drawer.code, code, when), block(t.drawer.error, error), block(t.drawer.result, result));
-  const element = h("section", { class: "latest", "aria-label": t.drawer.code }, none, body);
-  let shown = null;
+/** A text of a run under its heading. */
+class RunText {
+  element;
+  #t;
+  #pre;
+  #cut = h("p", { class: "note" });
 
-  function block(label, { element: content }, ...beside) {
-    return h("div", { class: "block" }, h("h3", {}, label, ...beside), content);
+  /**
+   * @param {string} name a class
+   * @param {HTMLElement} heading
+   * @param {Text} t
+   */
+  constructor(name, heading, t) {
+    this.#t = t;
+    this.#pre = h("pre", { class: `run-text ${name}`, tabindex: "0" });
+    this.element = h("div", { class: "run-part" }, heading, h("div", {}, this.#pre, this.#cut));
   }
 
-  function text(name) {
-    const pre = h("pre", { class: `text ${name}`, tabindex: "0" });
-    const cut = h("p", { class: "note" });
-    const container = h("div", {}, pre, cut);
-    return {
-      element: container,
-      show(value, truncated, coloured) {
-        const whole = typeof value === "string" ? value : value === undefined || value === null ? "" : JSON.stringify(value, null, 2);
-        const head = whole.slice(0, MOST);
-        pre.replaceChildren(...(coloured ? terminalText(head) : [head]));
-        setText(cut, truncated ? t.drawer.cutByRelay : t.drawer.cut(MOST));
-        show(cut, truncated || whole.length > MOST);
-        show(container.parentElement, whole !== "");
-      },
-    };
+  /**
+   * @param {unknown} value as the client wrote it
+   * @param {{ truncated: boolean, coloured: boolean }} options
+   */
+  show(value, { truncated, coloured }) {
+    const t = this.#t;
+    const whole = toText(value);
+    const head = whole.slice(0, MAX_CHARS);
+    this.#pre.replaceChildren(...(coloured ? terminalText(head) : [head]));
+    setText(this.#cut, truncated ? t.drawer.cutByRelay : t.drawer.cut(MAX_CHARS));
+    show(this.#cut, truncated || whole.length > MAX_CHARS);
+    show(this.element, whole !== "");
   }
+}
 
-  return {
-    element,
-    /** `event`: the newest run as it was delivered. */
-    update(event) {
-      if (event === shown) return;
-      shown = event;
-      const cut = Array.isArray(event.truncated) ? event.truncated : [];
-      const failed = event.hasError === true;
-      show(none, false);
-      show(body, true);
-      code.show(event.code, cut.includes("code"), false);
-      // Some clients send the error, or the whole traceback, as the result: then it is what there is to read of the error.
-      const told = failed && typeof event.result === "string" && withoutAnsi(event.result).includes(errorLine(event.errorMessage));
-      const name = told ? "result" : "errorMessage";
-      error.show(failed ? event[name] : "", cut.includes(name), true);
-      result.show(told ? "" : event.result, cut.includes("result"), true);
-      when.replaceChildren(icon(failed ? "error" : "active"), t.clock(Date.parse(event.receivedAt) * 1000));
-      when.classList.toggle("failed", failed);
-    },
-  };
+/** @param {unknown} value */
+function toText(value) {
+  if (typeof value === "string") return value;
+  return value === undefined || value === null ? "" : JSON.stringify(value, null, 2);
 }

@@ -1,51 +1,105 @@
-// What a student did, newest first: read once, then kept up by the events themselves.
+// A student's events, the newest first: read once, then continued by the events as they arrive.
 
 import { api } from "../api.js";
 import { List, bdi, h, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
-import { observe } from "../observe.js";
 import { cellLabel, errorLine, notebookName } from "../names.js";
-import { partsOf, remember } from "./common.js";
+import { normalize } from "../normalize.js";
 
+/**
+ * @import { Text } from "../i18n.js"
+ * @import { IconName } from "../icons.js"
+ * @import { DeliveredEvent, NormalizedEvent } from "../normalize.js"
+ * @import { Page } from "./list.js"
+ */
+
+/** The number of events that are read at a time. */
 const PAGE = 50;
-/** Kept on the page; more can be asked for. */
-const MOST = 1_000;
-const ICONS = { cell_executed: "active", failed: "error", help: "help", help_stop: "help", help_resolved: "active" };
+/** The most events that are shown. */
+const MAX_EVENTS = 1_000;
+
+/** @type {Map<string, IconName>} */
+const ICONS = new Map([
+  ["cell_executed", "active"],
+  ["failed", "error"],
+  ["help", "help"],
+  ["help_stop", "help"],
+  ["help_resolved", "active"],
+]);
+
+/**
+ * @typedef {{ delivered: DeliveredEvent, event: NormalizedEvent }} TimelineEvent
+ */
+
+/**
+ * One or more events that say the same.
+ *
+ * @typedef {{ kind: string, events: TimelineEvent[] }} Entry
+ */
 
 export class Timeline {
   element;
   #page;
   #studentId;
-  #latest;
+  #showRun;
+  /**
+   * The newest first.
+   *
+   * @type {TimelineEvent[]}
+   */
   #events = [];
+  /**
+   * Where the next older events begin.
+   *
+   * @type {number | null}
+   */
   #next = null;
+  /**
+   * Ids of the events that were added.
+   *
+   * @type {Set<number>}
+   */
   #seen = new Set();
   #list;
   #older;
   #note = h("p", { class: "note" });
   #abort = new AbortController();
   #unwatch;
-  #due = false;
+  #drawRequested = false;
 
-  /** `latest(event)` is told the newest run. */
-  constructor(page, studentId, latest) {
+  /**
+   * @param {Page} page
+   * @param {string} studentId
+   * @param {(event: DeliveredEvent) => void} showRun is called with the newest run
+   */
+  constructor(page, studentId, showRun) {
     this.#page = page;
     this.#studentId = studentId;
-    this.#latest = latest;
+    this.#showRun = showRun;
     const { t, store } = page;
     const list = h("ol", { class: "timeline" });
-    this.#older = h("button", { type: "button", class: "quiet", hidden: true, on: { click: () => this.#read() } });
-    this.element = h("section", { class: "history", "aria-labelledby": "history-heading" }, h("h3", { id: "history-heading" }, t.drawer.timeline), list, this.#note, this.#older);
+    const click = () => this.#read();
+    const older = { type: "button", class: "text-button", hidden: true, on: { click } };
+    this.#older = h("button", older);
+    this.element = h(
+      "section",
+      { class: "timeline-section", "aria-labelledby": "timeline-heading" },
+      h("h3", { id: "timeline-heading" }, t.drawer.timeline),
+      list,
+      this.#note,
+      this.#older,
+    );
+    /** @type {List<Entry, EntryItem>} */
     this.#list = new List(list, {
-      key: (entry) => String(entry.events[0].id),
-      create: () => this.#create(),
-      update: (element, entry) => this.#update(element, entry),
+      key: (entry) => String(entry.events[0].event.id),
+      create: () => new EntryItem(t),
+      update: (item, entry) => item.update(entry),
     });
     this.#unwatch = store.watch({
       event: (delivered) => {
         if (delivered.studentId === studentId) this.#add([delivered]);
       },
-      // The log may be another: what was read before need not be in it.
+      // The log may have been replaced: events that were read before need not be in it.
       reloaded: () => {
         this.#events = [];
         this.#seen.clear();
@@ -61,106 +115,140 @@ export class Timeline {
     this.#unwatch();
   }
 
-  /** Ages are not shown here, times are: nothing changes with time alone. What came since the last second is. */
+  /** Draws at once if events wait for a frame, which a hidden page does not get. */
   tick() {
-    if (this.#due) this.#draw();
+    if (this.#drawRequested) this.#draw();
   }
 
   async #read() {
     const { t, classId } = this.#page;
+    const { signal } = this.#abort;
     setText(this.#note, t.drawer.loading);
     show(this.#note, true);
     show(this.#older, false);
     try {
-      const before = this.#next ?? undefined;
-      const answer = await api.events(classId, this.#studentId, { before, limit: PAGE, signal: this.#abort.signal });
+      const options = { before: this.#next ?? undefined, limit: PAGE, signal };
+      const answer = await api.events(classId, this.#studentId, options);
       this.#next = answer.next ?? null;
       this.#add(answer.events);
       setText(this.#note, t.drawer.beginning);
       show(this.#note, this.#next === null && this.#events.length > 0);
       setText(this.#older, t.drawer.older);
-      show(this.#older, this.#next !== null && this.#events.length < MOST);
-    } catch (error) {
-      if (this.#abort.signal.aborted) return;
+      show(this.#older, this.#next !== null && this.#events.length < MAX_EVENTS);
+    } catch {
+      if (signal.aborted) return;
       setText(this.#note, t.drawer.failed);
       setText(this.#older, t.drawer.retry);
       show(this.#older, true);
     }
   }
 
-  #add(delivered) {
-    for (const event of delivered) {
-      if (this.#seen.has(event.id)) continue;
-      this.#seen.add(event.id);
-      this.#events.push({ id: event.id, delivered: event, event: observe(event) });
+  /** @param {DeliveredEvent[]} events */
+  #add(events) {
+    for (const delivered of events) {
+      if (this.#seen.has(delivered.id)) continue;
+      this.#seen.add(delivered.id);
+      this.#events.push({ delivered, event: normalize(delivered) });
     }
-    this.#events.sort((a, b) => b.id - a.id);
-    this.#events.length = Math.min(this.#events.length, MOST);
+    this.#events.sort((a, b) => b.event.id - a.event.id);
+    this.#events.length = Math.min(this.#events.length, MAX_EVENTS);
     const run = this.#events.find(({ event }) => event.kind === "cell_executed");
-    if (run !== undefined) this.#latest(run.delivered);
-    if (!this.#due) {
-      this.#due = true;
+    if (run !== undefined) this.#showRun(run.delivered);
+    if (!this.#drawRequested) {
+      this.#drawRequested = true;
       requestAnimationFrame(() => this.#draw());
     }
   }
 
   #draw() {
-    this.#due = false;
-    if (!this.#abort.signal.aborted) this.#list.show(gather(this.#events));
+    this.#drawRequested = false;
+    if (!this.#abort.signal.aborted) this.#list.show(entriesOf(this.#events));
+  }
+}
+
+/** An entry of the list. Its events are those of one kind; only their number grows. */
+class EntryItem {
+  element;
+  #t;
+  #time = h("time");
+  #mark = h("span", { class: "event-mark" });
+  #kind = h("span", { class: "event-kind" });
+  #place = bdi("", { class: "event-place" });
+  #repeats = h("span", { class: "event-repeats" });
+  #message = bdi("", { class: "error-message" });
+  #drawn = 0;
+
+  /** @param {Text} t */
+  constructor(t) {
+    this.#t = t;
+    const line = h("div", {}, this.#kind, " ", this.#place, " ", this.#repeats);
+    this.element = h("li", {}, this.#time, this.#mark, h("div", {}, line, this.#message));
   }
 
-  #create() {
-    const time = h("time");
-    const mark = h("span", { class: "event-mark" });
-    const what = h("span", { class: "what" });
-    const where = bdi("", { class: "where" });
-    const times = h("span", { class: "times-note" });
-    const message = bdi("", { class: "message" });
-    const element = h("li", {}, time, mark, h("div", { class: "event" }, h("div", {}, what, " ", where, " ", times), message));
-    return remember(element, { time, mark, what, where, times, message });
-  }
-
-  #update(element, { kind, events }) {
-    const { t } = this.#page;
-    const part = partsOf(element);
-    const { event } = events[0];
-    if (part.drawn === events.length) return;
-    part.drawn = events.length;
-    element.className = kind;
-    setText(part.time, t.clock(event.received));
-    part.time.dateTime = events[0].delivered.receivedAt;
-    part.time.title = t.dateTime(event.received);
-    part.mark.replaceChildren(...(kind in ICONS ? [icon(ICONS[kind])] : []));
-    setText(part.what, t.drawer.event[kind] ?? event.eventType ?? "?");
-    setText(part.where, where(event, t));
-    setText(part.times, events.length > 1 ? t.drawer.repeats(events.length) : "");
+  /** @param {Entry} entry */
+  update({ kind, events }) {
+    if (this.#drawn === events.length) return;
+    this.#drawn = events.length;
+    const t = this.#t;
+    const { event, delivered } = events[0];
+    this.element.dataset.event = kind;
+    setText(this.#time, t.clock(event.received));
+    this.#time.dateTime = delivered.receivedAt;
+    this.#time.title = t.dateTime(event.received);
+    const name = ICONS.get(kind);
+    this.#mark.replaceChildren(...(name === undefined ? [] : [icon(name)]));
+    const known = Object.hasOwn(t.drawer.event, kind) ? t.drawer.event[kind] : event.eventType;
+    setText(this.#kind, known ?? "?");
+    setText(this.#place, placeOf(event, t));
+    setText(this.#repeats, events.length > 1 ? t.drawer.repeats(events.length) : "");
     const message = kind === "failed" ? errorLine(event.message) : "";
-    setText(part.message, message);
-    show(part.message, message !== "");
+    setText(this.#message, message);
+    show(this.#message, message !== "");
   }
 }
 
-function where(event, t) {
-  if (event.kind !== "cell_executed") return event.notebook === null ? "" : notebookName(event.notebook, t);
-  const cell = event.cell === null ? "" : cellLabel({ cellId: event.cell, cellIndex: event.cellIndex }, t);
-  const count = event.executionCount === null ? "" : t.drawer.execution(event.executionCount);
-  return `${cell} ${count}`.trim();
+/**
+ * @param {NormalizedEvent} event
+ * @param {Text} t
+ */
+function placeOf({ kind, notebook, cell, cellIndex, executionCount }, t) {
+  if (kind !== "cell_executed") return notebook === null ? "" : notebookName(notebook, t);
+  const label = cell === null ? "" : cellLabel({ cellId: cell, cellIndex }, t);
+  const count = executionCount === null ? "" : t.drawer.execution(executionCount);
+  return `${label} ${count}`.trim();
 }
 
-/** A hand that is kept up, a run that is sent again, a notebook saved every few seconds: one entry, with how often. */
-function gather(events) {
+/**
+ * Gathers events that say the same into one entry: the repeats of a raised hand, a run that was
+ * sent again, a notebook that is saved every few seconds.
+ *
+ * @param {TimelineEvent[]} events
+ */
+function entriesOf(events) {
+  /** @type {Entry[]} */
   const entries = [];
   for (const entry of events) {
     const { event } = entry;
-    const kind = event.kind === "cell_executed" && event.failed ? "failed" : (event.eventType ?? "?");
+    const isFailure = event.kind === "cell_executed" && event.failed;
+    const kind = isFailure ? "failed" : (event.eventType ?? "?");
     const last = entries.at(-1);
-    if (last !== undefined && last.kind === kind && isSame(last.events[0].event, event)) last.events.push(entry);
+    if (last?.kind === kind && isSame(last.events[0].event, event)) last.events.push(entry);
     else entries.push({ kind, events: [entry] });
   }
   return entries;
 }
 
+/**
+ * @param {NormalizedEvent} a
+ * @param {NormalizedEvent} b of the same kind
+ */
 function isSame(a, b) {
   if (a.kind !== "cell_executed") return a.notebook === b.notebook;
-  return a.cell === b.cell && a.notebook === b.notebook && a.session === b.session && a.executionCount !== null && a.executionCount === b.executionCount;
+  return (
+    a.cell === b.cell &&
+    a.notebook === b.notebook &&
+    a.session === b.session &&
+    a.executionCount !== null &&
+    a.executionCount === b.executionCount
+  );
 }

@@ -1,141 +1,235 @@
-// One student: what they are doing, the latest code and what came of it, and what went before.
+// One student at the side of the page: the status, the latest code and its result, and everything
+// that happened before.
 
-import { bdi, h, setAttribute, setText, show } from "../dom.js";
+import { iconButton } from "../components/buttons.js";
+import { statusMark } from "../components/status.js";
+import { bdi, h, moveFocus, setAttribute, setText, show } from "../dom.js";
+import { cellName } from "../fold.js";
 import { icon } from "../icons.js";
 import { cellLabel, placeLabel, studentName } from "../names.js";
-import { nameMark, latestRun } from "./drawer-run.js";
+import { LatestRun } from "./drawer-run.js";
 import { Timeline } from "./drawer-timeline.js";
 import { outcome, outcomeText } from "./grid-model.js";
 
-/** The extension's own default: whoever did not configure it shares this address. */
+/**
+ * @import { Row } from "../store.js"
+ * @import { Status, Student } from "../student.js"
+ * @import { Page, View } from "./list.js"
+ */
+
+/** The address of the extension's default settings: all who did not change them share it. */
 const DEFAULT_ADDRESS = "student001@example.com";
-/** Below this width the drawer is the page. */
+/** Below this width the drawer covers the page. */
 const NARROW = window.matchMedia("(max-width: 45rem)");
 
-export function drawer(page) {
-  const { store, clock, t } = page;
+/**
+ * @param {Page} page
+ * @returns {View}
+ */
+export default function drawer(page) {
   const dialog = h("dialog", { class: "drawer", "aria-labelledby": "drawer-name" });
-  let studentId = null;
+  /** @type {StudentPanel | null} */
+  let panel = null;
+  /**
+   * The element that had the focus before.
+   *
+   * @type {Element | null}
+   */
   let opener = null;
-  let parts = null;
 
-  function open(id) {
+  /** @param {string} studentId */
+  function open(studentId) {
     if (!dialog.open) opener = document.activeElement;
-    if (id !== studentId) {
-      studentId = id;
-      build();
+    if (panel?.studentId !== studentId) {
+      panel?.close();
+      panel = new StudentPanel(page, studentId, () => dialog.close());
+      dialog.replaceChildren(...panel.elements);
+      dialog.scrollTop = 0;
     }
     if (!dialog.open) {
       if (NARROW.matches) dialog.showModal();
       else dialog.show();
-      page.addressed(id);
     }
-    parts.name.focus({ preventScroll: true });
-  }
-
-  function close() {
-    if (dialog.open) dialog.close();
+    page.opened(studentId);
+    panel.focus();
   }
 
   dialog.addEventListener("close", () => {
-    parts?.timeline.close();
-    studentId = null;
-    parts = null;
-    page.addressed(null);
-    if (opener?.isConnected) opener.focus({ preventScroll: true });
+    panel?.close();
+    panel = null;
+    page.opened(null);
+    if (opener?.isConnected) moveFocus(opener);
     opener = null;
   });
   dialog.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") {
-      event.preventDefault();
-      close();
-    }
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    dialog.close();
   });
 
-  function build() {
-    parts?.timeline.close();
-    const name = h("h2", { id: "drawer-name", tabindex: "-1" }, bdi());
-    const status = h("span", { class: "drawer-status" });
-    const facts = Object.fromEntries(["id", "team", "lastHeard", "executed", "errors"].map((fact) => [fact, bdi()]));
-    const shut = h("button", { type: "button", class: "icon-button close", "aria-label": t.drawer.close, title: t.drawer.close, on: { click: close } }, icon("close"));
-    const run = latestRun(page);
-    const timeline = new Timeline(page, studentId, (event) => run.update(event));
-    const cells = h("div", { class: "cell-strip", role: "list", "aria-label": t.drawer.cells });
-    const list = Object.entries(facts).map(([fact, value]) => h("div", {}, h("dt", {}, t.drawer[fact]), h("dd", {}, value)));
-    const shared = h("p", { class: "caution", hidden: studentId !== DEFAULT_ADDRESS }, icon("warning"), t.drawer.shared);
-    dialog.replaceChildren(
-      h("header", { class: "drawer-head" }, h("div", {}, name, status), shut),
+  return {
+    element: dialog,
+    slot: "side",
+    open,
+    update(changes) {
+      if (panel === null) return;
+      const row = page.store.rows.get(panel.studentId);
+      if (changes.all || (row !== undefined && changes.students.has(row))) panel.update();
+      if (changes.tick) panel.tick();
+    },
+    end: () => panel?.close(),
+  };
+}
+
+/** What the drawer shows of a student. */
+class StudentPanel {
+  studentId;
+  elements;
+  #page;
+  #name = bdi();
+  #heading = h("h2", { id: "drawer-name", tabindex: "-1" }, this.#name);
+  #status = h("span", { class: "drawer-status" });
+  #place = h("span");
+  /** @type {Status | null} */
+  #drawnStatus = null;
+  #facts = { id: bdi(), team: bdi(), lastHeard: bdi(), executed: bdi(), errors: bdi() };
+  #cells;
+  #run;
+  #timeline;
+
+  /**
+   * @param {Page} page
+   * @param {string} studentId
+   * @param {() => void} close closes the drawer
+   */
+  constructor(page, studentId, close) {
+    this.#page = page;
+    this.studentId = studentId;
+    const { t } = page;
+    this.#cells = h("div", { class: "cell-strip", role: "list", "aria-label": t.drawer.cells });
+    this.#run = new LatestRun(page);
+    this.#timeline = new Timeline(page, studentId, (event) => this.#run.update(event));
+    const facts = [
+      this.#fact(t.drawer.id, this.#facts.id),
+      this.#fact(t.drawer.team, this.#facts.team),
+      this.#fact(t.drawer.lastHeard, this.#facts.lastHeard),
+      this.#fact(t.drawer.executed, this.#facts.executed),
+      this.#fact(t.drawer.errors, this.#facts.errors),
+    ];
+    const isShared = studentId === DEFAULT_ADDRESS;
+    const shared = h("p", { class: "drawer-warning", hidden: !isShared }, icon("warning"));
+    shared.append(t.drawer.shared);
+    this.elements = [
+      h(
+        "header",
+        { class: "drawer-header" },
+        h("div", {}, this.#heading, this.#status),
+        iconButton("close", t.drawer.close, close),
+      ),
       h(
         "div",
         { class: "drawer-body" },
         shared,
-        h("dl", { class: "facts" }, list),
-        cells,
-        run.element,
-        timeline.element,
+        h("dl", { class: "student-facts" }, facts),
+        this.#cells,
+        this.#run.element,
+        this.#timeline.element,
       ),
-    );
-    parts = { name, status, facts, cells, timeline, run };
-    dialog.scrollTop = 0;
-    update();
+    ];
+    this.update();
+    this.tick();
   }
 
-  function update() {
-    const row = store.rows.get(studentId);
+  /**
+   * @param {string} name
+   * @param {HTMLElement} value
+   */
+  #fact(name, value) {
+    return h("div", {}, h("dt", {}, name), h("dd", {}, value));
+  }
+
+  /** Ends what the panel listens to. */
+  close() {
+    this.#timeline.close();
+  }
+
+  focus() {
+    moveFocus(this.#heading);
+  }
+
+  /** `undefined` if the student is not in the class's state. */
+  get #row() {
+    return this.#page.store.rows.get(this.studentId);
+  }
+
+  update() {
+    const { store, t } = this.#page;
+    const row = this.#row;
     if (row === undefined) {
-      setText(parts.name.firstChild, studentId);
+      setText(this.#name, this.studentId);
       return;
     }
     const { student } = row;
-    const { facts } = parts;
-    setText(parts.name.firstChild, studentName(student));
-    nameMark(parts.status, row, placeLabel(student, store, t), t);
-    setText(facts.team, student.teamName ?? "–");
-    setText(facts.id, student.studentId);
-    setText(facts.executed, t.number(student.cellsExecuted));
-    const streak = student.consecutiveErrors;
-    setText(facts.errors, [t.number(student.errorCount), streak > 1 ? t.drawer.inARow(streak) : ""].filter(Boolean).join(" · "));
-    drawCells(parts.cells, student);
-    tick();
+    const { consecutiveErrors } = student;
+    setText(this.#name, studentName(student));
+    this.#updateStatus(row);
+    setText(this.#place, `${t.status[row.status]} · ${placeLabel(student, store, t)}`);
+    setText(this.#facts.team, student.teamName ?? "–");
+    setText(this.#facts.id, student.studentId);
+    setText(this.#facts.executed, t.number(student.cellsExecuted));
+    const streak = consecutiveErrors > 1 ? ` · ${t.drawer.inARow(consecutiveErrors)}` : "";
+    setText(this.#facts.errors, `${t.number(student.errorCount)}${streak}`);
+    this.#updateCells(student);
+    this.#updateAge();
   }
 
-  function drawCells(strip, student) {
-    const cells = store.state.orderedCells().filter((cell) => cell.notebookPath === student.notebookPath && cell.students.has(student));
-    show(strip, cells.length > 0);
+  /** @param {Row} row */
+  #updateStatus({ status }) {
+    if (this.#drawnStatus === status) return;
+    this.#drawnStatus = status;
+    this.#status.replaceChildren(statusMark(status, this.#page.t), this.#place);
+  }
+
+  /**
+   * Writes the cells of the student's notebook that the student ran.
+   *
+   * @param {Student} student
+   */
+  #updateCells(student) {
+    const { store, t } = this.#page;
+    const cells = store.state
+      .orderedCells()
+      .filter((cell) => cell.notebookPath === student.notebookPath && cell.students.has(student));
+    show(this.#cells, cells.length > 0);
+    while (this.#cells.children.length > cells.length) this.#cells.lastElementChild?.remove();
+    while (this.#cells.children.length < cells.length) {
+      const label = h("span", { "aria-hidden": "true" });
+      this.#cells.append(h("span", { role: "listitem" }, label));
+    }
     cells.forEach((cell, at) => {
-      const runs = student.cells.get(`${cell.notebookPath ?? ""}\0${cell.cellId}`);
-      const square = strip.children[at] ?? strip.appendChild(h("span", { role: "listitem" }, h("span", { "aria-hidden": "true" })));
+      const runs = student.cells.get(cellName(cell.notebookPath, cell.cellId));
+      const square = this.#cells.children[at];
       const text = `${cellLabel(cell, t)}: ${outcomeText(runs, t)}`;
-      setAttribute(square, "class", `square ${outcome(runs)}${cell.cellId === student.cellId ? " here" : ""}`);
-      setText(square.firstChild, cell.cellIndex ?? "·");
+      const current = cell.cellId === student.cellId ? " is-current" : "";
+      setAttribute(square, "class", `cell-square outcome-${outcome(runs)}${current}`);
+      if (square.firstElementChild !== null) {
+        setText(square.firstElementChild, cell.cellIndex ?? "·");
+      }
       setAttribute(square, "title", text);
       setAttribute(square, "aria-label", text);
     });
-    while (strip.children.length > cells.length) strip.lastElementChild.remove();
   }
 
-  function tick() {
-    const row = store.rows.get(studentId);
-    if (row !== undefined) setText(parts.facts.lastHeard, t.age(clock.now() - row.student.lastReceivedAt));
+  /** Is called once a second. */
+  tick() {
+    this.#updateAge();
+    this.#timeline.tick();
   }
 
-  return {
-    element: dialog,
-    open,
-    close,
-    get studentId() {
-      return studentId;
-    },
-    update(changes) {
-      if (parts === null) return;
-      const row = store.rows.get(studentId);
-      if (changes.all || changes.students.has(row)) update();
-      else if (changes.tick) tick();
-      if (changes.tick) parts.timeline.tick();
-    },
-    /** Lets go of what it listens to. */
-    end() {
-      parts?.timeline.close();
-    },
-  };
+  #updateAge() {
+    const { clock, t } = this.#page;
+    const row = this.#row;
+    if (row === undefined) return;
+    setText(this.#facts.lastHeard, t.age(clock.now() - row.student.lastReceivedAt));
+  }
 }

@@ -1,88 +1,182 @@
-// Which students and cells the grid shows, and in which order.
+// The students and cells that the grid shows, and their order.
 
 import { cellName } from "../fold.js";
 import { studentName } from "../names.js";
 import { STATUSES } from "../student.js";
 
-/** Students add cells of their own. A cell that fewer than this share of the most common cell's students ran is left out. */
+/**
+ * @import { Cell } from "../fold.js"
+ * @import { Text } from "../i18n.js"
+ * @import { Row, Store } from "../store.js"
+ * @import { CellRuns, Status } from "../student.js"
+ */
+
+/**
+ * Students add cells that no other student has. A cell has a column if its students are at least
+ * this share of those of the most common cell.
+ */
 const COMMON_SHARE = 1 / 20;
 
-/** The notebooks by how many students are in them, the most first. */
+/**
+ * A cell, and the `cellName` by which a student's runs of it are found.
+ *
+ * @typedef {{ cell: Cell, name: string }} Column
+ */
+
+/**
+ * The paths of the notebooks, the one with the most students first.
+ *
+ * @param {Store} store
+ */
 export function notebooks(store) {
+  /** @type {Map<string | null, number>} */
   const counts = new Map();
   for (const cell of store.state.cells.values()) counts.set(cell.notebookPath, 0);
   for (const { student } of store.rows.values()) {
-    if (counts.has(student.notebookPath)) counts.set(student.notebookPath, counts.get(student.notebookPath) + 1);
+    const count = counts.get(student.notebookPath);
+    if (count !== undefined) counts.set(student.notebookPath, count + 1);
   }
   return [...counts].sort((a, b) => b[1] - a[1]).map(([path]) => path);
 }
 
-/** The cells of a notebook that are worth a column, with the names by which a student's runs are found. */
+/**
+ * @param {Store} store
+ * @param {string | null} notebook
+ * @returns {Column[]}
+ */
 export function columns(store, notebook) {
   const cells = store.state.orderedCells().filter((cell) => cell.notebookPath === notebook);
-  const widest = Math.max(0, ...cells.map((cell) => cell.students.size));
+  const most = Math.max(0, ...cells.map((cell) => cell.students.size));
   return cells
-    .filter((cell) => cell.students.size >= widest * COMMON_SHARE)
+    .filter((cell) => cell.students.size >= most * COMMON_SHARE)
     .map((cell) => ({ cell, name: cellName(cell.notebookPath, cell.cellId) }));
 }
 
+/** @typedef {"attention" | "name" | "team" | "progress"} OrderName */
+
+/** @typedef {(a: Row, b: Row) => number} Compare */
+
 const byText = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 
-function byName(a, b) {
-  return byText.compare(studentName(a.student), studentName(b.student)) || (a.student.studentId < b.student.studentId ? -1 : 1);
+/** @type {Compare} */
+function byName({ student: a }, { student: b }) {
+  return byText.compare(studentName(a), studentName(b)) || (a.studentId < b.studentId ? -1 : 1);
 }
 
+/** @type {Compare} */
+function byTeam(a, b) {
+  const [team, other] = [a.student.teamName, b.student.teamName];
+  return (
+    Number(team === null) - Number(other === null) ||
+    byText.compare(team ?? "", other ?? "") ||
+    byName(a, b)
+  );
+}
+
+/** @type {Compare} */
+function byAttention(a, b) {
+  const [student, other] = [a.student, b.student];
+  const waited = a.status === "help" ? (student.helpSince ?? 0) - (other.helpSince ?? 0) : 0;
+  return (
+    STATUSES.indexOf(a.status) - STATUSES.indexOf(b.status) ||
+    waited ||
+    other.consecutiveErrors - student.consecutiveErrors ||
+    byName(a, b)
+  );
+}
+
+/**
+ * By how far a student has come: first by the last column that was run, then by how many were.
+ *
+ * @param {Column[]} columns
+ * @returns {Compare}
+ */
+function byProgress(columns) {
+  /** @type {Map<Row, { last: number, count: number }>} */
+  const known = new Map();
+  /** @param {Row} row */
+  const progress = (row) => {
+    let found = known.get(row);
+    if (found === undefined) {
+      found = { last: 0, count: 0 };
+      for (const [at, { name }] of columns.entries()) {
+        if (row.student.cells.has(name)) found = { last: at + 1, count: found.count + 1 };
+      }
+      known.set(row, found);
+    }
+    return found;
+  };
+  return (a, b) => {
+    const [reached, other] = [progress(a), progress(b)];
+    return reached.last - other.last || reached.count - other.count || byName(a, b);
+  };
+}
+
+/** @type {Record<OrderName, (columns: Column[]) => Compare>} */
 const ORDERS = {
   name: () => byName,
-  team: () => (a, b) =>
-    (a.student.teamName === null) - (b.student.teamName === null) ||
-    byText.compare(a.student.teamName ?? "", b.student.teamName ?? "") ||
-    byName(a, b),
-  progress: (columns) => {
-    // How far: the last column that was run, then how many were.
-    const reached = new Map();
-    const reach = ({ student }) => {
-      let value = reached.get(student);
-      if (value === undefined) {
-        value = 0;
-        columns.forEach(({ name }, at) => {
-          if (student.cells.has(name)) value = (at + 1) * 1000 + (value % 1000) + 1;
-        });
-        reached.set(student, value);
-      }
-      return value;
-    };
-    return (a, b) => reach(a) - reach(b) || byName(a, b);
-  },
-  attention: () => (a, b) =>
-    STATUSES.indexOf(a.status) - STATUSES.indexOf(b.status) ||
-    (a.status === "help" ? a.student.helpSince - b.student.helpSince : 0) ||
-    b.student.consecutiveErrors - a.student.consecutiveErrors ||
-    byName(a, b),
+  team: () => byTeam,
+  progress: byProgress,
+  attention: () => byAttention,
 };
 
-export const orders = Object.keys(ORDERS);
+export const orders = /** @type {OrderName[]} */ (Object.keys(ORDERS));
 
-/** The students that are shown, in order. */
-export function rows(store, { order, find, status, columns }) {
-  const wanted = find.trim().toLocaleLowerCase();
-  const matches = ({ student }) =>
-    wanted === "" ||
-    [student.userName, student.studentId, student.teamName].some((text) => text?.toLocaleLowerCase().includes(wanted));
-  const shown = [...store.rows.values()].filter((row) => (status === null || row.status === status) && matches(row));
-  return shown.sort(ORDERS[order](columns));
+/**
+ * @param {string} name
+ * @returns {name is OrderName}
+ */
+export function isOrder(name) {
+  return Object.hasOwn(ORDERS, name);
 }
 
-/** What a student's runs of a cell come to: `none`, `ok`, `mended`, `failed`. */
+/**
+ * The students that are shown, in order.
+ *
+ * @param {Store} store
+ * @param {{ order: OrderName, find: string, status: Status | null, columns: Column[] }} choice
+ */
+export function rows(store, { order, find, status, columns }) {
+  const wanted = find.trim().toLocaleLowerCase();
+  /** @param {Row} row */
+  const matches = ({ student }) =>
+    wanted === "" ||
+    [student.userName, student.studentId, student.teamName].some((text) =>
+      text?.toLocaleLowerCase().includes(wanted),
+    );
+  const shown = [...store.rows.values()].filter(
+    (row) => (status === null || row.status === status) && matches(row),
+  );
+  return shown.sort(ORDERS[isOrder(order) ? order : "attention"](columns));
+}
+
+/**
+ * `mended`: the latest run succeeded after an earlier one had failed.
+ *
+ * @typedef {"none" | "ok" | "mended" | "failed"} Outcome
+ */
+
+/**
+ * The outcome of a student's runs of a cell.
+ *
+ * @param {CellRuns | undefined} runs
+ * @returns {Outcome}
+ */
 export function outcome(runs) {
   if (runs === undefined) return "none";
   if (runs.failed) return "failed";
   return runs.failedRuns > 0 ? "mended" : "ok";
 }
 
-/** The same in words. */
+/**
+ * The outcome in words.
+ *
+ * @param {CellRuns | undefined} runs
+ * @param {Text} t
+ */
 export function outcomeText(runs, t) {
-  const name = outcome(runs);
-  const text = t.grid.cell[name];
-  return name === "none" ? text : text(t.runs(runs.runs), t.failures(runs.failedRuns));
+  if (runs === undefined) return t.grid.cell.none;
+  const [all, failures] = [t.runs(runs.runs), t.failures(runs.failedRuns)];
+  if (runs.failed) return t.grid.cell.failed(all, failures);
+  return runs.failedRuns > 0 ? t.grid.cell.mended(all, failures) : t.grid.cell.ok(all);
 }

@@ -1,10 +1,18 @@
-// The grid as a table: the same for those who do not see it, or who want to read it.
+// The grid as a table, for those who do not see the canvas or prefer to read.
 
+import { statusMark } from "../components/status.js";
+import { studentButton } from "../components/student-button.js";
 import { bdi, h, setText, show } from "../dom.js";
 import { cellLabel } from "../names.js";
-import { nameButton, statusMark } from "./common.js";
 import { outcome, outcomeText } from "./grid-model.js";
 
+/**
+ * @import { Row } from "../store.js"
+ * @import { Column } from "./grid-model.js"
+ * @import { Page } from "./list.js"
+ */
+
+/** The number of students on a page of the table. */
 const PAGE = 50;
 const SIGNS = { none: "", ok: "✓", mended: "✓", failed: "✕" };
 
@@ -16,28 +24,46 @@ export class GridTable {
   #range = h("span");
   #previous;
   #next;
+  /** @type {Row[]} */
   #rows = [];
+  /** @type {Column[]} */
   #columns = [];
+  /** The place of the first row on this page of the table. */
   #from = 0;
 
+  /** @param {Page} page */
   constructor(page) {
     this.#page = page;
     const { t } = page;
-    const turn = (pages) => () => {
-      this.#from += pages * PAGE;
-      this.#draw();
-    };
-    this.#previous = h("button", { type: "button", class: "quiet", on: { click: turn(-1) } }, t.grid.previous);
-    this.#next = h("button", { type: "button", class: "quiet", on: { click: turn(1) } }, t.grid.next);
-    const table = h("table", { class: "grid-table", "aria-labelledby": "grid-heading" }, h("thead", {}, this.#head), this.#body);
+    this.#previous = this.#turnButton(t.grid.previous, -1);
+    this.#next = this.#turnButton(t.grid.next, 1);
+    const labelled = { "aria-labelledby": "grid-heading" };
+    const scrolled = { class: "scroll-area", tabindex: "0", role: "region", ...labelled };
+    const head = h("thead", {}, this.#head);
     this.element = h(
       "div",
       { class: "grid-as-table" },
-      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": "grid-heading" }, table),
-      h("nav", { class: "pager" }, this.#previous, this.#range, this.#next),
+      h("div", scrolled, h("table", { class: "grid-table", ...labelled }, head, this.#body)),
+      h("nav", { class: "grid-pager" }, this.#previous, this.#range, this.#next),
     );
   }
 
+  /**
+   * @param {string} text
+   * @param {number} pages
+   */
+  #turnButton(text, pages) {
+    const click = () => {
+      this.#from += pages * PAGE;
+      this.#draw();
+    };
+    return h("button", { type: "button", class: "text-button", on: { click } }, text);
+  }
+
+  /**
+   * @param {Row[]} rows
+   * @param {Column[]} columns
+   */
   show(rows, columns) {
     this.#rows = rows;
     this.#columns = columns;
@@ -49,27 +75,45 @@ export class GridTable {
     const { length } = this.#rows;
     this.#from = Math.max(0, Math.min(this.#from, Math.floor((length - 1) / PAGE) * PAGE));
     const shown = this.#rows.slice(this.#from, this.#from + PAGE);
-    const focused = this.#body.contains(document.activeElement) ? document.activeElement.closest("tr").dataset.key : null;
-    const heads = this.#columns.map(({ cell }) => h("th", { scope: "col", title: cellLabel(cell, t) }, bdi(cell.cellIndex ?? cellLabel(cell, t))));
+    const focused = this.#focusedKey();
+    const heads = this.#columns.map(({ cell }) => {
+      const label = cellLabel(cell, t);
+      return h("th", { scope: "col", title: label }, bdi(cell.cellIndex ?? label));
+    });
     this.#head.replaceChildren(h("th", { scope: "col" }, t.grid.student), ...heads);
-    this.#body.replaceChildren(...shown.map((row) => this.#row(row)));
-    if (focused !== null) {
-      [...this.#body.children].find((element) => element.dataset.key === focused)?.querySelector("button").focus();
-    }
-    setText(this.#range, t.grid.pages(Math.min(length, this.#from + 1), Math.min(length, this.#from + PAGE), length));
+    const elements = shown.map((row) => this.#row(row));
+    this.#body.replaceChildren(...elements);
+    const same = elements.find((element) => element.dataset.key === focused);
+    same?.querySelector("button")?.focus();
+    const to = Math.min(length, this.#from + PAGE);
+    setText(this.#range, t.grid.pages(Math.min(length, this.#from + 1), to, length));
     show(this.#previous, this.#from > 0);
-    show(this.#next, this.#from + PAGE < length);
+    show(this.#next, to < length);
   }
 
-  #row(row) {
+  /** The student whose button has the focus; `null` if none has. */
+  #focusedKey() {
+    const focused = document.activeElement;
+    if (focused === null || !this.#body.contains(focused)) return null;
+    return focused.closest("tr")?.dataset.key ?? null;
+  }
+
+  /** @param {Row} row */
+  #row({ status, student }) {
     const { t } = this.#page;
-    const name = nameButton(this.#page, row);
-    name.update(row.student);
-    const cells = this.#columns.map(({ name }) => {
-      const runs = row.student.cells.get(name);
-      const kind = outcome(runs);
-      return h("td", { class: kind }, h("span", { "aria-hidden": "true" }, SIGNS[kind]), h("span", { class: "sr" }, outcomeText(runs, t)));
+    const name = studentButton(this.#page, student.studentId);
+    name.update(student);
+    const line = h("div", { class: "student-line" }, statusMark(status, t), name.element);
+    const cells = this.#columns.map((column) => {
+      const runs = student.cells.get(column.name);
+      const found = outcome(runs);
+      return h(
+        "td",
+        { class: `outcome-${found}` },
+        h("span", { "aria-hidden": "true" }, SIGNS[found]),
+        h("span", { class: "visually-hidden" }, outcomeText(runs, t)),
+      );
     });
-    return h("tr", { data: { key: row.student.studentId } }, h("th", { scope: "row" }, h("div", { class: "line" }, statusMark(row.status, t), name.button)), cells);
+    return h("tr", { data: { key: student.studentId } }, h("th", { scope: "row" }, line), cells);
   }
 }

@@ -1,106 +1,153 @@
-// Students × cells: who succeeded where, live.
+// Students × cells: which student succeeded in which cell.
 
-import { h, setAttribute, setText, show } from "../dom.js";
+import { iconButton, setPressed } from "../components/buttons.js";
+import { card, emptyState } from "../components/card.js";
+import { legend } from "../components/legend.js";
+import { h, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { notebookName } from "../names.js";
-import { card, emptyState } from "./common.js";
 import { GridCanvas } from "./grid-canvas.js";
-import { columns, notebooks, orders, rows } from "./grid-model.js";
+import { columns, isOrder, notebooks, orders, rows } from "./grid-model.js";
 import { GridTable } from "./grid-table.js";
 
-/** How often the table, which is written anew, follows. */
+/** @import { Page, View } from "./list.js" */
+
+/** The least time between two drawings of the table, in milliseconds: each one makes it again. */
 const TABLE_PACE = 2_000;
 
-export function grid(page) {
+/**
+ * @param {Page} page
+ * @returns {View}
+ */
+export default function grid(page) {
   const { store, t, preferences } = page;
-  const notebook = h("select", { "aria-label": t.grid.notebook });
-  const sort = h("select", { "aria-label": t.grid.sort }, orders.map((name) => h("option", { value: name }, t.grid.sorts[name])));
-  const find = h("input", { type: "search", placeholder: t.grid.find, "aria-label": t.grid.find, autocomplete: "off", spellcheck: "false" });
-  const toggle = (name, label) => h("button", { type: "button", class: "icon-button", title: label, "aria-label": label, "aria-pressed": "false" }, icon(name));
-  const overview = toggle("rows", t.grid.overview);
-  const asTable = toggle("table", t.grid.table);
-  const view = card("grid", t.grid.heading, h("label", { class: "find" }, icon("search"), find), notebook, sort, overview, asTable);
-  const filtered = h("button", { type: "button", class: "chip filtered", "aria-pressed": "true", on: { click: () => page.filter(null) } });
+  const { notebookSelect, sortSelect, search, searchLabel } = controls(page);
+  let asTable = false;
+  const everyone = iconButton("rows", t.grid.overview, () => {
+    preferences.set("gridOverview", !preferences.get("gridOverview"));
+    draw();
+  });
+  const tableButton = iconButton("table", t.grid.table, () => {
+    asTable = !asTable;
+    draw();
+  });
+  const view = card(
+    "grid",
+    t.grid.heading,
+    searchLabel,
+    notebookSelect,
+    sortSelect,
+    everyone,
+    tableButton,
+  );
+  const clear = { click: () => page.filter(null) };
+  const filtered = h("button", { type: "button", class: "chip grid-filter", on: clear });
+  setPressed(filtered, true);
   view.count.after(filtered);
   const empty = emptyState("");
   const canvas = new GridCanvas(page);
   const table = new GridTable(page);
-  const swatch = (name) => h("span", { class: `key ${name}` }, h("span", { class: "swatch", "aria-hidden": "true" }), t.grid.legend[name]);
-  const legend = h("div", { class: "legend" }, ["ok", "mended", "failed", "none", "here"].map(swatch));
-  view.body.append(empty, canvas.element, table.element, legend);
+  const key = legend([
+    ["outcome-ok", t.grid.legend.ok],
+    ["outcome-mended", t.grid.legend.mended],
+    ["outcome-failed", t.grid.legend.failed],
+    ["outcome-none", t.grid.legend.none],
+    ["current-cell", t.grid.legend.here],
+  ]);
+  view.body.append(empty.element, canvas.element, table.element, key);
 
-  let path;
-  let known = "";
-  let tableAt = 0;
-  sort.value = preferences.gridSort;
-  sort.addEventListener("change", () => {
-    preferences.set("gridSort", sort.value);
+  /**
+   * The path of the notebook that is shown; `null` is the name of cells without one.
+   *
+   * @type {string | null | undefined}
+   */
+  let notebook;
+  let listedNotebooks = "";
+  let tableDrawnAt = 0;
+  sortSelect.addEventListener("change", () => {
+    if (isOrder(sortSelect.value)) preferences.set("gridSort", sortSelect.value);
     draw();
   });
-  find.addEventListener("input", () => draw());
-  notebook.addEventListener("change", () => {
-    path = JSON.parse(notebook.value);
-    draw();
-  });
-  overview.addEventListener("click", () => {
-    preferences.set("gridOverview", !preferences.gridOverview);
-    draw();
-  });
-  asTable.addEventListener("click", () => {
-    setAttribute(asTable, "aria-pressed", String(asTable.getAttribute("aria-pressed") !== "true"));
+  search.addEventListener("input", draw);
+  notebookSelect.addEventListener("change", () => {
+    notebook = JSON.parse(notebookSelect.value);
     draw();
   });
 
-  function chooseNotebook() {
+  function listNotebooks() {
     const paths = notebooks(store);
-    if (!paths.includes(path)) path = paths[0];
-    const text = JSON.stringify(paths);
-    if (text !== known && document.activeElement !== notebook) {
-      known = text;
-      notebook.replaceChildren(...paths.map((other) => h("option", { value: JSON.stringify(other) }, notebookName(other, t))));
+    if (notebook === undefined || !paths.includes(notebook)) notebook = paths[0];
+    const listed = JSON.stringify(paths);
+    if (listed !== listedNotebooks && document.activeElement !== notebookSelect) {
+      listedNotebooks = listed;
+      const options = paths.map((path) =>
+        h("option", { value: JSON.stringify(path) }, notebookName(path, t)),
+      );
+      notebookSelect.replaceChildren(...options);
     }
-    notebook.value = JSON.stringify(path);
-    show(notebook, paths.length > 1);
-    return paths.length > 0;
+    if (notebook !== undefined) notebookSelect.value = JSON.stringify(notebook);
+    show(notebookSelect, paths.length > 1);
   }
 
   function draw() {
-    const some = chooseNotebook();
-    const wanted = columns(store, path);
-    const shown = rows(store, { order: preferences.gridSort, find: find.value, status: page.status, columns: wanted });
-    const tabular = asTable.getAttribute("aria-pressed") === "true";
-    const visible = some && shown.length > 0;
-    show(empty, !visible);
-    setText(empty.firstElementChild, some ? t.grid.nobody : t.grid.empty);
-    show(canvas.element, visible && !tabular);
-    show(table.element, visible && tabular);
-    show(legend, visible && !tabular);
-    show(filtered, page.status !== null);
-    if (page.status !== null) setText(filtered, `${t.grid.filtered(t.status[page.status])} ×`);
-    setAttribute(overview, "aria-pressed", String(preferences.gridOverview));
-    setText(view.count, shown.length);
+    listNotebooks();
+    const shownColumns = notebook === undefined ? [] : columns(store, notebook);
+    const order = preferences.get("gridSort");
+    const { status } = page;
+    const shownRows = rows(store, { order, find: search.value, status, columns: shownColumns });
+    const visible = notebook !== undefined && shownRows.length > 0;
+    show(empty.element, !visible);
+    setText(empty.message, notebook === undefined ? t.grid.empty : t.grid.noMatch);
+    show(canvas.element, visible && !asTable);
+    show(table.element, visible && asTable);
+    show(key, visible && !asTable);
+    show(filtered, status !== null);
+    if (status !== null) setText(filtered, `${t.grid.filtered(t.status[status])} ×`);
+    setPressed(everyone, preferences.get("gridOverview"));
+    setPressed(tableButton, asTable);
+    setText(view.count, shownRows.length);
     if (!visible) return;
-    if (tabular) table.show(shown, wanted);
-    else canvas.show(shown, wanted, preferences.gridOverview);
+    if (asTable) table.show(shownRows, shownColumns);
+    else canvas.show(shownRows, shownColumns, preferences.get("gridOverview"));
   }
 
   return {
     element: view.element,
-    /** The page looks different: colours and sizes are read anew. */
+    slot: "board",
     restyle: () => canvas.restyle(),
-    redraw: draw,
     update(changes) {
-      canvas.touch(changes.students);
+      if (changes.filter) draw();
+      else canvas.touch(changes.students);
     },
-    /** Which rows and columns there are, and their order: calmly, and not under someone's pointer. */
-    calmly(changes) {
+    // Rows and columns, and their order. They do not move under someone's pointer.
+    updateCalmly(changes) {
       if (changes.all) return draw();
       const changed = changes.students.size > 0 || changes.statuses;
       if (!changed || canvas.isPointedAt) return undefined;
       if (table.element.hidden) return draw();
-      if (performance.now() - tableAt < TABLE_PACE) return undefined;
-      tableAt = performance.now();
+      if (performance.now() - tableDrawnAt < TABLE_PACE) return undefined;
+      tableDrawnAt = performance.now();
       return draw();
     },
   };
+}
+
+/** @param {Page} page */
+function controls({ preferences, t }) {
+  const notebookSelect = h("select", { "aria-label": t.grid.notebook });
+  const sortSelect = h(
+    "select",
+    { "aria-label": t.grid.sort },
+    orders.map((name) => h("option", { value: name }, t.grid.sorts[name])),
+  );
+  sortSelect.value = preferences.get("gridSort");
+  const search = h("input", {
+    type: "search",
+    placeholder: t.grid.find,
+    "aria-label": t.grid.find,
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  const searchLabel = h("label", { class: "grid-search" }, icon("search"), search);
+  return { notebookSelect, sortSelect, search, searchLabel };
 }

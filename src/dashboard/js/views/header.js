@@ -1,76 +1,141 @@
-// The bar at the top: which class, how the connection is, how the page looks.
+// The bar at the top: the class, the state of the connection, and how the page looks.
 
+import { iconButton, segmentedControl, setPressed } from "../components/buttons.js";
 import { api } from "../api.js";
-import { bdi, h, s, setAttribute } from "../dom.js";
+import { h, s, setText } from "../dom.js";
 import { icon } from "../icons.js";
 import { languages } from "../i18n.js";
 
-export function header(page, badge) {
-  const { t, preferences } = page;
-  const logo = s(
+/**
+ * @import { IconName } from "../icons.js"
+ * @import { Theme } from "../preferences.js"
+ * @import { Page, View } from "./list.js"
+ */
+
+/** @type {Record<Theme, IconName>} */
+const THEME_ICONS = { auto: "auto", light: "sun", dark: "moon" };
+
+/**
+ * @param {Page} page
+ * @returns {View}
+ */
+export default function header(page) {
+  const { t } = page;
+  const badge = connectionBadge(page);
+  const settings = { class: "display-settings", role: "group", "aria-label": t.settings.label };
+  const element = h(
+    "header",
+    { class: "page-header" },
+    h("h1", { class: "brand" }, logo(), h("span", {}, t.product)),
+    classPicker(page),
+    badge.element,
+    h("div", settings, languageControl(page), themeButton(page), projectorButton(page)),
+  );
+  return {
+    element,
+    slot: "top",
+    update(changes) {
+      if (changes.all || changes.connection) badge.update();
+    },
+  };
+}
+
+function logo() {
+  const dots = [
+    [4, 20],
+    [14, 8],
+    [24, 20],
+  ];
+  return s(
     "svg",
     { class: "logo", viewBox: "0 0 28 28", "aria-hidden": "true" },
     s("path", { d: "M4 20c4 0 4-12 10-12s6 12 10 12" }),
-    ...[[4, 20], [14, 8], [24, 20]].map(([cx, cy]) => s("circle", { cx, cy, r: 2.6 })),
-  );
-  const projector = h(
-    "button",
-    {
-      type: "button",
-      class: "icon-button",
-      title: t.settings.projector,
-      "aria-label": t.settings.projector,
-      "aria-pressed": String(preferences.projector),
-      on: {
-        click: () => {
-          preferences.set("projector", !preferences.projector);
-          setAttribute(projector, "aria-pressed", String(preferences.projector));
-        },
-      },
-    },
-    icon("screen"),
-  );
-  const symbol = { auto: "auto", light: "sun", dark: "moon" };
-  const themed = () => [icon(symbol[preferences.theme]), h("span", { class: "sr" }, t.settings.theme[preferences.theme])];
-  const theme = h("button", { type: "button", class: "icon-button", title: t.settings.theme[preferences.theme] }, themed());
-  theme.addEventListener("click", () => {
-    preferences.set("theme", preferences.nextTheme());
-    theme.replaceChildren(...themed());
-    theme.title = t.settings.theme[preferences.theme];
-  });
-  const language = h(
-    "div",
-    { class: "segments", role: "group", "aria-label": t.settings.language },
-    languages.map(([code, name]) =>
-      h(
-        "button",
-        {
-          type: "button",
-          lang: code,
-          class: "segment-button",
-          "aria-pressed": String(code === preferences.language),
-          "aria-label": name,
-          title: name,
-          on: { click: () => preferences.set("language", code) },
-        },
-        code === "ja" ? "日本語" : code.toUpperCase(),
-      ),
-    ),
-  );
-  return h(
-    "header",
-    { class: "top" },
-    h("h1", { class: "brand" }, logo, h("span", {}, t.product)),
-    picker(page),
-    badge.element,
-    h("div", { class: "settings", role: "group", "aria-label": t.settings.label }, language, theme, projector),
+    dots.map(([cx, cy]) => s("circle", { cx, cy, r: 2.6 })),
   );
 }
 
-/** Which class. The others are asked for when someone is about to choose. */
-function picker(page) {
+/** @param {Page} page */
+function connectionBadge(page) {
+  const { t } = page;
+  const text = h("span", { role: "status" });
+  const element = h(
+    "div",
+    { class: "connection-badge", title: t.connection.label },
+    h("span", { class: "connection-lamp", "aria-hidden": "true" }),
+    text,
+  );
+  return {
+    element,
+    update() {
+      const { name, since } = page.connection;
+      element.dataset.state = name;
+      if (name === "offline") {
+        // The time of this machine's clock, which the instructor can compare with.
+        setText(text, t.connection.offline(since === null ? null : t.clockMinute(since * 1000)));
+      } else {
+        setText(text, t.connection[name]);
+      }
+    },
+  };
+}
+
+/** @param {Page} page */
+function languageControl({ preferences, t }) {
+  const options = languages.map(([code, name]) => ({
+    value: code,
+    text: code === "ja" ? "日本語" : code.toUpperCase(),
+    name,
+    lang: code,
+  }));
+  const control = segmentedControl(t.settings.language, options, (code) =>
+    preferences.set("language", code),
+  );
+  control.update(preferences.get("language"));
+  return control.element;
+}
+
+/** @param {Page} page */
+function themeButton({ preferences, t }) {
+  const name = h("span", { class: "visually-hidden" });
+  const button = h("button", { type: "button", class: "icon-button" });
+  const draw = () => {
+    const theme = preferences.get("theme");
+    button.title = t.settings.theme[theme];
+    setText(name, button.title);
+    button.replaceChildren(icon(THEME_ICONS[theme]), name);
+  };
+  button.addEventListener("click", () => {
+    preferences.set("theme", preferences.nextTheme());
+    draw();
+  });
+  draw();
+  return button;
+}
+
+/** @param {Page} page */
+function projectorButton({ preferences, t }) {
+  const button = iconButton("screen", t.settings.projector, () => {
+    preferences.set("projector", !preferences.get("projector"));
+    draw();
+  });
+  const draw = () => setPressed(button, preferences.get("projector"));
+  draw();
+  return button;
+}
+
+/**
+ * Chooses the class. The list of the others is asked for when someone is about to choose.
+ *
+ * @param {Page} page
+ */
+function classPicker(page) {
   const { t, classId } = page;
-  const select = h("select", { id: "class-picker", on: { change: () => page.choose(select.value) } });
+  const choose = () => page.choose(select.value);
+  const select = h("select", { id: "class-picker", on: { change: choose } });
+  /**
+   * @param {string} id
+   * @param {string} text
+   */
   const option = (id, text) => h("option", { value: id }, text);
   select.append(option(classId, classId));
   let listed = "";
@@ -78,11 +143,13 @@ function picker(page) {
     try {
       const { classes } = await api.classes();
       const ids = JSON.stringify(classes.map((other) => other.classId));
-      // A list that someone is choosing from is not pulled away for the sake of its counts.
+      // Replacing a list that someone chooses from would close it: new counts are not worth that.
       if (ids === listed && document.activeElement === select) return;
       listed = ids;
+      const options = classes.map((other) =>
+        option(other.classId, t.picker.option(other.classId, t.students(other.students))),
+      );
       const known = classes.some((other) => other.classId === classId);
-      const options = classes.map((other) => option(other.classId, t.picker.option(other.classId, t.students(other.students))));
       if (!known) options.unshift(option(classId, classId));
       select.replaceChildren(...options);
       select.value = classId;
@@ -93,33 +160,5 @@ function picker(page) {
   select.addEventListener("pointerenter", refresh);
   select.addEventListener("focus", refresh);
   refresh();
-  return h("label", { class: "picker" }, h("span", {}, t.picker.label), select);
-}
-
-/** What is shown instead of an empty class: how to fill it, and where else to look. */
-export function emptyClass(page) {
-  const { t, classId } = page;
-  const others = h("ul", { class: "others" });
-  const heading = h("p", { hidden: true }, t.empty.other);
-  const url = new URL("student-progress", document.baseURI);
-  if (classId !== "default") url.searchParams.set("class", classId);
-  const element = h(
-    "section",
-    { class: "empty-class", hidden: true },
-    h("div", { class: "waiting", "aria-hidden": "true" }, h("span"), h("span"), h("span")),
-    h("h2", {}, t.empty.heading(classId)),
-    h("p", {}, t.empty.text),
-    h("code", { class: "url" }, url.href),
-    heading,
-    others,
-  );
-  api.classes().then(({ classes }) => {
-    const shown = classes.filter((other) => other.classId !== classId && other.students > 0).slice(0, 6);
-    heading.hidden = shown.length === 0;
-    for (const other of shown) {
-      const choose = { click: () => page.choose(other.classId) };
-      others.append(h("li", {}, h("button", { type: "button", class: "chip", on: choose }, bdi(other.classId), ` · ${t.students(other.students)}`)));
-    }
-  }, () => {});
-  return element;
+  return h("label", { class: "class-picker" }, h("span", {}, t.picker.label), select);
 }

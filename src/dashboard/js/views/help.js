@@ -1,117 +1,167 @@
-// The help queue: whose hand is up, the longest waiting first, and how long each has waited.
+// The help queue: the students whose hand is up, the longest waiting first.
 
+import { card, emptyState } from "../components/card.js";
+import { concerns } from "../components/status.js";
+import { studentButton } from "../components/student-button.js";
 import { api } from "../api.js";
 import { List, bdi, h, setAttribute, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { placeLabel, studentName } from "../names.js";
 import { MINUTE } from "../time.js";
-import { card, concerns, emptyState, nameButton, partsOf, remember } from "./common.js";
 
-/** A wait that is said to be long. */
+/**
+ * @import { Row } from "../store.js"
+ * @import { Page, View } from "./list.js"
+ */
+
+/** From this wait on the queue warns. */
 const LONG_WAIT = 5 * MINUTE;
 
-export function helpQueue(page) {
-  const { store, clock, t } = page;
+/**
+ * @param {Page} page
+ * @returns {View}
+ */
+export default function helpQueue(page) {
+  const { store, t } = page;
   const view = card("help", t.help.heading);
-  const empty = emptyState(t.help.empty, t.help.emptyHint, true);
-  const list = h("ol", { class: "queue" });
-  // Said to screen readers: the queue itself would be read anew at every tick.
-  const announcer = h("p", { class: "sr", "aria-live": "polite" });
-  view.body.append(empty, list, announcer);
+  const empty = emptyState(t.help.empty, { hint: t.help.emptyHint, good: true });
+  const list = h("ol", { class: "help-list" });
+  // Screen readers are told each hand here: they would read the whole queue again at every second.
+  const announcer = h("p", { class: "visually-hidden", "aria-live": "polite" });
+  view.body.append(empty.element, list, announcer);
   view.element.tabIndex = -1;
 
+  /** @type {List<Row, HelpItem>} */
   const items = new List(list, {
     key: (row) => row.student.studentId,
-    create: (row) => create(page, row),
-    update: (element, row) => update(page, element, row),
+    create: (row) => new HelpItem(page, row),
+    update: (item, row) => item.update(row),
   });
+
+  function draw() {
+    const queue = store.withStatus("help").sort((a, b) => raisedAt(a) - raisedAt(b));
+    items.show(queue);
+    setText(view.count, queue.length);
+    show(empty.element, queue.length === 0);
+    show(list, queue.length > 0);
+    view.element.classList.toggle("has-hands", queue.length > 0);
+  }
 
   return {
     element: view.element,
+    slot: "urgent",
     update(changes) {
       const names = changes.raised.map((row) => studentName(row.student));
       if (names.length > 0) setText(announcer, t.help.raised(names.join(", ")));
-      if (concerns(changes, "help")) {
-        const queue = store.withStatus("help").sort((a, b) => a.student.helpSince - b.student.helpSince);
-        items.show(queue);
-        setText(view.count, queue.length);
-        show(empty, queue.length === 0);
-        show(list, queue.length > 0);
-        view.element.classList.toggle("calling", queue.length > 0);
-      } else if (changes.tick) {
-        for (const element of list.children) tick(page, element, clock.now());
-      }
+      if (concerns(changes, "help")) draw();
+      else if (changes.tick) for (const item of items.parts()) item.tick();
     },
   };
 }
 
-function create(page, row) {
-  const { t } = page;
-  const wait = h("time", { class: "wait" });
-  const name = nameButton(page, row);
-  const team = bdi("", { class: "team" });
-  const place = h("span", { class: "spot" });
-  const streak = h("span", { class: "streak", title: t.status.stuck });
-  const failed = h("p", { class: "failed", role: "alert", hidden: true }, t.help.failed);
-  const resolve = h("button", { type: "button", class: "action" }, t.help.resolve);
-  resolve.addEventListener("click", () => act(page, element, partsOf(element).row));
-  const long = h("span", { class: "long", title: t.help.long }, icon("warning"), h("span", { class: "sr" }, t.help.long));
-  const element = h(
-    "li",
-    { class: "queue-item" },
-    h("div", { class: "wait-box" }, wait, long),
-    h("div", { class: "who" }, h("div", { class: "line" }, name.button, team), h("div", { class: "line sub" }, place, streak), failed),
-    resolve,
-  );
-  return remember(element, { wait, long, name, team, place, streak, failed, resolve, row, pending: null });
+/** @param {Row} row */
+function raisedAt({ student }) {
+  return student.helpSince ?? student.lastReceivedAt;
 }
 
-function update(page, element, row) {
-  const { store, clock, t } = page;
-  const part = partsOf(element);
-  const { student } = row;
-  // Raised again: an earlier answer says nothing about this hand.
-  if (part.since !== student.helpSince) settle(page, part);
-  part.row = row;
-  part.since = student.helpSince;
-  part.name.update(student);
-  setText(part.team, student.teamName ?? "");
-  show(part.team, student.teamName !== null);
-  setText(part.place, placeLabel(student, store, t));
-  setText(part.streak, t.stuck.times(student.consecutiveErrors));
-  show(part.streak, student.consecutiveErrors > 1);
-  setAttribute(part.resolve, "aria-label", t.help.resolveName(studentName(student)));
-  tick(page, element, clock.now());
-}
+class HelpItem {
+  element;
+  #page;
+  #row;
+  #since = -Infinity;
+  #wait = h("time", { class: "help-wait-time" });
+  #warning;
+  #name;
+  #team = bdi("", { class: "student-team" });
+  #place = h("span", { class: "student-place" });
+  #streak;
+  #failed;
+  #resolve;
 
-function tick({ t }, element, now) {
-  const part = partsOf(element);
-  const waited = now - part.since;
-  setText(part.wait, t.wait(waited));
-  setAttribute(part.wait, "aria-label", t.help.waiting(t.span(waited)));
-  show(part.long, waited >= LONG_WAIT);
-  element.classList.toggle("long-wait", waited >= LONG_WAIT);
-}
-
-/** The hand goes down when the relay says so, by the same events as everywhere else. */
-async function act(page, element, row) {
-  const part = partsOf(element);
-  const { t } = page;
-  show(part.failed, false);
-  setAttribute(part.resolve, "aria-disabled", "true");
-  setText(part.resolve, t.help.resolving);
-  const { since } = part;
-  try {
-    await api.resolve(page.classId, row.student.studentId);
-  } catch (error) {
-    if (part.since !== since) return;
-    settle(page, part);
-    show(part.failed, true);
+  /**
+   * @param {Page} page
+   * @param {Row} row
+   */
+  constructor(page, row) {
+    this.#page = page;
+    this.#row = row;
+    const { t } = page;
+    const click = () => this.#lowerHand();
+    this.#name = studentButton(page, row.student.studentId);
+    this.#streak = h("span", { class: "help-streak", title: t.status.stuck });
+    this.#failed = h("p", { class: "help-failed", role: "alert", hidden: true }, t.help.failed);
+    this.#resolve = h("button", { type: "button", class: "primary-button", on: { click } });
+    this.#warning = h(
+      "span",
+      { class: "help-wait-warning", title: t.help.long },
+      icon("warning"),
+      h("span", { class: "visually-hidden" }, t.help.long),
+    );
+    this.element = h(
+      "li",
+      { class: "help-item" },
+      h("div", { class: "help-wait" }, this.#wait, this.#warning),
+      h(
+        "div",
+        { class: "student-lines" },
+        h("div", { class: "student-line" }, this.#name.element, this.#team),
+        h("div", { class: "student-line secondary-text" }, this.#place, this.#streak),
+        this.#failed,
+      ),
+      this.#resolve,
+    );
+    this.#ready();
   }
-}
 
-function settle({ t }, part) {
-  setAttribute(part.resolve, "aria-disabled", null);
-  setText(part.resolve, t.help.resolve);
-  show(part.failed, false);
+  /** @param {Row} row */
+  update(row) {
+    const { store, t } = this.#page;
+    const { student } = row;
+    const since = raisedAt(row);
+    // Another hand than the one that was resolved: that answer says nothing about it.
+    if (this.#since !== since) this.#ready();
+    this.#row = row;
+    this.#since = since;
+    this.#name.update(student);
+    setText(this.#team, student.teamName ?? "");
+    show(this.#team, student.teamName !== null);
+    setText(this.#place, placeLabel(student, store, t));
+    setText(this.#streak, t.stuck.times(student.consecutiveErrors));
+    show(this.#streak, student.consecutiveErrors > 1);
+    setAttribute(this.#resolve, "aria-label", t.help.resolveName(studentName(student)));
+    this.tick();
+  }
+
+  /** Writes how long the student has waited. */
+  tick() {
+    const { clock, t } = this.#page;
+    const waited = clock.now() - this.#since;
+    setText(this.#wait, t.wait(waited));
+    setAttribute(this.#wait, "aria-label", t.help.waiting(t.span(waited)));
+    show(this.#warning, waited >= LONG_WAIT);
+    this.element.classList.toggle("is-long-wait", waited >= LONG_WAIT);
+  }
+
+  /** Asks the relay to lower the hand. It goes down when the relay's own event says so. */
+  async #lowerHand() {
+    const { classId, t } = this.#page;
+    show(this.#failed, false);
+    setAttribute(this.#resolve, "aria-disabled", "true");
+    setText(this.#resolve, t.help.resolving);
+    const since = this.#since;
+    try {
+      await api.resolve(classId, this.#row.student.studentId);
+    } catch {
+      if (this.#since !== since) return;
+      this.#ready();
+      show(this.#failed, true);
+    }
+  }
+
+  /** The hand can be resolved. */
+  #ready() {
+    setAttribute(this.#resolve, "aria-disabled", null);
+    setText(this.#resolve, this.#page.t.help.resolve);
+    show(this.#failed, false);
+  }
 }

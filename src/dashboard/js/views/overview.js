@@ -1,51 +1,87 @@
-// The class in five numbers, which are also filters of the grid.
+// The number of students of each status. Each number is a filter of the grid, too.
 
+import { setPressed } from "../components/buttons.js";
+import { statusBar } from "../components/status.js";
 import { h, setAttribute, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { STATUSES } from "../student.js";
-import { statusBar } from "./common.js";
 
-export function overview(page) {
-  const { store, t } = page;
-  const tiles = STATUSES.map((status) => {
-    const number = h("span", { class: "tile-number" });
-    const choose = () => page.filter(page.status === status ? null : status);
-    const button = h(
-      "button",
-      { type: "button", class: `tile ${status}`, title: t.statusHint[status], on: { click: choose } },
-      h("span", { class: "tile-label" }, icon(status), t.status[status]),
-      number,
-    );
-    return { status, number, button };
-  });
+/**
+ * @import { Status } from "../student.js"
+ * @import { Page, View } from "./list.js"
+ */
+
+/**
+ * @param {Page} page
+ * @returns {View}
+ */
+export default function overview(page) {
+  const { store, t, classId } = page;
+  const tiles = STATUSES.map((status) => statusTile(page, status));
   const bar = statusBar(t);
-  const sums = h("span");
-  const address = `api/class/export?${new URLSearchParams({ class: page.classId, format: "csv" })}`;
-  const totals = h("p", { class: "totals" }, sums, h("a", { href: address, download: "" }, t.overview.download));
+  const totals = h("span");
+  const query = new URLSearchParams({ class: classId, format: "csv" });
+  const download = h("a", { href: `api/class/export?${query}`, download: "" }, t.overview.download);
   const element = h(
     "section",
     { class: "overview", "aria-labelledby": "overview-heading" },
-    h("h2", { class: "sr", id: "overview-heading" }, t.overview.heading),
-    h("div", { class: "tiles" }, tiles.map(({ button }) => button)),
+    h("h2", { class: "visually-hidden", id: "overview-heading" }, t.overview.heading),
+    h(
+      "div",
+      { class: "status-tiles" },
+      tiles.map((tile) => tile.element),
+    ),
     bar.element,
-    totals,
+    h("p", { class: "class-totals" }, totals, download),
   );
+
+  function draw() {
+    for (const tile of tiles) tile.update();
+    bar.update(store.counts, store.rows.size);
+    const { runs, errors } = store.totals;
+    const texts = [t.students(store.rows.size), t.runs(runs), t.failures(errors)];
+    setText(totals, texts.join(" · "));
+    show(element, store.rows.size > 0);
+  }
 
   return {
     element,
+    slot: "main",
     update(changes) {
-      if (!changes.all && changes.students.size === 0 && !changes.statuses) return;
-      for (const { status, number, button } of tiles) {
-        const count = store.counts[status];
-        setText(number, t.number(count));
-        button.classList.toggle("none", count === 0);
-        setAttribute(button, "aria-pressed", String(page.status === status));
-        setAttribute(button, "aria-label", t.overview.filter(t.status[status], count));
-      }
-      bar.update(store.counts, store.rows.size);
-      const { runs, errors } = store.totals;
-      setText(sums, [t.students(store.rows.size), t.runs(runs), t.failures(errors)].join(" · "));
-      show(element, store.rows.size > 0);
+      const changed = changes.all || changes.filter || changes.statuses;
+      if (changed || changes.students.size > 0) draw();
+    },
+  };
+}
+
+/**
+ * @param {Page} page
+ * @param {Status} status
+ */
+function statusTile(page, status) {
+  const { store, t } = page;
+  const number = h("span", { class: "status-tile-number" });
+  const choose = () => page.filter(page.status === status ? null : status);
+  const element = h(
+    "button",
+    {
+      type: "button",
+      class: "status-tile",
+      title: t.statusHint[status],
+      data: { status },
+      on: { click: choose },
+    },
+    h("span", { class: "status-tile-label" }, icon(status), t.status[status]),
+    number,
+  );
+  return {
+    element,
+    update() {
+      const count = store.counts[status];
+      setText(number, t.number(count));
+      element.classList.toggle("is-zero", count === 0);
+      setPressed(element, page.status === status);
+      setAttribute(element, "aria-label", t.overview.filter(t.status[status], count));
     },
   };
 }

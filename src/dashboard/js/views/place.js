@@ -1,109 +1,185 @@
-// Where the class is: how many students are at which cell now.
+// Where the class is: how many students are at which cell.
 
+import { card, emptyState } from "../components/card.js";
+import { countByStatus, describe, statusBar } from "../components/status.js";
 import { List, bdi, h, setAttribute, setText, setVariable, show } from "../dom.js";
 import { cellName } from "../fold.js";
 import { cellLabel, notebookName } from "../names.js";
-import { MINUTE } from "../time.js";
-import { card, countByStatus, describe, emptyState, partsOf, remember, statusBar } from "./common.js";
+import { SILENT_AFTER } from "./silent.js";
 
-/** Who was not heard from for longer has left; where they stopped says nothing of where the class is. */
-export const SILENT_AFTER = 10 * MINUTE;
+/**
+ * @import { Cell } from "../fold.js"
+ * @import { Row } from "../store.js"
+ * @import { Page, View } from "./list.js"
+ */
 
-export function classPlace(page) {
+/**
+ * Students add cells that no other student has. A cell at which no student is has a line if its
+ * students are at least this share of those of the most common cell.
+ */
+const COMMON_SHARE = 1 / 4;
+
+/**
+ * A cell and the students that are at it.
+ *
+ * @typedef {{ cell: Cell, rows: Row[] }} Place
+ */
+
+/**
+ * @typedef {object} PlaceLine
+ * @property {string} key
+ * @property {Place} place
+ * @property {number} most the number of students at the fullest place
+ * @property {boolean} isMedian whether half of the students are at this cell or before it
+ */
+
+/** @typedef {{ key: string, notebook: string | null }} HeadingLine */
+
+/**
+ * @param {Page} page
+ * @returns {View}
+ */
+export default function classPlace(page) {
   const { store, clock, t } = page;
   const view = card("place", t.place.heading);
   const empty = emptyState(t.place.empty);
-  const list = h("ol", { class: "places" });
+  const list = h("ol", { class: "place-list" });
   const note = h("p", { class: "note" }, t.place.recent);
   const others = h("p", { class: "note" });
-  view.body.append(empty, list, note, others);
+  view.body.append(empty.element, list, note, others);
 
+  /** @type {List<PlaceLine | HeadingLine, PlaceItem | PlaceHeading>} */
   const items = new List(list, {
-    key: (place) => place.key,
-    create: (place) => (place.heading ? h("li", { class: "place-heading" }, bdi()) : create(page)),
-    update: (element, place) => {
-      if (place.heading) setText(element.firstChild, notebookName(place.notebook, t));
-      else update(page, element, place);
+    key: (line) => line.key,
+    create: (line) => ("place" in line ? new PlaceItem(page) : new PlaceHeading(page)),
+    update(item, line) {
+      if ("place" in line && item instanceof PlaceItem) item.update(line);
+      else if ("notebook" in line && item instanceof PlaceHeading) item.update(line);
     },
   });
 
   function draw() {
-    const places = new Map(
-      store.state.orderedCells().map((cell) => [cellName(cell.notebookPath, cell.cellId), { cell, rows: [] }]),
-    );
+    /** @type {Map<string, Place>} */
+    const places = new Map();
+    for (const cell of store.state.orderedCells()) {
+      places.set(cellName(cell.notebookPath, cell.cellId), { cell, rows: [] });
+    }
     const now = clock.now();
     let nowhere = 0;
     for (const row of store.rows.values()) {
       const { notebookPath, cellId, lastReceivedAt } = row.student;
+      // Where a student stopped who is silent says nothing about where the class is.
       if (now - lastReceivedAt >= SILENT_AFTER) continue;
       const place = cellId === null ? undefined : places.get(cellName(notebookPath, cellId));
       if (place === undefined) nowhere += 1;
       else place.rows.push(row);
     }
-    const shown = withHeadings(trim([...places.values()]));
-    items.show(shown);
-    show(empty, shown.length === 0);
-    show(note, shown.length > 0);
+    const lines = withHeadings(linesOf([...places.values()]));
+    items.show(lines);
+    show(empty.element, lines.length === 0);
+    show(note, lines.length > 0);
     show(others, nowhere > 0);
     setText(others, t.place.others(nowhere));
   }
 
   return {
     element: view.element,
-    calm: true,
-    update(changes) {
+    slot: "board",
+    updateCalmly(changes) {
       if (changes.all || changes.statuses || changes.students.size > 0) draw();
     },
   };
 }
 
-/** Without those that hardly anyone ever ran, and where nobody is. */
-function trim(places) {
-  const here = places.filter(({ rows }) => rows.length > 0);
-  const most = Math.max(0, ...here.map(({ rows }) => rows.length));
-  const total = here.reduce((sum, { rows }) => sum + rows.length, 0);
-  const widest = Math.max(1, ...places.map(({ cell }) => cell.students.size));
-  // Students add cells of their own: an empty one is worth a line only if it is the class's.
-  const worth = places.filter(({ cell, rows }) => rows.length > 0 || cell.students.size >= widest / 4);
-  let seen = 0;
-  return worth.map((place) => {
-    const before = seen;
-    seen += place.rows.length;
-    return { ...place, most, median: before < total / 2 && seen >= total / 2 };
+/**
+ * The lines of places where students are, and of cells that are common.
+ *
+ * @param {Place[]} places
+ * @returns {PlaceLine[]}
+ */
+function linesOf(places) {
+  const most = Math.max(0, ...places.map(({ rows }) => rows.length));
+  const total = places.reduce((sum, { rows }) => sum + rows.length, 0);
+  const common = Math.max(1, ...places.map(({ cell }) => cell.students.size)) * COMMON_SHARE;
+  const shown = places.filter(({ cell, rows }) => rows.length > 0 || cell.students.size >= common);
+  let counted = 0;
+  return shown.map((place) => {
+    const before = counted;
+    counted += place.rows.length;
+    const key = cellName(place.cell.notebookPath, place.cell.cellId);
+    return { key, place, most, isMedian: before < total / 2 && counted >= total / 2 };
   });
 }
 
-function withHeadings(places) {
-  const several = new Set(places.map(({ cell }) => cell.notebookPath)).size > 1;
-  const shown = [];
-  let notebook;
-  for (const place of places) {
-    const { notebookPath, cellId } = place.cell;
-    if (several && notebookPath !== notebook) shown.push({ heading: true, notebook: notebookPath, key: `\0${notebookPath}` });
-    notebook = notebookPath;
-    shown.push({ ...place, key: cellName(notebookPath, cellId) });
+/** @param {PlaceLine[]} lines */
+function withHeadings(lines) {
+  const notebooks = new Set(lines.map(({ place }) => place.cell.notebookPath));
+  if (notebooks.size <= 1) return lines;
+  /** @type {(PlaceLine | HeadingLine)[]} */
+  const all = [];
+  /** @type {string | null | undefined} */
+  let last;
+  for (const line of lines) {
+    const notebook = line.place.cell.notebookPath;
+    // No cell's key begins like this.
+    if (notebook !== last) all.push({ key: `\0${notebook}`, notebook });
+    last = notebook;
+    all.push(line);
   }
-  return shown;
+  return all;
 }
 
-function create({ t }) {
-  const label = bdi("", { class: "cell-name" });
-  const bar = statusBar(t);
-  const count = h("span", { class: "number" });
-  const median = h("span", { class: "median", title: t.place.median }, h("span", { class: "sr" }, t.place.median));
-  const element = h("li", { class: "place-item" }, label, h("div", { class: "track" }, bar.element), count, median);
-  return remember(element, { label, bar, count, median });
+class PlaceHeading {
+  #name = bdi();
+  element = h("li", { class: "place-heading" }, this.#name);
+  #t;
+
+  /** @param {Page} page */
+  constructor({ t }) {
+    this.#t = t;
+  }
+
+  /** @param {HeadingLine} line */
+  update({ notebook }) {
+    setText(this.#name, notebookName(notebook, this.#t));
+  }
 }
 
-function update({ t }, element, place) {
-  const part = partsOf(element);
-  const counts = countByStatus(place.rows);
-  const total = place.rows.length;
-  const label = cellLabel(place.cell, t);
-  setText(part.label, label);
-  setText(part.count, total);
-  setVariable(part.bar.element, "--length", place.most > 0 ? total / place.most : 0);
-  part.bar.update(counts, total, t.place.here(label, t.students(total), describe(counts, t)));
-  show(part.median, place.median);
-  setAttribute(element, "class", total === 0 ? "place-item nobody" : "place-item");
+class PlaceItem {
+  element;
+  #t;
+  #label = bdi("", { class: "cell-label" });
+  #bar;
+  #count = h("span", { class: "place-count" });
+  #median;
+
+  /** @param {Page} page */
+  constructor({ t }) {
+    this.#t = t;
+    this.#bar = statusBar(t);
+    const text = h("span", { class: "visually-hidden" }, t.place.median);
+    this.#median = h("span", { class: "place-median", title: t.place.median }, text);
+    this.element = h(
+      "li",
+      { class: "place-item" },
+      this.#label,
+      h("div", { class: "place-track" }, this.#bar.element),
+      this.#count,
+      this.#median,
+    );
+  }
+
+  /** @param {PlaceLine} line */
+  update({ place: { cell, rows }, most, isMedian }) {
+    const t = this.#t;
+    const counts = countByStatus(rows);
+    const total = rows.length;
+    const label = cellLabel(cell, t);
+    setText(this.#label, label);
+    setText(this.#count, total);
+    setVariable(this.#bar.element, "--length", most > 0 ? total / most : 0);
+    this.#bar.update(counts, total, t.place.here(label, t.students(total), describe(counts, t)));
+    show(this.#median, isMedian);
+    setAttribute(this.element, "class", total === 0 ? "place-item is-empty" : "place-item");
+  }
 }

@@ -1,50 +1,70 @@
-// Who has gone silent.
+// The students of whom nothing was received for a while.
 
+import { card, emptyState } from "../components/card.js";
+import { studentButton } from "../components/student-button.js";
 import { List, h, setText, show } from "../dom.js";
-import { card, emptyState, nameButton, partsOf, remember } from "./common.js";
-import { SILENT_AFTER } from "./place.js";
+import { MINUTE } from "../time.js";
 
-/** Names shown; the rest is a number. */
-const MOST = 60;
+/**
+ * @import { Row } from "../store.js"
+ * @import { Page, View } from "./list.js"
+ */
 
-export function silent(page) {
+/** A student of whom nothing was received for this long is silent. */
+export const SILENT_AFTER = 10 * MINUTE;
+/** The most students that are named. The others are a number. */
+const MAX_NAMES = 60;
+
+/**
+ * @param {Page} page
+ * @returns {View}
+ */
+export default function silent(page) {
   const { store, clock, t } = page;
   const view = card("silent", t.silent.heading);
-  const empty = emptyState(t.silent.empty, null, true);
+  const empty = emptyState(t.silent.empty, { good: true });
   const note = h("p", { class: "note" }, t.silent.since);
   const list = h("ul", { class: "silent-list" });
   const more = h("p", { class: "note" });
-  view.body.append(empty, note, list, more);
+  view.body.append(empty.element, note, list, more);
 
+  /** @type {List<Row, ReturnType<typeof silentItem>>} */
   const items = new List(list, {
     key: (row) => row.student.studentId,
-    create: (row) => {
-      const name = nameButton(page, row);
-      const age = h("span", { class: "since" });
-      return remember(h("li", {}, name.button, age), { name, age });
-    },
-    update: (element, row) => {
-      const part = partsOf(element);
-      part.name.update(row.student);
-      setText(part.age, t.span(clock.now() - row.student.lastReceivedAt));
+    create: (row) => silentItem(page, row),
+    update(item, row) {
+      item.name.update(row.student);
+      setText(item.age, t.span(clock.now() - row.student.lastReceivedAt));
     },
   });
 
   return {
     element: view.element,
-    calm: true,
-    update() {
+    slot: "board",
+    updateCalmly() {
       const now = clock.now();
-      const gone = [...store.rows.values()].filter((row) => now - row.student.lastReceivedAt >= SILENT_AFTER);
-      // Whoever left last is the one to look for.
+      const gone = [...store.rows.values()].filter(
+        (row) => now - row.student.lastReceivedAt >= SILENT_AFTER,
+      );
+      // The student who left last may still be found.
       gone.sort((a, b) => b.student.lastReceivedAt - a.student.lastReceivedAt);
-      items.show(gone.slice(0, MOST));
+      items.show(gone.slice(0, MAX_NAMES));
       setText(view.count, gone.length);
-      setText(more, t.silent.more(gone.length - MOST));
-      show(empty, gone.length === 0);
+      setText(more, t.silent.more(gone.length - MAX_NAMES));
+      show(empty.element, gone.length === 0);
       show(note, gone.length > 0);
       show(list, gone.length > 0);
-      show(more, gone.length > MOST);
+      show(more, gone.length > MAX_NAMES);
     },
   };
+}
+
+/**
+ * @param {Page} page
+ * @param {Row} row
+ */
+function silentItem(page, row) {
+  const name = studentButton(page, row.student.studentId);
+  const age = h("span", { class: "silent-since" });
+  return { element: h("li", {}, name.element, age), name, age };
 }

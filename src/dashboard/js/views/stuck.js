@@ -1,67 +1,90 @@
-// Who is stuck, on what: the cell, the latest error, how often and since when.
+// The students who are stuck: on which cell, with which error, how often and since when.
 
-import { api } from "../api.js";
+import { setPressed } from "../components/buttons.js";
+import { card, emptyState } from "../components/card.js";
+import { concerns } from "../components/status.js";
+import { studentButton } from "../components/student-button.js";
 import { List, bdi, h, setAttribute, setText, show } from "../dom.js";
 import { cellName } from "../fold.js";
-import { observe } from "../observe.js";
 import { errorLine, placeLabel } from "../names.js";
-import { card, concerns, emptyState, nameButton, partsOf, remember } from "./common.js";
+import { StreakLookups } from "./stuck-lookups.js";
 
-/** Shown at first; more at a click. */
+/**
+ * @import { Text } from "../i18n.js"
+ * @import { Row, Store } from "../store.js"
+ * @import { Student } from "../student.js"
+ * @import { Page, View } from "./list.js"
+ */
+
+/** So many students are shown until more are asked for. */
 const FEW = 12;
-/** Lookups at a time, and how far back each goes. */
-const LOOKUPS = 3;
-const LOOKUP_EVENTS = 40;
-/** Cells named above the list. */
-const CHIPS = 5;
+/** The most cells that are named above the list. */
+const MAX_CHIPS = 5;
 
-export function stuckList(page) {
-  const { store, clock, t } = page;
+/**
+ * Students who are stuck on the same cell.
+ *
+ * @typedef {{ name: string, count: number, label: string }} CellGroup
+ */
+
+/**
+ * @param {Page} page
+ * @returns {View}
+ */
+export default function stuckList(page) {
+  const { store, t } = page;
   const view = card("stuck", t.stuck.heading);
-  const empty = emptyState(t.stuck.empty, t.stuck.emptyHint, true);
-  const chips = h("div", { class: "chips", role: "group", "aria-label": t.stuck.filter });
+  const empty = emptyState(t.stuck.empty, { hint: t.stuck.emptyHint, good: true });
+  const chips = h("div", { class: "stuck-chips", role: "group", "aria-label": t.stuck.filter });
   const list = h("ul", { class: "stuck-list" });
-  const more = h("button", { type: "button", class: "quiet", hidden: true });
-  view.body.append(empty, chips, list, more);
-  let all = false;
-  let only = null;
-  more.addEventListener("click", () => {
+  const toggle = () => {
     all = !all;
     draw();
-  });
+  };
+  const more = h("button", { type: "button", class: "text-button", on: { click: toggle } });
+  view.body.append(empty.element, chips, list, more);
+  const lookups = new StreakLookups(page);
+  /** Whether all students are shown. */
+  let all = false;
+  /**
+   * The cell that the list is limited to.
+   *
+   * @type {string | null}
+   */
+  let only = null;
 
+  /** @param {string} name */
+  const choose = (name) => {
+    only = only === name ? null : name;
+    draw();
+  };
+  /** @type {List<CellGroup, ReturnType<typeof chip>>} */
   const cells = new List(chips, {
     key: (group) => group.name,
-    create: (group) => {
-      const choose = () => {
-        only = only === group.name ? null : group.name;
-        draw();
-      };
-      return h("button", { type: "button", class: "chip", on: { click: choose } }, bdi());
-    },
-    update: (chip, group) => {
-      setText(chip.firstChild, t.stuck.at(group.label, group.count));
-      setAttribute(chip, "aria-pressed", String(only === group.name));
+    create: (group) => chip(() => choose(group.name)),
+    update: (item, group) => {
+      setText(item.label, t.stuck.at(group.label, group.count));
+      setPressed(item.element, only === group.name);
     },
   });
+  /** @type {List<Row, StuckItem>} */
   const items = new List(list, {
     key: (row) => row.student.studentId,
-    create: (row) => create(page, row),
-    update: (element, row) => update(page, element, row),
+    create: (row) => new StuckItem(page, row),
+    update: (item, row) => item.update(row),
   });
-  const lookups = new Lookups(page);
 
   function draw() {
-    const stuck = store.withStatus("stuck").sort(byFailures);
+    const stuck = store.withStatus("stuck").sort(mostFailuresFirst);
     const groups = groupByCell(stuck, page);
-    if (only !== null && !groups.some((group) => group.name === only)) only = null;
-    const chosen = only === null ? stuck : stuck.filter((row) => placeName(row) === only);
+    if (!groups.some((group) => group.name === only)) only = null;
+    const chosen = only === null ? stuck : stuck.filter((row) => streakCell(row) === only);
     const shown = all ? chosen : chosen.slice(0, FEW);
     items.show(shown);
-    cells.show(groups.length > 1 ? groups.slice(0, CHIPS) : []);
+    cells.show(groups.length > 1 ? groups.slice(0, MAX_CHIPS) : []);
     lookups.want(shown);
     setText(view.count, stuck.length);
-    show(empty, stuck.length === 0);
+    show(empty.element, stuck.length === 0);
     show(chips, groups.length > 1);
     show(list, stuck.length > 0);
     show(more, chosen.length > FEW);
@@ -70,30 +93,53 @@ export function stuckList(page) {
 
   return {
     element: view.element,
+    slot: "urgent",
     update(changes) {
       if (concerns(changes, "stuck")) draw();
-      else if (changes.tick) for (const element of list.children) tick(page, element, clock.now());
+      else if (changes.tick) for (const item of items.parts()) item.tick();
     },
   };
 }
 
-/** The most failures first; of equal ones, who has been at it for longest. */
-function byFailures(a, b) {
+/** @param {() => void} click */
+function chip(click) {
+  const label = bdi();
+  return { element: h("button", { type: "button", class: "chip", on: { click } }, label), label };
+}
+
+/**
+ * Among equally many failures, the student who has been failing for longest comes first.
+ *
+ * @param {Row} a
+ * @param {Row} b
+ */
+function mostFailuresFirst(a, b) {
+  const [since, otherSince] = [a.streak?.since ?? Infinity, b.streak?.since ?? Infinity];
   return (
     b.student.consecutiveErrors - a.student.consecutiveErrors ||
-    (a.streak?.since ?? Infinity) - (b.streak?.since ?? Infinity) ||
+    (since === otherSince ? 0 : since - otherSince) ||
     a.student.lastReceivedAt - b.student.lastReceivedAt
   );
 }
 
-function placeName({ student }) {
-  return cellName(student.lastRun.notebookPath, student.streakCell ?? "");
+/**
+ * The `cellName` of the cell that a student fails on.
+ *
+ * @param {Row} row
+ */
+function streakCell({ student }) {
+  return cellName(student.lastRun?.notebookPath ?? null, student.streakCell ?? "");
 }
 
+/**
+ * @param {Row[]} stuck
+ * @param {Page} page
+ */
 function groupByCell(stuck, { store, t }) {
+  /** @type {Map<string, CellGroup>} */
   const groups = new Map();
   for (const row of stuck) {
-    const name = placeName(row);
+    const name = streakCell(row);
     const group = groups.get(name) ?? { name, count: 0, label: streakPlace(row.student, store, t) };
     group.count += 1;
     groups.set(name, group);
@@ -101,98 +147,69 @@ function groupByCell(stuck, { store, t }) {
   return [...groups.values()].sort((a, b) => b.count - a.count || (a.name < b.name ? -1 : 1));
 }
 
-/** The cell that the streak is of; the student may have looked elsewhere since. */
-function streakPlace(student, store, t) {
-  const { notebookPath, cellId } = student.lastRun;
+/**
+ * Where a student fails. The student may have looked at another cell since.
+ *
+ * @param {Student} student
+ * @param {Store} store
+ * @param {Text} t
+ */
+function streakPlace({ lastRun }, store, t) {
+  const { notebookPath, cellId } = lastRun ?? { notebookPath: null, cellId: null };
   return placeLabel({ notebookPath, cellId, cellIndex: null }, store, t);
 }
 
-function create(page, row) {
-  const count = h("span", { class: "times" });
-  const name = nameButton(page, row);
-  const place = h("span", { class: "spot" });
-  const since = h("span", { class: "since" });
-  const message = bdi("", { class: "message" });
-  const element = h(
-    "li",
-    { class: "stuck-item" },
-    count,
-    h("div", { class: "who" }, h("div", { class: "line" }, name.button, place, since), h("div", { class: "line sub" }, message)),
-  );
-  return remember(element, { count, name, place, since, message });
-}
-
-function update(page, element, row) {
-  const { store, clock, t } = page;
-  const part = partsOf(element);
-  const { student, streak } = row;
-  part.row = row;
-  setText(part.count, t.stuck.times(student.consecutiveErrors));
-  setAttribute(part.count, "title", t.stuck.failed(student.consecutiveErrors));
-  part.name.update(student);
-  setText(part.place, streakPlace(student, store, t));
-  const message = streak === null ? t.stuck.loading : errorLine(streak.message) || t.stuck.noMessage;
-  setText(part.message, message);
-  setAttribute(part.message, "title", message);
-  tick(page, element, clock.now());
-}
-
-function tick({ t }, element, now) {
-  const { row, since } = partsOf(element);
-  setText(since, row.streak?.since ? t.for(t.span(now - row.streak.since)) : "");
-}
-
-/** The state says how often someone has failed, not with what: what happened before the page was opened is looked up. */
-class Lookups {
+class StuckItem {
+  element;
   #page;
-  #waiting = [];
-  #running = new Set();
+  #row;
+  #count = h("span", { class: "failure-count" });
+  #name;
+  #place = h("span", { class: "student-place" });
+  #since = h("span", { class: "stuck-since" });
+  #message = bdi("", { class: "error-message" });
 
-  constructor(page) {
+  /**
+   * @param {Page} page
+   * @param {Row} row
+   */
+  constructor(page, row) {
     this.#page = page;
+    this.#row = row;
+    this.#name = studentButton(page, row.student.studentId);
+    this.element = h(
+      "li",
+      { class: "stuck-item" },
+      this.#count,
+      h(
+        "div",
+        { class: "student-lines" },
+        h("div", { class: "student-line" }, this.#name.element, this.#place, this.#since),
+        h("div", { class: "student-line secondary-text" }, this.#message),
+      ),
+    );
   }
 
-  want(rows) {
-    this.#waiting = rows.filter((row) => row.streak === null || row.streak.since === null);
-    this.#next();
+  /** @param {Row} row */
+  update(row) {
+    const { store, t } = this.#page;
+    const { student, streak } = row;
+    this.#row = row;
+    setText(this.#count, t.stuck.times(student.consecutiveErrors));
+    setAttribute(this.#count, "title", t.stuck.failed(student.consecutiveErrors));
+    this.#name.update(student);
+    setText(this.#place, streakPlace(student, store, t));
+    const found = streak === null ? t.stuck.loading : errorLine(streak.message);
+    const message = found || t.stuck.noMessage;
+    setText(this.#message, message);
+    setAttribute(this.#message, "title", message);
+    this.tick();
   }
 
-  #next() {
-    while (this.#running.size < LOOKUPS) {
-      const row = this.#waiting.find((row) => !this.#running.has(row.student.studentId));
-      if (row === undefined) return;
-      this.#waiting = this.#waiting.filter((other) => other !== row);
-      this.#look(row);
-    }
+  /** Writes how long the student has been failing. */
+  tick() {
+    const { clock, t } = this.#page;
+    const since = this.#row.streak?.since;
+    setText(this.#since, since ? t.for(t.span(clock.now() - since)) : "");
   }
-
-  async #look(row) {
-    const { classId, store } = this.#page;
-    const { studentId } = row.student;
-    this.#running.add(studentId);
-    try {
-      const { events } = await api.events(classId, studentId, { limit: LOOKUP_EVENTS });
-      // Something may have come meanwhile that knows better.
-      if (store.rows.get(studentId) === row && row.status === "stuck") {
-        const found = streakOf(events.map(observe));
-        store.learn(row, { message: row.streak?.message ?? found.message, since: found.since });
-      }
-    } catch {
-      // Not now: without it, the row says less. It is asked for again with the next change.
-      await new Promise((done) => setTimeout(done, 2_000));
-    } finally {
-      this.#running.delete(studentId);
-      this.#next();
-    }
-  }
-}
-
-/** The failures in a row that a history, newest first, begins with. */
-function streakOf(events) {
-  const runs = events.filter((event) => event.kind === "cell_executed");
-  const last = runs[0];
-  if (last === undefined) return { message: null, since: 0 };
-  const end = runs.findIndex((run) => !run.failed || run.cell !== last.cell || run.notebook !== last.notebook);
-  const streak = end < 0 ? runs : runs.slice(0, Math.max(end, 1));
-  return { message: last.message, since: streak.at(-1).received };
 }

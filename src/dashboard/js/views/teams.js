@@ -1,72 +1,114 @@
-// Teams: who is in what state, which team needs someone.
+// The teams: the statuses of their students, and how many of their runs fail.
 
+import { card, emptyState } from "../components/card.js";
+import { countByStatus, statusBar } from "../components/status.js";
 import { List, bdi, h, setText, show } from "../dom.js";
-import { card, countByStatus, emptyState, partsOf, remember, statusBar } from "./common.js";
 
-export function teams(page) {
+/**
+ * @import { Row, Store } from "../store.js"
+ * @import { Page, View } from "./list.js"
+ */
+
+/**
+ * @typedef {{ key: string, name: string | null, rows: Row[], runs: number, errors: number }} Team
+ */
+
+/**
+ * @param {Page} page
+ * @returns {View}
+ */
+export default function teams(page) {
   const { store, t } = page;
   const view = card("teams", t.teams.heading);
   const empty = emptyState(t.teams.empty);
-  const rows = h("tbody");
-  const heads = [t.teams.team, t.teams.state, t.teams.runs, t.teams.failing].map((text) => h("th", { scope: "col" }, text));
-  const table = h("table", { "aria-labelledby": "teams-heading" }, h("thead", {}, h("tr", {}, heads)), rows);
-  view.body.append(empty, h("div", { class: "scroll" }, table));
+  const body = h("tbody");
+  const heads = [t.teams.team, t.teams.state, t.teams.runs, t.teams.failing];
+  const head = heads.map((text) => h("th", { scope: "col" }, text));
+  const labelled = { "aria-labelledby": "teams-heading" };
+  const table = h("table", labelled, h("thead", {}, h("tr", {}, head)), body);
+  view.body.append(empty.element, h("div", { class: "scroll-area" }, table));
 
-  const list = new List(rows, {
+  /** @type {List<Team, TeamRow>} */
+  const list = new List(body, {
     key: (team) => team.key,
-    create: () => {
-      const name = bdi();
-      const bar = statusBar(t);
-      const [size, runs, failing] = ["number", "number", "number"].map((name) => h("span", { class: name }));
-      const element = h(
-        "tr",
-        {},
-        h("th", { scope: "row" }, name),
-        h("td", {}, h("div", { class: "team-state" }, bar.element, size)),
-        h("td", { class: "numeric" }, runs),
-        h("td", { class: "numeric" }, failing),
-      );
-      return remember(element, { name, bar, size, runs, failing });
-    },
-    update: (element, team) => {
-      const part = partsOf(element);
-      const counts = countByStatus(team.rows);
-      setText(part.name, team.name ?? t.teams.none);
-      part.bar.update(counts, team.rows.length);
-      setText(part.size, t.number(team.rows.length));
-      setText(part.runs, t.number(team.runs));
-      setText(part.failing, team.runs > 0 ? t.percent(team.errors / team.runs) : "–");
-    },
+    create: () => new TeamRow(page),
+    update: (row, team) => row.update(team),
   });
+  const order = new Intl.Collator(t.locale, { numeric: true });
+  /**
+   * Students without a team come last.
+   *
+   * @param {Team} a
+   * @param {Team} b
+   */
+  const byName = (a, b) =>
+    Number(a.name === null) - Number(b.name === null) || order.compare(a.name ?? "", b.name ?? "");
 
   function draw() {
-    const teams = new Map();
-    for (const row of store.rows.values()) {
-      const { teamName, cellsExecuted, errorCount } = row.student;
-      // A name of someone's choosing cannot be the key of those without one.
-      const key = teamName === null ? "none" : `team:${teamName}`;
-      const team = teams.get(key) ?? { key, name: teamName, rows: [], runs: 0, errors: 0 };
-      team.rows.push(row);
-      team.runs += cellsExecuted;
-      team.errors += errorCount;
-      teams.set(key, team);
-    }
-    const named = [...teams.values()].filter((team) => team.name !== null);
-    const order = new Intl.Collator(t.locale, { numeric: true });
-    const shown = [...teams.values()].sort(
-      (a, b) => (a.name === null) - (b.name === null) || order.compare(a.name ?? "", b.name ?? ""),
-    );
-    list.show(named.length > 0 ? shown : []);
-    setText(view.count, named.length);
-    show(empty, named.length === 0);
-    show(table, named.length > 0);
+    const all = teamsOf(store).sort(byName);
+    const named = all.filter((team) => team.name !== null).length;
+    list.show(named > 0 ? all : []);
+    setText(view.count, named);
+    show(empty.element, named === 0);
+    show(table, named > 0);
   }
 
   return {
     element: view.element,
-    calm: true,
-    update(changes) {
+    slot: "board",
+    updateCalmly(changes) {
       if (changes.all || changes.statuses || changes.students.size > 0) draw();
     },
   };
+}
+
+/** @param {Store} store */
+function teamsOf(store) {
+  /** @type {Map<string, Team>} */
+  const teams = new Map();
+  for (const row of store.rows.values()) {
+    const { teamName, cellsExecuted, errorCount } = row.student;
+    // A team's name is free text: it may be the same as the key of those without a team.
+    const key = teamName === null ? "none" : `team:${teamName}`;
+    const team = teams.get(key) ?? { key, name: teamName, rows: [], runs: 0, errors: 0 };
+    team.rows.push(row);
+    team.runs += cellsExecuted;
+    team.errors += errorCount;
+    teams.set(key, team);
+  }
+  return [...teams.values()];
+}
+
+class TeamRow {
+  element;
+  #t;
+  #name = bdi();
+  #bar;
+  #size = h("span", { class: "number" });
+  #runs = h("span");
+  #failing = h("span");
+
+  /** @param {Page} page */
+  constructor({ t }) {
+    this.#t = t;
+    this.#bar = statusBar(t);
+    this.element = h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, this.#name),
+      h("td", {}, h("div", { class: "team-statuses" }, this.#bar.element, this.#size)),
+      h("td", { class: "number" }, this.#runs),
+      h("td", { class: "number" }, this.#failing),
+    );
+  }
+
+  /** @param {Team} team */
+  update({ name, rows, runs, errors }) {
+    const t = this.#t;
+    setText(this.#name, name ?? t.teams.none);
+    this.#bar.update(countByStatus(rows), rows.length);
+    setText(this.#size, t.number(rows.length));
+    setText(this.#runs, t.number(runs));
+    setText(this.#failing, runs > 0 ? t.percent(errors / runs) : "–");
+  }
 }

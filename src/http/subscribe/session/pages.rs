@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::event::{ClassId, Cursor};
 use crate::log::{ChunkBuilder, Frame};
-use crate::store::{Header, PageError, Pages};
+use crate::store::{Header, LogRow, PageError, Pages};
 
 /// The events that follow a cursor, read from the table.
 pub(super) struct HistoryPage {
@@ -27,12 +27,15 @@ pub(super) async fn read_page(
 ) -> Result<HistoryPage, PageError> {
     let mut builder = ChunkBuilder::new(after.epoch.clone());
     let extent = pages
-        .read(classes, after.id, max_rows, |header, event| {
-            if header.epoch != after.epoch || header.pruned > after.id {
-                return ControlFlow::Break(());
-            }
-            if let Some(event) = event {
-                builder.push(event);
+        .read(classes, after.id, max_rows, |row| {
+            match row {
+                LogRow::Header(header)
+                    if header.epoch != after.epoch || header.pruned > after.id =>
+                {
+                    return ControlFlow::Break(());
+                }
+                LogRow::Header(_) => {}
+                LogRow::Event(event) => builder.push(event),
             }
             if builder.bytes() >= max_bytes {
                 ControlFlow::Break(())

@@ -1,4 +1,4 @@
-//! What happened in a run, in one order: who sent, answered, received, and when.
+//! The history of a run in one order: every request, answer and frame, with its time.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::support::parts;
 
-/// A cursor, taken apart.
+/// A cursor's epoch and id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
+pub struct Position {
     pub epoch: Arc<str>,
     pub id: i64,
 }
 
-impl Place {
+impl Position {
     pub fn of(cursor: &str) -> Self {
         let (epoch, id) = parts(cursor);
         Self { epoch: epoch.into(), id }
@@ -24,21 +24,21 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.epoch, self.id)
     }
 }
 
-/// Whose record it is.
+/// The one that a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Who {
+pub enum Actor {
     Stage,
     Producer(usize),
     Dashboard(usize),
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stage => f.write_str("stage"),
@@ -48,14 +48,15 @@ impl fmt::Display for Who {
     }
 }
 
-/// What was recorded. A mark names an event in every place: in its body, in the table, in frames.
+/// What an actor did or received. A mark is the `n` in an event's body, so it names the event in
+/// requests, in the table and in frames alike.
 #[derive(Debug, Clone, PartialEq)]
-pub enum What {
-    /// The stage does something that explains what follows.
+pub enum Action {
+    /// A step of the test, which explains the records after it.
     Note(String),
     /// The fault begins.
     CauseBegins(String),
-    /// From now on the relays' URL leads to a primary that takes writes.
+    /// From now on the relays' URL leads to a primary that accepts writes.
     Reachable,
     /// The fault is over.
     CauseEnds,
@@ -63,14 +64,13 @@ pub enum What {
     Sent {
         mark: i64,
     },
-    /// An answer came. 2xx acknowledges the event. `place` is the cursor of the answer, if it has
-    /// one.
+    /// A POST was answered. A 2xx acknowledges the event; `position` is the cursor in the answer.
     Answered {
         mark: i64,
         status: u16,
-        place: Option<Place>,
+        position: Option<Position>,
     },
-    /// No answer came.
+    /// A POST got no answer.
     Unanswered {
         mark: i64,
         why: String,
@@ -79,34 +79,34 @@ pub enum What {
     GaveUp {
         mark: i64,
     },
-    /// A dashboard's connection stands. `from` is the cursor that it resumes by.
+    /// A dashboard has connected. `from` is the cursor that it resumes by.
     Connected {
         to: String,
-        from: Option<Place>,
+        from: Option<Position>,
     },
-    /// A frame with events: id and mark of each.
+    /// A frame with events: the id and the mark of each.
     Progress {
-        place: Place,
+        position: Position,
         events: Vec<(i64, i64)>,
     },
     Live {
-        place: Place,
+        position: Position,
     },
     Mark {
-        place: Place,
+        position: Position,
     },
     Reset {
         reason: String,
-        place: Place,
+        position: Position,
     },
-    /// A dashboard's connection is gone, or did not come about.
+    /// A dashboard's connection ended or failed.
     Lost {
         why: String,
     },
 }
 
-impl What {
-    /// Whether it concerns an event.
+impl Action {
+    /// Whether this record names the event with this mark.
     pub fn concerns(&self, wanted: i64) -> bool {
         match self {
             Self::Sent { mark }
@@ -119,7 +119,7 @@ impl What {
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Note(text) => f.write_str(text),
@@ -127,28 +127,28 @@ impl fmt::Display for What {
             Self::Reachable => f.write_str("a primary is reachable by the URL"),
             Self::CauseEnds => f.write_str("THE CAUSE ENDS"),
             Self::Sent { mark } => write!(f, "sends the event marked {mark}"),
-            Self::Answered { mark, status, place } => {
+            Self::Answered { mark, status, position } => {
                 write!(f, "is answered {status} for the event marked {mark}")?;
-                place.as_ref().map_or(Ok(()), |place| write!(f, ", cursor {place}"))
+                position.as_ref().map_or(Ok(()), |position| write!(f, ", cursor {position}"))
             }
             Self::Unanswered { mark, why } => {
                 write!(f, "gets no answer for the event marked {mark}: {why}")
             }
             Self::GaveUp { mark } => write!(f, "gives up the event marked {mark}"),
             Self::Connected { to, from: None } => write!(f, "connects to {to} without a cursor"),
-            Self::Connected { to, from: Some(place) } => {
-                write!(f, "connects to {to} with cursor {place}")
+            Self::Connected { to, from: Some(position) } => {
+                write!(f, "connects to {to} with cursor {position}")
             }
-            Self::Progress { place, events } => {
-                write!(f, "progress, cursor {place}, {} events (id:mark)", events.len())?;
+            Self::Progress { position, events } => {
+                write!(f, "progress, cursor {position}, {} events (id:mark)", events.len())?;
                 for (id, mark) in events.iter().take(12) {
                     write!(f, " {id}:{mark}")?;
                 }
                 if events.len() > 12 { f.write_str(" …") } else { Ok(()) }
             }
-            Self::Live { place } => write!(f, "live, cursor {place}"),
-            Self::Mark { place } => write!(f, "mark, cursor {place}"),
-            Self::Reset { reason, place } => write!(f, "reset ({reason}), cursor {place}"),
+            Self::Live { position } => write!(f, "live, cursor {position}"),
+            Self::Mark { position } => write!(f, "mark, cursor {position}"),
+            Self::Reset { reason, position } => write!(f, "reset ({reason}), cursor {position}"),
             Self::Lost { why } => write!(f, "loses its connection: {why}"),
         }
     }
@@ -156,22 +156,29 @@ impl fmt::Display for What {
 
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// Since the run's beginning.
+    /// The time since the start of the run.
     pub at: Duration,
-    pub who: Who,
-    pub what: What,
+    pub actor: Actor,
+    pub action: Action,
 }
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>9.3} s  {:<13} {}", self.at.as_secs_f64(), self.who.to_string(), self.what)
+        write!(
+            f,
+            "{:>9.3} s  {:<13} {}",
+            self.at.as_secs_f64(),
+            self.actor.to_string(),
+            self.action
+        )
     }
 }
 
-/// Takes records from everyone, in one order.
+/// Collects the records of all actors in one order.
 ///
-/// A producer records that it sends before it sends, and a dashboard records a frame after it came.
-/// So an event whose `Sent` stands behind a dashboard's `Live` was committed after that position.
+/// A producer records `Sent` before it sends, and a dashboard records a frame after it has received
+/// it. An event whose `Sent` is recorded after a dashboard's `Live` was therefore committed after
+/// the position of that `Live`, and the dashboard must receive it.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     since: Instant,
@@ -183,17 +190,17 @@ impl Recorder {
         Self { since: Instant::now(), records: Arc::default() }
     }
 
-    pub fn record(&self, who: Who, what: What) {
+    pub fn record(&self, actor: Actor, action: Action) {
         let mut records = self.lock();
-        // Under the lock, so that times have the order of the records.
-        records.push(Record { at: self.since.elapsed(), who, what });
+        // The time is taken under the lock, so that times and records have the same order.
+        records.push(Record { at: self.since.elapsed(), actor, action });
     }
 
     pub fn history(&self) -> Vec<Record> {
         self.lock().clone()
     }
 
-    /// Looks at what is there so far, without a copy.
+    /// Passes the records so far to `look`, without a copy.
     pub fn look<T>(&self, look: impl FnOnce(&[Record]) -> T) -> T {
         look(&self.lock())
     }

@@ -1,20 +1,20 @@
-//! What a check found, and the history around the first thing that is wrong.
+//! The result of a check, and the history around its first violation.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Record, What, Who};
+use super::{Action, Actor, Record};
 
-/// How many records of the one concerned are shown before and after a violation.
+/// How many records of the same actor are shown before and after a violation.
 const AROUND: usize = 12;
 /// How many records that name the event are shown.
 const OF_MARK: usize = 40;
 
-/// What is wrong.
+/// The rule that is violated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ViolationKind {
     /// A good event was answered with 3xx or 4xx.
     Refused,
     OutOfOrder,
@@ -25,33 +25,33 @@ pub enum Kind {
     /// An event was delivered that the table of the same epoch does not have.
     Phantom,
     LostSilently,
-    /// Not delivered by the end, and not passed either.
+    /// An event was neither delivered nor passed by the dashboard's cursor.
     Behind,
     NotInTable,
-    /// Acknowledged on a server that had been left behind, for too long.
+    /// An event was acknowledged on a server that had been left behind for too long.
     Orphan,
     StateDiffers,
-    /// The run was not recorded as it should be: a fault of the tests.
+    /// The history contradicts itself: an error of the tests.
     Harness,
 }
 
-/// One thing that is wrong.
+/// One violation.
 #[derive(Debug, Clone)]
 pub struct Violation {
-    /// Where in the history; its length for what was found afterwards.
+    /// The index of the record in the history, or its length for the state afterwards.
     pub index: usize,
-    pub kind: Kind,
-    pub who: Who,
+    pub kind: ViolationKind,
+    pub actor: Actor,
     pub mark: Option<i64>,
     pub text: String,
 }
 
-/// What a check found. Losses, repeats and gaps are counted for each dashboard.
+/// The result of a check. Losses, repeats and gaps are counted for each dashboard.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Events with a 2xx.
     pub acknowledged: usize,
-    /// Of these, how many every dashboard got.
+    /// How many of these every dashboard received.
     pub delivered: usize,
     pub lost_silently: usize,
     pub lost_announced: usize,
@@ -69,7 +69,8 @@ pub struct Report {
     pub again: usize,
     pub gaps: usize,
     pub resets: usize,
-    /// From the cause's end to the first acknowledgement, and to the last dashboard's first frame.
+    /// From the end of the fault to the first acknowledgement, and until every dashboard had a
+    /// frame.
     pub recovered_posts: Option<Duration>,
     pub recovered_frames: Option<Duration>,
     /// In the order of the history.
@@ -84,28 +85,28 @@ impl Report {
         }
     }
 
-    /// Says what is wrong, and what happened around it.
+    /// Describes a violation, with the records around it.
     pub fn explain(&self, violation: &Violation, history: &[Record]) -> String {
         let mut shown: Vec<usize> = Vec::new();
-        let concerned = |index: &usize| history[*index].who == violation.who;
+        let concerned = |index: &usize| history[*index].actor == violation.actor;
         let here = violation.index.min(history.len());
         shown.extend((0..here).rev().filter(concerned).take(AROUND));
         shown.extend((here..history.len()).filter(concerned).take(AROUND));
         if let Some(mark) = violation.mark {
-            let of_mark = (0..history.len()).filter(|index| history[*index].what.concerns(mark));
+            let of_mark = (0..history.len()).filter(|index| history[*index].action.concerns(mark));
             shown.extend(of_mark.take(OF_MARK));
         }
         let landmark = |index: &usize| {
             let record = &history[*index];
-            record.who == Who::Stage
+            record.actor == Actor::Stage
                 || (concerned(index)
-                    && matches!(record.what, What::Connected { .. } | What::Reset { .. }))
+                    && matches!(record.action, Action::Connected { .. } | Action::Reset { .. }))
         };
         shown.extend((0..history.len()).filter(landmark));
         shown.sort_unstable();
         shown.dedup();
 
-        let mut text = format!("{:?}, {}: {}\n", violation.kind, violation.who, violation.text);
+        let mut text = format!("{:?}, {}: {}\n", violation.kind, violation.actor, violation.text);
         let others = self.violations.len() - 1;
         if others > 0 {
             let _ = writeln!(text, "(the first of {} violations)", others + 1);
@@ -123,7 +124,7 @@ impl Report {
     }
 }
 
-/// Where two values differ first, and how.
+/// The first difference of two values, with its path.
 pub fn difference(expected: &Value, found: &Value) -> Option<String> {
     let mut path = String::new();
     descend(expected, found, &mut path)

@@ -12,13 +12,13 @@ use super::port;
 use crate::support::postgres::entrust_process;
 use crate::support::{PATIENCE, data_folder};
 
-/// A file of deploy/.
+/// The text of a file of deploy/.
 fn shipped(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Puts something in the place of what the shipped file says, which must be there.
+/// Replaces a part of a shipped file, which must contain it.
 fn replace(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "no {from:?} in the shipped file");
     text.replace(from, to)
@@ -32,11 +32,11 @@ fn folder_with(name: &str, text: &str) -> (PathBuf, PathBuf) {
     (folder, file)
 }
 
-/// Starts a program in a folder, and waits until it accepts.
+/// Starts a program in a folder and waits until it accepts connections.
 async fn start(program: &str, arguments: &[&str], folder: &Path, address: SocketAddr) -> Child {
     let said = folder.join("log");
     let log = std::fs::File::create(&said).expect("a log");
-    // Debian has them in sbin, which is on root's PATH alone.
+    // Debian installs these programs in sbin, which only root has on its PATH.
     let place = Path::new("/usr/sbin").join(program);
     let mut command = if place.exists() { Command::new(place) } else { Command::new(program) };
     command.args(arguments).current_dir(folder);
@@ -62,14 +62,14 @@ fn end(process: &mut Child) {
     let _ = process.wait();
 }
 
-/// HAProxy before relays, by deploy/haproxy.cfg.
+/// HAProxy before relays, configured by deploy/haproxy.cfg.
 pub struct HaProxy {
     process: Child,
     pub url: BaseUrl,
 }
 
 impl HaProxy {
-    /// Before one to three relays.
+    /// Starts HAProxy before one to three relays.
     pub async fn before(relays: &[SocketAddr]) -> Self {
         let own = port();
         let mut text =
@@ -95,14 +95,14 @@ impl Drop for HaProxy {
     }
 }
 
-/// PgBouncer before a server, by deploy/pgbouncer.ini.
+/// PgBouncer before a server, configured by deploy/pgbouncer.ini.
 pub struct PgBouncer {
     process: Child,
     pub address: SocketAddr,
 }
 
 impl PgBouncer {
-    /// Before a server; `changes` are settings that differ from the shipped ones.
+    /// Starts PgBouncer before a server. `changes` are settings that differ from the shipped ones.
     pub async fn before(server: SocketAddr, changes: &[(&str, &str)]) -> Self {
         let own = port();
         let text = shipped("pgbouncer.ini");
@@ -117,14 +117,14 @@ impl PgBouncer {
         std::fs::write(&users, "\"postgres\" \"\"\n").expect("a file");
         text = replace(&text, "/etc/pgbouncer/userlist.txt", users.to_str().expect("UTF-8"));
         for (name, value) in changes {
-            // The last one counts.
+            // The last value of a setting counts.
             text.push_str(&format!("{name} = {value}\n"));
         }
         std::fs::write(&file, text).expect("a file");
         let file = file.to_str().expect("UTF-8");
         let mut arguments = vec!["-q", file];
         if nix::unistd::geteuid().is_root() {
-            // It refuses to be root's.
+            // PgBouncer refuses to run as root.
             arguments.extend(["-u", "postgres"]);
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
             std::fs::set_permissions(&folder, mode).expect("permissions");

@@ -1,26 +1,25 @@
-//! PostgreSQL servers that a test may kill, freeze, fill, promote and demote: on TCP, each its own.
+//! PostgreSQL servers that a test may kill, freeze, fill, promote and demote.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 
 use super::netns::Netns;
 use super::port;
-use crate::support::postgres::{data_folder_below, entrust_process};
-use crate::support::{Database, PATIENCE, until};
+use super::programs::{Programs, data_place, succeed};
+use crate::support::postgres::entrust_process;
+use crate::support::{PATIENCE, until};
 
-/// What `--database-url` names, and what the tests ask.
+/// The database of the relays, on every server.
 pub const DATABASE: &str = "progress";
 
-/// For every server of the stage. Durable as far as a killed process goes; the machine's power
-/// stays on.
+/// The settings of every server. They are durable when processes are killed, and not when the
+/// machine loses power, which no test does.
 const SETTINGS: &str = "
 fsync = off
 wal_level = replica
@@ -45,109 +44,6 @@ host all all 10.0.0.0/8 trust
 host replication all 10.0.0.0/8 trust
 ";
 
-/// Where PostgreSQL's programs are, and as whom they run.
-#[derive(Debug, Clone)]
-struct Programs {
-    folder: PathBuf,
-    uid: u32,
-    gid: u32,
-}
-
-impl Programs {
-    /// Those of the run's own server.
-    async fn find() -> &'static Self {
-        static FOUND: OnceCell<Programs> = OnceCell::const_new();
-        let find = || async {
-            let database = Database::new().await;
-            let sql = "SELECT setting FROM pg_config WHERE name = 'BINDIR'";
-            let row = database.client().await.query_one(sql, &[]).await.expect("a folder");
-            let owner = std::fs::metadata(database.folder()).expect("a folder");
-            Self { folder: row.get::<_, String>(0).into(), uid: owner.uid(), gid: owner.gid() }
-        };
-        FOUND.get_or_init(find).await
-    }
-
-    /// One of them, as its user, in a folder.
-    fn command(&self, netns: Option<&Netns>, name: &str, within: &Path) -> Command {
-        use std::os::unix::process::CommandExt;
-
-        let program = self.folder.join(name);
-        let root = nix::unistd::geteuid().is_root();
-        let mut command = match netns {
-            Some(netns) => {
-                let mut command = netns.command("setpriv");
-                let (uid, gid) = (self.uid.to_string(), self.gid.to_string());
-                command.args(["--reuid", &uid, "--regid", &gid, "--clear-groups"]).arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
-        if root && netns.is_none() {
-            command.uid(self.uid).gid(self.gid);
-        }
-        command.env("LC_ALL", "C").current_dir(within).stdin(Stdio::null()).process_group(0);
-        command
-    }
-
-    fn hand_over(&self, folder: &Path) {
-        if nix::unistd::geteuid().is_root() {
-            chown(folder, Some(self.uid), Some(self.gid)).expect("another owner");
-        }
-    }
-
-    /// A cluster's files as initdb makes them, made once a run.
-    async fn template(&'static self) -> &'static Path {
-        static MADE: OnceCell<PathBuf> = OnceCell::const_new();
-        let make = || async {
-            let folder = self.folder(roomy());
-            let data = folder.join("data");
-            let mut command = self.command(None, "initdb", &folder);
-            command.args([
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "--no-sync",
-                "-D",
-            ]);
-            succeed(command.arg(&data)).await;
-            data
-        };
-        MADE.get_or_init(make).await
-    }
-
-    /// A new folder that PostgreSQL's user may write in.
-    fn folder(&self, place: &Path) -> PathBuf {
-        let folder = data_folder_below(place);
-        std::fs::create_dir(&folder).expect("a folder");
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))
-            .expect("permissions");
-        self.hand_over(&folder);
-        folder
-    }
-}
-
-/// Where servers have their data: in memory where there is plenty of it. What a killed process
-/// wrote is there all the same, and the disk is not what is tried here.
-fn roomy() -> &'static Path {
-    let memory = Path::new("/dev/shm");
-    let enough = nix::sys::statvfs::statvfs(memory)
-        .is_ok_and(|room| room.blocks_available().saturating_mul(room.fragment_size()) > 4 << 30);
-    if enough { memory } else { Path::new("/tmp") }
-}
-
-/// Runs a program to its end, which must be a good one.
-async fn succeed(command: &mut Command) {
-    let said = format!("{command:?}");
-    let mut command = std::mem::replace(command, Command::new("true"));
-    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
-    let output = output.unwrap_or_else(|error| panic!("{said}: {error}"));
-    assert!(output.status.success(), "{said}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
 /// A PostgreSQL server on TCP.
 pub struct Cluster {
     name: String,
@@ -155,7 +51,7 @@ pub struct Cluster {
     folder: PathBuf,
     data: PathBuf,
     address: String,
-    /// Addresses that it listens on as well, each with a comma in front.
+    /// More addresses that it listens on, each after a comma.
     further: String,
     port: u16,
     netns: Option<Netns>,
@@ -166,17 +62,17 @@ pub struct Cluster {
 impl Cluster {
     /// A new primary with an empty database, on a free port of loopback.
     pub async fn primary(name: &str) -> Self {
-        Self::primary_in(name, None, roomy()).await
+        Self::primary_in(name, None, data_place()).await
     }
 
-    /// The same, with its data on the disk.
+    /// A new primary with its data on the disk.
     pub async fn primary_on_disk(name: &str) -> Self {
         Self::primary_in(name, None, Path::new("/tmp")).await
     }
 
-    /// The same, on a host of its own.
+    /// A new primary on another host.
     pub async fn primary_on(name: &str, host: Netns) -> Self {
-        Self::primary_in(name, Some(host), roomy()).await
+        Self::primary_in(name, Some(host), data_place()).await
     }
 
     async fn primary_in(name: &str, netns: Option<Netns>, place: &Path) -> Self {
@@ -195,14 +91,14 @@ impl Cluster {
         cluster
     }
 
-    /// A standby that follows this server by streaming, and has all of it by now.
+    /// A new standby that streams from this server and has caught up with it.
     pub async fn standby(&self, name: &str) -> Self {
         self.standby_by(name, self.address()).await
     }
 
-    /// The same, by way of a proxy.
+    /// A new standby that streams through a proxy.
     pub async fn standby_by(&self, name: &str, way: SocketAddr) -> Self {
-        let mut cluster = Self::empty(name, self.programs, None, roomy());
+        let mut cluster = Self::empty(name, self.programs, None, data_place());
         let mut command =
             self.programs.command(cluster.netns.as_ref(), "pg_basebackup", &cluster.folder);
         command
@@ -214,7 +110,7 @@ impl Cluster {
     }
 
     fn empty(name: &str, programs: &'static Programs, netns: Option<Netns>, place: &Path) -> Self {
-        let folder = programs.folder(place);
+        let folder = programs.new_folder(place);
         let (data, name) = (folder.join("data"), name.to_owned());
         let address = netns.as_ref().map_or("127.0.0.1".to_owned(), |netns| netns.inside.clone());
         let (port, further) = (port(), String::new());
@@ -232,7 +128,7 @@ impl Cluster {
         }
     }
 
-    /// For `--database-url`.
+    /// The value of `--database-url` for this server.
     pub fn url(&self) -> String {
         url(&[self])
     }
@@ -245,7 +141,7 @@ impl Cluster {
         self.netns.as_ref()
     }
 
-    /// Where PostgreSQL's user may write.
+    /// A folder that PostgreSQL's user may write in.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -255,7 +151,7 @@ impl Cluster {
         self.programs.hand_over(folder);
     }
 
-    /// From its next start on it listens on this address too.
+    /// Adds an address that it listens on from its next start.
     pub fn listen_on(&mut self, address: &str) {
         self.further.push(',');
         self.further.push_str(address);
@@ -265,7 +161,7 @@ impl Cluster {
         self.port
     }
 
-    /// Starts it, and waits until it takes connections.
+    /// Starts the server and waits until it accepts connections.
     pub async fn start(&mut self) {
         assert!(self.pid.is_none(), "{} runs", self.name);
         let begin = Instant::now();
@@ -278,8 +174,7 @@ impl Cluster {
                 self.log()
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
-            // After a kill it refuses as long as its old processes live: whoever keeps it up tries
-            // again.
+            // PostgreSQL refuses to start while processes of its killed predecessor live.
             let ended =
                 self.process.as_mut().is_none_or(|process| !matches!(process.try_wait(), Ok(None)));
             if ended {
@@ -305,7 +200,7 @@ impl Cluster {
         self.process = Some(process);
     }
 
-    /// The end of what it has logged.
+    /// The last lines of its log.
     fn log(&self) -> String {
         let log = std::fs::read_to_string(self.log_file()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -320,7 +215,7 @@ impl Cluster {
         self.pid.unwrap_or_else(|| panic!("{} does not run", self.name))
     }
 
-    /// SIGKILL for all its processes. The postmaster first: it would start others.
+    /// Kills all processes, the postmaster first, which would start others.
     pub fn kill(&mut self) {
         let children = self.children();
         kill(self.pid(), Signal::SIGKILL).expect("a postmaster");
@@ -330,7 +225,7 @@ impl Cluster {
         }
     }
 
-    /// A fast shutdown.
+    /// Stops the server by a fast shutdown.
     pub async fn stop(&mut self) {
         kill(self.pid(), Signal::SIGINT).expect("a postmaster");
         until("PostgreSQL to end", || async { self.is_gone().then_some(()) }).await;
@@ -351,7 +246,7 @@ impl Cluster {
         self.pid = None;
     }
 
-    /// All its processes stand still: the kernel goes on accepting and acknowledging for them.
+    /// Stops all processes by SIGSTOP. The kernel still accepts connections and acknowledges bytes.
     pub fn freeze(&self) {
         kill(self.pid(), Signal::SIGSTOP).expect("a postmaster");
         for child in self.children() {
@@ -372,13 +267,14 @@ impl Cluster {
         text.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect()
     }
 
-    /// A standby becomes a primary; returns once it takes writes.
+    /// Promotes a standby and waits until it accepts writes.
     pub async fn promote(&self) {
         let client = self.session("postgres").await;
         client.query_one("SELECT pg_promote(true, 30)", &[]).await.expect("a promotion");
         self.takes_writes().await;
     }
 
+    /// Waits until the server accepts writes.
     pub async fn takes_writes(&self) {
         until("a primary", || async {
             let client = self.try_session("postgres").await.ok()?;
@@ -388,14 +284,13 @@ impl Cluster {
         .await;
     }
 
-    /// A primary that was left behind becomes a standby of another: stopped cleanly, rewound,
-    /// started.
+    /// Makes an old primary a standby of another: stops it, rewinds it and starts it again.
     pub async fn follow(&mut self, primary: &Self) {
         if self.pid.is_some() {
             self.stop().await;
         }
-        // Without it the primary's control file may not know of its new timeline, and pg_rewind
-        // believes it.
+        // pg_rewind trusts the primary's control file, which names the new timeline only after a
+        // checkpoint.
         primary.session("postgres").await.batch_execute("CHECKPOINT").await.expect("a checkpoint");
         let source = format!("{} dbname=postgres", replication_url(primary.address(), &self.name));
         let mut rewind = self.programs.command(self.netns.as_ref(), "pg_rewind", &self.folder);
@@ -409,19 +304,19 @@ impl Cluster {
         self.start().await;
     }
 
-    /// Waits until a standby has replayed all that its primary has.
+    /// Waits until this standby has replayed everything of its primary.
     pub async fn caught_up_with(&self, primary: &Self) {
         let client = primary.session("postgres").await;
         let row = client
             .query_one("SELECT pg_current_wal_insert_lsn()::text", &[])
             .await
-            .expect("a place");
-        let place: String = row.get(0);
+            .expect("a position");
+        let position: String = row.get(0);
         let client = self.session("postgres").await;
         let sql = "SELECT coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, false)";
         until("the standby to have caught up", || async {
             client
-                .query_one(sql, &[&place])
+                .query_one(sql, &[&position])
                 .await
                 .expect("an answer")
                 .get::<_, bool>(0)
@@ -433,12 +328,12 @@ impl Cluster {
     /// Changes a setting of a running server.
     pub async fn set(&self, name: &str, value: &str) {
         let client = self.session("postgres").await;
-        // Not in one batch, which would be one transaction.
+        // Two batches, because one batch is one transaction and ALTER SYSTEM allows none.
         let sql = format!("ALTER SYSTEM SET {name} = '{value}'");
         client.batch_execute(&sql).await.expect("a setting");
         client.batch_execute("SELECT pg_reload_conf()").await.expect("a reload");
         until("the setting", || async {
-            // A session of after the reload, by way of the postmaster that has read it.
+            // A new session has the settings that the postmaster has read.
             let client = self.session("postgres").await;
             let row =
                 client.query_one("SELECT current_setting($1)", &[&name]).await.expect("a setting");
@@ -447,7 +342,7 @@ impl Cluster {
         .await;
     }
 
-    /// Waits until this many standbys are waited for by commits.
+    /// Waits until commits wait for this many standbys.
     pub async fn has_synchronous_standbys(&self, count: i64) {
         let client = self.session("postgres").await;
         let sql = "SELECT count(*) FROM pg_stat_replication \
@@ -464,7 +359,7 @@ impl Cluster {
         connected.unwrap_or_else(|error| panic!("a session on {}: {error}", self.name))
     }
 
-    /// A session by way of the socket: no proxy and no cut cable is in its way.
+    /// A session through the local socket, which no proxy and no cut cable can disturb.
     async fn try_session(&self, database: &str) -> Result<Client, tokio_postgres::Error> {
         let mut config = tokio_postgres::Config::new();
         config.host_path(&self.folder).port(self.port).user("postgres").dbname(database);
@@ -482,13 +377,13 @@ fn replication_url(server: SocketAddr, application: &str) -> String {
     )
 }
 
-/// For `--database-url`: these servers, whichever takes writes.
+/// The value of `--database-url` for these servers: the one that accepts writes.
 pub fn url(clusters: &[&Cluster]) -> String {
     let addresses: Vec<_> = clusters.iter().map(|cluster| cluster.address()).collect();
     url_of(&addresses)
 }
 
-/// The same, of addresses.
+/// The value of `--database-url` for these addresses.
 pub fn url_of(addresses: &[SocketAddr]) -> String {
     let list = |part: &dyn Fn(&SocketAddr) -> String| {
         addresses.iter().map(part).collect::<Vec<_>>().join(",")
@@ -500,7 +395,7 @@ pub fn url_of(addresses: &[SocketAddr]) -> String {
 }
 
 impl Drop for Cluster {
-    /// Ends it at once, and waits for that: nothing of it meets what comes next.
+    /// Stops the server at once and waits for its end, so that it does not disturb the next test.
     fn drop(&mut self) {
         let Some(pid) = self.pid else { return };
         self.thaw();

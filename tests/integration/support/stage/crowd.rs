@@ -1,4 +1,5 @@
-//! Students' clients and instructors' dashboards, each recording what it sends and gets.
+//! Students' clients and instructors' dashboards, which record everything that they send and
+//! receive.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,21 +13,21 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::support::checker::{Place, Recorder, What, Who};
+use crate::support::checker::{Action, Actor, Position, Recorder};
 use crate::support::event;
 
-/// The class that is played.
+/// The class of every play.
 pub const CLASS: &str = "default";
 /// How long a dashboard waits before it connects again.
 const AGAIN: std::ops::Range<u64> = 50..250;
 
-/// A client in the field with its own patience: when it takes an answer for success, how long it
-/// waits for one, and how long before each retry.
+/// A client as in the field: which answers it takes for success, how long it waits for one, and its
+/// pauses before retries.
 #[derive(Debug)]
 pub struct Client {
     success_below: u16,
     timeout: Duration,
-    /// In milliseconds; the event is given up after the last.
+    /// The pauses in milliseconds; the client gives the event up after the last.
     retries: &'static [u64],
     /// Whether the last retry is repeated until it succeeds.
     patient: bool,
@@ -55,18 +56,18 @@ pub const CLIENTS: [Client; 3] = [
 ];
 
 impl Client {
-    /// Sends an event until it takes an answer for success; `false` if it gives up.
+    /// Sends an event until an answer is a success; returns `false` if it gives up.
     pub async fn send(
         &self,
         url: &BaseUrl,
         mark: i64,
         event: &Value,
-        record: &impl Fn(What),
+        record: &impl Fn(Action),
     ) -> bool {
         let body = event.to_string();
         let mut retries = self.retries.iter();
         loop {
-            record(What::Sent { mark });
+            record(Action::Sent { mark });
             let attempt = async {
                 let mut connection = Connection::open(url).await?;
                 connection.set_answer_timeout(self.timeout);
@@ -76,22 +77,22 @@ impl Client {
                 Ok(Ok(answer)) => {
                     let status = answer.status.as_u16();
                     let said: Value = answer.json().unwrap_or_default();
-                    let place = said["cursor"].as_str().map(Place::of);
-                    record(What::Answered { mark, status, place });
+                    let position = said["cursor"].as_str().map(Position::of);
+                    record(Action::Answered { mark, status, position });
                     if status < self.success_below {
                         return true;
                     }
                 }
-                Ok(Err(error)) => record(What::Unanswered { mark, why: error.to_string() }),
+                Ok(Err(error)) => record(Action::Unanswered { mark, why: error.to_string() }),
                 Err(_) => {
-                    record(What::Unanswered { mark, why: format!("after {:?}", self.timeout) })
+                    record(Action::Unanswered { mark, why: format!("after {:?}", self.timeout) })
                 }
             }
             let wait = match retries.next() {
                 Some(wait) => *wait,
                 None if self.patient => self.retries.last().copied().unwrap_or(500),
                 None => {
-                    record(What::GaveUp { mark });
+                    record(Action::GaveUp { mark });
                     return false;
                 }
             };
@@ -100,7 +101,7 @@ impl Client {
     }
 }
 
-/// An event as a lesson has them: runs of cells, some failing, and hands.
+/// An event of a lesson: the run of a cell, which may fail, a raised hand, or a saved notebook.
 fn event_of_lesson(mark: i64) -> Value {
     let mut event = event(usize::try_from(mark).expect("a mark"));
     let (student, step) = (mark % 200, mark / 200);
@@ -123,7 +124,7 @@ fn event_of_lesson(mark: i64) -> Value {
     event
 }
 
-/// Students who post at a steady rate, whatever becomes of earlier events.
+/// Students who post at a steady rate, whether or not earlier events were answered.
 pub struct Producers {
     stop: CancellationToken,
     posting: TaskTracker,
@@ -162,7 +163,7 @@ impl Producers {
         this
     }
 
-    /// What posts the next event, by the next client or the one that is named.
+    /// A function that posts the next event, by the next client or by the given one.
     fn poster(&self) -> impl Fn(Option<usize>) + Send + 'static {
         let (recorder, url, posting) =
             (self.recorder.clone(), self.url.clone(), self.posting.clone());
@@ -174,11 +175,11 @@ impl Producers {
             posting.spawn(async move {
                 let number = usize::try_from(mark % 200).expect("a student");
                 let client = &CLIENTS[client.unwrap_or(number % CLIENTS.len())];
-                let record = |what| {
-                    if matches!(what, What::Answered { status: 200..=299, .. }) {
+                let record = |action| {
+                    if matches!(action, Action::Answered { status: 200..=299, .. }) {
                         acknowledged.fetch_add(1, Ordering::Relaxed);
                     }
-                    recorder.record(Who::Producer(number), what);
+                    recorder.record(Actor::Producer(number), action);
                 };
                 client.send(&url, mark, &event_of_lesson(mark), &record).await;
             });
@@ -190,10 +191,10 @@ impl Producers {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// No new events; waits for those under way, one last one included, for so long at most.
+    /// Stops new events, sends one last event, and waits for all answers, for `patience` at most.
     pub async fn finish(self, patience: Duration) {
         self.stop.cancel();
-        // By the patient client.
+        // The patient client sends it.
         self.poster()(Some(2));
         self.posting.close();
         if tokio::time::timeout(patience, self.posting.wait()).await.is_err() {
@@ -201,24 +202,24 @@ impl Producers {
                 "{} POSTs were still under way {patience:?} after the end",
                 self.posting.len()
             );
-            self.recorder.record(Who::Stage, What::Note(text));
+            self.recorder.record(Actor::Stage, Action::Note(text));
         }
     }
 }
 
-/// An instructor's dashboard: it follows through disconnects by its cursor.
+/// An instructor's dashboard, which resumes by its cursor after each disconnect.
 pub struct Dashboard {
-    place: Arc<Mutex<Option<Place>>>,
+    position: Arc<Mutex<Option<Position>>>,
     live: CancellationToken,
     _following: AbortOnDropHandle<()>,
 }
 
 impl Dashboard {
     pub fn open(number: usize, recorder: &Recorder, url: &BaseUrl) -> Self {
-        let (place, live) = (Arc::default(), CancellationToken::new());
+        let (position, live) = (Arc::default(), CancellationToken::new());
         let following =
-            follow(number, recorder.clone(), url.clone(), Arc::clone(&place), live.clone());
-        Self { place, live, _following: AbortOnDropHandle::new(tokio::spawn(following)) }
+            follow(number, recorder.clone(), url.clone(), Arc::clone(&position), live.clone());
+        Self { position, live, _following: AbortOnDropHandle::new(tokio::spawn(following)) }
     }
 
     /// Waits for its first `live`.
@@ -227,8 +228,8 @@ impl Dashboard {
     }
 
     /// Its last cursor.
-    pub fn place(&self) -> Option<Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn position(&self) -> Option<Position> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -236,18 +237,18 @@ async fn follow(
     number: usize,
     recorder: Recorder,
     url: BaseUrl,
-    last: Arc<Mutex<Option<Place>>>,
+    last: Arc<Mutex<Option<Position>>>,
     live: CancellationToken,
 ) {
-    let record = |what| recorder.record(Who::Dashboard(number), what);
+    let record = |action| recorder.record(Actor::Dashboard(number), action);
     let classes = [CLASS.to_owned()];
     loop {
         let from = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let cursor = from.as_ref().map(Place::to_string);
+        let cursor = from.as_ref().map(Position::to_string);
         match Subscriber::connect(&url, &classes, cursor.as_deref()).await {
-            Err(error) => record(What::Lost { why: error.to_string() }),
+            Err(error) => record(Action::Lost { why: error.to_string() }),
             Ok(mut subscriber) => {
-                record(What::Connected { to: url.to_string(), from });
+                record(Action::Connected { to: url.to_string(), from });
                 let why = loop {
                     let frame = match subscriber.next().await {
                         Ok(Frame::Closed { code, reason }) => {
@@ -256,45 +257,45 @@ async fn follow(
                         Err(error) => break error.to_string(),
                         Ok(frame) => frame,
                     };
-                    if let Some((place, what)) = recorded(frame) {
-                        let is_live = matches!(what, What::Live { .. });
-                        record(what);
-                        *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+                    if let Some((position, action)) = recorded(frame) {
+                        let is_live = matches!(action, Action::Live { .. });
+                        record(action);
+                        *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(position);
                         if is_live {
                             live.cancel();
                         }
                     }
                 };
-                record(What::Lost { why });
+                record(Action::Lost { why });
             }
         }
         tokio::time::sleep(Duration::from_millis(fastrand::u64(AGAIN))).await;
     }
 }
 
-/// A frame as the history has it, and its cursor.
-fn recorded(frame: Frame) -> Option<(Place, What)> {
+/// A frame as it is recorded, and its cursor.
+fn recorded(frame: Frame) -> Option<(Position, Action)> {
     Some(match frame {
         Frame::Progress { cursor, events } => {
-            let place = Place::of(&cursor);
+            let position = Position::of(&cursor);
             let number = |event: &Value, name: &str| event[name].as_i64().unwrap_or(-1);
             let events = events.iter().map(|event| {
                 let event: Value = serde_json::from_str(event.get()).expect("JSON");
                 (number(&event, "id"), number(&event, "n"))
             });
-            (place.clone(), What::Progress { place, events: events.collect() })
+            (position.clone(), Action::Progress { position, events: events.collect() })
         }
         Frame::Live { cursor, .. } => {
-            let place = Place::of(&cursor);
-            (place.clone(), What::Live { place })
+            let position = Position::of(&cursor);
+            (position.clone(), Action::Live { position })
         }
         Frame::Mark { cursor, .. } | Frame::Pong { cursor, .. } => {
-            let place = Place::of(&cursor);
-            (place.clone(), What::Mark { place })
+            let position = Position::of(&cursor);
+            (position.clone(), Action::Mark { position })
         }
         Frame::Reset { reason, cursor } => {
-            let place = Place::of(&cursor);
-            (place.clone(), What::Reset { reason, place })
+            let position = Position::of(&cursor);
+            (position.clone(), Action::Reset { reason, position })
         }
         _ => return None,
     })

@@ -1,5 +1,5 @@
-//! A stage for faults: PostgreSQL servers, what stands between them and the relays, relays, a
-//! balancer, producers and dashboards, and everything that can be done to them.
+//! A stage for faults: PostgreSQL servers, proxies, relays, a balancer, producers and dashboards,
+//! and everything that a test may do to them.
 
 mod balancer;
 mod cluster;
@@ -7,6 +7,7 @@ mod crowd;
 mod netns;
 mod pgproxy;
 mod play;
+mod programs;
 
 use std::collections::HashSet;
 use std::net::TcpListener;
@@ -19,12 +20,16 @@ pub use netns::{Netns, mount_small, unmount};
 pub use pgproxy::{PgProxy, Route};
 pub use play::{Outcome, Play, Scale};
 
-/// A port of loopback that is free, and that nobody else of this run gets.
+/// A free port of loopback that no other test of this run gets.
 pub fn port() -> u16 {
     static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
     loop {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
+        // Below the ports that Linux gives to outgoing connections: one of those could take the
+        // port before the server that it is meant for listens on it.
+        let port = fastrand::u16(10_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_err() {
+            continue;
+        }
         let mut given = GIVEN.lock().expect("no panic while it is held");
         if given.get_or_insert_default().insert(port) {
             return port;

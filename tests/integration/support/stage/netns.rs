@@ -1,4 +1,4 @@
-//! What takes root: hosts that can vanish (network namespaces), and a small disk.
+//! Hosts that can vanish (network namespaces) and a small disk, both of which need root.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,26 +6,26 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::postgres::entrust;
 
-/// A host of its own, joined to this one by a cable that can be cut: after that, packets go
-/// nowhere, and no end learns of it.
+/// Another host, joined to this one by a cable that can be cut. After that packets are lost, and no
+/// end learns of it.
 #[derive(Debug)]
 pub struct Netns {
     name: String,
     cable: String,
-    /// The host's own address, and that of this machine on the cable.
+    /// The address of the host, and that of this machine on the cable.
     pub inside: String,
     pub outside: String,
 }
 
 impl Netns {
-    /// Makes one; `None`, said loudly, where that cannot be done.
+    /// Creates a host, or prints why it cannot and returns `None`.
     pub fn new() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        // 10.x.y.0/30: the process's id makes it differ from other runs on this machine.
+        // 10.x.y.0/30, where the process id tells this run from others on the machine.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let pid = std::process::id();
         let name = format!("relay-test-{pid}-{number}");
-        // An interface's name has at most 15 characters.
+        // The name of an interface has at most 15 characters.
         let cable = format!("rt{pid}x{number}");
         let net = format!("10.{}.{}", 64 + (pid >> 6) % 128, (pid << 2 & 0xff) + number % 4);
         let base = 4 * (number / 4 % 64);
@@ -66,12 +66,12 @@ impl Netns {
         command
     }
 
-    /// For a program that is started otherwise.
+    /// The words before a command that make it run on this host.
     pub fn prefix(&self) -> [String; 4] {
         ["ip".into(), "netns".into(), "exec".into(), self.name.clone()]
     }
 
-    /// The host vanishes without a word: what it is sent goes nowhere, and nothing comes from it.
+    /// Cuts the cable: packets to and from the host are lost, and no end learns of it.
     pub fn cut(&self) {
         ip(&["-n", &self.name, "link", "set", &format!("{}p", self.cable), "down"])
             .expect("the cable");
@@ -101,14 +101,14 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Says that something was not tested, where the test's output is not captured.
+/// Prints that something was not tested, where the test's output is not captured.
 fn skipped(why: &str) {
     use std::io::Write;
 
     let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {why} ***\n");
 }
 
-/// Makes `folder` a file system of so many MiB; `false`, said loudly, where that cannot be done.
+/// Mounts a file system of this size at `folder`, or prints why it cannot and returns `false`.
 pub fn mount_small(folder: &Path, mebibytes: u32) -> bool {
     let options = format!("size={mebibytes}m,mode=0700");
     let folder = folder.to_str().expect("UTF-8");

@@ -1,5 +1,5 @@
-//! What may go wrong between a relay and its database: a proxy that knows each connection by its
-//! `application_name`, and can lead it elsewhere, hold it, or cut it.
+//! A proxy between relays and PostgreSQL, which knows each connection by its `application_name` and
+//! can lead it elsewhere, stall it or cut it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Codes that stand where the protocol's version would (the manual's "Message Formats").
+/// Codes in the place of the protocol's version (PostgreSQL's manual, "Message Formats").
 const SSL_REQUEST: u32 = 80_877_103;
 const GSS_REQUEST: u32 = 80_877_104;
 const CANCEL_REQUEST: u32 = 80_877_102;
@@ -20,16 +20,16 @@ const CANCEL_REQUEST: u32 = 80_877_102;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
     To(SocketAddr),
-    /// It is accepted, and nothing ever comes back.
+    /// The connection is accepted and never answered.
     Silent,
-    /// It is accepted and closed at once.
+    /// The connection is accepted and closed at once.
     Closed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Pass,
-    /// Half open: the kernel takes and acknowledges what comes, and nobody reads it.
+    /// Half open: the kernel acknowledges bytes, and the proxy reads none of them.
     Stalled,
     Cut,
 }
@@ -40,7 +40,7 @@ struct Live {
 }
 
 struct Shared {
-    /// By a part of the application's name, the latest first; what none fits takes the default.
+    /// Routes by a part of the application's name. The last one that fits counts, or the default.
     routes: Vec<(String, Route)>,
     default: Route,
     live: Vec<Live>,
@@ -55,7 +55,7 @@ impl Shared {
     }
 }
 
-/// The proxy. Names are parts of an `application_name`; an empty one is of every connection.
+/// The proxy. A name is a part of an `application_name`; the empty name means every connection.
 pub struct PgProxy {
     address: SocketAddr,
     shared: Arc<Mutex<Shared>>,
@@ -87,7 +87,7 @@ impl PgProxy {
         self.address
     }
 
-    /// New connections of this name lead there from now on; those that stand stay where they are.
+    /// Leads new connections of this name to `route`; open connections stay where they are.
     pub fn lead(&self, application: &str, route: Route) {
         let mut shared = self.shared.lock().expect("routes");
         if application.is_empty() {
@@ -98,13 +98,13 @@ impl PgProxy {
         }
     }
 
-    /// Connections of this name that stand move no byte any more, and do not end. How many there
-    /// are.
+    /// Stalls open connections of this name: they pass no bytes and do not end. Returns their
+    /// number.
     pub fn stall(&self, application: &str) -> usize {
         self.switch(application, Mode::Stalled)
     }
 
-    /// Connections of this name that stand are closed.
+    /// Closes open connections of this name. Returns their number.
     pub fn cut(&self, application: &str) -> usize {
         self.switch(application, Mode::Cut)
     }
@@ -112,12 +112,12 @@ impl PgProxy {
     fn switch(&self, application: &str, mode: Mode) -> usize {
         let shared = self.shared.lock().expect("connections");
         let of_name = shared.live.iter().filter(|live| live.application.contains(application));
-        // A connection that has ended does not look any more.
+        // A connection that has ended no longer receives the mode.
         of_name.filter(|live| live.mode.send(mode).is_ok()).count()
     }
 
-    /// A LISTEN takes so long from now on, as with a long queue of notifications: the server works
-    /// on it, and may be told to cancel it.
+    /// Makes each LISTEN take this long, as a long queue of notifications does. The server works on
+    /// it meanwhile and can cancel it.
     pub fn slow_listen(&self, time: Duration) {
         self.shared.lock().expect("settings").listen = time;
     }
@@ -147,14 +147,14 @@ async fn pass_on(mut client: TcpStream, shared: &Mutex<Shared>) -> io::Result<()
     server.write_all(&startup).await?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    // Either side's end ends both.
+    // The end of one direction ends both.
     tokio::select! {
         ended = copy(from_client, to_server, mode.clone(), Some(shared)) => ended,
         ended = copy(from_server, to_client, mode, None) => ended,
     }
 }
 
-/// A simple query that is a LISTEN, made to take long.
+/// The message with a pause appended, if it is a LISTEN that is to be slow.
 fn slowed(message: &[u8], shared: &Mutex<Shared>) -> Option<Vec<u8>> {
     let time = shared.lock().expect("settings").listen;
     let text = message.get(5..)?.strip_suffix(b"\0")?;
@@ -167,7 +167,7 @@ fn slowed(message: &[u8], shared: &Mutex<Shared>) -> Option<Vec<u8>> {
     Some([b"Q", &length.to_be_bytes()[..], text.as_bytes()].concat())
 }
 
-/// Passes bytes on, as long as the mode says so.
+/// Passes bytes on while the mode is [`Mode::Pass`].
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -195,7 +195,7 @@ async fn copy(
     }
 }
 
-/// The first message whole, and the application's name in it. Encryption is declined here.
+/// The startup message and the application's name in it. Requests for encryption are declined.
 async fn read_startup(client: &mut TcpStream) -> io::Result<(Vec<u8>, String)> {
     loop {
         let length = client.read_u32().await?;

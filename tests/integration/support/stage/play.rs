@@ -1,4 +1,4 @@
-//! A play: relays behind HAProxy, producers and dashboards; then a fault; then the checker.
+//! A play: relays behind HAProxy with producers and dashboards, then a fault, then the checker.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,56 +15,57 @@ use super::balancer::HaProxy;
 use super::cluster::{Cluster, DATABASE};
 use super::crowd::{CLASS, Dashboard, Producers};
 use crate::support::checker::{
-    Afterwards, Kind, LATE, Place, Promise, Record, Recorder, Report, State, What, Who, check,
+    Action, Actor, Afterwards, LATE, Position, Promise, Record, Recorder, Report, State,
+    ViolationKind, check,
 };
-use crate::support::class::{fold, picture};
+use crate::support::class::{fold, summary_of, without_times};
 use crate::support::{PATIENCE, Relay, run, until, within};
 
-/// Everything of a class's state.
+/// The summary of a class with all its parts.
 const WHOLE: &str = "/api/class/summary?include=cells,grid,activity&class=";
-/// How long things may take to come to rest, before what is there is judged.
+/// How long requests and frames may take to end before the checker judges the result.
 const REST: Duration = Duration::from_secs(20);
 /// How often `/readyz` is asked.
 const READINESS: Duration = Duration::from_millis(250);
 
-/// How much is played.
+/// The size of a play.
 #[derive(Debug, Clone, Copy)]
 pub struct Scale {
-    /// POSTs a second.
+    /// POSTs per second.
     pub rate: f64,
     pub dashboards: usize,
     pub relays: usize,
-    /// How long it goes well before the fault, and after it.
+    /// How long the load runs without a fault, before and after the fault.
     pub calm: Duration,
 }
 
 impl Scale {
-    /// For every run of the tests.
+    /// The size in `make test`.
     pub const SMALL: Self =
         Self { rate: 60.0, dashboards: 4, relays: 2, calm: Duration::from_millis(1500) };
-    /// For the table of faults.
+    /// The size in `make faults`.
     pub const FULL: Self =
         Self { rate: 200.0, dashboards: 20, relays: 3, calm: Duration::from_secs(5) };
 }
 
-/// What a relay said of its readiness.
+/// An answer of a relay's `/readyz`.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     pub at: Duration,
     pub relay: usize,
-    /// 0 if it did not answer.
+    /// The status, or 0 without an answer.
     pub status: u16,
     pub body: Value,
 }
 
-/// A play that goes on.
+/// A play that is running.
 pub struct Play {
     name: String,
     scale: Scale,
     promise: Promise,
     recorder: Recorder,
     pub relays: Vec<Relay>,
-    /// Ends with the play.
+    /// Held because it stops when it is dropped.
     _balancer: HaProxy,
     producers: Producers,
     dashboards: Vec<Dashboard>,
@@ -75,13 +76,13 @@ pub struct Play {
 }
 
 impl Play {
-    /// Relays on the database at `url`, a balancer before them, dashboards, and then producers;
-    /// returns once all goes well.
+    /// Starts relays on the database at `url`, a balancer, dashboards and producers, and returns
+    /// once POSTs are acknowledged.
     pub async fn begin(name: &str, scale: Scale, promise: Promise, url: &str) -> Self {
         Self::begin_with(name, scale, promise, url, &[]).await
     }
 
-    /// The same, with flags for the relays.
+    /// Begins a play whose relays have these flags.
     pub async fn begin_with(
         name: &str,
         scale: Scale,
@@ -130,7 +131,7 @@ impl Play {
         this
     }
 
-    /// The load goes on for as long as the scale says, and at least some of it is acknowledged.
+    /// Lets the load run for the time of the scale, and until more POSTs are acknowledged.
     pub async fn calm(&self) {
         let before = self.producers.acknowledged();
         tokio::time::sleep(self.scale.calm).await;
@@ -144,23 +145,23 @@ impl Play {
     }
 
     pub fn note(&self, text: &str) {
-        self.recorder.record(Who::Stage, What::Note(text.to_owned()));
+        self.recorder.record(Actor::Stage, Action::Note(text.to_owned()));
     }
 
     pub fn cause(&self, text: &str) {
-        self.recorder.record(Who::Stage, What::CauseBegins(text.to_owned()));
+        self.recorder.record(Actor::Stage, Action::CauseBegins(text.to_owned()));
     }
 
-    /// A primary that takes writes is reachable by the relays' URL from now on.
+    /// Records that the relays' URL now leads to a primary that accepts writes.
     pub fn reachable(&self) {
-        self.recorder.record(Who::Stage, What::Reachable);
+        self.recorder.record(Actor::Stage, Action::Reachable);
     }
 
     pub fn ends(&self) {
-        self.recorder.record(Who::Stage, What::CauseEnds);
+        self.recorder.record(Actor::Stage, Action::CauseEnds);
     }
 
-    /// Time since the play began, as the history has it.
+    /// The time since the play began, as in the history.
     pub fn now(&self) -> Duration {
         self.begun.elapsed()
     }
@@ -170,12 +171,14 @@ impl Play {
         self.look(|records| {
             let within = records.iter().filter(|record| record.at > from && record.at < to);
             within
-                .filter(|record| matches!(record.what, What::Answered { status: 200..=299, .. }))
+                .filter(|record| {
+                    matches!(record.action, Action::Answered { status: 200..=299, .. })
+                })
                 .count()
         })
     }
 
-    /// Looks at the history so far.
+    /// Passes the history so far to `look`.
     pub fn look<T>(&self, look: impl FnOnce(&[Record]) -> T) -> T {
         self.recorder.look(look)
     }
@@ -184,37 +187,51 @@ impl Play {
         self.relays.iter().map(|relay| relay.log().lines().count()).sum()
     }
 
-    /// Goes well for a while, comes to rest, and is judged by what `primary` holds.
+    /// Records the end of the fault and finishes on `primary`.
+    pub async fn recover(self, primary: &Cluster) -> Outcome {
+        self.ends();
+        self.finish(primary).await
+    }
+
+    /// Promotes `standby`, which the relays' URL leads to, and finishes on it.
+    pub async fn fail_over(self, standby: &Cluster) -> Outcome {
+        standby.promote().await;
+        self.reachable();
+        self.recover(standby).await
+    }
+
+    /// Runs the load a while longer, waits until requests and frames have ended, and lets the
+    /// checker judge the history by the database on `primary`.
     pub async fn finish(self, primary: &Cluster) -> Outcome {
         self.calm().await;
         let lines = self.log_lines() - self.lines_before;
         self.producers.finish(PATIENCE).await;
         let url = primary.url();
         let fresh = Relay::serve(&["--database-url", &url]).await;
-        let (place, _) = summary(&fresh).await.expect("a fresh replica's summary");
-        let epoch = place.epoch.to_string();
+        let (position, _) = summary(&fresh).await.expect("a fresh replica's summary");
+        let epoch = position.epoch.to_string();
         let client = primary.session(DATABASE).await;
         let sql =
             "SELECT id, (body ->> 'n')::bigint FROM progress_event WHERE class_id = $1 ORDER BY id";
         let rows = client.query(sql, &[&CLASS]).await.expect("the table");
         let rows: Vec<(i64, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-        let last = Place::new(&epoch, rows.last().map_or(0, |row| row.0));
+        let last = Position::new(&epoch, rows.last().map_or(0, |row| row.0));
 
-        let here = |place: Option<Place>| {
-            place.is_some_and(|at| at.epoch == last.epoch && at.id >= last.id)
+        let here = |position: Option<Position>| {
+            position.is_some_and(|at| at.epoch == last.epoch && at.id >= last.id)
         };
-        wait(async || self.dashboards.iter().all(|dashboard| here(dashboard.place()))).await;
+        wait(async || self.dashboards.iter().all(|dashboard| here(dashboard.position()))).await;
         let history = self.recorder.history();
 
         let mut states = Vec::new();
         let fresh_one = std::iter::once(("a fresh replica".to_owned(), &fresh));
         let named = |(index, relay)| (format!("replica {index}"), relay);
         for (of, relay) in self.relays.iter().enumerate().map(named).chain(fresh_one) {
-            wait(async || here(summary(relay).await.ok().map(|(place, _)| place))).await;
-            let (place, value) = summary(relay)
+            wait(async || here(summary(relay).await.ok().map(|(position, _)| position))).await;
+            let (position, value) = summary(relay)
                 .await
-                .unwrap_or_else(|said| (Place::new("none", 0), json!({"answer": said})));
-            states.push(State { of, place, value });
+                .unwrap_or_else(|said| (Position::new("none", 0), json!({"answer": said})));
+            states.push(State { of, position, value });
         }
         let expected = expected(&fresh, &last).await;
         wait(async || {
@@ -232,7 +249,7 @@ impl Play {
     }
 }
 
-/// Asks again and again, until it is so or the time to come to rest is over.
+/// Waits until `so` holds, but not beyond [`REST`]: the checker reports what is missing then.
 async fn wait(so: impl AsyncFn() -> bool) {
     let begin = Instant::now();
     while begin.elapsed() < REST && !so().await {
@@ -240,7 +257,7 @@ async fn wait(so: impl AsyncFn() -> bool) {
     }
 }
 
-/// Asks every relay for its readiness, for as long as it is polled.
+/// Requests `/readyz` of every relay, again and again.
 async fn ask(
     urls: Vec<progress_relay::client::BaseUrl>,
     begun: Instant,
@@ -261,33 +278,17 @@ async fn ask(
     }
 }
 
-/// What a relay's summary says, and up to where; or what it answers instead.
-async fn summary(relay: &Relay) -> Result<(Place, Value), String> {
+/// A relay's summary and its cursor, or the answer that is none.
+async fn summary(relay: &Relay) -> Result<(Position, Value), String> {
     let asked = async { Connection::open(&relay.url).await?.get(&format!("{WHOLE}{CLASS}")).await };
     let response = asked.await.map_err(|error| error.to_string())?;
     let said: Value = response.json().map_err(|error| error.to_string())?;
     let cursor = said["cursor"].as_str().ok_or_else(|| format!("{} {said}", response.status))?;
-    Ok((Place::of(cursor), timeless(said)))
+    Ok((Position::of(cursor), without_times(said)))
 }
 
-/// What of a summary does not depend on when it was asked for.
-fn timeless(mut summary: Value) -> Value {
-    for student in summary["students"].as_array_mut().into_iter().flatten() {
-        let Some(student) = student.as_object_mut() else { continue };
-        student.remove("status");
-        student.remove("statusUntil");
-    }
-    let part = |name: &str| summary[name].clone();
-    json!({
-        "students": part("students"),
-        "cells": part("cells"),
-        "grid": part("grid"),
-        "activity": part("activity"),
-    })
-}
-
-/// What the table's events make, folded here.
-async fn expected(fresh: &Relay, last: &Place) -> Value {
+/// The fold of the table's events, made here.
+async fn expected(fresh: &Relay, last: &Position) -> Value {
     let mut state = ClassState::default();
     let mut subscriber = fresh.subscribe(&[CLASS], Some(&format!("{}.0", last.epoch))).await;
     let mut at = 0;
@@ -297,25 +298,25 @@ async fn expected(fresh: &Relay, last: &Place) -> Value {
                 for event in events {
                     fold(&mut state, &serde_json::from_str(event.get()).expect("JSON"));
                 }
-                at = Place::of(&cursor).id;
+                at = Position::of(&cursor).id;
             }
             Frame::Reset { reason, .. } => panic!("the whole table: a reset ({reason})"),
             _ => {}
         }
     }
-    timeless(picture(&mut state, 0))
+    without_times(summary_of(&mut state, 0))
 }
 
-/// How a play ended.
+/// The outcome of a play.
 pub struct Outcome {
     pub name: String,
     pub report: Report,
     pub history: Vec<Record>,
-    /// What the relays said of their readiness, from the beginning on.
+    /// All answers of `/readyz`.
     pub readiness: Vec<Readiness>,
-    /// What else the play found wrong.
+    /// Failures that the play itself found.
     pub wrong: Vec<String>,
-    /// What the relays logged from the fault on.
+    /// How many lines the relays logged since the fault.
     pub lines: usize,
     pub log: String,
 }
@@ -327,7 +328,7 @@ announced | given up | refused | twice | again in another epoch | gaps | resets 
 2xx, first frames after the end | on an orphan | unready | log lines |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 
-    /// A line of the table.
+    /// The outcome as a row of the table.
     pub fn row(&self) -> String {
         let report = &self.report;
         let seconds = |time: Option<Duration>| {
@@ -365,14 +366,14 @@ announced | given up | refused | twice | again in another epoch | gaps | resets 
         .to_owned()
     }
 
-    /// What the play itself saw must be so.
+    /// Adds a failure unless `so`.
     pub fn must(&mut self, so: bool, otherwise: String) {
         if !so {
             self.wrong.push(otherwise);
         }
     }
 
-    /// When a relay said that it is not ready, and why.
+    /// The answers of relays that were not ready.
     pub fn unready(&self) -> Vec<String> {
         let unready = self.readiness.iter().filter(|said| said.status != 200);
         unready
@@ -382,14 +383,17 @@ announced | given up | refused | twice | again in another epoch | gaps | resets 
             .collect()
     }
 
-    /// What is wrong with the state afterwards.
+    /// The violations of the state afterwards.
     pub fn state(&self) -> String {
-        let of_state =
-            self.report.violations.iter().filter(|violation| violation.kind == Kind::StateDiffers);
+        let of_state = self
+            .report
+            .violations
+            .iter()
+            .filter(|violation| violation.kind == ViolationKind::StateDiffers);
         of_state.map(|violation| violation.text.clone()).collect::<Vec<_>>().join("\n")
     }
 
-    /// Nothing is wrong, and it recovered in time.
+    /// Asserts that nothing is wrong and that the relays recovered in time.
     pub fn assert_good(&self, recovery: Duration) {
         println!("{}\n{}", Self::HEAD, self.row());
         if let Some(first) = self.report.violations.first() {

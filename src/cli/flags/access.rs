@@ -1,0 +1,45 @@
+//! The flags that say where to listen, and who may connect.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use crate::error::Failure;
+use crate::http::OriginPolicy;
+
+/// Who may connect.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Access")]
+pub(in crate::cli) struct AccessFlags {
+    /// Where to listen; port 0 takes a free one. Beyond loopback it needs --insecure
+    #[arg(long, env = "RELAY_BIND", value_name = "ADDR:PORT", default_value = "127.0.0.1:8000")]
+    bind: SocketAddr,
+    /// An origin whose pages may read and open WebSockets, as browsers write it: https://HOST; its
+    /// host is then a host name of the relay. May be given several times
+    #[arg(long, env = "RELAY_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    allow_origin: Vec<String>,
+    /// Listen beyond loopback although anyone who reaches the port may read and write
+    #[arg(long, env = "RELAY_INSECURE", value_parser = BoolishValueParser::new())]
+    insecure: bool,
+}
+
+impl AccessFlags {
+    /// The address to listen on, and the hosts and origins that may read.
+    ///
+    /// # Errors
+    /// Names the flag: an address beyond loopback without `--insecure`, or an origin that is none.
+    pub(in crate::cli) fn validate(&self) -> Result<(SocketAddr, OriginPolicy), Failure> {
+        if !self.bind.ip().is_loopback() && !self.insecure {
+            return Err(Failure::usage(format!(
+                "--bind {}: beyond loopback anyone who reaches the port may read and write, since \
+                 there is no authentication; say --insecure if that is wanted, or put a proxy \
+                 before 127.0.0.1",
+                self.bind
+            )));
+        }
+        let origins = OriginPolicy::new(self.bind, &self.allow_origin)
+            .map_err(|wrong| Failure::usage(format!("--allow-origin: {wrong}")))?;
+        Ok((self.bind, origins))
+    }
+}

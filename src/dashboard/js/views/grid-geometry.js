@@ -1,0 +1,123 @@
+// Where the rows and columns of the grid are on its canvas, in CSS pixels. The canvas is as large
+// as what is in sight; the scrolled area below it is as large as the whole grid.
+
+/** The least height of a row that has a name. */
+const NAMED_HEIGHT = 12;
+/** The sizes below are in rem. */
+const HEAD = 1.75;
+const ROW = 1.5;
+const NAME = 12;
+const LEAST_COLUMN = 1.1;
+const MOST_COLUMN = 3.5;
+const MOST_COLUMN_OVERVIEW = 4.5;
+
+export class Geometry {
+  #scrolled;
+
+  /**
+   * @param {HTMLElement} scrolled the scrolled area
+   * @param {number} rows
+   * @param {number} columns
+   * @param {boolean} overview whether all rows are to be in sight at once
+   */
+  constructor(scrolled, rows, columns, overview) {
+    this.#scrolled = scrolled;
+    this.rows = rows;
+    this.columns = columns;
+    this.width = scrolled.clientWidth;
+    this.height = scrolled.clientHeight;
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    this.rem = rem;
+    /** Height of the columns' heads. */
+    this.head = HEAD * rem;
+    const fit = (this.height - this.head) / Math.max(1, rows);
+    this.row = overview ? Math.max(1, Math.min(ROW * rem, fit)) : ROW * rem;
+    this.isNamed = this.row >= NAMED_HEIGHT;
+    /** Width of the names. */
+    this.gutter = this.isNamed ? Math.min(NAME * rem, this.width * 0.36) : ROW * rem;
+    const most = (overview ? MOST_COLUMN_OVERVIEW : MOST_COLUMN) * rem;
+    const share = (this.width - this.gutter - 0.5 * rem) / Math.max(1, columns);
+    this.column = Math.max(LEAST_COLUMN * rem, Math.min(most, share));
+  }
+
+  /** Width of the whole grid. */
+  get totalWidth() {
+    return this.gutter + this.column * this.columns;
+  }
+
+  /** Height of the whole grid. */
+  get totalHeight() {
+    return this.head + this.row * this.rows;
+  }
+
+  /** The places of the rows in sight, from the first to below the second. */
+  get rowsInSight() {
+    const { scrollTop } = this.#scrolled;
+    const end = Math.ceil((scrollTop + this.height - this.head) / this.row);
+    return [Math.max(0, Math.floor(scrollTop / this.row)), Math.min(this.rows, end)];
+  }
+
+  /** The places of the columns in sight. */
+  get columnsInSight() {
+    const { scrollLeft } = this.#scrolled;
+    const end = Math.ceil((scrollLeft + this.width - this.gutter) / this.column);
+    return [Math.max(0, Math.floor(scrollLeft / this.column)), Math.min(this.columns, end)];
+  }
+
+  /**
+   * Top and height of a row, in whole pixels: otherwise a thousand rows would show seams.
+   *
+   * @param {number} place
+   */
+  rowSpan(place) {
+    const top = Math.round(place * this.row) - Math.round(this.#scrolled.scrollTop);
+    const height = Math.round((place + 1) * this.row) - Math.round(place * this.row);
+    return [this.head + top, height];
+  }
+
+  /**
+   * The left edge of a column.
+   *
+   * @param {number} place
+   */
+  columnLeft(place) {
+    return this.gutter + place * this.column - this.#scrolled.scrollLeft;
+  }
+
+  /**
+   * The row and column at a point of the canvas. The column is `null` beside the cells; all is
+   * `null` where there is no row.
+   *
+   * @param {number} x
+   * @param {number} y
+   * @returns {{ row: number, column: number | null } | null}
+   */
+  at(x, y) {
+    const row = Math.floor((y - this.head + this.#scrolled.scrollTop) / this.row);
+    if (y < this.head || row < 0 || row >= this.rows) return null;
+    if (x < this.gutter) return { row, column: null };
+    const column = Math.floor((x - this.gutter + this.#scrolled.scrollLeft) / this.column);
+    return { row, column: column < this.columns ? column : null };
+  }
+
+  /** The rows that a page of the keyboard's Page keys has. */
+  get rowsOfPage() {
+    return Math.max(1, Math.floor((this.height - this.head) / this.row) - 1);
+  }
+
+  /**
+   * Scrolls a cell into sight.
+   *
+   * @param {{ row: number, column: number }} cell
+   */
+  reveal({ row, column }) {
+    const [top, left] = [row * this.row, column * this.column];
+    const [down, across] = [this.height - this.head, this.width - this.gutter];
+    const scrolled = this.#scrolled;
+    scrolled.scrollTop = Math.min(top, Math.max(scrolled.scrollTop, top + this.row - down));
+    scrolled.scrollLeft = Math.min(
+      left,
+      Math.max(scrolled.scrollLeft, left + this.column - across),
+    );
+  }
+}

@@ -1,0 +1,81 @@
+// The views of the page. Within a slot they stand in this order. To add one, write its file, whose
+// default export makes the view, and name the file here. Its style sheet is css/views/NAME.css.
+
+/**
+ * @import { Changes } from "../changes.js"
+ * @import { Clock } from "../clock.js"
+ * @import { ConnectionState } from "../connection.js"
+ * @import { Text } from "../i18n.js"
+ * @import { Preferences } from "../preferences.js"
+ * @import { Rejections } from "../rejections.js"
+ * @import { Store } from "../store.js"
+ * @import { Status } from "../student.js"
+ */
+
+/**
+ * What the views share. Everything is as of now; `Changes` says what is new.
+ *
+ * @typedef {object} Page
+ * @property {Store} store
+ * @property {Clock} clock
+ * @property {Preferences} preferences
+ * @property {Rejections} rejections
+ * @property {Text} t the texts in the chosen language
+ * @property {string} classId
+ * @property {string | null} studentId the student whose drawer is open
+ * @property {Status | null} status the status that the grid is limited to
+ * @property {ConnectionState} connection
+ * @property {() => void} retry connects now instead of later
+ * @property {(studentId: string) => void} open opens a student's drawer
+ * @property {(studentId: string | null) => void} opened notes that a drawer was opened or closed
+ * @property {(status: Status | null) => void} filter limits the grid to a status
+ * @property {(classId: string) => void} choose shows another class
+ */
+
+/**
+ * Where a view stands: across the top, above the board, in the board's first column, in the board,
+ * or at the side.
+ *
+ * @typedef {"top" | "main" | "urgent" | "board" | "side"} Slot
+ */
+
+/**
+ * A view writes what it shows into its element, and nothing else on the page. It is made for one
+ * class and one language.
+ *
+ * @typedef {object} View
+ * @property {HTMLElement} element
+ * @property {Slot} slot
+ * @property {(changes: Changes) => void} [update] is called in each frame in which something
+ *   changed
+ * @property {(changes: Changes) => void} [updateCalmly] is called instead, or as well, twice a
+ *   second at most: for what is read, and should hold still
+ * @property {() => void} [restyle] is called when colours or sizes have changed
+ * @property {(studentId: string) => void} [open] is called when a student was chosen
+ * @property {() => void} [end] is called before the view is replaced
+ */
+
+const modules = await Promise.all([
+  import("./header.js"),
+  import("./connection.js"),
+  import("./rejections.js"),
+  import("./loading.js"),
+  import("./empty-class.js"),
+  import("./overview.js"),
+  import("./help.js"),
+  import("./stuck.js"),
+  import("./grid.js"),
+  import("./cells.js"),
+  import("./place.js"),
+  import("./activity.js"),
+  import("./teams.js"),
+  import("./silent.js"),
+  import("./drawer.js"),
+]);
+
+/**
+ * Make the views.
+ *
+ * @type {((page: Page) => View)[]}
+ */
+export const makers = modules.map((module) => module.default);

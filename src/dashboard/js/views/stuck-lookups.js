@@ -1,0 +1,93 @@
+// Looks up the errors of students who are stuck. The state says how often a student has failed, but
+// not with which error: for what happened before the page was opened, the events are read.
+
+import { api } from "../api.js";
+import { normalize } from "../normalize.js";
+
+/**
+ * @import { NormalizedEvent } from "../normalize.js"
+ * @import { Row, Streak } from "../store.js"
+ * @import { Page } from "./list.js"
+ */
+
+/** The most requests at a time. */
+const MAX_REQUESTS = 3;
+/** The number of events that are read of a student. */
+const EVENTS = 40;
+/** The wait after a request that failed, in milliseconds. */
+const RETRY_WAIT = 2_000;
+
+export class StreakLookups {
+  #page;
+  /** @type {Row[]} */
+  #waiting = [];
+  /**
+   * Ids of the students whose events are being read.
+   *
+   * @type {Set<string>}
+   */
+  #running = new Set();
+
+  /** @param {Page} page */
+  constructor(page) {
+    this.#page = page;
+  }
+
+  /**
+   * Replaces the list of students whose errors are wanted.
+   *
+   * @param {Row[]} rows
+   */
+  want(rows) {
+    this.#waiting = rows.filter((row) => row.streak === null || row.streak.since === null);
+    this.#next();
+  }
+
+  #next() {
+    while (this.#running.size < MAX_REQUESTS) {
+      const row = this.#waiting.find((row) => !this.#running.has(row.student.studentId));
+      if (row === undefined) return;
+      this.#waiting = this.#waiting.filter((other) => other !== row);
+      this.#lookUp(row);
+    }
+  }
+
+  /** @param {Row} row */
+  async #lookUp(row) {
+    const { classId, store } = this.#page;
+    const { studentId } = row.student;
+    this.#running.add(studentId);
+    try {
+      const { events } = await api.events(classId, studentId, { limit: EVENTS });
+      // An event may have changed the row meanwhile. Its message is newer than the one read.
+      if (store.rows.get(studentId) === row && row.status === "stuck") {
+        const found = latestStreak(events.map(normalize));
+        store.setStreak(row, { message: row.streak?.message ?? found.message, since: found.since });
+      }
+    } catch {
+      // The row says less without it. It is wanted again with the next change.
+      await new Promise((done) => setTimeout(done, RETRY_WAIT));
+    } finally {
+      this.#running.delete(studentId);
+      this.#next();
+    }
+  }
+}
+
+/**
+ * The failures in a row with which a history begins.
+ *
+ * @param {NormalizedEvent[]} events the newest first
+ * @returns {Streak}
+ */
+function latestStreak(events) {
+  const runs = events.filter((event) => event.kind === "cell_executed");
+  const [latest] = runs;
+  if (latest === undefined) return { message: null, since: 0 };
+  let first = latest;
+  for (const run of runs) {
+    if (!run.failed || run.cell !== latest.cell || run.notebook !== latest.notebook) break;
+    first = run;
+  }
+  return { message: latest.message, since: first.received };
+}

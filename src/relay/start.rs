@@ -1,0 +1,157 @@
+//! The start of a replica: the parts are constructed in the order in which they need each other;
+//! then the database is migrated; then a gate opens, and every part connects.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Config;
+use crate::agreement::Agreement;
+use crate::backoff::Backoff;
+use crate::embedded::PrivatePostgres;
+use crate::error::{Failure, chain};
+use crate::event::{Cursor, Epoch};
+use crate::http::{
+    AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, HttpMetrics, Relay, StartProgress,
+};
+use crate::listener::Listener;
+use crate::log::Log;
+use crate::metrics::Registry;
+use crate::refusals::Refusals;
+use crate::repeated::Repeated;
+use crate::state::{Classes, Keeper};
+use crate::store::{Connector, Pages};
+use crate::supervisor::Supervisor;
+use crate::tail::{self, Tail};
+use crate::writer::{Writer, WriterTasks};
+use crate::{migrate, prober};
+
+/// How often the start looks whether every part has worked.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// The wait before a database that is not there yet is tried again, and the longest such wait.
+const RETRY_BASE: Duration = Duration::from_millis(100);
+const RETRY_CAP: Duration = Duration::from_secs(2);
+
+/// How a replica starts.
+#[derive(Debug, Clone, Copy)]
+pub struct StartConfig {
+    /// Whether the start applies migrations. Otherwise it checks that none is missing.
+    pub migrate: bool,
+    /// How long the start waits for a database that is away; `None` for as long as it takes.
+    pub patience: Option<Duration>,
+}
+
+/// A replica's parts. They connect to the database once the gate is open.
+pub(super) struct Parts {
+    pub(super) relay: Arc<Relay>,
+    pub(super) tasks: Tasks,
+    pub(super) private: Option<PrivatePostgres>,
+    pub(super) gate: CancellationToken,
+    pub(super) connector: Connector,
+    pub(super) supervisor: Supervisor,
+}
+
+/// The tasks that stop in an order of their own.
+pub(super) struct Tasks {
+    pub(super) writer: WriterTasks,
+    pub(super) keeper: Keeper,
+    /// The tail, the prober, the counts of refused events, the eviction of classes.
+    pub(super) others: [AbortOnDropHandle<()>; 4],
+}
+
+pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Parts, Failure> {
+    let owner = format!("progress-relay serve, pid {}, on http://{address}", std::process::id());
+    let (connector, private) = config.database.open(&owner).await?;
+    let supervisor = Supervisor::default();
+    let gate = CancellationToken::new();
+    let gated = connector.behind(gate.clone());
+    let agreement = Agreement::default();
+    let pages = Pages::new(&connector)?;
+    let classes = Classes::new(pages.beside(&connector, "loads")?);
+    let eviction = supervisor.spawn("memory of classes", classes.clone().keep_room());
+    let nowhere = Cursor { epoch: Epoch::new("unknown"), id: 0 };
+    let log = Arc::new(Log::new(nowhere, config.log_memory));
+    let tail_parts = tail::Parts {
+        agreement: agreement.clone(),
+        log: Arc::clone(&log),
+        classes: classes.clone(),
+    };
+    let (tail, tail_task) = Tail::start(&gated, tail_parts, &supervisor);
+    let listener = Listener::start(&gated, &agreement, &tail, &supervisor);
+    let keeper = Keeper::start(&gated, &agreement, &classes, &supervisor);
+    let (writer, writer_tasks) = Writer::start(&gated, &agreement, config.writer, &supervisor);
+    let prober = prober::start(&connector, &agreement, &supervisor);
+    let drain = Drain::new(config.stop.drain);
+    let connections =
+        ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
+    let mut relay = Relay {
+        gate: Gate::new(connections, config.http.origins.clone(), drain.clone()),
+        writer,
+        tail,
+        log,
+        classes,
+        pages,
+        listener,
+        agreement,
+        start: StartProgress::default(),
+        refusals: Refusals::default(),
+        bodies: BodyBudget::new(config.writer.queue.bytes),
+        answers: AnswerBudget::new(config.http.answer_bytes),
+        limits: config.http.limits,
+        drain,
+        metrics: HttpMetrics::default(),
+        registry: Registry::default(),
+    };
+    relay.register_metrics();
+    let relay = Arc::new(relay);
+    let refusals = relay.refusals.keep(relay.pages.clone());
+    let others = [tail_task, prober, refusals, eviction];
+    let tasks = Tasks { writer: writer_tasks, keeper, others };
+    Ok(Parts { relay, tasks, private, gate, connector, supervisor })
+}
+
+/// Applies or checks the migrations, opens the gate, and waits until every part has worked. A
+/// database that is just starting, or that restarts meanwhile, is waited for.
+pub(super) async fn connect(
+    connector: Connector,
+    config: StartConfig,
+    relay: Arc<Relay>,
+    gate: CancellationToken,
+) -> Result<(), Failure> {
+    let began = Instant::now();
+    let mut backoff = Backoff::new(RETRY_BASE, RETRY_CAP);
+    let logged = Repeated::new();
+    loop {
+        let attempt = async {
+            if config.migrate {
+                migrate::apply(&connector).await.map(drop)
+            } else {
+                migrate::check(&connector).await
+            }
+        };
+        let is_patient = || config.patience.is_none_or(|patience| began.elapsed() < patience);
+        match attempt.await {
+            Ok(()) => break,
+            Err(error) if error.is_transient() && is_patient() => {
+                let reason = chain(&error);
+                relay.start.note(&format!("the database is not there yet: {reason}"));
+                if let Some(due) = logged.met(&reason) {
+                    tracing::warn!("the database is not there yet, trying again{due}: {reason}");
+                }
+                backoff.wait().await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    relay.start.note("the connections to the database are being made");
+    gate.cancel();
+    while !relay.works() {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    relay.start.done();
+    Ok(())
+}

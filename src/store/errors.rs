@@ -1,0 +1,127 @@
+//! The errors of connections and statements, and what they mean to the relay.
+
+use tokio_postgres::error::{Error, SqlState};
+
+use crate::error::chain;
+
+/// The oldest major release of PostgreSQL that the relay can use.
+pub const OLDEST_POSTGRES: u32 = 14;
+
+/// Why a connection cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The URL cannot be used.
+    #[error("{0}")]
+    Url(String),
+    /// The server was not reached, or refused the connection.
+    #[error("cannot connect to PostgreSQL at {place}: {reason}")]
+    Refused {
+        /// Host, port and database.
+        place: String,
+        /// The system's or the server's reason.
+        reason: String,
+        /// Whether another attempt will fail as well: the password, role or database is wrong.
+        permanent: bool,
+    },
+    /// The database cannot store every text, or has text that cannot be read as UTF-8.
+    #[error(
+        "the database at {place} is encoded in {found}; the relay needs UTF8: CREATE DATABASE … \
+         ENCODING 'UTF8' TEMPLATE template0"
+    )]
+    Encoding {
+        /// Host, port and database.
+        place: String,
+        /// The database's encoding.
+        found: String,
+    },
+    /// The server is older than [`OLDEST_POSTGRES`].
+    #[error("PostgreSQL at {place} is release {found}; the relay needs {OLDEST_POSTGRES} or newer")]
+    TooOld {
+        /// Host, port and database.
+        place: String,
+        /// The server's release.
+        found: String,
+    },
+}
+
+impl ConnectError {
+    /// The error of all hosts together; of a single host, its own error.
+    pub(super) fn of_all(mut refused: Vec<Self>, place: &str) -> Self {
+        if refused.len() == 1
+            && let Some(only) = refused.pop()
+        {
+            return only;
+        }
+        let permanent = !refused.is_empty() && refused.iter().all(Self::is_permanent);
+        let reasons: Vec<String> = refused
+            .iter()
+            .map(|error| match error {
+                Self::Refused { place, reason, .. } => format!("{place}: {reason}"),
+                other => other.to_string(),
+            })
+            .collect();
+        Self::Refused { place: place.to_owned(), reason: reasons.join("; "), permanent }
+    }
+
+    /// Whether trying again is of no use until an operator has acted.
+    pub fn is_permanent(&self) -> bool {
+        !matches!(self, Self::Refused { permanent: false, .. })
+    }
+}
+
+/// Whether a statement's error is the fault of its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The connection was lost, or the server is starting or stopping.
+    Lost,
+    /// The server or the session is at fault, not the rows: a lock was held, a deadline passed, the
+    /// server is read-only or full.
+    Server,
+    /// One of the rows may be at fault, or the server may refuse all rows. Another statement with
+    /// fewer rows tells which.
+    Doubtful,
+}
+
+/// Classifies the error of an INSERT by its SQLSTATE. The classes are those of the appendix
+/// "PostgreSQL Error Codes" of PostgreSQL's manual.
+pub fn verdict(error: &Error) -> Verdict {
+    if is_connection_lost(error) {
+        return Verdict::Lost;
+    }
+    // An error without a code is the driver's: it cannot send or read a value, or the connection
+    // is broken.
+    let Some(state) = error.code() else { return Verdict::Lost };
+    // Row-level security refuses single rows with this code; a missing right refuses all.
+    if *state == SqlState::INSUFFICIENT_PRIVILEGE {
+        return Verdict::Doubtful;
+    }
+    match state.code().get(..2) {
+        // Data exception; integrity constraint; a view's check option; program limit exceeded (also
+        // a full NOTIFY queue); a trigger's RAISE; a trigger's use of a feature that is not
+        // supported, or of a name that is not defined.
+        Some("22" | "23" | "44" | "54" | "P0" | "0A" | "42") => Verdict::Doubtful,
+        _ => Verdict::Server,
+    }
+}
+
+/// Whether a lock was not available in time. The connection can be used again.
+pub fn is_lock_timeout(error: &Error) -> bool {
+    error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+}
+
+/// Whether the connection was lost, or the server is starting or stopping. The statement may be
+/// sent again on another connection.
+pub fn is_connection_lost(error: &Error) -> bool {
+    let state = error.code().map(SqlState::code);
+    error.is_closed()
+        || state.is_some_and(|state| state.starts_with("57P0") || state.starts_with("08"))
+}
+
+/// The text of an error: the server's message with its code, or the driver's with its causes. The
+/// text that tokio-postgres gives is just "db error".
+pub fn explain(error: &Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} ({})", db.message(), db.code().code()),
+        None => chain(error),
+    }
+}

@@ -1,0 +1,244 @@
+// A page's connection, with a relay that the test plays.
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, mock, test } from "node:test";
+
+import { Connection } from "../../src/dashboard/js/connection.js";
+import { fakePage, fakeTimers, setGlobal, settled } from "./browser.js";
+
+class FakeSocket {
+  static OPEN = 1;
+  readyState = 0;
+  sent = [];
+  closed = false;
+
+  constructor(url) {
+    this.url = url;
+    sockets.push(this);
+  }
+
+  send(text) {
+    this.sent.push(JSON.parse(text));
+  }
+
+  close() {
+    this.closed = true;
+  }
+
+  /** The relay accepts. */
+  open() {
+    this.readyState = FakeSocket.OPEN;
+    this.onopen?.();
+  }
+
+  /** The relay sends a frame. */
+  receive(frame) {
+    this.onmessage?.({ data: JSON.stringify(frame) });
+  }
+
+  /** The relay, or the network, ends it. */
+  lose(code = 1006, reason = "") {
+    this.onclose?.({ code, reason });
+  }
+}
+
+let sockets;
+let requests;
+/** Answers to requests, in order. */
+let answers;
+let timers;
+let told;
+let states;
+let connection;
+
+beforeEach(() => {
+  fakePage();
+  timers = fakeTimers();
+  [sockets, requests, answers, states] = [[], [], [], []];
+  told = { summaries: [], events: [] };
+  setGlobal("WebSocket", FakeSocket);
+  setGlobal("fetch", async (url) => {
+    requests.push(String(url));
+    const answer = answers.shift() ?? summary("k1");
+    if (answer instanceof Error) throw answer;
+    return answer;
+  });
+  mock.method(Math, "random", () => 1);
+});
+
+afterEach(() => {
+  connection.close();
+  mock.restoreAll();
+});
+
+const summary = (cursor) => Response.json({ now: "", cursor, students: [] });
+
+async function connect() {
+  connection = new Connection("c", {
+    summary: ({ cursor }) => told.summaries.push(cursor),
+    events: (events) => told.events.push(...events),
+    state: (state) => states.push(state),
+  });
+  await settled();
+}
+
+async function connectLive() {
+  await connect();
+  sockets[0].open();
+  sockets[0].receive({ type: "live", cursor: "k1" });
+}
+
+const cursorOf = (socket) => new URL(socket.url).searchParams.get("cursor");
+const names = () => states.map((state) => state.name);
+const current = () => connection.state;
+
+test("a summary is loaded, then followed from its cursor", async () => {
+  await connect();
+  assert.deepEqual(requests, ["api/class/summary?class=c&include=grid%2Cactivity"]);
+  assert.deepEqual(told.summaries, ["k1"]);
+  assert.equal(String(sockets[0].url), "ws://relay.test/ws/connect?class=c&cursor=k1");
+  assert.equal(current().name, "connecting");
+  sockets[0].open();
+  sockets[0].receive({ type: "progress", events: [{ id: 1 }, { id: 2 }], cursor: "k2" });
+  sockets[0].receive({ type: "live", cursor: "k2" });
+  assert.deepEqual(told.events, [{ id: 1 }, { id: 2 }]);
+  assert.deepEqual(current(), { name: "live", since: null, retryAt: null, reason: null });
+});
+
+test("a lost connection is resumed from the last cursor, without a new summary", async () => {
+  await connectLive();
+  sockets[0].receive({ type: "progress", events: [{ id: 7 }], cursor: "k7" });
+  sockets[0].lose();
+  assert.equal(current().name, "offline");
+  assert.notEqual(current().since, null);
+  assert.deepEqual(timers.waits, [300]);
+  await timers.pass(300);
+  assert.equal(current().name, "catching");
+  assert.equal(cursorOf(sockets[1]), "k7");
+  assert.equal(requests.length, 1);
+  sockets[1].open();
+  sockets[1].receive({ type: "mark", cursor: "k8" });
+  sockets[1].lose();
+  await timers.pass(600);
+  assert.equal(cursorOf(sockets[2]), "k8");
+});
+
+test("frames of a socket that was given up are not heard", async () => {
+  await connectLive();
+  const [old] = sockets;
+  old.lose();
+  old.receive({ type: "progress", events: [{ id: 1 }], cursor: "k9" });
+  assert.deepEqual(told.events, []);
+});
+
+test("each attempt may wait twice as long, up to a bound, until the page is live", async () => {
+  await connectLive();
+  const waits = [];
+  for (let attempt = 0; attempt < 8; attempt += 1) {
+    sockets.at(-1).lose();
+    waits.push(...timers.waits);
+    await timers.pass(timers.waits[0]);
+  }
+  assert.deepEqual(waits, [300, 600, 1200, 2400, 4800, 9600, 15_000, 15_000]);
+  sockets.at(-1).open();
+  sockets.at(-1).receive({ type: "live", cursor: "k1" });
+  sockets.at(-1).lose();
+  assert.deepEqual(timers.waits, [300]);
+});
+
+test("a relay that drains is left at once, but only once", async () => {
+  await connectLive();
+  sockets[0].lose(1001, "draining");
+  assert.deepEqual(timers.waits, [100]);
+  await timers.pass(100);
+  sockets[1].lose(1001, "draining");
+  assert.deepEqual(timers.waits, [600]);
+});
+
+test("a reset loads a new summary", async () => {
+  await connectLive();
+  answers.push(summary("n1"));
+  sockets[0].receive({ type: "reset" });
+  assert.equal(current().name, "resynchronising");
+  assert.notEqual(current().since, null);
+  assert.ok(sockets[0].closed);
+  await settled();
+  assert.deepEqual(told.summaries, ["k1", "n1"]);
+  assert.equal(cursorOf(sockets[1]), "n1");
+});
+
+test("a relay that does not serve the class is not asked again", async () => {
+  await connectLive();
+  sockets[0].lose(1008, "no such class");
+  assert.deepEqual([current().name, current().reason], ["refused", "no such class"]);
+  assert.deepEqual(timers.waits, []);
+});
+
+test("a summary that is refused says why", async () => {
+  answers.push(Response.json({ detail: "not from here" }, { status: 403 }));
+  await connect();
+  assert.deepEqual([current().name, current().reason], ["refused", "not from here"]);
+  assert.equal(sockets.length, 0);
+});
+
+test("a summary that is not to be had now is asked for again", async () => {
+  answers.push(Response.json({ detail: "database away" }, { status: 503 }));
+  answers.push(new TypeError("no network"));
+  await connect();
+  assert.deepEqual([current().name, current().reason], ["offline", "database away"]);
+  assert.equal(current().since, null);
+  await timers.pass(300);
+  assert.deepEqual([current().name, current().reason], ["offline", null]);
+  await timers.pass(600);
+  assert.equal(sockets.length, 1);
+});
+
+test("a silent connection is asked, and given up without an answer", async () => {
+  await connectLive();
+  await timers.pass(29_000);
+  sockets[0].receive({ type: "mark", cursor: "k2" });
+  await timers.pass(29_000);
+  assert.deepEqual(sockets[0].sent, []);
+  await timers.pass(1_000);
+  assert.deepEqual(sockets[0].sent, [{ type: "ping" }]);
+  sockets[0].receive({ type: "pong" });
+  await timers.pass(8_000);
+  assert.equal(current().name, "live");
+  await timers.pass(30_000);
+  assert.equal(current().name, "offline");
+  assert.ok(sockets[0].closed);
+});
+
+test("a socket that never opens is given up", async () => {
+  await connect();
+  await timers.pass(10_000);
+  assert.equal(current().name, "offline");
+});
+
+test("a page that is seen again asks whether the connection is still there", async () => {
+  await connectLive();
+  document.dispatchEvent(new Event("visibilitychange"));
+  assert.deepEqual(sockets[0].sent, [{ type: "ping" }]);
+});
+
+test("a network that is back is tried at once", async () => {
+  await connectLive();
+  window.dispatchEvent(new Event("online"));
+  assert.equal(sockets.length, 1);
+  sockets[0].lose();
+  window.dispatchEvent(new Event("online"));
+  assert.equal(sockets.length, 2);
+  assert.equal(names().at(-1), "catching");
+});
+
+test("a connection that was closed does nothing more", async () => {
+  await connectLive();
+  sockets[0].lose();
+  connection.close();
+  const known = states.length;
+  await timers.pass(60_000);
+  window.dispatchEvent(new Event("online"));
+  document.dispatchEvent(new Event("visibilitychange"));
+  assert.equal(sockets.length, 1);
+  assert.equal(states.length, known);
+});

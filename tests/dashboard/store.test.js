@@ -1,0 +1,164 @@
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { addChanges, newChanges } from "../../src/dashboard/js/changes.js";
+import { Clock } from "../../src/dashboard/js/clock.js";
+import { Store } from "../../src/dashboard/js/store.js";
+import { renderSummary } from "../../src/dashboard/js/summary.js";
+import { MINUTE, SECOND, formatTime } from "../../src/dashboard/js/time.js";
+
+/** Both clocks, in microseconds. */
+let now;
+mock.method(Date, "now", () => now / 1000);
+
+let store;
+let drawings;
+let id;
+
+beforeEach(() => {
+  now = Date.UTC(2026, 3, 1, 9) * 1000;
+  drawings = 0;
+  id = 0;
+  store = new Store(new Clock(), () => {
+    drawings += 1;
+  });
+});
+
+function event(studentId, eventType, fields = {}) {
+  id += 1;
+  const at = formatTime(now);
+  return { id, studentId, receivedAt: at, eventTime: at, eventType, ...fields };
+}
+
+const run = (studentId, errorMessage) =>
+  event(studentId, "cell_executed", {
+    cellId: "c1",
+    notebookPath: "lesson1.ipynb",
+    ...(errorMessage ? { hasError: true, errorMessage } : {}),
+  });
+
+const summaryOf = ({ state }) => ({
+  now: formatTime(now),
+  cursor: "k",
+  ...renderSummary(state, now),
+});
+
+test("an event changes its student, and no other", () => {
+  store.fold([run("s1"), run("s2")]);
+  store.takeChanges();
+  store.fold([run("s2", "NameError: x")]);
+  const changes = store.takeChanges();
+  assert.deepEqual([...changes.students], [store.rows.get("s2")]);
+  assert.equal(changes.cells.size, 1);
+  assert.ok(changes.minutes && changes.statuses && !changes.all);
+  assert.deepEqual(store.counts, { help: 0, stuck: 0, error: 1, active: 1, idle: 0 });
+  assert.deepEqual(store.totals, { runs: 3, errors: 1 });
+  assert.equal(drawings, 2);
+});
+
+test("changes are taken once", () => {
+  store.fold([run("s1")]);
+  assert.equal(store.takeChanges().students.size, 1);
+  assert.equal(store.takeChanges().students.size, 0);
+});
+
+test("an event that was folded before changes nothing", () => {
+  const first = run("s1");
+  store.fold([first]);
+  store.takeChanges();
+  store.fold([first]);
+  assert.deepEqual(store.takeChanges(), newChanges());
+  assert.deepEqual(store.totals, { runs: 1, errors: 0 });
+});
+
+test("time alone changes a status", () => {
+  store.fold([run("s1"), run("s2", "NameError: x")]);
+  store.takeChanges();
+  now += 2 * MINUTE - SECOND;
+  store.tick();
+  assert.equal(store.takeChanges().students.size, 0);
+  now += SECOND;
+  store.tick();
+  const changes = store.takeChanges();
+  assert.deepEqual([...changes.students], [store.rows.get("s1")]);
+  assert.ok(changes.tick && changes.statuses);
+  assert.deepEqual(store.counts, { help: 0, stuck: 0, error: 1, active: 0, idle: 1 });
+  now += 3 * MINUTE;
+  store.tick();
+  assert.deepEqual(store.counts, { help: 0, stuck: 0, error: 0, active: 0, idle: 2 });
+});
+
+test("a hand that goes up is noted once", () => {
+  store.fold([event("s1", "help")]);
+  assert.deepEqual(store.takeChanges().raised, [store.rows.get("s1")]);
+  now += 10 * SECOND;
+  store.fold([event("s1", "help")]);
+  assert.deepEqual(store.takeChanges().raised, []);
+  assert.deepEqual(store.withStatus("help"), [store.rows.get("s1")]);
+  store.fold([event("s1", "help_resolved")]);
+  assert.deepEqual(store.withStatus("help"), []);
+});
+
+test("the failures in a row are followed", () => {
+  const began = now;
+  store.fold([run("s1", "NameError: x")]);
+  now += SECOND;
+  store.fold([run("s1", "TypeError: y")]);
+  const row = store.rows.get("s1");
+  assert.deepEqual(row.streak, { message: "TypeError: y", since: began });
+  store.fold([run("s1")]);
+  assert.equal(row.streak, null);
+});
+
+test("a summary replaces the state and keeps what was looked up", () => {
+  store.fold([run("s1", "NameError: x"), run("s1", "NameError: x"), run("s2")]);
+  const summary = JSON.parse(JSON.stringify(summaryOf(store)));
+  const { streak } = store.rows.get("s1");
+  const reloaded = mock.fn();
+  store.watch({ event: () => {}, reloaded });
+  store.load(summary, now / 1000);
+  assert.equal(reloaded.mock.callCount(), 1);
+  assert.ok(store.loaded && store.takeChanges().all);
+  assert.deepEqual(store.rows.get("s1").streak, streak);
+  assert.deepEqual(store.totals, { runs: 3, errors: 2 });
+  assert.deepEqual([...store.notebooks], ["lesson1.ipynb"]);
+  // Another number of failures: what was known says nothing about them.
+  summary.students[0].consecutiveErrors += 1;
+  store.load(summary, now / 1000);
+  assert.equal(store.rows.get("s1").streak, null);
+});
+
+test("clearing forgets the class", () => {
+  store.fold([run("s1")]);
+  store.clear();
+  assert.equal(store.rows.size, 0);
+  assert.deepEqual(store.totals, { runs: 0, errors: 0 });
+  assert.ok(store.takeChanges().all && !store.loaded);
+});
+
+test("a watcher is told every event until it ends", () => {
+  const told = [];
+  const end = store.watch({ event: ({ id }) => told.push(id), reloaded: () => {} });
+  store.fold([run("s1"), run("s2")]);
+  end();
+  store.fold([run("s3")]);
+  assert.deepEqual(told, [1, 2]);
+});
+
+test("a student that the state evicts has no row", () => {
+  store.fold(Array.from({ length: 10_001 }, (_, number) => event(`s${number}`, "notebook_opened")));
+  assert.equal(store.rows.size, 10_000);
+  assert.equal(store.rows.has("s0"), false);
+  assert.equal(store.counts.active, 10_000);
+});
+
+test("later changes are added to those that are not drawn", () => {
+  store.fold([run("s1")]);
+  const pending = store.takeChanges();
+  store.fold([event("s2", "help")]);
+  store.note("filter");
+  addChanges(pending, store.takeChanges());
+  assert.deepEqual([...pending.students], [...store.rows.values()]);
+  assert.ok(pending.filter && pending.minutes && !pending.tick);
+  assert.equal(pending.raised.length, 1);
+});

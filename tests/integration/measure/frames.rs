@@ -1,0 +1,158 @@
+//! `make frames`: how soon the page shows a raised hand, and how long its frames take.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::support::browser::{Chrome, event, page_of, run};
+use crate::support::{Database, Relay, run as run_program};
+
+/// How many hands are raised, one after the other.
+const HANDS: usize = 30;
+
+fn share(sorted: &[f64], share: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * share).round() as usize]
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64() * 1000.0
+}
+
+/// From the first byte of the POST until the queue on the page shows the student.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: make frames"]
+async fn measures_a_hand() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    relay.post(&json!([run("c", "s0", 1, None)])).await;
+    let chrome = Chrome::start().await;
+    let page = chrome.open(&page_of(&relay, "c")).await;
+    let mut took = Vec::new();
+    for hand in 1..=HANDS {
+        page.value(&format!(
+            "window.seen = null; (() => {{
+               const look = () => document.querySelectorAll('#help .help-item').length === {hand} ?
+                 requestAnimationFrame(() => {{ window.seen = performance.timeOrigin + performance.now(); }}) : requestAnimationFrame(look);
+               look();
+             }})()"
+        ))
+        .await;
+        let begun = now();
+        relay.post(&json!([event("c", &format!("s{hand}"), "help", &json!({}))])).await;
+        page.until("window.seen !== null").await;
+        took.push(page.value("window.seen").await.as_f64().expect("a time") - begun);
+    }
+    took.sort_by(f64::total_cmp);
+    println!(
+        "a hand, POST to painted: p50 {:.0} ms, max {:.0} ms",
+        share(&took, 0.5),
+        share(&took, 1.0)
+    );
+    assert!(share(&took, 1.0) < 200.0, "{took:?}");
+}
+
+/// The time that a frame takes of the main thread with 500 students and 200 events per second, from
+/// the browser's trace.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: make frames"]
+async fn measures_frames() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    let url = relay.url.to_string();
+    let load = |seconds: &'static str| {
+        let url = url.clone();
+        async move {
+            let arguments = [
+                "simulate",
+                "--yes",
+                "--url",
+                &url,
+                "--class",
+                "load",
+                "--students",
+                "500",
+                "--rate",
+                "200",
+                "--dashboards",
+                "1",
+                "--connections",
+                "8",
+                "--warmup",
+                "0s",
+                "--duration",
+                seconds,
+            ];
+            let done = run_program(&arguments, &[]).await;
+            assert_eq!(done.code, Some(0), "{}", done.stderr);
+        }
+    };
+    load("20s").await;
+    let chrome = Chrome::start().await;
+    for overview in [false, true] {
+        let page = chrome.open(&page_of(&relay, "load")).await;
+        page.until("Number(document.querySelector('#grid .card-count').textContent) > 490").await;
+        if overview {
+            page.click("#grid .card-controls .icon-button").await;
+        }
+        page.value(
+            "window.frames = []; (() => { let last = performance.now();
+               const next = (at) => {
+                 frames.push(at - last); last = at; requestAnimationFrame(next);
+               };
+               requestAnimationFrame(next); })()",
+        )
+        .await;
+        let loading = tokio::spawn(load("14s"));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        page.value("window.frames.length = 0").await;
+        let categories = "devtools.timeline,toplevel";
+        page.call(
+            "Tracing.start",
+            json!({ "categories": categories, "transferMode": "ReportEvents" }),
+        )
+        .await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let frames = page.value("frames").await;
+        let trace = page.trace().await;
+        loading.await.expect("load");
+        report(overview, &frames, &trace);
+        page.close().await;
+    }
+}
+
+fn report(overview: bool, frames: &Value, trace: &[Value]) {
+    let mut gaps: Vec<f64> =
+        frames.as_array().expect("frames").iter().filter_map(Value::as_f64).collect();
+    gaps.sort_by(f64::total_cmp);
+    let main = |event: &&Value| event["ph"] == "X";
+    // The CPU time of the thread, which other programs on the machine do not change.
+    let durations = |name: &str| -> Vec<f64> {
+        let mut found: Vec<f64> = trace
+            .iter()
+            .filter(main)
+            .filter(|event| event["name"] == name)
+            .filter_map(|event| event["tdur"].as_f64())
+            .map(|micros| micros / 1000.0)
+            .collect();
+        found.sort_by(f64::total_cmp);
+        found
+    };
+    println!("grid {}:", if overview { "with everyone at once" } else { "with names" });
+    let line = |name: &str, values: &[f64]| {
+        if !values.is_empty() {
+            println!(
+                "  {name:<28} n {:>5}  p50 {:>6.2}  p99 {:>6.2}  max {:>6.2} ms",
+                values.len(),
+                share(values, 0.5),
+                share(values, 0.99),
+                share(values, 1.0)
+            );
+        }
+    };
+    line("between frames", &gaps);
+    line("animation frame (script)", &durations("FireAnimationFrame"));
+    line("style", &durations("UpdateLayoutTree"));
+    line("layout", &durations("Layout"));
+    line("message (parse and fold)", &durations("WebSocketReceive"));
+    line("any task of the renderer", &durations("ThreadControllerImpl::RunTask"));
+}

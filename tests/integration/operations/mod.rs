@@ -1,0 +1,30 @@
+//! What operators meet: outages, failovers, restarts, and what the relay costs its database.
+
+// The checker finds every fault that is put into a recorded history, and none in a clean one.
+mod checker;
+// The checker finds real faults in a real run, for instance a relay without the ordering lock.
+mod checker_live;
+// More connections than the limit: the refusals end when the connections go.
+mod crowd;
+// SIGTERM: requests are finished, subscribers are sent elsewhere, and the process ends in time.
+mod drain;
+// Connections, relays and the database fail under load.
+mod faults;
+// PostgreSQL itself fails: it is killed, restarted, full or read-only.
+pub mod faults_database;
+// The primary changes: failovers, split brains, synchronous standbys.
+pub mod faults_failover;
+// Connections, processes and hosts vanish without closing anything.
+pub mod faults_network;
+// `/metrics`: described in docs/metrics.md, accepted by promtool, and each metric moves.
+mod metrics;
+// The database is away for longer than the pauses between the clients' first retries.
+mod outage;
+// An outage writes few lines into the log, however many requests wait for its end.
+mod outage_log;
+// Reads use the intended index, even on a large table that was never analysed.
+mod plans;
+// What reading costs the database: abandoned requests, answers that end early, a full server.
+mod reading;
+// The start of a relay: what it answers before the database does, and when it gives up.
+mod start;

@@ -1,0 +1,139 @@
+//! Requests that real clients sent, replayed.
+
+use bytes::Bytes;
+use progress_relay::client::http::{Connection, Response};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::support::{Database, Follower, Relay, Tail, event, parts, text};
+
+#[derive(Deserialize)]
+struct Captured {
+    method: String,
+    path: String,
+    headers: Map<String, Value>,
+    body: String,
+}
+
+fn captured(text: &str) -> Vec<Captured> {
+    text.lines().map(|line| serde_json::from_str(line).expect("a captured request")).collect()
+}
+
+async fn replay(connection: &mut Connection, request: &Captured) -> Response {
+    let headers: Vec<(&str, &str)> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (&**name, value.as_str().expect("text")))
+        .collect();
+    let body = Bytes::from(request.body.clone());
+    connection.request(&request.method, &request.path, &headers, body).await.expect("an answer")
+}
+
+/// Checks the headers without which a browser hides the answer from the client, or sends a
+/// preflight before every POST.
+fn assert_cors(request: &Captured, response: &Response) {
+    let what = format!("{} {}", request.method, request.path);
+    let origin = request.headers.get("Origin").map(|origin| origin.as_str().expect("text"));
+    assert_eq!(response.header("access-control-allow-origin"), origin.or(Some("*")), "{what}");
+    let credentials = response.header("access-control-allow-credentials");
+    assert_eq!(credentials, origin.map(|_| "true"), "{what}");
+    if request.method == "OPTIONS" {
+        assert_eq!(response.status, 204, "{what}");
+        assert_eq!(response.header("access-control-max-age"), Some("7200"), "{what}");
+        let allowed = response.header("access-control-allow-headers").expect("a header");
+        assert!(allowed.split(',').any(|name| name.trim() == "content-type"), "{what}: {allowed}");
+        let methods = response.header("access-control-allow-methods").expect("a header");
+        assert!(methods.split(',').any(|name| name.trim() == "POST"), "{what}: {methods}");
+    }
+}
+
+/// Replays all requests twice, as a client does whose answers were lost, while `tail` follows.
+async fn replay_and_follow(capture: &str, student: &str) {
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &[]).await;
+    let start = Follower::new(&relay.url, &["default"], None).await.cursor.expect("a cursor");
+    let mut tail = Tail::start(&relay.url.to_string(), "default", &start);
+
+    let mut connection = relay.connection().await;
+    let mut sent: Vec<Value> = Vec::new();
+    for request in captured(capture).iter().chain(&captured(capture)) {
+        let response = replay(&mut connection, request).await;
+        let what = format!("{} {} {}", request.method, request.path, request.body);
+        assert!(response.status.is_success(), "{what}: {}", response.status);
+        assert_cors(request, &response);
+        if request.method == "OPTIONS" {
+            continue;
+        }
+        if request.path == "/cell-monitor" {
+            assert_eq!(response.status, 204, "{what}");
+            continue;
+        }
+        let events: Vec<Value> = serde_json::from_str(&request.body).expect("an array");
+        let new: Vec<&Value> = events
+            .iter()
+            .filter(|event| sent.iter().all(|known| known["eventId"] != event["eventId"]))
+            .collect();
+        let answer: Value = response.json().expect("an answer");
+        assert_eq!(answer["accepted"], new.len(), "{what}");
+        assert_eq!(answer["duplicates"], events.len() - new.len(), "{what}");
+        assert_eq!(answer["rejected"], json!([]), "{what}");
+        assert_eq!(answer.get("cursor").is_some(), !new.is_empty(), "{what}");
+        let new: Vec<Value> = new.into_iter().cloned().collect();
+        sent.extend(new);
+    }
+    assert!(sent.len() >= 3, "the capture has events");
+
+    // Any other stored event would come before this one.
+    relay.post(&event(0)).await;
+    let mut lines = tail.until(0).await;
+    lines.pop();
+    assert_eq!(lines.len(), sent.len(), "each distinct event once, and nothing else: {lines:#?}");
+    let mut last = parts(&start).1;
+    for (line, event) in lines.iter().zip(&sent) {
+        let (epoch, id) = parts(text(line, "cursor"));
+        assert_eq!((epoch, Some(id)), (parts(&start).0, line["id"].as_i64()), "{line}");
+        assert!(id > last, "{line}");
+        last = id;
+        assert_eq!((text(line, "classId"), text(line, "studentId")), ("default", student));
+        assert!(text(line, "receivedAt").ends_with('Z'), "{line}");
+        let mut body = line.as_object().expect("an object").clone();
+        for added in ["id", "classId", "studentId", "receivedAt", "cursor"] {
+            body.remove(added);
+        }
+        assert_eq!(&Value::Object(body), event);
+    }
+    assert_eq!(tail.interrupt().await, Some(0));
+}
+
+#[tokio::test]
+async fn cell_monitor_1_1_4() {
+    replay_and_follow(include_str!("../../captures/cell-monitor-1.1.4.jsonl"), "s001@example.com")
+        .await;
+}
+
+#[tokio::test]
+async fn cell_monitor_0_1_0() {
+    replay_and_follow(include_str!("../../captures/cell-monitor-0.1.0.jsonl"), "s001").await;
+}
+
+/// A format that the relay does not know. It is refused, and neither stored nor logged, because it
+/// can carry a whole environment.
+#[tokio::test]
+async fn jupyterlab_pioneer_is_refused() {
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &["--log", "trace"]).await;
+    let mut connection = relay.connection().await;
+    for request in captured(include_str!("../../captures/jupyterlab-pioneer-1.7.3.jsonl")) {
+        let response = replay(&mut connection, &request).await;
+        assert_eq!(response.status, 422);
+        assert_eq!(response.header("content-type"), Some("application/problem+json"));
+        let problem: Value = response.json().expect("a problem");
+        assert_eq!((&problem["accepted"], &problem["duplicates"]), (&0.into(), &0.into()));
+        assert_eq!(problem["rejected"][0]["field"], "eventId");
+    }
+    let rows =
+        database.client().await.query("SELECT FROM progress_event", &[]).await.expect("an answer");
+    assert!(rows.is_empty());
+    assert!(!relay.log().contains("hubuser1"), "the request is in the log");
+    assert!(relay.log().contains("TRACE"), "the log would have shown it");
+}
