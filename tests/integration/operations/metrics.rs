@@ -161,7 +161,11 @@ async fn every_metric_moves() {
     {
         assert!(after.get(name) >= 1.0, "{name}: {}", after.text);
     }
-    assert_eq!(after.get("relay_commit_to_socket_seconds_bucket{le=\"5.0\"}"), 1.0);
+    assert!(
+        after.get("relay_commit_to_socket_seconds_bucket{le=\"5.0\"}") >= 1.0,
+        "{}",
+        after.text
+    );
     assert!(after.samples.keys().any(|name| name.starts_with("relay_server_info{part=\"tail\"")));
 
     assert!(!database.terminate("%").await.is_empty());
