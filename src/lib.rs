@@ -25,6 +25,7 @@ pub mod embedded;
 pub(crate) mod encoding;
 pub mod error;
 pub mod event;
+mod housekeeping;
 pub mod http;
 pub mod listener;
 pub mod log;

@@ -1,8 +1,8 @@
 //! Metrics: counters, gauges and histograms, and their text for Prometheus; a leaf.
 //!
 //! Every part of the relay owns its metrics and registers them under their full names with a help
-//! text; docs/metrics.md lists them all, and a test compares the two. What is measured for every
-//! event must cost next to nothing, so nothing here takes a lock but the text itself: a counter is
+//! text; docs/metrics.md lists them all, and a test compares the two. A measure of every
+//! event must cost next to nothing, so only the text takes a lock: a counter is
 //! one atomic number, a histogram is one for each bucket and one for the sum. The values of a label
 //! are fixed when the metric is made, so that no client can make up new ones.
 

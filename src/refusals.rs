@@ -1,8 +1,8 @@
-//! What ingest rejects: counted, logged, and kept where instructors see it.
+//! Events that ingest rejects: counted, logged, and shown to instructors.
 //!
 //! A client in the field takes every answer under 500 for success. So a client whose events are all
 //! rejected looks, to its students, like one that works, and on the dashboard like a class in which
-//! nobody does anything. Whoever looks at metrics, at the log or at the page has to be told
+//! nobody does anything. So metrics, the log and the page tell
 //! instead.
 //!
 //! Counts for the page go through a table, so that every replica tells of what any of them
@@ -22,7 +22,7 @@ use crate::metrics::{CounterBy, Registry};
 use crate::repeated::Repeated;
 use crate::store::{Pages, RefusedCount};
 
-/// How often what was rejected is written to the table.
+/// How often the counts are written to the table.
 const WRITE_TICK: Duration = Duration::from_secs(2);
 /// Longest that may take: the table is of less use than the connection that it waits on.
 const WRITE_DEADLINE: Duration = Duration::from_secs(5);
@@ -37,14 +37,14 @@ const MAX_CAUSES_OF_CLASS: usize = 50;
 const BODY: &str = "body";
 /// The label of any field without a rule.
 const OTHER: &str = "other";
-/// What is kept where the database's own words could repeat what an event holds.
+/// The reason that is stored where the database's message could repeat an event's content.
 const UNSTORABLE: &str = "the database does not take it";
 
 /// One log line a cause.
 static REJECTED: Repeated = Repeated::new();
 static UNWRITTEN: Repeated = Repeated::new();
 
-/// Counts what was rejected. Cheap to clone.
+/// Counts rejected events. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Refusals {
     shared: Arc<Shared>,
@@ -54,7 +54,7 @@ pub struct Refusals {
 struct Shared {
     /// By field, since the start.
     counts: CounterBy,
-    /// What is not in the table yet. Held for a few lines.
+    /// Counts that are not in the table yet. Held for a few lines.
     unwritten: Mutex<Unwritten>,
     /// One writes at a time.
     writing: tokio::sync::Mutex<Option<Instant>>,

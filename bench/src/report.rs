@@ -310,10 +310,30 @@ mod tests {
                 broadcast: Some(figures.clone()),
             })
             .collect();
-        let text = [load_table(&rows), cpu_table(&rows), NOTES.to_owned()].concat()
-            + &wrapped(&"some words ".repeat(40), "  ");
-        for line in text.lines() {
+        let text = || "some words of a text".to_owned();
+        let machine = Machine {
+            processor: text(),
+            cores: 64,
+            memory: text(),
+            kernel: text(),
+            postgres: text(),
+            rust: text(),
+            commit: text(),
+            date: text(),
+            busy: text(),
+        };
+        let single = Line {
+            title: text(),
+            bar: "some words of a text",
+            measured: "some words of a text; ".repeat(20),
+            met: Some(true),
+            command: text(),
+        };
+        let plot = Plot { name: "some", caption: text().repeat(20), panels: Vec::new() };
+        let page = page(&machine, 5, 5, Duration::from_secs(600), &rows, &[single], &[plot]);
+        for line in page.lines() {
             assert!(line.chars().count() <= COLUMNS, "{line}");
         }
+        assert!(page.contains("\n  Bar: some words of a text (met).\n"), "{page}");
     }
 }

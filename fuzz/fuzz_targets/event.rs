@@ -1,5 +1,5 @@
-//! One event: the members of a valid one, some of them replaced by the fuzzer's. An accepted event is
-//! delivered as valid JSON.
+//! One event: the members of a valid one, some of them replaced by the fuzzer's. An accepted event
+//! is delivered as valid JSON.
 
 #![no_main]
 

@@ -58,28 +58,28 @@ async fn rebuild(
     let (mut differing, mut compared) = (0, 0);
     for (index, class) in classes.iter().enumerate() {
         let began = Instant::now();
-        let outcome = rebuilder.rebuild(class, !check).await.map_err(unmade)?;
-        let (events, elapsed) = (outcome.events, began.elapsed().as_secs_f32());
+        let rebuilt = rebuilder.rebuild(class, !check).await.map_err(unmade)?;
+        let (events, elapsed) = (rebuilt.events, began.elapsed().as_secs_f32());
         let place = format!("{}/{}", index + 1, classes.len());
-        compared += usize::from(outcome.compared);
-        let verdict = match outcome.count {
-            0 if !outcome.compared && check => "no snapshot yet: nothing was compared".to_owned(),
-            0 if !outcome.compared => "there was no snapshot".to_owned(),
+        compared += usize::from(rebuilt.compared);
+        let verdict = match rebuilt.count {
+            0 if !rebuilt.compared && check => "no snapshot yet: nothing was compared".to_owned(),
+            0 if !rebuilt.compared => "there was no snapshot".to_owned(),
             0 => "no difference".to_owned(),
             count if check => format!("{count} rows differ"),
             count => format!("{count} rows differed and are made anew"),
         };
         super::print(&format!(
             "{place} class {class}: {events} events up to id {} in {elapsed:.1} s: {verdict}",
-            outcome.through
+            rebuilt.through
         ))?;
-        for difference in &outcome.differences {
+        for difference in &rebuilt.differences {
             super::print(&format!("  {difference}"))?;
         }
-        if outcome.count > outcome.differences.len() {
-            super::print(&format!("  and {} more", outcome.count - outcome.differences.len()))?;
+        if rebuilt.count > rebuilt.differences.len() {
+            super::print(&format!("  and {} more", rebuilt.count - rebuilt.differences.len()))?;
         }
-        differing += usize::from(outcome.count > 0);
+        differing += usize::from(rebuilt.count > 0);
     }
     if check && differing > 0 {
         return Err(Failure::new(format!(

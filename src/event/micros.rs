@@ -1,14 +1,22 @@
 //! A moment of a clock.
 
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 /// A moment in microseconds since 1970-01-01T00:00:00Z: PostgreSQL's resolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Micros(pub i64);
 
 impl Micros {
+    /// Before every moment that can be written.
+    pub(crate) const MIN: Self = Self(i64::MIN);
+    /// After every moment that can be written.
+    pub(crate) const MAX: Self = Self(i64::MAX);
+
     /// Clamped to the years 1 to 9999, which can be written.
     pub fn in_years(self) -> Self {
         const YEAR_1: i64 = -62_135_596_800_000_000;
@@ -27,5 +35,32 @@ impl Micros {
             .ok()
             .and_then(|moment| moment.format(FORMAT).ok())
             .unwrap_or_default()
+    }
+
+    /// The time between two moments, whichever is earlier.
+    pub(crate) fn distance(self, other: Self) -> Duration {
+        Duration::from_micros(self.0.abs_diff(other.0))
+    }
+}
+
+fn whole_micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Stops at [`Micros::MAX`].
+impl Add<Duration> for Micros {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(whole_micros(span)))
+    }
+}
+
+/// Stops at [`Micros::MIN`].
+impl Sub<Duration> for Micros {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_micros(span)))
     }
 }

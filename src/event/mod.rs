@@ -11,6 +11,7 @@
 mod batch;
 mod calendar;
 mod cursor;
+mod event_id;
 mod fields;
 mod fingerprint;
 pub(crate) mod json;
@@ -23,6 +24,7 @@ mod stored;
 
 pub use batch::{Batch, BodyError, Limits, Rejection, parse_body};
 pub use cursor::{Cursor, Epoch};
+pub use event_id::EventId;
 pub(crate) use fields::COUNTED_FIELDS;
 pub use micros::Micros;
 pub(crate) use moment::parse_rfc3339;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::Problem;
-use crate::state::Sending;
+use crate::state::SharedReservation;
 
 /// Bytes that every answer has outside of the budget: a few large answers that their peers do not
 /// take must not keep small ones out.
@@ -35,7 +35,7 @@ pub(super) struct Reservation {
 
 /// The part of the budget that an answer has which several requests share: a request that comes
 /// while the answer is being sent takes no more of the budget.
-pub(super) type Shared = Sending;
+pub(super) type Shared = SharedReservation;
 
 /// Bytes with their part of the budget, which is given back when the last copy of the bytes is
 /// dropped: hyper may hold them for long after it has asked for the body's end.
@@ -106,7 +106,7 @@ impl Reservation {
         true
     }
 
-    /// The answer, to be sent; what was reserved beyond it is given back.
+    /// The answer, to be sent. The part of the reservation that it does not need is given back.
     pub(super) fn hold(mut self, bytes: Bytes) -> Bytes {
         let Some(mut permit) = self.permit.take() else { return bytes };
         drop(permit.split(self.reserved.saturating_sub(self.budget.units(bytes.len()))));

@@ -8,13 +8,14 @@ use super::gate::Gate;
 use super::ingest::body::BodyBudget;
 use super::measures::HttpMetrics;
 use super::server::drain::Drain;
+use crate::agreement::Agreement;
 use crate::event::Limits as EventLimits;
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::metrics::Registry;
 use crate::refusals::Refusals;
 use crate::state::Classes;
-use crate::store::{Agreement, Pages};
+use crate::store::Pages;
 use crate::tail::Tail;
 use crate::writer::Writer;
 

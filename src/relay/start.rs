@@ -15,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch};
+use crate::housekeeping::Housekeeping;
 use crate::http::{
     AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, HttpMetrics, Relay, StartProgress,
 };
@@ -23,7 +24,7 @@ use crate::log::Log;
 use crate::metrics::Registry;
 use crate::refusals::Refusals;
 use crate::repeated::Repeated;
-use crate::state::{Classes, Keeper};
+use crate::state::Classes;
 use crate::store::{Connector, Pages};
 use crate::supervisor::Supervisor;
 use crate::tail::{self, Tail};
@@ -58,7 +59,7 @@ pub(super) struct Parts {
 /// The tasks that stop in an order of their own.
 pub(super) struct Tasks {
     pub(super) writer: WriterTasks,
-    pub(super) keeper: Keeper,
+    pub(super) housekeeping: Housekeeping,
     /// The tail, the prober, the counts of refused events, the eviction of classes.
     pub(super) others: [AbortOnDropHandle<()>; 4],
 }
@@ -82,7 +83,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     };
     let (tail, tail_task) = Tail::start(&gated, tail_parts, &supervisor);
     let listener = Listener::start(&gated, &agreement, &tail, &supervisor);
-    let keeper = Keeper::start(&gated, &agreement, &classes, &supervisor);
+    let housekeeping = Housekeeping::start(&gated, &agreement, &classes, &supervisor);
     let (writer, writer_tasks) = Writer::start(&gated, &agreement, config.writer, &supervisor);
     let prober = prober::start(&connector, &agreement, &supervisor);
     let drain = Drain::new(config.stop.drain);
@@ -110,7 +111,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let relay = Arc::new(relay);
     let refusals = relay.refusals.keep(relay.pages.clone());
     let others = [tail_task, prober, refusals, eviction];
-    let tasks = Tasks { writer: writer_tasks, keeper, others };
+    let tasks = Tasks { writer: writer_tasks, housekeeping, others };
     Ok(Parts { relay, tasks, private, gate, connector, supervisor })
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn stop(
 ) -> Result<bool, Failure> {
     let StopConfig { delay, drain } = config;
     tracing::info!(?delay, ?drain, "the relay drains; a second signal ends it at once");
-    let Tasks { writer, keeper, others } = tasks;
+    let Tasks { writer, housekeeping, others } = tasks;
     relay.drain.announce();
     let draining = async {
         sleep(delay).await;
@@ -58,7 +58,7 @@ pub(super) async fn stop(
         // The last snapshot must hold the events that were just committed. If the tail does not
         // read them in time, the next leader adds them.
         let _ = relay.tail.position(LAST_READ).await;
-        keeper.stop(deadline).await;
+        housekeeping.stop(deadline).await;
     };
     let at_once = tokio::select! {
         () = draining => false,

@@ -1,175 +1,183 @@
-//! A class's snapshot made anew from its events, and compared with the one that is kept.
+//! Making a class's snapshot from its events again, and comparing it with the stored one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use futures::TryStreamExt;
 use tokio_postgres::{Error, Transaction};
 
-use super::class::ClassState;
-use crate::event::ClassId;
+use super::fold::class::ClassState;
+use crate::event::{ClassId, EventId};
 use crate::store::{
-    Changes, RunsRow, Session, Snapshot, SnapshotWriter, StoredSnapshot, at_one_moment,
-    class_events, classes_kept, classes_with_events, explain, read_in, replace_class,
+    CellRow, Changes, ClassRow, MinuteRow, Session, Snapshot, SnapshotStatements, StoredSnapshot,
+    StudentCellRow, StudentRow, at_one_moment, begin_version_without, class_events,
+    classes_with_events, classes_with_snapshots, explain, read_in,
 };
 
-/// Differences that are named; the rest is counted.
+/// Differences that are named; further ones are counted.
 const NAMED: usize = 10;
 
-/// A row that is not as the events have it.
+/// A row that differs from the one that the events make.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// The table.
-    pub table: &'static str,
+    pub(crate) table: &'static str,
     /// The row's key.
-    pub key: String,
-    /// What is wrong with it.
-    pub kind: Kind,
+    pub(crate) key: String,
+    /// How it differs.
+    pub(crate) kind: DifferenceKind,
 }
 
 /// How a row differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The events make it, and it is not kept.
+pub(crate) enum DifferenceKind {
+    /// The events make it, and it is not stored.
     Missing,
-    /// It is kept, and the events do not make it.
+    /// It is stored, and the events do not make it.
     Extra,
-    /// Its columns are not those that the events make.
+    /// Its columns are others than those that the events make.
     Other,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            Kind::Missing => "is missing",
-            Kind::Extra => "should not be there",
-            Kind::Other => "is not as the events make it",
+        let difference = match self.kind {
+            DifferenceKind::Missing => "is missing",
+            DifferenceKind::Extra => "should not be there",
+            DifferenceKind::Other => "is not as the events make it",
         };
-        write!(f, "{} {} {what}", self.table, self.key)
+        write!(f, "{} {} {difference}", self.table, self.key)
     }
 }
 
-/// What came of a class.
+/// The result for one class.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Rebuilt {
     /// Events folded.
-    pub events: i64,
-    /// Up to this id.
-    pub through: i64,
+    pub(crate) events: i64,
+    /// The snapshot goes up to here.
+    pub(crate) through: EventId,
     /// Whether there was a snapshot to compare with, if only one that says that the class has no
     /// events.
-    pub compared: bool,
+    pub(crate) compared: bool,
     /// How many rows differed.
-    pub count: usize,
+    pub(crate) count: usize,
     /// The first of them.
-    pub differences: Vec<Difference>,
+    pub(crate) differences: Vec<Difference>,
 }
 
-/// Why a class's snapshot could not be made anew.
+/// Why a class's snapshot could not be rebuilt.
 #[derive(Debug, thiserror::Error)]
-pub enum RebuildError {
-    /// The database's word.
+pub(crate) enum RebuildError {
+    /// A statement failed.
     #[error("{}", explain(.0))]
     Database(Error),
-    /// `progress_log` has lost its row.
+    /// `progress_log` has no row.
     #[error(
         "progress_log is empty: restore its one row, or apply the migrations to a fresh database"
     )]
     NoLog,
-    /// The epoch was renewed, or events were deleted, each time that it was tried.
+    /// The epoch was renewed, or events were deleted, at each attempt.
     #[error("the log was changed while the events were read, {ATTEMPTS} times: try again")]
     Changed,
 }
 
-// Not by #[from], which would make it the source as well: it is said already.
+// Without #[from], which would make it the source as well: the text has the whole chain already.
 impl From<Error> for RebuildError {
     fn from(error: Error) -> Self {
         Self::Database(error)
     }
 }
 
-/// How often a class is tried whose log changes meanwhile.
+/// How often a class is tried while the log changes.
 const ATTEMPTS: usize = 5;
 
-/// Makes snapshots anew.
+/// Rebuilds snapshots.
 #[derive(Debug)]
-pub struct Rebuilder {
-    writer: SnapshotWriter,
+pub(crate) struct Rebuilder {
+    session: Session,
+    statements: SnapshotStatements,
 }
 
 impl Rebuilder {
-    /// On a connection of its own.
+    /// Prepares `session` for it.
     ///
     /// # Errors
-    /// The database's.
-    pub async fn new(session: Session) -> Result<Self, Error> {
-        Ok(Self { writer: SnapshotWriter::new(session).await? })
+    /// If the connection is lost.
+    pub(crate) async fn new(session: Session) -> Result<Self, Error> {
+        let statements = SnapshotStatements::prepare(&session.client).await?;
+        Ok(Self { session, statements })
     }
 
     /// Every class that has events or a snapshot.
     ///
     /// # Errors
-    /// The database's.
-    pub async fn classes(&mut self) -> Result<Vec<ClassId>, Error> {
-        let client = &mut self.writer.session.client;
+    /// If they cannot be read.
+    pub(crate) async fn classes(&mut self) -> Result<Vec<ClassId>, Error> {
+        let client = &mut self.session.client;
         let mut classes = classes_with_events(client).await?;
-        classes.extend(classes_kept(&*client).await?);
+        classes.extend(classes_with_snapshots(&*client).await?);
         classes.sort_unstable();
         classes.dedup();
         Ok(classes)
     }
 
-    /// Folds a class's events up to the id that its snapshot is of, compares, and, if asked to,
-    /// writes what the events make. Nobody is kept waiting while the events are read, but for the
-    /// last few. Replicas that run read the class anew then.
+    /// Folds a class's events up to the id that its snapshot goes to, compares, and, with `write`,
+    /// writes the rows that the events make if they differ. No other task waits while the events
+    /// are read, but for the last few. Replicas that run then load the class again.
     ///
     /// # Errors
-    /// The database's, or if the log changes too often.
-    pub async fn rebuild(&mut self, class: &ClassId, write: bool) -> Result<Outcome, RebuildError> {
+    /// If a statement fails, or the log changes at each attempt.
+    pub(crate) async fn rebuild(
+        &mut self,
+        class: &ClassId,
+        write: bool,
+    ) -> Result<Rebuilt, RebuildError> {
         for _ in 0..ATTEMPTS {
-            if let Some(outcome) = self.try_rebuild(class, write).await? {
-                return Ok(outcome);
+            if let Some(rebuilt) = self.try_rebuild(class, write).await? {
+                return Ok(rebuilt);
             }
         }
         Err(RebuildError::Changed)
     }
 
-    /// `None` if the log has changed meanwhile.
+    /// The same; `None` if the log has changed meanwhile.
     async fn try_rebuild(
         &mut self,
         class: &ClassId,
         write: bool,
-    ) -> Result<Option<Outcome>, RebuildError> {
-        let client = &mut self.writer.session.client;
+    ) -> Result<Option<Rebuilt>, RebuildError> {
+        let client = &mut self.session.client;
         let transaction = at_one_moment(client).await?;
         let stored = read_in(&transaction, class).await?.ok_or(RebuildError::NoLog)?;
-        let StoredSnapshot { snapshot: mut kept, standing, version } = stored;
-        let compared = standing.is_some() || kept.class.through > 0;
+        let StoredSnapshot { snapshot: mut stored, row_through, version } = stored;
+        let compared = row_through.is_some() || stored.class.through > EventId::NONE;
         let mut state = ClassState::default();
-        // Where there is no snapshot the first one is made of all there is.
-        let through = if write && !compared { i64::MAX } else { kept.class.through };
+        // If there is no snapshot, the first one is made of all events.
+        let through = if write && !compared { EventId::MAX } else { stored.class.through };
         fold(&transaction, class, &mut state, through).await?;
         transaction.commit().await?;
-        let through = if through == i64::MAX { state.last_event() } else { through };
-        kept.sort();
+        let through = if through == EventId::MAX { state.last_event() } else { through };
+        stored.sort();
         let made = state.snapshot(through);
-        let (count, differences) = if compared { compare(&kept, &made) } else { (0, Vec::new()) };
-        let outcome = Outcome { events: made.class.events, through, compared, count, differences };
+        let (count, differences) = if compared { compare(&stored, &made) } else { (0, Vec::new()) };
+        let rebuilt = Rebuilt { events: made.class.events, through, compared, count, differences };
         if !write || compared && count == 0 || !compared && state.events() == 0 {
-            return Ok(Some(outcome));
+            return Ok(Some(rebuilt));
         }
-        let (transaction, statements) = self.writer.begin().await?;
-        // From here on the relay's leader waits.
-        let Some(nonce) = replace_class(&transaction, &version, class).await? else {
+        let transaction = self.session.client.transaction().await?;
+        // From here on the leader waits.
+        let Some(nonce) = begin_version_without(&transaction, &version, class).await? else {
             return Ok(None);
         };
-        // What it has written meanwhile is of a later id.
-        let standing = read_in(&transaction, class).await?.ok_or(RebuildError::NoLog)?;
-        let through = standing.snapshot.class.through.max(through);
+        // The leader may have written a later snapshot meanwhile.
+        let stored = read_in(&transaction, class).await?.ok_or(RebuildError::NoLog)?;
+        let through = stored.snapshot.class.through.max(through);
         fold(&transaction, class, &mut state, through).await?;
         let changes = Changes { whole: true, rows: state.snapshot(through), ..Changes::default() };
-        statements.write(&transaction, &nonce, class, &changes).await?;
+        self.statements.write(&transaction, &nonce, class, &changes).await?;
         transaction.commit().await?;
-        Ok(Some(outcome))
+        Ok(Some(rebuilt))
     }
 }
 
@@ -177,7 +185,7 @@ async fn fold(
     transaction: &Transaction<'_>,
     class: &ClassId,
     state: &mut ClassState,
-    through: i64,
+    through: EventId,
 ) -> Result<(), Error> {
     let after = state.last_event();
     let mut events = std::pin::pin!(class_events(transaction, class, after, through).await?);
@@ -187,26 +195,23 @@ async fn fold(
     Ok(())
 }
 
-/// Both are sorted.
-fn compare(kept: &Snapshot, made: &Snapshot) -> (usize, Vec<Difference>) {
+/// The differences between two snapshots whose rows are sorted.
+fn compare(stored: &Snapshot, made: &Snapshot) -> (usize, Vec<Difference>) {
     let mut found = Found::default();
-    if (kept.class.events, kept.class.students, kept.class.last_received_at, kept.class.last_event)
-        != (
-            made.class.events,
-            made.class.students,
-            made.class.last_received_at,
-            made.class.last_event,
-        )
-    {
-        found.add("class_state", String::new(), Kind::Other);
+    // Both go up to the same id: the stored row's own id is not compared.
+    if (ClassRow { through: made.class.through, ..stored.class.clone() }) != made.class {
+        found.add("class_state", String::new(), DifferenceKind::Other);
     }
-    found.rows("student_state", &kept.students, &made.students, |row| format!("{:?}", row.0));
-    found.rows("cell_state", &kept.cells, &made.cells, |row| format!("{:?}, {:?}", row.0, row.1));
-    let name = |row: &RunsRow| format!("{:?}, {:?}, {:?}", row.0, row.1, row.2);
-    found.rows("student_cell_state", &kept.runs, &made.runs, name);
-    found.rows("activity_state", &kept.minutes, &made.minutes, |row| {
-        super::observed::rfc3339(row.0)
-    });
+    let key = |row: &StudentRow| format!("{:?}", row.student_id);
+    found.rows("student_state", &stored.students, &made.students, key);
+    let key = |row: &CellRow| format!("{:?}, {:?}", row.notebook_path, row.cell_id);
+    found.rows("cell_state", &stored.cells, &made.cells, key);
+    let key = |row: &StudentCellRow| {
+        format!("{:?}, {:?}, {:?}", row.student_id, row.notebook_path, row.cell_id)
+    };
+    found.rows("student_cell_state", &stored.student_cells, &made.student_cells, key);
+    let key = |row: &MinuteRow| row.start.to_rfc3339();
+    found.rows("activity_state", &stored.minutes, &made.minutes, key);
     (found.count, found.differences)
 }
 
@@ -217,7 +222,7 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, table: &'static str, key: String, kind: Kind) {
+    fn add(&mut self, table: &'static str, key: String, kind: DifferenceKind) {
         self.count += 1;
         if self.differences.len() < NAMED {
             self.differences.push(Difference { table, key, kind });
@@ -228,23 +233,21 @@ impl Found {
     fn rows<R: PartialEq>(
         &mut self,
         table: &'static str,
-        kept: &[R],
+        stored: &[R],
         made: &[R],
         key: impl Fn(&R) -> String,
     ) {
-        let kept: std::collections::BTreeMap<String, &R> =
-            kept.iter().map(|row| (key(row), row)).collect();
-        let made: std::collections::BTreeMap<String, &R> =
-            made.iter().map(|row| (key(row), row)).collect();
+        let stored: BTreeMap<String, &R> = stored.iter().map(|row| (key(row), row)).collect();
+        let made: BTreeMap<String, &R> = made.iter().map(|row| (key(row), row)).collect();
         for (name, row) in &made {
-            match kept.get(name) {
-                None => self.add(table, name.clone(), Kind::Missing),
-                Some(other) if other != row => self.add(table, name.clone(), Kind::Other),
+            match stored.get(name) {
+                None => self.add(table, name.clone(), DifferenceKind::Missing),
+                Some(other) if other != row => self.add(table, name.clone(), DifferenceKind::Other),
                 Some(_) => {}
             }
         }
-        for name in kept.keys().filter(|name| !made.contains_key(*name)) {
-            self.add(table, name.clone(), Kind::Extra);
+        for name in stored.keys().filter(|name| !made.contains_key(*name)) {
+            self.add(table, name.clone(), DifferenceKind::Extra);
         }
     }
 }

@@ -1,13 +1,21 @@
-//! Between the state in memory and its snapshot's rows.
+//! A class's state as the rows of its snapshot, and back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::cell::{Pair, PairRuns, cell_name, cell_parts, write_cell_name};
-use super::class::ClassState;
-use super::kept::{Asker, Entry};
-use super::{cell, student};
-use crate::store::{Changes, ClassRow, RunsRow, Snapshot};
+use super::fold::activity::Minute;
+use super::fold::cell::{
+    Cell, MessageCount, NumberedCell, Pair, PairNames, PairRuns, Runs, cell_name, cell_parts,
+    write_cell_name,
+};
+use super::fold::class::ClassState;
+use super::fold::lru_map::{Consumer, Entry};
+use super::fold::student::{LastRun, NumberedStudent, Student};
+use crate::event::{EventId, Micros};
+use crate::store::{
+    CellKey, CellRow, Changes, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellKey,
+    StudentCellRow, StudentRow, TopError,
+};
 
 impl ClassState {
     /// The state that a snapshot holds.
@@ -15,168 +23,324 @@ impl ClassState {
         Self::default().filled(snapshot)
     }
 
-    /// The same, into a class of which nothing is known yet.
+    /// The same, in a class that is still empty.
     pub(super) fn filled(mut self, snapshot: Snapshot) -> Self {
-        let class = &mut self;
-        class.events = snapshot.class.events;
-        class.last_event = snapshot.class.last_event;
-        class.last_received_at = snapshot.class.last_received_at.unwrap_or(i64::MIN);
-        let mut number = class.next_number..;
-        let mut next = || number.next().unwrap_or_default();
-        for (name, event, state) in snapshot.students {
-            let kept = student::Kept { number: next(), state, ..Default::default() };
-            class.students.restore(name.into(), event, kept);
+        self.events = snapshot.class.events;
+        self.last_event = snapshot.class.last_event;
+        self.last_received_at = snapshot.class.last_received_at;
+        for row in snapshot.students {
+            self.restore_student(row);
         }
-        for (notebook, id, event, state) in snapshot.cells {
-            let name = cell_name(Some(&notebook), &id).into();
-            class.cells.restore(name, event, cell::Kept::new(next(), state));
+        for row in snapshot.cells {
+            self.restore_cell(row);
         }
-        class.next_number = next();
         let mut name = String::new();
-        for (student, notebook, id, event, runs) in snapshot.runs {
-            write_cell_name(Some(&notebook), &id, &mut name);
-            // A pair of which only one is kept was written by hand: nothing would ever let go of
-            // it.
-            let (Some(student_name), Some(cell_name)) =
-                (class.students.key(&*student), class.cells.key(&*name))
-            else {
-                continue;
-            };
-            let (Some(student), Some(cell)) =
-                (class.students.peek_mut(&*student_name), class.cells.peek_mut(&*cell_name))
-            else {
-                continue;
-            };
-            student.cells.insert(cell.number);
-            cell.students.insert(student.number);
-            let pair = Pair { student: student.number, cell: cell.number };
-            class.runs.restore(
-                pair,
-                event,
-                PairRuns { student: student_name, cell: cell_name, runs },
-            );
+        for row in snapshot.student_cells {
+            write_cell_name(Some(&row.notebook_path), &row.cell_id, &mut name);
+            self.restore_pair(&name, row);
         }
-        for (start, minute) in snapshot.minutes {
-            class.activity.restore(start, minute);
+        for MinuteRow { start, runs, errors, help } in snapshot.minutes {
+            self.activity.restore(start, Minute { runs, errors, help });
         }
         self
     }
 
-    /// From now on what changes is remembered for [`ClassState::take_changes`], or no longer.
-    pub fn remember(&mut self, on: bool) {
-        self.students.remember(Asker::Snapshot, on);
-        self.cells.remember(Asker::Snapshot, on);
-        self.runs.remember(Asker::Snapshot, on);
-        self.gone_runs = Vec::new();
-        self.activity.remember(on);
+    fn take_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
     }
 
-    /// What has changed since it was last asked for, as of an id up to which all of the class's
-    /// events are folded.
-    pub fn take_changes(&mut self, through: i64) -> Changes {
+    fn restore_student(&mut self, row: StudentRow) {
+        let number = self.take_number();
+        let (name, last_event, state) = student_of(row);
+        let student = NumberedStudent { number, state, ..Default::default() };
+        self.students.restore(name.into(), last_event, student);
+    }
+
+    fn restore_cell(&mut self, row: CellRow) {
+        let number = self.take_number();
+        let name = cell_name(Some(&row.notebook_path), &row.cell_id).into();
+        let last_event = row.last_event;
+        self.cells.restore(name, last_event, NumberedCell::new(number, cell_of(row)));
+    }
+
+    /// A row whose student or cell is not there was written by hand. It is left out: nothing would
+    /// ever evict the pair.
+    fn restore_pair(&mut self, cell_name: &str, row: StudentCellRow) {
+        let names = (self.students.key(&*row.student_id), self.cells.key(cell_name));
+        let (Some(student_name), Some(cell_name)) = names else { return };
+        let student = self.students.peek_mut(&*student_name);
+        let (Some(student), Some(cell)) = (student, self.cells.peek_mut(&*cell_name)) else {
+            return;
+        };
+        student.cells.insert(cell.number);
+        cell.students.insert(student.number);
+        let pair = Pair { student: student.number, cell: cell.number };
+        let StudentCellRow { last_event, runs, failed_runs, failed, last_run_at, .. } = row;
+        let runs = Runs { runs, failed_runs, failed, at: last_run_at };
+        let names = PairNames { student: student_name, cell: cell_name };
+        self.pairs.restore(pair, last_event, PairRuns { names, runs });
+    }
+
+    /// From now on changes are tracked for [`Self::take_changes`], or no longer.
+    pub(super) fn track_changes(&mut self, on: bool) {
+        self.students.track_changes(Consumer::Snapshot, on);
+        self.cells.track_changes(Consumer::Snapshot, on);
+        self.pairs.track_changes(Consumer::Snapshot, on);
+        self.evicted_pairs = Vec::new();
+        self.activity.track_changes(on);
+    }
+
+    /// The changes since this was last called. All of the class's events up to `through` are
+    /// folded.
+    pub(super) fn take_changes(&mut self, through: EventId) -> Changes {
         let mut changes = Changes {
-            rows: Snapshot { class: self.row(through), ..Default::default() },
+            rows: Snapshot { class: self.class_row(through), ..Default::default() },
             ..Default::default()
         };
-        for name in self.students.take_changed(Asker::Snapshot) {
+        for name in self.students.take_changed(Consumer::Snapshot) {
             match self.students.entry(&name) {
-                Some(entry) => {
-                    changes.rows.students.push((
-                        boxed(&name),
-                        entry.last_event,
-                        entry.value.state.clone(),
-                    ));
-                }
-                None => changes.gone_students.push(boxed(&name)),
+                Some(entry) => changes.rows.students.push(student_row(&name, entry)),
+                None => changes.deleted_students.push(Box::from(&*name)),
             }
         }
-        for name in self.cells.take_changed(Asker::Snapshot) {
-            let (notebook, id) = cell_parts(&name);
-            let (notebook, id) = (notebook.into(), id.into());
+        for name in self.cells.take_changed(Consumer::Snapshot) {
             match self.cells.entry(&name) {
-                Some(entry) => {
-                    changes.rows.cells.push((
-                        notebook,
-                        id,
-                        entry.last_event,
-                        entry.value.state.clone(),
-                    ));
-                }
-                None => changes.gone_cells.push((notebook, id)),
+                Some(entry) => changes.rows.cells.push(cell_row(&name, entry)),
+                None => changes.deleted_cells.push(cell_key(&name)),
             }
         }
         let mut names = CellNames::default();
-        for pair in self.runs.take_changed(Asker::Snapshot) {
-            // Of one that gave way the names are below.
-            if let Some(entry) = self.runs.entry(&pair) {
-                changes.rows.runs.push(names.row(entry));
+        for pair in self.pairs.take_changed(Consumer::Snapshot) {
+            // Of one that was evicted the names are below.
+            if let Some(entry) = self.pairs.entry(&pair) {
+                changes.rows.student_cells.push(names.row(entry));
             }
         }
-        for (student, cell) in std::mem::take(&mut self.gone_runs) {
-            let (notebook, id) = names.of(&cell);
-            changes.gone_runs.push((student, notebook, id));
+        for PairNames { student, cell } in std::mem::take(&mut self.evicted_pairs) {
+            let (notebook_path, cell_id) = names.parts(&cell);
+            let key = StudentCellKey { student_id: student, notebook_path, cell_id };
+            changes.deleted_student_cells.push(key);
         }
-        let changed = self.activity.take_changed();
-        let minutes =
-            changed.into_iter().filter_map(|start| Some((start, self.activity.get(start)?)));
-        changes.rows.minutes.extend(minutes);
+        for start in self.activity.take_changed() {
+            let minute = self.activity.get(start);
+            changes.rows.minutes.extend(minute.map(|minute| minute_row(start, minute)));
+        }
         changes.minutes_begin = self.activity.begin();
         changes
     }
 
-    /// All of it, in an order that depends on nothing but the state.
-    pub fn snapshot(&self, through: i64) -> Snapshot {
-        let mut snapshot = Snapshot { class: self.row(through), ..Default::default() };
-        for (name, entry) in self.students.entries() {
-            snapshot.students.push((boxed(name), entry.last_event, entry.value.state.clone()));
-        }
-        for (name, entry) in self.cells.entries() {
-            let (notebook, id) = cell_parts(name);
-            snapshot.cells.push((
-                notebook.into(),
-                id.into(),
-                entry.last_event,
-                entry.value.state.clone(),
-            ));
-        }
+    /// All rows, in an order that depends on nothing but the state.
+    pub(super) fn snapshot(&self, through: EventId) -> Snapshot {
         let mut names = CellNames::default();
-        snapshot.runs.extend(self.runs.entries().map(|(_, entry)| names.row(entry)));
-        snapshot.minutes.extend(self.activity.since(i64::MIN));
+        let minutes = self.activity.since(Micros::MIN);
+        let mut snapshot = Snapshot {
+            class: self.class_row(through),
+            students: self
+                .students
+                .entries()
+                .map(|(name, entry)| student_row(name, entry))
+                .collect(),
+            cells: self.cells.entries().map(|(name, entry)| cell_row(name, entry)).collect(),
+            student_cells: self.pairs.entries().map(|(_, entry)| names.row(entry)).collect(),
+            minutes: minutes.map(|(start, minute)| minute_row(start, minute)).collect(),
+        };
         snapshot.sort();
         snapshot
     }
 
-    pub(super) fn row(&self, through: i64) -> ClassRow {
+    /// The class's own row, when all of its events up to `through` are folded.
+    pub(super) fn class_row(&self, through: EventId) -> ClassRow {
         ClassRow {
             through,
             events: self.events,
             students: self.students.len() as i64,
-            last_received_at: (self.events > 0).then_some(self.last_received_at),
+            last_received_at: self.last_received_at,
             last_event: self.last_event,
         }
     }
 }
 
-/// The parts of cells' names, each of which many rows share.
+fn student_row(name: &str, entry: &Entry<Arc<str>, NumberedStudent>) -> StudentRow {
+    let Student {
+        user_name,
+        team_name,
+        notebook_path,
+        cell_id,
+        cell_index,
+        last_event_type,
+        last_event_time,
+        last_received_at,
+        cells_executed,
+        error_count,
+        consecutive_errors,
+        streak_cell,
+        last_run,
+        help_since,
+        last_help_at,
+        hand_closed,
+        hand_lowered_at,
+    } = entry.value.state.clone();
+    StudentRow {
+        student_id: name.into(),
+        last_event: entry.last_event,
+        user_name,
+        team_name,
+        notebook_path,
+        cell_id,
+        cell_index,
+        last_event_type,
+        last_event_time,
+        last_received_at,
+        cells_executed,
+        error_count,
+        consecutive_errors,
+        streak_cell,
+        last_run: last_run.map(|run| {
+            let LastRun { session_id, notebook_path, cell_id, execution_count, at, received_at } =
+                run;
+            LastRunColumns { session_id, notebook_path, cell_id, execution_count, at, received_at }
+        }),
+        help_since,
+        last_help_at,
+        hand_closed,
+        hand_lowered_at,
+    }
+}
+
+/// The student's name, the last event that touched it, and the state.
+fn student_of(row: StudentRow) -> (Box<str>, EventId, Student) {
+    let StudentRow {
+        student_id,
+        last_event,
+        user_name,
+        team_name,
+        notebook_path,
+        cell_id,
+        cell_index,
+        last_event_type,
+        last_event_time,
+        last_received_at,
+        cells_executed,
+        error_count,
+        consecutive_errors,
+        streak_cell,
+        last_run,
+        help_since,
+        last_help_at,
+        hand_closed,
+        hand_lowered_at,
+    } = row;
+    let student = Student {
+        user_name,
+        team_name,
+        notebook_path,
+        cell_id,
+        cell_index,
+        last_event_type,
+        last_event_time,
+        last_received_at,
+        cells_executed,
+        error_count,
+        consecutive_errors,
+        streak_cell,
+        last_run: last_run.map(|run| {
+            let LastRunColumns {
+                session_id,
+                notebook_path,
+                cell_id,
+                execution_count,
+                at,
+                received_at,
+            } = run;
+            LastRun { session_id, notebook_path, cell_id, execution_count, at, received_at }
+        }),
+        help_since,
+        last_help_at,
+        hand_closed,
+        hand_lowered_at,
+    };
+    (student_id, last_event, student)
+}
+
+fn cell_key(name: &str) -> CellKey {
+    let (notebook, cell) = cell_parts(name);
+    CellKey { notebook_path: notebook.into(), cell_id: cell.into() }
+}
+
+fn cell_row(name: &str, entry: &Entry<Arc<str>, NumberedCell>) -> CellRow {
+    let CellKey { notebook_path, cell_id } = cell_key(name);
+    let Cell { cell_index, runs, failed_runs, students, failing_students, messages } =
+        entry.value.state.clone();
+    let top_errors = messages.into_iter().map(|counted| {
+        let MessageCount { message, count } = counted;
+        TopError { message, count }
+    });
+    CellRow {
+        notebook_path,
+        cell_id,
+        last_event: entry.last_event,
+        cell_index,
+        runs,
+        failed_runs,
+        students,
+        failing_students,
+        top_errors: top_errors.collect(),
+    }
+}
+
+fn cell_of(row: CellRow) -> Cell {
+    let CellRow {
+        notebook_path: _,
+        cell_id: _,
+        last_event: _,
+        cell_index,
+        runs,
+        failed_runs,
+        students,
+        failing_students,
+        top_errors,
+    } = row;
+    let messages = top_errors.into_iter().map(|error| {
+        let TopError { message, count } = error;
+        MessageCount { message, count }
+    });
+    let messages = messages.collect();
+    Cell { cell_index, runs, failed_runs, students, failing_students, messages }
+}
+
+fn minute_row(start: Micros, minute: Minute) -> MinuteRow {
+    let Minute { runs, errors, help } = minute;
+    MinuteRow { start, runs, errors, help }
+}
+
+/// The two parts of cells' names, each of which many rows share.
 #[derive(Default)]
 struct CellNames(HashMap<Arc<str>, (Arc<str>, Arc<str>)>);
 
 impl CellNames {
-    /// Notebook and cell.
-    fn of(&mut self, name: &Arc<str>) -> (Arc<str>, Arc<str>) {
+    /// The notebook and the cell of a cell's name.
+    fn parts(&mut self, name: &Arc<str>) -> (Arc<str>, Arc<str>) {
         let parts = self.0.entry(Arc::clone(name)).or_insert_with(|| {
-            let (notebook, id) = cell_parts(name);
-            (notebook.into(), id.into())
+            let (notebook, cell) = cell_parts(name);
+            (notebook.into(), cell.into())
         });
         parts.clone()
     }
 
-    fn row(&mut self, entry: &Entry<Pair, PairRuns>) -> RunsRow {
-        let (notebook, id) = self.of(&entry.value.cell);
-        (Arc::clone(&entry.value.student), notebook, id, entry.last_event, entry.value.runs.clone())
+    fn row(&mut self, entry: &Entry<Pair, PairRuns>) -> StudentCellRow {
+        let PairRuns { names, runs } = &entry.value;
+        let (notebook_path, cell_id) = self.parts(&names.cell);
+        let &Runs { runs, failed_runs, failed, at } = runs;
+        StudentCellRow {
+            student_id: Arc::clone(&names.student),
+            notebook_path,
+            cell_id,
+            last_event: entry.last_event,
+            runs,
+            failed_runs,
+            failed,
+            last_run_at: at,
+        }
     }
-}
-
-fn boxed(name: &Arc<str>) -> Box<str> {
-    Box::from(&**name)
 }

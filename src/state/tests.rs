@@ -1,17 +1,18 @@
-//! The shared vectors, and that portions do not matter.
+//! The shared vectors, and that neither portions nor snapshots change the state.
 
 use serde_json::Value;
 
-use super::drawing::Drawing;
-use super::view::{self, Parts};
-use super::{ClassState, MAX_MESSAGES};
-use crate::event::{Micros, StoredEvent, parse_rfc3339};
-use crate::store::{Changes, Snapshot};
+use super::fold::cell::MAX_MESSAGES;
+use super::live::rendered_rows::RenderedRows;
+use super::live::rendered_summary::{write_members, write_summary};
+use super::{ClassState, SummaryParts};
+use crate::event::{EventId, Micros, StoredEvent, parse_rfc3339};
+use crate::store::{CellKey, Changes, Snapshot, StudentCellKey};
 
 const VECTORS: &str = include_str!("../../tests/vectors/state.json");
 
-fn time(value: &Value) -> i64 {
-    parse_rfc3339(value.as_str().expect("a time")).expect("a time").0
+fn time(value: &Value) -> Micros {
+    parse_rfc3339(value.as_str().expect("a time")).expect("a time")
 }
 
 fn fold(class: &mut ClassState, event: &Value) {
@@ -20,17 +21,19 @@ fn fold(class: &mut ClassState, event: &Value) {
         id: event["id"].as_i64().expect("an id"),
         class: event["classId"].as_str().expect("a class"),
         student: event["studentId"].as_str().expect("a student"),
-        received_at: Micros(time(&event["receivedAt"])),
+        received_at: time(&event["receivedAt"]),
         body: &body,
     });
 }
 
-fn picture(class: &mut ClassState, now: i64) -> (Value, i64) {
+const ALL_PARTS: SummaryParts = SummaryParts { cells: true, grid: true, activity: true };
+
+/// The members of a summary, and until when they are valid.
+fn summary(class: &mut ClassState, now: Micros) -> (Value, Micros) {
     let mut out = String::from("{");
-    let holds =
-        view::summary(class, now, Parts { cells: true, grid: true, activity: true }, &mut out);
+    let valid_until = write_summary(class, now, ALL_PARTS, &mut out);
     out.push('}');
-    (serde_json::from_str(&out).expect("valid JSON"), holds)
+    (serde_json::from_str(&out).expect("valid JSON"), valid_until)
 }
 
 fn cases() -> Vec<Value> {
@@ -48,17 +51,17 @@ fn vectors() {
         for event in events(&case) {
             fold(&mut class, event);
         }
-        let (picture, _) = picture(&mut class, time(&case["now"]));
-        for (part, expected) in case["expect"].as_object().expect("what is expected") {
-            assert_eq!(&picture[part], expected, "{part} of {}", case["name"]);
+        let (summary, _) = summary(&mut class, time(&case["now"]));
+        for (part, expected) in case["expect"].as_object().expect("the expected parts") {
+            assert_eq!(&summary[part], expected, "{part} of {}", case["name"]);
         }
         assert_eq!(class.events(), events(&case).len() as i64);
     }
 }
 
-/// What was written in between, at any time, changes nothing of what is written in the end.
+/// Rendering summaries in between, at any time, does not change the summary in the end.
 #[test]
-fn looking_in_between_changes_nothing() {
+fn rendering_in_between_changes_nothing() {
     for case in cases() {
         let now = time(&case["now"]);
         for _ in 0..3 {
@@ -66,31 +69,34 @@ fn looking_in_between_changes_nothing() {
             for event in events(&case) {
                 fold(&mut class, event);
                 if fastrand::u8(..4) == 0 {
-                    picture(&mut class, now + fastrand::i64(-1_000_000_000..1_000_000_000));
+                    let other = fastrand::i64(-1_000_000_000..1_000_000_000);
+                    summary(&mut class, Micros(now.0 + other));
                 }
             }
-            let (picture, holds) = picture(&mut class, now);
-            assert_eq!(picture["students"], case["expect"]["students"], "{}", case["name"]);
-            assert!(holds > now);
+            let (summary, valid_until) = summary(&mut class, now);
+            assert_eq!(summary["students"], case["expect"]["students"], "{}", case["name"]);
+            assert!(valid_until > now);
         }
     }
 }
 
-/// A picture holds until the moment it names and no longer.
+/// A summary is valid until the moment it names and no longer.
 #[test]
-fn a_picture_says_how_long_it_holds() {
+fn a_summary_says_until_when_it_is_valid() {
     for case in cases() {
         let mut class = ClassState::default();
         for event in events(&case) {
             fold(&mut class, event);
         }
         let now = time(&case["now"]);
-        let (before, holds) = picture(&mut class, now);
-        if holds == i64::MAX {
+        let (before, valid_until) = summary(&mut class, now);
+        if valid_until == Micros::MAX {
             continue;
         }
-        assert_eq!(picture(&mut class, holds - 1).0, before, "{}", case["name"]);
-        assert_ne!(picture(&mut class, holds).0["metrics"], before["metrics"], "{}", case["name"]);
+        let last = Micros(valid_until.0 - 1);
+        assert_eq!(summary(&mut class, last).0, before, "{}", case["name"]);
+        let after = summary(&mut class, valid_until).0;
+        assert_ne!(after["metrics"], before["metrics"], "{}", case["name"]);
     }
 }
 
@@ -118,7 +124,9 @@ fn random_body(n: i64) -> String {
     let kind = kind[fastrand::usize(..kind.len())];
     let second = n / 4 + fastrand::i64(-8..8);
     format!(
-        r#"{{"eventType":"{kind}","eventTime":"2026-04-01T09:{:02}:{:02}Z","notebookPath":"n{}","cellId":"c{}","cellIndex":{},"executionCount":{},"hasError":{},"errorMessage":"E{}"}}"#,
+        r#"{{"eventType":"{kind}","eventTime":"2026-04-01T09:{:02}:{:02}Z",
+            "notebookPath":"n{}","cellId":"c{}","cellIndex":{},
+            "executionCount":{},"hasError":{},"errorMessage":"E{}"}}"#,
         second.rem_euclid(3600) / 60,
         second.rem_euclid(60),
         fastrand::u8(..2),
@@ -130,38 +138,41 @@ fn random_body(n: i64) -> String {
     )
 }
 
-/// What the tables hold once changes are written.
+/// Writes changes into the tables' rows, as the database does.
 fn write(tables: &mut Snapshot, changes: Changes) {
-    tables.students.retain(|row| !changes.gone_students.contains(&row.0));
-    tables.cells.retain(|row| !changes.gone_cells.contains(&(row.0.clone(), row.1.clone())));
-    tables
-        .runs
-        .retain(|row| !changes.gone_runs.contains(&(row.0.clone(), row.1.clone(), row.2.clone())));
-    tables.minutes.retain(|&(start, _)| changes.minutes_begin.is_none_or(|begin| start >= begin));
-    let Snapshot { class, students, cells, runs, minutes } = changes.rows;
+    tables.students.retain(|row| !changes.deleted_students.contains(&row.student_id));
+    tables.cells.retain(|row| {
+        let (notebook_path, cell_id) = (row.notebook_path.clone(), row.cell_id.clone());
+        !changes.deleted_cells.contains(&CellKey { notebook_path, cell_id })
+    });
+    tables.student_cells.retain(|row| {
+        let (notebook_path, cell_id) = (row.notebook_path.clone(), row.cell_id.clone());
+        let key = StudentCellKey { student_id: row.student_id.clone(), notebook_path, cell_id };
+        !changes.deleted_student_cells.contains(&key)
+    });
+    tables.minutes.retain(|row| changes.minutes_begin.is_none_or(|begin| row.start >= begin));
+    let Snapshot { class, students, cells, student_cells, minutes } = changes.rows;
     tables.class = class;
-    tables.students.retain(|row| !students.iter().any(|new| new.0 == row.0));
+    tables.students.retain(|row| !students.iter().any(|new| new.student_id == row.student_id));
     tables.students.extend(students);
-    tables.cells.retain(|row| !cells.iter().any(|new| (&new.0, &new.1) == (&row.0, &row.1)));
+    tables.cells.retain(|row| !cells.iter().any(|new| new.key() == row.key()));
     tables.cells.extend(cells);
-    tables
-        .runs
-        .retain(|row| !runs.iter().any(|new| (&new.0, &new.1, &new.2) == (&row.0, &row.1, &row.2)));
-    tables.runs.extend(runs);
-    tables.minutes.retain(|row| !minutes.iter().any(|new| new.0 == row.0));
+    tables.student_cells.retain(|row| !student_cells.iter().any(|new| new.key() == row.key()));
+    tables.student_cells.extend(student_cells);
+    tables.minutes.retain(|row| !minutes.iter().any(|new| new.start == row.start));
     tables.minutes.extend(minutes);
     tables.sort();
 }
 
-/// However often changes are written, and the class let go and brought in again from the tables: in
-/// the end it is what the events make, within bounds so small that everything gives way to
-/// something all the time.
+/// However often changes are written, and the class is evicted and loaded again from the tables: in
+/// the end it is the state that the events make. The bounds are so small that entries are evicted
+/// all the time.
 #[test]
 fn portions_snapshots_and_bounds_change_nothing() {
     for _ in 0..30 {
         let fresh = || ClassState::bounded(5, 7, 15);
         let (mut whole, mut parts, mut tables) = (fresh(), fresh(), Snapshot::default());
-        parts.remember(true);
+        parts.track_changes(true);
         for id in 1..=600 {
             let (student, body) = (format!("s{}", fastrand::u8(..8)), random_body(id));
             let received_at = Micros(1_775_034_000_000_000 + id * 2_500_000);
@@ -169,30 +180,29 @@ fn portions_snapshots_and_bounds_change_nothing() {
             whole.fold(&event);
             parts.fold(&event);
             if fastrand::u8(..9) == 0 {
-                write(&mut tables, parts.take_changes(id));
-                assert_eq!(tables, whole.snapshot(id), "after {id}");
+                write(&mut tables, parts.take_changes(EventId(id)));
+                assert_eq!(tables, whole.snapshot(EventId(id)), "after {id}");
             }
             if fastrand::u8(..9) == 0 {
-                // What is not written is folded again from the events: here, written before it is
-                // let go.
-                write(&mut tables, parts.take_changes(id));
-                assert_eq!(tables, parts.snapshot(id));
-                parts = fresh().filled(parts.snapshot(id));
-                parts.remember(true);
+                // Changes that are not written are folded again from the events; here they are
+                // written before the class is evicted.
+                write(&mut tables, parts.take_changes(EventId(id)));
+                assert_eq!(tables, parts.snapshot(EventId(id)));
+                parts = fresh().filled(parts.snapshot(EventId(id)));
+                parts.track_changes(true);
             }
         }
-        assert_eq!(parts.snapshot(600), whole.snapshot(600));
+        assert_eq!(parts.snapshot(EventId(600)), whole.snapshot(EventId(600)));
     }
 }
 
-/// A drawing that is copied in portions, at any time and with events between them, comes to what
-/// one made at once does; within bounds so small that everything gives way to something all the
-/// time.
+/// Rows that are copied in portions, at any time and with events between them, are those that are
+/// copied at once. The bounds are so small that entries are evicted all the time.
 #[test]
 fn a_copy_in_portions_is_the_state() {
     let fresh = || ClassState::bounded(5, 7, 15);
     for _ in 0..30 {
-        let (mut class, mut drawing) = (fresh(), Drawing::default());
+        let (mut class, mut rows) = (fresh(), RenderedRows::default());
         let fold = |class: &mut ClassState, id: i64| {
             let (student, body) = (format!("s{}", fastrand::u8(..8)), random_body(id));
             let received_at = Micros(1_775_034_000_000_000 + id * 2_500_000);
@@ -207,30 +217,30 @@ fn a_copy_in_portions_is_the_state() {
         for id in 1..=600 {
             fold(&mut class, id);
             if fastrand::u8(..4) == 0 {
-                drawing.copy(&mut class, fastrand::usize(1..6));
+                rows.copy(&mut class, fastrand::usize(1..6));
             }
             if fastrand::u8(..4) == 0 {
-                drawing.render();
+                rows.render();
             }
             if fastrand::u8(..9) > 0 {
                 continue;
             }
-            while !drawing.copy(&mut class, 3) {
-                drawing.render();
+            while !rows.copy(&mut class, 3) {
+                rows.render();
             }
-            drawing.render();
-            let minutes = class.minutes_since(i64::MIN);
-            let (now, parts) =
-                (class.last_received_at(), Parts { cells: true, grid: true, activity: true });
-            let (mut drawn, mut expected) = (String::new(), String::new());
-            view::drawn_summary(&mut drawing, &minutes, now, parts, &mut drawn);
-            view::summary(&mut fresh().filled(class.snapshot(id)), now, parts, &mut expected);
-            assert_eq!(drawn, expected, "after {id}");
+            rows.render();
+            let minutes = class.minutes_since(Micros::MIN);
+            let now = class.last_received_at().expect("an event");
+            let (mut rendered, mut expected) = (String::new(), String::new());
+            write_members(&mut rows, &minutes, now, ALL_PARTS, &mut rendered);
+            let mut restored = fresh().filled(class.snapshot(EventId(id)));
+            write_summary(&mut restored, now, ALL_PARTS, &mut expected);
+            assert_eq!(rendered, expected, "after {id}");
         }
     }
 }
 
-/// Bytes are counted as they change: in the end as if all had been put there at once.
+/// Bytes are counted as they change. In the end they are as if all entries were inserted at once.
 #[test]
 fn bytes_do_not_drift() {
     let fresh = || ClassState::bounded(5, 7, 15);
@@ -240,7 +250,7 @@ fn bytes_do_not_drift() {
         let received_at = Micros(1_775_034_000_000_000 + id * 2_500_000);
         class.fold(&StoredEvent { id, class: "c", student: &student, received_at, body: &body });
     }
-    let again = fresh().filled(class.snapshot(5_000));
+    let again = fresh().filled(class.snapshot(EventId(5_000)));
     assert_eq!(class.heap(), again.heap());
     assert!(class.weight() < 64 * 1024, "{}", class.weight());
 }

@@ -1,14 +1,11 @@
-//! The state as it is written on the wire.
+//! The JSON of the state: each student, cell, row of the grid and minute as it is on the wire.
 
 use std::fmt::Write as _;
 
-use super::activity::Minute;
-use super::cell::{Cell, Runs, cell_parts};
-use super::class::ClassState;
-use super::drawing::Drawing;
-use super::observed::rfc3339;
-use super::student::{Status, Student};
-use crate::event::json;
+use super::fold::activity::{MINUTE, Minute};
+use super::fold::cell::{Cell, Runs, cell_parts};
+use super::fold::student::{Status, Student};
+use crate::event::{Micros, json};
 
 /// An object that is being written.
 struct Object<'a> {
@@ -27,7 +24,7 @@ impl<'a> Object<'a> {
             self.out.push(',');
         }
         self.first = false;
-        // The names are this module's own: nothing in them needs escaping.
+        // The names are constants of this module: nothing in them needs escaping.
         let _ = write!(self.out, "\"{name}\":");
         self.out
     }
@@ -52,13 +49,13 @@ impl<'a> Object<'a> {
         }
     }
 
-    fn time(&mut self, name: &str, micros: i64) {
-        let _ = write!(self.key(name), "\"{}\"", rfc3339(micros));
+    fn time(&mut self, name: &str, time: Micros) {
+        let _ = write!(self.key(name), "\"{}\"", time.to_rfc3339());
     }
 
-    fn opt_time(&mut self, name: &str, micros: Option<i64>) {
-        if let Some(micros) = micros {
-            self.time(name, micros);
+    fn opt_time(&mut self, name: &str, time: Option<Micros>) {
+        if let Some(time) = time {
+            self.time(name, time);
         }
     }
 
@@ -68,7 +65,7 @@ impl<'a> Object<'a> {
 }
 
 /// Writes `[a,b,…]`, each element by `each`.
-fn array<T>(
+pub(super) fn array<T>(
     out: &mut String,
     elements: impl IntoIterator<Item = T>,
     mut each: impl FnMut(&mut String, T),
@@ -83,7 +80,8 @@ fn array<T>(
     out.push(']');
 }
 
-/// A student but for what time changes, without the closing brace.
+/// The members of a student that time does not change, without the closing brace.
+/// [`finish_student`] writes the others.
 pub(super) fn student_members(name: &str, student: &Student) -> String {
     let mut out = String::with_capacity(512);
     let mut object = Object::begin(&mut out);
@@ -117,112 +115,64 @@ pub(super) fn student_members(name: &str, student: &Student) -> String {
     out
 }
 
-/// The counts over students: what is written of them as `"metrics":{…}`.
-#[derive(Default)]
-struct Metrics {
-    students: i64,
-    by_status: [i64; STATUSES.len()],
-    executed: i64,
-    errors: i64,
+/// Writes the members of a student that time changes, and the closing brace.
+pub(super) fn finish_student(status: Status, until: Option<Micros>, out: &mut String) {
+    let _ = write!(out, ",\"status\":\"{}\"", status.as_str());
+    if let Some(until) = until {
+        let _ = write!(out, ",\"statusUntil\":\"{}\"", until.to_rfc3339());
+    }
+    out.push('}');
 }
 
+/// The counts over a class's students, written as `"metrics":{…}`.
+#[derive(Default)]
+pub(super) struct Metrics {
+    students: i64,
+    by_status: [i64; STATUSES.len()],
+    cells_executed: i64,
+    error_count: i64,
+}
+
+/// In the order in which they are written.
 const STATUSES: [Status; 5] =
     [Status::Active, Status::Idle, Status::Error, Status::Stuck, Status::Help];
 
 impl Metrics {
-    fn write(&self, out: &mut String) {
+    /// Counts a student, whose status is `status`.
+    pub(super) fn add(&mut self, student: &Student, status: Status) {
+        self.students += 1;
+        if let Some(at) = STATUSES.iter().position(|&other| other == status) {
+            self.by_status[at] += 1;
+        }
+        self.cells_executed += student.cells_executed;
+        self.error_count += student.error_count;
+    }
+
+    pub(super) fn write(&self, out: &mut String) {
         out.push_str("\"metrics\":");
         let mut metrics = Object::begin(out);
         metrics.number("students", self.students);
         for (status, &count) in STATUSES.iter().zip(&self.by_status) {
             metrics.number(status.as_str(), count);
         }
-        metrics.number("cellsExecuted", self.executed);
-        metrics.number("errorCount", self.errors);
+        metrics.number("cellsExecuted", self.cells_executed);
+        metrics.number("errorCount", self.error_count);
         metrics.end();
     }
 }
 
-/// Students by name, and the counts over them: `"metrics":{…},"students":[…]`. Returns until when
-/// they hold if nothing comes.
-fn students(drawing: &Drawing, now: i64, out: &mut String) -> i64 {
-    let mut metrics = Metrics::default();
-    let mut holds = i64::MAX;
-    let mut written = String::with_capacity(drawing.students_len());
-    array(&mut written, drawing.students(), |out, student| {
-        out.push_str(&student.members);
-        let (status, until) = student.state.status(now);
-        let _ = write!(out, ",\"status\":\"{}\"", status.as_str());
-        if let Some(until) = until {
-            let _ = write!(out, ",\"statusUntil\":\"{}\"", rfc3339(until));
-            holds = holds.min(until);
-        }
-        out.push('}');
-        metrics.students += 1;
-        if let Some(at) = STATUSES.iter().position(|&other| other == status) {
-            metrics.by_status[at] += 1;
-        }
-        metrics.executed += student.state.cells_executed;
-        metrics.errors += student.state.error_count;
-    });
-    metrics.write(out);
-    out.push_str(",\"students\":");
-    out.push_str(&written);
-    holds
-}
-
-/// What a summary is asked to hold beside the students.
+/// The parts that a summary is asked to have beside the students.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Parts {
+pub struct SummaryParts {
     /// The cells.
     pub cells: bool,
-    /// Each student's runs of them.
+    /// Each student's runs of the cells.
     pub grid: bool,
     /// The minutes.
     pub activity: bool,
 }
 
-/// Writes the members of a summary that follow `now`, with a comma between but none around; returns
-/// until when they hold if nothing comes, by the database's clock.
-pub fn summary(class: &mut ClassState, now: i64, parts: Parts, out: &mut String) -> i64 {
-    let mut drawing = Drawing::default();
-    while !drawing.copy(class, usize::MAX) {}
-    drawing.render();
-    let minutes = class.activity.since(i64::MIN).collect::<Vec<_>>();
-    drawn_summary(&mut drawing, &minutes, now, parts, out)
-}
-
-/// The same of a class that is copied and rendered.
-pub(super) fn drawn_summary(
-    drawing: &mut Drawing,
-    minutes: &[(i64, Minute)],
-    now: i64,
-    parts: Parts,
-    out: &mut String,
-) -> i64 {
-    let holds = students(drawing, now, out);
-    if parts.cells || parts.grid {
-        out.push(',');
-        cells(drawing, None, out);
-    }
-    if parts.grid {
-        out.push(',');
-        grid(drawing, out);
-    }
-    if parts.activity {
-        out.push_str(",\"activity\":");
-        array(out, minutes, |out, &(start, minute)| write_minute(out, start, minute));
-    }
-    holds
-}
-
-/// Writes `"cells":[…]`, of one notebook or all.
-pub(super) fn cells(drawing: &mut Drawing, notebook: Option<&str>, out: &mut String) {
-    out.push_str("\"cells\":");
-    array(out, drawing.cells(notebook), |out, cell| out.push_str(&cell.text));
-}
-
-/// A cell as it is written.
+/// A cell.
 pub(super) fn cell_text(name: &str, cell: &Cell) -> String {
     let (path, id) = cell_parts(name);
     let mut out = String::with_capacity(128 + name.len());
@@ -234,52 +184,43 @@ pub(super) fn cell_text(name: &str, cell: &Cell) -> String {
     object.number("students", cell.students);
     object.number("failedRuns", cell.failed_runs);
     object.number("failingStudents", cell.failing_students);
-    array(object.key("topErrors"), &cell.messages, |out, (message, count)| {
+    array(object.key("topErrors"), &cell.messages, |out, counted| {
         let mut error = Object::begin(out);
-        error.text("message", message);
-        error.number("count", *count);
+        error.text("message", &counted.message);
+        error.number("count", counted.count);
         error.end();
     });
     object.end();
     out
 }
 
-/// Writes `"grid":[{"studentId":…,"runs":[[cell,runs,failedRuns,failed,at],…]},…]`; `cell` counts
-/// the cells as [`cells`] writes them.
-fn grid(drawing: &mut Drawing, out: &mut String) {
-    out.push_str("\"grid\":");
-    drawing.render_grid();
-    array(out, drawing.students().filter_map(|student| student.grid.as_deref()), |out, row| {
-        out.push_str(row)
-    });
-}
-
-/// A student's row of the grid: each cell's place and the runs, in the order of the places.
+/// A student's row of the grid, `{"studentId":…,"runs":[[cell,runs,failedRuns,failed,at],…]}`.
+/// `runs` has each cell's place among the cells as they are written, in the order of the places.
 pub(super) fn grid_row(student: &str, runs: &[(usize, &Runs)]) -> String {
     let mut out = String::with_capacity(32 + student.len() + 56 * runs.len());
     let mut object = Object::begin(&mut out);
     object.text("studentId", student);
     array(object.key("runs"), runs, |out, (place, runs)| {
-        let (failed, at) = (runs.failed, rfc3339(runs.at));
+        let (failed, at) = (runs.failed, runs.at.to_rfc3339());
         let _ = write!(out, "[{place},{},{},{failed},\"{at}\"]", runs.runs, runs.failed_runs);
     });
     object.end();
     out
 }
 
-/// Writes an array of every minute from `first` to `last`, also those in which there was nothing;
-/// `minutes` are those in which there was something, in order.
-pub fn buckets(minutes: &[(i64, Minute)], first: i64, last: i64, out: &mut String) {
-    const MINUTE: usize = 60_000_000;
+/// Writes an array of every minute from `first` to `last`, also those in which nothing happened.
+/// `minutes` are those in which something did, in order.
+pub(crate) fn buckets(minutes: &[(Micros, Minute)], first: Micros, last: Micros, out: &mut String) {
     let mut minutes = minutes.iter().peekable();
-    array(out, (first..=last).step_by(MINUTE), |out, start| {
+    let starts = (first.0..=last.0).step_by(MINUTE.as_micros() as usize).map(Micros);
+    array(out, starts, |out, start| {
         while minutes.next_if(|&&(other, _)| other < start).is_some() {}
         let minute = minutes.next_if(|&&(other, _)| other == start);
         write_minute(out, start, minute.map_or_else(Minute::default, |&(_, minute)| minute));
     });
 }
 
-fn write_minute(out: &mut String, start: i64, minute: Minute) {
+pub(super) fn write_minute(out: &mut String, start: Micros, minute: Minute) {
     let mut object = Object::begin(out);
     object.time("start", start);
     object.number("runs", minute.runs);

@@ -7,11 +7,11 @@ use futures::TryStreamExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::keeping::LogVersion;
 use super::log::event;
+use super::log_version::LogVersion;
 use super::pages::{PageError, Pages};
 use super::pooled_client::Leftover;
-use super::rows::ClassRow;
+use super::snapshot::ClassRow;
 use super::types::PgMicros;
 use crate::event::{ClassId, Epoch, StoredEvent};
 
@@ -28,20 +28,20 @@ const BEFORE: &str = "FROM progress_event WHERE (class_id, id) < ($1, $2) AND (c
 
 /// An entry of the list of classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedClass {
+pub(crate) struct ListedClass {
     /// The class.
-    pub class: ClassId,
+    pub(crate) class: ClassId,
     /// The numbers in its snapshot.
-    pub row: ClassRow,
+    pub(crate) row: ClassRow,
 }
 
 /// A page of the list of classes.
 #[derive(Debug)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// The classes that have a snapshot.
-    pub classes: Vec<ListedClass>,
+    pub(crate) classes: Vec<ListedClass>,
     /// The version of the log at the read; `None` if there are no classes.
-    pub version: Option<LogVersion>,
+    pub(crate) version: Option<LogVersion>,
 }
 
 /// The statements that read history, with their names, for a test of their plans.
@@ -93,7 +93,7 @@ fn classes() -> String {
             progress_epoch(progress_log.nonce), deletions \
      FROM progress_log CROSS JOIN LATERAL (\
        SELECT * FROM class_state WHERE class_id > $1 AND class_state.nonce = progress_log.nonce \
-       ORDER BY class_id LIMIT $2) AS kept ORDER BY class_id"
+       ORDER BY class_id LIMIT $2) AS stored ORDER BY class_id"
         .to_owned()
 }
 
@@ -145,7 +145,7 @@ impl Pages {
     ///
     /// # Errors
     /// If there is no connection, or the answer does not come in time.
-    pub async fn classes(&self, after: &str, rows: usize) -> Result<Listing, PageError> {
+    pub(crate) async fn classes(&self, after: &str, rows: usize) -> Result<Listing, PageError> {
         let limit = i64::try_from(rows).unwrap_or(i64::MAX);
         self.run(async |client| {
             self.check_epoch(client).await?;
@@ -166,7 +166,7 @@ impl Pages {
                         through: row.try_get(1)?,
                         events: row.try_get(2)?,
                         students: row.try_get(3)?,
-                        last_received_at: last_received_at.map(|at| at.0.in_years().0),
+                        last_received_at: last_received_at.map(|at| at.0.in_years()),
                         last_event: row.try_get(5)?,
                     },
                 })

@@ -24,6 +24,11 @@ pub const READ_SETTINGS: &str = "\
     SET enable_incremental_sort = off; SET plan_cache_mode = force_generic_plan; \
     SET max_parallel_workers_per_gather = 0; SET jit = off";
 
+/// [`READ_SETTINGS`], for one transaction of a connection that also writes.
+pub(super) fn local_settings() -> String {
+    READ_SETTINGS.replace("SET ", "SET LOCAL ")
+}
+
 /// The largest id, for [`header`].
 pub(super) const NEWEST: &str = "(SELECT coalesce(max(id), 0) FROM progress_event)";
 

@@ -6,52 +6,59 @@
 //!   events
 //! - `pages`: the pool on which history is read; `pooled_client`: the clean-up after a read that
 //!   was given up; `history`, `refused`: what the API reads on the pool
-//! - `snapshot`, `rows`, `keeping`: the snapshots of class state
+//! - `snapshot`: the snapshots of class state; `election`: the lock of the leader; `scan`,
+//!   `class_events`: the classes with new events, and the events of one; `log_version`: the epoch
+//!   and the number of deletions, held still by a transaction
 //! - `doorbell`: the channel of the doorbell; `lock_wait`: the sessions that block writers;
 //!   `survey`: whether a host is the primary; `types`: PostgreSQL's binary format
 
+mod class_events;
 mod connect;
 mod doorbell;
+mod election;
 mod errors;
 mod history;
 mod identity;
-mod keeping;
 mod lock_wait;
 mod log;
+mod log_version;
 mod pages;
 mod pooled_client;
 mod refused;
-mod rows;
+mod scan;
 mod session;
 mod snapshot;
 mod survey;
 mod types;
 
-pub use crate::agreement::{Agreement, Backend, DISPUTE_PATIENCE, Primary};
+pub(crate) use class_events::class_events;
 pub use connect::Connector;
 pub(crate) use doorbell::{CHANNEL, notification_queue_usage, notify};
+pub(crate) use election::{
+    LEADER_SILENCE, SilentLeader, end_silent_leader, prepare_leader, send_keepalive, silent_leader,
+    try_elect,
+};
 pub use errors::{ConnectError, OLDEST_POSTGRES, explain};
 pub(crate) use errors::{Verdict, is_connection_lost, is_lock_timeout, verdict};
 pub use history::history_statements;
 pub(crate) use identity::{Homecoming, deleted_classes, mend_sequence, renew_nonce, settle_home};
-pub use keeping::{
-    EventRow, LEADER_SILENCE, LogVersion, SilentLeader, class_events, classes_behind, classes_kept,
-    classes_with_events, end_silent_leader, hold_log, kept_through, prepare_leader, remove_void,
-    replace_class, say_something, scan_statement, set_kept_through, silent_leader,
-    standing_snapshots, try_elect,
-};
 pub use lock_wait::Blocker;
 pub(crate) use lock_wait::{blocker, is_active, terminate};
 pub(crate) use log::{Header, LogRow, current_epoch};
 pub use log::{LogReader, READ_SETTINGS, ReadError};
+pub(crate) use log_version::{LogVersion, begin_version_without, hold_log};
 pub use pages::{PageError, Pages};
 pub(crate) use refused::RefusedCount;
-pub use rows::{
-    Cell, CellRow, Changes, ClassRow, LastRun, Minute, Runs, RunsRow, Snapshot, Student, StudentRow,
-};
+pub use scan::scan_statement;
+pub(crate) use scan::{classes_behind, classes_with_events};
 pub use session::Session;
+pub(crate) use snapshot::{
+    CellKey, Changes, SnapshotStatements, StoredSnapshot, StudentCellKey, at_one_moment,
+    classes_with_snapshots, complete_through, delete_void_rows, lock_class_rows, read_in,
+    set_complete_through,
+};
 pub use snapshot::{
-    SnapshotStatements, SnapshotWriter, StoredSnapshot, at_one_moment, read_in, read_snapshot,
+    CellRow, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellRow, StudentRow, TopError,
     select_statements,
 };
 pub(crate) use survey::Surveyed;

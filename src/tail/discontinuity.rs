@@ -110,7 +110,7 @@ impl Follower {
             ),
         }
         self.deletions = Some(now);
-        self.parts.classes.forget(classes.as_deref(), now);
+        self.parts.classes.drop_classes(classes.as_deref(), now);
         self.parts.log.expire(classes.as_deref());
         Ok(())
     }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::handle::{Answered, Position, Shared, Tail};
 use crate::agreement::Agreement;
 use crate::backoff::Reconnect;
-use crate::event::Cursor;
+use crate::event::{Cursor, EventId};
 use crate::log::{ChunkSet, Log};
 use crate::state::Classes;
 use crate::store::{Connector, Header, Homecoming, LogReader, LogRow, explain, settle_home};
@@ -200,7 +200,7 @@ impl Follower {
             let from = log.position();
             let known = self.deletions;
             let mut set = ChunkSet::new(from.epoch.clone());
-            let mut intake = classes.begin();
+            let mut intake = classes.intake();
             let progress = AtomicU64::new(0);
             let mut goes_on = false;
             let reading = reader.read(from.id, READ_ROWS, |row| {
@@ -219,7 +219,7 @@ impl Follower {
                         intake.event(event);
                         set.push(event);
                         if set.bytes() >= APPEND_BYTES {
-                            intake.through(event.id);
+                            intake.through(EventId(event.id));
                             log.append(set.take(), event.id);
                         }
                     }
@@ -255,7 +255,7 @@ impl Follower {
                 self.follow_deletions(reader, &header, known).await?;
             } else {
                 // The state comes first: a subscriber that the log wakes finds it there.
-                intake.through(extent.last);
+                intake.through(EventId(extent.last));
                 log.append(set.take(), extent.last);
                 if extent.events < READ_ROWS as usize {
                     return Ok(self.position(&header, extent.last));

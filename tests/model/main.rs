@@ -1,20 +1,40 @@
 //! The rule by which snapshots of class state are written, checked exhaustively for small numbers.
 //!
-//! `src/state/keeper.rs` states the rule in words. This is the same rule as a machine of small
-//! steps: a table of events, the rows of snapshots, `state_through`, and replicas that tail the
-//! table, load classes, are elected, write and die. Between any two steps anything else may happen.
-//! The checker visits every state that can be reached. In each of them it loads every class from
-//! what is stored, as a replica does that has just been started, and compares that with the table.
+//! `src/housekeeping/snapshots.rs` states the rule in words. This is the same rule as a machine of
+//! small steps: a table of events, the rows of snapshots, `state_through`, and replicas that tail
+//! the table, load classes, are elected, write and die. Between any two steps anything else may
+//! happen. The checker visits every state that can be reached. In each of them it loads every class
+//! from the snapshots and the table, as a replica does that has just been started, and compares the
+//! result with the table. That the real fold makes the same state of the same events is the shared
+//! vectors' business (`tests/vectors`).
 //!
-//! The rule of release 0.1.0 is here too: the checker has to find its two faults, or it could not
-//! be trusted on the new one.
+//! - `rule`: the rules and their clauses; `budget`: how often each thing may happen
+//! - `database`, `replica`, `round`: the parts of the world; `state`: all of it, and what must be
+//!   true
+//! - `action`: the steps; `machine`: what each makes of the state; `leader`, `old_leader`: those of
+//!   a round, by the rule of this release and by that of 0.1.0
+//!
+//! The checker has to find the two faults of the rule of 0.1.0, or it could not be trusted on the
+//! new one.
 
+mod action;
+mod budget;
+mod database;
+mod leader;
 mod machine;
+mod old_leader;
+mod replica;
+mod round;
+mod rule;
+mod state;
 
-use machine::{Action, Budget, Clause, Machine, Rule};
+use action::Action;
+use budget::Budget;
+use machine::Machine;
+use rule::{Clause, Rule};
 use stateright::{Checker, Model};
 
-/// What is searched at most, so that a mistake in the model ends.
+/// A search visits no more states than this, so that a mistake in the model ends.
 const MOST_STATES: usize = 100_000_000;
 
 fn explore(name: &str, machine: Machine) -> impl Checker<Machine> {
@@ -32,7 +52,7 @@ fn explore(name: &str, machine: Machine) -> impl Checker<Machine> {
     checker
 }
 
-/// Every state that can be reached is right, and the search was no empty one.
+/// Every state that can be reached is right, and the budget is used up in some of them.
 fn holds(name: &str, budget: Budget) {
     let checker = explore(name, Machine { rule: Rule::Verified, budget });
     for wrong in ["stored", "memory"] {
@@ -44,12 +64,12 @@ fn holds(name: &str, budget: Budget) {
     checker.assert_any_discovery("complete");
 }
 
-/// A rule is found wrong; how many steps the shortest way there has.
+/// A rule is found wrong. Returns how many steps the shortest way there has.
 fn fails(name: &str, rule: Rule, budget: Budget) -> usize {
     let machine = Machine { rule, budget };
     let mut shortest: Option<Vec<Action>> = None;
     loop {
-        // The checker stops at some way; a shorter one is looked for until there is none.
+        // The checker stops at any way; a shorter one is looked for until there is none.
         let most = shortest.as_ref().map_or(usize::MAX, Vec::len);
         let checker = machine.clone().checker().target_max_depth(most).spawn_bfs().join();
         match checker.discovery("stored") {
@@ -74,20 +94,20 @@ fn fails(name: &str, rule: Rule, budget: Budget) -> usize {
 #[test]
 fn the_old_rule_empties_classes_when_the_nonce_is_renewed_under_it() {
     let budget = Budget { posts: 1, renewals: 1, bound: 2, ..Budget::default() };
-    // The position of the nonce before is stamped with the one after.
+    // A position under the nonce before is stamped with the nonce after.
     assert!(fails("old rule, a renewal", Rule::Old, budget) > 5);
-    // That apart: the flag is looked at in one round and taken at the end of the one before.
+    // Another fault: the flag is read in one round, and taken at the end of the round before.
     let budget = Budget { posts: 2, ..budget };
     assert!(fails("old rule, a reset while it rests", Rule::OldStamped, budget) > 5);
 }
 
 #[test]
-fn the_old_rule_forgets_classes_when_too_many_are_heard_of() {
+fn the_old_rule_forgets_classes_when_too_many_are_dirty() {
     assert!(fails("old rule, overflow", Rule::Old, Budget { posts: 2, ..Budget::default() }) > 5);
 }
 
-/// The rule needs its clauses. (Without the third nothing is found: whatever voids `state_through`
-/// changes the version too.)
+/// The rule needs its clauses. (Without the third no fault is found: every step that voids
+/// `state_through` changes the version too.)
 #[test]
 fn each_clause_is_needed() {
     let one = Budget { posts: 2, losses: 1, ..Budget::default() };

@@ -6,18 +6,16 @@ use std::time::Duration;
 use warp::reply::Response;
 
 use super::request::ApiRequest;
-use crate::event::{Micros, ObjectWriter};
+use crate::event::{EventId, ObjectWriter};
 use crate::http::problem::Problem;
 use crate::http::representation::{if_none_match, not_modified, tagged, takes_gzip};
-use crate::state::MAX_MINUTES;
-use crate::state::view::{self, Parts};
+use crate::state::{MAX_MINUTES, MINUTE, SummaryParts, buckets, minute_of};
 
 /// How long a reader waits for this replica to have every event that was acknowledged before the
 /// request. Without an answer the database is away, and an older state is better than none.
 const POSITION_PATIENCE: Duration = Duration::from_secs(2);
 /// Minutes of activity, unless asked otherwise.
 const DEFAULT_MINUTES: i64 = 60;
-const MINUTE: i64 = 60_000_000;
 /// Classes in one answer, and the most that may be asked for.
 const DEFAULT_CLASSES: i64 = 1_000;
 const MAX_CLASSES: i64 = 10_000;
@@ -25,33 +23,33 @@ const MAX_CLASSES: i64 = 10_000;
 impl ApiRequest<'_> {
     /// Waits until this replica has folded every event that was acknowledged before. Returns the id
     /// up to which that is, if the database says so.
-    pub(super) async fn caught_up(&self) -> Option<i64> {
+    pub(super) async fn caught_up(&self) -> Option<EventId> {
         let position = self.relay.tail.position(POSITION_PATIENCE).await;
-        position.ok().map(|position| position.cursor.id)
+        position.ok().map(|position| EventId(position.cursor.id))
     }
 
     pub(super) async fn summary(&self) -> Result<Response, Problem> {
         let (class, parts) = (self.class()?, self.parts()?);
-        let enough = self.caught_up().await;
-        let picture = self.relay.classes.picture(&class, parts, enough).await?;
-        if if_none_match(self.headers, &picture.etag) {
-            return Ok(not_modified(&picture.etag));
+        let min_cursor = self.caught_up().await;
+        let summary = self.relay.classes.summary(&class, parts, min_cursor).await?;
+        if if_none_match(self.headers, &summary.etag) {
+            return Ok(not_modified(&summary.etag));
         }
         let now = self.relay.classes.now();
         let answers = &self.relay.answers;
         if takes_gzip(self.headers)
-            && let Some([begin, members, end]) = picture.gzip(now).await
+            && let Some([begin, members, end]) = summary.gzip(now).await
         {
-            let members = answers.share(members, &picture.sending_gzip)?;
-            return Ok(tagged([begin, members, end], &picture.etag, true));
+            let members = answers.share(members, &summary.gzip_reservation)?;
+            return Ok(tagged([begin, members, end], &summary.etag, true));
         }
-        let [begin, members] = picture.json(now);
-        let members = answers.share(members, &picture.sending_json)?;
-        Ok(tagged([begin, members], &picture.etag, false))
+        let [begin, members] = summary.json(now);
+        let members = answers.share(members, &summary.json_reservation)?;
+        Ok(tagged([begin, members], &summary.etag, false))
     }
 
-    fn parts(&self) -> Result<Parts, Problem> {
-        let mut parts = Parts::default();
+    fn parts(&self) -> Result<SummaryParts, Problem> {
+        let mut parts = SummaryParts::default();
         for part in self.query.all("include").flat_map(|value| value.split(',')) {
             match part.trim() {
                 "cells" => parts.cells = true,
@@ -85,15 +83,16 @@ impl ApiRequest<'_> {
         let minutes = self.number("minutes", 1, MAX_MINUTES)?.unwrap_or(DEFAULT_MINUTES);
         self.caught_up().await;
         let read = self.relay.classes.read(&class, |state, _, now| {
-            // An event may be a moment ahead of what is known of the database's clock.
-            let last = now.0.max(state.last_received_at()).div_euclid(MINUTE) * MINUTE;
-            let first = last - (minutes - 1) * MINUTE;
+            // An event may be a moment ahead of the database's clock as it is reckoned here.
+            let newest = state.last_received_at().map_or(now, |at| at.max(now));
+            let last = minute_of(newest);
+            let first = last - MINUTE * (minutes as u32 - 1);
             (first, last, state.minutes_since(first))
         });
         let (first, last, minutes) = read.await?;
         let object = ObjectWriter::object(|object| {
             object.text("classId", class.as_str());
-            object.written("buckets", |out| view::buckets(&minutes, first, last, out));
+            object.written("buckets", |out| buckets(&minutes, first, last, out));
         });
         self.answer_stamped(&object).await
     }
@@ -113,7 +112,7 @@ impl ApiRequest<'_> {
                 object.json("students", row.students);
                 object.json("events", row.events);
                 if let Some(at) = row.last_received_at {
-                    object.text("lastReceivedAt", &Micros(at).to_rfc3339());
+                    object.text("lastReceivedAt", &at.to_rfc3339());
                 }
             });
             if let Some((class, _)) = listed.last().filter(|_| more) {

@@ -40,7 +40,7 @@ const CELL: Columns = &[
     ("failing_students", "bigint"),
     ("top_errors", "json"),
 ];
-const RUNS: Columns = &[
+const STUDENT_CELL: Columns = &[
     ("student_id", "text"),
     ("notebook_path", "text"),
     ("cell_id", "text"),
@@ -62,12 +62,13 @@ pub(super) struct Table {
 
 pub(super) const STUDENTS: Table = Table { name: "student_state", keys: 1, columns: STUDENT };
 pub(super) const CELLS: Table = Table { name: "cell_state", keys: 2, columns: CELL };
-pub(super) const PAIRS: Table = Table { name: "student_cell_state", keys: 3, columns: RUNS };
+pub(super) const STUDENT_CELLS: Table =
+    Table { name: "student_cell_state", keys: 3, columns: STUDENT_CELL };
 pub(super) const MINUTES: Table = Table { name: "activity_state", keys: 1, columns: MINUTE };
-pub(super) const TABLES: [&Table; 4] = [&STUDENTS, &CELLS, &PAIRS, &MINUTES];
+pub(super) const TABLES: [&Table; 4] = [&STUDENTS, &CELLS, &STUDENT_CELLS, &MINUTES];
 /// Their names.
 pub(in crate::store) const STATE_TABLES: [&str; 4] =
-    [STUDENTS.name, CELLS.name, PAIRS.name, MINUTES.name];
+    [STUDENTS.name, CELLS.name, STUDENT_CELLS.name, MINUTES.name];
 
 impl Table {
     fn names(&self, prefix: &str) -> String {
@@ -113,9 +114,10 @@ impl Table {
             .collect();
         let names: Vec<&str> = keys.iter().map(|&(name, _)| name).collect();
         let same: Vec<String> =
-            names.iter().map(|name| format!("kept.{name} = gone.{name}")).collect();
+            names.iter().map(|name| format!("stored.{name} = deleted.{name}")).collect();
         format!(
-            "DELETE FROM {} AS kept USING unnest({}) AS gone({}) WHERE kept.class_id = $1 AND {}",
+            "DELETE FROM {} AS stored USING unnest({}) AS deleted({}) WHERE stored.class_id = $1 \
+                 AND {}",
             self.name,
             arrays.join(", "),
             names.join(", "),

@@ -39,7 +39,8 @@ async fn vectors() {
                const state = new ClassState();
                for (const event of events) state.fold(event);
                if (!same(renderSummary(state, now), expect)) wrong.push(name);
-               const cuts = events.length > 100 ? [0, 7, 50, 99, events.length] : events.map((_, cut) => cut);
+               const few = [0, 7, 50, 99, events.length];
+               const cuts = events.length > 100 ? few : events.map((_, cut) => cut);
                for (const cut of cuts) {{
                  let resumed = new ClassState();
                  for (const event of events.slice(0, cut)) resumed.fold(event);
@@ -77,14 +78,19 @@ async fn a_summary_folded_on_is_the_next_summary() {
          window.following = { state: null, folded: 0 };
          new Connection('c', {
            summary: (answer) => { following.state = restoreState(answer); },
-           events: (events) => { for (const event of events) { following.state.fold(event); following.folded += 1; } },
+           events: (events) => {
+             for (const event of events) following.state.fold(event);
+             following.folded += events.length;
+           },
            state: ({ name }) => { following.name = name; },
          });
          window.compare = async () => {
            const { now, cursor, classId, ...members } = await summary();
            const own = renderSummary(following.state, parseTime(now));
            // A summary that was rendered a moment ago has the statuses of then.
-           for (const { students } of [members, own]) for (const s of students) { delete s.status; delete s.statusUntil; }
+           for (const { students } of [members, own]) {
+             for (const student of students) { delete student.status; delete student.statusUntil; }
+           }
            delete members.metrics; delete own.metrics;
            return Object.keys(members).filter((name) => !same(members[name], own[name]));
          };",

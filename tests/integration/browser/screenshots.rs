@@ -57,7 +57,8 @@ async fn screenshots() {
     let page = open(&chrome, &relay, "python-101", DESK, "{}").await;
     page.until(&says("#grid .card-count", "200")).await;
     page.until(
-        "[...document.querySelectorAll('#stuck .error-message')].every((m) => m.textContent !== '…')",
+        "[...document.querySelectorAll('#stuck .error-message')]\
+         .every((message) => message.textContent !== '…')",
     )
     .await;
     take(&page, "light").await;

@@ -31,8 +31,12 @@ async fn measures_a_hand() {
     for hand in 1..=HANDS {
         page.value(&format!(
             "window.seen = null; (() => {{
-               const look = () => document.querySelectorAll('#help .help-item').length === {hand} ?
-                 requestAnimationFrame(() => {{ window.seen = performance.timeOrigin + performance.now(); }}) : requestAnimationFrame(look);
+               const isThere = () =>
+                 document.querySelectorAll('#help .help-item').length === {hand};
+               const painted = () => {{
+                 window.seen = performance.timeOrigin + performance.now();
+               }};
+               const look = () => requestAnimationFrame(isThere() ? painted : look);
                look();
              }})()"
         ))

@@ -10,8 +10,8 @@ const CLASSES: usize = 7;
 /// The students of each class, and as many cells as a class keeps.
 const STUDENTS: usize = 20;
 const CELLS: usize = 5_000;
-/// The bound of docs/operations.md for class state, and an allowance for the log, answers and the rest of a
-/// relay.
+/// The bound of docs/operations.md for class state, and an allowance for the log, answers and the
+/// rest of a relay.
 const BOUND: usize = (512 + 256) << 20;
 
 /// 100,000 runs in each class, of cells and students with names of 1 KiB.

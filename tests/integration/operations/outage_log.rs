@@ -48,10 +48,10 @@ async fn an_outage_is_one_line_however_many_wait() {
     tokio::join!(asking, tokio::time::sleep(Duration::from_secs(4)));
     let lines = |part: &str| relay.log().lines().filter(|line| line.contains(part)).count();
     until("the first lines", async || {
-        (lines("history") > 0 && lines("brought in") > 0).then_some(())
+        (lines("history") > 0 && lines("could not be loaded") > 0).then_some(())
     })
     .await;
-    let (waiting, loading) = (lines("history"), lines("brought in"));
+    let (waiting, loading) = (lines("history"), lines("could not be loaded"));
     eprintln!(
         "{waiting} lines about history, {loading} about classes, {} in all",
         relay.log().lines().count()

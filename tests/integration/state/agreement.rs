@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use nix::sys::signal::Signal;
 use progress_relay::client::BaseUrl;
 use progress_relay::client::http::Connection;
+use progress_relay::event::Micros;
 use progress_relay::state::ClassState;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -136,7 +137,7 @@ async fn three_replicas_agree_though_the_leader_is_killed_twice() {
     for event in &follower.events {
         fold(&mut expected, event);
     }
-    let expected = without_times(summary_of(&mut expected, 0));
+    let expected = without_times(summary_of(&mut expected, Micros(0)));
     for relay in &relays {
         let summary = summary(relay, "r").await;
         assert!(cursor_id(summary["cursor"].as_str().expect("a cursor")) >= newest);

@@ -41,7 +41,7 @@ async fn from_table(client: &Client, class: &str) -> Value {
         let received_at = Micros(row.get(2));
         state.fold(&StoredEvent { id: row.get(0), class, student, received_at, body });
     }
-    without_times(summary_of(&mut state, 0))
+    without_times(summary_of(&mut state, Micros(0)))
 }
 
 /// A replica's summary, requested again until the answer is 200.

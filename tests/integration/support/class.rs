@@ -1,18 +1,19 @@
 //! Random events of a class, and the state of a class as a dashboard has it.
 
-use progress_relay::event::{Micros, StoredEvent};
-use progress_relay::state::view::{self, Parts};
-use progress_relay::state::{Cell, ClassState, LastRun, Minute, Runs, Student};
-use progress_relay::store::{ClassRow, Snapshot};
+use progress_relay::event::{EventId, Micros, StoredEvent};
+use progress_relay::state::{ClassState, SummaryParts, write_summary};
+use progress_relay::store::{
+    CellRow, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellRow, StudentRow, TopError,
+};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The microseconds since 1970 of a time in JSON.
-pub fn micros(time: &Value) -> i64 {
+/// The moment of a time in JSON.
+pub fn micros(time: &Value) -> Micros {
     let text = time.as_str().unwrap_or_else(|| panic!("a time: {time}"));
     let moment = OffsetDateTime::parse(text, &Rfc3339).expect("RFC 3339");
-    i64::try_from(moment.unix_timestamp_nanos() / 1000).expect("a time of ours")
+    Micros(i64::try_from(moment.unix_timestamp_nanos() / 1000).expect("a time of ours"))
 }
 
 /// A random event of a student, with the time of a clock that is sometimes wrong.
@@ -65,7 +66,7 @@ pub fn state_of(summary: &Value) -> ClassState {
     let mut snapshot = Snapshot::default();
     for (index, student) in list(&summary["students"]).iter().enumerate() {
         let run = &student["lastRun"];
-        let last_run = run.as_object().map(|_| LastRun {
+        let last_run = run.as_object().map(|_| LastRunColumns {
             session_id: text(&run["sessionId"]),
             notebook_path: text(&run["notebookPath"]),
             cell_id: text(&run["cellId"]),
@@ -73,7 +74,9 @@ pub fn state_of(summary: &Value) -> ClassState {
             at: micros(&run["at"]),
             received_at: micros(&run["receivedAt"]),
         });
-        let state = Student {
+        snapshot.students.push(StudentRow {
+            student_id: text(&student["studentId"]).expect("a name"),
+            last_event: EventId(index as i64),
             user_name: text(&student["userName"]),
             team_name: text(&student["teamName"]),
             notebook_path: text(&student["notebookPath"]),
@@ -91,51 +94,57 @@ pub fn state_of(summary: &Value) -> ClassState {
             last_help_at: time(&student["lastHelpAt"]),
             hand_closed: student["handClosed"].as_bool().expect("a boolean"),
             hand_lowered_at: time(&student["handLoweredAt"]),
-        };
-        snapshot.students.push((text(&student["studentId"]).expect("a name"), index as i64, state));
+        });
     }
     let cells = list(&summary["cells"]);
     let name = |cell: &Value| {
         (text(&cell["notebookPath"]).unwrap_or_default(), text(&cell["cellId"]).expect("a cell"))
     };
     for (index, cell) in cells.iter().enumerate() {
-        let messages = list(&cell["topErrors"]);
-        let messages = messages
-            .iter()
-            .map(|error| (text(&error["message"]).expect("a message"), number(&error["count"])));
-        let state = Cell {
+        let errors = list(&cell["topErrors"]);
+        let top_errors = errors.iter().map(|error| TopError {
+            message: text(&error["message"]).expect("a message"),
+            count: number(&error["count"]),
+        });
+        let (notebook_path, cell_id) = name(cell);
+        snapshot.cells.push(CellRow {
+            notebook_path,
+            cell_id,
+            last_event: EventId(index as i64),
             cell_index: cell["cellIndex"].as_i64(),
             runs: number(&cell["runs"]),
             failed_runs: number(&cell["failedRuns"]),
             students: number(&cell["students"]),
             failing_students: number(&cell["failingStudents"]),
-            messages: messages.collect(),
-        };
-        let (notebook, id) = name(cell);
-        snapshot.cells.push((notebook, id, index as i64, state));
+            top_errors: top_errors.collect(),
+        });
     }
     let mut event = 0;
     for row in list(&summary["grid"]) {
         for runs in list(&row["runs"]) {
             let (notebook, id) = name(&cells[number(&runs[0]) as usize]);
-            let state = Runs {
+            event += 1;
+            let student = text(&row["studentId"]).expect("a name");
+            snapshot.student_cells.push(StudentCellRow {
+                student_id: student.into(),
+                notebook_path: notebook.into(),
+                cell_id: id.into(),
+                last_event: EventId(event),
                 runs: number(&runs[1]),
                 failed_runs: number(&runs[2]),
                 failed: runs[3].as_bool().expect("a boolean"),
-                at: micros(&runs[4]),
-            };
-            event += 1;
-            let student = text(&row["studentId"]).expect("a name");
-            snapshot.runs.push((student.into(), notebook.into(), id.into(), event, state));
+                last_run_at: micros(&runs[4]),
+            });
         }
     }
     for minute in list(&summary["activity"]) {
         let (runs, errors, help) =
             (number(&minute["runs"]), number(&minute["errors"]), number(&minute["help"]));
-        snapshot.minutes.push((micros(&minute["start"]), Minute { runs, errors, help }));
+        snapshot.minutes.push(MinuteRow { start: micros(&minute["start"]), runs, errors, help });
     }
     let cursor = summary["cursor"].as_str().expect("a cursor");
-    snapshot.class = ClassRow { last_event: cursor_id(cursor), ..ClassRow::default() };
+    let last_event = EventId(cursor_id(cursor));
+    snapshot.class = ClassRow { last_event, ..ClassRow::default() };
     ClassState::restore(snapshot)
 }
 
@@ -154,7 +163,7 @@ pub fn fold(state: &mut ClassState, event: &Value) {
         id: event["id"].as_i64().expect("an id"),
         class: event["classId"].as_str().expect("a class"),
         student: event["studentId"].as_str().expect("a student"),
-        received_at: Micros(micros(&event["receivedAt"])),
+        received_at: micros(&event["receivedAt"]),
         body: &body,
     });
 }
@@ -176,9 +185,9 @@ pub fn without_times(mut summary: Value) -> Value {
 }
 
 /// The summary of a state at the time `now`, with all parts and without the members before `now`.
-pub fn summary_of(state: &mut ClassState, now: i64) -> Value {
+pub fn summary_of(state: &mut ClassState, now: Micros) -> Value {
     let mut out = String::from("{");
-    view::summary(state, now, Parts { cells: true, grid: true, activity: true }, &mut out);
+    write_summary(state, now, SummaryParts { cells: true, grid: true, activity: true }, &mut out);
     out.push('}');
     serde_json::from_str(&out).expect("JSON")
 }

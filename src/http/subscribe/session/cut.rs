@@ -1,5 +1,5 @@
-//! One event cut to a size: its longest texts lose their ends, and `truncated` names what is not
-//! whole.
+//! One event cut to a size: its longest texts lose their ends, and `truncated` names the members
+//! that are not whole.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -86,8 +86,8 @@ struct Event<'a> {
     max: usize,
 }
 
-/// Writes an event of these members in at most `max` bytes. If what is always sent takes more, the
-/// event is larger.
+/// Writes an event of these members in at most `max` bytes. If the members that are always sent
+/// take more, the event is larger.
 pub(super) fn write<'a>(
     members: impl Iterator<Item = (Cow<'a, str>, &'a str)>,
     max: usize,
@@ -272,7 +272,7 @@ mod tests {
         let (code, result) =
             (got["code"].as_str().expect("text"), got["result"].as_str().expect("text"));
         assert_eq!(code.len(), result.len(), "the longest are cut to one length");
-        assert_eq!(got["truncated"], json!(["result", "code"]), "merged with what was there");
+        assert_eq!(got["truncated"], json!(["result", "code"]), "merged with the names before");
         let (size, got) = cut(&event.to_string(), 1000);
         assert!(size <= 1000, "{size}");
         assert_eq!(got["code"].as_str().map(str::len), Some(FIRST_FLOOR));
@@ -307,7 +307,7 @@ mod tests {
     /// Whatever the event: valid JSON within its size, texts that are beginnings of what they were,
     /// and every difference named.
     #[test]
-    fn whatever_the_event() {
+    fn every_event_is_cut_to_its_size() {
         let mut random = fastrand::Rng::with_seed(7);
         let characters = ['a', '"', '\\', '\n', '\u{1b}', 'é', '漢', '😀'];
         for _ in 0..2_000 {

@@ -251,7 +251,7 @@ impl<T: Transport> Session<T> {
         Ok(())
     }
 
-    /// Sends a page of the table: the cursor lies before what is in memory.
+    /// Sends a page of the table: the cursor lies before the log in memory.
     async fn read_page(&mut self, floor: i64) -> Result<(), Close> {
         self.is_catching_up = true;
         let (pages, classes) = (self.sources.pages.clone(), Arc::clone(&self.classes));
@@ -369,7 +369,7 @@ impl<T: Transport> Session<T> {
             Pin::new(&mut self.transport).start_send(Outgoing::Ping)?;
         }
         self.leaving.poll(cx)?;
-        // Answers to the peer's control frames go out whatever the loop waits for.
+        // Answers to the peer's control frames go out during every wait.
         if let Poll::Ready(Err(close)) = Pin::new(&mut self.transport).poll_flush(cx) {
             return Err(close);
         }

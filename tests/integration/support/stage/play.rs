@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use progress_relay::client::http::Connection;
 use progress_relay::client::ws::Frame;
+use progress_relay::event::Micros;
 use progress_relay::state::ClassState;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
@@ -304,7 +305,7 @@ async fn expected(fresh: &Relay, last: &Position) -> Value {
             _ => {}
         }
     }
-    without_times(summary_of(&mut state, 0))
+    without_times(summary_of(&mut state, Micros(0)))
 }
 
 /// The outcome of a play.

@@ -1,28 +1,31 @@
-//! What the fold sees of an event: a few fields, each either usable or absent.
+//! An event as the fold sees it: a few fields, each either usable or absent.
 //!
-//! The relay's ingest has checked its own events; anyone may insert others with SQL. The
+//! The relay's ingest has checked its own events, but anyone may insert others with SQL. The
 //! dashboard's fold looks at the delivered JSON in the same way, so every rule here is one that
-//! both can keep: a text is absent when it is empty, longer than [`MAX_TEXT_BYTES`] or no string; a
-//! number when it is no integer that JavaScript holds exactly.
+//! both can follow. A text is absent when it is empty, longer than [`MAX_TEXT_BYTES`] or not a
+//! string; a number when it is not an integer that JavaScript holds exactly.
+//!
+//! Times are read by hand, not by the `time` crate: the dashboard has the same reader, and the
+//! library's set of accepted texts (leap seconds, for one) is another.
 
 use std::borrow::Cow;
 
-use crate::event::{Micros, StoredEvent, json, parse_rfc3339};
+use crate::event::{EventId, Micros, StoredEvent, json, parse_rfc3339};
 
 /// Longest name, path or id in bytes: the ingest's own bound.
-pub const MAX_TEXT_BYTES: usize = 1024;
-/// How much of an error's first line stands for it, in characters.
-pub const MAX_MESSAGE_CHARS: usize = 200;
+pub(crate) const MAX_TEXT_BYTES: usize = 1024;
+/// How much of an error's first line identifies the error, in characters.
+pub(crate) const MAX_MESSAGE_CHARS: usize = 200;
 /// The largest integer that JavaScript holds exactly.
 const MAX_INTEGER: i64 = (1 << 53) - 1;
 
-/// The years that a client's clock may show: 2000-01-01 to the end of 2100, in microseconds.
-const YEAR_2000: i64 = 946_684_800_000_000;
-const YEAR_2101: i64 = 4_133_980_800_000_000;
+/// The years that a client's clock may show: 2000-01-01 to the end of 2100.
+const YEAR_2000: Micros = Micros(946_684_800_000_000);
+const YEAR_2101: Micros = Micros(4_133_980_800_000_000);
 
-/// What an event does to the state.
+/// The rules of the fold that an event falls under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EventKind {
     Run,
     Help,
     HelpStop,
@@ -30,16 +33,16 @@ pub(super) enum Kind {
     Other,
 }
 
-/// An event as the fold sees it. Times are in microseconds.
+/// An event as the fold sees it.
 #[derive(Debug)]
-pub(super) struct Observed<'a> {
-    pub(super) id: i64,
+pub(super) struct NormalizedEvent<'a> {
+    pub(super) id: EventId,
     pub(super) student: &'a str,
-    /// The database's clock.
-    pub(super) received: i64,
-    /// The client's clock; the database's where the client's is of no use.
-    pub(super) time: i64,
-    pub(super) kind: Kind,
+    /// By the database's clock.
+    pub(super) received: Micros,
+    /// By the client's clock; by the database's where the client's time is not usable.
+    pub(super) time: Micros,
+    pub(super) kind: EventKind,
     pub(super) event_type: Option<Cow<'a, str>>,
     pub(super) user_name: Option<Cow<'a, str>>,
     pub(super) team_name: Option<Cow<'a, str>>,
@@ -49,19 +52,19 @@ pub(super) struct Observed<'a> {
     pub(super) cell_index: Option<i64>,
     pub(super) execution_count: Option<i64>,
     pub(super) failed: bool,
-    /// What an error is counted by.
+    /// The message by which an error is counted.
     pub(super) message: Option<String>,
 }
 
-impl<'a> Observed<'a> {
+impl<'a> NormalizedEvent<'a> {
     pub(super) fn of(event: &StoredEvent<'a>) -> Self {
-        let received = event.received_at.in_years().0;
+        let received = event.received_at.in_years();
         let mut this = Self {
-            id: event.id,
+            id: EventId(event.id),
             student: event.student,
             received,
             time: received,
-            kind: Kind::Other,
+            kind: EventKind::Other,
             event_type: None,
             user_name: None,
             team_name: None,
@@ -92,20 +95,21 @@ impl<'a> Observed<'a> {
             }
         }
         this.kind = match this.event_type.as_deref() {
-            Some("cell_executed") => Kind::Run,
-            Some("help") => Kind::Help,
-            Some("help_stop") => Kind::HelpStop,
-            Some("help_resolved") => Kind::HelpResolved,
-            _ => Kind::Other,
+            Some("cell_executed") => EventKind::Run,
+            Some("help") => EventKind::Help,
+            Some("help_stop") => EventKind::HelpStop,
+            Some("help_resolved") => EventKind::HelpResolved,
+            _ => EventKind::Other,
         };
-        if this.kind == Kind::Run && this.failed {
+        if this.kind == EventKind::Run && this.failed {
             this.message = error.and_then(message);
         }
         this
     }
 
-    /// When it happened, as far as can be told: a client's clock that is ahead is not believed.
-    pub(super) fn moment(&self) -> i64 {
+    /// When the event happened, as far as can be told: a client's clock that is ahead is not
+    /// believed.
+    pub(super) fn moment(&self) -> Micros {
         self.time.min(self.received)
     }
 }
@@ -115,7 +119,7 @@ fn string(value: &str) -> Option<Cow<'_, str>> {
         return None;
     }
     let text = json::decode(value);
-    // As it is delivered.
+    // U+0000 is delivered in this form, too.
     Some(if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { text })
 }
 
@@ -146,15 +150,10 @@ fn message(value: &str) -> Option<String> {
     Some(line.chars().take(MAX_MESSAGE_CHARS).collect())
 }
 
-fn time(value: &str) -> Option<i64> {
+fn time(value: &str) -> Option<Micros> {
     let text = string(value)?;
-    let Micros(micros) = parse_rfc3339(&text)?;
-    (YEAR_2000..YEAR_2101).contains(&micros).then_some(micros)
-}
-
-/// The same moment as it is delivered.
-pub(super) fn rfc3339(micros: i64) -> String {
-    Micros(micros).to_rfc3339()
+    let moment = parse_rfc3339(&text)?;
+    (YEAR_2000..YEAR_2101).contains(&moment).then_some(moment)
 }
 
 #[cfg(test)]

@@ -1,0 +1,60 @@
+//! Gives the events of one read of the tail's to their classes.
+
+use std::sync::Arc;
+
+use super::registry::Registry;
+use super::slot::Slot;
+use crate::event::{ClassId, EventId, StoredEvent};
+
+/// Takes the events of one read, in order.
+#[derive(Debug)]
+pub struct Intake<'a> {
+    registry: &'a Registry,
+    current: Option<Current>,
+}
+
+/// The class of the event before: events of one class often follow each other. It is not used
+/// beyond one read. A class that begins to join after this read began has its events of this read
+/// in the table; of the next read, they would be missing.
+#[derive(Debug)]
+struct Current {
+    class: ClassId,
+    /// `None` if the class is not in memory.
+    slot: Option<Arc<Slot>>,
+    last: EventId,
+}
+
+impl<'a> Intake<'a> {
+    pub(super) fn new(registry: &'a Registry) -> Self {
+        Self { registry, current: None }
+    }
+
+    /// Gives the next event to its class.
+    pub(crate) fn event(&mut self, event: &StoredEvent<'_>) {
+        let id = EventId(event.id);
+        match &mut self.current {
+            Some(current) if current.class.as_str() == event.class => current.last = id,
+            _ => {
+                self.mark_dirty();
+                let class = ClassId::stored(event.class);
+                let slot = self.registry.slot(&class);
+                self.current = Some(Current { class, slot, last: id });
+            }
+        }
+        if let Some(Current { slot: Some(slot), .. }) = &self.current {
+            slot.fold(event);
+        }
+    }
+
+    /// Every event up to `id` was given to its class.
+    pub(crate) fn through(&mut self, id: EventId) {
+        self.mark_dirty();
+        self.registry.advance(id);
+    }
+
+    fn mark_dirty(&mut self) {
+        if let Some(Current { class, last, .. }) = self.current.take() {
+            self.registry.mark_dirty(class, last);
+        }
+    }
+}

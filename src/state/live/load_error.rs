@@ -1,0 +1,31 @@
+//! Why a class cannot be read now.
+
+use std::sync::Arc;
+
+use crate::store::PageError;
+
+/// Why a class's state cannot be read now. Trying again may help in every case.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LoadError {
+    /// The tail has not read the table yet.
+    #[error("the relay is starting")]
+    NotStarted,
+    /// The snapshot or the events after it cannot be read.
+    #[error("{0}")]
+    Read(Arc<PageError>),
+    /// Events after the snapshot are no longer in the table.
+    #[error("what follows its snapshot was pruned")]
+    Pruned,
+    /// The classes in memory take up all the bytes that they may.
+    #[error("the classes in use take up all the memory that they may have")]
+    NoRoom,
+    /// The log's version changed, or the class was evicted, while it was read.
+    #[error("it changed while it was read")]
+    Restarted,
+}
+
+impl From<PageError> for LoadError {
+    fn from(error: PageError) -> Self {
+        Self::Read(Arc::new(error))
+    }
+}

@@ -1,0 +1,27 @@
+//! The classes in memory.
+//!
+//! - [`registry`]: which classes are in memory, and which are dirty; [`slot`]: the slot of one;
+//!   [`live_class`]: a class in memory
+//! - [`load`]: loading a class while the tail goes on, with its [`past`]; [`intake`]: the tail's
+//!   events; [`evict`]: which classes are dropped
+//! - [`rendered_rows`], [`rendered_summary`], [`render`]: summaries, rendered without the class's
+//!   lock, of a large class on a thread of low priority
+//! - [`classes`]: for those who read; [`rounds`]: for the leader's snapshot writer; [`clock`]: the
+//!   database's
+
+pub(super) mod classes;
+mod clock;
+mod evict;
+pub(super) mod intake;
+pub(super) mod live_class;
+mod load;
+pub(super) mod load_error;
+mod past;
+pub(super) mod registry;
+mod render;
+pub(super) mod rendered_rows;
+pub(super) mod rendered_summary;
+mod rounds;
+mod slot;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! A summary of a class, rendered and ready to be sent to everyone who asks.
+
+use std::sync::Weak;
+
+use bytes::Bytes;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit};
+
+use super::rendered_rows::RenderedRows;
+use crate::encoding::{self, Deflated};
+use crate::event::{ClassId, Cursor, EventId, Micros, json};
+use crate::state::fold::activity::Minute;
+use crate::state::fold::class::ClassState;
+use crate::state::view::{self, Metrics, SummaryParts};
+
+/// What a summary says of a class beside its rows. It is read with the lock held under which the
+/// last of the rows were copied, so that both are of one moment.
+#[derive(Debug)]
+pub(super) struct SummaryHead {
+    pub(super) class: ClassId,
+    pub(super) cursor: Cursor,
+    pub(super) last_event: EventId,
+    pub(super) now: Micros,
+    pub(super) minutes: Vec<(Micros, Minute)>,
+}
+
+/// A summary of a class as it was at its cursor.
+///
+/// All of it but `now` is rendered once. The answers to different requests differ in `now` alone,
+/// so they share the bytes of the members.
+#[derive(Debug)]
+pub struct RenderedSummary {
+    /// Every event up to here is in the summary.
+    pub(super) cursor: Cursor,
+    /// `{"classId":…,"cursor":…`, which is followed by `,"now":…,` and the members.
+    head: String,
+    /// The members after `now`, with the closing brace.
+    members: Bytes,
+    /// Of the head and the members, without `now`.
+    pub(crate) etag: String,
+    /// The class's last event when the summary was rendered.
+    pub(super) last_event: EventId,
+    pub(super) rendered_at: Micros,
+    /// From this moment on, time alone has changed a student's status.
+    pub(super) valid_until: Micros,
+    /// The members, compressed when that is first asked for.
+    deflated: OnceCell<Deflated>,
+    /// The memory that is reserved for the members while they are being sent.
+    pub(crate) json_reservation: SharedReservation,
+    /// The memory that is reserved for the compressed members while they are being sent.
+    pub(crate) gzip_reservation: SharedReservation,
+}
+
+/// A reservation that is shared by all who are sending the same bytes.
+pub(crate) type SharedReservation = std::sync::Mutex<Weak<OwnedSemaphorePermit>>;
+
+impl RenderedSummary {
+    /// Renders the summary of rows that are copied and rendered.
+    pub(super) fn render(
+        rows: &mut RenderedRows,
+        summary: SummaryHead,
+        parts: SummaryParts,
+    ) -> Self {
+        let SummaryHead { class, cursor, last_event, now, minutes } = summary;
+        let mut head = String::from("{\"classId\":");
+        json::write_string(class.as_str(), &mut head);
+        head.push_str(&format!(",\"cursor\":\"{cursor}\""));
+        let mut members = String::new();
+        let valid_until = write_members(rows, &minutes, now, parts, &mut members);
+        members.push('}');
+        let etag = encoding::etag((&head, &members));
+        members.shrink_to_fit();
+        Self {
+            cursor,
+            head,
+            members: members.into(),
+            etag,
+            last_event,
+            rendered_at: now,
+            valid_until,
+            deflated: OnceCell::new(),
+            json_reservation: SharedReservation::default(),
+            gzip_reservation: SharedReservation::default(),
+        }
+    }
+
+    fn head_at(&self, now: Micros) -> String {
+        format!("{},\"now\":\"{}\",", self.head, now.to_rfc3339())
+    }
+
+    /// The summary as JSON, at `now` by the database's clock. The second part is the one that all
+    /// answers share.
+    pub(crate) fn json(&self, now: Micros) -> [Bytes; 2] {
+        [self.head_at(now).into(), self.members.clone()]
+    }
+
+    /// The same as gzip, in three parts; the middle one is the part that all answers share. The
+    /// first request compresses the members, and later ones put `now` before them. `None` if there
+    /// is no thread to compress them on.
+    pub(crate) async fn gzip(&self, now: Micros) -> Option<[Bytes; 3]> {
+        let deflate = async || Deflated::new(self.members.clone()).await.ok_or(());
+        let deflated = self.deflated.get_or_try_init(deflate).await.ok()?;
+        Some(deflated.gzip_after(&self.head_at(now)))
+    }
+
+    /// The bytes that the summary takes up in memory.
+    pub(super) fn weight(&self) -> usize {
+        // The compressed members are about an eighth.
+        self.members.len() + self.members.len() / 8
+    }
+}
+
+/// Writes the members of a summary that follow `now`, with commas between them. Returns until when
+/// they are valid if no event is folded, by the database's clock. For tests, which have a state
+/// alone.
+pub fn write_summary(
+    class: &mut ClassState,
+    now: Micros,
+    parts: SummaryParts,
+    out: &mut String,
+) -> Micros {
+    let mut rows = RenderedRows::default();
+    while !rows.copy(class, usize::MAX) {}
+    rows.render();
+    let minutes = class.minutes_since(Micros::MIN);
+    write_members(&mut rows, &minutes, now, parts, out)
+}
+
+/// The same of rows that are copied and rendered.
+pub(in crate::state) fn write_members(
+    rows: &mut RenderedRows,
+    minutes: &[(Micros, Minute)],
+    now: Micros,
+    parts: SummaryParts,
+    out: &mut String,
+) -> Micros {
+    let valid_until = write_students(rows, now, out);
+    if parts.cells || parts.grid {
+        out.push(',');
+        write_cells(rows, None, out);
+    }
+    if parts.grid {
+        out.push_str(",\"grid\":");
+        rows.render_grid();
+        let grid = rows.students().filter_map(|student| student.grid.as_deref());
+        view::array(out, grid, |out, row| out.push_str(row));
+    }
+    if parts.activity {
+        out.push_str(",\"activity\":");
+        view::array(out, minutes, |out, &(start, minute)| view::write_minute(out, start, minute));
+    }
+    valid_until
+}
+
+/// Writes `"metrics":{…},"students":[…]`, the students by name. Returns until when these are valid
+/// if no event is folded.
+fn write_students(rows: &RenderedRows, now: Micros, out: &mut String) -> Micros {
+    let mut metrics = Metrics::default();
+    let mut valid_until = Micros::MAX;
+    let mut students = String::with_capacity(rows.students_len());
+    view::array(&mut students, rows.students(), |out, student| {
+        let (status, until) = student.state.status(now);
+        out.push_str(&student.members);
+        view::finish_student(status, until, out);
+        valid_until = until.map_or(valid_until, |until| until.min(valid_until));
+        metrics.add(&student.state, status);
+    });
+    metrics.write(out);
+    out.push_str(",\"students\":");
+    out.push_str(&students);
+    valid_until
+}
+
+/// Writes `"cells":[…]`, of one notebook or of all.
+pub(super) fn write_cells(rows: &mut RenderedRows, notebook: Option<&str>, out: &mut String) {
+    out.push_str("\"cells\":");
+    view::array(out, rows.cells(notebook), |out, cell| out.push_str(&cell.text));
+}
