@@ -29,6 +29,7 @@ mod housekeeping;
 pub mod http;
 pub mod listener;
 pub mod log;
+pub mod metrics;
 pub mod migrate;
 pub mod prober;
 pub mod refusals;

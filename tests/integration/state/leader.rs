@@ -131,7 +131,7 @@ async fn a_leader_with_nothing_to_write_is_not_silent() {
     let database = Database::migrated().await;
     let client = database.client().await;
     let relay = Relay::start(&database, &[]).await;
-    until("a leader", || async { (terms(&relay) > 0).then_some(()) }).await;
+    until("a leader", || async { (relay.terms_as_leader() > 0).then_some(()) }).await;
     let backend = leading_backend(&client).await;
     let sql = "SELECT state_change::text FROM pg_stat_activity WHERE pid = $1";
     let mut last: String = client.query_one(sql, &[&backend]).await.expect("a backend").get(0);
