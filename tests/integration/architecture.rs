@@ -17,30 +17,31 @@ const IMPORTS: &[(&str, &str)] = &[
     ("supervisor", ""),
     ("background", ""),
     ("encoding", "background"),
-    ("backoff", "repeated"),
+    ("metrics", ""),
+    ("backoff", "metrics repeated"),
     ("event", ""),
-    ("agreement", "event"),
+    ("agreement", "event metrics"),
     ("store", "agreement error event"),
     ("migrate", "store"),
     ("embedded", "store"),
-    ("log", "event"),
-    ("refusals", "event repeated store"),
+    ("log", "event metrics"),
+    ("refusals", "event metrics repeated store"),
     ("prober", "agreement event repeated store supervisor"),
-    ("writer", "agreement backoff event store supervisor"),
-    ("state", "background encoding event repeated store"),
-    ("tail", "agreement backoff event log state store supervisor"),
-    ("listener", "agreement backoff migrate repeated store supervisor tail"),
+    ("writer", "agreement backoff event metrics store supervisor"),
+    ("state", "background encoding event metrics repeated store"),
+    ("tail", "agreement backoff event log metrics state store supervisor"),
+    ("listener", "agreement backoff metrics migrate repeated store supervisor tail"),
     ("housekeeping", "agreement backoff event repeated state store supervisor"),
     (
         "http",
-        "agreement encoding error event listener log migrate refusals repeated state store \
-         tail writer",
+        "agreement backoff encoding error event listener log metrics migrate refusals repeated \
+         state store tail writer",
     ),
     ("client", "backoff error"),
     (
         "relay",
-        "agreement backoff embedded error event housekeeping http listener log migrate prober \
-         refusals repeated state store supervisor tail writer",
+        "agreement backoff embedded error event housekeeping http listener log metrics migrate \
+         prober refusals repeated state store supervisor tail writer",
     ),
     ("cli", "backoff client embedded error event http migrate relay state store writer"),
 ];
