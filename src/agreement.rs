@@ -1,12 +1,12 @@
 //! The agreement of a replica's parts on one server.
 //!
 //! A replica has several connections, made at different times. A host name, an address or a
-//! balancer may lead each of them to another server. After a failover, for instance, the old primary
-//! may live on; it takes writes as before, and they are lost later. So every part compares the epoch
-//! of its server with the tail's, since the tail decides what dashboards see. While they differ no
-//! POST is acknowledged, and the connection that differs ends. The prober makes a new connection to
-//! every host once a second. When it finds another primary, no POST is acknowledged, and the tail
-//! moves there.
+//! balancer may lead each of them to another server. After a failover, for instance, the old
+//! primary may live on; it takes writes as before, and they are lost later. So every part compares
+//! the epoch of its server with the tail's, since the tail decides what dashboards see. While they
+//! differ no POST is acknowledged, and the connection that differs ends. The prober makes a new
+//! connection to every host once a second. When it finds another primary, no POST is acknowledged,
+//! and the tail moves there.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -165,7 +165,8 @@ impl Agreement {
         self.shared.standing.borrow().other.clone()
     }
 
-    /// Notes that a part has seen another epoch than the tail's: the tail and the prober look at once.
+    /// Notes that a part has seen another epoch than the tail's: the tail and the prober look at
+    /// once.
     pub fn dispute(&self) {
         self.shared.disputes.send_modify(|count| *count = count.wrapping_add(1));
     }

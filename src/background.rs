@@ -1,5 +1,5 @@
-//! Work that takes long and may wait, such as rendering and compressing a large class: it is done on
-//! a thread of low priority.
+//! Work that takes long and may wait, such as rendering and compressing a large class: it is done
+//! on a thread of low priority.
 //!
 //! On the runtime's threads it would hold up the requests that share them. On a thread of the same
 //! priority it takes turns with them, each turn some milliseconds: on two processors an event would

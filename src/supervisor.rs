@@ -1,8 +1,8 @@
 //! Critical tasks: the tail, the listener, the writer, the accept loop.
 //!
-//! A critical task runs for as long as the relay does. One that ends by itself has panicked. A relay
-//! that went on without its tail would answer `/readyz` with 200 and push nothing, so the supervisor
-//! reports the panic and the relay ends; the service manager starts a whole one.
+//! A critical task runs for as long as the relay does. One that ends by itself has panicked. A
+//! relay that went on without its tail would answer `/readyz` with 200 and push nothing, so the
+//! supervisor reports the panic and the relay ends; the service manager starts a whole one.
 
 use std::panic::AssertUnwindSafe;
 

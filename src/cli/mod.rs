@@ -1,8 +1,10 @@
 //! The command line. Arguments are parsed and validated here once, before anything runs.
 //!
-//! - `serve`, `migrate`, `rebuild_state`, `tail`, `simulate`: one file or folder for each subcommand
+//! - `serve`, `migrate`, `rebuild_state`, `tail`, `simulate`: one file or folder for each
+//!   subcommand
 //! - `flags`: the groups of flags that the subcommands share; `reference`: their documentation
-//! - `relay_url`: the flag `--url`; `output`: lines on stdout; `open_files`: the limit of open files
+//! - `relay_url`: the flag `--url`; `output`: lines on stdout; `open_files`: the limit of open
+//!   files
 
 mod flags;
 pub mod migrate;

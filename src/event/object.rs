@@ -4,8 +4,8 @@ use std::fmt::{Display, Write as _};
 
 use super::json;
 
-/// Writes one JSON object. [`ObjectWriter::end`] writes the closing brace; where a closure writes the
-/// members, the brace follows when it has returned.
+/// Writes one JSON object. [`ObjectWriter::end`] writes the closing brace; where a closure writes
+/// the members, the brace follows when it has returned.
 #[derive(Debug)]
 pub struct ObjectWriter<'a> {
     out: &'a mut String,

@@ -160,43 +160,19 @@ fn body(
         }
         json::write_string(key, &mut out);
         out.push(':');
-        match kind {
-            Some(Kind::Identity) if key == "eventTime" => json::write_string(event_time, &mut out),
-            Some(Kind::Identity) => json::write_string(&json::decode(value), &mut out),
-            Some(kind @ (Kind::Person | Kind::Name | Kind::Path | Kind::Key)) => {
-                let text = match kind {
-                    Kind::Person => name_of(key, value)?,
-                    _ => text_of(key, value)?,
-                };
-                if text.len() <= MAX_NAME_BYTES {
-                    json::write_string(&text, &mut out);
-                } else {
-                    truncated.push(&**key);
-                    json::write_string(&cut_name(&text, kind), &mut out);
-                }
+        let is_cut = match kind {
+            Some(Kind::Identity) if key == "eventTime" => {
+                json::write_string(event_time, &mut out);
+                false
             }
-            Some(Kind::Long) => {
-                let text = text_of(key, value)?;
-                if text.len() > max_field {
-                    truncated.push(&**key);
-                }
-                json::write_string(&text[..text.floor_char_boundary(max_field)], &mut out);
+            Some(kind) => write_known(kind, key, value, max_field, &mut out)?,
+            None => {
+                write_unknown(key, value, &mut out)?;
+                false
             }
-            Some(Kind::Integer) => match value.parse::<i64>() {
-                Ok(0) => out.push('0'),
-                Ok(_) => out.push_str(value),
-                Err(_) => out.push_str(
-                    &rounded(value).ok_or_else(|| fault(key, "must be a number"))?.to_string(),
-                ),
-            },
-            Some(Kind::Boolean) => {
-                let is_true = boolean(value).ok_or_else(|| fault(key, "must be true or false"))?;
-                out.push_str(if is_true { "true" } else { "false" });
-            }
-            None => json::canonical(value, &mut out).map_err(|json::TooDeep| {
-                let name: String = key.chars().take(SHOWN_NAME_CHARS).collect();
-                fault(&name, format!("is nested more than {} levels deep", json::MAX_DEPTH))
-            })?,
+        };
+        if is_cut {
+            truncated.push(&**key);
         }
     }
     if !truncated.is_empty() {
@@ -209,4 +185,54 @@ fn body(
     }
     out.push('}');
     Ok(out)
+}
+
+/// Appends the value of a field that has a rule. Returns whether its text was cut.
+fn write_known(
+    kind: Kind,
+    key: &str,
+    value: &str,
+    max_field: usize,
+    out: &mut String,
+) -> Result<bool, Fault> {
+    match kind {
+        Kind::Identity => json::write_string(&json::decode(value), out),
+        Kind::Person | Kind::Name | Kind::Path | Kind::Key => {
+            let text = match kind {
+                Kind::Person => name_of(key, value)?,
+                _ => text_of(key, value)?,
+            };
+            if text.len() > MAX_NAME_BYTES {
+                json::write_string(&cut_name(&text, kind), out);
+                return Ok(true);
+            }
+            json::write_string(&text, out);
+        }
+        Kind::Long => {
+            let text = text_of(key, value)?;
+            json::write_string(&text[..text.floor_char_boundary(max_field)], out);
+            return Ok(text.len() > max_field);
+        }
+        Kind::Integer => match value.parse::<i64>() {
+            Ok(0) => out.push('0'),
+            Ok(_) => out.push_str(value),
+            Err(_) => {
+                let number = rounded(value).ok_or_else(|| fault(key, "must be a number"))?;
+                out.push_str(&number.to_string());
+            }
+        },
+        Kind::Boolean => {
+            let is_true = boolean(value).ok_or_else(|| fault(key, "must be true or false"))?;
+            out.push_str(if is_true { "true" } else { "false" });
+        }
+    }
+    Ok(false)
+}
+
+/// Appends the value of a field that has no rule.
+fn write_unknown(key: &str, value: &str, out: &mut String) -> Result<(), Fault> {
+    json::canonical(value, out).map_err(|json::TooDeep| {
+        let name: String = key.chars().take(SHOWN_NAME_CHARS).collect();
+        fault(&name, format!("is nested more than {} levels deep", json::MAX_DEPTH))
+    })
 }

@@ -28,8 +28,8 @@ pub use config::{Config, StartConfig, StopConfig};
 pub use postgres::DatabaseSource;
 
 /// Runs a replica until a signal ends it. `listening` is called with the address once connections
-/// are accepted; from then on `/healthz` answers 200, and `/readyz` names the parts that do not work
-/// yet.
+/// are accepted; from then on `/healthz` answers 200, and `/readyz` names the parts that do not
+/// work yet.
 ///
 /// # Errors
 /// If the replica cannot start (the port, the database, the migrations), if a critical task

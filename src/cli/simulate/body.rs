@@ -49,9 +49,11 @@ pub(super) fn body(marker: &str, first: usize, sent: u64, events: &[Occurrence])
         let _ = write!(
             out,
             "{{{marker}{index}\",\"simulateSentAt\":{sent},\"eventId\":\"{event_id}\",\
-             \"eventType\":\"{name}\",\"eventTime\":\"{time}\",\"emailAddress\":\"s{student:04}@example.com\",\
+             \"eventType\":\"{name}\",\"eventTime\":\"{time}\",\
+             \"emailAddress\":\"s{student:04}@example.com\",\
              \"teamName\":\"Team {team}\",\"userName\":\"Student {student}\",\
-             \"sessionId\":\"17e2b34b-0de8-4810-ac52-{student:012x}\",\"notebookPath\":\"lesson1.ipynb\"",
+             \"sessionId\":\"17e2b34b-0de8-4810-ac52-{student:012x}\",\
+             \"notebookPath\":\"lesson1.ipynb\"",
             team = student % 20,
         );
         if let Kind::Run { failed } = kind {

@@ -156,6 +156,14 @@ impl Report {
                 row(name, failure.escape_debug().to_string());
             }
         }
+        self.deliveries(&mut row);
+        self.rates(&mut row);
+        self.usage(&mut row);
+        out
+    }
+
+    /// The rows about deliveries.
+    fn deliveries(&self, row: &mut impl FnMut(&str, String)) {
         if self.dashboards > 0 {
             row(
                 "delivered",
@@ -174,6 +182,10 @@ impl Report {
                 ),
             );
         }
+    }
+
+    /// The rows about rates and latencies.
+    fn rates(&self, row: &mut impl FnMut(&str, String)) {
         row("POSTs/s", format!("{:.0}", self.posts_per_second));
         row("events/s acknowledged", format!("{:.0}", self.acknowledged_per_second));
         if self.dashboards > 0 {
@@ -197,9 +209,9 @@ impl Report {
                 );
             }
         }
-        self.usage(&mut row);
-        out
     }
+
+    /// The rows about CPU and memory.
     fn usage(&self, row: &mut impl FnMut(&str, String)) {
         let usage = &self.usage;
         let each =
