@@ -20,29 +20,29 @@ const IMPORTS: &[(&str, &str)] = &[
     ("backoff", "repeated"),
     ("event", ""),
     ("agreement", "event"),
-    ("store", "agreement error event"),
-    ("migrate", "store"),
-    ("embedded", "store"),
+    ("database", "agreement error event"),
+    ("migrate", "database"),
+    ("embedded", "database"),
     ("log", "event"),
-    ("refusals", "event repeated store"),
-    ("prober", "agreement event repeated store supervisor"),
-    ("writer", "agreement backoff event store supervisor"),
-    ("state", "background encoding event repeated store"),
-    ("tail", "agreement backoff event log state store supervisor"),
-    ("listener", "agreement backoff migrate repeated store supervisor tail"),
-    ("housekeeping", "agreement backoff event repeated state store supervisor"),
+    ("refusals", "event repeated database"),
+    ("prober", "agreement event repeated database supervisor"),
+    ("writer", "agreement backoff event database supervisor"),
+    ("state", "background encoding event repeated database"),
+    ("tail", "agreement backoff event log state database supervisor"),
+    ("listener", "agreement backoff migrate repeated database supervisor tail"),
+    ("housekeeping", "agreement backoff event repeated state database supervisor"),
     (
         "http",
-        "agreement encoding error event listener log migrate refusals repeated state store \
+        "agreement encoding error event listener log migrate refusals repeated state database \
          tail writer",
     ),
     ("client", "backoff error"),
     (
         "relay",
         "agreement backoff embedded error event housekeeping http listener log migrate prober \
-         refusals repeated state store supervisor tail writer",
+         refusals repeated state database supervisor tail writer",
     ),
-    ("cli", "backoff client embedded error event http migrate relay state store writer"),
+    ("cli", "backoff client embedded error event http migrate relay state database writer"),
 ];
 
 /// One file below src/: its module path, and its syntax without its tests.
@@ -311,7 +311,7 @@ fn warp_and_hyper_stand_under_http() {
 
 #[test]
 fn sql_stands_in_its_places() {
-    let places = ["store/", "writer/", "tail/", "migrate.rs", "embedded/", "listener.rs"];
+    let places = ["database/", "writer/", "tail/", "migrate.rs", "embedded/", "listener.rs"];
     let words = [
         "SELECT ",
         "INSERT ",
@@ -330,6 +330,6 @@ fn sql_stands_in_its_places() {
 #[test]
 fn the_parts_that_move_events_know_no_socket() {
     let words = ["TcpStream", "TcpListener", "AsyncRead", "AsyncWrite", "WebSocket"];
-    let others = ["http/", "client/", "cli/", "relay/", "embedded/", "store/"];
+    let others = ["http/", "client/", "cli/", "relay/", "embedded/", "database/"];
     assert_eq!(outside(&others, &words), [""; 0]);
 }
