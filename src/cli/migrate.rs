@@ -5,17 +5,17 @@ use clap::builder::BoolishValueParser;
 
 use super::flags::database::DatabaseFlags;
 use super::output::print;
+use crate::database::Connector;
 use crate::error::Failure;
 use crate::migrate;
-use crate::store::Connector;
 
-/// Apply what is missing of sql/ to the database.
+/// Apply the missing migrations to the database.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
     database: DatabaseFlags,
-    /// Renew the log's epoch as well, so that every cursor given out before is answered with a
-    /// reset: a step of restoring a backup, before the first relay starts on it
+    /// Also renew the log's epoch, so that every earlier cursor is answered with a reset: a step of
+    /// restoring a backup, before the first relay starts on it
     #[arg(long, env = "RELAY_NEW_EPOCH", value_parser = BoolishValueParser::new())]
     new_epoch: bool,
 }
@@ -40,7 +40,7 @@ async fn apply(connector: &Connector, new_epoch: bool) -> Result<(), Failure> {
     }
     if new_epoch {
         let epoch = migrate::new_epoch(connector).await?;
-        print(&format!("the epoch is now {epoch}: every cursor given out before will be reset"))?;
+        print(&format!("the epoch is now {epoch}: every earlier cursor will be reset"))?;
     }
     Ok(())
 }

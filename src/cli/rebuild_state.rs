@@ -7,14 +7,14 @@ use clap::builder::BoolishValueParser;
 
 use super::flags::database::DatabaseFlags;
 use super::output::print;
+use crate::database::{Connector, explain};
 use crate::error::Failure;
 use crate::event::ClassId;
 use crate::migrate;
 use crate::state::{RebuildError, Rebuilder};
-use crate::store::{Connector, explain};
 
-/// Make the snapshots of class state anew from the table, and say where they differed. Relays may
-/// go on meanwhile: they read the classes that differed anew.
+/// Compute the snapshots of class state again from the table, and report where they differed.
+/// Relays may run meanwhile: they load the classes that differed again.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
@@ -68,7 +68,7 @@ async fn rebuild(
             0 if !rebuilt.compared => "there was no snapshot".to_owned(),
             0 => "no difference".to_owned(),
             count if check => format!("{count} rows differ"),
-            count => format!("{count} rows differed and are made anew"),
+            count => format!("{count} rows differed and were rebuilt"),
         };
         print(&format!(
             "{place} class {class}: {events} events up to id {} in {elapsed:.1} s: {verdict}",
@@ -84,8 +84,8 @@ async fn rebuild(
     }
     if check && differing > 0 {
         return Err(Failure::new(format!(
-            "the snapshots of {differing} of {} classes are not what the events make; without \
-             --check they are made anew",
+            "the snapshots of {differing} of {} classes differ from the events; without --check \
+             they are rebuilt",
             classes.len()
         )));
     }

@@ -250,7 +250,7 @@ fn remove_busy(folder: &Path) -> Result<(), EmbeddedError> {
     }
 }
 
-/// The end of the server's output since `since`: of the start log and of its own log.
+/// The end of the server's output since `since`: of the start log and of the server's log.
 pub(super) fn log_tail(folder: &Folder, since: SystemTime) -> String {
     let mut text = tail(&folder.start_log);
     let newest = fs::read_dir(folder.cluster.join("log"))

@@ -160,7 +160,7 @@ fn a_placeholder_is_told_apart_by_session() {
         student(&format!(r#""userId":"{NAME}","sessionId":"{}""#, "y".repeat(177))).len(),
         200
     );
-    // No other student is marked, whatever the client sends.
+    // No other student is marked, even if the client sends the mark.
     let (event, body) = accepted(r#""userId":"s001","placeholder":true,"sessionId":"s-1""#);
     assert_eq!((event.student.as_str(), body.get("placeholder")), ("s001", None));
     let (_, body) = accepted(r#""userId":"student001@example.com","placeholder":false"#);

@@ -151,7 +151,8 @@ fn body(
         if RESERVED_MEMBERS.contains(&&**key) {
             continue;
         }
-        if kind_of(key).is_some() && *value == "null" {
+        let kind = kind_of(key);
+        if kind.is_some() && *value == "null" {
             continue;
         }
         if out.len() > 1 {
@@ -159,7 +160,18 @@ fn body(
         }
         json::write_string(key, &mut out);
         out.push(':');
-        if write_value(key, value, event_time, max_field, &mut out)? == Written::Cut {
+        let is_cut = match kind {
+            Some(Kind::Identity) if key == "eventTime" => {
+                json::write_string(event_time, &mut out);
+                false
+            }
+            Some(kind) => write_known(kind, key, value, max_field, &mut out)?,
+            None => {
+                write_unknown(key, value, &mut out)?;
+                false
+            }
+        };
+        if is_cut {
             truncated.push(&**key);
         }
     }
@@ -175,57 +187,52 @@ fn body(
     Ok(out)
 }
 
-/// Whether a value was written as the client sent it.
-#[derive(PartialEq, Eq)]
-enum Written {
-    Whole,
-    Cut,
-}
-
-/// Writes the value of one member, in the form and within the bound of its field.
-fn write_value(
+/// Appends the value of a field that has a rule. Returns whether its text was cut.
+fn write_known(
+    kind: Kind,
     key: &str,
     value: &str,
-    event_time: &str,
     max_field: usize,
     out: &mut String,
-) -> Result<Written, Fault> {
-    match kind_of(key) {
-        Some(Kind::Identity) if key == "eventTime" => json::write_string(event_time, out),
-        Some(Kind::Identity) => json::write_string(&json::decode(value), out),
-        Some(kind @ (Kind::Person | Kind::Name | Kind::Path | Kind::Key)) => {
+) -> Result<bool, Fault> {
+    match kind {
+        Kind::Identity => json::write_string(&json::decode(value), out),
+        Kind::Person | Kind::Name | Kind::Path | Kind::Key => {
             let text = match kind {
                 Kind::Person => name_of(key, value)?,
                 _ => text_of(key, value)?,
             };
             if text.len() > MAX_NAME_BYTES {
                 json::write_string(&cut_name(&text, kind), out);
-                return Ok(Written::Cut);
+                return Ok(true);
             }
             json::write_string(&text, out);
         }
-        Some(Kind::Long) => {
+        Kind::Long => {
             let text = text_of(key, value)?;
             json::write_string(&text[..text.floor_char_boundary(max_field)], out);
-            if text.len() > max_field {
-                return Ok(Written::Cut);
-            }
+            return Ok(text.len() > max_field);
         }
-        Some(Kind::Integer) => match value.parse::<i64>() {
+        Kind::Integer => match value.parse::<i64>() {
             Ok(0) => out.push('0'),
             Ok(_) => out.push_str(value),
-            Err(_) => out.push_str(
-                &rounded(value).ok_or_else(|| fault(key, "must be a number"))?.to_string(),
-            ),
+            Err(_) => {
+                let number = rounded(value).ok_or_else(|| fault(key, "must be a number"))?;
+                out.push_str(&number.to_string());
+            }
         },
-        Some(Kind::Boolean) => {
+        Kind::Boolean => {
             let is_true = boolean(value).ok_or_else(|| fault(key, "must be true or false"))?;
             out.push_str(if is_true { "true" } else { "false" });
         }
-        None => json::canonical(value, out).map_err(|json::TooDeep| {
-            let name: String = key.chars().take(SHOWN_NAME_CHARS).collect();
-            fault(&name, format!("is nested more than {} levels deep", json::MAX_DEPTH))
-        })?,
     }
-    Ok(Written::Whole)
+    Ok(false)
+}
+
+/// Appends the value of a field that has no rule.
+fn write_unknown(key: &str, value: &str, out: &mut String) -> Result<(), Fault> {
+    json::canonical(value, out).map_err(|json::TooDeep| {
+        let name: String = key.chars().take(SHOWN_NAME_CHARS).collect();
+        fault(&name, format!("is nested more than {} levels deep", json::MAX_DEPTH))
+    })
 }

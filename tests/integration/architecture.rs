@@ -21,29 +21,29 @@ const IMPORTS: &[(&str, &str)] = &[
     ("backoff", "metrics repeated"),
     ("event", ""),
     ("agreement", "event metrics"),
-    ("store", "agreement error event"),
-    ("migrate", "store"),
-    ("embedded", "store"),
+    ("database", "agreement error event"),
+    ("migrate", "database"),
+    ("embedded", "database"),
     ("log", "event metrics"),
-    ("refusals", "event metrics repeated store"),
-    ("prober", "agreement event repeated store supervisor"),
-    ("writer", "agreement backoff event metrics store supervisor"),
-    ("state", "background encoding event metrics repeated store"),
-    ("tail", "agreement backoff event log metrics state store supervisor"),
-    ("listener", "agreement backoff metrics migrate repeated store supervisor tail"),
-    ("housekeeping", "agreement backoff event repeated state store supervisor"),
+    ("refusals", "event metrics repeated database"),
+    ("prober", "agreement event repeated database supervisor"),
+    ("writer", "agreement backoff event metrics database supervisor"),
+    ("state", "background encoding event metrics repeated database"),
+    ("tail", "agreement backoff event log metrics state database supervisor"),
+    ("listener", "agreement backoff metrics migrate repeated database supervisor tail"),
+    ("housekeeping", "agreement backoff event repeated state database supervisor"),
     (
         "http",
         "agreement backoff encoding error event listener log metrics migrate refusals repeated \
-         state store tail writer",
+         state database tail writer",
     ),
     ("client", "backoff error"),
     (
         "relay",
         "agreement backoff embedded error event housekeeping http listener log metrics migrate \
-         prober refusals repeated state store supervisor tail writer",
+         prober refusals repeated state database supervisor tail writer",
     ),
-    ("cli", "backoff client embedded error event http migrate relay state store writer"),
+    ("cli", "backoff client embedded error event http migrate relay state database writer"),
 ];
 
 /// One file below src/: its module path, and its syntax without its tests.
@@ -312,7 +312,7 @@ fn warp_and_hyper_stand_under_http() {
 
 #[test]
 fn sql_stands_in_its_places() {
-    let places = ["store/", "writer/", "tail/", "migrate.rs", "embedded/", "listener.rs"];
+    let places = ["database/", "writer/", "tail/", "migrate.rs", "embedded/", "listener.rs"];
     let words = [
         "SELECT ",
         "INSERT ",
@@ -331,6 +331,6 @@ fn sql_stands_in_its_places() {
 #[test]
 fn the_parts_that_move_events_know_no_socket() {
     let words = ["TcpStream", "TcpListener", "AsyncRead", "AsyncWrite", "WebSocket"];
-    let others = ["http/", "client/", "cli/", "relay/", "embedded/", "store/"];
+    let others = ["http/", "client/", "cli/", "relay/", "embedded/", "database/"];
     assert_eq!(outside(&others, &words), [""; 0]);
 }

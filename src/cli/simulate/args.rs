@@ -15,7 +15,7 @@ const WARMUP: Duration = Duration::from_secs(1);
 /// 28,000 ports.
 const MOST_STUDENTS: u32 = 50_000;
 
-/// What students do.
+/// The students' behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Pace {
@@ -29,17 +29,18 @@ pub enum Pace {
 #[derive(Debug, clap::Args)]
 #[command(allow_negative_numbers = true)]
 pub struct Args {
-    /// Where the relay is; several replicas take posts and dashboards in turn. Without it, relays
-    /// of the run's own, on a private PostgreSQL in a temporary folder. Not RELAY_URL, which is
-    /// where the relay of real classes is
+    /// URL of the relay; several replicas take posts and dashboards in turn. Without it, relays are
+    /// started for the run, on a private PostgreSQL in a temporary folder. Not RELAY_URL, which is
+    /// the relay of real classes
     #[arg(long = "url", env = "RELAY_SIMULATE_URL", value_name = "URL", value_delimiter = ',')]
     pub urls: Vec<String>,
     /// Post to the relays of --url without asking first
     #[arg(long, env = "RELAY_SIMULATE_YES", value_parser = BoolishValueParser::new())]
     pub yes: bool,
-    /// Relays of the run's own
+    /// Relays to start for the run
     #[arg(long, env = "RELAY_RELAYS", value_name = "N", default_value_t = 1,
-          conflicts_with = "urls", value_parser = clap::value_parser!(u32).range(1..=16))]
+          conflicts_with = "urls",
+          value_parser = clap::value_parser!(u32).range(1..=16))]
     pub relays: u32,
     /// Processes of the relays of --url, for their CPU and memory
     #[arg(
@@ -54,9 +55,9 @@ pub struct Args {
     /// written to
     #[arg(long, env = "RELAY_SIMULATE_CLASS", value_name = "CLASS")]
     pub class: Option<String>,
-    /// What students do: flat, runs of cells at --rate or as fast as they are answered; realistic,
-    /// a lesson: everyone opens the notebook at its beginning, then 2 to 20 runs a minute each,
-    /// with think times, failures and hands raised
+    /// The students' behaviour: flat, runs of cells at --rate or as fast as they are answered;
+    /// realistic, a lesson: all open the notebook at its beginning, then 2 to 20 runs a minute
+    /// each, with think times, failures and hands raised
     #[arg(long, env = "RELAY_PACE", value_enum, default_value_t = Pace::Flat)]
     pub pace: Pace,
     /// Connections that post, each one POST at a time [default: 32; realistic: one a student]
@@ -70,8 +71,8 @@ pub struct Args {
     /// Dashboards that follow the class
     #[arg(long, env = "RELAY_DASHBOARDS", value_name = "N", default_value_t = 10)]
     pub dashboards: u32,
-    /// Events a second, all connections together; latency counts from when each was due. Without
-    /// it, as fast as the relay answers
+    /// Events a second, all connections together; latency counts from the moment each was due.
+    /// Without it, as fast as the relay answers
     #[arg(long, env = "RELAY_RATE", value_name = "EVENTS/S", value_parser = parse_rate)]
     pub rate: Option<f64>,
     /// POSTs that are due at one instant, at --rate
@@ -89,7 +90,7 @@ pub struct Args {
     #[arg(long, env = "RELAY_IDLE", value_name = "TIME", default_value = "0s",
           value_parser = parse_duration)]
     pub idle: Duration,
-    /// Students that the events are of
+    /// Students whose events are posted
     #[arg(long, env = "RELAY_STUDENTS", value_name = "N", default_value_t = 200,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub students: u32,
@@ -118,7 +119,7 @@ impl Args {
         }
         if self.rate.is_some() || self.batch != 1 || self.connections.is_some() {
             return Err(Failure::usage(
-                "--pace realistic: each student has a connection and a pace of its own; leave out \
+                "--pace realistic: each student has a separate connection and pace; leave out \
                  --rate, --batch, --connections",
             ));
         }

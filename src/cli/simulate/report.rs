@@ -132,13 +132,6 @@ impl Report {
                 self.connections, self.batch, self.seconds
             ),
         );
-        self.counts(&mut row);
-        self.rates(&mut row);
-        self.usage(&mut row);
-        out
-    }
-
-    fn counts(&self, row: &mut impl FnMut(&str, String)) {
         row("events sent", self.sent.to_string());
         row("events acknowledged", self.acknowledged.to_string());
         for (count, name) in [
@@ -163,6 +156,14 @@ impl Report {
                 row(name, failure.escape_debug().to_string());
             }
         }
+        self.deliveries(&mut row);
+        self.rates(&mut row);
+        self.usage(&mut row);
+        out
+    }
+
+    /// The rows about deliveries.
+    fn deliveries(&self, row: &mut impl FnMut(&str, String)) {
         if self.dashboards > 0 {
             row(
                 "delivered",
@@ -183,6 +184,7 @@ impl Report {
         }
     }
 
+    /// The rows about rates and latencies.
     fn rates(&self, row: &mut impl FnMut(&str, String)) {
         row("POSTs/s", format!("{:.0}", self.posts_per_second));
         row("events/s acknowledged", format!("{:.0}", self.acknowledged_per_second));
@@ -209,6 +211,7 @@ impl Report {
         }
     }
 
+    /// The rows about CPU and memory.
     fn usage(&self, row: &mut impl FnMut(&str, String)) {
         let usage = &self.usage;
         let each =

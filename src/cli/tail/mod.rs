@@ -25,16 +25,16 @@ const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 /// Follow classes in the terminal, a line an event.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where the relay is
+    /// URL of the relay
     #[arg(long, env = "RELAY_URL", value_name = "URL", default_value = "http://127.0.0.1:8000")]
     pub url: String,
     /// A class to follow; may be given several times
     #[arg(long = "class", env = "RELAY_CLASS", value_name = "CLASS", default_value = "default")]
     pub classes: Vec<String>,
-    /// Go on after this cursor instead of with what is sent from now on
+    /// Start after this cursor instead of with the events from now on
     #[arg(long, env = "RELAY_CURSOR", value_name = "CURSOR")]
     pub cursor: Option<String>,
-    /// One JSON object a line, with the cursor from which it goes on after that event
+    /// One JSON object a line, with the cursor after which to resume
     #[arg(long, env = "RELAY_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
 }
@@ -184,10 +184,7 @@ impl Follower {
                 }
                 Frame::Live { cursor } => {
                     if !self.json && !self.announced_live {
-                        notify(
-                            "live: what was sent until now has been shown, the rest comes as it \
-                             happens",
-                        );
+                        notify("live: all events until now have been shown, further events follow");
                     }
                     self.announced_live = true;
                     self.cursor = Some(cursor);

@@ -36,7 +36,7 @@ const ROOM_RETRY: Duration = Duration::from_millis(100);
 /// How long a read may take.
 const READ_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The settings of a pool's session, whatever the role or the database has set otherwise. The
+/// The settings of a pool's session, which replace those of the role and the database. The
 /// server ends a statement soon after [`READ_DEADLINE`]. It gives up a lock before the deadline,
 /// so that the reader's error names the lock.
 const SESSION: &str = "SET statement_timeout = '31s'; SET lock_timeout = '20s'; \

@@ -1,4 +1,4 @@
-//! The errors of connections and statements, and what they mean to the relay.
+//! The errors of connections and statements, classified by SQLSTATE.
 
 use tokio_postgres::error::{Error, SqlState};
 
