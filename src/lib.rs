@@ -5,7 +5,7 @@
 //!
 //! - [`cli`]: the commands and their flags; [`relay`]: one running replica, its start and its stop
 //! - [`http`]: requests, WebSockets, Server-Sent Events; [`client`]: the other side of the wire
-//! - [`housekeeping`]: the work of the one elected replica
+//! - `housekeeping`: the work of the one elected replica
 //! - [`listener`]: hears the doorbell; [`tail`]: reads new events, once a replica; [`prober`]:
 //!   looks where new connections lead; [`agreement`]: whether all parts are on one server
 //! - [`writer`]: group commit of POSTed events; [`log`]: the newest events in memory;
@@ -13,8 +13,8 @@
 //! - [`database`]: connections, statements, the meaning of errors; [`migrate`]: applies sql/;
 //!   [`embedded`]: the private PostgreSQL
 //! - [`event`]: events, classes, cursors; input is checked here, once
-//! - [`backoff`], [`background`], [`encoding`], [`error`], [`metrics`], [`repeated`],
-//!   [`supervisor`]: leaves, below everything
+//! - [`backoff`], `background`, `encoding`, [`error`], [`metrics`], [`repeated`],
+//!   `supervisor`: leaves, below everything
 
 pub mod agreement;
 pub(crate) mod background;

@@ -16,8 +16,8 @@ const IMPORTS: &[(&str, &str)] = &[
     ("repeated", ""),
     ("supervisor", ""),
     ("background", ""),
-    ("encoding", "background"),
     ("metrics", ""),
+    ("encoding", "background"),
     ("backoff", "metrics repeated"),
     ("event", ""),
     ("agreement", "event metrics"),
@@ -25,25 +25,25 @@ const IMPORTS: &[(&str, &str)] = &[
     ("migrate", "database"),
     ("embedded", "database"),
     ("log", "event metrics"),
-    ("refusals", "event metrics repeated database"),
-    ("prober", "agreement event repeated database supervisor"),
-    ("writer", "agreement backoff event metrics database supervisor"),
-    ("state", "background encoding event metrics repeated database"),
-    ("tail", "agreement backoff event log metrics state database supervisor"),
-    ("listener", "agreement backoff metrics migrate repeated database supervisor tail"),
-    ("housekeeping", "agreement backoff event repeated state database supervisor"),
+    ("refusals", "database event metrics repeated"),
+    ("prober", "agreement database event repeated supervisor"),
+    ("writer", "agreement backoff database event metrics supervisor"),
+    ("state", "background database encoding event metrics repeated"),
+    ("tail", "agreement backoff database event log metrics state supervisor"),
+    ("listener", "agreement backoff database metrics migrate repeated supervisor tail"),
+    ("housekeeping", "agreement backoff database event repeated state supervisor"),
     (
         "http",
-        "agreement backoff encoding error event listener log metrics migrate refusals repeated \
-         state database tail writer",
+        "agreement backoff database encoding error event listener log metrics migrate \
+         refusals repeated state tail writer",
     ),
     ("client", "backoff error"),
     (
         "relay",
-        "agreement backoff embedded error event housekeeping http listener log metrics migrate \
-         prober refusals repeated state database supervisor tail writer",
+        "agreement backoff database embedded error event housekeeping http listener log \
+         metrics migrate prober refusals repeated state supervisor tail writer",
     ),
-    ("cli", "backoff client embedded error event http migrate relay state database writer"),
+    ("cli", "backoff client database embedded error event http migrate relay state writer"),
 ];
 
 /// One file below src/: its module path, and its syntax without its tests.
@@ -255,6 +255,37 @@ fn the_table_has_no_circle() {
             let above = IMPORTS[..place].iter().any(|(name, _)| *name == import);
             assert!(above, "{folder} imports {import}, which is not above it");
         }
+    }
+}
+
+/// ARCHITECTURE.md shows the table as it is.
+#[test]
+fn the_document_shows_the_table() {
+    const BEGIN: &str = "<!-- imports: begin (written by `make docs`) -->\n";
+    const END: &str = "<!-- imports: end -->\n";
+    const COLUMNS: usize = 100;
+    let mut text = String::from("\n");
+    for (folder, imports) in IMPORTS.iter().rev() {
+        let imports = if imports.is_empty() { "nothing" } else { imports };
+        let mut line = format!("- `{folder}`:");
+        for name in imports.split_whitespace() {
+            if line.len() + 1 + name.len() > COLUMNS {
+                text.push_str(&format!("{line}\n"));
+                line = String::from(" ");
+            }
+            line.push_str(&format!(" {name}"));
+        }
+        text.push_str(&format!("{line}\n"));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
+    let document = fs::read_to_string(&path).expect("ARCHITECTURE.md");
+    let (before, rest) = document.split_once(BEGIN).expect("the mark before the table");
+    let (_, after) = rest.split_once(END).expect("the mark after the table");
+    let expected = format!("{before}{BEGIN}{text}\n{END}{after}");
+    if std::env::var_os("WRITE_DOCS").is_some() {
+        fs::write(&path, &expected).expect("the document is written");
+    } else {
+        assert!(document == expected, "ARCHITECTURE.md is out of date: run `make docs`");
     }
 }
 
