@@ -33,7 +33,7 @@ node:
 browser: setup
 	@bash scripts/setup browser
 
-# What the tests of faults use: a balancer, a pooler, network namespaces.
+# What the tests of faults and metrics use: a balancer, a pooler, network namespaces, promtool.
 fault-tools: setup
 	@bash scripts/setup faults
 

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::event::Epoch;
+use crate::metrics::Registry;
 
 /// How long a part may disagree with the tail before its connection ends.
 pub const DISPUTE_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -209,6 +210,20 @@ impl Agreement {
             Some(server) => servers.insert(part, server),
             None => servers.remove(part),
         };
+    }
+
+    /// Registers the agreement's metrics.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let agreement = self.clone();
+        registry.info(
+            "relay_server_info",
+            "The host and port of a part's connection; always 1.",
+            ["part", "server"],
+            move || {
+                let servers = agreement.servers().into_iter();
+                servers.map(|(part, server)| [part.to_owned(), server]).collect()
+            },
+        );
     }
 
     /// The server that each part's connection leads to.

@@ -1,8 +1,10 @@
 //! Waits between attempts. They grow exponentially and have full jitter, so that many clients that
 //! have lost the same server do not return at once.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use crate::metrics::{CounterBy, Registry};
 use crate::repeated::Repeated;
 
 /// The waits between the attempts at one task.
@@ -43,6 +45,19 @@ const RECONNECT_BASE: Duration = Duration::from_millis(20);
 /// The longest such wait. Clients give up their retries within seconds, so the relay must notice
 /// the end of an outage in well under one.
 const RECONNECT_CAP: Duration = Duration::from_millis(400);
+/// The parts that keep a connection to the database.
+const PARTS: &[&str] = &["listener", "state", "tail", "writer"];
+/// How often each part has connected again. It is one for the process, which has one relay.
+static RECONNECTS: LazyLock<CounterBy> = LazyLock::new(|| CounterBy::new("part", PARTS));
+
+/// Registers the count of reconnects.
+pub(crate) fn register_reconnects(registry: &mut Registry) {
+    registry.counter_by(
+        "relay_reconnects_total",
+        "Attempts to connect again after a failure, by part.",
+        &RECONNECTS,
+    );
+}
 
 /// The attempts of one part to keep a connection to the database. It waits between them, and logs
 /// each cause of a failure: at once, and then now and then while it lasts.
@@ -64,6 +79,7 @@ impl Reconnect {
     /// Logs that the connection failed, and waits until the next attempt is due.
     pub(crate) async fn failed(&mut self, reason: &str) {
         self.log("connection failed", reason);
+        RECONNECTS.inc(self.part);
         self.backoff.wait().await;
     }
 

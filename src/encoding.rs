@@ -1,8 +1,8 @@
 //! How the body of an answer is tagged and compressed; a leaf, which `http` and `state` share.
 //!
 //! Compression never runs on a thread of the runtime: a large class takes tens of milliseconds, and
-//! every request on that thread would wait. What is large is compressed in the background, at low
-//! priority; everything else on tokio's threads for blocking work.
+//! every request on that thread would wait. Large bodies are compressed in the background, at low
+//! priority; all others on tokio's threads for blocking work.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write as _;

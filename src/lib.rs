@@ -29,6 +29,7 @@ mod housekeeping;
 pub mod http;
 pub(crate) mod listener;
 pub(crate) mod log;
+pub mod metrics;
 pub mod migrate;
 pub(crate) mod prober;
 pub(crate) mod refusals;

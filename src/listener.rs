@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::agreement::{Agreement, DISPUTE_PATIENCE};
 use crate::backoff::Reconnect;
+use crate::metrics::Registry;
 use crate::migrate::{self, MigrateError};
 use crate::repeated::Repeated;
 use crate::store::{self, Blocker, CHANNEL, Connector, Session};
@@ -78,6 +79,16 @@ impl Listener {
         Self { status, _task: supervisor.spawn("listener", task.run()) }
     }
 
+    /// Registers the listener's metrics.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let status = self.status.clone();
+        registry.gauge(
+            "relay_listener_proven",
+            "Whether it is proven that notifications arrive.",
+            move || i64::from(status.borrow().deaf.is_none()),
+        );
+    }
+
     /// The latest status.
     pub fn status(&self) -> ListenerStatus {
         self.status.borrow().clone()
@@ -120,7 +131,7 @@ impl ListenLoop {
         let notified = move |payload: &str| match payload.strip_prefix(PROOF) {
             Some(_) if payload.starts_with(&mark) => drop(heard.send_replace(payload.to_owned())),
             Some(_) => {}
-            None => tail.ring(),
+            None => tail.doorbell(),
         };
         let session =
             self.connector.connect_with("listener", notified).await.map_err(|e| e.to_string())?;

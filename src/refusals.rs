@@ -1,8 +1,8 @@
-//! What ingest rejects: counted, logged, and kept where instructors see it.
+//! Events that ingest rejects: counted, logged, and shown to instructors.
 //!
 //! A client in the field takes every answer under 500 for success. So a client whose events are all
 //! rejected looks, to its students, like one that works, and on the dashboard like a class in which
-//! nobody does anything. Whoever looks at metrics, at the log or at the page has to be told
+//! nobody does anything. So metrics, the log and the page tell
 //! instead.
 //!
 //! Counts for the page go through a table, so that every replica tells of what any of them
@@ -11,7 +11,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,10 +18,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::event::{COUNTED_FIELDS, ClassId, Rejection};
+use crate::metrics::{CounterBy, Registry};
 use crate::repeated::Repeated;
 use crate::store::{Pages, RefusedCount};
 
-/// How often what was rejected is written to the table.
+/// How often the counts are written to the table.
 const WRITE_TICK: Duration = Duration::from_secs(2);
 /// Longest that may take: the table is of less use than the connection that it waits on.
 const WRITE_DEADLINE: Duration = Duration::from_secs(5);
@@ -37,14 +37,14 @@ const MAX_CAUSES_OF_CLASS: usize = 50;
 const BODY: &str = "body";
 /// The label of any field without a rule.
 const OTHER: &str = "other";
-/// What is kept where the database's own words could repeat what an event holds.
+/// The reason that is stored where the database's message could repeat an event's content.
 const UNSTORABLE: &str = "the database does not take it";
 
 /// One log line a cause.
 static REJECTED: Repeated = Repeated::new();
 static UNWRITTEN: Repeated = Repeated::new();
 
-/// Counts what was rejected. Cheap to clone.
+/// Counts rejected events. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Refusals {
     shared: Arc<Shared>,
@@ -52,9 +52,9 @@ pub struct Refusals {
 
 #[derive(Debug)]
 struct Shared {
-    /// By the place of a field in [`COUNTED_FIELDS`], since the start.
-    counts: [AtomicU64; COUNTED_FIELDS.len()],
-    /// What is not in the table yet. Held for a few lines.
+    /// By field, since the start.
+    counts: CounterBy,
+    /// Counts that are not in the table yet. Held for a few lines.
     unwritten: Mutex<Unwritten>,
     /// One writes at a time.
     writing: tokio::sync::Mutex<Option<Instant>>,
@@ -88,7 +88,7 @@ impl Default for Refusals {
     fn default() -> Self {
         Self {
             shared: Arc::new(Shared {
-                counts: [const { AtomicU64::new(0) }; COUNTED_FIELDS.len()],
+                counts: CounterBy::new("field", COUNTED_FIELDS),
                 unwritten: Mutex::default(),
                 writing: tokio::sync::Mutex::default(),
             }),
@@ -128,21 +128,20 @@ impl Refusals {
     }
 
     fn note(&self, class: &ClassId, field: &'static str, reason: &str) {
-        if let Some(at) = COUNTED_FIELDS.iter().position(|counted| *counted == field) {
-            self.shared.counts[at].fetch_add(1, Ordering::Relaxed);
-        }
+        self.shared.counts.inc(field);
         self.lock().add(class, field, reason, 1);
         if let Some(due) = REJECTED.met(&format!("{field} {reason} {class}")) {
             tracing::warn!(%class, field, reason, "events are rejected{due}");
         }
     }
 
-    /// How many were rejected since the start, by field.
-    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        COUNTED_FIELDS
-            .iter()
-            .zip(&self.shared.counts)
-            .map(|(field, count)| (*field, count.load(Ordering::Relaxed)))
+    /// Registers the count by field.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.counter_by(
+            "relay_rejected_events_total",
+            "Events that were rejected, by the field at fault.",
+            &self.shared.counts,
+        );
     }
 
     /// Writes what waits, if the database takes it. If it does not, the next time will do.
@@ -217,7 +216,7 @@ mod tests {
     }
 
     fn count(refusals: &Refusals, field: &str) -> u64 {
-        refusals.counts().find(|(counted, _)| *counted == field).expect("a label").1
+        refusals.shared.counts.counts().find(|(counted, _)| *counted == field).expect("a label").1
     }
 
     #[test]
@@ -233,8 +232,8 @@ mod tests {
         assert_eq!(count(&refusals, "eventTime"), 1);
         assert_eq!(count(&refusals, OTHER), 2);
         assert_eq!(count(&refusals, BODY), 2);
-        assert_eq!(refusals.counts().map(|(_, count)| count).sum::<u64>(), 5);
-        assert_eq!(refusals.counts().count(), COUNTED_FIELDS.len());
+        assert_eq!(refusals.shared.counts.counts().map(|(_, count)| count).sum::<u64>(), 5);
+        assert_eq!(refusals.shared.counts.counts().count(), COUNTED_FIELDS.len());
     }
 
     #[test]

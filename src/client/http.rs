@@ -149,7 +149,7 @@ impl Connection {
         }
     }
 
-    /// `GET`, without headers of one's own.
+    /// `GET`, without further headers.
     ///
     /// # Errors
     /// As [`Connection::request`].

@@ -3,8 +3,8 @@
 //! - [`http::Connection`]: requests over one keep-alive connection
 //! - [`ws::Subscriber`]: a dashboard's WebSocket
 //!
-//! Neither connects again by itself: whoever holds one knows whether a request may be repeated and
-//! where a subscription goes on. [`reconnect_backoff`] says how long to wait before. A kept
+//! Neither connects again by itself: its holder knows whether a request may be repeated and where
+//! a subscription goes on. [`reconnect_backoff`] says how long to wait before. A kept
 //! connection may have been ended by the server while it was idle: [`http::Connection::is_open`]
 //! says so before a request is lost on it.
 
@@ -150,7 +150,7 @@ impl BaseUrl {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// What is asked for in the request line: `path_and_query` below this URL's path.
+    /// The target of the request line: `path_and_query` below this URL's path.
     pub fn target(&self, path_and_query: &str) -> String {
         format!("{}{path_and_query}", self.path)
     }

@@ -136,7 +136,7 @@ pub struct Subscriber {
 
 impl Subscriber {
     /// Subscribes to `classes` (the server's default if there are none), to what follows `cursor`,
-    /// or to what is sent from now on.
+    /// or to events from now on.
     ///
     /// # Errors
     /// [`ClientError::Connect`], [`ClientError::Timeout`], [`ClientError::Refused`] for another
@@ -149,7 +149,7 @@ impl Subscriber {
         Self::connect_with(base, classes, cursor, &[]).await
     }
 
-    /// The same, with headers of one's own in the request.
+    /// The same, with more headers in the request.
     ///
     /// # Errors
     /// As [`Subscriber::connect`].
@@ -164,7 +164,7 @@ impl Subscriber {
         Self::connect_to(base, &query, headers).await
     }
 
-    /// The same, with a URL's query of one's own.
+    /// The same, with this query in the URL.
     ///
     /// # Errors
     /// As [`Subscriber::connect`].
@@ -312,7 +312,7 @@ fn refused(to: &str, error: WsError) -> ClientError {
     }
 }
 
-/// What a problem+json body says.
+/// The text of a problem+json body.
 fn problem(body: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
     let said = value.get("detail").or_else(|| value.get("title"))?;

@@ -28,7 +28,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::snapshots::SnapshotWriter;
 use super::task::{
-    DEADLINE, Disconnected, SHORT_DEADLINE, Task, TaskError, keep_alive_during, limited,
+    DEADLINE, Disconnected, KEEPALIVE, SHORT_DEADLINE, Task, TaskError, keep_alive,
+    keep_alive_during, limited,
 };
 use crate::agreement::{Agreement, DISPUTE_PATIENCE};
 use crate::backoff::Reconnect;
@@ -167,6 +168,7 @@ impl Candidate {
         reconnect: &mut Reconnect,
     ) -> Result<(), Disconnected> {
         let mut due = vec![Instant::now(); tasks.len()];
+        let mut last_keepalive = Instant::now();
         loop {
             let is_stopping = self.stop.is_cancelled();
             for (task, due) in tasks.iter_mut().zip(&mut due) {
@@ -189,6 +191,12 @@ impl Candidate {
             if is_stopping {
                 return Ok(());
             }
+            // A task with nothing to do sends nothing, and each rest may be shorter than KEEPALIVE:
+            // many of them in a row would be a silence.
+            if last_keepalive.elapsed() >= KEEPALIVE {
+                unless_disconnected(keep_alive(session).await)?;
+                last_keepalive = Instant::now();
+            }
             let next = due.iter().min().copied().unwrap_or_else(Instant::now);
             let resting = async {
                 tokio::select! {
@@ -196,12 +204,16 @@ impl Candidate {
                     () = self.stop.cancelled() => {}
                 }
             };
-            if let Err(TaskError::Disconnected(disconnected)) =
-                keep_alive_during(session, resting).await
-            {
-                return Err(disconnected);
-            }
+            unless_disconnected(keep_alive_during(session, resting).await)?;
         }
+    }
+}
+
+/// A failure between the tasks, of which only the end of the session matters.
+fn unless_disconnected(outcome: Result<(), TaskError>) -> Result<(), Disconnected> {
+    match outcome {
+        Err(TaskError::Disconnected(disconnected)) => Err(disconnected),
+        Ok(()) | Err(TaskError::TryLater) => Ok(()),
     }
 }
 

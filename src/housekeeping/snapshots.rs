@@ -75,6 +75,8 @@ pub(super) struct SnapshotWriter {
     statements: SnapshotStatements,
     /// Whether the table has to be scanned for classes that are not known to be dirty.
     scan_owed: bool,
+    /// The position of the last round that was complete.
+    completed: Option<EventId>,
     /// How long the last run wrote.
     writing: Duration,
 }
@@ -114,8 +116,6 @@ struct RoundInProgress<'a> {
     round: &'a Round,
     /// The classes that the scan found and that are not written yet.
     behind: HashSet<ClassId>,
-    /// Whether any class was written.
-    wrote: bool,
     /// Whether nothing kept any class from being written.
     is_complete: bool,
 }
@@ -128,7 +128,7 @@ impl SnapshotWriter {
     pub(super) async fn begin(session: &Session, classes: Classes) -> Result<Self, Error> {
         let statements = SnapshotStatements::prepare(&session.client).await?;
         classes.track_changes(true);
-        Ok(Self { classes, statements, scan_owed: true, writing: Duration::ZERO })
+        Ok(Self { classes, statements, scan_owed: true, completed: None, writing: Duration::ZERO })
     }
 
     /// One round: writes all changes up to the round's position.
@@ -136,7 +136,11 @@ impl SnapshotWriter {
         self.writing = Duration::ZERO;
         let round = self.classes.begin_round().ok_or(TaskError::TryLater)?;
         self.scan_owed |= round.dirty_overflowed;
-        if round.dirty.is_empty() && !self.scan_owed && self.classes.unsaved().is_empty() {
+        // Without dirty classes too, a round moves `state_through` if the position has moved: a class
+        // may have been written further than to the position of the round before.
+        let is_behind = self.completed < Some(round.position);
+        let is_clean = round.dirty.is_empty() && self.classes.unsaved().is_empty();
+        if is_clean && !self.scan_owed && !is_behind {
             return Ok(());
         }
         let before = read_complete_through(session, &round).await?;
@@ -150,10 +154,9 @@ impl SnapshotWriter {
             dirty.dedup();
             behind.extend(found);
         }
-        let mut progress =
-            RoundInProgress { session, round: &round, behind, wrote: false, is_complete: true };
+        let mut progress = RoundInProgress { session, round: &round, behind, is_complete: true };
         self.write_classes(&mut progress, &dirty).await?;
-        let RoundInProgress { session, behind, wrote, is_complete, .. } = progress;
+        let RoundInProgress { session, behind, is_complete, .. } = progress;
         // A class that was dropped from memory meanwhile may not be among the unsaved ones any
         // more.
         if !is_complete || !behind.is_empty() || !self.classes.is_undisturbed(&round) {
@@ -161,7 +164,7 @@ impl SnapshotWriter {
         }
         // If the leader before was further than this replica's tail, its statement remains.
         let is_ahead = before.is_some_and(|before| before >= round.position);
-        if (wrote || scan) && !is_ahead {
+        if !is_ahead {
             advance_complete_through(session, &round, before).await?;
         }
         if scan {
@@ -169,6 +172,7 @@ impl SnapshotWriter {
             delete_all_void_rows(session, &round).await?;
         }
         self.classes.end_round(&round);
+        self.completed = Some(round.position);
         Ok(())
     }
 
@@ -218,7 +222,6 @@ impl SnapshotWriter {
             rest = &rest[written.map_err(|_| Disconnected::late(DEADLINE))??..];
         }
         if !unsaved.is_empty() {
-            progress.wrote = true;
             let (classes, elapsed) = (unsaved.len(), began.elapsed());
             tracing::debug!(classes, ?elapsed, "snapshots are written");
         }

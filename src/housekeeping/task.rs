@@ -14,7 +14,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 pub(super) const SHORT_DEADLINE: Duration = Duration::from_secs(11);
 /// How often the leader sends something while it has no statement to run. The server ends the
 /// session of a leader that is silent for 15 s.
-const KEEPALIVE: Duration = Duration::from_secs(3);
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(3);
 
 /// Something that the leader does once in a while. A task begins with the leader's term, and is
 /// dropped at its end, however the term ends.
@@ -95,7 +95,7 @@ pub(super) async fn limited<T>(
 }
 
 /// Waits for `work`, which runs no statement on this session, and meanwhile sends something on it
-/// now and then. Otherwise the server would take the leader for dead, and end its session.
+/// every [`KEEPALIVE`]. Otherwise the server would take the leader for dead, and end its session.
 pub(super) async fn keep_alive_during<T>(
     session: &Session,
     work: impl Future<Output = T>,
@@ -107,6 +107,11 @@ pub(super) async fn keep_alive_during<T>(
             () = tokio::time::sleep(KEEPALIVE) => {}
             () = session.ended() => return Err(Disconnected::lost().into()),
         }
-        limited(SHORT_DEADLINE, send_keepalive(session)).await?;
+        keep_alive(session).await?;
     }
+}
+
+/// Sends something on the session, so that the server does not take the leader for dead.
+pub(super) async fn keep_alive(session: &Session) -> Result<(), TaskError> {
+    limited(SHORT_DEADLINE, send_keepalive(session)).await
 }

@@ -106,7 +106,7 @@ impl Reservation {
         true
     }
 
-    /// The answer, to be sent; what was reserved beyond it is given back.
+    /// The answer, to be sent. The part of the reservation that it does not need is given back.
     pub(super) fn hold(mut self, bytes: Bytes) -> Bytes {
         let Some(mut permit) = self.permit.take() else { return bytes };
         drop(permit.split(self.reserved.saturating_sub(self.budget.units(bytes.len()))));

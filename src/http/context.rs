@@ -6,11 +6,13 @@ use std::time::Duration;
 use super::budget::AnswerBudget;
 use super::gate::Gate;
 use super::ingest::body::BodyBudget;
+use super::measures::HttpMetrics;
 use super::server::drain::Drain;
 use crate::agreement::Agreement;
 use crate::event::Limits as EventLimits;
 use crate::listener::Listener;
 use crate::log::Log;
+use crate::metrics::Registry;
 use crate::refusals::Refusals;
 use crate::state::Classes;
 use crate::store::Pages;
@@ -62,9 +64,32 @@ pub struct Relay {
     pub limits: Limits,
     /// How the relay goes away.
     pub drain: Drain,
+    /// The metrics of requests and subscribers.
+    pub metrics: HttpMetrics,
+    /// All metrics, once [`Relay::register_metrics`] has registered them.
+    pub registry: Registry,
 }
 
 impl Relay {
+    /// Every part registers its metrics, once, in the order in which /metrics lists them.
+    pub fn register_metrics(&mut self) {
+        let registry = &mut self.registry;
+        self.gate.register(registry);
+        self.drain.register(registry);
+        self.metrics.register(registry);
+        self.refusals.register(registry);
+        self.writer.register(registry);
+        self.tail.register(registry);
+        self.log.register(registry);
+        self.classes.register(registry);
+        self.listener.register(registry);
+        self.agreement.register(registry);
+        crate::backoff::register_reconnects(registry);
+        registry.gauge("relay_tasks", "Tasks of the runtime.", || {
+            tokio::runtime::Handle::current().metrics().num_alive_tasks() as i64
+        });
+    }
+
     /// Whether every part works now.
     pub fn works(&self) -> bool {
         self.writer.trouble().is_none()

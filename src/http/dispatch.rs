@@ -1,6 +1,6 @@
 //! From a request to its answer: the gate, then the handler that the router's table names, then the
-//! headers of the path's CORS. They stand on every answer, errors included, and are written here and
-//! nowhere else.
+//! headers of the path's CORS. They stand on every answer, errors included, and are written here
+//! and nowhere else.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -19,7 +19,7 @@ use super::context::Relay;
 use super::gate::Admission;
 use super::gate::connections::ConnectionPermit;
 use super::gate::cors::Cors;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemName};
 use super::request::Request;
 use super::router::{Handler, Policy, find};
 use super::subscribe::{sse, websocket};
@@ -79,6 +79,11 @@ where
     // Only of a body that was read to its end is the answer 200.
     if policy.has_body && response.status() != StatusCode::OK {
         response = ingest::body::discard(body, response).await;
+    }
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE
+        && let Some(ProblemName(cause)) = response.extensions().get()
+    {
+        relay.metrics.unavailable.inc(cause);
     }
     // No page reads the answer to a handshake.
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {

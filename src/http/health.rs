@@ -1,5 +1,5 @@
 //! `/healthz`: the process is alive. `/readyz`: this replica can store and deliver events, and if
-//! not, what is missing.
+//! not, why.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) fn alive() -> Response {
     )
 }
 
-/// What is wrong with one part, if something is.
+/// One part, and its fault if it has one.
 struct Check {
     name: &'static str,
     wrong: Option<String>,

@@ -7,8 +7,10 @@
 //!   `dispatch`: does what the table says
 //! - `ingest`: events in; `subscribe`: WebSockets and Server-Sent Events; `api`: reading, and what
 //!   instructors do; `dashboard`: the page's files; `health`, `metrics`: for operators
-//! - `config`: bounds and rules, validated; `context`: the parts of the relay that handlers use; `request`, `query`: what handlers are
-//!   given; `representation`, `problem`, `budget`: what they answer with
+//! - `measures`: the metrics of requests and subscribers
+//! - `config`: bounds and rules, validated; `context`: the parts of the relay that handlers use;
+//!   `request`, `query`: what handlers are given; `representation`, `problem`, `budget`: what they
+//!   answer with
 
 mod api;
 mod budget;
@@ -19,6 +21,7 @@ mod dispatch;
 mod gate;
 mod health;
 mod ingest;
+mod measures;
 mod metrics;
 mod problem;
 mod query;
@@ -35,5 +38,6 @@ pub use gate::Gate;
 pub use gate::connections::ConnectionLimiter;
 pub use gate::origin::OriginPolicy;
 pub use ingest::body::BodyBudget;
+pub use measures::HttpMetrics;
 pub use server::drain::Drain;
 pub use server::serve;

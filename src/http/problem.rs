@@ -1,4 +1,4 @@
-//! The answer to what cannot be done: `application/problem+json` (RFC 9457), one type for every
+//! The answer to a request that fails: `application/problem+json` (RFC 9457), one type for every
 //! route.
 
 use std::time::Duration;
@@ -7,8 +7,12 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 use warp::reply::Response;
 
-/// What a problem's `type` begins with; the rest is stable and for programs.
+/// The beginning of a problem's `type`; the rest is stable and for programs.
 const TYPE_PREFIX: &str = "urn:progress-relay:problem:";
+
+/// A problem's name, as an extension of its answer: what a 503 is counted by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProblemName(pub(super) &'static str);
 
 /// An answer that says what went wrong.
 #[derive(Debug, Clone)]
@@ -99,7 +103,7 @@ impl Problem {
             .with_header(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)))
     }
 
-    /// Adds a member of this problem's own.
+    /// Adds a member.
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.members.insert(member.to_owned(), value.into());
         self
@@ -110,12 +114,12 @@ impl Problem {
         self.status
     }
 
-    /// What is the same for all problems of this type, for a person.
+    /// The text that all problems of this type share, for a person.
     pub fn title(&self) -> &'static str {
         self.title
     }
 
-    /// What it is about, for a person.
+    /// The text about this one, for a person.
     pub fn detail(&self) -> &str {
         &self.detail
     }
@@ -137,6 +141,7 @@ impl warp::Reply for Problem {
         body.extend(self.members);
         let mut response = Response::new(Value::Object(body).to_string().into());
         *response.status_mut() = self.status;
+        response.extensions_mut().insert(ProblemName(self.name));
         let headers = response.headers_mut();
         headers.extend(self.headers);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

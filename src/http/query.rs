@@ -11,8 +11,8 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Reads what is behind the question mark. Nothing in it is an error: what is not UTF-8 becomes
-    /// U+FFFD.
+    /// Reads the text behind the question mark. No text is an error: bytes that are not UTF-8
+    /// become U+FFFD.
     pub fn parse(text: &'a str) -> Self {
         Self { pairs: url::form_urlencoded::parse(text.as_bytes()).collect() }
     }

@@ -17,8 +17,8 @@ pub(super) struct Policy {
     pub(super) checks: &'static [Check],
     /// Which pages of other origins may read the answers.
     pub(super) cors: Cors,
-    /// Whether clients send bodies there. What a handler leaves of a body is read and dropped
-    /// before the answer, within bounds.
+    /// Whether clients send bodies there. The rest of a body that a handler has not read is read
+    /// and dropped before the answer, within bounds.
     pub(super) has_body: bool,
 }
 
@@ -38,7 +38,7 @@ static API: Policy = Policy {
     has_body: false,
 };
 static PAGE: Policy = Policy { checks: &[Check::Origin], cors: Cors::SameOrigin, has_body: false };
-/// For whoever operates the relay: under any name, and also when there are too many connections.
+/// For operators: under any host name, and also when there are too many connections.
 static OPERATE: Policy =
     Policy { checks: &[], cors: Cors::AllowedOrigins { expose: None }, has_body: false };
 /// A path without a row.
@@ -121,7 +121,7 @@ impl Route {
     }
 }
 
-/// What the table says of a method and a path.
+/// The table's answer to a method and a path.
 pub(super) struct Found<'a> {
     pub(super) policy: &'static Policy,
     /// Without one the path has no such method, or is no path.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::event::{ClassId, Cursor, Epoch, StoredEvent, json};
+use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent, json};
 
 /// The largest frame in bytes, unless a single event is larger.
 pub const MAX_FRAME_BYTES: usize = 256 * 1024;
@@ -24,6 +24,9 @@ pub struct Frame {
     pub text: Bytes,
     /// The id of the last event.
     pub last: i64,
+    /// When the first of its events was stored, by the database's clock; of a frame that was copied
+    /// from others, the earliest of theirs.
+    pub received_at: Micros,
 }
 
 impl Frame {
@@ -45,6 +48,8 @@ pub struct Chunk {
     text: Bytes,
     /// Each event's id, and the offset of its text.
     starts: Box<[(i64, u32)]>,
+    /// See [`Frame::received_at`].
+    received_at: Micros,
 }
 
 impl Chunk {
@@ -66,7 +71,7 @@ impl Chunk {
 
     /// The frame.
     pub fn frame(&self) -> Frame {
-        Frame { text: self.text.clone(), last: self.last() }
+        Frame { text: self.text.clone(), last: self.last(), received_at: self.received_at }
     }
 
     /// The index of the first event after `id`.
@@ -90,6 +95,7 @@ pub struct ChunkBuilder {
     max_frame: usize,
     events: Vec<u8>,
     starts: Vec<(i64, u32)>,
+    received_at: Option<Micros>,
     sealed: Vec<Chunk>,
     sealed_bytes: usize,
     scratch: String,
@@ -108,6 +114,7 @@ impl ChunkBuilder {
             max_frame,
             events: Vec::new(),
             starts: Vec::new(),
+            received_at: None,
             sealed: Vec::new(),
             sealed_bytes: 0,
             scratch: String::new(),
@@ -119,15 +126,15 @@ impl ChunkBuilder {
         let mut text = std::mem::take(&mut self.scratch);
         text.clear();
         event.write(&mut text);
-        self.append(text.as_bytes(), std::iter::once((event.id, 0)));
+        self.append(text.as_bytes(), std::iter::once((event.id, 0)), event.received_at);
         // One large event must not keep its memory for the rest of a long catch-up.
         text.shrink_to(MAX_FRAME_BYTES);
         self.scratch = text;
     }
 
     /// Adds an event that is already in the form in which it is delivered.
-    pub fn push_written(&mut self, id: i64, text: &str) {
-        self.append(text.as_bytes(), std::iter::once((id, 0)));
+    pub fn push_written(&mut self, id: i64, text: &str, received_at: Micros) {
+        self.append(text.as_bytes(), std::iter::once((id, 0)), received_at);
     }
 
     /// The bytes of the frames so far.
@@ -139,13 +146,21 @@ impl ChunkBuilder {
     fn copy(&mut self, chunk: &Chunk, range: Range<usize>) {
         let text = chunk.events(range.clone());
         let base = chunk.starts[range.start].1;
-        self.append(text, chunk.starts[range].iter().map(|&(id, at)| (id, at - base)));
+        let starts = chunk.starts[range].iter().map(|&(id, at)| (id, at - base));
+        self.append(text, starts, chunk.received_at);
     }
 
-    fn append(&mut self, text: &[u8], starts: impl Iterator<Item = (i64, u32)>) {
+    fn append(
+        &mut self,
+        text: &[u8],
+        starts: impl Iterator<Item = (i64, u32)>,
+        received_at: Micros,
+    ) {
         if self.events.len() + text.len() + ENVELOPE_BYTES > self.max_frame {
             self.seal();
         }
+        let earliest = self.received_at.map_or(received_at, |earliest| earliest.min(received_at));
+        self.received_at = Some(earliest);
         if !self.starts.is_empty() {
             self.events.push(b',');
         }
@@ -167,7 +182,8 @@ impl ChunkBuilder {
         self.events.clear();
         let starts = self.starts.drain(..).map(|(id, at)| (id, at + head.len() as u32)).collect();
         self.sealed_bytes += text.len();
-        self.sealed.push(Chunk { text: text.into(), starts });
+        let received_at = self.received_at.take().unwrap_or(Micros(0));
+        self.sealed.push(Chunk { text: text.into(), starts, received_at });
     }
 
     /// Returns the chunks, in order.

@@ -15,6 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::{ClassId, Cursor, Epoch};
+use crate::metrics::Registry;
 
 use chunk::FrameJoiner;
 pub use chunk::{Chunk, ChunkBuilder, ChunkSet, ENVELOPE_BYTES, Frame, MAX_FRAME_BYTES};
@@ -169,6 +170,20 @@ impl Log {
     pub(crate) fn size(&self) -> LogSize {
         let inner = self.lock();
         LogSize { bytes: inner.bytes, floor: inner.floor, head: inner.head }
+    }
+
+    /// Registers the log's metrics.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        type Read = fn(LogSize) -> i64;
+        let gauges: [(&str, &str, Read); 3] = [
+            ("relay_log_bytes", "Bytes of the log in memory.", |size| size.bytes as i64),
+            ("relay_log_head", "The id up to which events were read.", |size| size.head),
+            ("relay_log_floor", "The id after which events are in memory.", |size| size.floor),
+        ];
+        for (name, help, read) in gauges {
+            let log = Arc::clone(self);
+            registry.gauge(name, help, move || read(log.size()));
+        }
     }
 
     /// Appends a read of the tail: the events of all classes between the log's head and the new

@@ -16,9 +16,12 @@ use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch};
 use crate::housekeeping::Housekeeping;
-use crate::http::{AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, Relay, StartProgress};
+use crate::http::{
+    AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, HttpMetrics, Relay, StartProgress,
+};
 use crate::listener::Listener;
 use crate::log::Log;
+use crate::metrics::Registry;
 use crate::refusals::Refusals;
 use crate::repeated::Repeated;
 use crate::state::Classes;
@@ -77,7 +80,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let drain = Drain::new(config.stop.drain);
     let connections =
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
-    let relay = Arc::new(Relay {
+    let mut relay = Relay {
         gate: Gate::new(connections, config.http.origins.clone(), drain.clone()),
         writer,
         tail,
@@ -92,7 +95,11 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
         answers: AnswerBudget::new(config.http.answer_bytes),
         limits: config.http.limits,
         drain,
-    });
+        metrics: HttpMetrics::default(),
+        registry: Registry::default(),
+    };
+    relay.register_metrics();
+    let relay = Arc::new(relay);
     let refusals = relay.refusals.keep(relay.pages.clone());
     let others = [tail_task, prober, refusals, eviction];
     let tasks = Tasks { writer: writer_tasks, housekeeping, others };

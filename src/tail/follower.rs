@@ -161,11 +161,13 @@ impl Follower {
         loop {
             // The read below begins after this load, so it answers every question up to here.
             let asked = self.shared.asked.load(Ordering::Acquire);
+            let ring = self.shared.take_ring();
             match self.read(reader, if has_read { READ_STALL } else { patience }).await {
                 Ok(position) => {
                     has_read = true;
                     let answer = Answered { asked, position, away_since: None };
                     self.shared.answered.send_replace(answer);
+                    self.shared.note_answered(ring);
                     reconnect.succeeded();
                 }
                 Err(lost) => return (has_read, lost),

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::event::Cursor;
+use crate::metrics::{Histogram, Registry};
 
 /// The end of the log at one moment.
 #[derive(Debug, Clone)]
@@ -42,6 +43,26 @@ pub(super) struct Shared {
     pub(super) answered: watch::Sender<Answered>,
     /// Whether the doorbell may not be heard.
     pub(super) deaf: AtomicBool,
+    /// The first ring of the doorbell that no read has answered, in nanoseconds after `origin`; 0
+    /// without one.
+    rung: AtomicU64,
+    origin: Instant,
+    doorbell_to_read: Histogram,
+}
+
+impl Shared {
+    /// Takes the ring that the next read will answer.
+    pub(super) fn take_ring(&self) -> u64 {
+        self.rung.swap(0, Ordering::Relaxed)
+    }
+
+    /// A read has ended that began after `ring`, if there was one.
+    pub(super) fn note_answered(&self, ring: u64) {
+        if ring > 0 {
+            let ring = Duration::from_nanos(ring);
+            self.doorbell_to_read.observe(self.origin.elapsed().saturating_sub(ring));
+        }
+    }
 }
 
 /// The tail's latest answer.
@@ -60,8 +81,17 @@ impl Tail {
         let position = Position { cursor, sequence: 0, pruned: 0, expiry: 0 };
         let (answered, _) =
             watch::channel(Answered { asked: 0, position, away_since: Some(Instant::now()) });
-        let (bell, asked, deaf) = (Notify::new(), AtomicU64::new(0), AtomicBool::new(true));
-        Self { shared: Arc::new(Shared { bell, asked, answered, deaf }) }
+        Self {
+            shared: Arc::new(Shared {
+                bell: Notify::new(),
+                asked: AtomicU64::new(0),
+                answered,
+                deaf: AtomicBool::new(true),
+                rung: AtomicU64::new(0),
+                origin: Instant::now(),
+                doorbell_to_read: Histogram::of_durations(),
+            }),
+        }
     }
 
     /// A tail that follows nothing, for tests of sessions without a database.
@@ -79,6 +109,24 @@ impl Tail {
     /// Wakes the tail: the table may have new events.
     pub fn ring(&self) {
         self.shared.bell.notify_one();
+    }
+
+    /// The doorbell rang: new events were committed.
+    pub(crate) fn doorbell(&self) {
+        let now = u64::try_from(self.shared.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // Of several rings the first counts: its event has waited longest.
+        let (without, relaxed) = (0, Ordering::Relaxed);
+        let _ = self.shared.rung.compare_exchange(without, now.max(1), relaxed, relaxed);
+        self.ring();
+    }
+
+    /// Registers the tail's metrics.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        registry.histogram(
+            "relay_doorbell_to_read_seconds",
+            "Time from the doorbell to the end of the read it leads to.",
+            &self.shared.doorbell_to_read,
+        );
     }
 
     /// The moment since which the tail has no connection; `None` while it has one.

@@ -5,8 +5,10 @@
 //!
 //! - `queue`: the requests that wait, within bounds; `worker`: takes them, and answers them
 //! - `statement`: stores the events of one statement, and finds the ones at fault when it fails
+//! - `metrics`: what is measured of every statement
 //! - `trouble`: the cause that keeps events from being stored, for readiness and answers
 
+mod metrics;
 mod queue;
 mod statement;
 mod trouble;
@@ -21,8 +23,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::agreement::Agreement;
 use crate::event::Event;
+use crate::metrics::Registry;
 use crate::store::Connector;
 use crate::supervisor::Supervisor;
+use metrics::WriterMetrics;
 use queue::Queue;
 use trouble::Troubles;
 use worker::Worker;
@@ -48,7 +52,7 @@ pub enum WriteError {
         cause: Option<String>,
     },
     /// The commit did not come within the deadline.
-    #[error("the database did not commit within {} s", after.as_secs())]
+    #[error("the database did not commit within {} s", after.as_secs_f32())]
     Late {
         /// The time that the request waited.
         after: Duration,
@@ -79,6 +83,7 @@ pub struct Writer {
     commit_timeout: Duration,
     connected: Arc<AtomicUsize>,
     troubles: Troubles,
+    metrics: WriterMetrics,
 }
 
 /// The writer's tasks.
@@ -102,6 +107,7 @@ impl Writer {
         let queue = Queue::new(limits);
         let connected = Arc::new(AtomicUsize::new(0));
         let troubles = Troubles::default();
+        let metrics = WriterMetrics::default();
         let mut tasks = Vec::new();
         for name in NAMES {
             let worker = Worker {
@@ -112,12 +118,31 @@ impl Writer {
                 commit_timeout,
                 connected: Arc::clone(&connected),
                 troubles: troubles.clone(),
+                metrics: metrics.clone(),
                 last_good: None,
             };
             tasks.push(supervisor.spawn("writer", worker.run()));
         }
-        let writer = Self { queue: Arc::clone(&queue), commit_timeout, connected, troubles };
+        let writer =
+            Self { queue: Arc::clone(&queue), commit_timeout, connected, troubles, metrics };
         (writer, WriterTasks { queue, tasks })
+    }
+
+    /// Registers the writer's metrics.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let queue = Arc::clone(&self.queue);
+        registry.gauge(
+            "relay_queued_events",
+            "Events that wait to be written or are being written.",
+            move || queue.rows() as i64,
+        );
+        let connected = Arc::clone(&self.connected);
+        registry.gauge(
+            "relay_writer_connected",
+            "Whether there is a connection to write on.",
+            move || i64::from(connected.load(Ordering::Relaxed) > 0),
+        );
+        self.metrics.register(registry);
     }
 
     /// Stores one request's events; answers once they are committed, as durably as the database is

@@ -3,9 +3,9 @@
 //!
 //! A full queue has hysteresis. Requests are of any size, so a queue is hardly ever exactly full:
 //! there is nearly always room for a small request and none for a large one. Without hysteresis
-//! every request that does not fit would be read and parsed before it is refused, and under overload
-//! that work takes the processor from the writer. So once a request was refused, all requests are
-//! refused unread until a sixteenth of both bounds is free: the low-water mark.
+//! every request that does not fit would be read and parsed before it is refused, and under
+//! overload that work takes the processor from the writer. So once a request was refused, all
+//! requests are refused unread until a sixteenth of both bounds is free: the low-water mark.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -183,8 +183,8 @@ impl Queue {
         Ok(Room { queue: Arc::clone(self), rows, bytes })
     }
 
-    /// Takes the oldest submissions, up to the bounds of one statement but one at least. Waits while
-    /// the queue is empty.
+    /// Takes the oldest submissions, up to the bounds of one statement but one at least. Waits
+    /// while the queue is empty.
     pub(super) async fn take(&self, max_rows: usize, max_bytes: usize) -> Vec<Submission> {
         loop {
             let (taken, more) = self.take_waiting(max_rows, max_bytes);

@@ -6,11 +6,13 @@
 //! replica that freezes while it receives thousands of rows would stop every other replica.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
 use uuid::Uuid;
 
+use super::metrics::WriterMetrics;
 use super::queue::Outcome;
 use crate::event::{Epoch, Event};
 use crate::store::{CHANNEL, PgMicros, RawJson, Session, Verdict, current_epoch, explain, verdict};
@@ -73,6 +75,7 @@ pub(super) struct Inserter {
     pub(super) epoch: Epoch,
     insert: Statement,
     which: Statement,
+    metrics: WriterMetrics,
 }
 
 /// Why storing stopped before every event was decided.
@@ -114,6 +117,7 @@ impl Inserter {
         session: Session,
         statement_timeout: &str,
         lock_timeout: &str,
+        metrics: WriterMetrics,
     ) -> Result<Self, Error> {
         let client = &session.client;
         client.batch_execute(SETTINGS).await?;
@@ -129,7 +133,7 @@ impl Inserter {
         let insert = client.prepare(INSERT).await?;
         let which = client.prepare(WHICH).await?;
         let epoch = current_epoch(client).await?;
-        Ok(Self { session, epoch, insert, which })
+        Ok(Self { session, epoch, insert, which, metrics })
     }
 
     /// Stores `events`, in order.
@@ -222,8 +226,14 @@ impl Inserter {
         let times: Vec<PgMicros> = events.iter().map(|event| PgMicros(event.occurred_at)).collect();
         let bodies: Vec<RawJson<'_>> = events.iter().map(|event| RawJson(&event.body)).collect();
         let client = &self.session.client;
+        let began = Instant::now();
         let row =
             client.query_one(&self.insert, &[&ids, &classes, &students, &times, &bodies]).await?;
+        // One without events is only a look whether anything can be stored.
+        if !events.is_empty() {
+            self.metrics.rows.observe_rows(events.len());
+            self.metrics.duration.observe(began.elapsed());
+        }
         if self.session.unconfirmed() != unconfirmed {
             return Ok(None);
         }

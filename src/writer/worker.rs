@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::metrics::WriterMetrics;
 use super::queue::{Outcome, Queue, Submission, Written};
 use super::statement::{Inserter, Stop};
 use super::trouble::Troubles;
@@ -51,6 +52,7 @@ pub(super) struct Worker {
     /// The workers that have a connection.
     pub(super) connected: Arc<AtomicUsize>,
     pub(super) troubles: Troubles,
+    pub(super) metrics: WriterMetrics,
     /// The class and student of an event that was stored lately. The control row takes their
     /// names, so that an operator's rules about classes let it pass.
     pub(super) last_good: Option<(ClassId, StudentId)>,
@@ -99,7 +101,8 @@ impl Worker {
         let milliseconds = |time: Duration| time.as_millis().to_string();
         let statement_timeout = milliseconds(2 * self.commit_timeout + STATEMENT_MARGIN);
         let lock_timeout = milliseconds(self.commit_timeout);
-        let preparing = Inserter::new(session, &statement_timeout, &lock_timeout);
+        let metrics = self.metrics.clone();
+        let preparing = Inserter::new(session, &statement_timeout, &lock_timeout, metrics);
         let inserter = match timeout(PREPARE_TIMEOUT, preparing).await {
             Ok(prepared) => {
                 prepared.map_err(|error| format!("preparing its statement: {}", explain(&error)))?
@@ -272,7 +275,8 @@ impl Worker {
             tokio::select! {
                 done = &mut work => return Ok(done),
                 () = self.agreement.departs_from(&inserter.epoch) => {
-                    return Err(Stop::Lost(self.disagreement(&inserter.epoch, &inserter.session.place)));
+                    let place = &inserter.session.place;
+                    return Err(Stop::Lost(self.disagreement(&inserter.epoch, place)));
                 }
                 () = tokio::time::sleep(SILENCE) => {}
             }

@@ -47,7 +47,8 @@ impl Leader<'_> {
         let replica = &mut self.replica;
         let scan = replica.scan_owed || replica.dirty_overflowed && one_moment;
         let plan = Plan::new(replica.version, replica.position, replica.dirty(), scan);
-        if plan.to_load == 0 && !plan.scan && replica.unsaved() == 0 {
+        let is_behind = self.database.complete_through() < Some(replica.position);
+        if plan.to_load == 0 && !plan.scan && replica.unsaved() == 0 && !is_behind {
             return None;
         }
         if one_moment {
@@ -165,13 +166,13 @@ impl Leader<'_> {
     }
 
     fn finish(&mut self, plan: Plan) -> Option<()> {
-        let is_ahead = plan.before > Some(plan.position);
+        let is_ahead = plan.before >= Some(plan.position);
         let unwritten = plan.behind != 0 && self.has(Clause::Found);
         let dropped = self.replica.disturbed && self.has(Clause::Dropped);
         if plan.incomplete || unwritten || dropped {
             return self.try_later();
         }
-        if (plan.wrote || plan.scan) && !is_ahead {
+        if !is_ahead {
             let is_same_version = self.database.version == plan.version;
             let is_same_through = self.database.complete_through() == plan.before;
             if !is_same_version && self.has(Clause::Version)

@@ -83,7 +83,7 @@ impl ApiRequest<'_> {
         let minutes = self.number("minutes", 1, MAX_MINUTES)?.unwrap_or(DEFAULT_MINUTES);
         self.caught_up().await;
         let read = self.relay.classes.read(&class, |state, _, now| {
-            // An event may be a moment ahead of what is known of the database's clock.
+            // An event may be a moment ahead of the database's clock as it is reckoned here.
             let newest = state.last_received_at().map_or(now, |at| at.max(now));
             let last = minute_of(newest);
             let first = last - MINUTE * (minutes as u32 - 1);

@@ -24,7 +24,7 @@ use crate::store::{LogRow, PageError, Pages};
 const PAGE_ROWS: usize = 500;
 /// Bytes after which a page ends early: one event may hold megabytes.
 const PAGE_BYTES: usize = 4 << 20;
-/// What a row has beside an event's body, in which every character may be a quote that is written
+/// Bytes of a row beside an event's body, in which every character may be a quote that is written
 /// twice.
 const ROW_BYTES: usize = 4096;
 /// How long an export waits for its part of the budget, and how often it looks.
@@ -116,8 +116,8 @@ struct Export {
 type Page = (Bytes, bool);
 
 impl Export {
-    /// The whole, from `first` on. An error breaks the body off, so that what is missing is
-    /// noticed.
+    /// The whole, from `first` on. An error breaks the body off, so that the client
+    /// notices what is missing.
     fn stream(mut self, first: Page) -> impl Stream<Item = Result<Bytes, PageError>> + Send + Sync {
         let header =
             if self.format == Format::Csv { COLUMNS.join(",") + "\r\n" } else { String::new() };
@@ -273,7 +273,10 @@ mod tests {
 
     #[test]
     fn a_row_has_every_column() {
-        let body = r#"{"eventType":"help","cellIndex":3,"hasError":true,"userName":null,"result":{"a":"b,c"}}"#;
+        let body = concat!(
+            r#"{"eventType":"help","cellIndex":3,"hasError":true,"userName":null,"#,
+            r#""result":{"a":"b,c"}}"#
+        );
         let event = StoredEvent { id: 7, class: "c", student: "s", received_at: Micros(0), body };
         let mut out = String::new();
         write_csv(&event, &mut out);

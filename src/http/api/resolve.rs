@@ -47,11 +47,7 @@ impl ApiRequest<'_> {
             object.text("eventTime", &now.to_rfc3339());
         });
         let event = Event { event_id, class, student, occurred_at: now, body };
-        let written = relay
-            .writer
-            .write(vec![event])
-            .await
-            .map_err(|error| ingest::not_written(relay, error))?;
+        let written = relay.writer.write(vec![event]).await.map_err(ingest::not_written)?;
         let cursor = match written.outcomes.into_iter().next() {
             Some(Outcome::Stored(id)) => Some(Cursor { epoch: written.epoch, id }),
             // The connection was lost at the commit, and the event was there when it was sent

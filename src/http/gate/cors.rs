@@ -50,7 +50,9 @@ impl Cors {
             Self::AllowedOrigins { expose: names } => {
                 if let Some(origin) = origins.allowed_origin(request) {
                     answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-                    names.map(|names| expose(answer, names));
+                    if let Some(names) = names {
+                        expose(answer, names);
+                    }
                 }
             }
             Self::SameOrigin => return,

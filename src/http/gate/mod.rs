@@ -22,6 +22,7 @@ use self::origin::OriginPolicy;
 use super::problem::Problem;
 use super::request::Request;
 use super::server::drain::Drain;
+use crate::metrics::Registry;
 
 /// How long a client is told to wait when there are too many connections, or the relay goes away.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -95,9 +96,14 @@ impl Gate {
         self.connections.permit(remote)
     }
 
-    /// How many connections there are.
-    pub(super) fn connections(&self) -> usize {
-        self.connections.count()
+    /// Registers the gate's metrics.
+    pub(super) fn register(&self, registry: &mut Registry) {
+        let connections = Arc::clone(&self.connections);
+        registry.gauge(
+            "relay_connections",
+            "TCP connections, those of sessions included.",
+            move || connections.count() as i64,
+        );
     }
 
     /// Which origins may read.

@@ -67,7 +67,7 @@ impl Body {
     }
 }
 
-/// Reads what is left of a body, and drops it, within bounds: for an answer that is given before
+/// Reads the rest of a body, and drops it, within bounds: for an answer that is given before
 /// the body's end. To close the connection while the client still sends would reset it, and the
 /// client would see the reset instead of the answer.
 pub(in crate::http) async fn discard<S, B>(mut body: Pin<&mut S>, mut answer: Response) -> Response

@@ -3,7 +3,7 @@
 pub(super) mod body;
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use futures::Stream;
@@ -23,6 +23,22 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Stores a request's events, and answers once they are committed.
 pub(super) async fn post<S, B>(
+    relay: &Relay,
+    headers: &HeaderMap,
+    query: &str,
+    body: Pin<&mut S>,
+) -> Response
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send,
+    B: Buf + Send,
+{
+    let began = Instant::now();
+    let answer = answer(relay, headers, query, body).await;
+    relay.metrics.post_duration.observe(began.elapsed());
+    answer
+}
+
+async fn answer<S, B>(
     relay: &Relay,
     headers: &HeaderMap,
     query: &str,
@@ -61,7 +77,7 @@ where
     if relay.writer.is_refusing() {
         // Under an overload most requests end here. To read and parse them first would cost time
         // that the requests in the queue need.
-        return Err(not_written(relay, relay.writer.refusal()));
+        return Err(not_written(relay.writer.refusal()));
     }
     let limits = &relay.limits;
     let patience = limits.request_timeout;
@@ -105,11 +121,10 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
     let (outcomes, epoch) = if events.is_empty() {
         (Vec::new(), None)
     } else {
-        let written =
-            relay.writer.write(events).await.map_err(|error| not_written(relay, error))?;
+        let written = relay.writer.write(events).await.map_err(not_written)?;
         (written.outcomes, Some(written.epoch))
     };
-    let (mut accepted, mut duplicates, mut last) = (0_usize, 0_usize, None);
+    let (mut accepted, mut duplicates, mut last) = (0_u64, 0_u64, None);
     for ((index, class), outcome) in sources.iter().zip(outcomes) {
         match outcome {
             Outcome::Stored(id) => {
@@ -128,6 +143,8 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
             }
         }
     }
+    relay.metrics.accepted.inc_by(accepted);
+    relay.metrics.duplicates.inc_by(duplicates);
     rejected.sort_by_key(|rejection| rejection.index);
     let nothing = accepted + duplicates == 0 && !rejected.is_empty();
     let rejected = serde_json::to_value(rejected).unwrap_or(Value::Null);
@@ -149,9 +166,9 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
     Ok(warp::reply::json(&answer).into_response())
 }
 
-/// The problem for events that could not be stored now. Its member `cause` has the database's words,
-/// where it said something.
-pub(super) fn not_written(relay: &Relay, error: WriteError) -> Problem {
+/// The problem for events that could not be stored now. Its member `cause` has the database's
+/// words, where it said something.
+pub(super) fn not_written(error: WriteError) -> Problem {
     let (problem, cause) = match error {
         WriteError::QueueFull { cause } => (
             Problem::unavailable(
@@ -162,15 +179,14 @@ pub(super) fn not_written(relay: &Relay, error: WriteError) -> Problem {
             ),
             cause,
         ),
-        WriteError::Late { cause, .. } => (
+        WriteError::Late { after, cause } => (
             Problem::unavailable(
                 "not-committed-in-time",
                 "the database did not commit in time",
                 format!(
                     "it was waited for {} s (--commit-timeout); send the same request again, an \
-                         event that was stored all the \
-                     same is not stored twice",
-                    relay.limits.commit_timeout.as_secs_f32()
+                         event that was stored all the same is not stored twice",
+                    after.as_secs_f32()
                 ),
                 RETRY_AFTER,
             ),

@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::metrics::Registry;
+
 /// With fewer subscribers than this the drain's time is not used up: so few cannot come back as a
 /// stampede.
 const CROWD: usize = 20;
@@ -65,6 +67,16 @@ impl Drain {
     /// Cancelled by [`Drain::close`].
     pub(in crate::http) fn closing(&self) -> &CancellationToken {
         &self.closing
+    }
+
+    /// Registers the metrics of the drain and its sessions.
+    pub(in crate::http) fn register(&self, registry: &mut Registry) {
+        let sessions = self.sessions.clone();
+        registry.gauge("relay_sessions", "Subscribers.", move || sessions.len() as i64);
+        let announced = self.announced.clone();
+        registry.gauge("relay_draining", "Whether the relay is going away.", move || {
+            i64::from(announced.is_cancelled())
+        });
     }
 
     /// The sessions' tasks.

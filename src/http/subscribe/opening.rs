@@ -100,6 +100,7 @@ impl Opening {
             pages: relay.pages.clone(),
             tail: relay.tail.clone(),
             classes: relay.classes.clone(),
+            metrics: relay.metrics.clone(),
         };
         let Self { classes, start, trim } = self;
         Session::new(sources, classes, start, trim, transport, activity, &relay.drain)

@@ -11,6 +11,7 @@ use super::load::Loader;
 use super::load_error::LoadError;
 use super::registry::Registry;
 use crate::event::{ClassId, Cursor, Micros};
+use crate::metrics;
 use crate::state::fold::class::ClassState;
 use crate::store::{ClassRow, Pages};
 
@@ -38,6 +39,20 @@ impl Classes {
     /// How many classes there are, and whether this replica writes the snapshots.
     pub(crate) fn in_use(&self) -> (usize, bool) {
         (self.registry.len(), self.registry.tracks_changes())
+    }
+
+    /// Registers the state's metrics.
+    pub(crate) fn register(&self, metrics: &mut metrics::Registry) {
+        let classes = self.clone();
+        metrics.gauge("relay_classes", "Classes whose state is in memory.", move || {
+            i64::try_from(classes.in_use().0).unwrap_or(i64::MAX)
+        });
+        let classes = self.clone();
+        metrics.gauge(
+            "relay_state_keeper",
+            "Whether this replica writes the snapshots of class state.",
+            move || i64::from(classes.in_use().1),
+        );
     }
 
     /// The database's clock, as far as this replica knows.

@@ -1,6 +1,6 @@
 //! The database's clock, by which every age is counted, as far as this replica knows.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::event::Micros;
@@ -8,50 +8,43 @@ use crate::event::Micros;
 /// A reading that is behind the clock as it was reckoned by less than this took that long to
 /// arrive. One that is further behind means that the database's clock was set back.
 const TRAVEL: Duration = Duration::from_millis(250);
+/// There was no reading yet.
+const NONE: i64 = i64::MIN;
 
-/// Reckons the time from the last reading.
-#[derive(Debug, Default)]
+/// Reckons the time from the last reading. Every session asks for the time whenever it has flushed
+/// new events, so there is no lock.
+#[derive(Debug)]
 pub(super) struct Clock {
-    /// Held for a line.
-    reading: Mutex<Option<Reading>>,
+    origin: Instant,
+    /// The time at `origin`, by the best reading.
+    at_origin: AtomicI64,
 }
 
-/// A time that the database's clock showed.
-#[derive(Debug, Clone, Copy)]
-struct Reading {
-    time: Micros,
-    /// When it arrived here.
-    at: Instant,
-}
-
-impl Reading {
-    /// The time that the clock shows at `now`.
-    fn reckon(self, now: Instant) -> Micros {
-        self.time + now.duration_since(self.at)
+impl Default for Clock {
+    fn default() -> Self {
+        Self { origin: Instant::now(), at_origin: AtomicI64::new(NONE) }
     }
 }
 
 impl Clock {
-    /// The database's clock was just read.
+    /// The database's clock was just read. Only the tail calls this.
     pub(super) fn set(&self, time: Micros) {
-        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let reckoned = reading.map(|reading| reading.reckon(now));
+        let best = self.at_origin.load(Ordering::Relaxed);
+        let new = time - self.origin.elapsed();
         // Readings arrive late, never early: the one that is furthest ahead is the best.
-        if reckoned.is_none_or(|reckoned| time > reckoned || time < reckoned - TRAVEL) {
-            *reading = Some(Reading { time, at: now });
+        if best == NONE || new > Micros(best) || new < Micros(best) - TRAVEL {
+            self.at_origin.store(new.0, Ordering::Relaxed);
         }
     }
 
     /// The time now; before the first reading, by this machine's clock.
     pub(super) fn now(&self) -> Micros {
-        let reading = *self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        match reading {
-            Some(reading) => reading.reckon(Instant::now()),
-            None => {
+        match self.at_origin.load(Ordering::Relaxed) {
+            NONE => {
                 let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
                 Micros(0) + since.unwrap_or_default()
             }
+            at_origin => Micros(at_origin) + self.origin.elapsed(),
         }
     }
 }

@@ -16,6 +16,8 @@ pub mod faults_database;
 pub mod faults_failover;
 // Connections, processes and hosts vanish without closing anything.
 pub mod faults_network;
+// `/metrics`: described in docs/metrics.md, accepted by promtool, and each metric moves.
+mod metrics;
 // The database is away for longer than the pauses between the clients' first retries.
 mod outage;
 // An outage writes few lines into the log, however many requests wait for its end.

@@ -125,3 +125,22 @@ async fn a_leader_whose_backend_hangs_goes_on_when_it_is_gone() {
     assert!(thawed.elapsed() < PATIENCE);
     all_agree(&database, &[&leader, &other], &["A", "B"]).await;
 }
+
+#[tokio::test]
+async fn a_leader_with_nothing_to_write_is_not_silent() {
+    let database = Database::migrated().await;
+    let client = database.client().await;
+    let relay = Relay::start(&database, &[]).await;
+    until("a leader", || async { (relay.terms_as_leader() > 0).then_some(()) }).await;
+    let backend = leading_backend(&client).await;
+    let sql = "SELECT state_change::text FROM pg_stat_activity WHERE pid = $1";
+    let mut last: String = client.query_one(sql, &[&backend]).await.expect("a backend").get(0);
+    // Several in a row: the first may be the leader's first round.
+    for _ in 0..3 {
+        last = until("the leader's session to be used", || async {
+            let row = client.query_opt(sql, &[&backend]).await.expect("an answer");
+            row.map(|row| row.get::<_, String>(0)).filter(|now| *now != last)
+        })
+        .await;
+    }
+}

@@ -173,7 +173,7 @@ impl Relay {
 
     /// How many times this replica was elected to write the snapshots.
     pub fn terms_as_leader(&self) -> usize {
-        self.log().matches("keeps the snapshots").count()
+        self.log().matches("this replica is the leader").count()
     }
 
     /// Its resident memory in bytes.

@@ -1,9 +1,10 @@
-//! One event cut to a size: its longest texts lose their ends, and `truncated` names what is not
-//! whole.
+//! One event cut to a size: its longest texts lose their ends, and `truncated` names the members
+//! that are not whole.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
 
+use super::beginning::beginning;
 use crate::event::json;
 
 /// Members that are always sent, and sent whole: they say which event it is, and where it belongs.
@@ -85,8 +86,8 @@ struct Event<'a> {
     max: usize,
 }
 
-/// Writes an event of these members in at most `max` bytes. If what is always sent takes more, the
-/// event is larger.
+/// Writes an event of these members in at most `max` bytes. If the members that are always sent
+/// take more, the event is larger.
 pub(super) fn write<'a>(
     members: impl Iterator<Item = (Cow<'a, str>, &'a str)>,
     max: usize,
@@ -244,33 +245,6 @@ fn shortened(name: &str) -> &str {
     &name[..name.floor_char_boundary(MAX_NAME_BYTES)]
 }
 
-/// The beginning of a JSON string, with its opening quote: at most `max` bytes behind that, whole
-/// characters and escapes.
-fn beginning(quoted: &str, max: usize) -> &str {
-    let text = quoted.as_bytes();
-    let is_surrogate =
-        |at: usize| text.get(at..at + 3).is_some_and(|it| it.eq_ignore_ascii_case(b"\\ud"));
-    let mut end = 1;
-    while let Some(&byte) = text.get(end) {
-        let length = match byte {
-            // Two escapes that are one character.
-            b'\\' if is_surrogate(end) && is_surrogate(end + 6) => 12,
-            b'\\' if text.get(end + 1) == Some(&b'u') => 6,
-            b'\\' => 2,
-            0..0x80 => 1,
-            0x80..0xe0 => 2,
-            0xe0..0xf0 => 3,
-            0xf0.. => 4,
-        };
-        // The last byte is the closing quote.
-        if end + length > max + 1 || end + length >= text.len() {
-            break;
-        }
-        end += length;
-    }
-    &quoted[..end]
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Map, Value, json};
@@ -289,8 +263,8 @@ mod tests {
     fn the_long_three_are_cut_before_other_texts() {
         let note = "n".repeat(1500);
         let event = json!({
-            "id": 7, "eventType": "cell_executed", "code": "c".repeat(9000), "result": "r".repeat(3000),
-            "note": note, "truncated": ["result"],
+            "id": 7, "eventType": "cell_executed", "code": "c".repeat(9000),
+            "result": "r".repeat(3000), "note": note, "truncated": ["result"],
         });
         let (size, got) = cut(&event.to_string(), 4000);
         assert!((3990..=4000).contains(&size), "{size}");
@@ -298,7 +272,7 @@ mod tests {
         let (code, result) =
             (got["code"].as_str().expect("text"), got["result"].as_str().expect("text"));
         assert_eq!(code.len(), result.len(), "the longest are cut to one length");
-        assert_eq!(got["truncated"], json!(["result", "code"]), "merged with what was there");
+        assert_eq!(got["truncated"], json!(["result", "code"]), "merged with the names before");
         let (size, got) = cut(&event.to_string(), 1000);
         assert!(size <= 1000, "{size}");
         assert_eq!(got["code"].as_str().map(str::len), Some(FIRST_FLOOR));
@@ -330,28 +304,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn texts_end_at_a_character() {
-        for (quoted, expected) in [
-            (r#""abc""#, ["\"", "\"a", "\"ab", "\"abc", "\"abc"]),
-            (r#""é\n""#, ["\"", "\"", "\"é", "\"é", "\"é\\n"]),
-            (r#""😀""#, ["\"", "\"", "\"", "\"", "\"😀"]),
-            (r#""\"\\x""#, ["\"", "\"", "\"\\\"", "\"\\\"", "\"\\\"\\\\"]),
-        ] {
-            let got: Vec<&str> = (0..5).map(|max| beginning(quoted, max)).collect();
-            assert_eq!(got, expected, "{quoted}");
-        }
-        for max in 0..12 {
-            assert_eq!(beginning(r#""\ud83d\ude00!""#, max), "\"");
-        }
-        assert_eq!(beginning(r#""\ud83d\ude00!""#, 12), r#""\ud83d\ude00"#);
-        assert_eq!(beginning(r#""\u001b[0m""#, 7), r#""\u001b["#);
-    }
-
     /// Whatever the event: valid JSON within its size, texts that are beginnings of what they were,
     /// and every difference named.
     #[test]
-    fn whatever_the_event() {
+    fn every_event_is_cut_to_its_size() {
         let mut random = fastrand::Rng::with_seed(7);
         let characters = ['a', '"', '\\', '\n', '\u{1b}', 'é', '漢', '😀'];
         for _ in 0..2_000 {

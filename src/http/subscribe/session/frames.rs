@@ -20,7 +20,7 @@ pub(super) fn pong(cursor: &Cursor) -> Outgoing {
     frame(FrameKind::Pong, cursor, |_| {})
 }
 
-/// The session goes on from `cursor`, whatever the subscriber has had before.
+/// The session goes on from `cursor`, and not from where the subscriber stood.
 pub(super) fn reset(reason: ResetReason, cursor: &Cursor) -> Outgoing {
     let text = ObjectWriter::object(|object| {
         object.text("type", "reset");

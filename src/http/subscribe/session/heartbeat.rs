@@ -20,7 +20,7 @@ pub(super) const TICK: Duration = Duration::from_millis(12_250);
 /// Pings go out at every second tick: 24.5 s.
 const TICKS_PER_PING: u32 = 2;
 
-/// What is due to the peer, and whether the peer is alive.
+/// The frames that are due to the peer, and whether the peer is alive.
 pub(super) struct Heartbeat {
     activity: LastActivity,
     ticks: Interval,

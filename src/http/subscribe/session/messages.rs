@@ -1,10 +1,10 @@
-//! What a session and its transport tell each other.
+//! The messages between a session and its transport.
 
 use bytes::Bytes;
 
 use crate::event::Cursor;
 
-/// What a frame is. Every kind but a reset can be sent once more, from the cursor before it.
+/// The kind of a frame. Every kind but a reset can be sent once more, from the cursor before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum FrameKind {
     /// Events, which the log gives once more.
@@ -28,7 +28,7 @@ pub(in crate::http) enum Outgoing {
         text: Bytes,
         /// Where the subscriber stands once it has the frame.
         cursor: Cursor,
-        /// What the frame is.
+        /// The frame's kind.
         kind: FrameKind,
     },
     /// Asks the peer for a sign of life.

@@ -19,9 +19,11 @@
 //!
 //! It knows a [`Transport`], a stream of the peer's messages and a sink of frames, not a socket.
 
+mod beginning;
 mod cut;
 mod frames;
 mod heartbeat;
+mod leaving;
 pub(super) mod messages;
 pub(super) mod outbox;
 mod pages;
@@ -38,15 +40,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Sink, Stream};
-use tokio::time::{Sleep, timeout};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio::time::timeout;
 
 use self::heartbeat::Heartbeat;
+use self::leaving::Leaving;
 use self::messages::{Close, FrameKind, Incoming, Outgoing};
 use self::outbox::Dropped;
 use self::start::{ResetReason, Start};
 use self::trim::Trim;
-use crate::event::{ClassId, Cursor};
+use crate::event::{ClassId, Cursor, Micros};
+use crate::http::measures::HttpMetrics;
 use crate::http::server::drain::Drain;
 use crate::http::server::timeouts::LastActivity;
 use crate::log::{Frame, Log, Read, Subscription};
@@ -63,8 +66,9 @@ const MAX_READ_BUDGET: usize = 256 * 1024;
 /// Where events are larger, the page is broken off at twice the budget, which costs its connection.
 /// Known clients' events have about this size.
 const PAGE_EVENT_BYTES: usize = 512;
-/// After a socket has taken nothing for this long, frames of which it has taken no byte are dropped,
-/// and read once more when it goes on. So a subscriber that stalls costs its cursor and one frame.
+/// After a socket has taken nothing for this long, frames of which it has taken no byte are
+/// dropped, and read once more when it goes on. So a subscriber that stalls costs its cursor and
+/// one frame.
 const STALL: Duration = Duration::from_secs(2);
 /// How long to wait after a page could not be read.
 const PAGE_RETRY: Duration = Duration::from_millis(500);
@@ -88,6 +92,7 @@ pub(super) struct Sources {
     pub(super) tail: Tail,
     /// Know the database's clock.
     pub(super) classes: Classes,
+    pub(super) metrics: HttpMetrics,
 }
 
 /// One subscriber.
@@ -109,6 +114,10 @@ pub(super) struct Session<T> {
     expiry: u64,
     live_sent: bool,
     read_budget: usize,
+    /// Whether the session reads events that are old because the subscriber was away or slow.
+    is_catching_up: bool,
+    /// When the first event was stored that is on its way to the peer and counts as new.
+    on_its_way: Option<Micros>,
     /// Held from the first page that could not be read until one could.
     waiting: Option<Waiting<'static>>,
     leaving: Leaving,
@@ -123,13 +132,6 @@ enum Flushed {
     DroppedUnsent,
 }
 
-/// When a session of a relay that drains ends.
-struct Leaving {
-    drain: Drain,
-    closing: Pin<Box<WaitForCancellationFutureOwned>>,
-    leave: Option<Pin<Box<Sleep>>>,
-}
-
 impl<T: Transport> Session<T> {
     pub(super) fn new(
         sources: Sources,
@@ -140,8 +142,6 @@ impl<T: Transport> Session<T> {
         activity: LastActivity,
         drain: &Drain,
     ) -> Self {
-        let closing = Box::pin(drain.closing().clone().cancelled_owned());
-        let leaving = Leaving { drain: drain.clone(), closing, leave: None };
         Self {
             sources,
             classes: classes.into(),
@@ -155,8 +155,10 @@ impl<T: Transport> Session<T> {
             expiry: start.expiry,
             live_sent: false,
             read_budget: MIN_READ_BUDGET,
+            is_catching_up: false,
+            on_its_way: None,
             waiting: None,
-            leaving,
+            leaving: Leaving::new(drain),
         }
     }
 
@@ -171,12 +173,18 @@ impl<T: Transport> Session<T> {
         // Before the first look at the log: an event between a look and a wait must wake.
         let subscription = self.sources.log.subscribe(&self.classes);
         if let Some(reason) = self.start_reset {
+            self.sources.metrics.resets.inc(reason.name());
             self.send(frames::reset(reason, &self.cursor))?;
         }
         loop {
             let (log, budget) = (&self.sources.log, self.read_budget);
             match log.read(&self.cursor, self.expiry, &self.classes, budget) {
-                Read::Frames(frames, through) => self.send_frames(frames, through)?,
+                Read::Frames(frames, through) => {
+                    if self.live_sent && !self.is_catching_up {
+                        self.on_its_way = frames.first().map(|frame| frame.received_at);
+                    }
+                    self.send_frames(frames, through)?;
+                }
                 Read::Behind(floor) => self.read_page(floor).await?,
                 Read::OtherEpoch(position) => self.reset(ResetReason::Epoch, position)?,
                 Read::Expired(position) => self.reset(ResetReason::Expired, position)?,
@@ -187,6 +195,7 @@ impl<T: Transport> Session<T> {
                     self.send_due()?;
                     if self.flush().await? == Flushed::All {
                         self.read_budget = MIN_READ_BUDGET;
+                        self.is_catching_up = false;
                         self.wait(&subscription).await?;
                     }
                     continue;
@@ -223,6 +232,7 @@ impl<T: Transport> Session<T> {
         self.expiry = self.sources.log.expiry();
         self.live_sent = false;
         self.cursor = position;
+        self.sources.metrics.resets.inc(reason.name());
         self.send(frames::reset(reason, &self.cursor))
     }
 
@@ -241,8 +251,9 @@ impl<T: Transport> Session<T> {
         Ok(())
     }
 
-    /// Sends a page of the table: the cursor lies before what is in memory.
+    /// Sends a page of the table: the cursor lies before the log in memory.
     async fn read_page(&mut self, floor: i64) -> Result<(), Close> {
+        self.is_catching_up = true;
         let (pages, classes) = (self.sources.pages.clone(), Arc::clone(&self.classes));
         let (after, budget) = (self.cursor.clone(), self.read_budget);
         // Boxed: the future is larger than all else of a session, and most never read a page.
@@ -314,14 +325,26 @@ impl<T: Transport> Session<T> {
     /// more are dropped.
     async fn flush(&mut self) -> Result<Flushed, Close> {
         if let Ok(flushed) = timeout(STALL, self.flushed()).await {
-            return flushed.map(|()| Flushed::All);
+            flushed?;
+            self.note_taken();
+            return Ok(Flushed::All);
         }
+        self.is_catching_up = true;
+        self.on_its_way = None;
         let dropped = self.transport.drop_unsent();
         self.live_sent &= !dropped.live;
         self.heartbeat.repeat(&dropped);
         self.cursor = dropped.cursor.unwrap_or_else(|| self.start.clone());
         self.read_budget = MIN_READ_BUDGET;
         self.flushed().await.map(|()| Flushed::DroppedUnsent)
+    }
+
+    /// Measures how long the first of the new events that the peer has now taken was on its way.
+    fn note_taken(&mut self) {
+        let Some(stored) = self.on_its_way.take() else { return };
+        let age = self.sources.classes.now().0.saturating_sub(stored.0);
+        let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
+        self.sources.metrics.commit_to_socket.observe(age);
     }
 
     async fn flushed(&mut self) -> Result<(), Close> {
@@ -346,22 +369,10 @@ impl<T: Transport> Session<T> {
             Pin::new(&mut self.transport).start_send(Outgoing::Ping)?;
         }
         self.leaving.poll(cx)?;
-        // Answers to the peer's control frames go out whatever the loop waits for.
+        // Answers to the peer's control frames go out during every wait.
         if let Poll::Ready(Err(close)) = Pin::new(&mut self.transport).poll_flush(cx) {
             return Err(close);
         }
         Ok(())
-    }
-}
-
-impl Leaving {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), Close> {
-        let drain = &self.drain;
-        let leave = match &mut self.leave {
-            Some(leave) => leave,
-            None if self.closing.as_mut().poll(cx).is_pending() => return Ok(()),
-            None => self.leave.insert(Box::pin(tokio::time::sleep(drain.stay()))),
-        };
-        if leave.as_mut().poll(cx).is_ready() { Err(Close::GoingAway) } else { Ok(()) }
     }
 }

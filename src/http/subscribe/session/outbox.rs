@@ -4,7 +4,7 @@
 //! keeps the log's chunk alive for as long as the outbox has it. So when a socket has taken nothing
 //! for a while, the session drops the frames of which no byte was written yet, and sets its cursor
 //! back to where the peer will stand once it has the frames that stay. Once the peer goes on, the
-//! log (or the table) gives the dropped events once more. Two frames stay whatever happens: the
+//! log (or the table) gives the dropped events once more. Two kinds of frames always stay: the
 //! first, since some of its bytes may have been written, and a reset with all before it, since
 //! nothing else would tell the peer of its gap. Without this rule a thousand stalled dashboards
 //! would hold the whole log several times over.
@@ -36,7 +36,8 @@ struct Item<T> {
 /// What was dropped unsent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::http) struct Dropped {
-    /// Where the peer will stand once it has the frames that stay; `None` if it was never given one.
+    /// Where the peer will stand once it has the frames that stay; `None` if it was never given
+    /// one.
     pub(in crate::http) cursor: Option<Cursor>,
     pub(in crate::http) live: bool,
     pub(in crate::http) mark: bool,

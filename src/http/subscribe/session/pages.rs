@@ -1,4 +1,4 @@
-//! Pages of the table as frames, for a session whose cursor lies before what is in memory.
+//! Pages of the table as frames, for a session whose cursor lies before the log in memory.
 
 use std::ops::ControlFlow;
 

@@ -109,7 +109,7 @@ impl Bench {
         }
     }
 
-    /// Appends an event for each id, each a chunk of its own.
+    /// Appends an event for each id, each in one chunk.
     fn append(&self, ids: std::ops::RangeInclusive<i64>) {
         for id in ids {
             let body = format!("{{\"code\":\"{}\"}}", "x".repeat(8_000));
@@ -151,6 +151,7 @@ impl Bench {
             pages: pages.clone(),
             tail: Tail::detached(),
             classes: Classes::new(pages),
+            metrics: HttpMetrics::default(),
         };
         let start =
             Start { cursor: at(cursor), live_at: self.log.position().id, expiry: 0, reset: None };

@@ -78,10 +78,12 @@ impl Trim {
         let mut builder =
             ChunkBuilder::with_max_frame(epoch.clone(), max_frame.min(MAX_FRAME_BYTES));
         let mut text = String::new();
-        for (id, event) in shared.iter().flat_map(Frame::events) {
-            text.clear();
-            self.write(event, max_event, &mut text);
-            builder.push_written(id, &text);
+        for frame in shared {
+            for (id, event) in frame.events() {
+                text.clear();
+                self.write(event, max_event, &mut text);
+                builder.push_written(id, &text, frame.received_at);
+            }
         }
         builder.finish().iter().map(crate::log::Chunk::frame).collect()
     }
