@@ -15,10 +15,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::agreement::{Agreement, DISPUTE_PATIENCE};
 use crate::backoff::Reconnect;
+use crate::database::{self, Blocker, CHANNEL, Connector, Session};
 use crate::metrics::Registry;
 use crate::migrate::{self, MigrateError};
 use crate::repeated::Repeated;
-use crate::store::{self, Blocker, CHANNEL, Connector, Session};
 use crate::supervisor::Supervisor;
 use crate::tail::Tail;
 
@@ -162,17 +162,20 @@ impl ListenLoop {
         // here, reads the earlier ones.
         self.tail.set_deaf(false);
         for look in 1_u32.. {
-            let blocker = in_time("the look at the locks", store::blocker(prover)).await?;
+            let blocker = in_time("the look at the locks", database::blocker(prover)).await?;
             if let Some(blocker) = blocker.as_ref().filter(|blocker| blocker.is_frozen_relay()) {
                 tracing::warn!(
                     pid = blocker.pid,
                     "{blocker}; it is a relay that takes no answer: the listener ends its session"
                 );
-                in_time("ending a frozen relay's session", store::terminate(prover, blocker.pid))
-                    .await?;
+                in_time(
+                    "ending a frozen relay's session",
+                    database::terminate(prover, blocker.pid),
+                )
+                .await?;
             }
             let schema = match timeout(CHECK_DEADLINE, migrate::verify(&prover.client)).await {
-                Ok(Err(MigrateError::Database(error))) => return Err(store::explain(&error)),
+                Ok(Err(MigrateError::Database(error))) => return Err(database::explain(&error)),
                 Ok(verified) => verified.err().map(|error| error.to_string()),
                 Err(_) => {
                     return Err("the look at the migrations was not answered in time".to_owned());
@@ -195,7 +198,7 @@ impl ListenLoop {
     /// Looks whether both connections lead to the server that the tail reads, and shortens the
     /// queue of notifications.
     async fn look(&self, session: &Session, prover: &Session) -> Result<(), String> {
-        let usage = store::notification_queue_usage(prover);
+        let usage = database::notification_queue_usage(prover);
         let usage = in_time("the look at the queue of notifications", usage).await?;
         if usage >= QUEUE_IS_LONG
             && let Some(due) = QUEUE.met("long")
@@ -211,7 +214,7 @@ impl ListenLoop {
             [(session, "the listener's connection"), (prover, "the prover's connection")]
         {
             let epoch =
-                in_time("the look at the epoch", store::current_epoch(&session.client)).await?;
+                in_time("the look at the epoch", database::current_epoch(&session.client)).await?;
             if !self.agreement.settles_on(&epoch, DISPUTE_PATIENCE).await {
                 return Err(format!(
                     "{what} leads to {}, and the tail reads from another server, or not at all",
@@ -230,13 +233,13 @@ impl ListenLoop {
         loop {
             tokio::select! {
                 heard = &mut listening => {
-                    return heard.map_err(|error| format!("LISTEN: {}", store::explain(&error)));
+                    return heard.map_err(|error| format!("LISTEN: {}", database::explain(&error)));
                 }
                 () = session.ended() => return Err("the connection was lost at LISTEN".to_owned()),
                 () = tokio::time::sleep(CHECK_DEADLINE) => {}
             }
             let works =
-                in_time("the look at LISTEN", store::is_active(prover, session.backend_pid))
+                in_time("the look at LISTEN", database::is_active(prover, session.backend_pid))
                     .await?;
             if !works {
                 return Err(
@@ -268,7 +271,7 @@ async fn prove(
     proofs: &mut watch::Receiver<String>,
 ) -> Result<(), String> {
     let nonce = format!("{own}{:016x}", fastrand::u64(..));
-    in_time("the ring", store::notify(prover, &nonce)).await?;
+    in_time("the ring", database::notify(prover, &nonce)).await?;
     match timeout(CHECK_DEADLINE, proofs.wait_for(|heard| *heard == nonce)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) => Err("the connection was lost".to_owned()),
@@ -285,7 +288,7 @@ async fn in_time<T>(
     answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, String> {
     match timeout(CHECK_DEADLINE, answer).await {
-        Ok(answer) => answer.map_err(|error| format!("{what}: {}", store::explain(&error))),
+        Ok(answer) => answer.map_err(|error| format!("{what}: {}", database::explain(&error))),
         Err(_) => Err(format!("{what} was not answered within {} s", CHECK_DEADLINE.as_secs())),
     }
 }

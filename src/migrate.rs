@@ -8,7 +8,7 @@
 
 use tokio_postgres::{Client, Error};
 
-use crate::store::{self, ConnectError, Connector};
+use crate::database::{self, ConnectError, Connector};
 
 /// One file of sql/.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub enum MigrateError {
         lost: bool,
     },
     /// A statement around the migrations failed.
-    #[error("while looking at the migrations: {}", store::explain(.0))]
+    #[error("while looking at the migrations: {}", database::explain(.0))]
     Database(Error),
     /// The database was migrated by a newer release that this one cannot work with.
     #[error(
@@ -94,7 +94,7 @@ impl MigrateError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect(error) => !error.is_permanent(),
-            Self::Database(error) => store::is_connection_lost(error),
+            Self::Database(error) => database::is_connection_lost(error),
             Self::Apply { lost, .. } => *lost,
             _ => false,
         }
@@ -188,8 +188,8 @@ async fn apply_one(client: &Client, migration: &'static Migration) -> Result<(),
     let oldest = migration.oldest_release().ok_or(MigrateError::Header(migration.name))?;
     let failed = |error: Error| MigrateError::Apply {
         name: migration.name,
-        reason: store::explain(&error),
-        lost: store::is_connection_lost(&error),
+        reason: database::explain(&error),
+        lost: database::is_connection_lost(&error),
     };
     let transaction = migration.in_transaction();
     if transaction {
@@ -218,7 +218,7 @@ async fn apply_one(client: &Client, migration: &'static Migration) -> Result<(),
 /// reset. This is a step of restoring a backup.
 pub(crate) async fn new_epoch(connector: &Connector) -> Result<String, MigrateError> {
     let session = connector.connect("migrate").await?;
-    store::renew_nonce(&session, None).await?;
+    database::renew_nonce(&session, None).await?;
     let row = session.client.query_one("SELECT progress_epoch()", &[]).await?;
     Ok(row.try_get(0)?)
 }

@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::agreement::{Agreement, Primary};
+use crate::database::{Connector, Surveyed};
 use crate::event::Epoch;
 use crate::repeated::Repeated;
-use crate::store::{Connector, Surveyed};
 use crate::supervisor::Supervisor;
 
 /// How often each host is asked.

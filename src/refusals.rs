@@ -17,10 +17,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::database::{Pages, RefusedCount};
 use crate::event::{COUNTED_FIELDS, ClassId, Rejection};
 use crate::metrics::{CounterBy, Registry};
 use crate::repeated::Repeated;
-use crate::store::{Pages, RefusedCount};
 
 /// How often the counts are written to the table.
 const WRITE_TICK: Duration = Duration::from_secs(2);

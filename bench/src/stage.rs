@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use progress_relay::database::Connector;
 use progress_relay::embedded::{Durability, Options, PrivatePostgres};
 use progress_relay::migrate;
-use progress_relay::store::Connector;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};

@@ -5,9 +5,9 @@ use clap::builder::BoolishValueParser;
 
 use super::flags::database::DatabaseFlags;
 use super::output::print;
+use crate::database::Connector;
 use crate::error::Failure;
 use crate::migrate;
-use crate::store::Connector;
 
 /// Apply the missing migrations to the database.
 #[derive(Debug, ClapArgs)]

@@ -7,11 +7,11 @@ use clap::builder::BoolishValueParser;
 
 use super::flags::database::DatabaseFlags;
 use super::output::print;
+use crate::database::{Connector, explain};
 use crate::error::Failure;
 use crate::event::ClassId;
 use crate::migrate;
 use crate::state::{RebuildError, Rebuilder};
-use crate::store::{Connector, explain};
 
 /// Compute the snapshots of class state again from the table, and report where they differed.
 /// Relays may run meanwhile: they load the classes that differed again.

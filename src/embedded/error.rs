@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::version::Major;
-use crate::store::OLDEST_POSTGRES;
+use crate::database::OLDEST_POSTGRES;
 
 /// Why the private PostgreSQL cannot be used.
 #[derive(Debug, thiserror::Error)]

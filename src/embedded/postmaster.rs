@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use super::error::EmbeddedError;
-use crate::store::explain;
+use crate::database::explain;
 
 /// The database that the relay works with.
 pub(super) const DATABASE: &str = "progress";

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::store::OLDEST_POSTGRES;
+use crate::database::OLDEST_POSTGRES;
 
 /// A major version of PostgreSQL, such as 15.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

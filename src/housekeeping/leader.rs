@@ -9,7 +9,7 @@
 //!
 //! A leader whose process is killed loses its session at once. One whose machine vanished, or whose
 //! process froze, is silent: the server ends its session 15 s after its last message
-//! (`store/election` has the settings). A living leader must therefore not be silent for that long.
+//! (`database/election` has the settings). A living leader must therefore not be silent for that long.
 //! While it rests, or loads classes over other connections, it sends an empty statement every few
 //! seconds ([`keep_alive_during`]).
 //!
@@ -33,11 +33,11 @@ use super::task::{
 };
 use crate::agreement::{Agreement, DISPUTE_PATIENCE};
 use crate::backoff::Reconnect;
-use crate::state::Classes;
-use crate::store::{
+use crate::database::{
     Connector, LEADER_SILENCE, Session, SilentLeader, current_epoch, end_silent_leader, explain,
     prepare_leader, silent_leader, try_elect,
 };
+use crate::state::Classes;
 use crate::supervisor::Supervisor;
 
 /// The name of the leader's connection, in the log and in `pg_stat_activity`.

@@ -46,13 +46,13 @@ use tokio_postgres::{Error, Transaction};
 use super::task::{
     DEADLINE, Disconnected, SHORT_DEADLINE, Task, TaskError, keep_alive_during, limited,
 };
-use crate::event::{ClassId, EventId};
-use crate::repeated::Repeated;
-use crate::state::{Classes, Round, TakenChanges, UnsavedChanges};
-use crate::store::{
+use crate::database::{
     Session, SnapshotStatements, classes_behind, complete_through, delete_void_rows, hold_log,
     lock_class_rows, set_complete_through,
 };
+use crate::event::{ClassId, EventId};
+use crate::repeated::Repeated;
+use crate::state::{Classes, Round, TakenChanges, UnsavedChanges};
 
 /// Log lines about rounds that find classes behind, again and again.
 static BEHIND: Repeated = Repeated::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::time::timeout;
 
-use crate::store::{Session, explain, is_lock_timeout, send_keepalive};
+use crate::database::{Session, explain, is_lock_timeout, send_keepalive};
 
 /// Longest the database may take for a scan of the table, or for one transaction's work.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);

@@ -9,13 +9,13 @@ use super::ingest::body::BodyBudget;
 use super::measures::HttpMetrics;
 use super::server::drain::Drain;
 use crate::agreement::Agreement;
+use crate::database::Pages;
 use crate::event::Limits as EventLimits;
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::metrics::Registry;
 use crate::refusals::Refusals;
 use crate::state::Classes;
-use crate::store::Pages;
 use crate::tail::Tail;
 use crate::writer::Writer;
 

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::database::Connector;
 use crate::embedded::{Options, PrivatePostgres};
 use crate::error::{Failure, chain};
-use crate::store::Connector;
 
 /// A stop waits this long for the private PostgreSQL to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);

@@ -7,12 +7,12 @@ use futures::TryStreamExt;
 use tokio_postgres::{Error, Transaction};
 
 use super::fold::class::ClassState;
-use crate::event::{ClassId, EventId};
-use crate::store::{
+use crate::database::{
     CellRow, Changes, ClassRow, MinuteRow, Session, Snapshot, SnapshotStatements, StoredSnapshot,
     StudentCellRow, StudentRow, at_one_moment, begin_version_without, class_events,
     classes_with_events, classes_with_snapshots, explain, read_in,
 };
+use crate::event::{ClassId, EventId};
 
 /// Differences that are named; further ones are counted.
 const NAMED: usize = 10;

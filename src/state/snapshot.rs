@@ -11,11 +11,11 @@ use super::fold::cell::{
 use super::fold::class::ClassState;
 use super::fold::lru_map::{Consumer, Entry};
 use super::fold::student::{LastRun, NumberedStudent, Student};
-use crate::event::{EventId, Micros};
-use crate::store::{
+use crate::database::{
     CellKey, CellRow, Changes, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellKey,
     StudentCellRow, StudentRow, TopError,
 };
+use crate::event::{EventId, Micros};
 
 impl ClassState {
     /// The state that a snapshot holds.

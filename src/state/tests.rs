@@ -6,8 +6,8 @@ use super::fold::cell::MAX_MESSAGES;
 use super::live::rendered_rows::RenderedRows;
 use super::live::rendered_summary::{write_members, write_summary};
 use super::{ClassState, SummaryParts};
+use crate::database::{CellKey, Changes, Snapshot, StudentCellKey};
 use crate::event::{EventId, Micros, StoredEvent, parse_rfc3339};
-use crate::store::{CellKey, Changes, Snapshot, StudentCellKey};
 
 const VECTORS: &str = include_str!("../../tests/vectors/state.json");
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::follower::{Follower, Lost, READ_DEADLINE, READ_STALL};
+use crate::database::{Header, LogReader, deleted_classes, explain, mend_sequence};
 use crate::event::{Cursor, Epoch};
-use crate::store::{Header, LogReader, deleted_classes, explain, mend_sequence};
 
 /// A sequence that is behind again within this time is not raised again: something sets it back.
 const MEND_INTERVAL: Duration = Duration::from_secs(60);

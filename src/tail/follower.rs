@@ -10,10 +10,10 @@ use tokio::time::{Instant, timeout};
 use super::handle::{Answered, Position, Shared, Tail};
 use crate::agreement::Agreement;
 use crate::backoff::Reconnect;
+use crate::database::{Connector, Header, Homecoming, LogReader, LogRow, explain, settle_home};
 use crate::event::{Cursor, EventId};
 use crate::log::{ChunkSet, Log};
 use crate::state::Classes;
-use crate::store::{Connector, Header, Homecoming, LogReader, LogRow, explain, settle_home};
 
 /// The tail reads this often when no ring comes. The read also proves its connection.
 const FALLBACK_TICK: Duration = Duration::from_secs(1);

@@ -15,7 +15,7 @@ mod handle;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::store::Connector;
+use crate::database::Connector;
 use crate::supervisor::Supervisor;
 use follower::Follower;
 

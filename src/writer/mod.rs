@@ -22,9 +22,9 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::agreement::Agreement;
+use crate::database::Connector;
 use crate::event::Event;
 use crate::metrics::Registry;
-use crate::store::Connector;
 use crate::supervisor::Supervisor;
 use metrics::WriterMetrics;
 use queue::Queue;

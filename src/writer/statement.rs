@@ -14,8 +14,10 @@ use uuid::Uuid;
 
 use super::metrics::WriterMetrics;
 use super::queue::Outcome;
+use crate::database::{
+    CHANNEL, PgMicros, RawJson, Session, Verdict, current_epoch, explain, verdict,
+};
 use crate::event::{Epoch, Event};
-use crate::store::{CHANNEL, PgMicros, RawJson, Session, Verdict, current_epoch, explain, verdict};
 
 /// `unnest` returns rows in the order of the arrays, and ids are allocated in that order, so a
 /// request's events keep their order. The epoch comes from the server that stores the events.

@@ -13,8 +13,8 @@ use super::statement::{Inserter, Stop};
 use super::trouble::Troubles;
 use crate::agreement::{Agreement, DISPUTE_PATIENCE};
 use crate::backoff::{Backoff, Reconnect};
+use crate::database::{Connector, explain};
 use crate::event::{ClassId, Epoch, Event, StudentId};
-use crate::store::{Connector, explain};
 
 /// Bounds of one statement. A request that is larger goes alone.
 const MAX_STATEMENT_ROWS: usize = 2_000;

@@ -16,33 +16,34 @@ const IMPORTS: &[(&str, &str)] = &[
     ("repeated", ""),
     ("supervisor", ""),
     ("background", ""),
+    ("metrics", ""),
     ("encoding", "background"),
-    ("backoff", "repeated"),
+    ("backoff", "metrics repeated"),
     ("event", ""),
-    ("agreement", "event"),
-    ("store", "agreement error event"),
-    ("migrate", "store"),
-    ("embedded", "store"),
-    ("log", "event"),
-    ("refusals", "event repeated store"),
-    ("prober", "agreement event repeated store supervisor"),
-    ("writer", "agreement backoff event store supervisor"),
-    ("state", "background encoding event repeated store"),
-    ("tail", "agreement backoff event log state store supervisor"),
-    ("listener", "agreement backoff migrate repeated store supervisor tail"),
-    ("housekeeping", "agreement backoff event repeated state store supervisor"),
+    ("agreement", "event metrics"),
+    ("database", "agreement error event"),
+    ("migrate", "database"),
+    ("embedded", "database"),
+    ("log", "event metrics"),
+    ("refusals", "database event metrics repeated"),
+    ("prober", "agreement database event repeated supervisor"),
+    ("writer", "agreement backoff database event metrics supervisor"),
+    ("state", "background database encoding event metrics repeated"),
+    ("tail", "agreement backoff database event log metrics state supervisor"),
+    ("listener", "agreement backoff database metrics migrate repeated supervisor tail"),
+    ("housekeeping", "agreement backoff database event repeated state supervisor"),
     (
         "http",
-        "agreement encoding error event listener log migrate refusals repeated state store \
-         tail writer",
+        "agreement backoff database encoding error event listener log metrics migrate \
+         refusals repeated state tail writer",
     ),
     ("client", "backoff error"),
     (
         "relay",
-        "agreement backoff embedded error event housekeeping http listener log migrate prober \
-         refusals repeated state store supervisor tail writer",
+        "agreement backoff database embedded error event housekeeping http listener log \
+         metrics migrate prober refusals repeated state supervisor tail writer",
     ),
-    ("cli", "backoff client embedded error event http migrate relay state store writer"),
+    ("cli", "backoff client database embedded error event http migrate relay state writer"),
 ];
 
 /// One file below src/: its module path, and its syntax without its tests.
@@ -257,6 +258,37 @@ fn the_table_has_no_circle() {
     }
 }
 
+/// ARCHITECTURE.md shows the table as it is.
+#[test]
+fn the_document_shows_the_table() {
+    const BEGIN: &str = "<!-- imports: begin (written by `make docs`) -->\n";
+    const END: &str = "<!-- imports: end -->\n";
+    const COLUMNS: usize = 100;
+    let mut text = String::from("\n");
+    for (folder, imports) in IMPORTS.iter().rev() {
+        let imports = if imports.is_empty() { "nothing" } else { imports };
+        let mut line = format!("- `{folder}`:");
+        for name in imports.split_whitespace() {
+            if line.len() + 1 + name.len() > COLUMNS {
+                text.push_str(&format!("{line}\n"));
+                line = String::from(" ");
+            }
+            line.push_str(&format!(" {name}"));
+        }
+        text.push_str(&format!("{line}\n"));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
+    let document = fs::read_to_string(&path).expect("ARCHITECTURE.md");
+    let (before, rest) = document.split_once(BEGIN).expect("the mark before the table");
+    let (_, after) = rest.split_once(END).expect("the mark after the table");
+    let expected = format!("{before}{BEGIN}{text}\n{END}{after}");
+    if std::env::var_os("WRITE_DOCS").is_some() {
+        fs::write(&path, &expected).expect("the document is written");
+    } else {
+        assert!(document == expected, "ARCHITECTURE.md is out of date: run `make docs`");
+    }
+}
+
 /// The modules that import themselves by way of others.
 pub fn circles() -> Vec<String> {
     let imports = imports();
@@ -311,7 +343,7 @@ fn warp_and_hyper_stand_under_http() {
 
 #[test]
 fn sql_stands_in_its_places() {
-    let places = ["store/", "writer/", "tail/", "migrate.rs", "embedded/", "listener.rs"];
+    let places = ["database/", "writer/", "tail/", "migrate.rs", "embedded/", "listener.rs"];
     let words = [
         "SELECT ",
         "INSERT ",
@@ -330,6 +362,6 @@ fn sql_stands_in_its_places() {
 #[test]
 fn the_parts_that_move_events_know_no_socket() {
     let words = ["TcpStream", "TcpListener", "AsyncRead", "AsyncWrite", "WebSocket"];
-    let others = ["http/", "client/", "cli/", "relay/", "embedded/", "store/"];
+    let others = ["http/", "client/", "cli/", "relay/", "embedded/", "database/"];
     assert_eq!(outside(&others, &words), [""; 0]);
 }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::database::Connector;
 use crate::error::Failure;
 use crate::relay::DatabaseSource;
-use crate::store::Connector;
 
 /// Which database.
 #[derive(Debug, Clone, Args)]

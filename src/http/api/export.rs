@@ -14,11 +14,11 @@ use warp::Reply;
 use warp::reply::Response;
 
 use super::request::ApiRequest;
+use crate::database::{LogRow, PageError, Pages};
 use crate::event::{ClassId, Epoch, StoredEvent, json};
 use crate::http::budget::AnswerBudget;
 use crate::http::problem::Problem;
 use crate::repeated::Repeated;
-use crate::store::{LogRow, PageError, Pages};
 
 /// Events read at a time.
 const PAGE_ROWS: usize = 500;

@@ -3,13 +3,13 @@
 use http::HeaderMap;
 use warp::reply::Response;
 
+use crate::database::PageError;
 use crate::event::ClassId;
 use crate::http::context::Relay;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::representation::Representation;
 use crate::state::LoadError;
-use crate::store::PageError;
 
 /// How long a client is told to wait before it asks once more.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);

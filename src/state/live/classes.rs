@@ -10,10 +10,10 @@ use super::live_class::LiveClass;
 use super::load::Loader;
 use super::load_error::LoadError;
 use super::registry::Registry;
+use crate::database::{ClassRow, Pages};
 use crate::event::{ClassId, Cursor, Micros};
 use crate::metrics;
 use crate::state::fold::class::ClassState;
-use crate::store::{ClassRow, Pages};
 
 /// A class may be evicted, or the log change, between its loading and its reading: then it is
 /// loaded again.

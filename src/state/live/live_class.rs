@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use super::rendered_rows::RenderedRows;
 use super::rendered_summary::{RenderedSummary, SummaryHead};
+use crate::database::Changes;
 use crate::event::{ClassId, Cursor, Epoch, EventId, Micros, StoredEvent};
 use crate::state::fold::class::ClassState;
 use crate::state::fold::lru_map::Consumer;
 use crate::state::view::SummaryParts;
-use crate::store::Changes;
 
 /// A summary this old is rendered again even if no event was folded: the events after a quiet
 /// class's cursor must not be pruned before a client resumes from it.

@@ -36,9 +36,9 @@ use super::load_error::LoadError;
 use super::past;
 use super::registry::Registry;
 use super::slot::{JoinBuffer, Phase, Slot};
+use crate::database::Pages;
 use crate::event::{ClassId, StoredEvent};
 use crate::repeated::Repeated;
-use crate::store::Pages;
 
 /// Classes that are loaded at once; the others take turns.
 const LOADS: usize = 2;

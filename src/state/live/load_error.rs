@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::store::PageError;
+use crate::database::PageError;
 
 /// Why a class's state cannot be read now. Trying again may help in every case.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 
 use super::live_class::Beginning;
 use super::load_error::LoadError;
+use crate::database::{LogRow, Pages};
 use crate::event::{ClassId, Epoch, EventId, StoredEvent};
 use crate::repeated::Repeated;
 use crate::state::fold::class::ClassState;
-use crate::store::{LogRow, Pages};
 
 /// Events of one page of the past.
 const PAGE_ROWS: usize = 10_000;

@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::slot::{Memory, Slot, drop_on_another_thread};
+use crate::database::LogVersion;
 use crate::event::{ClassId, Cursor, Epoch, EventId};
-use crate::store::LogVersion;
 
 /// Classes that may be dirty at a time. Of more, the leader scans the table.
 pub(super) const MAX_DIRTY: usize = 50_000;

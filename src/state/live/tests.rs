@@ -7,9 +7,9 @@ use super::classes::Classes;
 use super::evict::IDLE;
 use super::live_class::{Beginning, LiveClass, TakenChanges, UnsavedChanges};
 use super::slot::{Phase, Slot};
+use crate::database::{Connector, Pages};
 use crate::event::{ClassId, Cursor, Epoch, EventId, Micros, StoredEvent};
 use crate::state::ClassState;
-use crate::store::{Connector, Pages};
 
 fn live(classes: &Classes, name: &str) -> Arc<Slot> {
     let class = ClassId::new(name).expect("a class");

@@ -1,6 +1,6 @@
 //! Reads use the intended index, even on a large table that was never analysed.
 
-use progress_relay::store::{
+use progress_relay::database::{
     LogReader, Pages, READ_SETTINGS, history_statements, scan_statement, select_statements,
 };
 

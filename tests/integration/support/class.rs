@@ -1,10 +1,10 @@
 //! Random events of a class, and the state of a class as a dashboard has it.
 
-use progress_relay::event::{EventId, Micros, StoredEvent};
-use progress_relay::state::{ClassState, SummaryParts, write_summary};
-use progress_relay::store::{
+use progress_relay::database::{
     CellRow, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellRow, StudentRow, TopError,
 };
+use progress_relay::event::{EventId, Micros, StoredEvent};
+use progress_relay::state::{ClassState, SummaryParts, write_summary};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

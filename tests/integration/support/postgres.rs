@@ -7,9 +7,9 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, mpsc};
 
+use progress_relay::database::Connector;
 use progress_relay::embedded::{Durability, Options, PrivatePostgres};
 use progress_relay::migrate;
-use progress_relay::store::Connector;
 use tokio_postgres::{Client, Config, NoTls};
 
 /// Ends every process of the run and removes its folders when its standard input ends.

@@ -48,6 +48,7 @@ use self::messages::{Close, FrameKind, Incoming, Outgoing};
 use self::outbox::Dropped;
 use self::start::{ResetReason, Start};
 use self::trim::Trim;
+use crate::database::Pages;
 use crate::event::{ClassId, Cursor, Micros};
 use crate::http::measures::HttpMetrics;
 use crate::http::server::drain::Drain;
@@ -55,7 +56,6 @@ use crate::http::server::timeouts::LastActivity;
 use crate::log::{Frame, Log, Read, Subscription};
 use crate::repeated::{Repeated, Waiting};
 use crate::state::Classes;
-use crate::store::Pages;
 use crate::tail::Tail;
 
 /// The read budget at first, in bytes: what a session that stalls may hold.

@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use crate::database::{Header, LogRow, PageError, Pages};
 use crate::event::{ClassId, Cursor};
 use crate::log::{ChunkBuilder, Frame};
-use crate::store::{Header, LogRow, PageError, Pages};
 
 /// The events that follow a cursor, read from the table.
 pub(super) struct HistoryPage {

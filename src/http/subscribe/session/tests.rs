@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use super::heartbeat::TICK;
 use super::outbox::Outbox;
 use super::*;
+use crate::database::Connector;
 use crate::event::{Epoch, Micros, StoredEvent};
 use crate::http::query::Query;
 use crate::http::server::timeouts::PEER_TIMEOUT;
 use crate::log::ChunkSet;
-use crate::store::Connector;
 
 const CLASS: &str = "a";
 

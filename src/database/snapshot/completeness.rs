@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use tokio_postgres::{Error, GenericClient, Transaction};
 
 use super::tables::STATE_TABLES;
+use crate::database::log::local_settings;
 use crate::event::{ClassId, EventId};
-use crate::store::log::local_settings;
 
 /// Classes whose void rows are deleted in one statement.
 const VOID_CLASSES: i64 = 50;

@@ -7,8 +7,8 @@ use super::rows::{
     CellRow, Changes, LastRunColumns, MinuteRow, StudentCellRow, StudentRow, TopError,
 };
 use super::tables::{CELLS, STUDENT_CELLS, STUDENTS, TABLES, Table};
+use crate::database::types::{PgMicros, RawJson};
 use crate::event::{ClassId, json};
-use crate::store::types::{PgMicros, RawJson};
 
 /// Rows of one statement; further rows go into another, in the same transaction.
 const STATEMENT_ROWS: usize = 2_000;
@@ -56,7 +56,7 @@ impl SnapshotStatements {
     }
 
     /// Writes a class's changes and its new id in `transaction`, one of this connection's, under a
-    /// nonce that it holds: see [`hold_log`](crate::store::hold_log).
+    /// nonce that it holds: see [`hold_log`](crate::database::hold_log).
     ///
     /// # Errors
     /// If a statement fails: then the transaction must not be committed.

@@ -11,9 +11,9 @@ use super::rows::{
     CellRow, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellRow, StudentRow, TopError,
 };
 use super::tables::{TABLES, Table};
+use crate::database::log_version::LogVersion;
+use crate::database::types::{PgMicros, RawJson};
 use crate::event::{ClassId, Epoch, EventId, Micros, json};
-use crate::store::log_version::LogVersion;
-use crate::store::types::{PgMicros, RawJson};
 
 /// The statements that read, for a test of their plans: `$1` is the class.
 pub fn select_statements() -> Vec<String> {

@@ -67,7 +67,7 @@ pub(super) const STUDENT_CELLS: Table =
 pub(super) const MINUTES: Table = Table { name: "activity_state", keys: 1, columns: MINUTE };
 pub(super) const TABLES: [&Table; 4] = [&STUDENTS, &CELLS, &STUDENT_CELLS, &MINUTES];
 /// Their names.
-pub(in crate::store) const STATE_TABLES: [&str; 4] =
+pub(in crate::database) const STATE_TABLES: [&str; 4] =
     [STUDENTS.name, CELLS.name, STUDENT_CELLS.name, MINUTES.name];
 
 impl Table {
