@@ -16,9 +16,9 @@
 //! - [`backoff`], `background`, `encoding`, [`error`], [`metrics`], [`repeated`],
 //!   `supervisor`: leaves, below everything
 
-pub mod agreement;
+pub(crate) mod agreement;
 pub(crate) mod background;
-pub mod backoff;
+pub(crate) mod backoff;
 pub mod cli;
 pub mod client;
 pub mod database;
@@ -28,15 +28,15 @@ pub mod error;
 pub mod event;
 mod housekeeping;
 pub mod http;
-pub mod listener;
-pub mod log;
+pub(crate) mod listener;
+pub(crate) mod log;
 pub mod metrics;
 pub mod migrate;
-pub mod prober;
-pub mod refusals;
+pub(crate) mod prober;
+pub(crate) mod refusals;
 pub mod relay;
 pub mod repeated;
 pub mod state;
 pub(crate) mod supervisor;
-pub mod tail;
+pub(crate) mod tail;
 pub mod writer;

@@ -20,7 +20,7 @@ use crate::supervisor::Supervisor;
 use follower::Follower;
 
 pub use follower::Parts;
-pub use handle::{Position, Tail, Unreachable};
+pub use handle::{Position, Tail};
 
 impl Tail {
     /// Starts to follow the table, from its end when the tail first reaches it.
