@@ -56,7 +56,7 @@ lint: toolchain node ## formatting, widths, clippy, documentation; the page: pre
 	scripts/width
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked --quiet
 	npm run --silent lint
 	for script in scripts/* .ci/run; do bash -n "$$script" || exit 1; done
 

@@ -9,9 +9,9 @@
 //!
 //! A leader whose process is killed loses its session at once. One whose machine vanished, or whose
 //! process froze, is silent: the server ends its session 15 s after its last message
-//! (`database/election` has the settings). A living leader must therefore not be silent for that long.
-//! While it rests, or loads classes over other connections, it sends an empty statement every few
-//! seconds ([`keep_alive_during`]).
+//! (`database/election` has the settings). A living leader must therefore not be silent for that
+//! long. While it rests, or loads classes over other connections, it sends an empty statement every
+//! few seconds ([`keep_alive_during`]).
 //!
 //! The server has no limit for a leader that froze in the middle of a message. A replica that waits
 //! to be elected looks for it once a second, and ends its session when the server has waited for it

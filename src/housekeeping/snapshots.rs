@@ -136,8 +136,8 @@ impl SnapshotWriter {
         self.writing = Duration::ZERO;
         let round = self.classes.begin_round().ok_or(TaskError::TryLater)?;
         self.scan_owed |= round.dirty_overflowed;
-        // Without dirty classes too, a round moves `state_through` if the position has moved: a class
-        // may have been written further than to the position of the round before.
+        // Without dirty classes too, a round moves `state_through` if the position has moved: a
+        // class may have been written further than to the position of the round before.
         let is_behind = self.completed < Some(round.position);
         let is_clean = round.dirty.is_empty() && self.classes.unsaved().is_empty();
         if is_clean && !self.scan_owed && !is_behind {
