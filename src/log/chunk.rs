@@ -69,7 +69,7 @@ impl Chunk {
         self.text.len()
     }
 
-    /// The frame.
+    /// A frame that shares the entry's text.
     pub fn frame(&self) -> Frame {
         Frame { text: self.text.clone(), last: self.last(), received_at: self.received_at }
     }
