@@ -41,7 +41,7 @@ pub(crate) use election::{
 pub use errors::{ConnectError, OLDEST_POSTGRES, explain};
 pub(crate) use errors::{Verdict, is_connection_lost, is_lock_timeout, verdict};
 pub use history::history_statements;
-pub(crate) use identity::{Homecoming, deleted_classes, mend_sequence, renew_nonce, settle_home};
+pub(crate) use identity::{HomeCheck, check_home, deleted_classes, mend_sequence, renew_nonce};
 pub use lock_wait::Blocker;
 pub(crate) use lock_wait::{blocker, is_active, terminate};
 pub(crate) use log::{Header, LogRow, current_epoch};

@@ -14,7 +14,7 @@ const TYPE_PREFIX: &str = "urn:progress-relay:problem:";
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ProblemName(pub(super) &'static str);
 
-/// An answer that says what went wrong.
+/// An error answer.
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
@@ -49,7 +49,7 @@ impl Problem {
         )
     }
 
-    /// The path is there, the method is not.
+    /// The path exists and does not take this method.
     pub fn method_not_allowed(allow: &HeaderValue) -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -60,7 +60,7 @@ impl Problem {
         .with_header(header::ALLOW, allow.clone())
     }
 
-    /// The class, a parameter, is not one.
+    /// A parameter cannot be used.
     pub fn bad_parameter(name: &str, reason: &str) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
@@ -82,7 +82,7 @@ impl Problem {
         .with("field", "student")
     }
 
-    /// The database does not take it.
+    /// The database rejects the event.
     pub fn refused(reason: &str) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -92,7 +92,7 @@ impl Problem {
         )
     }
 
-    /// It cannot be served now; the same request may be made again.
+    /// The request cannot be served now; the same request may be made again.
     pub fn unavailable(
         name: &'static str,
         title: &'static str,
