@@ -4,9 +4,9 @@
 //! - [`ws::Subscriber`]: a dashboard's WebSocket
 //!
 //! Neither connects again by itself: its holder knows whether a request may be repeated and where
-//! a subscription goes on. [`reconnect_backoff`] says how long to wait before. A kept
-//! connection may have been ended by the server while it was idle: [`http::Connection::is_open`]
-//! says so before a request is lost on it.
+//! a subscription goes on. [`reconnect_backoff`] says how long to wait before. The server
+//! may end a keep-alive connection while it is idle: [`http::Connection::is_open`] says so before a
+//! request is lost on it.
 
 use std::fmt;
 use std::io;

@@ -36,8 +36,8 @@ pub enum ConnectError {
     },
     /// The server is older than [`OLDEST_POSTGRES`].
     #[error(
-        "PostgreSQL at {server} is release {found}; the relay needs {OLDEST_POSTGRES} or \
-         newer"
+        "PostgreSQL at {server} is release {found}; \
+         the relay needs {OLDEST_POSTGRES} or newer"
     )]
     TooOld {
         /// Host, port and database.

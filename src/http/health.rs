@@ -68,12 +68,9 @@ pub(super) fn ready(relay: &Relay) -> Response {
         // Without notifications the tail reads several times a second: events come a little later.
         Finding::mentioned(
             "listener",
-            status.unproven.map(|(why, _)| {
-                format!(
-                    "it is not proven that notifications arrive: \
-                 {why}"
-                )
-            }),
+            status
+                .unproven
+                .map(|(why, _)| format!("it is not proven that notifications arrive: {why}")),
         ),
         // A lock that is held too long stops every replica: taking this one out of the balancer
         // would not help.

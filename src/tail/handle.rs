@@ -34,7 +34,7 @@ pub struct Tail {
     pub(super) shared: Arc<Shared>,
 }
 
-/// What the handle and the follower share.
+/// The state that the handle and the follower share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) bell: Notify,

@@ -209,7 +209,7 @@ fn no_line_is_too_wide() {
     assert!(wide.is_empty(), "too wide:\n{}", wide.join("\n"));
 }
 
-/// What is counted: code, and neither comments, blank lines nor tests.
+/// Code is counted, and neither comments, blank lines nor tests.
 #[test]
 fn comments_and_tests_do_not_count() {
     let folder = crate::support::data_folder();

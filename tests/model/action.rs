@@ -10,7 +10,7 @@ pub enum Action {
     Delete(Class),
     Truncate,
     Rebuild(Class),
-    /// What was written reaches the disk.
+    /// The written rows reach the disk.
     Flush,
     Outage,
     /// A replica's tail looks: it takes one event, or notices that the log is another.

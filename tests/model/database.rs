@@ -1,9 +1,9 @@
 //! The database: the events, the rows of snapshots, `state_through`, and the leader's lock; and
-//! what clients and operators do to it.
+//! the acts of clients and operators on it.
 //!
 //! Numbers are small, so sets are bits. An event is known by its number among all that were ever
-//! posted (its *serial*), since an emptied table may give ids out again. What a class's rows hold,
-//! and what a replica has in memory of a class, is a set of serials.
+//! posted (its *serial*), since an emptied table may give ids out again. The events
+//! in a class's rows, and those in a replica's memory of a class, are sets of serials.
 
 pub const CLASSES: usize = 2;
 pub type Class = usize;
@@ -213,7 +213,7 @@ impl Database {
         Some(())
     }
 
-    /// What was written reaches the disk.
+    /// The written rows reach the disk.
     pub fn flush(&mut self) {
         self.flushed = self.snapshots;
     }

@@ -18,7 +18,7 @@ pub enum Round {
     Written(Plan, ClassSet, WrittenClass),
 }
 
-/// What a round has to do.
+/// The work of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Plan {
     pub version: Version,

@@ -48,7 +48,7 @@ async fn until_served(what: &str, connection: &mut Connection) {
 
 /// A proxy keeps connections that it opened in a spike, and uses them as long as there is traffic.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kept_connection_is_served_once_the_spike_is_over() {
+async fn a_refused_connection_is_served_once_the_spike_is_over() {
     let database = Database::new().await;
     let cap = CAP.to_string();
     let relay = Relay::start(&database, &["--max-connections", &cap]).await;
@@ -91,7 +91,7 @@ async fn a_kept_connection_is_served_once_the_spike_is_over() {
 
 /// A refused connection becomes a WebSocket or a stream once there is room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_open_connection_may_subscribe_once_the_spike_is_over() {
+async fn a_refused_connection_may_subscribe_once_the_spike_is_over() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 

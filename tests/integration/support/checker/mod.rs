@@ -1,7 +1,7 @@
 //! Judges a run by its records alone: was anything that was acknowledged lost, doubled or
 //! reordered?
 //!
-//! # What is checked
+//! # The checks
 //!
 //! - **Acknowledged ⊆ delivered.** An event is *acknowledged* when its POST was answered 2xx. A
 //!   dashboard is *owed* every acknowledged event that was first sent after the dashboard's first
