@@ -5,7 +5,7 @@
 //! - `log`: the header and the events of one read; `identity`: whether ids still mean the same
 //!   events
 //! - `pages`: the pool on which history is read; `pooled_client`: the clean-up after a read that
-//!   was given up; `history`, `refused`: the API's reads on the pool
+//!   was given up; `history`, `rejected`: the API's reads on the pool
 //! - `snapshot`: the snapshots of class state; `election`: the lock of the leader; `scan`,
 //!   `class_events`: the classes with new events, and the events of one; `log_version`: the epoch
 //!   and the number of deletions, held still by a transaction
@@ -24,7 +24,7 @@ mod log;
 mod log_version;
 mod pages;
 mod pooled_client;
-mod refused;
+mod rejected;
 mod scan;
 mod session;
 mod snapshot;
@@ -48,7 +48,7 @@ pub(crate) use log::{Header, LogRow, current_epoch};
 pub use log::{LogReader, READ_SETTINGS, ReadError};
 pub(crate) use log_version::{LogVersion, begin_version_without, hold_log};
 pub use pages::{PageError, Pages};
-pub(crate) use refused::RefusedCount;
+pub(crate) use rejected::RejectedCount;
 pub use scan::scan_statement;
 pub(crate) use scan::{classes_behind, classes_with_events};
 pub use session::Session;

@@ -14,7 +14,7 @@ use crate::event::Limits as EventLimits;
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::metrics::Registry;
-use crate::refusals::Refusals;
+use crate::rejections::Rejections;
 use crate::state::Classes;
 use crate::tail::Tail;
 use crate::writer::Writer;
@@ -55,7 +55,7 @@ pub struct Relay {
     /// How far the start has come.
     pub start: StartProgress,
     /// Counts the events that ingest rejects.
-    pub refusals: Refusals,
+    pub rejections: Rejections,
     /// Bounds what large bodies take up.
     pub bodies: BodyBudget,
     /// Bounds what large answers take up.
@@ -77,7 +77,7 @@ impl Relay {
         self.gate.register(registry);
         self.drain.register(registry);
         self.metrics.register(registry);
-        self.refusals.register(registry);
+        self.rejections.register(registry);
         self.writer.register(registry);
         self.tail.register(registry);
         self.log.register(registry);

@@ -82,7 +82,7 @@ static ROUTES: &[Route] = &[
     get("/api/class/cells", Handler::Api(Operation::Cells), &API),
     get("/api/class/activity", Handler::Api(Operation::Activity), &API),
     get("/api/class/export", Handler::Api(Operation::Export), &API),
-    get("/api/class/refused", Handler::Api(Operation::Refused), &API),
+    get("/api/class/refused", Handler::Api(Operation::Rejected), &API),
     post("/api/class/students/{student}/help/resolve", Handler::Api(Operation::Resolve), &API),
     get("/openapi.json", Handler::Api(Operation::Description), &API),
     get("/", Handler::Dashboard, &PAGE),

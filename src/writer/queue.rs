@@ -27,7 +27,7 @@ pub enum Outcome {
     /// The event was there already.
     Duplicate,
     /// The database cannot take the event's values, now or ever; its error.
-    Refused(String),
+    Rejected(String),
     /// The database does not store the event, while it stores others; its error. The reason may be
     /// an operator's constraint or trigger, and may be mended.
     Failed(String),
