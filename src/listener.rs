@@ -43,7 +43,7 @@ static SCHEMA: Repeated = Repeated::new();
 
 /// The listener's view of the database, renewed once a second.
 #[derive(Debug, Clone)]
-pub struct ListenerStatus {
+pub(crate) struct ListenerStatus {
     /// Why it is not proven that the doorbell is heard, and since when; `None` while it is.
     pub deaf: Option<(String, Instant)>,
     /// The session that keeps writers waiting, if there is one.
@@ -55,7 +55,7 @@ pub struct ListenerStatus {
 
 /// The listener.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     status: watch::Receiver<ListenerStatus>,
     _task: AbortOnDropHandle<()>,
 }
@@ -90,7 +90,7 @@ impl Listener {
     }
 
     /// The latest status.
-    pub fn status(&self) -> ListenerStatus {
+    pub(crate) fn status(&self) -> ListenerStatus {
         self.status.borrow().clone()
     }
 }

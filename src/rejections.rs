@@ -46,7 +46,7 @@ static UNWRITTEN: Repeated = Repeated::new();
 
 /// Counts rejected events. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Rejections {
+pub(crate) struct Rejections {
     shared: Arc<Shared>,
 }
 
@@ -98,7 +98,7 @@ impl Default for Rejections {
 
 impl Rejections {
     /// Writes to the table from time to time, until the handle is dropped.
-    pub fn start(&self, pages: Pages) -> AbortOnDropHandle<()> {
+    pub(crate) fn start(&self, pages: Pages) -> AbortOnDropHandle<()> {
         let rejections = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {
             loop {
@@ -109,7 +109,7 @@ impl Rejections {
     }
 
     /// Events of a request, each with its field.
-    pub fn note_events(&self, rejected: &[Rejection]) {
+    pub(crate) fn note_events(&self, rejected: &[Rejection]) {
         for rejection in rejected {
             // Without a field it was no event at all.
             let field = rejection.field.as_deref().unwrap_or(BODY);
@@ -118,12 +118,12 @@ impl Rejections {
     }
 
     /// An event that the database does not take.
-    pub fn note_unstorable(&self, class: &ClassId) {
+    pub(crate) fn note_unstorable(&self, class: &ClassId) {
         self.note(class, OTHER, UNSTORABLE);
     }
 
     /// A request that was refused as a whole, and why.
-    pub fn note_request(&self, class: &ClassId, reason: &'static str) {
+    pub(crate) fn note_request(&self, class: &ClassId, reason: &'static str) {
         self.note(class, BODY, reason);
     }
 
@@ -136,7 +136,7 @@ impl Rejections {
     }
 
     /// Registers the count by field.
-    pub fn register(&self, registry: &mut Registry) {
+    pub(crate) fn register(&self, registry: &mut Registry) {
         registry.counter_by(
             "relay_rejected_events_total",
             "Events that were rejected, by the field at fault.",
@@ -145,7 +145,7 @@ impl Rejections {
     }
 
     /// Writes what waits, if the database takes it. If it does not, the next time will do.
-    pub async fn write(&self, pages: &Pages) {
+    pub(crate) async fn write(&self, pages: &Pages) {
         let mut pruned = self.shared.writing.lock().await;
         let counts = self.take();
         if counts.is_empty() {

@@ -66,7 +66,7 @@ mod view;
 
 pub(crate) use fold::activity::{MAX_MINUTES, MINUTE, minute_of};
 pub use fold::class::ClassState;
-pub use live::classes::Classes;
+pub(crate) use live::classes::Classes;
 pub(crate) use live::live_class::{TakenChanges, UnsavedChanges};
 pub(crate) use live::load_error::LoadError;
 pub(crate) use live::registry::Round;

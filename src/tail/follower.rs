@@ -32,7 +32,7 @@ const APPEND_BYTES: usize = 256 * 1024;
 
 /// The parts that the tail feeds, and the one that it informs.
 #[derive(Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     /// The server that this replica stands on: the tail decides it.
     pub agreement: Agreement,
     /// The newest events in memory.
