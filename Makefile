@@ -78,14 +78,14 @@ bench: setup ## measure against the floors (20 min); writes BENCHMARKS.md; RUNS=
 	cargo build --release --locked --bin progress-relay --example bench
 	cargo run --release --locked --example bench -- full --runs $(RUNS) --seconds $(SECONDS_EACH)
 
-bench-quick: setup ## two minutes: what got slower than bench/kept.json by more than 20%
+bench-quick: setup ## two minutes: what got slower than bench/baseline.json by more than 20%
 	cargo build --release --locked --bin progress-relay --example bench
 	cargo run --release --locked --example bench -- quick
 
 hostile: setup ## measure: a class at work beside 500 peers that do their worst (2 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::hostile
 
-memory: setup ## measure: what a dashboard costs after bursts, over 4,000 (2 min)
+memory: setup ## measure: the memory of a dashboard after bursts, over 4,000 (2 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::memory
 
 cost: setup ## measure: a summary's cost as its class grows to 5,000,000 events (5 min)
@@ -101,7 +101,7 @@ faults: fault-tools ## measure: a table of every fault under load (15 min); FAUL
 	cargo test --release --locked --test integration -- --ignored --nocapture \
 	  measure::faults_table
 
-churn: setup ## measure: what ten minutes of coming and going leave behind; CHURN_MINUTES=n
+churn: setup ## measure: the leaks after ten minutes of coming and going; CHURN_MINUTES=n
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::churn
 
 model: toolchain ## check the snapshots' rule for larger numbers than make test does (20 min)
@@ -117,7 +117,7 @@ fuzz: toolchain ## fuzz events, batches and cursors, FUZZ_SECONDS (300) each; ne
 	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 || exit 1; \
 	done
 
-pictures: browser ## docs/screenshots, from a lesson that never was
+pictures: browser ## docs/screenshots, of a simulated lesson
 	@bash scripts/setup fonts
 	cargo test --locked --test integration -- --ignored browser::screenshots::screenshots
 

@@ -34,7 +34,7 @@ pub(crate) struct Agreement {
 
 #[derive(Debug)]
 struct Shared {
-    standing: watch::Sender<Standing>,
+    tail_state: watch::Sender<TailState>,
     /// Counts disputes: a part has seen another epoch than the tail's.
     disputes: watch::Sender<u64>,
     /// The server that each part's connection leads to. The lock is held for a line.
@@ -44,7 +44,7 @@ struct Shared {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Standing {
+struct TailState {
     /// The tail's epoch; `None` until its first read.
     epoch: Option<Epoch>,
     /// The moment of the tail's latest read.
@@ -55,13 +55,13 @@ struct Standing {
     rival: bool,
 }
 
-/// A primary that was found.
+/// A primary that the tail reads from, or to which a new connection led.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Primary {
-    /// Its epoch.
+pub struct Primary {
+    /// The epoch by which parts compare their servers.
     pub epoch: Epoch,
     /// Its host and port.
-    pub place: String,
+    pub server: String,
 }
 
 /// The state of a server process that serves this replica.
@@ -85,28 +85,28 @@ struct Backends {
 
 impl Default for Agreement {
     fn default() -> Self {
-        let (standing, _) = watch::channel(Standing::default());
+        let (tail_state, _) = watch::channel(TailState::default());
         let (disputes, _) = watch::channel(0);
         let shared =
-            Shared { standing, disputes, servers: Mutex::default(), backends: Mutex::default() };
+            Shared { tail_state, disputes, servers: Mutex::default(), backends: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 }
 
 impl Agreement {
     /// Notes that the tail has just read the log of this epoch.
-    pub(crate) fn stand(&self, epoch: &Epoch) {
-        self.shared.standing.send_if_modified(|standing| {
-            let settled = standing.other.as_ref().is_some_and(|other| other.epoch == *epoch);
+    pub fn note_tail_read(&self, epoch: &Epoch) {
+        self.shared.tail_state.send_if_modified(|tail_state| {
+            let settled = tail_state.other.as_ref().is_some_and(|other| other.epoch == *epoch);
             if settled {
-                (standing.other, standing.rival) = (None, false);
+                (tail_state.other, tail_state.rival) = (None, false);
             }
-            let moved = standing.epoch.as_ref() != Some(epoch);
+            let moved = tail_state.epoch.as_ref() != Some(epoch);
             if moved {
-                standing.epoch = Some(epoch.clone());
+                tail_state.epoch = Some(epoch.clone());
             }
             // A read that changes nothing wakes only those who wait for the tail to read again.
-            let was_silent = standing
+            let was_silent = tail_state
                 .read_at
                 .replace(Instant::now())
                 .is_none_or(|at| at.elapsed() >= TAIL_CONFIRMS);
@@ -115,8 +115,8 @@ impl Agreement {
     }
 
     /// The tail's epoch, once it has read.
-    pub(crate) fn epoch(&self) -> Option<Epoch> {
-        self.shared.standing.borrow().epoch.clone()
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.shared.tail_state.borrow().epoch.clone()
     }
 
     /// Notes the primary that new connections lead to. If it is not the tail's, the tail moves
@@ -132,11 +132,11 @@ impl Agreement {
     }
 
     fn note_primary(&self, primary: Primary, rival: bool) {
-        self.shared.standing.send_if_modified(|standing| {
-            let other = (standing.epoch.as_ref() != Some(&primary.epoch)).then_some(primary);
+        self.shared.tail_state.send_if_modified(|tail_state| {
+            let other = (tail_state.epoch.as_ref() != Some(&primary.epoch)).then_some(primary);
             let rival = rival && other.is_some();
-            let changed = standing.other != other || standing.rival != rival;
-            (standing.other, standing.rival) = (other, rival);
+            let changed = tail_state.other != other || tail_state.rival != rival;
+            (tail_state.other, tail_state.rival) = (other, rival);
             changed
         });
         if self.other().is_some() {
@@ -145,25 +145,26 @@ impl Agreement {
     }
 
     /// The primary that the tail has to move to.
-    pub(crate) fn moves_to(&self) -> Option<Primary> {
-        let standing = self.shared.standing.borrow();
-        standing
+    pub fn moves_to(&self) -> Option<Primary> {
+        let tail_state = self.shared.tail_state.borrow();
+        tail_state
             .other
             .clone()
-            .filter(|other| !standing.rival && standing.epoch.as_ref() != Some(&other.epoch))
+            .filter(|other| !tail_state.rival && tail_state.epoch.as_ref() != Some(&other.epoch))
     }
 
     /// Whether `epoch` is of an older timeline than a primary that was seen: then its server is an
     /// orphan.
-    pub(crate) fn is_outdated(&self, epoch: &Epoch) -> bool {
-        let standing = self.shared.standing.borrow();
-        let known = standing.epoch.iter().chain(standing.other.iter().map(|other| &other.epoch));
+    pub fn is_outdated(&self, epoch: &Epoch) -> bool {
+        let tail_state = self.shared.tail_state.borrow();
+        let known =
+            tail_state.epoch.iter().chain(tail_state.other.iter().map(|other| &other.epoch));
         known.filter_map(Epoch::timeline).max() > epoch.timeline()
     }
 
     /// The primary that is not the tail's, if one was found.
-    pub(crate) fn other(&self) -> Option<Primary> {
-        self.shared.standing.borrow().other.clone()
+    pub fn other(&self) -> Option<Primary> {
+        self.shared.tail_state.borrow().other.clone()
     }
 
     /// Notes that a part has seen another epoch than the tail's: the tail and the prober look at
@@ -179,26 +180,26 @@ impl Agreement {
 
     /// Whether the tail confirms `epoch` and no other primary is known. Waits up to `patience` for
     /// that, since the tail may be about to learn of a new epoch.
-    pub(crate) async fn settles_on(&self, epoch: &Epoch, patience: Duration) -> bool {
-        let settled = |standing: &Standing| {
-            standing.epoch.as_ref() == Some(epoch)
-                && standing.other.is_none()
-                && standing.read_at.is_some_and(|at| at.elapsed() < TAIL_CONFIRMS)
+    pub async fn settles_on(&self, epoch: &Epoch, patience: Duration) -> bool {
+        let settled = |tail_state: &TailState| {
+            tail_state.epoch.as_ref() == Some(epoch)
+                && tail_state.other.is_none()
+                && tail_state.read_at.is_some_and(|at| at.elapsed() < TAIL_CONFIRMS)
         };
-        if settled(&self.shared.standing.borrow()) {
+        if settled(&self.shared.tail_state.borrow()) {
             return true;
         }
         self.dispute();
-        let mut standing = self.shared.standing.subscribe();
-        timeout(patience, standing.wait_for(settled)).await.is_ok_and(|settled| settled.is_ok())
+        let mut tail_state = self.shared.tail_state.subscribe();
+        timeout(patience, tail_state.wait_for(settled)).await.is_ok_and(|settled| settled.is_ok())
     }
 
     /// Resolves when the tail has read in another epoch than this one.
-    pub(crate) async fn departs_from(&self, epoch: &Epoch) {
-        let mut standing = self.shared.standing.subscribe();
+    pub async fn departs_from(&self, epoch: &Epoch) {
+        let mut tail_state = self.shared.tail_state.subscribe();
         let departed =
-            |standing: &Standing| standing.epoch.as_ref().is_some_and(|now| now != epoch);
-        if standing.wait_for(departed).await.is_err() {
+            |tail_state: &TailState| tail_state.epoch.as_ref().is_some_and(|now| now != epoch);
+        if tail_state.wait_for(departed).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -282,7 +283,7 @@ mod tests {
     use super::*;
 
     fn primary(epoch: &str) -> Primary {
-        Primary { epoch: Epoch::new(epoch), place: "here".to_owned() }
+        Primary { epoch: Epoch::new(epoch), server: "here".to_owned() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -290,14 +291,14 @@ mod tests {
         let agreement = Agreement::default();
         let (one, two) = (Epoch::new("a1"), Epoch::new("b2"));
         assert!(!agreement.settles_on(&one, DISPUTE_PATIENCE).await, "the tail has not read");
-        agreement.stand(&one);
+        agreement.note_tail_read(&one);
         assert!(agreement.settles_on(&one, DISPUTE_PATIENCE).await);
         assert!(!agreement.settles_on(&two, DISPUTE_PATIENCE).await);
         agreement.found(primary("a1"));
         assert!(agreement.settles_on(&one, DISPUTE_PATIENCE).await, "it is the same");
         agreement.found(primary("b2"));
         assert!(!agreement.settles_on(&one, DISPUTE_PATIENCE).await);
-        agreement.stand(&two);
+        agreement.note_tail_read(&two);
         assert!(agreement.settles_on(&two, DISPUTE_PATIENCE).await, "the tail has moved there");
         agreement.departs_from(&one).await;
         assert!(futures::poll!(Box::pin(agreement.departs_from(&two))).is_pending());
@@ -308,7 +309,7 @@ mod tests {
         let agreement = Agreement::default();
         let (epoch, before) = (Epoch::new("a1"), Instant::now());
         agreement.watch_backend(7, true);
-        assert_eq!(agreement.backend(7, &epoch, before), None, "nobody has looked");
+        assert_eq!(agreement.backend(7, &epoch, before), None, "there was no look yet");
         tokio::time::advance(Duration::from_secs(1)).await;
         let waiting = Backend {
             state: "active".to_owned(),

@@ -36,7 +36,7 @@ pub(crate) async fn gzip(bytes: Bytes) -> Option<Bytes> {
     off_the_runtime(bytes.len(), move || gzip_here(&bytes, Compression::fast())).await
 }
 
-/// Bytes that are compressed once, for many answers that differ in what stands before them.
+/// Bytes that are compressed once, for many answers that differ in their heads.
 #[derive(Debug)]
 pub(crate) struct Deflated {
     bytes: Bytes,

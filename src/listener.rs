@@ -1,10 +1,11 @@
-//! Hears the doorbell, on a connection that LISTENs and does nothing else, and proves that it does.
+//! Receives the doorbell's notifications on a connection that does nothing but LISTEN, and proves
+//! that they arrive.
 //!
 //! LISTEN can succeed and deliver nothing: through a pooler in transaction mode, or on a connection
 //! whose other end has vanished. So a second connection, the prover, rings with a nonce: at first
-//! more than once, then every few seconds. While it is not proven that the doorbell is heard, the
-//! tail reads several times a second without a ring. Events then come a little later, and none is
-//! lost.
+//! more than once, then every few seconds. While it is not proven that notifications arrive,
+//! the tail reads several times a second without a ring. Events then come a little later, and none
+//! is lost.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -24,16 +25,16 @@ use crate::tail::Tail;
 
 /// How often the listener looks whether its connections lead to the server that the tail reads.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// One look in this many also proves that the doorbell is heard.
+/// One look in this many also proves that notifications arrive.
 const LOOKS_A_PROOF: u32 = 5;
 /// How long a ring may take to arrive, and any answer of the database but the one to LISTEN.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
-/// Rings that must be heard before LISTEN counts: a pooler may deliver the first one by chance.
+/// Rings that must arrive before LISTEN counts: a pooler may deliver the first one by chance.
 const PROOFS_AT_START: usize = 2;
 /// The beginning of a proof's payload. Any other payload is a ring.
 const PROOF: &str = "proof ";
 
-/// Half a queue of notifications means that a session does not take its own: 4 GB have gathered.
+/// A queue that is half full (4 GB): some session does not receive its notifications.
 const QUEUE_IS_LONG: f64 = 0.5;
 
 /// Log lines about the holder of the lock, the queue of notifications, and the migrations.
@@ -43,9 +44,9 @@ static SCHEMA: Repeated = Repeated::new();
 
 /// The listener's view of the database, renewed once a second.
 #[derive(Debug, Clone)]
-pub(crate) struct ListenerStatus {
-    /// Why it is not proven that the doorbell is heard, and since when; `None` while it is.
-    pub deaf: Option<(String, Instant)>,
+pub struct ListenerStatus {
+    /// Why it is not proven that notifications arrive, and since when; `None` while it is proven.
+    pub unproven: Option<(String, Instant)>,
     /// The session that keeps writers waiting, if there is one.
     pub blocker: Option<Blocker>,
     /// The fault of the database's migrations, if there is one: a newer release may have added
@@ -53,7 +54,7 @@ pub(crate) struct ListenerStatus {
     pub schema: Option<String>,
 }
 
-/// The listener.
+/// The handle of the task that listens. The task ends when the handle is dropped.
 #[derive(Debug)]
 pub(crate) struct Listener {
     status: watch::Receiver<ListenerStatus>,
@@ -68,8 +69,14 @@ impl Listener {
         tail: &Tail,
         supervisor: &Supervisor,
     ) -> Self {
-        let deaf = Some(("notifications are not heard yet".to_owned(), Instant::now()));
-        let (report, status) = watch::channel(ListenerStatus { deaf, blocker: None, schema: None });
+        let unproven = Some((
+            "it is not proven yet that notifications \
+             arrive"
+                .to_owned(),
+            Instant::now(),
+        ));
+        let (report, status) =
+            watch::channel(ListenerStatus { unproven, blocker: None, schema: None });
         let task = ListenLoop {
             connector: connector.clone(),
             agreement: agreement.clone(),
@@ -85,7 +92,7 @@ impl Listener {
         registry.gauge(
             "relay_listener_proven",
             "Whether it is proven that notifications arrive.",
-            move || i64::from(status.borrow().deaf.is_none()),
+            move || i64::from(status.borrow().unproven.is_none()),
         );
     }
 
@@ -110,26 +117,26 @@ impl ListenLoop {
             let Err(reason) = self.listen(&mut reconnect).await;
             self.agreement.note_server("listener", None);
             self.report.send_modify(|status| {
-                let since = status.deaf.take().map_or_else(Instant::now, |(_, since)| since);
-                let deaf = Some((reason.clone(), since));
-                *status = ListenerStatus { deaf, blocker: None, schema: None };
+                let since = status.unproven.take().map_or_else(Instant::now, |(_, since)| since);
+                let unproven = Some((reason.clone(), since));
+                *status = ListenerStatus { unproven, blocker: None, schema: None };
             });
-            // The tail reads more often until the doorbell is heard again.
-            self.tail.set_deaf(true);
+            // The tail reads more often until it is proven again that notifications arrive.
+            self.tail.set_unproven(true);
             reconnect.failed(&reason).await;
         }
     }
 
     /// Listens until it cannot, and returns why.
     async fn listen(&self, reconnect: &mut Reconnect) -> Result<Infallible, String> {
-        let (heard, mut proofs) = watch::channel(String::new());
+        let (proved, mut proofs) = watch::channel(String::new());
         let tail = self.tail.clone();
         // Every replica proves on the same channel; the mark tells this replica's proofs from the
         // others'.
         let own = format!("{PROOF}{:016x} ", fastrand::u64(..));
         let mark = own.clone();
         let notified = move |payload: &str| match payload.strip_prefix(PROOF) {
-            Some(_) if payload.starts_with(&mark) => drop(heard.send_replace(payload.to_owned())),
+            Some(_) if payload.starts_with(&mark) => drop(proved.send_replace(payload.to_owned())),
             Some(_) => {}
             None => tail.doorbell(),
         };
@@ -152,15 +159,15 @@ impl ListenLoop {
         reconnect: &mut Reconnect,
     ) -> Result<Infallible, String> {
         self.look(session, prover).await?;
-        self.hear(session, prover).await?;
+        self.send_listen(session, prover).await?;
         for _ in 0..PROOFS_AT_START {
             prove(prover, own, proofs).await?;
         }
         reconnect.succeeded();
-        self.agreement.note_server("listener", Some(session.place.clone()));
+        self.agreement.note_server("listener", Some(session.server.clone()));
         // Events that are committed after LISTEN ring from now on, and the tail, which is rung
         // here, reads the earlier ones.
-        self.tail.set_deaf(false);
+        self.tail.set_unproven(false);
         for look in 1_u32.. {
             let blocker = in_time("the look at the locks", database::blocker(prover)).await?;
             if let Some(blocker) = blocker.as_ref().filter(|blocker| blocker.is_frozen_relay()) {
@@ -218,7 +225,7 @@ impl ListenLoop {
             if !self.agreement.settles_on(&epoch, DISPUTE_PATIENCE).await {
                 return Err(format!(
                     "{what} leads to {}, and the tail reads from another server, or not at all",
-                    session.place
+                    session.server
                 ));
             }
         }
@@ -227,13 +234,13 @@ impl ListenLoop {
 
     /// Sends LISTEN, and waits for it as long as the server works on it. Where the queue of
     /// notifications is long, that may take many seconds, and a second try would take as long.
-    async fn hear(&self, session: &Session, prover: &Session) -> Result<(), String> {
+    async fn send_listen(&self, session: &Session, prover: &Session) -> Result<(), String> {
         let listen = format!("LISTEN {CHANNEL}");
         let mut listening = std::pin::pin!(session.client.batch_execute(&listen));
         loop {
             tokio::select! {
-                heard = &mut listening => {
-                    return heard.map_err(|error| format!("LISTEN: {}", database::explain(&error)));
+                answer = &mut listening => {
+                    return answer.map_err(|error| format!("LISTEN: {}", database::explain(&error)));
                 }
                 () = session.ended() => return Err("the connection was lost at LISTEN".to_owned()),
                 () = tokio::time::sleep(CHECK_DEADLINE) => {}
@@ -260,11 +267,11 @@ impl ListenLoop {
         {
             tracing::error!("{wrong}{due}");
         }
-        self.report.send_replace(ListenerStatus { deaf: None, blocker, schema });
+        self.report.send_replace(ListenerStatus { unproven: None, blocker, schema });
     }
 }
 
-/// Rings from `prover`, and waits until the listener has heard it.
+/// Rings from `prover`, and waits until the ring has arrived at the listener.
 async fn prove(
     prover: &Session,
     own: &str,
@@ -272,11 +279,11 @@ async fn prove(
 ) -> Result<(), String> {
     let nonce = format!("{own}{:016x}", fastrand::u64(..));
     in_time("the ring", database::notify(prover, &nonce)).await?;
-    match timeout(CHECK_DEADLINE, proofs.wait_for(|heard| *heard == nonce)).await {
+    match timeout(CHECK_DEADLINE, proofs.wait_for(|proof| *proof == nonce)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) => Err("the connection was lost".to_owned()),
         Err(_) => Err(format!(
-            "a ring was not heard within {} s; does --listen-url (or --database-url) lead through \
+            "a ring did not arrive within {} s; does --listen-url (or --database-url) lead through \
              a pooler? It must lead to the database directly",
             CHECK_DEADLINE.as_secs()
         )),

@@ -98,7 +98,7 @@ impl Prober {
         let timeline = best.epoch.timeline();
         if timeline < self.highest {
             // Only an orphan answers. The primary that outranks it may come back.
-            tracing::debug!(place = best.place, "only a primary of an older timeline answers");
+            tracing::debug!(server = best.server, "only a primary of an older timeline answers");
             return;
         }
         let outranks = self.highest.is_some() && timeline > self.highest;
@@ -111,8 +111,8 @@ impl Prober {
         if let Some((_, rival)) = equals().find(|(_, primary)| primary.epoch != best.epoch) {
             if let Some(due) = RIVALS.met("rivals") {
                 tracing::error!(
-                    one = best.place,
-                    other = rival.place,
+                    one = best.server,
+                    other = rival.server,
                     "two servers say that they are the primary, and neither outranks the other: \
                      nothing is acknowledged until one of them is gone. Stop the one that was not \
                      to be promoted{due}"

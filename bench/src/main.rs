@@ -6,8 +6,8 @@
 //!   is the server of the bare broadcast.
 //! - `rows` measures the loads that are repeated; `single` measures what runs once or a few times;
 //!   `resume` measures a dashboard that catches up; `curves` measures the plots.
-//! - `report` writes BENCHMARKS.md; `svg` draws the plots; `kept` holds the figures that `quick`
-//!   compares with; `stats` has medians and rounded numbers.
+//! - `report` writes BENCHMARKS.md; `svg` draws the plots; `baseline` holds the figures that
+//!   `quick` compares with; `stats` has medians and rounded numbers.
 //!
 //! The results lie in the folder above this one.
 
@@ -19,10 +19,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use progress_relay::relay::signals::Signals;
 
+mod baseline;
 mod broadcast;
 mod curves;
 mod floors;
-mod kept;
 mod report;
 mod resume;
 mod rows;
@@ -43,7 +43,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// All of it; writes BENCHMARKS.md, its plots, and the kept figures
+    /// All of it; writes BENCHMARKS.md, its plots, and the baseline
     Full {
         /// Runs that a median is of
         #[arg(long, default_value_t = 5)]
@@ -55,7 +55,7 @@ enum Command {
         #[arg(long, default_value = ".")]
         folder: PathBuf,
     },
-    /// The repeated loads, compared with the kept figures; fails if one is slower by over a fifth
+    /// The repeated loads, compared with the baseline; fails if one is slower by over a fifth
     Quick {
         #[arg(long, default_value_t = 3)]
         runs: usize,
@@ -122,7 +122,7 @@ async fn full(
         )?;
     }
     std::fs::write(folder.join("BENCHMARKS.md"), &text)?;
-    kept::write(folder, &machine.processor, &rows)?;
+    baseline::write(folder, &machine.processor, &rows)?;
     println!("{text}");
     Ok(())
 }
@@ -133,13 +133,9 @@ async fn quick(
     seconds: u64,
     folder: &std::path::Path,
 ) -> Outcome<()> {
-    let kept = kept::read(folder)?;
+    let baseline = baseline::read(folder)?;
     let rows = rows::measure_without_broadcast(stage, runs, seconds).await?;
-    let (text, slower) = kept::compare(&kept, &rows);
+    let (text, slower) = baseline::compare(&baseline, &rows);
     print!("{text}");
-    if slower {
-        Err("slower than the kept figures by more than 20%, see above".into())
-    } else {
-        Ok(())
-    }
+    if slower { Err("slower than the baseline by more than 20%, see above".into()) } else { Ok(()) }
 }

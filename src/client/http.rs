@@ -20,8 +20,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest body of an answer in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// A connection that carries one request after the other. After an error it is to be thrown away:
-/// what became of the request is not known then.
+/// A connection that carries one request after the other. After an error, drop it: whether the
+/// server has handled the request is unknown.
 #[derive(Debug)]
 pub struct Connection {
     base: BaseUrl,
@@ -35,11 +35,11 @@ pub struct Connection {
 /// An answer, read to its end.
 #[derive(Debug, Clone)]
 pub struct Response {
-    /// Its status.
+    /// The status; any is a success of the request.
     pub status: StatusCode,
-    /// Its headers.
+    /// The headers as they were received.
     pub headers: HeaderMap,
-    /// Its whole body.
+    /// The body, within the bound on answers.
     pub body: Bytes,
 }
 

@@ -34,12 +34,12 @@ pub enum ClientError {
     /// The URL is none that this client can speak to.
     #[error("{0}")]
     Url(String),
-    /// No connection came about.
+    /// No connection could be made.
     #[error("cannot connect to {to}: {source}")]
     Connect {
         /// Host and port.
         to: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The server answered, but not in time.
@@ -47,7 +47,7 @@ pub enum ClientError {
     Timeout {
         /// Host and port.
         to: String,
-        /// What was asked for.
+        /// The request.
         what: String,
         /// How long it was waited for.
         after: Duration,
@@ -59,7 +59,7 @@ pub enum ClientError {
         to: String,
         /// The answer's status.
         status: u16,
-        /// What the answer said, with a colon in front; empty if nothing.
+        /// The problem's text, with a colon in front; empty if the answer has none.
         detail: String,
     },
     /// The server closed the WebSocket, or ended the connection between two frames.
@@ -83,8 +83,8 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether the same may succeed later: the relay or what stands before it is away, not wrong.
-    pub(crate) fn is_transient(&self) -> bool {
+    /// Whether the same request may succeed later: the relay, or a proxy before it, is unavailable.
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Url(_) | Self::Protocol(_) => false,
             Self::Refused { status, .. } => *status >= 500 || matches!(status, 408 | 429),

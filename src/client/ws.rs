@@ -20,7 +20,7 @@ use crate::error::chain;
 /// Text of a frame, counted by reference.
 pub use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// A server that said nothing for so long is lost: it pings every 25 s.
+/// A server that has sent nothing for so long is lost: it pings every 25 s.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Largest message in bytes: a frame is 256 KiB unless one event is larger, and no event is larger
@@ -34,7 +34,7 @@ const READ_BUFFER: usize = 16 << 10;
 /// How long an answer to a close, or a close of our own, may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the server says.
+/// A message of the server.
 #[derive(Debug)]
 pub enum Frame {
     /// Events in order.
@@ -46,24 +46,24 @@ pub enum Frame {
     },
     /// All that was committed before the connection has been sent.
     Live {
-        /// Where it goes on.
+        /// The cursor from which the stream continues.
         cursor: String,
     },
-    /// Complete up to here, nothing to say.
+    /// The subscriber has every event up to this cursor.
     Mark {
-        /// Where it goes on.
+        /// The cursor from which the stream continues.
         cursor: String,
     },
-    /// It could not be resumed from where it was asked to: events may be missing before this.
+    /// The stream could not continue from the given cursor: events may be missing before this.
     Reset {
         /// Why.
         reason: String,
-        /// Where it goes on.
+        /// The cursor from which the stream continues.
         cursor: String,
     },
     /// The answer to a ping.
     Pong {
-        /// Where it goes on.
+        /// The cursor from which the stream continues.
         cursor: String,
     },
     /// A type that this client does not know, to be ignored.
@@ -95,7 +95,7 @@ impl Frame {
     ///
     /// # Errors
     /// [`ClientError::Protocol`] if it is not a JSON object with a type, or one of a known type
-    /// without what it needs.
+    /// without a member that its type requires.
     pub fn parse(text: &str) -> Result<Self, ClientError> {
         let wrong = |why: &str| ClientError::Protocol(format!("a frame of the server: {why}"));
         let whole: Whole = match serde_json::from_str(text) {
@@ -128,9 +128,10 @@ impl Frame {
 #[derive(Debug)]
 pub struct Subscriber {
     stream: WebSocketStream<TcpStream>,
-    /// When the server was last heard, pings included.
-    heard: Instant,
-    /// Looks at `heard` now and then: moving a timer for every frame costs more than the frame.
+    /// When something last came from the server, pings included.
+    last_received: Instant,
+    /// Looks at `last_received` now and then: moving a timer for every frame costs more than the
+    /// frame.
     check: Pin<Box<Sleep>>,
 }
 
@@ -202,7 +203,11 @@ impl Subscriber {
             })?
             .map_err(|error| refused(&format!("{base}/ws/connect"), error))?;
         let now = Instant::now();
-        Ok(Self { stream, heard: now, check: Box::pin(tokio::time::sleep_until(now + SILENCE)) })
+        Ok(Self {
+            stream,
+            last_received: now,
+            check: Box::pin(tokio::time::sleep_until(now + SILENCE)),
+        })
     }
 
     /// The next frame. Cancelling it loses nothing.
@@ -228,7 +233,7 @@ impl Subscriber {
                 biased;
                 message = self.stream.next() => message,
                 () = self.check.as_mut() => {
-                    let due = self.heard + SILENCE;
+                    let due = self.last_received + SILENCE;
                     if due <= Instant::now() {
                         return Err(ClientError::Silent(SILENCE));
                     }
@@ -236,7 +241,7 @@ impl Subscriber {
                     continue;
                 }
             };
-            self.heard = Instant::now();
+            self.last_received = Instant::now();
             match message {
                 Some(Ok(Message::Text(text))) => return Ok(text),
                 Some(Ok(Message::Close(close))) => {
@@ -273,7 +278,7 @@ impl Subscriber {
         self.send(Message::text(r#"{"type":"ping"}"#)).await
     }
 
-    /// Says goodbye, waiting a second at most for it to be taken.
+    /// Sends a close frame, and waits up to a second until it is sent.
     pub async fn close(mut self) {
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.stream.close(None)).await;
     }
@@ -315,8 +320,8 @@ fn refused(to: &str, error: WsError) -> ClientError {
 /// The text of a problem+json body.
 fn problem(body: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let said = value.get("detail").or_else(|| value.get("title"))?;
-    said.as_str().map(str::to_owned)
+    let text = value.get("detail").or_else(|| value.get("title"))?;
+    text.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -40,16 +40,16 @@ pub struct Connector {
     preferred: Arc<AtomicUsize>,
     /// Connections are made only once this token is cancelled, which is when the migrations have
     /// been applied.
-    gate: Option<CancellationToken>,
+    migrated: Option<CancellationToken>,
     /// All hosts, for the error that none of them lets the relay in.
-    place: String,
+    servers: String,
 }
 
 #[derive(Debug)]
 struct HostConfig {
     config: Config,
     /// Host and port, for messages.
-    place: String,
+    server: String,
 }
 
 impl Connector {
@@ -82,14 +82,14 @@ impl Connector {
     pub fn new(config: Config) -> Self {
         let hosts: Arc<[HostConfig]> =
             (0..host_count(&config)).map(|index| HostConfig::of(&config, index)).collect();
-        let place = place(&config);
-        Self { hosts, preferred: Arc::default(), gate: None, place }
+        let servers = server_names(&config);
+        Self { hosts, preferred: Arc::default(), migrated: None, servers }
     }
 
-    /// The same connector for the parts of a relay that is starting: they connect once `gate` is
-    /// cancelled.
-    pub(crate) fn behind(&self, gate: CancellationToken) -> Self {
-        Self { gate: Some(gate), ..self.clone() }
+    /// The same connector for the parts of a relay that is starting: they connect once the
+    /// migrations are applied, which cancels `migrated`.
+    pub(crate) fn after(&self, migrated: CancellationToken) -> Self {
+        Self { migrated: Some(migrated), ..self.clone() }
     }
 
     /// The number of hosts that the URL names.
@@ -131,8 +131,8 @@ impl Connector {
         name: &str,
         notified: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Session, ConnectError> {
-        if let Some(gate) = &self.gate {
-            gate.cancelled().await;
+        if let Some(migrated) = &self.migrated {
+            migrated.cancelled().await;
         }
         let notified: Notified = Arc::new(notified);
         let first = self.preferred.load(Ordering::Relaxed);
@@ -159,7 +159,7 @@ impl Connector {
                 None => {}
             }
             if attempts.is_empty() && untried.len() == 0 {
-                return Err(ConnectError::of_all(refused, &self.place));
+                return Err(ConnectError::of_all(refused, &self.servers));
             }
         }
     }
@@ -205,23 +205,23 @@ impl Connector {
             let major: Option<u32> =
                 found.split(['.', ' ', 'b', 'r', 'd']).next().and_then(|n| n.parse().ok());
             if major.is_some_and(|major| major < OLDEST_POSTGRES) {
-                return Err(ConnectError::TooOld { place: host.place.clone(), found });
+                return Err(ConnectError::TooOld { server: host.server.clone(), found });
             }
         }
         if let Some(found) =
             connection.parameter("server_encoding").filter(|found| *found != "UTF8")
         {
             return Err(ConnectError::Encoding {
-                place: host.place.clone(),
+                server: host.server.clone(),
                 found: found.to_owned(),
             });
         }
-        Ok(Session::drive(client, connection, host.place.clone(), notified))
+        Ok(Session::drive(client, connection, host.server.clone(), notified))
     }
 
     /// The name of the host at this position in the URL.
-    pub(super) fn host_place(&self, index: usize) -> &str {
-        self.hosts.get(index).map_or("", |host| &host.place)
+    pub(super) fn host_server(&self, index: usize) -> &str {
+        self.hosts.get(index).map_or("", |host| &host.server)
     }
 }
 
@@ -242,21 +242,21 @@ impl HostConfig {
             config.options(options);
         }
         let port = all.get_ports().get(index).or(all.get_ports().first()).copied().unwrap_or(5432);
-        let mut place = String::new();
+        let mut server = String::new();
         match all.get_hosts().get(index) {
             Some(Host::Tcp(name)) => {
-                place.push_str(name);
+                server.push_str(name);
                 config.host(name);
             }
             Some(Host::Unix(path)) => {
-                place.push_str(&path.display().to_string());
+                server.push_str(&path.display().to_string());
                 config.host_path(path);
             }
             None => {}
         }
         if let Some(address) = all.get_hostaddrs().get(index) {
-            if place.is_empty() {
-                place.push_str(&address.to_string());
+            if server.is_empty() {
+                server.push_str(&address.to_string());
             }
             config.hostaddr(*address);
         }
@@ -272,13 +272,13 @@ impl HostConfig {
             .keepalives_retries(KEEPALIVE_RETRIES)
             .tcp_user_timeout(USER_TIMEOUT);
         let database = all.get_dbname().or(all.get_user()).unwrap_or("postgres");
-        let place = format!("{place} port {port}, database {database}");
-        Self { config, place }
+        let server = format!("{server} port {port}, database {database}");
+        Self { config, server }
     }
 
     /// The error of a host that cannot be connected to now.
     fn not_now(&self, reason: String) -> ConnectError {
-        ConnectError::Refused { place: self.place.clone(), reason, permanent: false }
+        ConnectError::Refused { server: self.server.clone(), reason, permanent: false }
     }
 
     /// The error of a host that has refused the connection or the first statements.
@@ -287,7 +287,7 @@ impl HostConfig {
         let permanent = error
             .code()
             .is_some_and(|state| state.code().starts_with("28") || state.code() == "3D000");
-        ConnectError::Refused { place: self.place.clone(), reason: explain(error), permanent }
+        ConnectError::Refused { server: self.server.clone(), reason: explain(error), permanent }
     }
 }
 
@@ -300,8 +300,8 @@ fn host_count(config: &Config) -> usize {
 }
 
 /// The names of all hosts of a configuration.
-fn place(config: &Config) -> String {
-    let places: Vec<String> =
-        (0..host_count(config)).map(|index| HostConfig::of(config, index).place).collect();
-    places.join(" or ")
+fn server_names(config: &Config) -> String {
+    let names: Vec<String> =
+        (0..host_count(config)).map(|index| HostConfig::of(config, index).server).collect();
+    names.join(" or ")
 }

@@ -22,7 +22,7 @@ const LOCK: i64 = 0x7072_6f67_7374_6174;
 
 /// The settings of the leader's session, by which the server ends it soon after the leader's
 /// process froze or its machine vanished: only then is the lock free. The leader is never silent
-/// for this long while it lives. A statement may take longer, and has a limit of its own. The TCP
+/// for this long while it lives. A statement may take longer, and has a separate limit. The TCP
 /// settings have no effect on a Unix socket, where a process that ends always closes its end.
 ///
 /// Snapshots need not wait for the disk. A crash of the server loses the newest of them, but WAL is
@@ -102,7 +102,7 @@ pub(crate) async fn end_silent_leader(
     session: &Session,
     leader: &SilentLeader,
 ) -> Result<bool, Error> {
-    // The conditions stand in a statement of their own: within one WHERE, PostgreSQL may call
+    // The conditions stand in a separate statement: within one WHERE, PostgreSQL may call
     // pg_terminate_backend before it looks at them.
     let sql = format!(
         "WITH silent AS MATERIALIZED (SELECT activity.pid {SILENT} AND activity.pid = $2 \

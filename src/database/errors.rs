@@ -14,10 +14,10 @@ pub enum ConnectError {
     #[error("{0}")]
     Url(String),
     /// The server was not reached, or refused the connection.
-    #[error("cannot connect to PostgreSQL at {place}: {reason}")]
+    #[error("cannot connect to PostgreSQL at {server}: {reason}")]
     Refused {
         /// Host, port and database.
-        place: String,
+        server: String,
         /// The system's or the server's reason.
         reason: String,
         /// Whether another attempt will fail as well: the password, role or database is wrong.
@@ -25,20 +25,23 @@ pub enum ConnectError {
     },
     /// The database cannot store every text, or has text that cannot be read as UTF-8.
     #[error(
-        "the database at {place} is encoded in {found}; the relay needs UTF8: CREATE DATABASE … \
+        "the database at {server} is encoded in {found}; the relay needs UTF8: CREATE DATABASE … \
          ENCODING 'UTF8' TEMPLATE template0"
     )]
     Encoding {
         /// Host, port and database.
-        place: String,
+        server: String,
         /// The database's encoding.
         found: String,
     },
     /// The server is older than [`OLDEST_POSTGRES`].
-    #[error("PostgreSQL at {place} is release {found}; the relay needs {OLDEST_POSTGRES} or newer")]
+    #[error(
+        "PostgreSQL at {server} is release {found}; the relay needs {OLDEST_POSTGRES} or \
+         newer"
+    )]
     TooOld {
         /// Host, port and database.
-        place: String,
+        server: String,
         /// The server's release.
         found: String,
     },
@@ -46,7 +49,7 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// The error of all hosts together; of a single host, its own error.
-    pub(super) fn of_all(mut refused: Vec<Self>, place: &str) -> Self {
+    pub(super) fn of_all(mut refused: Vec<Self>, server: &str) -> Self {
         if refused.len() == 1
             && let Some(only) = refused.pop()
         {
@@ -56,11 +59,11 @@ impl ConnectError {
         let reasons: Vec<String> = refused
             .iter()
             .map(|error| match error {
-                Self::Refused { place, reason, .. } => format!("{place}: {reason}"),
+                Self::Refused { server, reason, .. } => format!("{server}: {reason}"),
                 other => other.to_string(),
             })
             .collect();
-        Self::Refused { place: place.to_owned(), reason: reasons.join("; "), permanent }
+        Self::Refused { server: server.to_owned(), reason: reasons.join("; "), permanent }
     }
 
     /// Whether trying again is of no use until an operator has acted.

@@ -29,7 +29,6 @@ const BEFORE: &str = "FROM progress_event WHERE (class_id, id) < ($1, $2) AND (c
 /// An entry of the list of classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListedClass {
-    /// The class.
     pub(crate) class: ClassId,
     /// The numbers in its snapshot.
     pub(crate) row: ClassRow,

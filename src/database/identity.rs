@@ -46,9 +46,9 @@ pub(crate) async fn mend_sequence(session: &Session, seen: &Epoch) -> Result<(),
     renew_nonce(session, Some(seen)).await
 }
 
-/// The place in which a log was found.
+/// The result of the check where a log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Homecoming {
+pub(crate) enum HomeCheck {
     /// The cluster, database, table and timeline in which the nonce was made.
     AtHome,
     /// The same table on another timeline: a standby was promoted. The nonce was renewed.
@@ -66,7 +66,7 @@ pub(crate) enum Homecoming {
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn settle_home(session: &Session) -> Result<Homecoming, Error> {
+pub(crate) async fn check_home(session: &Session) -> Result<HomeCheck, Error> {
     const LOOK: &str = "\
         SELECT home IS NOT NULL, \
             (home, home_table) \
@@ -95,18 +95,18 @@ pub(crate) async fn settle_home(session: &Session) -> Result<Homecoming, Error> 
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     if !is_known {
         session.client.execute(MOVE_IN, &[]).await?;
-        return Ok(Homecoming::AtHome);
+        return Ok(HomeCheck::AtHome);
     }
     if !is_same_place {
         let epoch = current_epoch(&session.client).await?;
         renew_nonce(session, Some(&epoch)).await?;
-        return Ok(Homecoming::Moved);
+        return Ok(HomeCheck::Moved);
     }
     if !is_same_timeline {
         session.client.batch_execute(ADOPT).await?;
-        return Ok(Homecoming::Promoted);
+        return Ok(HomeCheck::Promoted);
     }
-    Ok(Homecoming::AtHome)
+    Ok(HomeCheck::AtHome)
 }
 
 /// The classes in which the deletions after number `known`, up to number `now`, have deleted

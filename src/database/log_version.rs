@@ -23,7 +23,7 @@ pub(crate) struct LogVersion {
 /// are taken after this one, so that two such transactions cannot wait for each other.
 ///
 /// # Errors
-/// If the lock is not to be had in time, or the connection is lost.
+/// If the lock is not granted in time, or the connection is lost.
 pub(crate) async fn hold_log(
     transaction: &impl GenericClient,
     version: &LogVersion,
@@ -41,7 +41,7 @@ pub(crate) async fn hold_log(
 /// now.
 ///
 /// # Errors
-/// If the lock is not to be had in time, or the connection is lost.
+/// If the lock is not granted in time, or the connection is lost.
 pub(crate) async fn begin_version_without(
     transaction: &Transaction<'_>,
     version: &LogVersion,
@@ -57,7 +57,7 @@ pub(crate) async fn begin_version_without(
     transaction
         .execute("INSERT INTO progress_deletion VALUES ($1, $2)", &[&deletions, &class.as_str()])
         .await?;
-    // The trigger on DELETE leaves as many.
+    // The trigger on DELETE keeps the same number of rows.
     transaction
         .execute("DELETE FROM progress_deletion WHERE deletion <= $1::bigint - 1000", &[&deletions])
         .await?;

@@ -43,8 +43,9 @@ pub(crate) use errors::{
     OLDEST_POSTGRES, Verdict, explain, is_connection_lost, is_lock_timeout, verdict,
 };
 pub use history::history_statements;
-pub(crate) use identity::{Homecoming, deleted_classes, mend_sequence, renew_nonce, settle_home};
-pub(crate) use lock_wait::{Blocker, blocker, is_active, terminate};
+pub(crate) use identity::{HomeCheck, check_home, deleted_classes, mend_sequence, renew_nonce};
+pub use lock_wait::Blocker;
+pub(crate) use lock_wait::{blocker, is_active, terminate};
 pub(crate) use log::{Header, LogRow, current_epoch};
 pub use log::{LogReader, READ_SETTINGS};
 pub(crate) use log_version::{LogVersion, begin_version_without, hold_log};

@@ -51,7 +51,7 @@ pub struct Session {
     /// The server process, as in `pg_stat_activity`.
     pub backend_pid: i32,
     /// The host, port and database that the connection leads to.
-    pub place: String,
+    pub server: String,
     unconfirmed: Arc<AtomicU64>,
     driver: JoinHandle<()>,
     gone: CancellationToken,
@@ -63,7 +63,7 @@ impl Session {
     pub(super) fn drive<S, T>(
         client: Client,
         mut connection: Connection<S, T>,
-        place: String,
+        server: String,
         notified: Notified,
     ) -> Self
     where
@@ -102,7 +102,7 @@ impl Session {
                 }
             }
         });
-        Self { client, backend_pid: 0, place, unconfirmed, driver, gone }
+        Self { client, backend_pid: 0, server, unconfirmed, driver, gone }
     }
 
     /// Resolves when the connection has ended, also while no statement is under way.

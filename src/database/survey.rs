@@ -19,8 +19,8 @@ const SURVEY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The answer of a primary.
 #[derive(Debug, Clone)]
-pub(crate) struct Surveyed {
-    /// Its epoch and place.
+pub struct Surveyed {
+    /// Its epoch and server.
     pub(crate) primary: Primary,
     /// The states of the watched backends.
     pub(crate) backends: HashMap<i32, Backend>,
@@ -49,7 +49,7 @@ async fn ask(
     let session = connector.open(host, "prober", Arc::new(|_: &str| {})).await;
     let session = session.map_err(|error| error.to_string())?;
     let rows = session.client.simple_query(&question).await.map_err(|error| explain(&error))?;
-    surveyed(connector.host_place(host), &rows).map_err(|error| explain(&error))
+    surveyed(connector.host_server(host), &rows).map_err(|error| explain(&error))
 }
 
 /// The statements of a survey, in one round trip. They run without the usual settings of a session,
@@ -68,7 +68,7 @@ fn question(watched: &[i32]) -> String {
     )
 }
 
-fn surveyed(place: &str, messages: &[SimpleQueryMessage]) -> Result<Option<Surveyed>, Error> {
+fn surveyed(server: &str, messages: &[SimpleQueryMessage]) -> Result<Option<Surveyed>, Error> {
     let mut rows = messages.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
@@ -84,6 +84,6 @@ fn surveyed(place: &str, messages: &[SimpleQueryMessage]) -> Result<Option<Surve
         let in_state = text(row, 3)?.and_then(|millis| millis.parse().ok()).unwrap_or(0);
         backends.insert(pid, Backend { state, wait, in_state: Duration::from_millis(in_state) });
     }
-    let primary = Primary { epoch: Epoch::new(&epoch), place: place.to_owned() };
+    let primary = Primary { epoch: Epoch::new(&epoch), server: server.to_owned() };
     Ok(Some(Surveyed { primary, backends }))
 }

@@ -65,16 +65,16 @@ pub enum EmbeddedError {
         program.display(), folder.display()
     )]
     Initdb {
-        /// The program.
+        /// The initdb that was run.
         program: PathBuf,
         /// The folder of the cluster.
         folder: PathBuf,
-        /// The output of initdb.
+        /// The text that initdb printed, and its status.
         output: String,
     },
     /// The server ended while it was starting.
     #[error(
-        "the PostgreSQL server for {} ended while it was starting ({status}); it said:\n{log}",
+        "the PostgreSQL server for {} ended while it was starting ({status}); its log ends:\n{log}",
         folder.display()
     )]
     Exited {
@@ -106,7 +106,7 @@ pub enum EmbeddedError {
     Unusable {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it, and the next step.
+        /// The fault, and the next step.
         reason: String,
     },
     /// The server's user cannot reach the data folder.

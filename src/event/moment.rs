@@ -60,7 +60,7 @@ enum Form {
 }
 
 /// A time as it was read, before it is moved into its bounds.
-struct Read {
+struct ParsedTime {
     /// Seconds since 1970, in UTC.
     seconds: i64,
     /// Microseconds of the second.
@@ -68,13 +68,13 @@ struct Read {
     form: Form,
 }
 
-impl Read {
+impl ParsedTime {
     fn moment(&self) -> Micros {
         Micros(self.seconds * MICROS + self.micros)
     }
 }
 
-fn read(bytes: &[u8]) -> Option<Read> {
+fn read(bytes: &[u8]) -> Option<ParsedTime> {
     let mut text = Text { bytes, at: 0 };
     // ISO 8601 writes a year of more than four digits with a sign and six digits. JavaScript does.
     let year = match text.peek() {
@@ -138,7 +138,7 @@ fn read(bytes: &[u8]) -> Option<Read> {
         (false, true) => Form::Rfc3339,
         (false, false) => Form::Lenient,
     };
-    Some(Read { seconds, micros, form })
+    Some(ParsedTime { seconds, micros, form })
 }
 
 /// A reader over the bytes of a time.

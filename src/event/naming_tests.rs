@@ -136,8 +136,8 @@ fn a_placeholder_is_told_apart_by_session() {
         assert_eq!(event.student.as_str(), expected, "{members}");
         assert_eq!(body["placeholder"], true, "{members}");
     }
-    // Whatever the session's id is, the name is within its bound, has no control characters, and
-    // differs from the others.
+    // For every session id the name is within its bound, has no control characters, and differs
+    // from the others.
     let long = "x".repeat(2000);
     let sessions = [
         format!("{long}a"),

@@ -121,14 +121,14 @@ impl Candidate {
         session: Session,
         reconnect: &mut Reconnect,
     ) -> Result<(), Disconnected> {
-        let place = session.place.clone();
+        let server = session.server.clone();
         let epoch = within(current_epoch(&session.client)).await?;
         if !self.agreement.settles_on(&epoch, DISPUTE_PATIENCE).await {
             return Err(Disconnected(format!(
-                "the connection leads to {place}, and events are read from another server"
+                "the connection leads to {server}, and events are read from another server"
             )));
         }
-        self.agreement.note_server(CONNECTION, Some(place));
+        self.agreement.note_server(CONNECTION, Some(server));
         tokio::select! {
             ended = self.take_part(session, reconnect) => ended,
             () = self.agreement.departs_from(&epoch) => {

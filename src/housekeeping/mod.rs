@@ -1,7 +1,7 @@
-//! What one elected replica does for all of them.
+//! The work that one elected replica does for all.
 //!
 //! - [`leader`]: the election, the session of the one that is elected, and the list of its tasks
-//! - [`task`]: what a task is
+//! - [`task`]: the trait of a task
 //! - [`snapshots`]: the task that writes the snapshots of class state
 //!
 //! A new task is a file beside `snapshots`, and a line in `leader::begin_tasks`.

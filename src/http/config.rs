@@ -1,13 +1,13 @@
 //! The bounds and rules of the HTTP side, validated.
 
-use super::context::Limits;
+use super::context::RequestLimits;
 use super::gate::origin::OriginPolicy;
 
 /// Bounds and rules of the HTTP side.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// Bounds on one request.
-    pub limits: Limits,
+    pub limits: RequestLimits,
     /// Connections at once.
     pub connections: usize,
     /// Connections at once from one address.

@@ -10,7 +10,7 @@ use super::measures::HttpMetrics;
 use super::server::drain::Drain;
 use crate::agreement::Agreement;
 use crate::database::Pages;
-use crate::event::Limits as EventLimits;
+use crate::event;
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::metrics::Registry;
@@ -21,11 +21,11 @@ use crate::writer::Writer;
 
 /// Bounds on requests.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub struct RequestLimits {
     /// Bytes of a request's body.
     pub max_body: usize,
     /// Bounds on a request's events.
-    pub events: EventLimits,
+    pub events: event::Limits,
     /// How long a request's body may take to arrive.
     pub request_timeout: Duration,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Relay {
     /// Bounds what large answers take up.
     pub answers: AnswerBudget,
     /// Bounds on requests.
-    pub limits: Limits,
+    pub limits: RequestLimits,
     /// How the relay goes away.
     pub drain: Drain,
     /// The metrics of requests and subscribers.
@@ -91,14 +91,14 @@ impl Relay {
     pub(crate) fn works(&self) -> bool {
         self.writer.trouble().is_none()
             && self.tail.away_since().is_none()
-            && self.listener.status().deaf.is_none()
+            && self.listener.status().unproven.is_none()
     }
 }
 
 /// How far the start of the relay has come. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct StartProgress {
-    /// What the start waits for; `None` once every part has worked.
+pub struct StartProgress {
+    /// The part that the start waits for; `None` once every part has worked.
     waits_for: Arc<Mutex<Option<String>>>,
 }
 

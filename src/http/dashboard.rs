@@ -77,7 +77,7 @@ fn index(page: &str, files: &[File]) -> String {
     page.replace(LINKS, &links)
 }
 
-/// `None` for a file that is none of the page's, as an editor may leave one behind.
+/// `None` for a file that the page does not use, as an editor may leave one behind.
 fn content_type(path: &str) -> Option<&'static str> {
     match path.rsplit_once('.')?.1 {
         "html" => Some(HTML),
@@ -100,7 +100,7 @@ fn asset(path: &str) -> Option<&'static Asset> {
 /// Set once [`ASSETS`] are made, on a thread for blocking work.
 static COMPRESSED: OnceCell<()> = OnceCell::const_new();
 
-/// Serves the file at a path of a URL, or says that the client has it.
+/// Serves the file at a path of a URL, or answers 304 if the client has it.
 pub(super) async fn serve(path: &str, headers: &HeaderMap) -> Response {
     let compress = || async {
         let _ = tokio::task::spawn_blocking(|| LazyLock::force(&ASSETS).len()).await;

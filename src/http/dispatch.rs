@@ -76,7 +76,7 @@ where
     } else {
         without_handler(&relay, &request, policy, found.allow)
     };
-    // Only of a body that was read to its end is the answer 200.
+    // The answer is 200 only if the body was read to its end.
     if policy.has_body && response.status() != StatusCode::OK {
         response = ingest::body::discard(body, response).await;
     }
@@ -92,7 +92,7 @@ where
     response
 }
 
-/// Runs the handler, or says a refusal in the way that the route's clients understand.
+/// Runs the handler, or answers a refusal in the form that the route's clients understand.
 async fn handle<S, B>(
     relay: &Arc<Relay>,
     handler: Handler,
@@ -133,8 +133,8 @@ fn without_handler(
     policy: &Policy,
     allow: Option<HeaderValue>,
 ) -> Response {
-    // So that a mistyped URL is seen as what it is: a browser whose preflight is refused does not
-    // send the POST, and its page does not learn of the 404.
+    // So that a page with a mistyped URL gets the 404: a browser whose preflight is refused does
+    // not send the POST.
     let near = (policy.cors == Cors::AnyOrigin).then(|| HeaderValue::from_static("POST, OPTIONS"));
     if request.method == Method::OPTIONS
         && let Some(allow) = allow.as_ref().or(near.as_ref())

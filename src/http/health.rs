@@ -12,8 +12,8 @@ use warp::reply::Response;
 use super::context::Relay;
 
 /// How long a cause that all replicas share may last before this one says that it is not ready. A
-/// balancer that takes every replica out answers clients itself, at once, and they lose what the
-/// relay would have held until the database is back.
+/// balancer that takes every replica out answers clients itself, at once, and they lose the POSTs
+/// that the relay would have held until the database is back.
 const SHARED_CAUSE_GRACE: Duration = Duration::from_secs(30);
 
 pub(super) fn alive() -> Response {
@@ -24,14 +24,14 @@ pub(super) fn alive() -> Response {
 }
 
 /// One part, and its fault if it has one.
-struct Check {
+struct Finding {
     name: &'static str,
     wrong: Option<String>,
     /// Whether it makes this replica not ready.
     unready: bool,
 }
 
-impl Check {
+impl Finding {
     /// A cause that other replicas may share: it counts once it has lasted.
     fn shared(name: &'static str, wrong: Option<(String, Instant)>) -> Self {
         let unready =
@@ -54,25 +54,30 @@ impl Check {
 /// may share once it has lasted. The body says of each check at once whether it is `"ok"` or what
 /// is wrong, in PostgreSQL's words, and to which server each connection leads.
 pub(super) fn ready(relay: &Relay) -> Response {
-    let hearing = relay.listener.status();
+    let status = relay.listener.status();
     let trouble = relay.writer.trouble().map(|trouble| (trouble.cause, trouble.since));
     let away = relay.tail.away_since();
     let checks = [
-        Check::own("start", relay.start.waits_for()),
-        Check::shared("database", trouble),
-        Check::own("migrations", hearing.schema),
-        Check::shared(
+        Finding::own("start", relay.start.waits_for()),
+        Finding::shared("database", trouble),
+        Finding::own("migrations", status.schema),
+        Finding::shared(
             "tail",
             away.map(|since| ("no connection to read new events on".to_owned(), since)),
         ),
-        // Without bells the tail looks several times a second: events come a little later.
-        Check::mentioned(
+        // Without notifications the tail reads several times a second: events come a little later.
+        Finding::mentioned(
             "listener",
-            hearing.deaf.map(|(why, _)| format!("notifications are not heard: {why}")),
+            status.unproven.map(|(why, _)| {
+                format!(
+                    "it is not proven that notifications arrive: \
+                 {why}"
+                )
+            }),
         ),
         // A lock that is held too long stops every replica: taking this one out of the balancer
         // would not help.
-        Check::mentioned("lock", hearing.blocker.map(|blocker| blocker.to_string())),
+        Finding::mentioned("lock", status.blocker.map(|blocker| blocker.to_string())),
     ];
     let draining = relay.drain.is_draining();
     let ready = !draining && checks.iter().all(|check| !check.unready);

@@ -4,13 +4,13 @@
 //! - `server`: the accept loop, timeouts, the drain
 //! - `gate`: every check before a handler, made once, in one order
 //! - `router`: one table, which path and method lead to which handler, behind which checks;
-//!   `dispatch`: does what the table says
+//!   `dispatch`: carries the table out
 //! - `ingest`: events in; `subscribe`: WebSockets and Server-Sent Events; `api`: reading, and what
 //!   instructors do; `dashboard`: the page's files; `health`, `metrics`: for operators
 //! - `measures`: the metrics of requests and subscribers
 //! - `config`: bounds and rules, validated; `context`: the parts of the relay that handlers use;
-//!   `request`, `query`: what handlers are given; `representation`, `problem`, `budget`: what they
-//!   answer with
+//!   `request`, `query`: the handlers' inputs; `representation`, `problem`, `budget`: the handlers'
+//!   answers
 
 mod api;
 mod budget;
@@ -31,13 +31,13 @@ mod router;
 mod server;
 mod subscribe;
 
-pub(crate) use budget::AnswerBudget;
-pub(crate) use config::Config;
-pub(crate) use context::{Limits, Relay, StartProgress};
-pub(crate) use gate::Gate;
-pub(crate) use gate::connections::ConnectionLimiter;
-pub(crate) use gate::origin::OriginPolicy;
-pub(crate) use ingest::body::BodyBudget;
-pub(crate) use measures::HttpMetrics;
-pub(crate) use server::drain::Drain;
-pub(crate) use server::serve;
+pub use budget::AnswerBudget;
+pub use config::Config;
+pub use context::{Relay, RequestLimits, StartProgress};
+pub use gate::Gate;
+pub use gate::connections::ConnectionLimiter;
+pub use gate::origin::OriginPolicy;
+pub use ingest::body::BodyBudget;
+pub use measures::HttpMetrics;
+pub use server::drain::Drain;
+pub use server::serve;

@@ -14,7 +14,7 @@ const TYPE_PREFIX: &str = "urn:progress-relay:problem:";
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ProblemName(pub(super) &'static str);
 
-/// An answer that says what went wrong.
+/// An error answer.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -49,8 +49,8 @@ impl Problem {
         )
     }
 
-    /// The path is there, the method is not.
-    pub(super) fn method_not_allowed(allow: &HeaderValue) -> Self {
+    /// The path exists and does not take this method.
+    pub fn method_not_allowed(allow: &HeaderValue) -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method-not-allowed",
@@ -60,8 +60,8 @@ impl Problem {
         .with_header(header::ALLOW, allow.clone())
     }
 
-    /// The class, a parameter, is not one.
-    pub(super) fn bad_parameter(name: &str, reason: &str) -> Self {
+    /// A parameter cannot be used.
+    pub fn bad_parameter(name: &str, reason: &str) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             "bad-parameter",
@@ -82,8 +82,8 @@ impl Problem {
         .with("field", "student")
     }
 
-    /// The database does not take it.
-    pub(super) fn refused(reason: &str) -> Self {
+    /// The database rejects the event.
+    pub fn refused(reason: &str) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "refused-by-the-database",
@@ -92,8 +92,8 @@ impl Problem {
         )
     }
 
-    /// It cannot be served now; the same request may be made again.
-    pub(super) fn unavailable(
+    /// The request cannot be served now; the same request may be made again.
+    pub fn unavailable(
         name: &'static str,
         title: &'static str,
         detail: impl Into<String>,

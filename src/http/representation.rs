@@ -29,8 +29,8 @@ impl Representation {
         Self { body, etag }
     }
 
-    /// An object with `now` as its first member. The ETag leaves `now` out, or no answer would ever
-    /// be the one that a client has.
+    /// An object with `now` as its first member. The ETag leaves `now` out, since otherwise no
+    /// ETag would match.
     pub(super) fn stamped(object: &str, now: &str) -> Self {
         let members = object.strip_prefix('{').unwrap_or(object);
         Self { body: format!("{{\"now\":\"{now}\",{members}"), etag: etag(object) }

@@ -1,4 +1,4 @@
-//! A request as its handler gets it; the body comes apart from it.
+//! A request as the handler gets it, without the body.
 
 use http::{HeaderMap, Method};
 use hyper::upgrade::OnUpgrade;
@@ -10,12 +10,12 @@ use super::gate::connections::ConnectionPermit;
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) full_path: FullPath,
-    /// What stands behind the question mark; empty without one.
+    /// The query string; empty if there is none.
     pub(super) query: String,
     pub(super) headers: HeaderMap,
     /// Counts the connection that the request came on.
     pub(super) permit: ConnectionPermit,
-    /// Where the connection can become another protocol's.
+    /// Set if the connection can be upgraded to another protocol.
     pub(super) upgrade: Option<OnUpgrade>,
 }
 

@@ -1,9 +1,8 @@
 //! Which method and path lead to which handler, and behind which checks: one table.
 //!
 //! All else follows from the table. A path without a row is 404; a method that no row of the path
-//! has is 405; HEAD is answered where GET is; OPTIONS is answered on every path that has a row, by
-//! its CORS. A path's checks come before the answer of 405 and of OPTIONS too. `dispatch` does what
-//! the table says.
+//! has is 405; HEAD is answered where GET is; OPTIONS is answered on every path, by its CORS.
+//! `dispatch` carries the table out.
 
 use http::{HeaderValue, Method};
 
@@ -26,7 +25,7 @@ pub(super) struct Policy {
 /// Events in, from any page. There is no check of the origin: clients run on pages of any host.
 static INGEST: Policy =
     Policy { checks: &[Check::Connections], cors: Cors::AnyOrigin, has_body: true };
-/// Where clients post, and nothing is stored.
+/// Paths that take POSTs and store nothing.
 static NOT_STORED: Policy = Policy { checks: &[], cors: Cors::AnyOrigin, has_body: true };
 static SUBSCRIBE: Policy = Policy {
     checks: &[Check::Connections, Check::Draining, Check::Origin],
@@ -45,7 +44,6 @@ static OPERATE: Policy =
 /// A path without a row.
 static NOTHING: Policy = Policy { checks: &[], cors: Cors::SameOrigin, has_body: false };
 
-/// A handler.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Handler {
     Ingest,
@@ -125,7 +123,7 @@ impl Route {
 /// The table's answer to a method and a path.
 pub(super) struct Found<'a> {
     pub(super) policy: &'static Policy,
-    /// Without one the path has no such method, or is no path.
+    /// `None`: the path lacks this method, or does not exist.
     pub(super) handler: Option<Handler>,
     /// The path's parameter.
     pub(super) parameter: &'a str,
@@ -134,7 +132,7 @@ pub(super) struct Found<'a> {
 }
 
 pub(super) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
-    // Of HEAD, hyper sends the answer without its body.
+    // hyper sends the answer to HEAD without its body.
     let method = if method == Method::HEAD { &Method::GET } else { method };
     let mut found = Found { policy: &NOTHING, handler: None, parameter: "", allow: None };
     let mut methods = Vec::new();

@@ -69,8 +69,8 @@ impl Chunk {
         self.text.len()
     }
 
-    /// The frame.
-    pub(crate) fn frame(&self) -> Frame {
+    /// A frame that shares the entry's text.
+    pub fn frame(&self) -> Frame {
         Frame { text: self.text.clone(), last: self.last(), received_at: self.received_at }
     }
 

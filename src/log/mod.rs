@@ -22,7 +22,7 @@ pub(crate) use chunk::{Chunk, ChunkBuilder, ChunkSet, ENVELOPE_BYTES, Frame, MAX
 pub(crate) use waiters::Subscription;
 use waiters::Waiters;
 
-/// The classes with deleted events that are remembered individually. Beyond this number all classes
+/// The classes with deleted events that are stored one by one. Beyond this number all classes
 /// count as having deleted events. Their subscribers are reset then, which is more than necessary
 /// but never too little.
 const MAX_EXPIRED: usize = 1_000;
@@ -173,9 +173,9 @@ impl Log {
     }
 
     /// Registers the log's metrics.
-    pub(crate) fn register(self: &Arc<Self>, registry: &mut Registry) {
-        type Read = fn(LogSize) -> i64;
-        let gauges: [(&str, &str, Read); 3] = [
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        type ReadGauge = fn(LogSize) -> i64;
+        let gauges: [(&str, &str, ReadGauge); 3] = [
             ("relay_log_bytes", "Bytes of the log in memory.", |size| size.bytes as i64),
             ("relay_log_head", "The id up to which events were read.", |size| size.head),
             ("relay_log_floor", "The id after which events are in memory.", |size| size.floor),

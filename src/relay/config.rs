@@ -11,9 +11,9 @@ use crate::{http, writer};
 pub(crate) struct Config {
     /// The address and port to listen on; port 0 takes a free one.
     pub bind: SocketAddr,
-    /// The database.
+    /// Where the database is: a URL, or a private server of this replica.
     pub database: DatabaseSource,
-    /// The start.
+    /// How the replica starts.
     pub start: StartConfig,
     /// The limits of requests and connections.
     pub http: http::Config,
@@ -21,7 +21,7 @@ pub(crate) struct Config {
     pub writer: writer::Config,
     /// The bytes of newest events that the log keeps in memory.
     pub log_memory: usize,
-    /// The stop.
+    /// How the replica stops.
     pub stop: StopConfig,
 }
 

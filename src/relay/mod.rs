@@ -55,7 +55,7 @@ pub(crate) async fn run(
         parts = start::construct(&config, address) => parts?,
         () = signals.next() => return Ok(()),
     };
-    let start::Parts { relay, tasks, private, gate, connector, supervisor } = parts;
+    let start::Parts { relay, tasks, private, migrated, connector, supervisor } = parts;
     let accepting = supervisor.spawn("accept loop", http::serve(listener, Arc::clone(&relay)));
     let private = private.map(PostgresSupervisor::start);
     listening(address)?;
@@ -63,7 +63,7 @@ pub(crate) async fn run(
         connector,
         config.start,
         Arc::clone(&relay),
-        gate,
+        migrated,
     )));
     let has_started = tokio::select! {
         started = &mut started => match started? {

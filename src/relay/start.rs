@@ -1,5 +1,5 @@
 //! The start of a replica: the parts are constructed in the order in which they need each other;
-//! then the database is migrated; then a gate opens, and every part connects.
+//! then the database is migrated; then every part connects.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,12 +37,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const RETRY_BASE: Duration = Duration::from_millis(100);
 const RETRY_CAP: Duration = Duration::from_secs(2);
 
-/// A replica's parts. They connect to the database once the gate is open.
+/// A replica's parts. They connect to the database once the migrations are applied.
 pub(super) struct Parts {
     pub(super) relay: Arc<Relay>,
     pub(super) tasks: Tasks,
     pub(super) private: Option<PrivatePostgres>,
-    pub(super) gate: CancellationToken,
+    pub(super) migrated: CancellationToken,
     pub(super) connector: Connector,
     pub(super) supervisor: Supervisor,
 }
@@ -59,23 +59,24 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let owner = format!("progress-relay serve, pid {}, on http://{address}", std::process::id());
     let (connector, private) = config.database.open(&owner).await?;
     let supervisor = Supervisor::default();
-    let gate = CancellationToken::new();
-    let gated = connector.behind(gate.clone());
+    let migrated = CancellationToken::new();
+    let after_migrations = connector.after(migrated.clone());
     let agreement = Agreement::default();
     let pages = Pages::new(&connector)?;
     let classes = Classes::new(pages.beside(&connector, "loads")?);
-    let eviction = supervisor.spawn("memory of classes", classes.clone().keep_room());
+    let eviction = supervisor.spawn("memory of classes", classes.clone().evict_forever());
     let nowhere = Cursor { epoch: Epoch::new("unknown"), id: 0 };
     let log = Arc::new(Log::new(nowhere, config.log_memory));
-    let tail_parts = tail::Parts {
+    let tail_parts = tail::TailParts {
         agreement: agreement.clone(),
         log: Arc::clone(&log),
         classes: classes.clone(),
     };
-    let (tail, tail_task) = Tail::start(&gated, tail_parts, &supervisor);
-    let listener = Listener::start(&gated, &agreement, &tail, &supervisor);
-    let housekeeping = Housekeeping::start(&gated, &agreement, &classes, &supervisor);
-    let (writer, writer_tasks) = Writer::start(&gated, &agreement, config.writer, &supervisor);
+    let (tail, tail_task) = Tail::start(&after_migrations, tail_parts, &supervisor);
+    let listener = Listener::start(&after_migrations, &agreement, &tail, &supervisor);
+    let housekeeping = Housekeeping::start(&after_migrations, &agreement, &classes, &supervisor);
+    let (writer, writer_tasks) =
+        Writer::start(&after_migrations, &agreement, config.writer, &supervisor);
     let prober = prober::start(&connector, &agreement, &supervisor);
     let drain = Drain::new(config.stop.drain);
     let connections =
@@ -103,16 +104,16 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let rejections = relay.rejections.start(relay.pages.clone());
     let others = [tail_task, prober, rejections, eviction];
     let tasks = Tasks { writer: writer_tasks, housekeeping, others };
-    Ok(Parts { relay, tasks, private, gate, connector, supervisor })
+    Ok(Parts { relay, tasks, private, migrated, connector, supervisor })
 }
 
-/// Applies or checks the migrations, opens the gate, and waits until every part has worked. If the
-/// database is away (starting, or restarting meanwhile), it waits and tries again.
+/// Applies or checks the migrations, lets the parts connect, and waits until every part has worked.
+/// If the database is away (starting, or restarting meanwhile), it waits and tries again.
 pub(super) async fn connect(
     connector: Connector,
     config: StartConfig,
     relay: Arc<Relay>,
-    gate: CancellationToken,
+    migrated: CancellationToken,
 ) -> Result<(), Failure> {
     let began = Instant::now();
     let mut backoff = Backoff::new(RETRY_BASE, RETRY_CAP);
@@ -140,7 +141,7 @@ pub(super) async fn connect(
         }
     }
     relay.start.note("the connections to the database are being made");
-    gate.cancel();
+    migrated.cancel();
     while !relay.works() {
         tokio::time::sleep(LOOK_INTERVAL).await;
     }

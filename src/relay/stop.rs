@@ -40,7 +40,7 @@ pub(super) async fn stop(
         sleep(delay).await;
         relay.drain.close();
         let deadline = Instant::now() + drain;
-        let requests = async { tokio::join!(accepting, relay.drain.gone()) };
+        let requests = async { tokio::join!(accepting, relay.drain.sessions_ended()) };
         if timeout_at(deadline, requests).await.is_err() {
             tracing::warn!("the drain has reached its deadline: open requests are cut off");
         }

@@ -20,11 +20,9 @@ const NAMED: usize = 10;
 /// A row that differs from the one that the events make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// The table.
     pub(crate) table: &'static str,
     /// The row's key.
     pub(crate) key: String,
-    /// How it differs.
     pub(crate) kind: DifferenceKind,
 }
 

@@ -164,15 +164,15 @@ impl Metrics {
 /// The parts that a summary is asked to have beside the students.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct SummaryParts {
-    /// The cells.
+    /// Each cell with its counts and most frequent errors.
     pub cells: bool,
     /// Each student's runs of the cells.
     pub grid: bool,
-    /// The minutes.
+    /// The counts of each minute.
     pub activity: bool,
 }
 
-/// A cell.
+/// The JSON text of a cell.
 pub(super) fn cell_text(name: &str, cell: &Cell) -> String {
     let (path, id) = cell_parts(name);
     let mut out = String::with_capacity(128 + name.len());
@@ -195,14 +195,14 @@ pub(super) fn cell_text(name: &str, cell: &Cell) -> String {
 }
 
 /// A student's row of the grid, `{"studentId":…,"runs":[[cell,runs,failedRuns,failed,at],…]}`.
-/// `runs` has each cell's place among the cells as they are written, in the order of the places.
+/// `runs` has each cell's index among the cells as they are written, in the order of the indices.
 pub(super) fn grid_row(student: &str, runs: &[(usize, &Runs)]) -> String {
     let mut out = String::with_capacity(32 + student.len() + 56 * runs.len());
     let mut object = Object::begin(&mut out);
     object.text("studentId", student);
-    array(object.key("runs"), runs, |out, (place, runs)| {
+    array(object.key("runs"), runs, |out, (index, runs)| {
         let (failed, at) = (runs.failed, runs.at.to_rfc3339());
-        let _ = write!(out, "[{place},{},{},{failed},\"{at}\"]", runs.runs, runs.failed_runs);
+        let _ = write!(out, "[{index},{},{},{failed},\"{at}\"]", runs.runs, runs.failed_runs);
     });
     object.end();
     out

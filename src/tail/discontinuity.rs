@@ -116,7 +116,7 @@ impl Follower {
     }
 }
 
-/// The log's header, and the cursor at which a log that begins now stands.
+/// The log's header, and the position of a log that begins now.
 async fn end_of_log(reader: &LogReader) -> Result<(Header, Cursor), Lost> {
     let end = timeout(READ_STALL, reader.end()).await;
     let header =

@@ -10,15 +10,15 @@ use tokio::time::{Instant, timeout};
 use super::handle::{Answered, Position, Shared, Tail};
 use crate::agreement::Agreement;
 use crate::backoff::Reconnect;
-use crate::database::{Connector, Header, Homecoming, LogReader, LogRow, explain, settle_home};
+use crate::database::{Connector, Header, HomeCheck, LogReader, LogRow, check_home, explain};
 use crate::event::{Cursor, EventId};
 use crate::log::{ChunkSet, Log};
 use crate::state::Classes;
 
 /// The tail reads this often when no ring comes. The read also proves its connection.
 const FALLBACK_TICK: Duration = Duration::from_secs(1);
-/// The same while it is not proven that the doorbell is heard.
-const DEAF_TICK: Duration = Duration::from_millis(200);
+/// The same while it is not proven that notifications arrive.
+const UNPROVEN_TICK: Duration = Duration::from_millis(200);
 /// A read that brings no row for this long is tried on another connection, since this one may be
 /// half open. The time doubles with every try, up to [`READ_DEADLINE`], so that a server that is
 /// only slow does not get one read after the other.
@@ -32,7 +32,7 @@ const APPEND_BYTES: usize = 256 * 1024;
 
 /// The parts that the tail feeds, and the one that it informs.
 #[derive(Debug)]
-pub(crate) struct Parts {
+pub struct TailParts {
     /// The server that this replica stands on: the tail decides it.
     pub agreement: Agreement,
     /// The newest events in memory.
@@ -57,7 +57,7 @@ impl From<String> for Lost {
 
 pub(super) struct Follower {
     connector: Connector,
-    pub(super) parts: Parts,
+    pub(super) parts: TailParts,
     shared: Arc<Shared>,
     /// The number of statements that had deleted events when the tail last read the log's header;
     /// `None` before the first read.
@@ -67,7 +67,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(connector: Connector, parts: Parts, tail: &Tail) -> Self {
+    pub(super) fn new(connector: Connector, parts: TailParts, tail: &Tail) -> Self {
         let shared = Arc::clone(&tail.shared);
         Self { connector, parts, shared, deletions: None, mended: None }
     }
@@ -78,7 +78,7 @@ impl Follower {
         loop {
             let reason = match self.connect().await {
                 Ok(reader) => {
-                    self.parts.agreement.note_server("tail", Some(reader.session.place.clone()));
+                    self.parts.agreement.note_server("tail", Some(reader.session.server.clone()));
                     match self.follow(&reader, patience, &mut reconnect).await {
                         (_, Lost::Failed(reason)) => {
                             patience = READ_STALL;
@@ -109,15 +109,15 @@ impl Follower {
     async fn connect(&self) -> Result<LogReader, String> {
         let session = self.connector.connect("tail").await.map_err(|error| error.to_string())?;
         let prepare = async {
-            match settle_home(&session).await.map_err(|error| explain(&error))? {
-                Homecoming::AtHome => {}
-                Homecoming::Promoted => tracing::warn!(
-                    server = session.place,
+            match check_home(&session).await.map_err(|error| explain(&error))? {
+                HomeCheck::AtHome => {}
+                HomeCheck::Promoted => tracing::warn!(
+                    server = session.server,
                     "the tail's server writes another timeline: a standby was promoted. Every \
                      cursor is void; snapshots stay"
                 ),
-                Homecoming::Moved => tracing::warn!(
-                    server = session.place,
+                HomeCheck::Moved => tracing::warn!(
+                    server = session.server,
                     "the tail found a log that was made in another cluster, database or table: a \
                      dump was restored. Every cursor is void"
                 ),
@@ -142,7 +142,7 @@ impl Follower {
                 "{} is a primary of an older timeline than this relay has seen: an old primary \
                  that goes on after a failover; stop it (if it was restored on purpose, restart \
                  the relay)",
-                reader.session.place
+                reader.session.server
             ));
         }
         Ok(reader)
@@ -176,12 +176,12 @@ impl Follower {
                 let reason = format!(
                     "this connection leads to {}, and a new one to another primary at {}: the \
                      tail goes there",
-                    reader.session.place, other.place
+                    reader.session.server, other.server
                 );
                 return (has_read, Lost::Failed(reason));
             }
-            let deaf = self.shared.deaf.load(Ordering::Relaxed);
-            let tick = if deaf { DEAF_TICK } else { FALLBACK_TICK };
+            let unproven = self.shared.unproven.load(Ordering::Relaxed);
+            let tick = if unproven { UNPROVEN_TICK } else { FALLBACK_TICK };
             tokio::select! {
                 () = self.shared.bell.notified() => {}
                 () = tokio::time::sleep(tick) => {}
@@ -246,7 +246,7 @@ impl Follower {
             }
             // Every read confirms the server, not only the last one: to catch up over a long way
             // takes many reads, and the writer must not fall silent meanwhile.
-            self.parts.agreement.stand(&header.epoch);
+            self.parts.agreement.note_tail_read(&header.epoch);
             if header.sequence < extent.last {
                 self.mend(reader, &header, &from, extent.last).await?;
             } else if header.pruned > from.id {

@@ -41,8 +41,8 @@ pub(super) struct Shared {
     /// The number of positions that were asked for so far.
     pub(super) asked: AtomicU64,
     pub(super) answered: watch::Sender<Answered>,
-    /// Whether the doorbell may not be heard.
-    pub(super) deaf: AtomicBool,
+    /// Whether it is not proven that notifications arrive.
+    pub(super) unproven: AtomicBool,
     /// The first ring of the doorbell that no read has answered, in nanoseconds after `origin`; 0
     /// without one.
     rung: AtomicU64,
@@ -86,7 +86,7 @@ impl Tail {
                 bell: Notify::new(),
                 asked: AtomicU64::new(0),
                 answered,
-                deaf: AtomicBool::new(true),
+                unproven: AtomicBool::new(true),
                 rung: AtomicU64::new(0),
                 origin: Instant::now(),
                 doorbell_to_read: Histogram::of_durations(),
@@ -100,9 +100,9 @@ impl Tail {
         Self::at(Cursor { epoch: crate::event::Epoch::new("none"), id: 0 })
     }
 
-    /// Says whether the doorbell may not be heard: the tail then looks at the table more often.
-    pub(crate) fn set_deaf(&self, deaf: bool) {
-        self.shared.deaf.store(deaf, Ordering::Relaxed);
+    /// Sets whether it is not proven that notifications arrive: the tail then reads more often.
+    pub fn set_unproven(&self, unproven: bool) {
+        self.shared.unproven.store(unproven, Ordering::Relaxed);
         self.ring();
     }
 

@@ -19,14 +19,14 @@ use crate::database::Connector;
 use crate::supervisor::Supervisor;
 use follower::Follower;
 
-pub(crate) use follower::Parts;
-pub(crate) use handle::{Position, Tail};
+pub use follower::TailParts;
+pub use handle::{Position, Tail};
 
 impl Tail {
     /// Starts to follow the table, from its end when the tail first reaches it.
     pub(crate) fn start(
         connector: &Connector,
-        parts: Parts,
+        parts: TailParts,
         supervisor: &Supervisor,
     ) -> (Self, AbortOnDropHandle<()>) {
         let tail = Self::at(parts.log.position());

@@ -2,7 +2,7 @@
 
 use crate::metrics::{Histogram, Registry};
 
-/// What is measured of every statement. Cheap to clone.
+/// The metrics of each statement. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct WriterMetrics {
     /// Events of a statement.

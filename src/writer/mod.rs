@@ -5,7 +5,7 @@
 //!
 //! - `queue`: the requests that wait, within bounds; `worker`: takes them, and answers them
 //! - `statement`: stores the events of one statement, and finds the ones at fault when it fails
-//! - `metrics`: what is measured of every statement
+//! - `metrics`: metrics of each statement
 //! - `trouble`: the cause that keeps events from being stored, for readiness and answers
 
 mod metrics;
@@ -67,7 +67,7 @@ pub(crate) enum WriteError {
     },
 }
 
-/// What the writer may hold, and for how long.
+/// The writer's bounds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Config {
     /// Bounds on the events that wait to be written.
@@ -86,7 +86,7 @@ pub(crate) struct Writer {
     metrics: WriterMetrics,
 }
 
-/// The writer's tasks.
+/// The tasks that store the queue's events. They stop after the sessions and the requests.
 #[derive(Debug)]
 pub(crate) struct WriterTasks {
     queue: Arc<Queue>,
@@ -186,8 +186,13 @@ impl Writer {
         WriteError::QueueFull { cause: self.cause() }
     }
 
-    /// What keeps events from being stored, since the last that was.
-    pub(crate) fn trouble(&self) -> Option<Trouble> {
+    /// Whether a connection to write on stands.
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed) > 0
+    }
+
+    /// The cause that keeps events from being stored; `None` after a success.
+    pub fn trouble(&self) -> Option<Trouble> {
         self.troubles.now()
     }
 }

@@ -34,9 +34,9 @@ const INSERT: &str = "\
 /// between them, since a statement holds the ordering lock. `id + 0` keeps the planner from the
 /// primary key: the identity's index is the only way.
 const WHICH: &str = "\
-    SELECT wanted.place, event.id \
+    SELECT wanted.ordinal, event.id \
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) WITH ORDINALITY \
-        AS wanted (event_id, class_id, student_id, occurred_at, place) \
+        AS wanted (event_id, class_id, student_id, occurred_at, ordinal) \
     JOIN progress_event AS event USING (class_id, student_id, occurred_at, event_id) \
     WHERE event.id + 0 BETWEEN $5 AND $6";
 
@@ -259,13 +259,13 @@ impl Inserter {
         let mut stored: HashMap<i64, i64> = HashMap::with_capacity(rows.len());
         for row in rows {
             // Two equal events of one statement both find the row; the first one stored it.
-            let (place, id): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-            let known = stored.entry(id).or_insert(place);
-            *known = place.min(*known);
+            let (ordinal, id): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let known = stored.entry(id).or_insert(ordinal);
+            *known = ordinal.min(*known);
         }
         let mut outcomes = vec![Outcome::Duplicate; events.len()];
-        for (id, place) in stored {
-            let at = usize::try_from(place - 1).unwrap_or(usize::MAX);
+        for (id, ordinal) in stored {
+            let at = usize::try_from(ordinal - 1).unwrap_or(usize::MAX);
             if let Some(outcome) = outcomes.get_mut(at) {
                 *outcome = Outcome::Stored(id);
             }

@@ -58,22 +58,23 @@ pub(super) struct Worker {
     pub(super) last_good: Option<(ClassId, StudentId)>,
 }
 
-/// A connection while a worker has it: it counts as connected, and the prober watches its backend.
-struct WatchedConnection<'a> {
+/// A connection while a worker has it: it counts as connected, and is registered with the
+/// agreement, so that the prober watches its backend.
+struct RegisteredConnection<'a> {
     worker: &'a Worker,
     backend_pid: i32,
 }
 
-impl<'a> WatchedConnection<'a> {
+impl<'a> RegisteredConnection<'a> {
     fn new(worker: &'a Worker, inserter: &Inserter) -> Self {
         worker.connected.fetch_add(1, Ordering::Relaxed);
         worker.agreement.watch_backend(inserter.session.backend_pid, true);
-        worker.agreement.note_server(worker.name, Some(inserter.session.place.clone()));
+        worker.agreement.note_server(worker.name, Some(inserter.session.server.clone()));
         Self { worker, backend_pid: inserter.session.backend_pid }
     }
 }
 
-impl Drop for WatchedConnection<'_> {
+impl Drop for RegisteredConnection<'_> {
     fn drop(&mut self) {
         self.worker.connected.fetch_sub(1, Ordering::Relaxed);
         self.worker.agreement.watch_backend(self.backend_pid, false);
@@ -97,7 +98,7 @@ impl Worker {
 
     async fn connect(&self) -> Result<Inserter, String> {
         let session = self.connector.connect("writer").await.map_err(|error| error.to_string())?;
-        let place = session.place.clone();
+        let server = session.server.clone();
         let milliseconds = |time: Duration| time.as_millis().to_string();
         let statement_timeout = milliseconds(2 * self.commit_timeout + STATEMENT_MARGIN);
         let lock_timeout = milliseconds(self.commit_timeout);
@@ -116,17 +117,17 @@ impl Worker {
             }
         };
         if !self.agreement.settles_on(&inserter.epoch, DISPUTE_PATIENCE).await {
-            return Err(self.disagreement(&inserter.epoch, &place));
+            return Err(self.disagreement(&inserter.epoch, &server));
         }
         Ok(inserter)
     }
 
-    fn disagreement(&self, epoch: &Epoch, place: &str) -> String {
+    fn disagreement(&self, epoch: &Epoch, server: &str) -> String {
         match (self.agreement.other(), self.agreement.epoch()) {
             (Some(other), _) => format!(
-                "the writer's connection leads to {place}, and a new one to another primary at \
+                "the writer's connection leads to {server}, and a new one to another primary at \
                  {}: nothing is acknowledged until all lead to one server",
-                other.place
+                other.server
             ),
             (None, Some(tail)) if tail == *epoch => {
                 "the tail reads no events now, so it is not known whether this is still the right \
@@ -134,7 +135,7 @@ impl Worker {
                     .to_owned()
             }
             (None, Some(tail)) => format!(
-                "the writer's connection leads to {place}, whose epoch is {epoch}, and the tail \
+                "the writer's connection leads to {server}, whose epoch is {epoch}, and the tail \
                  reads where it is {tail}: nothing is acknowledged until both lead to one server"
             ),
             (None, None) => "the log has not been read yet".to_owned(),
@@ -146,7 +147,7 @@ impl Worker {
         let mut failing = Backoff::new(FAILING_BASE, FAILING_CAP);
         let mut failures = 0;
         let worker = &*self;
-        let watched = WatchedConnection::new(worker, inserter);
+        let registered = RegisteredConnection::new(worker, inserter);
         let mut good = None;
         let reason = loop {
             let idle =
@@ -157,7 +158,7 @@ impl Worker {
                 }
                 () = inserter.session.ended() => break "the connection was lost".to_owned(),
                 () = worker.agreement.departs_from(&inserter.epoch) => {
-                    break worker.disagreement(&inserter.epoch, &inserter.session.place);
+                    break worker.disagreement(&inserter.epoch, &inserter.session.server);
                 }
                 () = tokio::time::sleep(idle) => worker.check(inserter, good.as_ref()).await,
             };
@@ -181,7 +182,7 @@ impl Worker {
                 }
             }
         };
-        drop(watched);
+        drop(registered);
         if good.is_some() {
             self.last_good = good;
         }
@@ -228,7 +229,7 @@ impl Worker {
         if let Some(epoch) = &stored.epoch
             && !self.agreement.settles_on(epoch, DISPUTE_PATIENCE).await
         {
-            return Err(Stop::Lost(self.disagreement(epoch, &inserter.session.place)));
+            return Err(Stop::Lost(self.disagreement(epoch, &inserter.session.server)));
         }
         let is_stored = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Stored(_)));
         if good.is_none()
@@ -275,8 +276,8 @@ impl Worker {
             tokio::select! {
                 done = &mut work => return Ok(done),
                 () = self.agreement.departs_from(&inserter.epoch) => {
-                    let place = &inserter.session.place;
-                    return Err(Stop::Lost(self.disagreement(&inserter.epoch, place)));
+                    let server = &inserter.session.server;
+                    return Err(Stop::Lost(self.disagreement(&inserter.epoch, server)));
                 }
                 () = tokio::time::sleep(SILENCE) => {}
             }

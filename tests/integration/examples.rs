@@ -26,11 +26,11 @@ impl Example {
         let started = command.kill_on_drop(true).spawn();
         let mut process = started.unwrap_or_else(|error| panic!("{program:?}: {error}"));
         let lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        let mut said = BufReader::new(process.stderr.take().expect("a pipe")).lines();
+        let mut log = BufReader::new(process.stderr.take().expect("a pipe")).lines();
         let errors = Arc::new(Mutex::new(String::new()));
         let collected = Arc::clone(&errors);
         tokio::spawn(async move {
-            while let Ok(Some(line)) = said.next_line().await {
+            while let Ok(Some(line)) = log.next_line().await {
                 collected.lock().expect("errors").push_str(&(line + "\n"));
             }
         });

@@ -26,7 +26,7 @@ mod documents;
 mod examples;
 // Measurements, which print figures and run only when they are asked for.
 mod measure;
-// What operators meet: outages, failovers, restarts, and what the relay costs its database.
+// Operation: outages, failovers, restarts, and the relay's load on its database.
 mod operations;
 // The state of a class: the same on every replica, in the snapshots and at a dashboard.
 mod state;

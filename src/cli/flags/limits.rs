@@ -7,10 +7,9 @@ use clap::Args;
 
 use super::units::{Size, at_least, parse_positive_duration};
 use crate::event;
-use crate::http::{Config, Limits, OriginPolicy};
+use crate::http::{Config, OriginPolicy, RequestLimits};
 use crate::writer::{self, QueueLimits};
 
-/// Bounds.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(in crate::cli) struct LimitFlags {
@@ -99,7 +98,7 @@ impl LimitFlags {
     pub(in crate::cli) fn http(&self, origins: OriginPolicy) -> Config {
         let connections = self.max_connections;
         Config {
-            limits: Limits {
+            limits: RequestLimits {
                 max_body: self.max_body.0,
                 events: event::Limits { max_batch: self.max_batch, max_field: self.max_field.0 },
                 request_timeout: self.request_timeout,

@@ -18,7 +18,7 @@ const MOST_STUDENTS: u32 = 50_000;
 /// The students' behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Pace {
+pub enum Behaviour {
     /// Runs of cells, evenly or as fast as they are answered.
     Flat,
     /// A lesson.
@@ -58,8 +58,8 @@ pub(crate) struct Args {
     /// The students' behaviour: flat, runs of cells at --rate or as fast as they are answered;
     /// realistic, a lesson: all open the notebook at its beginning, then 2 to 20 runs a minute
     /// each, with think times, failures and hands raised
-    #[arg(long, env = "RELAY_PACE", value_enum, default_value_t = Pace::Flat)]
-    pub pace: Pace,
+    #[arg(long, env = "RELAY_PACE", value_enum, default_value_t = Behaviour::Flat)]
+    pub pace: Behaviour,
     /// Connections that post, each one POST at a time [default: 32; realistic: one a student]
     #[arg(long, env = "RELAY_CONNECTIONS", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -114,7 +114,7 @@ impl Args {
     /// # Errors
     /// If they cannot.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        if self.pace == Pace::Flat {
+        if self.pace == Behaviour::Flat {
             return Ok(());
         }
         if self.rate.is_some() || self.batch != 1 || self.connections.is_some() {
@@ -133,14 +133,14 @@ impl Args {
 
     pub(super) fn connections(&self) -> u32 {
         match self.pace {
-            Pace::Flat => self.connections.unwrap_or(CONNECTIONS),
-            Pace::Realistic => self.students,
+            Behaviour::Flat => self.connections.unwrap_or(CONNECTIONS),
+            Behaviour::Realistic => self.students,
         }
     }
 
     pub(super) fn warmup(&self) -> Duration {
         // The beginning of a lesson belongs to the load.
-        let default = if self.pace == Pace::Flat { WARMUP } else { Duration::ZERO };
+        let default = if self.pace == Behaviour::Flat { WARMUP } else { Duration::ZERO };
         self.warmup.unwrap_or(default)
     }
 }

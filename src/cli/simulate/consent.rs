@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use super::args::{Args, Pace};
+use super::args::{Args, Behaviour};
 use crate::client::BaseUrl;
 use crate::error::Failure;
 
@@ -39,9 +39,9 @@ pub(super) async fn ask(args: &Args, urls: &[BaseUrl]) -> Result<(), Failure> {
 fn question(args: &Args, urls: &[BaseUrl]) -> String {
     let urls: Vec<String> = urls.iter().map(ToString::to_string).collect();
     let load = match (args.pace, args.rate) {
-        (Pace::Realistic, _) => format!("a lesson of {} students", args.students),
-        (Pace::Flat, Some(rate)) => format!("{rate} events/s"),
-        (Pace::Flat, None) => "as many events as it takes".to_owned(),
+        (Behaviour::Realistic, _) => format!("a lesson of {} students", args.students),
+        (Behaviour::Flat, Some(rate)) => format!("{rate} events/s"),
+        (Behaviour::Flat, None) => "as many events as it takes".to_owned(),
     };
     let class = args
         .class

@@ -12,8 +12,8 @@ use crate::backoff::Backoff;
 use crate::client::ws::Subscriber;
 use crate::client::{ClientError, reconnect_backoff};
 
-/// The latest ids that are remembered. A repeat of one of them counts as a duplicate; a lower id
-/// counts as out of order.
+/// The number of latest ids by which repeats are found. A repeat of one of them counts as a
+/// duplicate; a lower id counts as out of order.
 const REMEMBERED_IDS: usize = 1024;
 
 /// The counts of one dashboard.

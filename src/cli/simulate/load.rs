@@ -46,7 +46,7 @@ pub(super) struct Posts {
     /// The time from the moment at which a POST was due to its answer, in microseconds.
     pub(super) latency: Histogram<u64>,
     pub(super) rejected: u64,
-    /// The POSTs that were sent again, since a kept connection had ended.
+    /// The POSTs that were sent again, since a keep-alive connection had ended.
     pub(super) retried: u64,
     /// The events that were due and not sent, since the relay did not keep up.
     pub(super) unsent: u64,
@@ -114,7 +114,7 @@ pub(super) struct Poster {
     runs: u64,
     connection: Option<Connection>,
     /// Whether the connection has already carried a POST.
-    kept: bool,
+    is_reused: bool,
     posts: Posts,
 }
 
@@ -133,7 +133,7 @@ impl Poster {
             index,
             runs: 0,
             connection,
-            kept: false,
+            is_reused: false,
             posts: Posts::new(),
         })
     }
@@ -200,7 +200,7 @@ impl Poster {
             match Connection::open(self.run.url(self.index)).await {
                 Ok(connection) => {
                     self.connection = Some(connection);
-                    self.kept = false;
+                    self.is_reused = false;
                 }
                 Err(error) => {
                     self.posts.fail("connect", || error.to_string());
@@ -218,19 +218,19 @@ impl Poster {
         let first = self.run.ledger().send(events.len());
         let body = body(&self.run.marker, first, due, events);
         let mut answer = connection.request("POST", &self.path, &HEADERS, body.clone()).await;
-        if self.kept && matches!(answer, Err(ClientError::Lost(_))) {
+        if self.is_reused && matches!(answer, Err(ClientError::Lost(_))) {
             answer = self.send_again(body).await;
         }
-        self.kept = answer.is_ok();
+        self.is_reused = answer.is_ok();
         if answer.is_ok() {
             backoff.reset();
         }
         self.answered(answer, first, events.len(), due);
     }
 
-    /// Sends a POST again on a new connection, after a kept connection has ended: its end and the
-    /// request may have crossed. Real clients do the same. An event that was stored the first time
-    /// is not stored twice.
+    /// Sends a POST again on a new connection, after a keep-alive connection has ended: its end and
+    /// the request may have crossed. Real clients do the same. An event that was stored the first
+    /// time is not stored twice.
     async fn send_again(&mut self, body: Bytes) -> Result<Response, ClientError> {
         self.posts.retried += 1;
         let connection = self.connection.insert(Connection::open(self.run.url(self.index)).await?);

@@ -39,7 +39,7 @@ mod scan;
 mod summary;
 mod usage;
 
-pub(super) use args::{Args, Pace};
+pub use args::{Args, Behaviour};
 use class::Student;
 use dashboard::Dashboard;
 use load::{Plan, Poster, Posts};
@@ -157,8 +157,8 @@ async fn load(args: &Args, run: &Arc<Run>, mut posters: Vec<Poster>) -> Result<P
     let tasks: Vec<_> = (0..)
         .zip(posters)
         .map(|(number, poster)| match args.pace {
-            Pace::Flat => tokio::spawn(poster.post(pace.clone())),
-            Pace::Realistic => tokio::spawn(poster.live(Student::new(number))),
+            Behaviour::Flat => tokio::spawn(poster.post(pace.clone())),
+            Behaviour::Realistic => tokio::spawn(poster.live(Student::new(number))),
         })
         .collect();
     let mut posts = Posts::new();

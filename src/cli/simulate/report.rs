@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::args::Pace;
+use super::args::Behaviour;
 use super::usage::Usage;
 
 /// A histogram of microseconds up to two minutes, with three significant digits.
@@ -51,7 +51,7 @@ pub(super) struct Report {
     pub(super) batch: usize,
     pub(super) dashboards: usize,
     pub(super) students: u32,
-    pub(super) pace: Pace,
+    pub(super) pace: Behaviour,
     pub(super) relays: usize,
     /// The events a second of `--rate`; absent without it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ pub(super) struct Report {
     pub(super) unsent: u64,
     pub(super) acknowledged: u64,
     pub(super) rejected: u64,
-    /// POSTs that were sent again, since a kept connection had ended.
+    /// POSTs that were sent again, since a keep-alive connection had ended.
     pub(super) retried: u64,
     /// Events that were delivered although their POST was not answered with success.
     pub(super) unconfirmed: u64,
@@ -120,9 +120,9 @@ impl Report {
             let _ = writeln!(out, "{name:<24}{text}");
         };
         let load = match (self.pace, self.rate) {
-            (Pace::Realistic, _) => format!("a lesson of {} students", self.students),
-            (Pace::Flat, Some(rate)) => format!("{rate} events/s offered"),
-            (Pace::Flat, None) => "as fast as answered".to_owned(),
+            (Behaviour::Realistic, _) => format!("a lesson of {} students", self.students),
+            (Behaviour::Flat, Some(rate)) => format!("{rate} events/s offered"),
+            (Behaviour::Flat, None) => "as fast as answered".to_owned(),
         };
         row("class", self.class.clone());
         row(

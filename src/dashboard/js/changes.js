@@ -1,4 +1,4 @@
-// What has changed since the page was last drawn.
+// The changes since the last drawing.
 
 /**
  * @import { Cell } from "./fold.js"

@@ -160,7 +160,7 @@ export class List {
     this.#update = update;
   }
 
-  /** What `create` made of the items that are shown, in no particular order. */
+  /** The results of `create` for the items that are shown, in no particular order. */
   parts() {
     return this.#parts.values();
   }

@@ -103,7 +103,7 @@ function askRejections() {
   if (page.connection.name === "live") rejections.ask(page.classId);
 }
 
-/** Makes the whole page in the chosen language. What the page knows stays. */
+/** Makes the whole page in the chosen language. The page's state of the class stays. */
 function build() {
   for (const view of views) view.end?.();
   page.t = speak(preferences.get("language"));

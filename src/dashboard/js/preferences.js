@@ -1,4 +1,4 @@
-// What the instructor chose for the page. The browser keeps it where it allows that.
+// The instructor's preferences. The browser stores them where it allows that.
 
 import { browserLanguage } from "./i18n.js";
 

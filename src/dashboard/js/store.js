@@ -1,5 +1,5 @@
-// What the page knows of a class: the state, to which each event is folded; each student's status,
-// which time alone can change; and what has changed since the page was last drawn.
+// The page's state of a class: the state, to which each event is folded; each student's status,
+// which time alone can change; and the changes since the last drawing.
 
 import { newChanges } from "./changes.js";
 import { ClassState } from "./fold.js";
@@ -183,7 +183,7 @@ export class Store {
     this.#changed();
   }
 
-  /** What has changed since the last call. */
+  /** The changes since the last call. */
   takeChanges() {
     const changes = this.#changes;
     this.#changes = newChanges();

@@ -41,15 +41,15 @@ const RUN_TIMES = /** @type {const} */ (["at", "receivedAt"]);
  */
 
 /**
- * One student's runs: the cell's place in `Summary.cells`, runs, failed runs, whether the latest
+ * One student's runs: the cell's index in `Summary.cells`, runs, failed runs, whether the latest
  * failed, and when it happened.
  *
- * @typedef {[place: number, runs: number, failedRuns: number, failed: boolean, at: string]}
+ * @typedef {[index: number, runs: number, failedRuns: number, failed: boolean, at: string]}
  *   GridRuns
  */
 
 /**
- * What `/api/class/summary` answers.
+ * The answer of `/api/class/summary`.
  *
  * @typedef {object} Summary
  * @property {string} now
@@ -74,8 +74,8 @@ export function restoreState(summary) {
   for (const { studentId, runs } of summary.grid ?? []) {
     const student = byId.get(studentId);
     if (student === undefined) continue;
-    for (const [place, count, failedRuns, failed, at] of runs) {
-      const cell = cells[place];
+    for (const [index, count, failedRuns, failed, at] of runs) {
+      const cell = cells[index];
       const name = cellName(cell.notebookPath, cell.cellId);
       student.cells.set(name, { runs: count, failedRuns, failed, at: readTime(at) });
       cell.students.add(student);
@@ -152,8 +152,8 @@ export function renderSummary(state, now) {
     compareTexts(a.studentId, b.studentId),
   );
   const cells = state.orderedCells();
-  const places = new Map(
-    cells.map((cell, place) => [cellName(cell.notebookPath, cell.cellId), place]),
+  const indices = new Map(
+    cells.map((cell, index) => [cellName(cell.notebookPath, cell.cellId), index]),
   );
   const minutes = [...state.minutes.values()].sort((a, b) => a.start - b.start);
   return {
@@ -162,7 +162,7 @@ export function renderSummary(state, now) {
     cells: cells.map(renderCell),
     grid: students
       .filter((student) => student.cells.size > 0)
-      .map((student) => renderRuns(student, places)),
+      .map((student) => renderRuns(student, indices)),
     activity: minutes.map((minute) => ({ ...minute, start: formatTime(minute.start) })),
   };
 }
@@ -210,14 +210,14 @@ function renderCell(cell) {
 
 /**
  * @param {Student} student
- * @param {Map<string, number>} places of the cells, by `cellName`
+ * @param {Map<string, number>} indices of the cells, by `cellName`
  */
-function renderRuns(student, places) {
+function renderRuns(student, indices) {
   /** @type {GridRuns[]} */
   const runs = [];
   for (const [name, { runs: count, failedRuns, failed, at }] of student.cells) {
-    const place = places.get(name);
-    if (place !== undefined) runs.push([place, count, failedRuns, failed, formatTime(at)]);
+    const index = indices.get(name);
+    if (index !== undefined) runs.push([index, count, failedRuns, failed, formatTime(at)]);
   }
   return { studentId: student.studentId, runs: runs.sort((a, b) => a[0] - b[0]) };
 }

@@ -106,9 +106,9 @@ struct Export {
     class: ClassId,
     format: Format,
     after: i64,
-    /// The newest id when it began: what comes later is not in it, or it might never end.
+    /// The newest id when it began: later events are left out, or it might never end.
     until: i64,
-    /// The first page's: ids of another mean other events.
+    /// The first page's epoch; in another, ids mean other events.
     epoch: Option<Epoch>,
 }
 
@@ -116,8 +116,8 @@ struct Export {
 type Page = (Bytes, bool);
 
 impl Export {
-    /// The whole, from `first` on. An error breaks the body off, so that the client
-    /// notices what is missing.
+    /// The export, `first` included. An error breaks the body off, so that the client notices that
+    /// rows are missing.
     fn stream(mut self, first: Page) -> impl Stream<Item = Result<Bytes, PageError>> + Send + Sync {
         let header =
             if self.format == Format::Csv { COLUMNS.join(",") + "\r\n" } else { String::new() };
@@ -231,8 +231,8 @@ fn write_csv(event: &StoredEvent<'_>, out: &mut String) {
     out.push_str("\r\n");
 }
 
-/// A text as RFC 4180 has it. Spreadsheets run what begins with one of a few characters as a
-/// formula, and students write these texts: an apostrophe before it makes it a text there.
+/// A text as RFC 4180 has it. Spreadsheets run a text that begins with one of a few characters
+/// as a formula, and students write these texts: an apostrophe before it makes it a text there.
 fn write_field(text: &str, out: &mut String) {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let quoted = formula || text.contains(['"', ',', '\n', '\r']);

@@ -57,7 +57,7 @@ impl ApiRequest<'_> {
         Representation::json(body).answer(self.headers, &self.relay.answers).await
     }
 
-    /// Answers with an object that also says what the database's clock says now.
+    /// Answers with an object with `now`, the database's time.
     pub(super) async fn answer_stamped(&self, object: &str) -> Result<Response, Problem> {
         let now = self.relay.classes.now().to_rfc3339();
         Representation::stamped(object, &now).answer(self.headers, &self.relay.answers).await

@@ -1,4 +1,4 @@
-//! `POST /api/class/students/{student}/help/resolve`: an instructor has been there.
+//! `POST /api/class/students/{student}/help/resolve`: an instructor lowers a hand.
 //!
 //! It is an event like any other, so every dashboard on every replica sees the hand go down as it
 //! sees every other event.

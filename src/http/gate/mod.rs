@@ -2,12 +2,12 @@
 //!
 //! The router's table names the checks that a route wants; [`ORDER`] is the order in which they are
 //! made. A new check is a variant of [`Check`], a line in `ORDER`, an arm in [`Gate::admit`], and a
-//! file of this folder. Who the caller is belongs after `Origin`, since a foreign page must not
-//! learn whether a credential is good; how often the caller may ask comes last, since a limit is
-//! counted by caller.
+//! file of this folder. A check of the caller's identity belongs after `Origin`, since a foreign
+//! page must not learn whether a credential is good; a limit of the caller's requests comes last,
+//! since it is counted by caller.
 //!
-//! The gate decides, and the route answers: most say a refusal by a problem, a WebSocket by a close
-//! code, Server-Sent Events by a stream that ends.
+//! The gate decides, and the route answers: most routes answer a refusal with a problem, a
+//! WebSocket with a close code, Server-Sent Events with a stream that ends.
 
 pub(super) mod connections;
 pub(super) mod cors;
@@ -32,7 +32,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 pub(super) enum Check {
     /// The connection is within the limits.
     Connections,
-    /// The relay is not closing: what begins now would end at once.
+    /// The relay is not closing: a request that begins now would be ended at once.
     Draining,
     /// The host is a name of this relay, and the page that asks is the relay's own or allowed.
     Origin,
@@ -42,7 +42,7 @@ pub(super) enum Check {
 /// which it relies.
 pub(super) const ORDER: [Check; 3] = [Check::Connections, Check::Draining, Check::Origin];
 
-/// What the gate decided about a request.
+/// The gate's decision about a request.
 #[derive(Debug)]
 pub(super) enum Admission {
     /// The handler may answer.
@@ -51,7 +51,7 @@ pub(super) enum Admission {
     TooMany,
     /// The relay is going away.
     Draining,
-    /// The host or the origin may not.
+    /// The host or the origin is not allowed.
     Forbidden(Problem),
 }
 
@@ -77,7 +77,7 @@ impl Admission {
     }
 }
 
-/// What the checks need to know.
+/// The state that the checks use.
 #[derive(Debug)]
 pub(crate) struct Gate {
     connections: Arc<ConnectionLimiter>,

@@ -1,5 +1,5 @@
-//! The body of an ingest request: its type, its part of the memory, reading it, and dropping what
-//! is left of it.
+//! The body of an ingest request: its type, its part of the memory, reading it, and dropping
+//! the rest.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ where
         true
     };
     if tokio::time::timeout(DISCARD_TIME, discarding).await != Ok(true) {
-        // The bytes that still come are not the next request.
+        // The bytes that still come would be read as the next request.
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     answer

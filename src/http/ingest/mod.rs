@@ -166,8 +166,8 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
     Ok(warp::reply::json(&answer).into_response())
 }
 
-/// The problem for events that could not be stored now. Its member `cause` has the database's
-/// words, where it said something.
+/// The problem for events that could not be stored now. Its member `cause` is the database's
+/// error, if there is one.
 pub(super) fn not_written(error: WriteError) -> Problem {
     let (problem, cause) = match error {
         WriteError::QueueFull { cause } => (
@@ -197,8 +197,8 @@ pub(super) fn not_written(error: WriteError) -> Problem {
                 "not-stored",
                 "the database does not store an event of this request",
                 "it stores others, so a rule that was added to it may be the reason; send the \
-                     same request again once that \
-                 is mended, an event that was stored is not stored twice",
+                 same request again once the rule is removed, an event that was stored is not \
+                 stored twice",
                 RETRY_AFTER,
             ),
             Some(cause),

@@ -1,4 +1,4 @@
-//! The accept loop, and what every connection is bound to.
+//! The accept loop, and the limits of every connection.
 
 use std::convert::Infallible;
 use std::io;
@@ -35,8 +35,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 static UNACCEPTED: Repeated = Repeated::new();
 
 /// Serves on `listener` until the relay drains: returns once every request in flight is answered.
-/// Sessions are their own: [`Drain::gone`].
-pub(crate) async fn serve(listener: TcpListener, relay: Arc<Relay>) {
+/// Sessions are tasks of the drain, which waits for them: [`Drain::sessions_ended`].
+pub async fn serve(listener: TcpListener, relay: Arc<Relay>) {
     let connections = TaskTracker::new();
     let closing = relay.drain.closing().clone();
     let routes = dispatch::filter(relay.clone());
@@ -48,8 +48,8 @@ pub(crate) async fn serve(listener: TcpListener, relay: Arc<Relay>) {
         let (stream, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // A peer that is gone again is its own affair; anything else passes, or an operator
-                // must see it.
+                // A peer that disconnected before it was accepted is no fault. Any other error is
+                // logged, since an operator may have to act.
                 if !matches!(
                     error.kind(),
                     io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
@@ -100,8 +100,8 @@ async fn connection(
             let mut answer = answer.await?;
             requests.answer();
             if drain.is_draining() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-                // A client that is told connects elsewhere; one that is cut off finds out by losing
-                // a request.
+                // With `Connection: close` the client connects elsewhere. Without it the client
+                // would lose its next request.
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(answer)

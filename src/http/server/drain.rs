@@ -1,6 +1,6 @@
-//! How the relay goes away: it announces that it will, then it closes.
+//! How the relay goes away: it announces the end, then closes connections.
 //!
-//! Announced: readiness says no and every answer says `Connection: close`, so that a balancer and
+//! Announced: `/readyz` is 503 and every answer has `Connection: close`, so that a balancer and
 //! its clients go elsewhere while all requests are still served. Closed: no more connections are
 //! accepted, and sessions end one after the other, spread over the drain's time.
 
@@ -37,8 +37,8 @@ impl Drain {
         }
     }
 
-    /// Readiness says no from now on; everything else goes on.
-    pub(crate) fn announce(&self) {
+    /// `/readyz` is 503 from now on; everything else goes on.
+    pub fn announce(&self) {
         self.announced.cancel();
     }
 
@@ -50,7 +50,7 @@ impl Drain {
     }
 
     /// Waits until every session has ended; only after [`Drain::close`].
-    pub(crate) async fn gone(&self) {
+    pub async fn sessions_ended(&self) {
         self.sessions.wait().await;
     }
 
@@ -86,7 +86,7 @@ impl Drain {
 
     /// How long a session may stay once the relay closes: a random part of the drain, so that not
     /// all subscribers connect elsewhere at one instant.
-    pub(in crate::http) fn stay(&self) -> Duration {
+    pub(in crate::http) fn session_delay(&self) -> Duration {
         let crowd = self.sessions.len().min(CROWD) as f64 / CROWD as f64;
         self.over.mul_f64(SPREAD * crowd * fastrand::f64())
     }

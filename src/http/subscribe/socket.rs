@@ -1,7 +1,7 @@
 //! A WebSocket's server side, as a session's transport.
 //!
 //! tungstenite reads: it takes frames apart, unmasks and checks them, and answers control frames.
-//! What it writes goes into a small buffer here instead of the socket, so that frames of events,
+//! Its output goes into a small buffer here instead of the socket, so that frames of events,
 //! which are shared by all subscribers, go from the log to the kernel without being copied:
 //! tungstenite would copy each into a buffer of every connection, and keep that at its largest size
 //! for as long as the connection lives.

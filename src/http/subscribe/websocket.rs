@@ -1,4 +1,4 @@
-//! `GET /ws/connect`: the handshake, and a WebSocket's life as a task.
+//! `GET /ws/connect`: the handshake, and the task that serves a WebSocket.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,7 +126,7 @@ fn handshake_key(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
         Problem::new(
             StatusCode::BAD_REQUEST,
             "bad-handshake",
-            "the WebSocket handshake is not one",
+            "the WebSocket handshake is malformed",
             "Sec-WebSocket-Key must be 16 bytes in base64",
         )
     })

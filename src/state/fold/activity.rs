@@ -12,7 +12,7 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 /// From the start of the oldest stored minute to the start of the newest.
 const STORED_SPAN: Duration = Duration::from_secs(60 * (MAX_MINUTES as u64 - 1));
 
-/// What happened in one minute, by the database's clock.
+/// The counts of one minute, by the database's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Minute {
     /// Runs, without repeats.

@@ -80,7 +80,7 @@ impl NumberedCell {
     fn count_message_bytes(&mut self) {
         let messages = &self.state.messages;
         let texts: usize = messages.iter().map(|counted| text_bytes(&counted.message)).sum();
-        // A list that grew has room for as many again.
+        // A grown list may have twice the capacity that it needs.
         self.message_bytes = texts + 2 * messages.len() * size_of::<MessageCount>();
     }
 }

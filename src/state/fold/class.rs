@@ -11,7 +11,7 @@ use super::student::{NumberedStudent, Student};
 use crate::event::{EventId, Micros, StoredEvent};
 
 /// Students stored of a class. A new one takes the place of the one of whom no event came for
-/// longest, who is new if an event comes again.
+/// longest, who counts as a new student at the next event.
 pub(crate) const MAX_STUDENTS: usize = 10_000;
 /// Cells stored of a class. Students may add any number of cells: the one not run for longest is
 /// evicted.

@@ -9,7 +9,7 @@ use std::mem::size_of;
 use super::heap::Heap;
 use crate::event::EventId;
 
-/// Who wants to know which entries have changed. Each has a list of its own.
+/// A consumer of the changed entries. Each has a separate list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::state) enum Consumer {
     /// The class's snapshot in the database.

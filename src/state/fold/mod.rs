@@ -1,8 +1,8 @@
 //! The fold: a class's state as its events make it. It is pure: no clock, no database, no lock.
 //!
-//! [`normalized_event`] is what the fold sees of an event. [`class`] folds it, and asks
-//! [`student`], [`cell`] and [`activity`] for the rules of each. The collections are [`lru_map`]s,
-//! whose bytes are counted by [`heap`].
+//! [`normalized_event`] holds the members of an event that the fold uses. [`class`] folds it, and
+//! asks [`student`], [`cell`] and [`activity`] for the rules of each. The collections are
+//! [`lru_map`]s, whose bytes are counted by [`heap`].
 
 pub(in crate::state) mod activity;
 pub(in crate::state) mod cell;

@@ -25,7 +25,7 @@ const ERROR_SPAN: Duration = Duration::from_secs(300);
 /// How long any event keeps a student's status at `active`.
 const ACTIVE_SPAN: Duration = Duration::from_secs(120);
 
-/// What a student is doing, the most urgent first.
+/// A student's status, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     /// The hand is up.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::class_table::ClassTable;
 use super::clock::Clock;
 use super::evict;
 use super::intake::Intake;
 use super::live_class::LiveClass;
 use super::load::Loader;
 use super::load_error::LoadError;
-use super::registry::Registry;
 use crate::database::{ClassRow, Pages};
 use crate::event::{ClassId, Cursor, Micros};
 use crate::metrics;
@@ -21,8 +21,8 @@ pub(super) const ATTEMPTS: usize = 3;
 
 /// The classes in memory. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Classes {
-    pub(super) registry: Arc<Registry>,
+pub struct Classes {
+    pub(super) table: Arc<ClassTable>,
     pub(super) loader: Loader,
     clock: Arc<Clock>,
     pages: Pages,
@@ -31,14 +31,14 @@ pub(crate) struct Classes {
 impl Classes {
     /// Without any class in memory. Classes are loaded from `pages`.
     pub(crate) fn new(pages: Pages) -> Self {
-        let registry = Arc::new(Registry::new());
-        let loader = Loader::new(Arc::clone(&registry), pages.clone());
-        Self { registry, loader, clock: Arc::default(), pages }
+        let table = Arc::new(ClassTable::new());
+        let loader = Loader::new(Arc::clone(&table), pages.clone());
+        Self { table, loader, clock: Arc::default(), pages }
     }
 
     /// How many classes there are, and whether this replica writes the snapshots.
     pub(crate) fn in_use(&self) -> (usize, bool) {
-        (self.registry.len(), self.registry.tracks_changes())
+        (self.table.len(), self.table.tracks_changes())
     }
 
     /// Registers the state's metrics.
@@ -69,23 +69,23 @@ impl Classes {
     /// `deletions` is how many statements have deleted events by then.
     pub(crate) fn reset(&self, at: &Cursor, deletions: i64) {
         self.pages.expect(&at.epoch);
-        self.registry.reset(at, deletions);
+        self.table.reset(at, deletions);
     }
 
     /// Events of these classes (`None`: of any) were deleted by SQL: the classes are dropped from
     /// memory, and loaded again when they are asked for.
     pub(crate) fn drop_classes(&self, classes: Option<&[ClassId]>, deletions: i64) {
-        self.registry.drop_classes(classes, deletions);
+        self.table.drop_classes(classes, deletions);
     }
 
     /// Begins to take the events of one read of the tail's.
     pub(crate) fn intake(&self) -> Intake<'_> {
-        Intake::new(&self.registry)
+        Intake::new(&self.table)
     }
 
     /// Evicts classes that are not asked for. Never ends.
-    pub(crate) async fn keep_room(self) {
-        evict::keep_room(&self.registry).await;
+    pub(crate) async fn evict_forever(self) {
+        evict::evict_forever(&self.table).await;
     }
 
     /// Runs `with` on a class's state, as it is at the cursor.
@@ -99,7 +99,7 @@ impl Classes {
     ) -> Result<T, LoadError> {
         for _ in 0..ATTEMPTS {
             let slot = self.loader.loaded(class).await?;
-            let position = self.registry.position();
+            let position = self.table.position();
             let now = self.now();
             let read = |live: &mut LiveClass| with(&live.state, &live.cursor(position), now);
             if let Some(answer) = slot.live(read) {
@@ -125,12 +125,12 @@ impl Classes {
             stored.classes.into_iter().map(|listed| (listed.class, listed.row)).collect();
         if let Some(version) = &stored.version {
             let rows = listed.iter().map(|(class, row)| (class, row.through));
-            self.registry.mark_clean(version, rows);
+            self.table.mark_clean(version, rows);
         }
         // After the last snapshot that was read there may be others: dirty classes beyond it are
         // not the next ones by name.
         let last = if listed.len() > limit { listed.keys().next_back().cloned() } else { None };
-        let dirty = self.registry.dirty(&ClassId::stored(after), last.as_ref(), limit + 1);
+        let dirty = self.table.dirty(&ClassId::stored(after), last.as_ref(), limit + 1);
         for class in dirty {
             let row = self.read(&class, |state, _, _| state.class_row(state.last_event())).await?;
             // All of its events may have been deleted.

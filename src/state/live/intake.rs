@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use super::registry::Registry;
+use super::class_table::ClassTable;
 use super::slot::Slot;
 use crate::event::{ClassId, EventId, StoredEvent};
 
 /// Takes the events of one read, in order.
 #[derive(Debug)]
-pub(crate) struct Intake<'a> {
-    registry: &'a Registry,
+pub struct Intake<'a> {
+    table: &'a ClassTable,
     current: Option<Current>,
 }
 
-/// The class of the event before: events of one class often follow each other. It is not used
-/// beyond one read. A class that begins to join after this read began has its events of this read
-/// in the table; of the next read, they would be missing.
+/// The class of the previous event: events of one class often follow each other. Its slot is used
+/// within one read only. A class that begins to join during this read gets this read's events from
+/// the database, and the next read's events from its `JoinBuffer`.
 #[derive(Debug)]
 struct Current {
     class: ClassId,
@@ -25,8 +25,8 @@ struct Current {
 }
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(registry: &'a Registry) -> Self {
-        Self { registry, current: None }
+    pub(super) fn new(table: &'a ClassTable) -> Self {
+        Self { table, current: None }
     }
 
     /// Gives the next event to its class.
@@ -37,7 +37,7 @@ impl<'a> Intake<'a> {
             _ => {
                 self.mark_dirty();
                 let class = ClassId::stored(event.class);
-                let slot = self.registry.slot(&class);
+                let slot = self.table.slot(&class);
                 self.current = Some(Current { class, slot, last: id });
             }
         }
@@ -49,12 +49,12 @@ impl<'a> Intake<'a> {
     /// Every event up to `id` was given to its class.
     pub(crate) fn through(&mut self, id: EventId) {
         self.mark_dirty();
-        self.registry.advance(id);
+        self.table.advance(id);
     }
 
     fn mark_dirty(&mut self) {
         if let Some(Current { class, last, .. }) = self.current.take() {
-            self.registry.mark_dirty(class, last);
+            self.table.mark_dirty(class, last);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A class in memory: its state, what its snapshot lacks, and the summaries that were rendered.
+//! A class in memory: its state, its unsaved changes, and the summaries that were rendered.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const MAX_SUMMARY_AGE: Duration = Duration::from_secs(60);
 /// A class of which no summary was rendered for this long drops its rendered rows.
 const RENDERED_ROWS_IDLE: Duration = Duration::from_secs(60);
 
-/// What a class has for its snapshot.
+/// The unsaved changes of a class, if there are any.
 #[derive(Debug)]
 pub(crate) enum TakenChanges {
     /// The snapshot holds every event already.
@@ -63,7 +63,7 @@ pub(super) struct LiveClass {
     folded: u32,
     /// The last event that is in the snapshot, as far as this replica knows.
     saved: EventId,
-    /// Up to where the snapshot goes that the tracked changes are changes of, if there is one.
+    /// The id up to which the snapshot goes that the tracked changes are based on, if there is one.
     base: Option<EventId>,
     /// Whether the tracked changes are not enough, so that the whole class has to be written.
     whole: bool,

@@ -18,10 +18,10 @@
 //! If the buffer overflows, or the log changes meanwhile, the task fails with `Restarted`, and
 //! the requests that wait for the class try again.
 //!
-//! Two locks are involved: the class's (`Slot`) and the registry's. A task that holds the class's
-//! lock may take the registry's, never the other way round. In the last phase the task asks the
-//! registry, with the class's lock held, whether classes track their changes.
-//! `Registry::track_changes` sets its flag first and then takes each class's lock. So it either
+//! Two locks are involved: the class's (`Slot`) and the class table's. A task that holds the
+//! class's lock may take the class table's, never the other way round. In the last phase the task
+//! asks the class table, with the class's lock held, whether classes track their changes.
+//! `ClassTable::track_changes` sets its flag first and then takes each class's lock. So it either
 //! finds the class live, or has set the flag before the task asks.
 
 use std::sync::Arc;
@@ -30,11 +30,11 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+use super::class_table::ClassTable;
 use super::evict;
 use super::live_class::LiveClass;
 use super::load_error::LoadError;
 use super::past;
-use super::registry::Registry;
 use super::slot::{JoinBuffer, Phase, Slot};
 use crate::database::Pages;
 use crate::event::{ClassId, StoredEvent};
@@ -53,17 +53,17 @@ const ATTEMPTS: usize = 3;
 /// again.
 static NOT_LOADED: Repeated = Repeated::new();
 
-/// Loads classes into the registry. Cheap to clone.
+/// Loads classes into the class table. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Loader {
-    registry: Arc<Registry>,
+    table: Arc<ClassTable>,
     pages: Pages,
     turns: Arc<Semaphore>,
 }
 
 impl Loader {
-    pub(super) fn new(registry: Arc<Registry>, pages: Pages) -> Self {
-        Self { registry, pages, turns: Arc::new(Semaphore::new(LOADS)) }
+    pub(super) fn new(table: Arc<ClassTable>, pages: Pages) -> Self {
+        Self { table, pages, turns: Arc::new(Semaphore::new(LOADS)) }
     }
 
     /// The class's slot, once the class is live. If the log has changed while the class was loaded,
@@ -73,7 +73,7 @@ impl Loader {
     /// If the class cannot be loaded.
     pub(super) async fn loaded(&self, class: &ClassId) -> Result<Arc<Slot>, LoadError> {
         for _ in 0..ATTEMPTS {
-            let mut resets = self.registry.resets();
+            let mut resets = self.table.resets();
             match self.try_load(class).await {
                 Err(LoadError::Restarted) => drop(timeout(RESTART_WAIT, resets.changed()).await),
                 other => return other,
@@ -87,7 +87,7 @@ impl Loader {
     /// # Errors
     /// If the class cannot be loaded.
     pub(super) async fn try_load(&self, class: &ClassId) -> Result<Arc<Slot>, LoadError> {
-        let (slot, is_new) = self.registry.slot_or_new(class).ok_or(LoadError::NotStarted)?;
+        let (slot, is_new) = self.table.slot_or_new(class).ok_or(LoadError::NotStarted)?;
         if is_new {
             // In another task: many requests may wait for it, and the one that asked first may be
             // given up.
@@ -108,7 +108,7 @@ impl Loader {
                 tracing::warn!(%class, "the class's state could not be loaded{due}: {error}");
             }
             slot.set_weight(0);
-            self.registry.remove(&class, &slot);
+            self.table.remove(&class, &slot);
         }
         slot.loaded.send_replace(Some(outcome));
     }
@@ -117,7 +117,7 @@ impl Loader {
         let _turn = self.turns.acquire().await.map_err(|_| LoadError::Restarted)?;
         self.wait_for_room().await?;
         let began = Instant::now();
-        let epoch = self.registry.epoch().ok_or(LoadError::NotStarted)?;
+        let epoch = self.table.epoch().ok_or(LoadError::NotStarted)?;
         let mut past = past::read(&self.pages, class, &epoch).await?;
         slot.set_weight(past.state.weight());
         begin_to_join(slot)?;
@@ -139,7 +139,7 @@ impl Loader {
         let (events, read, elapsed) = (past.state.events(), past.read, began.elapsed());
         tracing::debug!(%class, events, read, ?elapsed, "the class is loaded");
         let mut live = LiveClass::new(class.clone(), epoch, past.end());
-        if !self.registry.tracks_changes() {
+        if !self.table.tracks_changes() {
             live.track_changes(false);
         }
         slot.set_weight(live.weight());
@@ -151,9 +151,9 @@ impl Loader {
     /// a class with unsaved events can be evicted once its snapshot is written.
     async fn wait_for_room(&self) -> Result<(), LoadError> {
         let deadline = Instant::now() + ROOM_PATIENCE;
-        while self.registry.memory().is_full() {
-            evict::sweep(&self.registry);
-            if !self.registry.memory().is_full() {
+        while self.table.memory().is_full() {
+            evict::sweep(&self.table);
+            if !self.table.memory().is_full() {
                 break;
             }
             if Instant::now() >= deadline {

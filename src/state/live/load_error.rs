@@ -14,7 +14,7 @@ pub(crate) enum LoadError {
     #[error("{0}")]
     Read(Arc<PageError>),
     /// Events after the snapshot are no longer in the table.
-    #[error("what follows its snapshot was pruned")]
+    #[error("the events after its snapshot were pruned")]
     Pruned,
     /// The classes in memory take up all the bytes that they may.
     #[error("the classes in use take up all the memory that they may have")]

@@ -1,6 +1,6 @@
 //! The classes in memory.
 //!
-//! - [`registry`]: which classes are in memory, and which are dirty; [`slot`]: the slot of one;
+//! - [`class_table`]: the classes in memory, and the dirty ones; [`slot`]: the slot of one;
 //!   [`live_class`]: a class in memory
 //! - [`load`]: loading a class while the tail goes on, with its [`past`]; [`intake`]: the tail's
 //!   events; [`evict`]: which classes are dropped
@@ -9,6 +9,7 @@
 //! - [`classes`]: for those who read; [`rounds`]: for the leader's snapshot writer; [`clock`]: the
 //!   database's
 
+pub(super) mod class_table;
 pub(super) mod classes;
 mod clock;
 mod evict;
@@ -17,7 +18,6 @@ pub(super) mod live_class;
 mod load;
 pub(super) mod load_error;
 mod past;
-pub(super) mod registry;
 mod render;
 pub(super) mod rendered_rows;
 pub(super) mod rendered_summary;

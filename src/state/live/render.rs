@@ -81,7 +81,7 @@ impl Classes {
         .await
     }
 
-    /// Returns what `stored` finds, or else what `make` makes of the class's rendered rows.
+    /// Returns what `stored` finds, or else the result of `make` on the class's rendered rows.
     async fn render<T: Send + 'static>(
         &self,
         class: &ClassId,
@@ -134,7 +134,7 @@ impl Rendering {
     async fn copy(&mut self) -> Option<SummaryHead> {
         for portion in 0.. {
             let count = if portion < MAX_PORTIONS { PORTION } else { usize::MAX };
-            let position = self.classes.registry.position();
+            let position = self.classes.table.position();
             let now = self.classes.now();
             let rows = &mut self.rows;
             let head = self.slot.live(|live| {
@@ -150,7 +150,7 @@ impl Rendering {
         None
     }
 
-    /// Renders the rows that were copied, and makes of them what is asked for.
+    /// Renders the rows that were copied, and builds the requested result.
     fn finish<T>(mut self, head: SummaryHead, make: impl Fn(&mut Self, SummaryHead) -> T) -> T {
         let began = Instant::now();
         self.rows.render();

@@ -51,8 +51,8 @@ pub(in crate::state) struct RenderedRows {
 #[derive(Debug)]
 struct CellOrder {
     numbers: Vec<u64>,
-    /// Each number's place among them.
-    places: HashMap<u64, usize>,
+    /// Each number's index among them.
+    indices: HashMap<u64, usize>,
 }
 
 /// A student's rendered row.
@@ -217,7 +217,7 @@ impl RenderedRows {
         self.stale_grid.insert(student);
     }
 
-    /// The cells' places have changed, and with them every row of the grid.
+    /// The cells' indices have changed, and with them every row of the grid.
     fn forget_order(&mut self) {
         if self.order.take().is_some() {
             self.stale_grid.extend(self.student_rows.keys());
@@ -247,7 +247,7 @@ impl RenderedRows {
         }
     }
 
-    /// Puts the cells in order: by notebook, by their place in it (those without one last), by id.
+    /// Puts the cells in order: by notebook, by their index in it (those without one last), by id.
     fn order_cells(&mut self) {
         let rows = &self.cell_rows;
         self.order.get_or_insert_with(|| {
@@ -259,8 +259,8 @@ impl RenderedRows {
                 .collect();
             cells.sort_unstable_by_key(|&((path, cell), index, _)| (path, index, cell));
             let numbers: Vec<u64> = cells.into_iter().map(|(_, _, number)| number).collect();
-            let places = numbers.iter().enumerate().map(|(place, &number)| (number, place));
-            CellOrder { places: places.collect(), numbers }
+            let indices = numbers.iter().enumerate().map(|(index, &number)| (number, index));
+            CellOrder { indices: indices.collect(), numbers }
         });
     }
 
@@ -288,14 +288,14 @@ impl RenderedRows {
     /// Renders the rows of the grid that have changed.
     pub(in crate::state) fn render_grid(&mut self) {
         self.order_cells();
-        let Some(CellOrder { places, .. }) = &self.order else { return };
+        let Some(CellOrder { indices, .. }) = &self.order else { return };
         for number in std::mem::take(&mut self.stale_grid) {
             let Some(row) = self.student_rows.get_mut(&number) else { continue };
             self.bytes -= row.bytes();
             let placed =
-                row.runs.iter().filter_map(|(cell, runs)| Some((*places.get(cell)?, runs)));
+                row.runs.iter().filter_map(|(cell, runs)| Some((*indices.get(cell)?, runs)));
             let mut placed: Vec<(usize, &Runs)> = placed.collect();
-            placed.sort_unstable_by_key(|&(place, _)| place);
+            placed.sort_unstable_by_key(|&(index, _)| index);
             row.grid = (!placed.is_empty()).then(|| {
                 let mut text = view::grid_row(&row.name, &placed);
                 text.shrink_to_fit();

@@ -12,8 +12,8 @@ use crate::state::fold::activity::Minute;
 use crate::state::fold::class::ClassState;
 use crate::state::view::{self, Metrics, SummaryParts};
 
-/// What a summary says of a class beside its rows. It is read with the lock held under which the
-/// last of the rows were copied, so that both are of one moment.
+/// The head of a summary: its members beside the rows. It is read with the lock held under which
+/// the last of the rows were copied, so that both are of one moment.
 #[derive(Debug)]
 pub(super) struct SummaryHead {
     pub(super) class: ClassId,

@@ -46,7 +46,7 @@ impl Memory {
     }
 }
 
-/// What a slot holds.
+/// The phase of a slot.
 #[derive(Debug)]
 pub(super) enum Phase {
     /// The class's past is being read. The tail does nothing with its events.

@@ -18,7 +18,7 @@ fn live(classes: &Classes, name: &str) -> Arc<Slot> {
     state.fold(&StoredEvent { id: 1, class: name, student: "s", received_at: Micros(0), body });
     let past = Beginning { state, through: EventId(1), saved: EventId::NONE, base: None };
     let live = LiveClass::new(class.clone(), Epoch::new("e"), past);
-    let (slot, is_new) = classes.registry.slot_or_new(&class).expect("the tail has read the table");
+    let (slot, is_new) = classes.table.slot_or_new(&class).expect("the tail has read the table");
     assert!(is_new);
     *slot.lock() = Phase::Live(Box::new(live));
     slot
@@ -31,7 +31,7 @@ async fn a_class_that_is_not_asked_for_is_evicted_unless_it_is_unsaved() {
     let (idle, used) = (live(&classes, "idle"), live(&classes, "used"));
     let names = || {
         let mut names: Vec<String> =
-            classes.registry.slots().into_iter().map(|(class, _)| class.to_string()).collect();
+            classes.table.slots().into_iter().map(|(class, _)| class.to_string()).collect();
         names.sort_unstable();
         names
     };

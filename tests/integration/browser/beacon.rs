@@ -1,4 +1,4 @@
-//! What a client's page sends from another origin arrives, even when its tab is closed.
+//! Events of a client's page from another origin arrive, even when its tab is closed.
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

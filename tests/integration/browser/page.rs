@@ -1,4 +1,4 @@
-//! What an instructor sees and does.
+//! The page under an instructor's hands: views, drawer, grid, languages.
 
 use std::io::Read as _;
 
@@ -215,7 +215,7 @@ async fn another_class_is_chosen_without_a_reload() {
     page.until(&says("#grid .card-count", "2")).await;
     page.value("history.back()").await;
     page.until(&says("#grid .card-count", "1")).await;
-    // What comes first to an empty class fills it.
+    // The first event of an empty class fills it.
     page.value("history.back()").await;
     page.until("!document.querySelector('.empty-class').hidden").await;
     page.until("document.documentElement.dataset.connection === 'live'").await;

@@ -1,4 +1,4 @@
-//! What an open page does when the relay, or its log, is replaced.
+//! An open page when the relay, or its log, is replaced.
 
 use serde_json::json;
 

@@ -99,16 +99,16 @@ async fn migrations_of_several_at_once_are_applied_by_one() {
     let url = database.url();
     let arguments = ["migrate", "--database-url", &url];
     let runs = futures::future::join_all((0..4).map(|_| run(&arguments, &[]))).await;
-    let mut said: Vec<&str> = Vec::new();
+    let mut lines: Vec<&str> = Vec::new();
     for finished in &runs {
         assert_eq!(finished.code, Some(0), "{}", finished.stderr);
-        said.extend(finished.stdout.lines());
+        lines.extend(finished.stdout.lines());
     }
-    said.sort_unstable();
+    lines.sort_unstable();
     let mut expected: Vec<String> =
         MIGRATIONS.iter().map(|migration| format!("applied {}", migration.name)).collect();
     expected.extend(vec!["the database is up to date".to_owned(); runs.len() - 1]);
-    assert_eq!(said, expected);
+    assert_eq!(lines, expected);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What the relay cannot deliver is announced by one reset: deleted, pruned and restored events.
+//! Events that the relay cannot deliver (deleted, pruned, restored) are announced by one reset.
 
 use progress_relay::client::ws::{Frame, Subscriber};
 use serde_json::Value;

@@ -43,14 +43,14 @@ async fn one_statement_rings_once_and_one_that_stores_nothing_does_not() {
     let (bells, end) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let (counted, ended) = (Arc::clone(&bells), Arc::clone(&end));
     let connector = database.connector();
-    let ear = connector.connect_with("test", move |payload: &str| match payload {
+    let listener = connector.connect_with("test", move |payload: &str| match payload {
         "" => drop(counted.fetch_add(1, Ordering::Relaxed)),
         "the end" => ended.notify_one(),
         // The relay's own notification, by which it tests its listener.
         _ => {}
     });
-    let ear = ear.await.expect("a connection");
-    ear.client.batch_execute("LISTEN progress_event").await.expect("LISTEN");
+    let listener = listener.await.expect("a connection");
+    listener.client.batch_execute("LISTEN progress_event").await.expect("LISTEN");
     let events: Value = (0..50).map(event).collect();
     assert_eq!(relay.post(&events).await["accepted"], 50);
     assert_eq!(relay.post(&events).await["duplicates"], 50);
@@ -71,7 +71,7 @@ async fn a_listener_behind_a_pooler_is_not_ready() {
     let database = Database::new().await;
     let pooler = Pooler::before(&database, true);
     let relay = Relay::begin(&["--database-url", pooler.url()]).await;
-    until("the log to say that nothing is heard", async || {
+    until("the log to say that no notification arrives", async || {
         relay.log().contains("connection=\"listener\"").then_some(())
     })
     .await;
@@ -96,7 +96,7 @@ async fn a_listener_without_notifications_is_replaced() {
     relay.ready().await;
     let mut follower = Follower::new(&relay.url, &["default"], None).await;
     assert!(delay(&relay, &mut follower, 0).await < SOON);
-    pooler.deafen();
+    pooler.drop_notifications();
     let begin = Instant::now();
     relay.post(&event(100)).await;
     follower.until_mark(100).await;

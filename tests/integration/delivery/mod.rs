@@ -12,9 +12,9 @@ mod fan_out;
 mod listening;
 // The order of ids is the order of commits, because of the ordering lock.
 mod ordering;
-// What the database refuses for its own reasons is answered 503, so that clients send it again.
+// An event that the database refuses for its own reasons is answered 503: clients send it again.
 mod refused;
 // Subscribers that do not read cost little, delay no others, and get everything afterwards.
 mod slow;
-// What is acknowledged is stored, and what is stored is delivered once.
+// An acknowledged event is stored, and a stored event is delivered once.
 mod truth;

@@ -1,4 +1,4 @@
-//! What the database refuses for its own reasons is answered 503, so that clients send it again.
+//! An event that the database refuses for its own reasons is answered 503: clients send it again.
 //!
 //! Clients in the field drop an event that is answered with 4xx. An event is only to blame if the
 //! database stores other events meanwhile.
@@ -20,8 +20,8 @@ async fn refuse_all(database: &Database, sqlstate: &str) {
     database.client().await.batch_execute(&sql).await.expect("a trigger");
 }
 
-/// A full NOTIFY queue is 54000, and an operator's trigger is P0001. Whatever the error, no event
-/// is to blame while the database stores nothing.
+/// A full NOTIFY queue is 54000, and an operator's trigger is P0001. For every error, no event is
+/// to blame while the database stores nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_for_every_event_is_no_event_s_fault() {
     for sqlstate in

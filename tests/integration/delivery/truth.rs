@@ -1,4 +1,4 @@
-//! What is acknowledged is stored, and what is stored is delivered once.
+//! An acknowledged event is stored, and a stored event is delivered once.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! `make cost`: what a summary costs while the history of its class grows.
+//! `make cost`: the cost of a summary while the history of its class grows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -77,8 +77,8 @@ async fn table() {
         match AssertUnwindSafe(play).catch_unwind().await {
             Ok(Some(outcome)) => {
                 if let Some(first) = outcome.report.violations.first() {
-                    let said = outcome.report.explain(first, &outcome.history);
-                    eprintln!("{name}: {said}\n{}", outcome.state());
+                    let text = outcome.report.explain(first, &outcome.history);
+                    eprintln!("{name}: {text}\n{}", outcome.state());
                     wrong.push(format!("{name}: {}", first.text));
                 }
                 wrong.extend(outcome.wrong.iter().map(|text| format!("{name}: {text}")));

@@ -1,4 +1,4 @@
-//! `make memory`: what a dashboard costs after it received 1 MiB in bursts and idled.
+//! `make memory`: the memory of a dashboard after it received 1 MiB in bursts and idled.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Measurements. `make test` leaves them out; each is a command of the Makefile and prints its
 //! figures.
 
-// What connections that come, go and vanish for ten minutes leave behind: `make churn`.
+// Leaks after connections came, went and vanished for ten minutes: `make churn`.
 mod churn;
-// What a summary costs while the history of its class grows: `make cost`.
+// The cost of a summary while the history of its class grows: `make cost`.
 mod cost;
 // Every fault at full scale, in one table: `make faults`.
 mod faults_table;
@@ -11,7 +11,7 @@ mod faults_table;
 mod frames;
 // A class at work beside 500 hostile peers: `make hostile`.
 mod hostile;
-// What a dashboard costs after it has received bursts: `make memory`.
+// The memory of a dashboard after it has received bursts: `make memory`.
 mod memory;
 // The memory of classes whose names are as long as the limits allow: `make names`.
 mod names;

@@ -126,9 +126,9 @@ fn a_dropped_chunk_is_named() {
     // The event is missing since its acknowledgement, and the gap shows with the next frame.
     assert_eq!(first(&report), (ViolationKind::LostSilently, Actor::Dashboard(2), Some(1007)));
     assert_eq!((report.gaps, report.lost_silently), (1, 1));
-    let said = report.explain(&report.violations[0], &history);
+    let text = report.explain(&report.violations[0], &history);
     for part in ["7:1007", "is answered 200 for the event marked 1007", "8:1008", "dashboard 2"] {
-        assert!(said.contains(part), "no {part:?} in:\n{said}");
+        assert!(text.contains(part), "no {part:?} in:\n{text}");
     }
 }
 

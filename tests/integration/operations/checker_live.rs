@@ -17,16 +17,16 @@ async fn played(fault: impl AsyncFnOnce(&Cluster, &Play)) -> (Vec<ViolationKind>
     let kinds: Vec<ViolationKind> =
         outcome.report.violations.iter().map(|violation| violation.kind).collect();
     let first = outcome.report.violations.first();
-    let said =
+    let text =
         first.map(|first| outcome.report.explain(first, &outcome.history)).unwrap_or_default();
-    println!("{said}");
-    (kinds, said)
+    println!("{text}");
+    (kinds, text)
 }
 
 /// A transaction that took its id early commits late, after the dashboards have passed the id.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_ordering_lock_is_off() {
-    let (kinds, said) = played(async |primary, play| {
+    let (kinds, text) = played(async |primary, play| {
         let slow = primary.session(DATABASE).await;
         let off = "ALTER TABLE progress_event DISABLE TRIGGER progress_event_order";
         slow.batch_execute(off).await.expect("no lock");
@@ -39,13 +39,13 @@ async fn the_ordering_lock_is_off() {
     })
     .await;
     assert!(kinds.contains(&ViolationKind::Gap), "{kinds:?}");
-    assert!(said.contains("without the event marked 7777777"), "{said}");
+    assert!(text.contains("without the event marked 7777777"), "{text}");
 }
 
 /// A superuser switches the triggers off and removes a row.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acknowledged_row_is_removed() {
-    let (kinds, said) = played(async |primary, play| {
+    let (kinds, text) = played(async |primary, play| {
         let acknowledged = until("an acknowledged event", async || {
             play.look(|records| {
                 records.iter().find_map(|record| match &record.action {
@@ -78,14 +78,14 @@ async fn an_acknowledged_row_is_removed() {
     );
     assert!(kinds.contains(&ViolationKind::StateDiffers), "{kinds:?}");
     // The dashboard's frame or the producer's answer may be recorded first.
-    assert!(said.starts_with("NotInTable") || said.starts_with("Phantom"), "{said}");
+    assert!(text.starts_with("NotInTable") || text.starts_with("Phantom"), "{text}");
 }
 
 /// A snapshot counts an error that no event has: a fresh replica and `rebuild-state --check`
 /// differ.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_is_stale() {
-    let (kinds, said) = played(async |primary, play| {
+    let (kinds, text) = played(async |primary, play| {
         let sql = primary.session(DATABASE).await;
         // The event of a student who sends no other.
         let silent = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, \
@@ -104,5 +104,5 @@ async fn a_snapshot_is_stale() {
         kinds.iter().all(|kind| *kind == ViolationKind::StateDiffers) && kinds.len() >= 2,
         "{kinds:?}"
     );
-    assert!(said.contains("errorCount: 0 expected, 1 found"), "{said}");
+    assert!(text.contains("errorCount: 0 expected, 1 found"), "{text}");
 }

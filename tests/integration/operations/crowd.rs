@@ -79,19 +79,19 @@ async fn a_kept_connection_is_served_once_the_spike_is_over() {
     let mut held = Vec::new();
     for _ in 0..CAP - 3 {
         held.push(relay.connection().await);
-        until_served("a place", held.last_mut().expect("one")).await;
+        until_served("a permit", held.last_mut().expect("one")).await;
     }
     let mut beyond = relay.connection().await;
     assert_eq!(post(&mut beyond).await, 503);
-    // The place of a closed connection goes to the next request, on a connection that was refused
+    // The permit of a closed connection goes to the next request, on a connection that was refused
     // before.
     drop(held.pop());
-    until_served("a place to be free", &mut beyond).await;
+    until_served("a permit to be free", &mut beyond).await;
 }
 
 /// A refused connection becomes a WebSocket or a stream once there is room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kept_connection_may_subscribe_once_the_spike_is_over() {
+async fn an_open_connection_may_subscribe_once_the_spike_is_over() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
@@ -103,7 +103,7 @@ async fn a_kept_connection_may_subscribe_once_the_spike_is_over() {
          Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let stream = "GET /api/class/stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let mut kept = Vec::new();
+    let mut open = Vec::new();
     for request in [websocket, stream] {
         let mut connection = TcpStream::connect(relay.url.authority()).await.expect("a connection");
         connection
@@ -116,15 +116,15 @@ async fn a_kept_connection_may_subscribe_once_the_spike_is_over() {
                 within("the refusal", connection.read_buf(&mut answer)).await.expect("bytes");
             assert!(read > 0, "{}", String::from_utf8_lossy(&answer));
         }
-        kept.push((connection, request));
+        open.push((connection, request));
     }
     drop(crowd);
-    until("places to be free", async || {
+    until("permits to be free", async || {
         let mut connection = relay.connection().await;
         (post(&mut connection).await == 200).then_some(())
     })
     .await;
-    for (mut connection, request) in kept {
+    for (mut connection, request) in open {
         connection.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = Vec::new();
         while !String::from_utf8_lossy(&answer).contains("\"type\":\"live\"") {
@@ -140,7 +140,7 @@ async fn a_refused_body_is_passed_over() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &["--max-connections-per-address", "1"]).await;
     let mut first = relay.connection().await;
-    until_served("the one place", &mut first).await;
+    until_served("the one permit", &mut first).await;
     let mut second = relay.connection().await;
     let large = Bytes::from(format!("[{}]", " ".repeat(1 << 20)));
     for _ in 0..3 {
@@ -149,5 +149,5 @@ async fn a_refused_body_is_passed_over() {
         assert_eq!(response.status, 503);
     }
     drop(first);
-    until_served("the place to be free", &mut second).await;
+    until_served("the permit to be free", &mut second).await;
 }

@@ -97,8 +97,8 @@ async fn every_metric_is_described_and_prometheus_accepts_them() {
         .expect("promtool: scripts/setup faults installs it");
     promtool.stdin.take().expect("a pipe").write_all(metrics.text.as_bytes()).expect("written");
     let output = promtool.wait_with_output().expect("an end");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+    let text = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && text.is_empty(), "{}", String::from_utf8_lossy(&text));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

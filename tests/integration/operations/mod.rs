@@ -1,4 +1,4 @@
-//! What operators meet: outages, failovers, restarts, and what the relay costs its database.
+//! Operation: outages, failovers, restarts, and the relay's load on its database.
 
 // The checker finds every fault that is put into a recorded history, and none in a clean one.
 mod checker;
@@ -24,7 +24,7 @@ mod outage;
 mod outage_log;
 // Reads use the intended index, even on a large table that was never analysed.
 mod plans;
-// What reading costs the database: abandoned requests, answers that end early, a full server.
+// The database's load from reading: abandoned requests, answers that end early, a full server.
 mod reading;
 // The start of a relay: what it answers before the database does, and when it gives up.
 mod start;

@@ -1,4 +1,4 @@
-//! What reading costs the database: abandoned requests, answers that end early, a full server.
+//! The database's load from reading: abandoned requests, answers that end early, a full server.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

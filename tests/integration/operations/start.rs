@@ -1,4 +1,4 @@
-//! The start of a relay: what it answers before the database does, and when it gives up.
+//! The start of a relay: its answers before the database answers, and when it gives up.
 
 use std::time::{Duration, Instant};
 
@@ -22,14 +22,14 @@ async fn the_port_answers_before_the_database_does() {
     .await;
     let alive = relay.connection().await.get("/healthz").await.expect("an answer");
     assert_eq!(alive.status, 200);
-    let said = until("the cause to be said", async || {
+    let cause = until("the cause to be shown", async || {
         let (status, checks) = readiness(&relay).await;
         assert_eq!(status, 503);
         let start = checks["start"].as_str().expect("text").to_owned();
         start.contains("not currently accepting connections").then_some(start)
     })
     .await;
-    assert!(said.contains("55000"), "PostgreSQL's words: {said}");
+    assert!(cause.contains("55000"), "PostgreSQL's words: {cause}");
     let response = relay.try_post(&event(1)).await;
     assert_eq!(response.status, 503);
     assert!(response.header("access-control-allow-origin").is_some(), "a browser may read it");
@@ -106,8 +106,8 @@ async fn a_user_without_a_name_is_told_what_to_do() {
         .gid(NOBODY_KNOWS)
         .output()
         .expect("the program");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("54321") && said.contains("--database-url"), "{said}");
-    assert!(!said.contains("could not look up"), "initdb's own words: {said}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("54321") && text.contains("--database-url"), "{text}");
+    assert!(!text.contains("could not look up"), "initdb's own words: {text}");
 }

@@ -1,4 +1,4 @@
-//! What the tests share: databases, relays, clients that post and clients that follow.
+//! Shared parts of the tests: databases, relays, clients that post and clients that follow.
 
 pub mod browser;
 pub mod checker;

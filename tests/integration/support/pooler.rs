@@ -21,7 +21,7 @@ const READY: u8 = b'Z';
 pub struct Pooler {
     url: String,
     /// Whether new connections lose their notifications.
-    deaf: Arc<AtomicBool>,
+    drops: Arc<AtomicBool>,
     /// Whether each open connection loses its notifications.
     came: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
     /// A text that a client may send. Its connection is cut once the server has done what the text
@@ -31,27 +31,27 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts a proxy before a database. A deaf one drops notifications.
-    pub fn before(database: &Database, deaf: bool) -> Self {
+    /// Starts a proxy before a database. With `drops` it drops notifications.
+    pub fn before(database: &Database, drops: bool) -> Self {
         let folder = data_folder();
         std::fs::create_dir(&folder).expect("a folder");
         let server = database.socket();
         let listener =
             UnixListener::bind(folder.join(server.file_name().expect("a name"))).expect("a socket");
         let url = database.url_by(&folder);
-        let deaf = Arc::new(AtomicBool::new(deaf));
+        let drops = Arc::new(AtomicBool::new(drops));
         let came: Arc<Mutex<Vec<Arc<AtomicBool>>>> = Arc::default();
-        let (deaf_from_now, known) = (Arc::clone(&deaf), Arc::clone(&came));
+        let (drops_from_now, known) = (Arc::clone(&drops), Arc::clone(&came));
         let fatal: Arc<Mutex<Option<&'static str>>> = Arc::default();
         let fatal_from_now = Arc::clone(&fatal);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let deaf = Arc::new(AtomicBool::new(deaf_from_now.load(Ordering::Relaxed)));
-                known.lock().expect("a list").push(Arc::clone(&deaf));
-                tokio::spawn(pass_on(client, server.clone(), deaf, Arc::clone(&fatal_from_now)));
+                let drops = Arc::new(AtomicBool::new(drops_from_now.load(Ordering::Relaxed)));
+                known.lock().expect("a list").push(Arc::clone(&drops));
+                tokio::spawn(pass_on(client, server.clone(), drops, Arc::clone(&fatal_from_now)));
             }
         });
-        Self { url, deaf, came, fatal, _accepting: AbortOnDropHandle::new(accepting) }
+        Self { url, drops, came, fatal, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
     /// The value of `--database-url`.
@@ -60,7 +60,7 @@ impl Pooler {
     }
 
     /// Open connections lose their notifications from now on; new ones do not.
-    pub fn deafen(&self) {
+    pub fn drop_notifications(&self) {
         for connection in &*self.came.lock().expect("a list") {
             connection.store(true, Ordering::Relaxed);
         }
@@ -84,16 +84,16 @@ impl Pooler {
 
     /// New connections get their notifications again.
     pub fn heal(&self) {
-        self.deaf.store(false, Ordering::Relaxed);
+        self.drops.store(false, Ordering::Relaxed);
     }
 }
 
 /// Passes a client's bytes on as they arrive, and the server's message by message, without
-/// notifications if `deaf`.
+/// notifications while `drops` is set.
 async fn pass_on(
     client: UnixStream,
     server: PathBuf,
-    deaf: Arc<AtomicBool>,
+    drops: Arc<AtomicBool>,
     fatal: Arc<Mutex<Option<&'static str>>>,
 ) {
     let Ok(server) = UnixStream::connect(server).await else { return };
@@ -128,7 +128,7 @@ async fn pass_on(
             if message[0] == READY && doomed.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            if message[0] != NOTIFICATION || !deaf.load(Ordering::Relaxed) {
+            if message[0] != NOTIFICATION || !drops.load(Ordering::Relaxed) {
                 to_client.write_all(&message).await?;
             }
         }

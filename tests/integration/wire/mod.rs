@@ -10,7 +10,7 @@ mod edges;
 mod ingest;
 // `fields` and `max`: clients that limit the size of a frame can follow a class of large events.
 mod limits;
-// What WebSocket and SSE libraries of other languages expect of streams, handshakes and frames.
+// Streams, handshakes and frames as WebSocket and SSE libraries of other languages expect them.
 mod stream;
-// What clients in the field send is stored; what is refused is logged.
+// Events of clients in the field are stored; refused events are logged.
 mod tolerance;

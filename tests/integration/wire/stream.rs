@@ -1,4 +1,4 @@
-//! What WebSocket and SSE libraries of other languages expect of streams, handshakes and frames.
+//! Streams, handshakes and frames as WebSocket and SSE libraries of other languages expect them.
 
 use bytes::Bytes;
 use progress_relay::client::http::{Connection, Response};

@@ -1,5 +1,5 @@
-//! What clients in the field send is stored rather than refused; what is refused is counted, logged
-//! and shown.
+//! Events of clients in the field are stored rather than refused; refused events are counted,
+//! logged and shown.
 
 use std::collections::BTreeSet;
 

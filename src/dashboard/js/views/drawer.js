@@ -81,7 +81,7 @@ export default function drawer(page) {
   };
 }
 
-/** What the drawer shows of a student. */
+/** The drawer's panel of a student. */
 class StudentPanel {
   studentId;
   elements;

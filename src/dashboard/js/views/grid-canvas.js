@@ -30,11 +30,11 @@ export class GridCanvas {
   /** @type {Column[]} */
   #columns = [];
   /**
-   * The rows' places.
+   * The rows' indices.
    *
    * @type {Map<Row, number>}
    */
-  #places = new Map();
+  #indices = new Map();
   #overview = false;
   /**
    * Where the keyboard is.
@@ -93,12 +93,12 @@ export class GridCanvas {
     const chosen = this.#cursor === null ? undefined : this.#rows[this.#cursor.row];
     this.#rows = rows;
     this.#columns = columns;
-    this.#places = new Map(rows.map((row, place) => [row, place]));
+    this.#indices = new Map(rows.map((row, index) => [row, index]));
     this.#overview = overview;
     if (this.#cursor !== null) {
       // The cursor stays at its student.
-      const place = chosen === undefined ? undefined : this.#places.get(chosen);
-      this.#cursor.row = place ?? Math.min(this.#cursor.row, rows.length - 1);
+      const index = chosen === undefined ? undefined : this.#indices.get(chosen);
+      this.#cursor.row = index ?? Math.min(this.#cursor.row, rows.length - 1);
       if (rows.length === 0) this.#cursor = null;
     }
     const label = this.#page.t.grid.label(rows.length, columns.length);
@@ -119,7 +119,7 @@ export class GridCanvas {
    * @param {Iterable<Row>} rows
    */
   touch(rows) {
-    for (const row of rows) if (this.#places.has(row)) this.#touched.add(row);
+    for (const row of rows) if (this.#indices.has(row)) this.#touched.add(row);
     if (this.#touched.size > 0) this.#request();
   }
 
@@ -157,10 +157,10 @@ export class GridCanvas {
     /** @type {[number, Row][]} */
     let drawn = [];
     if (everything) {
-      for (let place = from; place < to; place += 1) drawn.push([place, this.#rows[place]]);
+      for (let index = from; index < to; index += 1) drawn.push([index, this.#rows[index]]);
     } else {
       const touched = [...this.#touched].map((row) => this.#entry(row));
-      drawn = touched.filter(([place]) => place >= from && place < to);
+      drawn = touched.filter(([index]) => index >= from && index < to);
     }
     this.#everything = false;
     this.#touched.clear();
@@ -176,7 +176,7 @@ export class GridCanvas {
    * @returns {[number, Row]}
    */
   #entry(row) {
-    return [this.#places.get(row) ?? -1, row];
+    return [this.#indices.get(row) ?? -1, row];
   }
 
   get #isFocused() {

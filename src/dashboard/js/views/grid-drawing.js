@@ -69,7 +69,7 @@ export class Drawing {
 
   /**
    * @param {Geometry} geometry
-   * @param {[place: number, row: Row][]} rows
+   * @param {[index: number, row: Row][]} rows
    * @param {Column[]} columns
    * @param {Spot | null} lit
    * @returns {Row[]} the rows that light up, and have to be drawn in the next frame too
@@ -85,7 +85,7 @@ export class Drawing {
 
   /**
    * @param {Geometry} geometry
-   * @param {[place: number, row: Row][]} rows
+   * @param {[index: number, row: Row][]} rows
    * @param {Column[]} columns
    * @param {Spot | null} lit
    */
@@ -101,11 +101,11 @@ export class Drawing {
     const outlines = [];
     const [left, right] = geometry.columnsInSight;
     const gap = cellGap(geometry.row);
-    for (const [place, row] of rows) {
+    for (const [index, row] of rows) {
       const { student, ran } = row;
-      const [y, tall] = geometry.rowSpan(place);
+      const [y, tall] = geometry.rowSpan(index);
       context.clearRect(0, y, width, tall);
-      if (place === lit?.row) {
+      if (index === lit?.row) {
         context.fillStyle = colours.hover;
         context.fillRect(0, y, width, tall);
       }
@@ -135,7 +135,7 @@ export class Drawing {
 
   /**
    * @param {Geometry} geometry
-   * @param {[place: number, row: Row][]} rows
+   * @param {[index: number, row: Row][]} rows
    */
   #rowNames(geometry, rows) {
     const { rem, gutter, isNamed } = geometry;
@@ -144,8 +144,8 @@ export class Drawing {
     context.textBaseline = "middle";
     context.direction = "ltr";
     this.#setFont(NAME_SIZE * rem);
-    for (const [place, { student, status }] of rows) {
-      const [y, tall] = geometry.rowSpan(place);
+    for (const [index, { student, status }] of rows) {
+      const [y, tall] = geometry.rowSpan(index);
       const middle = y + tall / 2;
       if (!isNamed) {
         context.fillStyle = colours[status];
@@ -175,14 +175,14 @@ export class Drawing {
       // Where columns are narrow, not every one has room for its number.
       const every = Math.ceil((1.4 * rem) / column);
       const [left, right] = geometry.columnsInSight;
-      for (let place = left; place < right; place += 1) {
-        const { cell } = columns[place];
-        const isLit = lit?.column === place;
-        if (place % every !== 0 && !isLit) continue;
+      for (let index = left; index < right; index += 1) {
+        const { cell } = columns[index];
+        const isLit = lit?.column === index;
+        if (index % every !== 0 && !isLit) continue;
         const label = cellLabel(cell, this.#t).slice(0, 4);
         context.fillStyle = isLit ? colours.accent : colours.inkSoft;
         const text = cell.cellIndex === null ? label : String(cell.cellIndex);
-        context.fillText(text, geometry.columnLeft(place) + column / 2, head / 2);
+        context.fillText(text, geometry.columnLeft(index) + column / 2, head / 2);
       }
     });
     context.fillStyle = colours.line;

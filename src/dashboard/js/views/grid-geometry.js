@@ -50,14 +50,14 @@ export class Geometry {
     return this.head + this.row * this.rows;
   }
 
-  /** The places of the rows in sight, from the first to below the second. */
+  /** The indices of the rows in sight, from the first to below the second. */
   get rowsInSight() {
     const { scrollTop } = this.#scrolled;
     const end = Math.ceil((scrollTop + this.height - this.head) / this.row);
     return [Math.max(0, Math.floor(scrollTop / this.row)), Math.min(this.rows, end)];
   }
 
-  /** The places of the columns in sight. */
+  /** The indices of the columns in sight. */
   get columnsInSight() {
     const { scrollLeft } = this.#scrolled;
     const end = Math.ceil((scrollLeft + this.width - this.gutter) / this.column);
@@ -67,21 +67,21 @@ export class Geometry {
   /**
    * Top and height of a row, in whole pixels: otherwise a thousand rows would show seams.
    *
-   * @param {number} place
+   * @param {number} index
    */
-  rowSpan(place) {
-    const top = Math.round(place * this.row) - Math.round(this.#scrolled.scrollTop);
-    const height = Math.round((place + 1) * this.row) - Math.round(place * this.row);
+  rowSpan(index) {
+    const top = Math.round(index * this.row) - Math.round(this.#scrolled.scrollTop);
+    const height = Math.round((index + 1) * this.row) - Math.round(index * this.row);
     return [this.head + top, height];
   }
 
   /**
    * The left edge of a column.
    *
-   * @param {number} place
+   * @param {number} index
    */
-  columnLeft(place) {
-    return this.gutter + place * this.column - this.#scrolled.scrollLeft;
+  columnLeft(index) {
+    return this.gutter + index * this.column - this.#scrolled.scrollLeft;
   }
 
   /**

@@ -13,7 +13,7 @@
  */
 
 /**
- * What the views share. Everything is as of now; `Changes` says what is new.
+ * The views' shared context. Everything is as of now; `Changes` lists the new parts.
  *
  * @typedef {object} Page
  * @property {Store} store

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 
-use super::beginning::beginning;
+use super::json_prefix::prefix;
 use crate::event::json;
 
 /// Members that are always sent, and sent whole: they say which event it is, and where it belongs.
@@ -79,7 +79,7 @@ impl Member<'_> {
 /// An event that is over its size.
 struct Event<'a> {
     members: Vec<Member<'a>>,
-    /// What `truncated` named before.
+    /// The names that `truncated` had before.
     truncated: Vec<String>,
     /// Whether members beyond [`MAX_MEMBERS`] were left out.
     more: bool,
@@ -222,7 +222,7 @@ impl<'a> Event<'a> {
             let value = match member.sent {
                 Sent::Nothing => continue,
                 Sent::Whole => member.value,
-                Sent::Part(bytes) => beginning(member.value, bytes),
+                Sent::Part(bytes) => prefix(member.value, bytes),
             };
             json::write_string(&member.key, out);
             out.push(':');
@@ -304,7 +304,7 @@ mod tests {
         }
     }
 
-    /// Whatever the event: valid JSON within its size, texts that are beginnings of what they were,
+    /// For every event: valid JSON within its size, texts that are prefixes of the original texts,
     /// and every difference named.
     #[test]
     fn every_event_is_cut_to_its_size() {

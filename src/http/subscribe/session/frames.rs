@@ -20,7 +20,7 @@ pub(super) fn pong(cursor: &Cursor) -> Outgoing {
     frame(FrameKind::Pong, cursor, |_| {})
 }
 
-/// The session goes on from `cursor`, and not from where the subscriber stood.
+/// The session goes on from `cursor` instead of from the subscriber's cursor.
 pub(super) fn reset(reason: ResetReason, cursor: &Cursor) -> Outgoing {
     let text = ObjectWriter::object(|object| {
         object.text("type", "reset");

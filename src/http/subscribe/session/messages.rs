@@ -26,7 +26,7 @@ pub(in crate::http) enum Outgoing {
     Text {
         /// `{"type":…}`
         text: Bytes,
-        /// Where the subscriber stands once it has the frame.
+        /// The subscriber's cursor after this frame.
         cursor: Cursor,
         /// The frame's kind.
         kind: FrameKind,

@@ -19,11 +19,11 @@
 //!
 //! It knows a [`Transport`], a stream of the peer's messages and a sink of frames, not a socket.
 
-mod beginning;
 mod cut;
+mod drain_turn;
 mod frames;
 mod heartbeat;
-mod leaving;
+mod json_prefix;
 pub(super) mod messages;
 pub(super) mod outbox;
 mod pages;
@@ -42,8 +42,8 @@ use std::time::Duration;
 use futures::{Sink, Stream};
 use tokio::time::timeout;
 
+use self::drain_turn::DrainTurn;
 use self::heartbeat::Heartbeat;
-use self::leaving::Leaving;
 use self::messages::{Close, FrameKind, Incoming, Outgoing};
 use self::outbox::Dropped;
 use self::start::{ResetReason, Start};
@@ -104,7 +104,7 @@ pub(super) struct Session<T> {
     transport: T,
     heartbeat: Heartbeat,
     cursor: Cursor,
-    /// Where it started: the peer stands there as long as it was given nothing.
+    /// The peer's cursor until it is given the first frame.
     start: Cursor,
     /// Why it did not start where the subscriber wished; told at the beginning.
     start_reset: Option<ResetReason>,
@@ -120,7 +120,7 @@ pub(super) struct Session<T> {
     on_its_way: Option<Micros>,
     /// Held from the first page that could not be read until one could.
     waiting: Option<Waiting<'static>>,
-    leaving: Leaving,
+    drain_turn: DrainTurn,
 }
 
 /// How a flush ended.
@@ -158,7 +158,7 @@ impl<T: Transport> Session<T> {
             is_catching_up: false,
             on_its_way: None,
             waiting: None,
-            leaving: Leaving::new(drain),
+            drain_turn: DrainTurn::new(drain),
         }
     }
 
@@ -170,7 +170,8 @@ impl<T: Transport> Session<T> {
     }
 
     async fn serve(&mut self) -> Result<Infallible, Close> {
-        // Before the first look at the log: an event between a look and a wait must wake.
+        // Subscribes before the first read, so that an event that is appended between a read and a
+        // wait wakes the session.
         let subscription = self.sources.log.subscribe(&self.classes);
         if let Some(reason) = self.start_reset {
             self.sources.metrics.resets.inc(reason.name());
@@ -278,8 +279,8 @@ impl<T: Transport> Session<T> {
             Ok(page) if page.through > self.cursor.id => {
                 self.send_frames(page.frames, page.through)
             }
-            // The page has nothing, and the log is further: the table lost its end a moment ago.
-            // Ask the tail to look now.
+            // The page is empty although the log's head is greater: the newest rows were deleted a
+            // moment ago. Ask the tail to look now.
             Ok(_) => {
                 self.sources.tail.ring();
                 self.attend(tokio::time::sleep(PAGE_RETRY)).await
@@ -368,7 +369,7 @@ impl<T: Transport> Session<T> {
         if self.heartbeat.poll(cx)? {
             Pin::new(&mut self.transport).start_send(Outgoing::Ping)?;
         }
-        self.leaving.poll(cx)?;
+        self.drain_turn.poll(cx)?;
         // Answers to the peer's control frames go out during every wait.
         if let Poll::Ready(Err(close)) = Pin::new(&mut self.transport).poll_flush(cx) {
             return Err(close);

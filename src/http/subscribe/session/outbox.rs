@@ -21,23 +21,22 @@ const IDLE_CAPACITY: usize = 4;
 #[derive(Debug)]
 pub(in crate::http) struct Outbox<T> {
     items: VecDeque<Item<T>>,
-    /// Where the peer stands by the frames that were given to the kernel.
+    /// The peer's cursor, by the frames that were given to the kernel.
     given: Option<Cursor>,
 }
 
 #[derive(Debug)]
 struct Item<T> {
     frame: T,
-    /// The frame's kind, and where the peer stands once it has it; `None` for a frame of the
+    /// The frame's kind, and the peer's cursor after this frame; `None` for a frame of the
     /// protocol, such as a pong of WebSocket's.
     meaning: Option<(FrameKind, Cursor)>,
 }
 
-/// What was dropped unsent.
+/// The frames that were dropped unsent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::http) struct Dropped {
-    /// Where the peer will stand once it has the frames that stay; `None` if it was never given
-    /// one.
+    /// The peer's cursor after the frames that stay; `None` if it was never given a frame.
     pub(in crate::http) cursor: Option<Cursor>,
     pub(in crate::http) live: bool,
     pub(in crate::http) mark: bool,
@@ -53,7 +52,7 @@ impl<T> Outbox<T> {
         self.items.is_empty()
     }
 
-    /// Appends a frame after which the peer stands at `cursor`.
+    /// Appends a frame. After it the peer's cursor is `cursor`.
     pub(in crate::http) fn push(&mut self, frame: T, kind: FrameKind, cursor: Cursor) {
         self.items.push_back(Item { frame, meaning: Some((kind, cursor)) });
     }

@@ -33,7 +33,7 @@ struct Peer {
 }
 
 struct Channel {
-    heard: mpsc::Receiver<Incoming>,
+    from_peer: mpsc::Receiver<Incoming>,
     given: mpsc::Sender<Outgoing>,
     outbox: Outbox<Outgoing>,
     held: Arc<AtomicUsize>,
@@ -49,7 +49,7 @@ impl Stream for Channel {
     type Item = Incoming;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
-        self.heard.poll_next_unpin(cx)
+        self.from_peer.poll_next_unpin(cx)
     }
 }
 
@@ -139,11 +139,12 @@ impl Bench {
         room: usize,
     ) -> (Peer, tokio::task::JoinHandle<Close>) {
         let trim = Trim::parse(&Query::parse(query)).expect("valid");
-        let (says, heard) = mpsc::channel(8);
+        let (says, from_peer) = mpsc::channel(8);
         let (given, taken) = mpsc::channel(room);
         let activity = LastActivity::new();
         let held = Arc::new(AtomicUsize::new(0));
-        let transport = Channel { heard, given, outbox: Outbox::new(), held: Arc::clone(&held) };
+        let transport =
+            Channel { from_peer, given, outbox: Outbox::new(), held: Arc::clone(&held) };
         let connector = Connector::parse("postgres://nobody@127.0.0.1:1/none").expect("a URL");
         let pages = Pages::new(&connector).expect("a pool");
         let sources = Sources {
@@ -284,7 +285,7 @@ async fn sessions_leave_when_the_relay_drains_and_when_the_peer_does() {
     assert_eq!(task.await.expect("no panic"), Close::Binary);
 }
 
-/// Frames of a subscriber's own are forgotten and made again as shared ones are.
+/// Trimmed frames are dropped and encoded again, as shared frames are dropped and read again.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_wants_less_stalls_and_then_gets_everything_once() {
     let bench = Bench::new();

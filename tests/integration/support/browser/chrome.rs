@@ -158,7 +158,7 @@ async fn connect(url: &str) -> Link {
             }
         }
     });
-    let (answered, said) = (Arc::clone(&answers), Arc::clone(&events));
+    let (answered, received) = (Arc::clone(&answers), Arc::clone(&events));
     tokio::spawn(async move {
         while let Some(Ok(message)) = stream.next().await {
             let Ok(text) = message.to_text() else { continue };
@@ -171,7 +171,7 @@ async fn connect(url: &str) -> Link {
                         let _ = sender.send(value);
                     }
                 }
-                None => said.lock().expect("events").push(value),
+                None => received.lock().expect("events").push(value),
             }
         }
     });
@@ -243,7 +243,7 @@ impl Page {
         if tokio::time::timeout(crate::support::PATIENCE, holds).await.is_err() {
             let text = self.value("document.body.innerText").await;
             panic!(
-                "waited for {expression}; the page shows: {text}; it said: {:?}",
+                "waited for {expression}; the page shows: {text}; its log: {:?}",
                 self.complaints()
             );
         }

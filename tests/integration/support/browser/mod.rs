@@ -1,4 +1,4 @@
-//! What the tests in a real browser need: Chromium, a lesson to show, and events as the page's
+//! Parts of the tests in a real browser: Chromium, a lesson to show, and events as the page's
 //! students send them.
 
 mod chrome;

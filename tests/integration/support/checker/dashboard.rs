@@ -1,4 +1,4 @@
-//! What one dashboard received: its steps from cursor to cursor, and the gaps that resets
+//! The receipts of one dashboard: its steps from cursor to cursor, and the gaps that resets
 //! announced.
 
 use std::collections::{HashMap, HashSet};

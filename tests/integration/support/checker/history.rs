@@ -48,8 +48,8 @@ impl fmt::Display for Actor {
     }
 }
 
-/// What an actor did or received. A mark is the `n` in an event's body, so it names the event in
-/// requests, in the table and in frames alike.
+/// An act of an actor, or a frame or answer that it received. A mark is the `n` in an event's body,
+/// so it names the event in requests, in the table and in frames alike.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// A step of the test, which explains the records after it.

@@ -213,10 +213,10 @@ impl Checker<'_> {
                 self.violation(end, ViolationKind::StateDiffers, Actor::Stage, None, text);
             }
         }
-        if let Some((code, said)) = &afterwards.rebuild
+        if let Some((code, output)) = &afterwards.rebuild
             && *code != 0
         {
-            let text = format!("rebuild-state --check ends with {code}: {}", said.trim());
+            let text = format!("rebuild-state --check ends with {code}: {}", output.trim());
             self.violation(end, ViolationKind::StateDiffers, Actor::Stage, None, text);
         }
     }

@@ -51,10 +51,10 @@ impl Checker<'_> {
         let actor = record.actor;
         match &record.action {
             Action::Connected { from, .. } if *from != dashboard.position => {
-                let said = |position: &Option<Position>| {
+                let name_of = |position: &Option<Position>| {
                     position.as_ref().map_or("none".into(), Position::to_string)
                 };
-                let (asked, has) = (said(from), said(&dashboard.position));
+                let (asked, has) = (name_of(from), name_of(&dashboard.position));
                 let text = format!("it resumes by cursor {asked}, and its last one is {has}");
                 self.violation(index, ViolationKind::Harness, actor, None, text);
             }

@@ -34,8 +34,8 @@ fn folder_with(name: &str, text: &str) -> (PathBuf, PathBuf) {
 
 /// Starts a program in a folder and waits until it accepts connections.
 async fn start(program: &str, arguments: &[&str], folder: &Path, address: SocketAddr) -> Child {
-    let said = folder.join("log");
-    let log = std::fs::File::create(&said).expect("a log");
+    let path = folder.join("log");
+    let log = std::fs::File::create(&path).expect("a log");
     // Debian installs these programs in sbin, which only root has on its PATH.
     let place = Path::new("/usr/sbin").join(program);
     let mut command = if place.exists() { Command::new(place) } else { Command::new(program) };
@@ -49,8 +49,8 @@ async fn start(program: &str, arguments: &[&str], folder: &Path, address: Socket
     while TcpStream::connect(address).await.is_err() {
         let ended = process.try_wait().expect("a status");
         if ended.is_some() || begin.elapsed() > PATIENCE {
-            let said = std::fs::read_to_string(&said).unwrap_or_default();
-            panic!("{program} does not accept ({ended:?}): {said}");
+            let log = std::fs::read_to_string(&path).unwrap_or_default();
+            panic!("{program} does not accept ({ended:?}): {log}");
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

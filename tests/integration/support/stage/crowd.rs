@@ -76,8 +76,8 @@ impl Client {
             match tokio::time::timeout(self.timeout, attempt).await {
                 Ok(Ok(answer)) => {
                     let status = answer.status.as_u16();
-                    let said: Value = answer.json().unwrap_or_default();
-                    let position = said["cursor"].as_str().map(Position::of);
+                    let answer: Value = answer.json().unwrap_or_default();
+                    let position = answer["cursor"].as_str().map(Position::of);
                     record(Action::Answered { mark, status, position });
                     if status < self.success_below {
                         return true;

@@ -34,8 +34,8 @@ impl Netns {
             skipped("network namespaces take root");
             return None;
         }
-        if let Err(said) = ip(&["netns", "add", &name]) {
-            skipped(&format!("no network namespace: {said}"));
+        if let Err(reason) = ip(&["netns", "add", &name]) {
+            skipped(&format!("no network namespace: {reason}"));
             return None;
         }
         entrust(&format!("netns {name}"));
@@ -51,8 +51,8 @@ impl Netns {
             &["-n", &name, "link", "set", "lo", "up"],
         ];
         for step in steps {
-            if let Err(said) = ip(step) {
-                skipped(&format!("ip {step:?}: {said}"));
+            if let Err(reason) = ip(step) {
+                skipped(&format!("ip {step:?}: {reason}"));
                 return None;
             }
         }
@@ -112,8 +112,8 @@ fn skipped(why: &str) {
 pub fn mount_small(folder: &Path, mebibytes: u32) -> bool {
     let options = format!("size={mebibytes}m,mode=0700");
     let folder = folder.to_str().expect("UTF-8");
-    if let Err(said) = run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs", folder]) {
-        skipped(&format!("no small file system: {said}"));
+    if let Err(reason) = run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs", folder]) {
+        skipped(&format!("no small file system: {reason}"));
         return false;
     }
     entrust(&format!("mount {folder}"));

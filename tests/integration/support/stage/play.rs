@@ -231,7 +231,7 @@ impl Play {
             wait(async || here(summary(relay).await.ok().map(|(position, _)| position))).await;
             let (position, value) = summary(relay)
                 .await
-                .unwrap_or_else(|said| (Position::new("none", 0), json!({"answer": said})));
+                .unwrap_or_else(|answer| (Position::new("none", 0), json!({"answer": answer})));
             states.push(State { of, position, value });
         }
         let expected = expected(&fresh, &last).await;
@@ -262,7 +262,7 @@ async fn wait(so: impl AsyncFn() -> bool) {
 async fn ask(
     urls: Vec<progress_relay::client::BaseUrl>,
     begun: Instant,
-    said: Arc<Mutex<Vec<Readiness>>>,
+    readings: Arc<Mutex<Vec<Readiness>>>,
 ) {
     loop {
         for (relay, url) in urls.iter().enumerate() {
@@ -273,7 +273,7 @@ async fn ask(
                 _ => (0, Value::Null),
             };
             let readiness = Readiness { at: begun.elapsed(), relay, status, body };
-            said.lock().unwrap_or_else(PoisonError::into_inner).push(readiness);
+            readings.lock().unwrap_or_else(PoisonError::into_inner).push(readiness);
         }
         tokio::time::sleep(READINESS).await;
     }
@@ -283,9 +283,10 @@ async fn ask(
 async fn summary(relay: &Relay) -> Result<(Position, Value), String> {
     let asked = async { Connection::open(&relay.url).await?.get(&format!("{WHOLE}{CLASS}")).await };
     let response = asked.await.map_err(|error| error.to_string())?;
-    let said: Value = response.json().map_err(|error| error.to_string())?;
-    let cursor = said["cursor"].as_str().ok_or_else(|| format!("{} {said}", response.status))?;
-    Ok((Position::of(cursor), without_times(said)))
+    let answer: Value = response.json().map_err(|error| error.to_string())?;
+    let cursor =
+        answer["cursor"].as_str().ok_or_else(|| format!("{} {answer}", response.status))?;
+    Ok((Position::of(cursor), without_times(answer)))
 }
 
 /// The fold of the table's events, made here.
@@ -376,10 +377,10 @@ announced | given up | refused | twice | again in another epoch | gaps | resets 
 
     /// The answers of relays that were not ready.
     pub fn unready(&self) -> Vec<String> {
-        let unready = self.readiness.iter().filter(|said| said.status != 200);
+        let unready = self.readiness.iter().filter(|answer| answer.status != 200);
         unready
-            .map(|said| {
-                format!("{:?} relay {}: {} {}", said.at, said.relay, said.status, said.body)
+            .map(|answer| {
+                format!("{:?} relay {}: {} {}", answer.at, answer.relay, answer.status, answer.body)
             })
             .collect()
     }
@@ -398,9 +399,9 @@ announced | given up | refused | twice | again in another epoch | gaps | resets 
     pub fn assert_good(&self, recovery: Duration) {
         println!("{}\n{}", Self::HEAD, self.row());
         if let Some(first) = self.report.violations.first() {
-            let (row, said, state) =
+            let (row, explained, state) =
                 (self.row(), self.report.explain(first, &self.history), self.state());
-            panic!("{}: {row}\n{said}\n{state}\n{}", self.name, self.log);
+            panic!("{}: {row}\n{explained}\n{state}\n{}", self.name, self.log);
         }
         assert!(self.wrong.is_empty(), "{}: {}\n{}", self.name, self.wrong.join("; "), self.log);
         for (what, took) in

@@ -98,9 +98,9 @@ pub(super) fn data_place() -> &'static Path {
 
 /// Runs a program, which must succeed.
 pub(super) async fn succeed(command: &mut Command) {
-    let said = format!("{command:?}");
+    let line = format!("{command:?}");
     let mut command = std::mem::replace(command, Command::new("true"));
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
-    let output = output.unwrap_or_else(|error| panic!("{said}: {error}"));
-    assert!(output.status.success(), "{said}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = output.unwrap_or_else(|error| panic!("{line}: {error}"));
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
 }

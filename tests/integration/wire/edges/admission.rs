@@ -23,7 +23,7 @@ async fn a_slow_body_is_given_up() {
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body-too-slow"), "{answer}");
 }
 
-/// A client beyond the limit of connections gets a refusal that it understands, and the place of a
+/// A client beyond the limit of connections gets a refusal that it understands, and the permit of a
 /// closed connection is free again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_beyond_the_limit_get_a_problem() {
@@ -47,7 +47,7 @@ async fn connections_beyond_the_limit_get_a_problem() {
         other => panic!("{other:?}"),
     }
     drop((held, refused, subscriber));
-    until("places to be free again", || async {
+    until("permits to be free again", || async {
         let mut connection = relay.connection().await;
         let response = connection.post_json("/student-progress", event_with(&[])).await.ok()?;
         (response.status == 200).then_some(())

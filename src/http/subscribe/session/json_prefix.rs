@@ -1,8 +1,8 @@
-//! The beginning of a JSON string, cut where a character or an escape ends.
+//! The prefix of a JSON string, cut where a character or an escape ends.
 
-/// The beginning of a JSON string, with its opening quote: at most `max` bytes behind that, whole
+/// The prefix of a JSON string, with its opening quote: at most `max` bytes behind that, whole
 /// characters and escapes.
-pub(super) fn beginning(quoted: &str, max: usize) -> &str {
+pub(super) fn prefix(quoted: &str, max: usize) -> &str {
     let text = quoted.as_bytes();
     let is_surrogate =
         |at: usize| text.get(at..at + 3).is_some_and(|it| it.eq_ignore_ascii_case(b"\\ud"));
@@ -39,13 +39,13 @@ mod tests {
             (r#""😀""#, ["\"", "\"", "\"", "\"", "\"😀"]),
             (r#""\"\\x""#, ["\"", "\"", "\"\\\"", "\"\\\"", "\"\\\"\\\\"]),
         ] {
-            let got: Vec<&str> = (0..5).map(|max| beginning(quoted, max)).collect();
+            let got: Vec<&str> = (0..5).map(|max| prefix(quoted, max)).collect();
             assert_eq!(got, expected, "{quoted}");
         }
         for max in 0..12 {
-            assert_eq!(beginning(r#""\ud83d\ude00!""#, max), "\"");
+            assert_eq!(prefix(r#""\ud83d\ude00!""#, max), "\"");
         }
-        assert_eq!(beginning(r#""\ud83d\ude00!""#, 12), r#""\ud83d\ude00"#);
-        assert_eq!(beginning(r#""\u001b[0m""#, 7), r#""\u001b["#);
+        assert_eq!(prefix(r#""\ud83d\ude00!""#, 12), r#""\ud83d\ude00"#);
+        assert_eq!(prefix(r#""\u001b[0m""#, 7), r#""\u001b["#);
     }
 }

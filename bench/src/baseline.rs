@@ -1,4 +1,4 @@
-//! The figures of the last `make bench`, in bench/kept.json, and the comparison with them.
+//! The figures of the last `make bench`, in bench/baseline.json, and the comparison with them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,12 +10,12 @@ use crate::Outcome;
 use crate::rows::{Measure, Row};
 use crate::stats::number;
 
-const FILE: &str = "bench/kept.json";
+const FILE: &str = "bench/baseline.json";
 /// A load that is slower by more than this share fails `make bench-quick`.
 const SLACK: f64 = 0.2;
 
 #[derive(Debug, Serialize, Deserialize, PartialEq)]
-pub struct Kept {
+pub struct Baseline {
     processor: String,
     rows: BTreeMap<String, Figure>,
 }
@@ -46,28 +46,28 @@ impl Figure {
 
 pub fn write(folder: &Path, processor: &str, rows: &[Row]) -> Outcome<()> {
     let rows = rows.iter().map(|row| (row.load.name.to_owned(), Figure::of(row))).collect();
-    let kept = Kept { processor: processor.to_owned(), rows };
-    std::fs::write(folder.join(FILE), serde_json::to_string_pretty(&kept)? + "\n")?;
+    let baseline = Baseline { processor: processor.to_owned(), rows };
+    std::fs::write(folder.join(FILE), serde_json::to_string_pretty(&baseline)? + "\n")?;
     Ok(())
 }
 
-pub fn read(folder: &Path) -> Outcome<Kept> {
+pub fn read(folder: &Path) -> Outcome<Baseline> {
     let text = std::fs::read_to_string(folder.join(FILE))
         .map_err(|error| format!("{FILE}: {error}; make bench writes it"))?;
     Ok(serde_json::from_str(&text)?)
 }
 
 /// The comparison as a table, and whether any load is slower than the slack allows.
-pub fn compare(kept: &Kept, rows: &[Row]) -> (String, bool) {
+pub fn compare(baseline: &Baseline, rows: &[Row]) -> (String, bool) {
     let now = rows.iter().map(|row| (row.load.name, row.load.title, Figure::of(row)));
-    compare_figures(kept, now.collect())
+    compare_figures(baseline, now.collect())
 }
 
-fn compare_figures(kept: &Kept, now: Vec<(&str, &str, Figure)>) -> (String, bool) {
-    let mut out = format!("the kept figures were measured on {}\n", kept.processor);
+fn compare_figures(baseline: &Baseline, now: Vec<(&str, &str, Figure)>) -> (String, bool) {
+    let mut out = format!("the baseline was measured on {}\n", baseline.processor);
     let mut slower = false;
     for (name, title, now) in now {
-        let Some(before) = kept.rows.get(name) else { continue };
+        let Some(before) = baseline.rows.get(name) else { continue };
         let (unit, was, is, speed) = match (before.events, now.events, before.p50, now.p50) {
             (Some(was), Some(is), ..) => ("events/s", was, is, is / was),
             (_, _, Some(was), Some(is)) => ("ms p50", was, is, was / is),
@@ -103,8 +103,8 @@ mod tests {
         let events = |events| Figure { events: Some(events), p50: None, pgbench: Some(100.0) };
         let p50 = |p50| Figure { events: None, p50: Some(p50), pgbench: None };
         let rows = [("a".to_owned(), events(1000.0)), ("b".to_owned(), p50(1.0))].into();
-        let kept = Kept { processor: "x".into(), rows };
-        let slower = |now| compare_figures(&kept, now).1;
+        let baseline = Baseline { processor: "x".into(), rows };
+        let slower = |now| compare_figures(&baseline, now).1;
         assert!(!slower(vec![
             ("a", "A", events(810.0)),
             ("b", "B", p50(1.2)),
@@ -112,7 +112,7 @@ mod tests {
         ]));
         assert!(slower(vec![("a", "A", events(790.0))]));
         assert!(slower(vec![("b", "B", p50(1.3))]) && slower(vec![("b", "B", p50(f64::NAN))]));
-        let text = serde_json::to_string(&kept).expect("json");
-        assert_eq!(serde_json::from_str::<Kept>(&text).expect("json"), kept);
+        let text = serde_json::to_string(&baseline).expect("json");
+        assert_eq!(serde_json::from_str::<Baseline>(&text).expect("json"), baseline);
     }
 }

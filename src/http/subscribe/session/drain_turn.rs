@@ -1,4 +1,4 @@
-//! When a session of a relay that drains ends: each after a random part of the drain's time.
+//! The turn of a session to end while the relay drains: after a random part of the drain's time.
 
 use std::pin::Pin;
 use std::task::Context;
@@ -9,14 +9,14 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::messages::Close;
 use crate::http::server::drain::Drain;
 
-/// Waits for the drain, and then for this session's turn.
-pub(super) struct Leaving {
+/// Waits for the drain, and then for this session's turn to end.
+pub(super) struct DrainTurn {
     drain: Drain,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     leave: Option<Pin<Box<Sleep>>>,
 }
 
-impl Leaving {
+impl DrainTurn {
     pub(super) fn new(drain: &Drain) -> Self {
         let closing = Box::pin(drain.closing().clone().cancelled_owned());
         Self { drain: drain.clone(), closing, leave: None }
@@ -28,7 +28,7 @@ impl Leaving {
         let leave = match &mut self.leave {
             Some(leave) => leave,
             None if self.closing.as_mut().poll(cx).is_pending() => return Ok(()),
-            None => self.leave.insert(Box::pin(tokio::time::sleep(drain.stay()))),
+            None => self.leave.insert(Box::pin(tokio::time::sleep(drain.session_delay()))),
         };
         if leave.as_mut().poll(cx).is_ready() { Err(Close::GoingAway) } else { Ok(()) }
     }

@@ -1,4 +1,4 @@
-//! Which classes are in memory, and which ones' snapshots may lack events.
+//! The table of the classes in memory, and of the classes whose snapshots may lack events.
 //!
 //! # The dirty set
 //!
@@ -6,15 +6,15 @@
 //! is in memory. So each event marks its class as dirty, with the event's id. A class is clean
 //! again when a snapshot is known to hold its events up to that id. The set has a bound: an
 //! operator may import events of any number of classes at once. Beyond [`MAX_DIRTY`] classes, only
-//! a flag is set (`dirty_overflowed`), and the leader then finds the classes by a scan of the
-//! table. The flag is also set when classes are dropped from memory: the registry does not know
-//! which events came before.
+//! a flag is set (`dirty_overflowed`), and the leader then finds the classes by a scan of
+//! the events. The flag is also set when classes are dropped from memory: the class table does not
+//! know which events came before.
 //!
 //! # The lock
 //!
-//! The registry's lock is held for a few lines, and never while a class's lock is waited for. A
-//! task that holds a class's lock may take the registry's; a task that holds the registry's lock
-//! must not take a class's. So the tail never waits for a large class in order to look one up.
+//! The class table's lock is held for a few lines, and never while a class's lock is waited for. A
+//! task that holds a class's lock may take the class table's; a task that holds the class table's
+//! lock must not take a class's. So the tail never waits for a large class in order to look one up.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -31,7 +31,7 @@ pub(super) const MAX_DIRTY: usize = 50_000;
 
 /// The classes in memory.
 #[derive(Debug)]
-pub(super) struct Registry {
+pub(super) struct ClassTable {
     inner: Mutex<Inner>,
     memory: Arc<Memory>,
     /// [`Inner::resets`], for those who wait for the tail to notice another version of the log.
@@ -57,7 +57,7 @@ struct Inner {
     dirty_overflowed: bool,
 }
 
-/// What the leader begins a round with, all of one moment.
+/// The start of a round of the leader, all of one moment.
 #[derive(Debug)]
 pub(crate) struct Round {
     /// The log that the classes in memory belong to.
@@ -95,7 +95,7 @@ impl Inner {
     }
 }
 
-impl Registry {
+impl ClassTable {
     /// Without any class, until the tail has read the table.
     pub(super) fn new() -> Self {
         let inner = Inner {
@@ -184,7 +184,7 @@ impl Registry {
         inner.position = inner.position.max(position);
     }
 
-    /// The snapshots of these classes go as far as said, under `version`.
+    /// The snapshots of these classes hold the events up to the given ids, under `version`.
     pub(super) fn mark_clean<'a>(
         &self,
         version: &LogVersion,
@@ -314,8 +314,8 @@ mod tests {
     }
 
     /// An event of each of these classes, with ids from `first` on.
-    fn take_in(registry: &Registry, first: i64, names: impl Iterator<Item = String>) -> EventId {
-        let mut intake = Intake::new(registry);
+    fn take_in(table: &ClassTable, first: i64, names: impl Iterator<Item = String>) -> EventId {
+        let mut intake = Intake::new(table);
         let mut id = first - 1;
         for class in names {
             id += 1;
@@ -329,30 +329,30 @@ mod tests {
 
     #[test]
     fn a_round_has_position_dirty_classes_and_the_owed_scan_of_one_moment() {
-        let registry = Registry::new();
-        assert!(registry.begin_round().is_none(), "before the tail has read the table");
-        registry.reset(&cursor("e1", 7), 0);
-        let first = registry.begin_round().expect("a round");
+        let table = ClassTable::new();
+        assert!(table.begin_round().is_none(), "before the tail has read the table");
+        table.reset(&cursor("e1", 7), 0);
+        let first = table.begin_round().expect("a round");
         assert_eq!(
             (first.position, first.dirty_overflowed, first.dirty.len()),
             (EventId(7), true, 0),
             "the events before are not known"
         );
-        assert!(!registry.begin_round().expect("a round").dirty_overflowed);
+        assert!(!table.begin_round().expect("a round").dirty_overflowed);
 
-        let last = take_in(&registry, 8, (0..=MAX_DIRTY).map(|n| format!("c{n}")));
-        let round = registry.begin_round().expect("a round");
+        let last = take_in(&table, 8, (0..=MAX_DIRTY).map(|n| format!("c{n}")));
+        let round = table.begin_round().expect("a round");
         assert_eq!(
             (round.position, round.dirty_overflowed, round.dirty.len()),
             (last, true, MAX_DIRTY),
             "one class too many"
         );
-        assert!(registry.is_undisturbed(&round));
+        assert!(table.is_undisturbed(&round));
 
         // A reset while the leader rests is seen by the round after it, and ends the round before.
-        registry.reset(&cursor("e2", last.0), 0);
-        assert!(!registry.is_undisturbed(&round));
-        let next = registry.begin_round().expect("a round");
+        table.reset(&cursor("e2", last.0), 0);
+        assert!(!table.is_undisturbed(&round));
+        let next = table.begin_round().expect("a round");
         assert_eq!((next.dirty_overflowed, next.dirty.len()), (true, 0));
         assert_ne!(next.version, round.version);
     }
