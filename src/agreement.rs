@@ -57,7 +57,7 @@ struct TailState {
 
 /// A primary that the tail reads from, or to which a new connection led.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Primary {
+pub(crate) struct Primary {
     /// The epoch by which parts compare their servers.
     pub epoch: Epoch,
     /// Its host and port.
@@ -95,7 +95,7 @@ impl Default for Agreement {
 
 impl Agreement {
     /// Notes that the tail has just read the log of this epoch.
-    pub fn note_tail_read(&self, epoch: &Epoch) {
+    pub(crate) fn note_tail_read(&self, epoch: &Epoch) {
         self.shared.tail_state.send_if_modified(|tail_state| {
             let settled = tail_state.other.as_ref().is_some_and(|other| other.epoch == *epoch);
             if settled {
@@ -115,7 +115,7 @@ impl Agreement {
     }
 
     /// The tail's epoch, once it has read.
-    pub fn epoch(&self) -> Option<Epoch> {
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
         self.shared.tail_state.borrow().epoch.clone()
     }
 
@@ -145,7 +145,7 @@ impl Agreement {
     }
 
     /// The primary that the tail has to move to.
-    pub fn moves_to(&self) -> Option<Primary> {
+    pub(crate) fn moves_to(&self) -> Option<Primary> {
         let tail_state = self.shared.tail_state.borrow();
         tail_state
             .other
@@ -155,7 +155,7 @@ impl Agreement {
 
     /// Whether `epoch` is of an older timeline than a primary that was seen: then its server is an
     /// orphan.
-    pub fn is_outdated(&self, epoch: &Epoch) -> bool {
+    pub(crate) fn is_outdated(&self, epoch: &Epoch) -> bool {
         let tail_state = self.shared.tail_state.borrow();
         let known =
             tail_state.epoch.iter().chain(tail_state.other.iter().map(|other| &other.epoch));
@@ -163,7 +163,7 @@ impl Agreement {
     }
 
     /// The primary that is not the tail's, if one was found.
-    pub fn other(&self) -> Option<Primary> {
+    pub(crate) fn other(&self) -> Option<Primary> {
         self.shared.tail_state.borrow().other.clone()
     }
 
@@ -180,7 +180,7 @@ impl Agreement {
 
     /// Whether the tail confirms `epoch` and no other primary is known. Waits up to `patience` for
     /// that, since the tail may be about to learn of a new epoch.
-    pub async fn settles_on(&self, epoch: &Epoch, patience: Duration) -> bool {
+    pub(crate) async fn settles_on(&self, epoch: &Epoch, patience: Duration) -> bool {
         let settled = |tail_state: &TailState| {
             tail_state.epoch.as_ref() == Some(epoch)
                 && tail_state.other.is_none()
@@ -195,7 +195,7 @@ impl Agreement {
     }
 
     /// Resolves when the tail has read in another epoch than this one.
-    pub async fn departs_from(&self, epoch: &Epoch) {
+    pub(crate) async fn departs_from(&self, epoch: &Epoch) {
         let mut tail_state = self.shared.tail_state.subscribe();
         let departed =
             |tail_state: &TailState| tail_state.epoch.as_ref().is_some_and(|now| now != epoch);

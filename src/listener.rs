@@ -44,7 +44,7 @@ static SCHEMA: Repeated = Repeated::new();
 
 /// The listener's view of the database, renewed once a second.
 #[derive(Debug, Clone)]
-pub struct ListenerStatus {
+pub(crate) struct ListenerStatus {
     /// Why it is not proven that notifications arrive, and since when; `None` while it is proven.
     pub unproven: Option<(String, Instant)>,
     /// The session that keeps writers waiting, if there is one.

@@ -44,8 +44,7 @@ pub(crate) use errors::{
 };
 pub use history::history_statements;
 pub(crate) use identity::{HomeCheck, check_home, deleted_classes, mend_sequence, renew_nonce};
-pub use lock_wait::Blocker;
-pub(crate) use lock_wait::{blocker, is_active, terminate};
+pub(crate) use lock_wait::{Blocker, blocker, is_active, terminate};
 pub(crate) use log::{Header, LogRow, current_epoch};
 pub use log::{LogReader, READ_SETTINGS};
 pub(crate) use log_version::{LogVersion, begin_version_without, hold_log};

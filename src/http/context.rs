@@ -21,7 +21,7 @@ use crate::writer::Writer;
 
 /// Bounds on requests.
 #[derive(Debug, Clone, Copy)]
-pub struct RequestLimits {
+pub(crate) struct RequestLimits {
     /// Bytes of a request's body.
     pub max_body: usize,
     /// Bounds on a request's events.
@@ -97,7 +97,7 @@ impl Relay {
 
 /// How far the start of the relay has come. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct StartProgress {
+pub(crate) struct StartProgress {
     /// The part that the start waits for; `None` once every part has worked.
     waits_for: Arc<Mutex<Option<String>>>,
 }

@@ -50,7 +50,7 @@ impl Problem {
     }
 
     /// The path exists and does not take this method.
-    pub fn method_not_allowed(allow: &HeaderValue) -> Self {
+    pub(super) fn method_not_allowed(allow: &HeaderValue) -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method-not-allowed",
@@ -61,7 +61,7 @@ impl Problem {
     }
 
     /// A parameter cannot be used.
-    pub fn bad_parameter(name: &str, reason: &str) -> Self {
+    pub(super) fn bad_parameter(name: &str, reason: &str) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             "bad-parameter",
@@ -83,7 +83,7 @@ impl Problem {
     }
 
     /// The database rejects the event.
-    pub fn refused(reason: &str) -> Self {
+    pub(super) fn refused(reason: &str) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "refused-by-the-database",
@@ -93,7 +93,7 @@ impl Problem {
     }
 
     /// The request cannot be served now; the same request may be made again.
-    pub fn unavailable(
+    pub(super) fn unavailable(
         name: &'static str,
         title: &'static str,
         detail: impl Into<String>,

@@ -1,8 +1,9 @@
 //! Which method and path lead to which handler, and behind which checks: one table.
 //!
 //! All else follows from the table. A path without a row is 404; a method that no row of the path
-//! has is 405; HEAD is answered where GET is; OPTIONS is answered on every path, by its CORS.
-//! `dispatch` carries the table out.
+//! has is 405; HEAD is answered where GET is; OPTIONS is answered on every path that has a row, by
+//! its CORS. A path's checks come before the answer of 405 and of OPTIONS too. `dispatch` carries
+//! the table out.
 
 use http::{HeaderValue, Method};
 

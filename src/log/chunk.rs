@@ -70,7 +70,7 @@ impl Chunk {
     }
 
     /// A frame that shares the entry's text.
-    pub fn frame(&self) -> Frame {
+    pub(crate) fn frame(&self) -> Frame {
         Frame { text: self.text.clone(), last: self.last(), received_at: self.received_at }
     }
 

@@ -173,7 +173,7 @@ impl Log {
     }
 
     /// Registers the log's metrics.
-    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+    pub(crate) fn register(self: &Arc<Self>, registry: &mut Registry) {
         type ReadGauge = fn(LogSize) -> i64;
         let gauges: [(&str, &str, ReadGauge); 3] = [
             ("relay_log_bytes", "Bytes of the log in memory.", |size| size.bytes as i64),

@@ -101,7 +101,7 @@ impl Tail {
     }
 
     /// Sets whether it is not proven that notifications arrive: the tail then reads more often.
-    pub fn set_unproven(&self, unproven: bool) {
+    pub(crate) fn set_unproven(&self, unproven: bool) {
         self.shared.unproven.store(unproven, Ordering::Relaxed);
         self.ring();
     }

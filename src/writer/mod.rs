@@ -186,13 +186,8 @@ impl Writer {
         WriteError::QueueFull { cause: self.cause() }
     }
 
-    /// Whether a connection to write on stands.
-    pub fn is_connected(&self) -> bool {
-        self.connected.load(Ordering::Relaxed) > 0
-    }
-
     /// The cause that keeps events from being stored; `None` after a success.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
         self.troubles.now()
     }
 }

@@ -18,7 +18,7 @@ const MOST_STUDENTS: u32 = 50_000;
 /// The students' behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Behaviour {
+pub(crate) enum Behaviour {
     /// Runs of cells, evenly or as fast as they are answered.
     Flat,
     /// A lesson.

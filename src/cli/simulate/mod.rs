@@ -39,7 +39,7 @@ mod scan;
 mod summary;
 mod usage;
 
-pub use args::{Args, Behaviour};
+pub(crate) use args::{Args, Behaviour};
 use class::Student;
 use dashboard::Dashboard;
 use load::{Plan, Poster, Posts};

@@ -38,7 +38,7 @@ impl Drain {
     }
 
     /// `/readyz` is 503 from now on; everything else goes on.
-    pub fn announce(&self) {
+    pub(crate) fn announce(&self) {
         self.announced.cancel();
     }
 
@@ -50,7 +50,7 @@ impl Drain {
     }
 
     /// Waits until every session has ended; only after [`Drain::close`].
-    pub async fn sessions_ended(&self) {
+    pub(crate) async fn sessions_ended(&self) {
         self.sessions.wait().await;
     }
 
