@@ -69,12 +69,8 @@ impl Listener {
         tail: &Tail,
         supervisor: &Supervisor,
     ) -> Self {
-        let unproven = Some((
-            "it is not proven yet that notifications \
-             arrive"
-                .to_owned(),
-            Instant::now(),
-        ));
+        let reason = "it is not proven yet that notifications arrive".to_owned();
+        let unproven = Some((reason, Instant::now()));
         let (report, status) =
             watch::channel(ListenerStatus { unproven, blocker: None, schema: None });
         let task = ListenLoop {
