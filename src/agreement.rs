@@ -19,7 +19,7 @@ use crate::event::Epoch;
 use crate::metrics::Registry;
 
 /// How long a part may disagree with the tail before its connection ends.
-pub const DISPUTE_PATIENCE: Duration = Duration::from_millis(1_500);
+pub(crate) const DISPUTE_PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// How long one read of the tail confirms its server. A tail that reads nothing may be moving to
 /// another server, so events that are written meanwhile are not acknowledged before it reads again.
@@ -28,7 +28,7 @@ const TAIL_CONFIRMS: Duration = Duration::from_millis(1_800);
 
 /// The server that the parts of a replica agree on. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Agreement {
+pub(crate) struct Agreement {
     shared: Arc<Shared>,
 }
 
@@ -57,7 +57,7 @@ struct TailState {
 
 /// A primary that the tail reads from, or to which a new connection led.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Primary {
+pub(crate) struct Primary {
     /// The epoch by which parts compare their servers.
     pub epoch: Epoch,
     /// Its host and port.
@@ -66,7 +66,7 @@ pub struct Primary {
 
 /// The state of a server process that serves this replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Backend {
+pub(crate) struct Backend {
     /// `active`, `idle` …
     pub state: String,
     /// The event that it waits for, as `pg_stat_activity` has it: `SyncRep`, `advisory` …; empty if
@@ -95,7 +95,7 @@ impl Default for Agreement {
 
 impl Agreement {
     /// Notes that the tail has just read the log of this epoch.
-    pub fn note_tail_read(&self, epoch: &Epoch) {
+    pub(crate) fn note_tail_read(&self, epoch: &Epoch) {
         self.shared.tail_state.send_if_modified(|tail_state| {
             let settled = tail_state.other.as_ref().is_some_and(|other| other.epoch == *epoch);
             if settled {
@@ -115,19 +115,19 @@ impl Agreement {
     }
 
     /// The tail's epoch, once it has read.
-    pub fn epoch(&self) -> Option<Epoch> {
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
         self.shared.tail_state.borrow().epoch.clone()
     }
 
     /// Notes the primary that new connections lead to. If it is not the tail's, the tail moves
     /// there.
-    pub fn found(&self, primary: Primary) {
+    pub(crate) fn found(&self, primary: Primary) {
         self.note_primary(primary, false);
     }
 
     /// Notes a primary that is not the tail's, while neither outranks the other. No POST is
     /// acknowledged, and no connection moves.
-    pub fn found_rival(&self, primary: Primary) {
+    pub(crate) fn found_rival(&self, primary: Primary) {
         self.note_primary(primary, true);
     }
 
@@ -145,7 +145,7 @@ impl Agreement {
     }
 
     /// The primary that the tail has to move to.
-    pub fn moves_to(&self) -> Option<Primary> {
+    pub(crate) fn moves_to(&self) -> Option<Primary> {
         let tail_state = self.shared.tail_state.borrow();
         tail_state
             .other
@@ -155,7 +155,7 @@ impl Agreement {
 
     /// Whether `epoch` is of an older timeline than a primary that was seen: then its server is an
     /// orphan.
-    pub fn is_outdated(&self, epoch: &Epoch) -> bool {
+    pub(crate) fn is_outdated(&self, epoch: &Epoch) -> bool {
         let tail_state = self.shared.tail_state.borrow();
         let known =
             tail_state.epoch.iter().chain(tail_state.other.iter().map(|other| &other.epoch));
@@ -163,24 +163,24 @@ impl Agreement {
     }
 
     /// The primary that is not the tail's, if one was found.
-    pub fn other(&self) -> Option<Primary> {
+    pub(crate) fn other(&self) -> Option<Primary> {
         self.shared.tail_state.borrow().other.clone()
     }
 
     /// Notes that a part has seen another epoch than the tail's: the tail and the prober look at
     /// once.
-    pub fn dispute(&self) {
+    pub(crate) fn dispute(&self) {
         self.shared.disputes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Receives a change at every dispute.
-    pub fn disputes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn disputes(&self) -> watch::Receiver<u64> {
         self.shared.disputes.subscribe()
     }
 
     /// Whether the tail confirms `epoch` and no other primary is known. Waits up to `patience` for
     /// that, since the tail may be about to learn of a new epoch.
-    pub async fn settles_on(&self, epoch: &Epoch, patience: Duration) -> bool {
+    pub(crate) async fn settles_on(&self, epoch: &Epoch, patience: Duration) -> bool {
         let settled = |tail_state: &TailState| {
             tail_state.epoch.as_ref() == Some(epoch)
                 && tail_state.other.is_none()
@@ -195,7 +195,7 @@ impl Agreement {
     }
 
     /// Resolves when the tail has read in another epoch than this one.
-    pub async fn departs_from(&self, epoch: &Epoch) {
+    pub(crate) async fn departs_from(&self, epoch: &Epoch) {
         let mut tail_state = self.shared.tail_state.subscribe();
         let departed =
             |tail_state: &TailState| tail_state.epoch.as_ref().is_some_and(|now| now != epoch);
@@ -205,7 +205,7 @@ impl Agreement {
     }
 
     /// Notes the server that a part's connection leads to; `None` when it has no connection.
-    pub fn note_server(&self, part: &'static str, server: Option<String>) {
+    pub(crate) fn note_server(&self, part: &'static str, server: Option<String>) {
         let mut servers = self.shared.servers.lock().unwrap_or_else(PoisonError::into_inner);
         match server {
             Some(server) => servers.insert(part, server),
@@ -228,7 +228,7 @@ impl Agreement {
     }
 
     /// The server that each part's connection leads to.
-    pub fn servers(&self) -> BTreeMap<&'static str, String> {
+    pub(crate) fn servers(&self) -> BTreeMap<&'static str, String> {
         self.shared.servers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -237,7 +237,7 @@ impl Agreement {
     }
 
     /// Has the prober read this backend's state at every look, or no longer.
-    pub fn watch_backend(&self, pid: i32, on: bool) {
+    pub(crate) fn watch_backend(&self, pid: i32, on: bool) {
         let mut backends = self.backends();
         if on {
             backends.watched.entry(pid).or_insert(None);
@@ -247,13 +247,13 @@ impl Agreement {
     }
 
     /// The backends that the prober watches.
-    pub fn watched(&self) -> Vec<i32> {
+    pub(crate) fn watched(&self) -> Vec<i32> {
         self.backends().watched.keys().copied().collect()
     }
 
     /// Notes the states of the watched backends, as the server of `epoch` gave them when it was
     /// asked at `at`.
-    pub fn saw_backends(&self, at: Instant, epoch: Epoch, mut found: HashMap<i32, Backend>) {
+    pub(crate) fn saw_backends(&self, at: Instant, epoch: Epoch, mut found: HashMap<i32, Backend>) {
         let mut backends = self.backends();
         for (pid, seen) in &mut backends.watched {
             *seen = found.remove(pid);
@@ -263,7 +263,12 @@ impl Agreement {
 
     /// The backend's state at the latest look, if that was at the server of `epoch` and later than
     /// `since`. `Some(None)` if that server has no such backend.
-    pub fn backend(&self, pid: i32, epoch: &Epoch, since: Instant) -> Option<Option<Backend>> {
+    pub(crate) fn backend(
+        &self,
+        pid: i32,
+        epoch: &Epoch,
+        since: Instant,
+    ) -> Option<Option<Backend>> {
         let backends = self.backends();
         let (at, of) = backends.seen.as_ref()?;
         if *at < since || of != epoch {

@@ -9,7 +9,7 @@ use crate::repeated::Repeated;
 
 /// The waits between the attempts at one task.
 #[derive(Debug, Clone)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     base: Duration,
     cap: Duration,
     attempts: u32,
@@ -18,24 +18,24 @@ pub struct Backoff {
 impl Backoff {
     /// The first wait is at most `base`, each further one at most twice as long, and none over
     /// `cap`.
-    pub fn new(base: Duration, cap: Duration) -> Self {
+    pub(crate) fn new(base: Duration, cap: Duration) -> Self {
         Self { base, cap, attempts: 0 }
     }
 
     /// The next wait: a random time from zero to the attempt's bound.
-    pub fn next_wait(&mut self) -> Duration {
+    pub(crate) fn next_wait(&mut self) -> Duration {
         let bound = self.base.saturating_mul(1 << self.attempts.min(16)).min(self.cap);
         self.attempts = self.attempts.saturating_add(1);
         bound.mul_f64(fastrand::f64())
     }
 
     /// Waits until the next attempt is due.
-    pub async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         tokio::time::sleep(self.next_wait()).await;
     }
 
     /// Starts again with the first wait. To be called once an attempt has succeeded completely.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.attempts = 0;
     }
 }
@@ -62,7 +62,7 @@ pub(crate) fn register_reconnects(registry: &mut Registry) {
 /// The attempts of one part to keep a connection to the database. It waits between them, and logs
 /// each cause of a failure: at once, and then now and then while it lasts.
 #[derive(Debug)]
-pub struct Reconnect {
+pub(crate) struct Reconnect {
     part: &'static str,
     backoff: Backoff,
     since: Option<Instant>,

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Why a command failed. It is no [`Error`] itself, so that `?` converts any error into one.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The exit code: 1 for a failure, 2 for wrong usage.
     pub code: u8,
     message: String,
@@ -13,12 +13,12 @@ pub struct Failure {
 
 impl Failure {
     /// A failure of the command, with exit code 1.
-    pub fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { code: 1, message: message.into() }
     }
 
     /// Wrong usage of the command, with exit code 2.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { code: 2, message: message.into() }
     }
 }
@@ -37,7 +37,7 @@ impl<E: Error> From<E> for Failure {
 
 /// The texts of an error and of its causes on one line. A cause whose text is already in the line
 /// is left out.
-pub fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -9,7 +9,7 @@
 //! - [`listener`]: hears the doorbell; [`tail`]: reads new events, once a replica; [`prober`]:
 //!   looks where new connections lead; [`agreement`]: whether all parts are on one server
 //! - [`writer`]: group commit of POSTed events; [`log`]: the newest events in memory;
-//!   [`state`]: the state that a class's events fold to; [`refusals`]: counts rejected events
+//!   [`state`]: the state that a class's events fold to; [`rejections`]: counts rejected events
 //! - [`database`]: connections, statements, the meaning of errors; [`migrate`]: applies sql/;
 //!   [`embedded`]: the private PostgreSQL
 //! - [`event`]: events, classes, cursors; input is checked here, once
@@ -24,18 +24,18 @@ pub mod client;
 pub mod database;
 pub mod embedded;
 pub(crate) mod encoding;
-pub mod error;
+pub(crate) mod error;
 pub mod event;
-mod housekeeping;
-pub mod http;
+pub(crate) mod housekeeping;
+pub(crate) mod http;
 pub(crate) mod listener;
 pub(crate) mod log;
-pub mod metrics;
+pub(crate) mod metrics;
 pub mod migrate;
 pub(crate) mod prober;
-pub(crate) mod refusals;
+pub(crate) mod rejections;
 pub mod relay;
-pub mod repeated;
+pub(crate) mod repeated;
 pub mod state;
 pub(crate) mod supervisor;
 pub(crate) mod tail;

@@ -44,7 +44,7 @@ static SCHEMA: Repeated = Repeated::new();
 
 /// The listener's view of the database, renewed once a second.
 #[derive(Debug, Clone)]
-pub struct ListenerStatus {
+pub(crate) struct ListenerStatus {
     /// Why it is not proven that notifications arrive, and since when; `None` while it is proven.
     pub unproven: Option<(String, Instant)>,
     /// The session that keeps writers waiting, if there is one.
@@ -56,7 +56,7 @@ pub struct ListenerStatus {
 
 /// The handle of the task that listens. The task ends when the handle is dropped.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     status: watch::Receiver<ListenerStatus>,
     _task: AbortOnDropHandle<()>,
 }
@@ -93,7 +93,7 @@ impl Listener {
     }
 
     /// The latest status.
-    pub fn status(&self) -> ListenerStatus {
+    pub(crate) fn status(&self) -> ListenerStatus {
         self.status.borrow().clone()
     }
 }
@@ -156,46 +156,67 @@ impl ListenLoop {
     ) -> Result<Infallible, String> {
         self.look(session, prover).await?;
         self.send_listen(session, prover).await?;
-        for _ in 0..PROOFS_AT_START {
-            prove(prover, own, proofs).await?;
-        }
-        reconnect.succeeded();
         self.agreement.note_server("listener", Some(session.server.clone()));
-        // Events that are committed after LISTEN ring from now on, and the tail, which is rung
-        // here, reads the earlier ones.
-        self.tail.set_unproven(false);
-        for look in 1_u32.. {
-            let blocker = in_time("the look at the locks", database::blocker(prover)).await?;
-            if let Some(blocker) = blocker.as_ref().filter(|blocker| blocker.is_frozen_relay()) {
-                tracing::warn!(
-                    pid = blocker.pid,
-                    "{blocker}; it is a relay that takes no answer: the listener ends its session"
-                );
-                in_time(
-                    "ending a frozen relay's session",
-                    database::terminate(prover, blocker.pid),
-                )
-                .await?;
-            }
-            let schema = match timeout(CHECK_DEADLINE, migrate::verify(&prover.client)).await {
-                Ok(Err(MigrateError::Database(error))) => return Err(database::explain(&error)),
-                Ok(verified) => verified.err().map(|error| error.to_string()),
-                Err(_) => {
-                    return Err("the look at the migrations was not answered in time".to_owned());
+        let mut arrived = 0;
+        let mut unproven = Some("notifications are not proven yet".to_owned());
+        for look in 0_u32.. {
+            if unproven.is_some() || look.is_multiple_of(LOOKS_A_PROOF) {
+                match prove(prover, own, proofs).await? {
+                    Proof::Arrived => {
+                        arrived += 1;
+                        if arrived < PROOFS_AT_START {
+                            continue;
+                        }
+                        reconnect.succeeded();
+                        if unproven.take().is_some() {
+                            // Events that were committed since LISTEN have rung. The tail is rung
+                            // here, and reads the earlier ones.
+                            self.tail.set_unproven(false);
+                        }
+                    }
+                    // The listener's connection may be in order, so it is kept. Another LISTEN
+                    // would begin at the start of the queue of notifications: where the queue is
+                    // full, the sessions that read it would keep it full.
+                    Proof::Refused(reason) => {
+                        arrived = 0;
+                        self.tail.set_unproven(true);
+                        reconnect.statement_failed(&reason);
+                        unproven = Some(reason);
+                    }
                 }
-            };
-            self.report(blocker, schema);
+            }
+            let (blocker, schema) = self.look_for_obstacles(prover).await?;
+            self.report(unproven.clone(), blocker, schema);
             tokio::select! {
                 () = session.ended() => return Err("the connection was lost".to_owned()),
                 () = prover.ended() => return Err("the prover's connection was lost".to_owned()),
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
             self.look(session, prover).await?;
-            if look.is_multiple_of(LOOKS_A_PROOF) {
-                prove(prover, own, proofs).await?;
-            }
         }
         Err("the listener has counted all its looks".to_owned())
+    }
+
+    /// Looks for a session that keeps writers waiting, and at the migrations. Ends the session of a
+    /// relay that is frozen.
+    async fn look_for_obstacles(
+        &self,
+        prover: &Session,
+    ) -> Result<(Option<Blocker>, Option<String>), String> {
+        let blocker = in_time("the look at the locks", database::blocker(prover)).await?;
+        if let Some(blocker) = blocker.as_ref().filter(|blocker| blocker.is_frozen_relay()) {
+            tracing::warn!(
+                pid = blocker.pid,
+                "{blocker}; it is a relay that takes no answer: the listener ends its session"
+            );
+            in_time("ending a frozen relay's session", database::terminate(prover, blocker.pid))
+                .await?;
+        }
+        match timeout(CHECK_DEADLINE, migrate::verify(&prover.client)).await {
+            Ok(Err(MigrateError::Database(error))) => Err(database::explain(&error)),
+            Ok(verified) => Ok((blocker, verified.err().map(|error| error.to_string()))),
+            Err(_) => Err("the look at the migrations was not answered in time".to_owned()),
+        }
     }
 
     /// Looks whether both connections lead to the server that the tail reads, and shortens the
@@ -252,7 +273,7 @@ impl ListenLoop {
         }
     }
 
-    fn report(&self, blocker: Option<Blocker>, schema: Option<String>) {
+    fn report(&self, unproven: Option<String>, blocker: Option<Blocker>, schema: Option<String>) {
         if let Some(blocker) = &blocker
             && let Some(due) = BLOCKED.met(&blocker.cause())
         {
@@ -263,8 +284,20 @@ impl ListenLoop {
         {
             tracing::error!("{wrong}{due}");
         }
-        self.report.send_replace(ListenerStatus { unproven: None, blocker, schema });
+        self.report.send_modify(|status| {
+            let since = status.unproven.take().map_or_else(Instant::now, |(_, since)| since);
+            let unproven = unproven.map(|reason| (reason, since));
+            *status = ListenerStatus { unproven, blocker, schema };
+        });
     }
+}
+
+/// The result of a ring that reached the server.
+enum Proof {
+    /// The ring arrived at the listener.
+    Arrived,
+    /// The server takes no notification now, for this reason.
+    Refused(String),
 }
 
 /// Rings from `prover`, and waits until the ring has arrived at the listener.
@@ -272,11 +305,18 @@ async fn prove(
     prover: &Session,
     own: &str,
     proofs: &mut watch::Receiver<String>,
-) -> Result<(), String> {
+) -> Result<Proof, String> {
     let nonce = format!("{own}{:016x}", fastrand::u64(..));
-    in_time("the ring", database::notify(prover, &nonce)).await?;
+    match timeout(CHECK_DEADLINE, database::notify(prover, &nonce)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if !database::is_connection_lost(&error) => {
+            return Ok(Proof::Refused(format!("the ring: {}", database::explain(&error))));
+        }
+        Ok(Err(error)) => return Err(format!("the ring: {}", database::explain(&error))),
+        Err(_) => return Err("the ring was not answered in time".to_owned()),
+    }
     match timeout(CHECK_DEADLINE, proofs.wait_for(|proof| *proof == nonce)).await {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(_)) => Ok(Proof::Arrived),
         Ok(Err(_)) => Err("the connection was lost".to_owned()),
         Err(_) => Err(format!(
             "a ring did not arrive within {} s; does --listen-url (or --database-url) lead through \

@@ -16,7 +16,7 @@ use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry;
 
-pub use prometheus_client::metrics::counter::Counter;
+pub(crate) use prometheus_client::metrics::counter::Counter;
 
 /// Upper bounds of the buckets of durations, in nanoseconds.
 const DURATION_BOUNDS: &[u64] = &[
@@ -41,7 +41,7 @@ const ROW_BOUNDS: &[u64] = &[1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000];
 
 /// All metrics of a relay.
 #[derive(Default)]
-pub struct Registry(registry::Registry);
+pub(crate) struct Registry(registry::Registry);
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,22 +51,22 @@ impl fmt::Debug for Registry {
 
 impl Registry {
     /// Registers a counter; its name ends with `_total`.
-    pub fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
+    pub(crate) fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
         self.0.register(without_total(name), sentence(help), counter.clone());
     }
 
     /// Registers a counter with a label; its name ends with `_total`.
-    pub fn counter_by(&mut self, name: &str, help: &str, counter: &CounterBy) {
+    pub(crate) fn counter_by(&mut self, name: &str, help: &str, counter: &CounterBy) {
         self.0.register(without_total(name), sentence(help), counter.clone());
     }
 
     /// Registers a histogram.
-    pub fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+    pub(crate) fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
         self.0.register(name, sentence(help), histogram.clone());
     }
 
     /// Registers a gauge that `read` reads when the text is made.
-    pub fn gauge(
+    pub(crate) fn gauge(
         &mut self,
         name: &str,
         help: &str,
@@ -76,7 +76,7 @@ impl Registry {
     }
 
     /// Registers a gauge that is always 1, for each pair of label values that `read` returns.
-    pub fn info(
+    pub(crate) fn info(
         &mut self,
         name: &str,
         help: &str,
@@ -88,7 +88,7 @@ impl Registry {
 
     /// All metrics in Prometheus' text format, version 0.0.4. It differs from OpenMetrics in this:
     /// HELP and TYPE of a counter name it with `_total`, and there is no `# EOF`.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut open = String::new();
         // Writing into a String cannot fail.
         let _ = encode(&mut open, &self.0);
@@ -128,7 +128,7 @@ fn without_total(name: &str) -> &str {
 
 /// A counter for each value of a label. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct CounterBy(Arc<LabelledCounts>);
+pub(crate) struct CounterBy(Arc<LabelledCounts>);
 
 #[derive(Debug)]
 struct LabelledCounts {
@@ -139,20 +139,20 @@ struct LabelledCounts {
 
 impl CounterBy {
     /// A counter by `label`, which has one of these values.
-    pub fn new(label: &'static str, values: &'static [&'static str]) -> Self {
+    pub(crate) fn new(label: &'static str, values: &'static [&'static str]) -> Self {
         let counts = values.iter().map(|_| AtomicU64::new(0)).collect();
         Self(Arc::new(LabelledCounts { label, values, counts }))
     }
 
     /// Counts one more of `value`. A value that the label does not have is not counted.
-    pub fn inc(&self, value: &str) {
+    pub(crate) fn inc(&self, value: &str) {
         if let Some(at) = self.0.values.iter().position(|known| *known == value) {
             self.0.counts[at].fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Every value and its count.
-    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.0.counts.iter().map(|count| count.load(Ordering::Relaxed));
         self.0.values.iter().copied().zip(counts)
     }
@@ -174,7 +174,7 @@ impl EncodeMetric for CounterBy {
 
 /// A distribution over fixed buckets. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Histogram(Arc<Buckets>);
+pub(crate) struct Histogram(Arc<Buckets>);
 
 #[derive(Debug)]
 struct Buckets {
@@ -189,12 +189,12 @@ struct Buckets {
 
 impl Histogram {
     /// Of durations, from 250 µs to 10 s.
-    pub fn of_durations() -> Self {
+    pub(crate) fn of_durations() -> Self {
         Self::new(DURATION_BOUNDS, 1e9)
     }
 
     /// Of numbers of rows, from 1 to 2,000.
-    pub fn of_rows() -> Self {
+    pub(crate) fn of_rows() -> Self {
         Self::new(ROW_BOUNDS, 1.0)
     }
 
@@ -204,12 +204,12 @@ impl Histogram {
     }
 
     /// Adds a duration.
-    pub fn observe(&self, duration: Duration) {
+    pub(crate) fn observe(&self, duration: Duration) {
         self.add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// Adds a number of rows.
-    pub fn observe_rows(&self, rows: usize) {
+    pub(crate) fn observe_rows(&self, rows: usize) {
         self.add(u64::try_from(rows).unwrap_or(u64::MAX));
     }
 

@@ -37,7 +37,7 @@ pub const MIGRATIONS: &[Migration] = &[
 const LOCK: i64 = 0x7072_6f67_6d69_6772;
 
 /// This binary's release.
-pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
 /// Why the database's migrations are not as this binary needs them.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,7 @@ impl From<Error> for MigrateError {
 
 impl MigrateError {
     /// Whether another attempt may succeed.
-    pub fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Connect(error) => !error.is_permanent(),
             Self::Database(error) => database::is_connection_lost(error),
@@ -144,7 +144,7 @@ async fn applied(client: &Client) -> Result<Vec<i32>, MigrateError> {
 }
 
 /// Checks that no migration is missing or too new. It changes nothing.
-pub async fn check(connector: &Connector) -> Result<(), MigrateError> {
+pub(crate) async fn check(connector: &Connector) -> Result<(), MigrateError> {
     verify(&connector.connect("migrate").await?.client).await
 }
 

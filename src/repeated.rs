@@ -5,8 +5,7 @@
 //! cause, and writing the lines would cost more than the work that failed. So the first task to
 //! meet a cause writes a line, the others are counted, and each later line has their number.
 //!
-//! ```no_run
-//! # use progress_relay::repeated::Repeated;
+//! ```ignore
 //! static UNREAD: Repeated = Repeated::new();
 //! # let error = "the database is away";
 //! if let Some(due) = UNREAD.met(error) {
@@ -33,7 +32,7 @@ const MAX_CAUSE_BYTES: usize = 256;
 /// Decides which of many equal log lines are written. There is one for each kind of line, usually a
 /// `static`.
 #[derive(Debug)]
-pub struct Repeated {
+pub(crate) struct Repeated {
     /// The lock is held for a few lines.
     causes: Mutex<Causes>,
     waiting: AtomicUsize,
@@ -61,7 +60,7 @@ struct Cause {
 /// A line that must be written now. Its text is empty for the first line of a cause; later it names
 /// how often and for how long the cause was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
+pub(crate) struct Due {
     /// The number of times that the cause was met since the last line, including this time.
     times: u64,
     /// How long ago the cause was first met.
@@ -83,7 +82,7 @@ impl fmt::Display for Due {
 
 impl Repeated {
     /// No cause has been met yet.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         let causes = Causes { named: Vec::new(), others: None };
         Self { causes: Mutex::new(causes), waiting: AtomicUsize::new(0) }
     }
@@ -96,7 +95,7 @@ impl Repeated {
     /// Notes that `cause` was met. The caller writes a line if one is due: the first time, and then
     /// every 30 s. `cause` is not written; it only distinguishes causes, so it should contain
     /// nothing that differs from one task to the next, such as a name.
-    pub fn met(&self, cause: &str) -> Option<Due> {
+    pub(crate) fn met(&self, cause: &str) -> Option<Due> {
         let text = &cause[..cause.floor_char_boundary(MAX_CAUSE_BYTES)];
         let now = Instant::now();
         let mut causes = self.lock();
@@ -117,19 +116,19 @@ impl Repeated {
     }
 
     /// Counts the caller as waiting for the cause to end, until the guard is dropped.
-    pub fn wait(&self) -> Waiting<'_> {
+    pub(crate) fn wait(&self) -> Waiting<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Waiting(self)
     }
 
     /// The number of callers that wait now.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
     /// Ends every cause, since the failing operation works again. The next cause is logged at once.
     /// Returns how long ago the first of them began; `None` if there was none.
-    pub fn over(&self) -> Option<Duration> {
+    pub(crate) fn over(&self) -> Option<Duration> {
         let mut causes = self.lock();
         let others = causes.others.take();
         causes.named.drain(..).chain(others).map(|cause| cause.began.elapsed()).max()
@@ -171,7 +170,7 @@ impl Cause {
 
 /// A caller that waits for a cause to end.
 #[derive(Debug)]
-pub struct Waiting<'a>(&'a Repeated);
+pub(crate) struct Waiting<'a>(&'a Repeated);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {

@@ -11,6 +11,8 @@
 //!
 //! The results lie in the folder above this one.
 
+#![allow(unreachable_pub, reason = "no other crate uses a program: `pub` says nothing more")]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

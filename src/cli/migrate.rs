@@ -11,7 +11,7 @@ use crate::migrate;
 
 /// Apply the missing migrations to the database.
 #[derive(Debug, ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     database: DatabaseFlags,
     /// Also renew the log's epoch, so that every earlier cursor is answered with a reset: a step of
@@ -24,7 +24,7 @@ pub struct Args {
 ///
 /// # Errors
 /// If the database cannot be reached, refuses a migration, or is too new.
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let new_epoch = args.new_epoch;
     let work = async |connector: &Connector| apply(connector, new_epoch).await;
     args.database.validate()?.with_connector("migrate", work).await

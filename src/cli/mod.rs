@@ -7,16 +7,16 @@
 //!   files
 
 mod flags;
-pub mod migrate;
+mod migrate;
 mod open_files;
 mod output;
-pub mod rebuild_state;
+mod rebuild_state;
 #[cfg(test)]
 mod reference;
 mod relay_url;
-pub mod serve;
-pub mod simulate;
-pub mod tail;
+mod serve;
+mod simulate;
+mod tail;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -31,7 +31,7 @@ use crate::error::Failure;
 /// Relays students' JupyterLab progress events through PostgreSQL to every instructor's dashboard.
 #[derive(Debug, Parser)]
 #[command(name = "progress-relay", version, about, max_term_width = 110)]
-pub struct Cli {
+struct Cli {
     #[command(flatten)]
     logging: LoggingFlags,
     #[command(subcommand)]

@@ -16,7 +16,7 @@ use crate::state::{RebuildError, Rebuilder};
 /// Compute the snapshots of class state again from the table, and report where they differed.
 /// Relays may run meanwhile: they load the classes that differed again.
 #[derive(Debug, ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     database: DatabaseFlags,
     /// Only this class; may be given several times
@@ -31,7 +31,7 @@ pub struct Args {
 ///
 /// # Errors
 /// If the database cannot be reached; with `--check`, if a snapshot differs.
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let classes = args.class.iter().map(|class| {
         ClassId::new(class).map_err(|error| Failure::usage(format!("--class {class:?} {error}")))
     });

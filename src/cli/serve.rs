@@ -15,7 +15,7 @@ use crate::relay::{self, Config};
 #[derive(Debug, ClapArgs)]
 // A value such as -1 is then an error of the flag before it, not an unknown flag.
 #[command(allow_negative_numbers = true)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     access: AccessFlags,
     #[command(flatten)]
@@ -45,7 +45,7 @@ impl Args {
 ///
 /// # Errors
 /// If a flag is wrong, or the relay cannot start, or a critical task panicked.
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config()?;
     raise_file_limit();
     relay::run(config, |address| print(&format!("listening on http://{address}"))).await

@@ -86,7 +86,7 @@ impl Connection {
     /// Whether it is still there, as far as is known: a server ends a connection that was idle for
     /// long. To be asked before a request that follows a pause; the connection may end at any
     /// moment after.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         !self.sender.is_closed()
     }
 

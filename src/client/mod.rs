@@ -84,7 +84,7 @@ pub enum ClientError {
 
 impl ClientError {
     /// Whether the same request may succeed later: the relay, or a proxy before it, is unavailable.
-    pub fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Url(_) | Self::Protocol(_) => false,
             Self::Refused { status, .. } => *status >= 500 || matches!(status, 408 | 429),
@@ -221,7 +221,7 @@ pub fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String 
 }
 
 /// The waits between a client's attempts to reach a relay that is away.
-pub fn reconnect_backoff() -> Backoff {
+pub(crate) fn reconnect_backoff() -> Backoff {
     Backoff::new(RECONNECT_BASE, RECONNECT_CAP)
 }
 

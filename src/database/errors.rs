@@ -5,7 +5,7 @@ use tokio_postgres::error::{Error, SqlState};
 use crate::error::chain;
 
 /// The oldest major release of PostgreSQL that the relay can use.
-pub const OLDEST_POSTGRES: u32 = 14;
+pub(crate) const OLDEST_POSTGRES: u32 = 14;
 
 /// Why a connection cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ impl ConnectError {
 
 /// Whether a statement's error is the fault of its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The connection was lost, or the server is starting or stopping.
     Lost,
     /// The server or the session is at fault, not the rows: a lock was held, a deadline passed, the
@@ -87,7 +87,7 @@ pub enum Verdict {
 
 /// Classifies the error of an INSERT by its SQLSTATE. The classes are those of the appendix
 /// "PostgreSQL Error Codes" of PostgreSQL's manual.
-pub fn verdict(error: &Error) -> Verdict {
+pub(crate) fn verdict(error: &Error) -> Verdict {
     if is_connection_lost(error) {
         return Verdict::Lost;
     }
@@ -108,13 +108,13 @@ pub fn verdict(error: &Error) -> Verdict {
 }
 
 /// Whether a lock was not available in time. The connection can be used again.
-pub fn is_lock_timeout(error: &Error) -> bool {
+pub(crate) fn is_lock_timeout(error: &Error) -> bool {
     error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }
 
 /// Whether the connection was lost, or the server is starting or stopping. The statement may be
 /// sent again on another connection.
-pub fn is_connection_lost(error: &Error) -> bool {
+pub(crate) fn is_connection_lost(error: &Error) -> bool {
     let state = error.code().map(SqlState::code);
     error.is_closed()
         || state.is_some_and(|state| state.starts_with("57P0") || state.starts_with("08"))
@@ -122,7 +122,7 @@ pub fn is_connection_lost(error: &Error) -> bool {
 
 /// The text of an error: the server's message with its code, or the driver's with its causes. The
 /// text that tokio-postgres gives is just "db error".
-pub fn explain(error: &Error) -> String {
+pub(crate) fn explain(error: &Error) -> String {
     match error.as_db_error() {
         Some(db) => format!("{} ({})", db.message(), db.code().code()),
         None => chain(error),

@@ -39,7 +39,7 @@ const BLOCKER: &str = "\
 
 /// A session that holds a lock for which the writers wait.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Blocker {
+pub(crate) struct Blocker {
     /// The server process, as `pg_terminate_backend` takes it.
     pub(crate) pid: i32,
     /// The session's `application_name`.

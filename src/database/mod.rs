@@ -5,7 +5,7 @@
 //! - `log`: the header and the events of one read; `identity`: whether ids still mean the same
 //!   events
 //! - `pages`: the pool on which history is read; `pooled_client`: the clean-up after a read that
-//!   was given up; `history`, `refused`: the API's reads on the pool
+//!   was given up; `history`, `rejected`: the API's reads on the pool
 //! - `snapshot`: the snapshots of class state; `election`: the lock of the leader; `scan`,
 //!   `class_events`: the classes with new events, and the events of one; `log_version`: the epoch
 //!   and the number of deletions, held still by a transaction
@@ -24,7 +24,7 @@ mod log;
 mod log_version;
 mod pages;
 mod pooled_client;
-mod refused;
+mod rejected;
 mod scan;
 mod session;
 mod snapshot;
@@ -38,20 +38,22 @@ pub(crate) use election::{
     LEADER_SILENCE, SilentLeader, end_silent_leader, prepare_leader, send_keepalive, silent_leader,
     try_elect,
 };
-pub use errors::{ConnectError, OLDEST_POSTGRES, explain};
-pub(crate) use errors::{Verdict, is_connection_lost, is_lock_timeout, verdict};
+pub use errors::ConnectError;
+pub(crate) use errors::{
+    OLDEST_POSTGRES, Verdict, explain, is_connection_lost, is_lock_timeout, verdict,
+};
 pub use history::history_statements;
 pub(crate) use identity::{HomeCheck, check_home, deleted_classes, mend_sequence, renew_nonce};
-pub use lock_wait::Blocker;
-pub(crate) use lock_wait::{blocker, is_active, terminate};
+pub(crate) use lock_wait::{Blocker, blocker, is_active, terminate};
 pub(crate) use log::{Header, LogRow, current_epoch};
-pub use log::{LogReader, READ_SETTINGS, ReadError};
+pub use log::{LogReader, READ_SETTINGS};
 pub(crate) use log_version::{LogVersion, begin_version_without, hold_log};
-pub use pages::{PageError, Pages};
-pub(crate) use refused::RefusedCount;
+pub(crate) use pages::PageError;
+pub use pages::Pages;
+pub(crate) use rejected::RejectedCount;
 pub use scan::scan_statement;
 pub(crate) use scan::{classes_behind, classes_with_events};
-pub use session::Session;
+pub(crate) use session::Session;
 pub(crate) use snapshot::{
     CellKey, Changes, SnapshotStatements, StoredSnapshot, StudentCellKey, at_one_moment,
     classes_with_snapshots, complete_through, delete_void_rows, lock_class_rows, read_in,

@@ -19,7 +19,7 @@ const SURVEY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The answer of a primary.
 #[derive(Debug, Clone)]
-pub struct Surveyed {
+pub(crate) struct Surveyed {
     /// Its epoch and server.
     pub(crate) primary: Primary,
     /// The states of the watched backends.

@@ -12,7 +12,7 @@ const EPOCH_OFFSET: i64 = 946_684_800_000_000;
 
 /// A moment as a `timestamptz`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PgMicros(pub Micros);
+pub(crate) struct PgMicros(pub Micros);
 
 impl ToSql for PgMicros {
     fn to_sql(
@@ -70,7 +70,7 @@ impl<'a> FromSql<'a> for EventId {
 
 /// The text of a `json` value, which is neither parsed nor serialised again.
 #[derive(Debug, Clone, Copy)]
-pub struct RawJson<'a>(pub &'a str);
+pub(crate) struct RawJson<'a>(pub &'a str);
 
 impl ToSql for RawJson<'_> {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {

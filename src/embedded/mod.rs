@@ -77,7 +77,10 @@ impl PrivatePostgres {
     /// # Errors
     /// [`EmbeddedError::Locked`] if another process has the folder and its server does not answer
     /// in time; otherwise the reason why the server does not run.
-    pub async fn join_or_start(options: Options, owner: &str) -> Result<Self, EmbeddedError> {
+    pub(crate) async fn join_or_start(
+        options: Options,
+        owner: &str,
+    ) -> Result<Self, EmbeddedError> {
         let folder = Folder::prepare(&options.data_dir)?;
         let since = Instant::now();
         loop {
@@ -125,7 +128,7 @@ impl PrivatePostgres {
     }
 
     /// The command that connects to the database, for the server's user or root.
-    pub fn psql_command(&self) -> String {
+    fn psql_command(&self) -> String {
         let socket = self.server.socket.display().to_string();
         let plain =
             socket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
@@ -139,13 +142,13 @@ impl PrivatePostgres {
     }
 
     /// The pid of the server.
-    pub fn postmaster_pid(&self) -> u32 {
+    pub(crate) fn postmaster_pid(&self) -> u32 {
         self.server.process.pid().unsigned_abs()
     }
 
     /// Resolves when the server has ended, with its exit status if this process had started it.
     /// Cancel safe. If it is called again, it resolves again at once.
-    pub async fn exited(&mut self) -> Option<ExitStatus> {
+    pub(crate) async fn exited(&mut self) -> Option<ExitStatus> {
         self.server.exited().await
     }
 
@@ -154,7 +157,7 @@ impl PrivatePostgres {
     ///
     /// # Errors
     /// As [`start`](Self::start).
-    pub async fn restart(&mut self) -> Result<(), EmbeddedError> {
+    pub(crate) async fn restart(&mut self) -> Result<(), EmbeddedError> {
         if self.lock.is_none() {
             *self = Self::join_or_start(self.options.clone(), &self.owner).await?;
             return Ok(());
@@ -179,7 +182,7 @@ impl PrivatePostgres {
     }
 
     /// Tells the server to end, and does not wait. A guest leaves the server running.
-    pub fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         if self.lock.is_some() {
             self.server.process.signal(Signal::SIGINT);
         }

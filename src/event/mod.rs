@@ -29,8 +29,8 @@ pub use event_id::EventId;
 pub(crate) use fields::COUNTED_FIELDS;
 pub use micros::Micros;
 pub(crate) use moment::parse_rfc3339;
-pub use names::{ClassId, IdError, MAX_ID_BYTES, StudentId};
-pub use object::ObjectWriter;
+pub use names::{ClassId, IdError, StudentId};
+pub(crate) use object::ObjectWriter;
 pub use parse::Event;
 pub use stored::StoredEvent;
 

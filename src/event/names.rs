@@ -14,7 +14,7 @@ const DEFAULT_CLASS: &str = "default";
 
 /// The longest class or student id, in bytes. An entry of a B-tree holds at most 2,704 bytes, and
 /// the primary key has both ids in one entry.
-pub const MAX_ID_BYTES: usize = 200;
+pub(super) const MAX_ID_BYTES: usize = 200;
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Parsing events: the names of students and classes.
 
+use super::names::MAX_ID_BYTES;
 use super::tests::{LIMITS, accepted, rejected, text};
 use super::*;
 

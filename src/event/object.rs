@@ -7,20 +7,20 @@ use super::json;
 /// Writes one JSON object. [`ObjectWriter::end`] writes the closing brace; where a closure writes
 /// the members, the brace follows when it has returned.
 #[derive(Debug)]
-pub struct ObjectWriter<'a> {
+pub(crate) struct ObjectWriter<'a> {
     out: &'a mut String,
     is_empty: bool,
 }
 
 impl<'a> ObjectWriter<'a> {
     /// Begins an object at the end of `out`.
-    pub fn begin(out: &'a mut String) -> Self {
+    pub(crate) fn begin(out: &'a mut String) -> Self {
         out.push('{');
         Self { out, is_empty: true }
     }
 
     /// The text of one object, whose members `write` writes.
-    pub fn object(write: impl FnOnce(&mut ObjectWriter<'_>)) -> String {
+    pub(crate) fn object(write: impl FnOnce(&mut ObjectWriter<'_>)) -> String {
         let mut out = String::new();
         let mut object = ObjectWriter::begin(&mut out);
         write(&mut object);
@@ -29,7 +29,7 @@ impl<'a> ObjectWriter<'a> {
     }
 
     /// Ends the object.
-    pub fn end(self) {
+    pub(crate) fn end(self) {
         self.out.push('}');
     }
 
@@ -43,20 +43,20 @@ impl<'a> ObjectWriter<'a> {
     }
 
     /// Writes a member whose value is a string.
-    pub fn text(&mut self, name: &str, value: &str) {
+    pub(crate) fn text(&mut self, name: &str, value: &str) {
         self.name(name);
         json::write_string(value, self.out);
     }
 
     /// Writes a member whose value is JSON when it is displayed: a number, `true`, or a JSON text.
-    pub fn json(&mut self, name: &str, value: impl Display) {
+    pub(crate) fn json(&mut self, name: &str, value: impl Display) {
         self.name(name);
         // Writing into a String cannot fail.
         let _ = write!(self.out, "{value}");
     }
 
     /// Writes a member whose value is an array of objects, one for each of `items`.
-    pub fn objects<T>(
+    pub(crate) fn objects<T>(
         &mut self,
         name: &str,
         items: impl IntoIterator<Item = T>,
@@ -76,7 +76,7 @@ impl<'a> ObjectWriter<'a> {
     }
 
     /// Appends members that are already JSON text: at least one, with commas between them.
-    pub fn members(&mut self, members: &str) {
+    pub(crate) fn members(&mut self, members: &str) {
         if !self.is_empty {
             self.out.push(',');
         }
@@ -85,7 +85,7 @@ impl<'a> ObjectWriter<'a> {
     }
 
     /// Writes a member whose value `write` appends as JSON text.
-    pub fn written(&mut self, name: &str, write: impl FnOnce(&mut String)) {
+    pub(crate) fn written(&mut self, name: &str, write: impl FnOnce(&mut String)) {
         self.name(name);
         write(self.out);
     }

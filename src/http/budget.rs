@@ -21,7 +21,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Bytes that the large answers of all requests may take up together. One that is larger than all
 /// of it takes all of it.
 #[derive(Debug, Clone)]
-pub struct AnswerBudget {
+pub(crate) struct AnswerBudget {
     units: Arc<Semaphore>,
     all: usize,
 }
@@ -52,7 +52,7 @@ impl<P> AsRef<[u8]> for Held<P> {
 
 impl AnswerBudget {
     /// A budget of about so many bytes.
-    pub fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         let all = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         Self { units: Arc::new(Semaphore::new(all)), all }
     }

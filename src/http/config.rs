@@ -5,7 +5,7 @@ use super::gate::origin::OriginPolicy;
 
 /// Bounds and rules of the HTTP side.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// Bounds on one request.
     pub limits: RequestLimits,
     /// Connections at once.

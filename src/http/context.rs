@@ -14,28 +14,25 @@ use crate::event;
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::metrics::Registry;
-use crate::refusals::Refusals;
+use crate::rejections::Rejections;
 use crate::state::Classes;
 use crate::tail::Tail;
 use crate::writer::Writer;
 
 /// Bounds on requests.
 #[derive(Debug, Clone, Copy)]
-pub struct RequestLimits {
+pub(crate) struct RequestLimits {
     /// Bytes of a request's body.
     pub max_body: usize,
     /// Bounds on a request's events.
     pub events: event::Limits,
     /// How long a request's body may take to arrive.
     pub request_timeout: Duration,
-    /// How long a request's events may take to be committed. The writer keeps this time, an answer
-    /// names it.
-    pub commit_timeout: Duration,
 }
 
 /// The parts of a running relay that requests meet.
 #[derive(Debug)]
-pub struct Relay {
+pub(crate) struct Relay {
     /// Admits requests.
     pub gate: Gate,
     /// Stores events.
@@ -55,7 +52,7 @@ pub struct Relay {
     /// How far the start has come.
     pub start: StartProgress,
     /// Counts the events that ingest rejects.
-    pub refusals: Refusals,
+    pub rejections: Rejections,
     /// Bounds what large bodies take up.
     pub bodies: BodyBudget,
     /// Bounds what large answers take up.
@@ -72,12 +69,12 @@ pub struct Relay {
 
 impl Relay {
     /// Every part registers its metrics, once, in the order in which /metrics lists them.
-    pub fn register_metrics(&mut self) {
+    pub(crate) fn register_metrics(&mut self) {
         let registry = &mut self.registry;
         self.gate.register(registry);
         self.drain.register(registry);
         self.metrics.register(registry);
-        self.refusals.register(registry);
+        self.rejections.register(registry);
         self.writer.register(registry);
         self.tail.register(registry);
         self.log.register(registry);
@@ -91,7 +88,7 @@ impl Relay {
     }
 
     /// Whether every part works now.
-    pub fn works(&self) -> bool {
+    pub(crate) fn works(&self) -> bool {
         self.writer.trouble().is_none()
             && self.tail.away_since().is_none()
             && self.listener.status().unproven.is_none()
@@ -100,7 +97,7 @@ impl Relay {
 
 /// How far the start of the relay has come. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct StartProgress {
+pub(crate) struct StartProgress {
     /// The part that the start waits for; `None` once every part has worked.
     waits_for: Arc<Mutex<Option<String>>>,
 }
@@ -113,12 +110,12 @@ impl Default for StartProgress {
 
 impl StartProgress {
     /// The start waits for this.
-    pub fn note(&self, waits_for: &str) {
+    pub(crate) fn note(&self, waits_for: &str) {
         *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = Some(waits_for.to_owned());
     }
 
     /// Every part has worked once.
-    pub fn done(&self) {
+    pub(crate) fn done(&self) {
         *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 

@@ -20,7 +20,7 @@ const REASONS: &[&str] = &["malformed", "epoch", "expired", "ahead"];
 
 /// The metrics of requests and subscribers. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct HttpMetrics {
+pub(crate) struct HttpMetrics {
     pub(super) accepted: Counter,
     pub(super) duplicates: Counter,
     pub(super) unavailable: CounterBy,
@@ -44,7 +44,7 @@ impl Default for HttpMetrics {
 
 impl HttpMetrics {
     /// Registers them.
-    pub fn register(&self, registry: &mut Registry) {
+    pub(crate) fn register(&self, registry: &mut Registry) {
         registry.counter(
             "relay_accepted_events_total",
             "Events that this replica stored.",

@@ -16,7 +16,7 @@ pub(super) struct ProblemName(pub(super) &'static str);
 
 /// An error answer.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub(super) struct Problem {
     status: StatusCode,
     name: &'static str,
     title: &'static str,
@@ -28,7 +28,7 @@ pub struct Problem {
 impl Problem {
     /// A problem: `name` ends its `type`, `title` is the same for all of that type, `detail` is
     /// about this one.
-    pub fn new(
+    pub(super) fn new(
         status: StatusCode,
         name: &'static str,
         title: &'static str,
@@ -39,7 +39,7 @@ impl Problem {
     }
 
     /// No such path.
-    pub fn not_found() -> Self {
+    pub(super) fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "not-found",
@@ -50,7 +50,7 @@ impl Problem {
     }
 
     /// The path exists and does not take this method.
-    pub fn method_not_allowed(allow: &HeaderValue) -> Self {
+    pub(super) fn method_not_allowed(allow: &HeaderValue) -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method-not-allowed",
@@ -61,7 +61,7 @@ impl Problem {
     }
 
     /// A parameter cannot be used.
-    pub fn bad_parameter(name: &str, reason: &str) -> Self {
+    pub(super) fn bad_parameter(name: &str, reason: &str) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             "bad-parameter",
@@ -72,7 +72,7 @@ impl Problem {
     }
 
     /// The class has no such student.
-    pub fn no_student(student: &str) -> Self {
+    pub(super) fn no_student(student: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "no-such-student",
@@ -83,7 +83,7 @@ impl Problem {
     }
 
     /// The database rejects the event.
-    pub fn refused(reason: &str) -> Self {
+    pub(super) fn refused(reason: &str) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "refused-by-the-database",
@@ -93,7 +93,7 @@ impl Problem {
     }
 
     /// The request cannot be served now; the same request may be made again.
-    pub fn unavailable(
+    pub(super) fn unavailable(
         name: &'static str,
         title: &'static str,
         detail: impl Into<String>,
@@ -104,28 +104,28 @@ impl Problem {
     }
 
     /// Adds a member.
-    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+    pub(super) fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.members.insert(member.to_owned(), value.into());
         self
     }
 
     /// The answer's status.
-    pub fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         self.status
     }
 
     /// The text that all problems of this type share, for a person.
-    pub fn title(&self) -> &'static str {
+    pub(super) fn title(&self) -> &'static str {
         self.title
     }
 
     /// The text about this one, for a person.
-    pub fn detail(&self) -> &str {
+    pub(super) fn detail(&self) -> &str {
         &self.detail
     }
 
     /// Adds a header to the answer.
-    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }

@@ -6,30 +6,30 @@ use crate::event::{ClassId, IdError};
 
 /// A URL's query, decoded: repeated names stay, in order.
 #[derive(Debug, Default)]
-pub struct Query<'a> {
+pub(super) struct Query<'a> {
     pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl<'a> Query<'a> {
     /// Reads the text behind the question mark. No text is an error: bytes that are not UTF-8
     /// become U+FFFD.
-    pub fn parse(text: &'a str) -> Self {
+    pub(super) fn parse(text: &'a str) -> Self {
         Self { pairs: url::form_urlencoded::parse(text.as_bytes()).collect() }
     }
 
     /// The values of a name, in order.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value)
     }
 
     /// The first value of a name.
-    pub fn first(&self, name: &str) -> Option<&str> {
+    pub(super) fn first(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
     /// The class for events that name none: the first `class` that is not blank. An empty one is
     /// absent.
-    pub fn class_for_events(&self) -> Option<&str> {
+    pub(super) fn class_for_events(&self) -> Option<&str> {
         self.all("class").find(|class| !class.trim().is_empty())
     }
 
@@ -37,7 +37,7 @@ impl<'a> Query<'a> {
     ///
     /// # Errors
     /// If one of them is not a class.
-    pub fn classes(&self) -> Result<Vec<ClassId>, IdError> {
+    pub(super) fn classes(&self) -> Result<Vec<ClassId>, IdError> {
         let mut classes: Vec<ClassId> = Vec::new();
         for class in self.all("class") {
             let class = ClassId::new(class)?;

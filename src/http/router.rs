@@ -1,8 +1,9 @@
 //! Which method and path lead to which handler, and behind which checks: one table.
 //!
 //! All else follows from the table. A path without a row is 404; a method that no row of the path
-//! has is 405; HEAD is answered where GET is; OPTIONS is answered on every path, by its CORS.
-//! `dispatch` carries the table out.
+//! has is 405; HEAD is answered where GET is; OPTIONS is answered on every path that has a row, by
+//! its CORS. A path's checks come before the answer of 405 and of OPTIONS too. `dispatch` carries
+//! the table out.
 
 use http::{HeaderValue, Method};
 
@@ -81,7 +82,7 @@ static ROUTES: &[Route] = &[
     get("/api/class/cells", Handler::Api(Operation::Cells), &API),
     get("/api/class/activity", Handler::Api(Operation::Activity), &API),
     get("/api/class/export", Handler::Api(Operation::Export), &API),
-    get("/api/class/refused", Handler::Api(Operation::Refused), &API),
+    get("/api/class/refused", Handler::Api(Operation::Rejected), &API),
     post("/api/class/students/{student}/help/resolve", Handler::Api(Operation::Resolve), &API),
     get("/openapi.json", Handler::Api(Operation::Description), &API),
     get("/", Handler::Dashboard, &PAGE),

@@ -10,16 +10,16 @@ use bytes::Bytes;
 use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent, json};
 
 /// The largest frame in bytes, unless a single event is larger.
-pub const MAX_FRAME_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_FRAME_BYTES: usize = 256 * 1024;
 
 /// The bytes around a frame's events (type, cursor, brackets) are fewer than this.
-pub const ENVELOPE_BYTES: usize = 160;
+pub(crate) const ENVELOPE_BYTES: usize = 160;
 const EVENTS: &str = ",\"events\":";
 const TAIL: &[u8] = b"]}";
 
 /// A `progress` frame, ready to be sent.
 #[derive(Debug, Clone)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// `{"type":"progress","cursor":"…","events":[…]}`, in UTF-8. A clone shares the bytes.
     pub text: Bytes,
     /// The id of the last event.
@@ -31,7 +31,7 @@ pub struct Frame {
 
 impl Frame {
     /// The events in order, each with its id and its text.
-    pub fn events(&self) -> impl Iterator<Item = (i64, &str)> {
+    pub(crate) fn events(&self) -> impl Iterator<Item = (i64, &str)> {
         // `seal` has made the text, of events that begin with their ids.
         let text = std::str::from_utf8(&self.text).unwrap_or_default();
         let events = text.split_once(EVENTS).map_or("", |(_, events)| events);
@@ -44,7 +44,7 @@ impl Frame {
 
 /// Consecutive events of one class as a ready frame.
 #[derive(Debug)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     text: Bytes,
     /// Each event's id, and the offset of its text.
     starts: Box<[(i64, u32)]>,
@@ -54,23 +54,23 @@ pub struct Chunk {
 
 impl Chunk {
     /// The id of the last event.
-    pub fn last(&self) -> i64 {
+    pub(crate) fn last(&self) -> i64 {
         // A chunk has at least one event.
         self.starts.last().map_or(0, |&(id, _)| id)
     }
 
     /// The bytes of memory that the chunk takes.
-    pub fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         self.text.len() + std::mem::size_of_val(&*self.starts) + std::mem::size_of::<Self>()
     }
 
     /// The length of the frame in bytes.
-    pub fn text_len(&self) -> usize {
+    pub(crate) fn text_len(&self) -> usize {
         self.text.len()
     }
 
     /// A frame that shares the entry's text.
-    pub fn frame(&self) -> Frame {
+    pub(crate) fn frame(&self) -> Frame {
         Frame { text: self.text.clone(), last: self.last(), received_at: self.received_at }
     }
 
@@ -90,7 +90,7 @@ impl Chunk {
 
 /// Makes chunks of events that are added in the order of their ids.
 #[derive(Debug)]
-pub struct ChunkBuilder {
+pub(crate) struct ChunkBuilder {
     epoch: Epoch,
     max_frame: usize,
     events: Vec<u8>,
@@ -103,12 +103,12 @@ pub struct ChunkBuilder {
 
 impl ChunkBuilder {
     /// A builder of frames whose cursors have this epoch.
-    pub fn new(epoch: Epoch) -> Self {
+    pub(crate) fn new(epoch: Epoch) -> Self {
         Self::with_max_frame(epoch, MAX_FRAME_BYTES)
     }
 
     /// The same, for frames of at most `max_frame` bytes, unless a single event is larger.
-    pub fn with_max_frame(epoch: Epoch, max_frame: usize) -> Self {
+    pub(crate) fn with_max_frame(epoch: Epoch, max_frame: usize) -> Self {
         Self {
             epoch,
             max_frame,
@@ -122,7 +122,7 @@ impl ChunkBuilder {
     }
 
     /// Adds an event of the table.
-    pub fn push(&mut self, event: &StoredEvent<'_>) {
+    pub(crate) fn push(&mut self, event: &StoredEvent<'_>) {
         let mut text = std::mem::take(&mut self.scratch);
         text.clear();
         event.write(&mut text);
@@ -133,12 +133,12 @@ impl ChunkBuilder {
     }
 
     /// Adds an event that is already in the form in which it is delivered.
-    pub fn push_written(&mut self, id: i64, text: &str, received_at: Micros) {
+    pub(crate) fn push_written(&mut self, id: i64, text: &str, received_at: Micros) {
         self.append(text.as_bytes(), std::iter::once((id, 0)), received_at);
     }
 
     /// The bytes of the frames so far.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.sealed_bytes + self.events.len()
     }
 
@@ -187,7 +187,7 @@ impl ChunkBuilder {
     }
 
     /// Returns the chunks, in order.
-    pub fn finish(mut self) -> Vec<Chunk> {
+    pub(crate) fn finish(mut self) -> Vec<Chunk> {
         self.seal();
         self.sealed
     }
@@ -196,7 +196,7 @@ impl ChunkBuilder {
 /// Distributes the events of all classes, which are added in the order of their ids, to the chunks
 /// of each class.
 #[derive(Debug)]
-pub struct ChunkSet {
+pub(crate) struct ChunkSet {
     epoch: Epoch,
     classes: HashMap<ClassId, ChunkBuilder>,
     bytes: usize,
@@ -204,12 +204,12 @@ pub struct ChunkSet {
 
 impl ChunkSet {
     /// An empty set of chunks whose cursors have this epoch.
-    pub fn new(epoch: Epoch) -> Self {
+    pub(crate) fn new(epoch: Epoch) -> Self {
         Self { epoch, classes: HashMap::new(), bytes: 0 }
     }
 
     /// Adds the next event.
-    pub fn push(&mut self, event: &StoredEvent<'_>) {
+    pub(crate) fn push(&mut self, event: &StoredEvent<'_>) {
         self.bytes += event.body.len();
         if let Some(builder) = self.classes.get_mut(event.class) {
             return builder.push(event);
@@ -220,12 +220,12 @@ impl ChunkSet {
     }
 
     /// The bytes of the bodies since the last [`ChunkSet::take`].
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Takes the chunks of the events so far, oldest first.
-    pub fn take(&mut self) -> Vec<(ClassId, Chunk)> {
+    pub(crate) fn take(&mut self) -> Vec<(ClassId, Chunk)> {
         self.bytes = 0;
         let mut chunks = Vec::with_capacity(self.classes.len());
         for (class, builder) in self.classes.drain() {

@@ -18,8 +18,8 @@ use crate::event::{ClassId, Cursor, Epoch};
 use crate::metrics::Registry;
 
 use chunk::FrameJoiner;
-pub use chunk::{Chunk, ChunkBuilder, ChunkSet, ENVELOPE_BYTES, Frame, MAX_FRAME_BYTES};
-pub use waiters::Subscription;
+pub(crate) use chunk::{Chunk, ChunkBuilder, ChunkSet, ENVELOPE_BYTES, Frame, MAX_FRAME_BYTES};
+pub(crate) use waiters::Subscription;
 use waiters::Waiters;
 
 /// The classes with deleted events that are stored one by one. Beyond this number all classes
@@ -29,7 +29,7 @@ const MAX_EXPIRED: usize = 1_000;
 
 /// The log after a subscriber's cursor.
 #[derive(Debug)]
-pub enum Read {
+pub(crate) enum Read {
     /// Frames in the order of their ids, and the id up to which they are complete.
     Frames(Vec<Frame>, i64),
     /// No event up to this id, which is the log's head. It is below the cursor if the cursor came
@@ -58,7 +58,7 @@ pub(crate) struct LogSize {
 
 /// The log. A replica has one, and its tail appends to it.
 #[derive(Debug)]
-pub struct Log {
+pub(crate) struct Log {
     /// The lock is held for a few lines and never across an await.
     inner: Mutex<Inner>,
     waiters: Arc<Waiters>,
@@ -151,7 +151,7 @@ impl Inner {
 
 impl Log {
     /// An empty log whose position is `at`, and which keeps at most `max_bytes` of chunks.
-    pub fn new(at: Cursor, max_bytes: usize) -> Self {
+    pub(crate) fn new(at: Cursor, max_bytes: usize) -> Self {
         Self { inner: Mutex::new(Inner::empty(at)), waiters: Arc::default(), max_bytes }
     }
 
@@ -161,7 +161,7 @@ impl Log {
     }
 
     /// The epoch, and the id up to which the log is complete.
-    pub fn position(&self) -> Cursor {
+    pub(crate) fn position(&self) -> Cursor {
         let inner = self.lock();
         Cursor { epoch: inner.epoch.clone(), id: inner.head }
     }
@@ -173,7 +173,7 @@ impl Log {
     }
 
     /// Registers the log's metrics.
-    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+    pub(crate) fn register(self: &Arc<Self>, registry: &mut Registry) {
         type ReadGauge = fn(LogSize) -> i64;
         let gauges: [(&str, &str, ReadGauge); 3] = [
             ("relay_log_bytes", "Bytes of the log in memory.", |size| size.bytes as i64),
@@ -188,7 +188,7 @@ impl Log {
 
     /// Appends a read of the tail: the events of all classes between the log's head and the new
     /// `head`.
-    pub fn append(&self, chunks: Vec<(ClassId, Chunk)>, head: i64) {
+    pub(crate) fn append(&self, chunks: Vec<(ClassId, Chunk)>, head: i64) {
         let mut rung = Vec::with_capacity(chunks.len());
         let all = {
             let mut inner = self.lock();
@@ -220,14 +220,14 @@ impl Log {
     }
 
     /// Removes all events and moves to `at`, in another generation of ids.
-    pub fn reset(&self, at: Cursor) {
+    pub(crate) fn reset(&self, at: Cursor) {
         self.lock().restart(at);
         self.waiters.wake_all();
     }
 
     /// Removes all events and moves to `at`, in the same epoch: events before it were deleted
     /// before the tail read them. All subscribers are reset.
-    pub fn expire_all(&self, at: Cursor) {
+    pub(crate) fn expire_all(&self, at: Cursor) {
         {
             let mut inner = self.lock();
             inner.restart(at);
@@ -238,25 +238,31 @@ impl Log {
 
     /// Notes that events of these classes (of all classes, for `None`) were deleted, so that their
     /// subscribers are reset.
-    pub fn expire(&self, classes: Option<&[ClassId]>) {
+    pub(crate) fn expire(&self, classes: Option<&[ClassId]>) {
         self.lock().expiries.note(classes);
         self.waiters.wake_all();
     }
 
     /// The number of deletions so far. A subscriber that begins now must be reset by later
     /// deletions only.
-    pub fn expiry(&self) -> u64 {
+    pub(crate) fn expiry(&self) -> u64 {
         self.lock().expiries.count
     }
 
     /// Registers a subscriber, which is woken when events of `classes` are appended.
-    pub fn subscribe(&self, classes: &[ClassId]) -> Subscription {
+    pub(crate) fn subscribe(&self, classes: &[ClassId]) -> Subscription {
         Subscription::new(Arc::clone(&self.waiters), classes)
     }
 
     /// Reads the events after `after` in `classes`, in the order of their ids: about `max_bytes`,
     /// but at least one frame. `expiry` is the number of deletions that the subscriber knows of.
-    pub fn read(&self, after: &Cursor, expiry: u64, classes: &[ClassId], max_bytes: usize) -> Read {
+    pub(crate) fn read(
+        &self,
+        after: &Cursor,
+        expiry: u64,
+        classes: &[ClassId],
+        max_bytes: usize,
+    ) -> Read {
         let (sources, epoch, head) = {
             let inner = self.lock();
             if after.epoch != inner.epoch {

@@ -47,7 +47,7 @@ impl Waiters {
 
 /// A subscriber's entry among the waiters, which is removed when it is dropped.
 #[derive(Debug)]
-pub struct Subscription {
+pub(crate) struct Subscription {
     waiters: Arc<Waiters>,
     classes: Box<[ClassId]>,
     key: u64,
@@ -69,7 +69,7 @@ impl Subscription {
 
     /// Resolves once the subscriber has been woken since the last call. A call that comes after the
     /// wake-up resolves at once.
-    pub async fn woken(&self) {
+    pub(crate) async fn woken(&self) {
         self.notify.notified().await;
     }
 }

@@ -8,7 +8,7 @@ use crate::{http, writer};
 
 /// The validated configuration of a replica: one field for each part.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// The address and port to listen on; port 0 takes a free one.
     pub bind: SocketAddr,
     /// Where the database is: a URL, or a private server of this replica.
@@ -27,7 +27,7 @@ pub struct Config {
 
 /// How a replica starts.
 #[derive(Debug, Clone, Copy)]
-pub struct StartConfig {
+pub(crate) struct StartConfig {
     /// Whether the start applies migrations. Otherwise it checks that none is missing.
     pub migrate: bool,
     /// How long the start waits for a database that is away; `None` without a limit.
@@ -36,7 +36,7 @@ pub struct StartConfig {
 
 /// How a replica stops.
 #[derive(Debug, Clone, Copy)]
-pub struct StopConfig {
+pub(crate) struct StopConfig {
     /// From the first signal to the end of accepting, while `/readyz` answers 503.
     pub delay: Duration,
     /// From the end of accepting to the moment at which open requests are cut off.

@@ -24,8 +24,8 @@ use crate::{http, migrate};
 use postgres::PostgresSupervisor;
 use signals::Signals;
 
-pub use config::{Config, StartConfig, StopConfig};
-pub use postgres::DatabaseSource;
+pub(crate) use config::{Config, StartConfig, StopConfig};
+pub(crate) use postgres::DatabaseSource;
 
 /// Runs a replica until a signal ends it. `listening` is called with the address once connections
 /// are accepted; from then on `/healthz` answers 200, and `/readyz` names the parts that do not
@@ -34,7 +34,7 @@ pub use postgres::DatabaseSource;
 /// # Errors
 /// If the replica cannot start (the port, the database, the migrations), if a critical task
 /// panicked, or if a second signal ended the drain.
-pub async fn run(
+pub(crate) async fn run(
     config: Config,
     listening: impl FnOnce(SocketAddr) -> Result<(), Failure>,
 ) -> Result<(), Failure> {

@@ -23,7 +23,7 @@ const RESTART_CAP: Duration = Duration::from_secs(5);
 
 /// The database that a relay uses.
 #[derive(Debug, Clone)]
-pub enum DatabaseSource {
+pub(crate) enum DatabaseSource {
     /// An operator's server, reached directly and not through a pooler.
     External(Box<Connector>),
     /// A private PostgreSQL, whose data is in this folder.

@@ -23,7 +23,7 @@ use crate::http::{
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::metrics::Registry;
-use crate::refusals::Refusals;
+use crate::rejections::Rejections;
 use crate::repeated::Repeated;
 use crate::state::Classes;
 use crate::supervisor::Supervisor;
@@ -51,7 +51,7 @@ pub(super) struct Parts {
 pub(super) struct Tasks {
     pub(super) writer: WriterTasks,
     pub(super) housekeeping: Housekeeping,
-    /// The tail, the prober, the counts of refused events, the eviction of classes.
+    /// The tail, the prober, the counts of rejected events, the eviction of classes.
     pub(super) others: [AbortOnDropHandle<()>; 4],
 }
 
@@ -91,7 +91,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
         listener,
         agreement,
         start: StartProgress::default(),
-        refusals: Refusals::default(),
+        rejections: Rejections::default(),
         bodies: BodyBudget::new(config.writer.queue.bytes),
         answers: AnswerBudget::new(config.http.answer_bytes),
         limits: config.http.limits,
@@ -101,8 +101,8 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     };
     relay.register_metrics();
     let relay = Arc::new(relay);
-    let refusals = relay.refusals.keep(relay.pages.clone());
-    let others = [tail_task, prober, refusals, eviction];
+    let rejections = relay.rejections.start(relay.pages.clone());
+    let others = [tail_task, prober, rejections, eviction];
     let tasks = Tasks { writer: writer_tasks, housekeeping, others };
     Ok(Parts { relay, tasks, private, migrated, connector, supervisor })
 }

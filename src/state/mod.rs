@@ -67,7 +67,7 @@ mod view;
 pub(crate) use fold::activity::{MAX_MINUTES, MINUTE, minute_of};
 pub use fold::class::ClassState;
 pub(crate) use live::class_table::Round;
-pub use live::classes::Classes;
+pub(crate) use live::classes::Classes;
 pub(crate) use live::live_class::{TakenChanges, UnsavedChanges};
 pub(crate) use live::load_error::LoadError;
 pub(crate) use live::rendered_summary::SharedReservation;

@@ -32,7 +32,7 @@ const APPEND_BYTES: usize = 256 * 1024;
 
 /// The parts that the tail feeds, and the one that it informs.
 #[derive(Debug)]
-pub struct TailParts {
+pub(crate) struct TailParts {
     /// The server that this replica stands on: the tail decides it.
     pub agreement: Agreement,
     /// The newest events in memory.

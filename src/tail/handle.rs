@@ -12,7 +12,7 @@ use crate::metrics::{Histogram, Registry};
 
 /// The end of the log at one moment.
 #[derive(Debug, Clone)]
-pub struct Position {
+pub(crate) struct Position {
     /// Every event up to this cursor was committed, and is in the log or in the table.
     pub cursor: Cursor,
     /// The last id that the database had allocated.
@@ -26,11 +26,11 @@ pub struct Position {
 /// The database did not answer in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the database did not say in time how far the log goes")]
-pub struct Unreachable;
+pub(crate) struct Unreachable;
 
 /// Rings the tail. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Tail {
+pub(crate) struct Tail {
     pub(super) shared: Arc<Shared>,
 }
 
@@ -101,13 +101,13 @@ impl Tail {
     }
 
     /// Sets whether it is not proven that notifications arrive: the tail then reads more often.
-    pub fn set_unproven(&self, unproven: bool) {
+    pub(crate) fn set_unproven(&self, unproven: bool) {
         self.shared.unproven.store(unproven, Ordering::Relaxed);
         self.ring();
     }
 
     /// Wakes the tail: the table may have new events.
-    pub fn ring(&self) {
+    pub(crate) fn ring(&self) {
         self.shared.bell.notify_one();
     }
 
@@ -130,7 +130,7 @@ impl Tail {
     }
 
     /// The moment since which the tail has no connection; `None` while it has one.
-    pub fn away_since(&self) -> Option<Instant> {
+    pub(crate) fn away_since(&self) -> Option<Instant> {
         self.shared.answered.borrow().away_since
     }
 
@@ -145,7 +145,7 @@ impl Tail {
     ///
     /// # Errors
     /// [`Unreachable`] if the answer takes longer than `patience`.
-    pub async fn position(&self, patience: Duration) -> Result<Position, Unreachable> {
+    pub(crate) async fn position(&self, patience: Duration) -> Result<Position, Unreachable> {
         let mut answered = self.shared.answered.subscribe();
         let number = self.shared.asked.fetch_add(1, Ordering::AcqRel) + 1;
         self.ring();

@@ -19,8 +19,8 @@ use crate::database::Connector;
 use crate::supervisor::Supervisor;
 use follower::Follower;
 
-pub use follower::TailParts;
-pub use handle::{Position, Tail};
+pub(crate) use follower::TailParts;
+pub(crate) use handle::{Position, Tail};
 
 impl Tail {
     /// Starts to follow the table, from its end when the tail first reaches it.

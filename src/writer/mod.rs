@@ -31,9 +31,9 @@ use queue::Queue;
 use trouble::Troubles;
 use worker::Worker;
 
-pub use queue::{Outcome, QueueFull, QueueLimits, Written};
+pub(crate) use queue::{Outcome, QueueFull, QueueLimits, Written};
 pub use statement::which_statement;
-pub use trouble::Trouble;
+pub(crate) use trouble::Trouble;
 
 /// Statements that may be under way at once, each on a connection. While one commits, the next is
 /// on its way, which counts where the database is on another machine; on one machine, where the
@@ -44,7 +44,7 @@ const STATEMENTS: usize = 2;
 /// Why it is not known that a request's events are stored. Some may be: to send them again is
 /// safe.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WriteError {
+pub(crate) enum WriteError {
     /// The queue is at its bounds. The request is answered at once.
     #[error("the queue to the database is full")]
     QueueFull {
@@ -69,7 +69,7 @@ pub enum WriteError {
 
 /// The writer's bounds.
 #[derive(Debug, Clone, Copy)]
-pub struct Config {
+pub(crate) struct Config {
     /// Bounds on the events that wait to be written.
     pub queue: QueueLimits,
     /// How long a request waits for the commit of its events.
@@ -78,7 +78,7 @@ pub struct Config {
 
 /// Hands events to the writer. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Writer {
+pub(crate) struct Writer {
     queue: Arc<Queue>,
     commit_timeout: Duration,
     connected: Arc<AtomicUsize>,
@@ -88,7 +88,7 @@ pub struct Writer {
 
 /// The tasks that store the queue's events. They stop after the sessions and the requests.
 #[derive(Debug)]
-pub struct WriterTasks {
+pub(crate) struct WriterTasks {
     queue: Arc<Queue>,
     tasks: Vec<AbortOnDropHandle<()>>,
 }
@@ -151,7 +151,7 @@ impl Writer {
     /// # Errors
     /// If the queue is full, the commit does not come in time, or the database refuses an event for
     /// a reason that is not the event's own.
-    pub async fn write(&self, events: Vec<Event>) -> Result<Written, WriteError> {
+    pub(crate) async fn write(&self, events: Vec<Event>) -> Result<Written, WriteError> {
         let deadline = Instant::now() + self.commit_timeout;
         let reply = self
             .queue
@@ -177,35 +177,25 @@ impl Writer {
 
     /// Whether the queue was full and is not yet below its low-water mark. A request need not even
     /// be read then.
-    pub fn is_refusing(&self) -> bool {
+    pub(crate) fn is_refusing(&self) -> bool {
         self.queue.is_refusing()
     }
 
     /// The same as an error, for a request that is not read.
-    pub fn refusal(&self) -> WriteError {
+    pub(crate) fn refusal(&self) -> WriteError {
         WriteError::QueueFull { cause: self.cause() }
     }
 
-    /// Whether a connection to write on stands.
-    pub fn is_connected(&self) -> bool {
-        self.connected.load(Ordering::Relaxed) > 0
-    }
-
     /// The cause that keeps events from being stored; `None` after a success.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
         self.troubles.now()
-    }
-
-    /// Events that wait or are under way.
-    pub fn queued(&self) -> usize {
-        self.queue.rows()
     }
 }
 
 impl WriterTasks {
     /// Waits until nothing is queued (requests whose client has gone count too), at most until
     /// `deadline`, and stops.
-    pub async fn drain(self, deadline: Instant) {
+    pub(crate) async fn drain(self, deadline: Instant) {
         const LOOK: Duration = Duration::from_millis(10);
         while self.queue.rows() > 0 && Instant::now() < deadline {
             self.queue.drop_expired();

@@ -21,13 +21,13 @@ const LOW_WATER_PART: usize = 16;
 
 /// The result for one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Committed, under this id.
     Stored(i64),
     /// The event was there already.
     Duplicate,
     /// The database cannot take the event's values, now or ever; its error.
-    Refused(String),
+    Rejected(String),
     /// The database does not store the event, while it stores others; its error. The reason may be
     /// an operator's constraint or trigger, and may be mended.
     Failed(String),
@@ -35,7 +35,7 @@ pub enum Outcome {
 
 /// The results for a request's events.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
+pub(crate) struct Written {
     /// For each event in order.
     pub outcomes: Vec<Outcome>,
     /// The epoch that the ids belong to.
@@ -44,7 +44,7 @@ pub struct Written {
 
 /// The queue's bounds.
 #[derive(Debug, Clone, Copy)]
-pub struct QueueLimits {
+pub(crate) struct QueueLimits {
     /// Events that may wait or be under way.
     pub rows: usize,
     /// Their bytes.
@@ -54,7 +54,7 @@ pub struct QueueLimits {
 /// The queue is at its bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the queue to the database is full")]
-pub struct QueueFull;
+pub(crate) struct QueueFull;
 
 /// The events of one request, written together or not at all in one statement.
 #[derive(Debug)]

@@ -209,7 +209,7 @@ impl Inserter {
             for (at, error) in faults {
                 let reason = explain(&error);
                 stored.outcomes[at] = Some(if is_data_exception(&error) {
-                    Outcome::Refused(reason)
+                    Outcome::Rejected(reason)
                 } else {
                     Outcome::Failed(reason)
                 });

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// A cause that lasts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub(crate) struct Trouble {
     /// The latest cause, in the database's words where it gave any.
     pub cause: String,
     /// The moment since which nothing was stored.

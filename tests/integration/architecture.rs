@@ -25,7 +25,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("migrate", "database"),
     ("embedded", "database"),
     ("log", "event metrics"),
-    ("refusals", "database event metrics repeated"),
+    ("rejections", "database event metrics repeated"),
     ("prober", "agreement database event repeated supervisor"),
     ("writer", "agreement backoff database event metrics supervisor"),
     ("state", "background database encoding event metrics repeated"),
@@ -35,13 +35,13 @@ const IMPORTS: &[(&str, &str)] = &[
     (
         "http",
         "agreement backoff database encoding error event listener log metrics migrate \
-         refusals repeated state tail writer",
+         rejections repeated state tail writer",
     ),
     ("client", "backoff error"),
     (
         "relay",
         "agreement backoff database embedded error event housekeeping http listener log \
-         metrics migrate prober refusals repeated state supervisor tail writer",
+         metrics migrate prober rejections repeated state supervisor tail writer",
     ),
     ("cli", "backoff client database embedded error event http migrate relay state writer"),
 ];
@@ -343,7 +343,7 @@ fn warp_and_hyper_stand_under_http() {
 
 #[test]
 fn sql_stands_in_its_places() {
-    let places = ["database/", "writer/", "tail/", "migrate.rs", "embedded/", "listener.rs"];
+    let places = ["database/", "writer/", "migrate.rs", "embedded/", "listener.rs"];
     let words = [
         "SELECT ",
         "INSERT ",

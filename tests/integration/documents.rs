@@ -77,7 +77,9 @@ fn problems_in_code() -> BTreeMap<String, u16> {
                 };
                 let Some(text) = arguments.trim_start().strip_prefix('"') else { continue };
                 let (name, _) = text.split_once('"').expect("the end of a text");
-                problems.insert(name.to_owned(), status(constant));
+                let before = problems.insert(name.to_owned(), status(constant));
+                let same = before.is_none_or(|before| before == status(constant));
+                assert!(same, "{name} has two statuses");
             }
         }
     }
@@ -85,17 +87,25 @@ fn problems_in_code() -> BTreeMap<String, u16> {
     problems
 }
 
+/// The names by which the metric of 503s counts: the texts of `CAUSES`.
+fn counted_causes() -> Vec<String> {
+    let code = read("src/http/measures.rs");
+    let (_, rest) = code.split_once("const CAUSES: &[&str] = &[").expect("CAUSES");
+    let (causes, _) = rest.split_once("];").expect("its end");
+    causes.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
 #[test]
 fn every_problem_type_is_described() {
     let document = read("docs/errors.md");
     let headings = document.lines().filter_map(|line| line.strip_prefix("### `"));
-    let described: BTreeMap<String, u16> = headings
-        .map(|heading| {
-            let (name, status) = heading.split_once("` (").expect("a name and a status");
-            let status = status.trim_end_matches(')').parse().expect("a status");
-            (name.to_owned(), status)
-        })
-        .collect();
+    let mut described = BTreeMap::new();
+    for heading in headings {
+        let (name, status) = heading.split_once("` (").expect("a name and a status");
+        let status: u16 = status.trim_end_matches(')').parse().expect("a status");
+        let before = described.insert(name.to_owned(), status);
+        assert_eq!(before, None, "docs/errors.md describes {name} twice");
+    }
     let in_code = problems_in_code();
     assert_eq!(described, in_code, "docs/errors.md, then the code");
     for section in document.split("\n### ").skip(1) {
@@ -103,6 +113,12 @@ fn every_problem_type_is_described() {
             assert!(section.contains(line), "{line:?} is missing in {section}");
         }
     }
+
+    // The metric counts a 503 by its name, and drops a name that is no label.
+    let unavailable = in_code.iter().filter(|(_, status)| **status == 503).map(|(name, _)| name);
+    let mut counted = counted_causes();
+    counted.sort_unstable();
+    assert!(unavailable.eq(&counted), "CAUSES in http/measures.rs has {counted:?}");
 
     let openapi: Value = serde_json::from_str(&read("src/http/api/openapi.json")).expect("JSON");
     let types = &openapi["components"]["schemas"]["Problem"]["properties"]["type"]["examples"];

@@ -5,6 +5,8 @@
 //! damages PostgreSQL starts another server in its own data folder. Every process ends with the
 //! run, however the run ends.
 
+#![allow(unreachable_pub, reason = "no other crate uses a program: `pub` says nothing more")]
+
 // Databases, relays, clients, faults and the checker: everything that the tests share.
 mod support;
 

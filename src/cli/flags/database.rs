@@ -16,8 +16,8 @@ pub(in crate::cli) struct DatabaseFlags {
     /// --listen-url does not. Without it, a private PostgreSQL in --data-dir
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// The same database directly, past any pooler: for the listener, the tail, the writer and
-    /// migrations [default: --database-url]
+    /// The same database directly, past any pooler: all parts of the relay and the migrations use
+    /// it [default: --database-url]
     #[arg(long, env = "RELAY_LISTEN_URL", value_name = "URL", hide_env_values = true)]
     listen_url: Option<String>,
     /// Folder of the private PostgreSQL [default: $XDG_DATA_HOME/progress-relay; of root:

@@ -102,7 +102,6 @@ impl LimitFlags {
                 max_body: self.max_body.0,
                 events: event::Limits { max_batch: self.max_batch, max_field: self.max_field.0 },
                 request_timeout: self.request_timeout,
-                commit_timeout: self.commit_timeout,
             },
             connections,
             connections_per_address: self.max_connections_per_address.unwrap_or(connections),

@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// Bytes: `4096`, `64KiB`, `8MiB`, `1GiB`; also `kB`, `MB`, `GB` by thousands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-pub struct Size(pub usize);
+pub(crate) struct Size(pub usize);
 
 impl FromStr for Size {
     type Err = String;
@@ -48,7 +48,7 @@ impl fmt::Display for Size {
 ///
 /// # Errors
 /// If it is none of these, or over a day.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let seconds = match unit {
         "ms" => 0.001,
@@ -68,7 +68,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// As [`parse_duration`]'s, and for `0s`.
-pub fn parse_positive_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_positive_duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         Duration::ZERO => Err("it must be longer than 0s".to_owned()),
         duration => Ok(duration),
@@ -76,7 +76,9 @@ pub fn parse_positive_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A parser of values that are `least` or more; clap names the flag in its errors.
-pub fn at_least<T>(least: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+pub(crate) fn at_least<T>(
+    least: T,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
 where
     T: FromStr<Err: fmt::Display> + PartialOrd + fmt::Display + Clone + Send + Sync + 'static,
 {

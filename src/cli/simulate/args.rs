@@ -18,7 +18,7 @@ const MOST_STUDENTS: u32 = 50_000;
 /// The students' behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Behaviour {
+pub(crate) enum Behaviour {
     /// Runs of cells, evenly or as fast as they are answered.
     Flat,
     /// A lesson.
@@ -28,7 +28,7 @@ pub enum Behaviour {
 /// Measure a relay: a class of students and dashboards, rates, latencies, losses.
 #[derive(Debug, clap::Args)]
 #[command(allow_negative_numbers = true)]
-pub struct Args {
+pub(crate) struct Args {
     /// URL of the relay; several replicas take posts and dashboards in turn. Without it, relays are
     /// started for the run, on a private PostgreSQL in a temporary folder. Not RELAY_URL, which is
     /// the relay of real classes

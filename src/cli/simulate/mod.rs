@@ -39,7 +39,7 @@ mod scan;
 mod summary;
 mod usage;
 
-pub use args::{Args, Behaviour};
+pub(crate) use args::{Args, Behaviour};
 use class::Student;
 use dashboard::Dashboard;
 use load::{Plan, Poster, Posts};
@@ -65,7 +65,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 ///
 /// # Errors
 /// If the relay cannot be reached at first, or an event was lost, duplicated or out of order.
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
     args.check()?;
     raise_file_limit();
     let urls = args.urls.iter().map(|url| parse_relay_url(url)).collect::<Result<Vec<_>, _>>()?;

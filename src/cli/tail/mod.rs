@@ -24,7 +24,7 @@ const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Follow classes in the terminal, a line an event.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// URL of the relay
     #[arg(long, env = "RELAY_URL", value_name = "URL", default_value = "http://127.0.0.1:8000")]
     pub url: String,
@@ -43,7 +43,7 @@ pub struct Args {
 ///
 /// # Errors
 /// If the URL is wrong, the relay refuses the connection, or stdout cannot be written to.
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let base = parse_relay_url(&args.url)?;
     let mut signals = Signals::new()?;
     let (lines, mut written) = start_printer()?;

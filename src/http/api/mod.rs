@@ -4,7 +4,7 @@
 mod class;
 mod export;
 mod history;
-mod refused;
+mod rejected;
 mod request;
 mod resolve;
 
@@ -29,7 +29,7 @@ pub(super) enum Operation {
     Cells,
     Activity,
     Export,
-    Refused,
+    Rejected,
     /// Of the student that the path names.
     Resolve,
     /// The API's description.
@@ -52,7 +52,7 @@ pub(super) async fn answer(
         Operation::Cells => request.cells().await,
         Operation::Activity => request.activity().await,
         Operation::Export => request.export().await,
-        Operation::Refused => request.refused().await,
+        Operation::Rejected => request.rejected().await,
         Operation::Resolve => request.resolve(parameter).await,
         Operation::Description => request.answer(OPENAPI.to_owned()).await,
     };

@@ -53,7 +53,7 @@ impl ApiRequest<'_> {
             // The connection was lost at the commit, and the event was there when it was sent
             // again.
             Some(Outcome::Duplicate) => None,
-            Some(Outcome::Refused(reason) | Outcome::Failed(reason)) => {
+            Some(Outcome::Rejected(reason) | Outcome::Failed(reason)) => {
                 return Err(Problem::refused(&reason));
             }
             None => return Err(Problem::refused("it was not stored")),

@@ -15,7 +15,7 @@ const REFUSALS: usize = 64;
 
 /// Counts connections, all and by address, and knows the limits of both.
 #[derive(Debug)]
-pub struct ConnectionLimiter {
+pub(crate) struct ConnectionLimiter {
     max: usize,
     max_per_address: usize,
     /// Held for a few lines.
@@ -69,7 +69,7 @@ impl Counts {
 
 impl ConnectionLimiter {
     /// At most `max` connections at once, and `max_per_address` from one address.
-    pub fn new(max: usize, max_per_address: usize) -> Arc<Self> {
+    pub(crate) fn new(max: usize, max_per_address: usize) -> Arc<Self> {
         Arc::new(Self { max, max_per_address, counts: Mutex::default() })
     }
 
@@ -78,7 +78,7 @@ impl ConnectionLimiter {
     }
 
     /// How many connections there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         let all = self.lock().all;
         all.admitted + all.refused
     }

@@ -79,7 +79,7 @@ impl Admission {
 
 /// The state that the checks use.
 #[derive(Debug)]
-pub struct Gate {
+pub(crate) struct Gate {
     connections: Arc<ConnectionLimiter>,
     origins: OriginPolicy,
     drain: Drain,
@@ -87,7 +87,11 @@ pub struct Gate {
 
 impl Gate {
     /// A gate with these limits and rules, of a relay that goes away by `drain`.
-    pub fn new(connections: Arc<ConnectionLimiter>, origins: OriginPolicy, drain: Drain) -> Self {
+    pub(crate) fn new(
+        connections: Arc<ConnectionLimiter>,
+        origins: OriginPolicy,
+        drain: Drain,
+    ) -> Self {
         Self { connections, origins, drain }
     }
 

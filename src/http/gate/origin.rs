@@ -14,7 +14,7 @@ use crate::http::problem::Problem;
 
 /// Which hosts and origins may read.
 #[derive(Debug, Clone)]
-pub struct OriginPolicy {
+pub(crate) struct OriginPolicy {
     origins: Vec<String>,
     hosts: Vec<String>,
     /// Beyond loopback the host may be any address, since no name can be rebound to an address.
@@ -27,7 +27,7 @@ impl OriginPolicy {
     ///
     /// # Errors
     /// If one of `origins` is not an origin.
-    pub fn new(bind: SocketAddr, origins: &[String]) -> Result<Self, String> {
+    pub(crate) fn new(bind: SocketAddr, origins: &[String]) -> Result<Self, String> {
         let mut policy =
             Self { origins: Vec::new(), hosts: Vec::new(), any_address: !bind.ip().is_loopback() };
         for text in origins {

@@ -26,11 +26,11 @@ const BUDGET_UNIT: usize = 1024;
 
 /// Bytes that the large bodies of all requests may take up together.
 #[derive(Debug, Clone)]
-pub struct BodyBudget(Arc<Semaphore>);
+pub(crate) struct BodyBudget(Arc<Semaphore>);
 
 impl BodyBudget {
     /// A budget of about so many bytes.
-    pub fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new((bytes / BUDGET_UNIT).min(Semaphore::MAX_PERMITS))))
     }
 }

@@ -58,7 +58,7 @@ where
     if status.is_client_error() && status != StatusCode::UNPROCESSABLE_ENTITY {
         let class = query.class_for_events().map(ClassId::new);
         let class = class.and_then(Result::ok).unwrap_or_default();
-        relay.refusals.note_request(&class, problem.title());
+        relay.rejections.note_request(&class, problem.title());
     }
     problem.into_response()
 }
@@ -114,7 +114,7 @@ fn refused(error: BodyError) -> Problem {
 
 async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
     let Batch { events, mut rejected } = batch;
-    relay.refusals.note_events(&rejected);
+    relay.rejections.note_events(&rejected);
     let sources: Vec<(usize, ClassId)> =
         events.iter().map(|(index, event)| (*index, event.class.clone())).collect();
     let events = events.into_iter().map(|(_, event)| event).collect::<Vec<_>>();
@@ -132,8 +132,8 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
                 last = last.max(Some(id));
             }
             Outcome::Duplicate => duplicates += 1,
-            Outcome::Refused(reason) | Outcome::Failed(reason) => {
-                relay.refusals.note_unstorable(class);
+            Outcome::Rejected(reason) | Outcome::Failed(reason) => {
+                relay.rejections.note_unstorable(class);
                 rejected.push(Rejection {
                     index: *index,
                     field: None,

@@ -36,7 +36,7 @@ static UNACCEPTED: Repeated = Repeated::new();
 
 /// Serves on `listener` until the relay drains: returns once every request in flight is answered.
 /// Sessions are tasks of the drain, which waits for them: [`Drain::sessions_ended`].
-pub async fn serve(listener: TcpListener, relay: Arc<Relay>) {
+pub(crate) async fn serve(listener: TcpListener, relay: Arc<Relay>) {
     let connections = TaskTracker::new();
     let closing = relay.drain.closing().clone();
     let routes = dispatch::filter(relay.clone());

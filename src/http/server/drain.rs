@@ -19,7 +19,7 @@ const SPREAD: f64 = 0.8;
 
 /// How far the drain has come, and the sessions that it ends. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Drain {
+pub(crate) struct Drain {
     announced: CancellationToken,
     closing: CancellationToken,
     over: Duration,
@@ -28,7 +28,7 @@ pub struct Drain {
 
 impl Drain {
     /// A drain that ends sessions over this long.
-    pub fn new(over: Duration) -> Self {
+    pub(crate) fn new(over: Duration) -> Self {
         Self {
             announced: CancellationToken::new(),
             closing: CancellationToken::new(),
@@ -38,24 +38,24 @@ impl Drain {
     }
 
     /// `/readyz` is 503 from now on; everything else goes on.
-    pub fn announce(&self) {
+    pub(crate) fn announce(&self) {
         self.announced.cancel();
     }
 
     /// No more connections are accepted, and sessions end.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.announced.cancel();
         self.closing.cancel();
         self.sessions.close();
     }
 
     /// Waits until every session has ended; only after [`Drain::close`].
-    pub async fn sessions_ended(&self) {
+    pub(crate) async fn sessions_ended(&self) {
         self.sessions.wait().await;
     }
 
     /// Whether the drain was announced.
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.announced.is_cancelled()
     }
 
@@ -80,7 +80,7 @@ impl Drain {
     }
 
     /// The sessions' tasks.
-    pub fn sessions(&self) -> &TaskTracker {
+    pub(crate) fn sessions(&self) -> &TaskTracker {
         &self.sessions
     }
 

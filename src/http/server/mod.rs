@@ -8,4 +8,4 @@ mod accept;
 pub(super) mod drain;
 pub(super) mod timeouts;
 
-pub use accept::serve;
+pub(crate) use accept::serve;

@@ -21,7 +21,7 @@ pub(super) const ATTEMPTS: usize = 3;
 
 /// The classes in memory. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Classes {
+pub(crate) struct Classes {
     pub(super) table: Arc<ClassTable>,
     pub(super) loader: Loader,
     clock: Arc<Clock>,

@@ -8,7 +8,7 @@ use crate::event::{ClassId, EventId, StoredEvent};
 
 /// Takes the events of one read, in order.
 #[derive(Debug)]
-pub struct Intake<'a> {
+pub(crate) struct Intake<'a> {
     table: &'a ClassTable,
     current: Option<Current>,
 }

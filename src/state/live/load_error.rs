@@ -6,7 +6,7 @@ use crate::database::PageError;
 
 /// Why a class's state cannot be read now. Trying again may help in every case.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// The tail has not read the table yet.
     #[error("the relay is starting")]
     NotStarted,

@@ -28,7 +28,7 @@ pub(super) struct SummaryHead {
 /// All of it but `now` is rendered once. The answers to different requests differ in `now` alone,
 /// so they share the bytes of the members.
 #[derive(Debug)]
-pub struct RenderedSummary {
+pub(crate) struct RenderedSummary {
     /// Every event up to here is in the summary.
     pub(super) cursor: Cursor,
     /// `{"classId":…,"cursor":…`, which is followed by `,"now":…,` and the members.

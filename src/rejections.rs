@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::database::{Pages, RefusedCount};
+use crate::database::{Pages, RejectedCount};
 use crate::event::{COUNTED_FIELDS, ClassId, Rejection};
 use crate::metrics::{CounterBy, Registry};
 use crate::repeated::Repeated;
@@ -46,7 +46,7 @@ static UNWRITTEN: Repeated = Repeated::new();
 
 /// Counts rejected events. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Refusals {
+pub(crate) struct Rejections {
     shared: Arc<Shared>,
 }
 
@@ -84,7 +84,7 @@ impl Unwritten {
     }
 }
 
-impl Default for Refusals {
+impl Default for Rejections {
     fn default() -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -96,20 +96,20 @@ impl Default for Refusals {
     }
 }
 
-impl Refusals {
+impl Rejections {
     /// Writes to the table from time to time, until the handle is dropped.
-    pub fn keep(&self, pages: Pages) -> AbortOnDropHandle<()> {
-        let refusals = self.clone();
+    pub(crate) fn start(&self, pages: Pages) -> AbortOnDropHandle<()> {
+        let rejections = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {
             loop {
                 sleep(WRITE_TICK).await;
-                refusals.write(&pages).await;
+                rejections.write(&pages).await;
             }
         }))
     }
 
     /// Events of a request, each with its field.
-    pub fn note_events(&self, rejected: &[Rejection]) {
+    pub(crate) fn note_events(&self, rejected: &[Rejection]) {
         for rejection in rejected {
             // Without a field it was no event at all.
             let field = rejection.field.as_deref().unwrap_or(BODY);
@@ -118,12 +118,12 @@ impl Refusals {
     }
 
     /// An event that the database does not take.
-    pub fn note_unstorable(&self, class: &ClassId) {
+    pub(crate) fn note_unstorable(&self, class: &ClassId) {
         self.note(class, OTHER, UNSTORABLE);
     }
 
     /// A request that was refused as a whole, and why.
-    pub fn note_request(&self, class: &ClassId, reason: &'static str) {
+    pub(crate) fn note_request(&self, class: &ClassId, reason: &'static str) {
         self.note(class, BODY, reason);
     }
 
@@ -136,7 +136,7 @@ impl Refusals {
     }
 
     /// Registers the count by field.
-    pub fn register(&self, registry: &mut Registry) {
+    pub(crate) fn register(&self, registry: &mut Registry) {
         registry.counter_by(
             "relay_rejected_events_total",
             "Events that were rejected, by the field at fault.",
@@ -145,14 +145,14 @@ impl Refusals {
     }
 
     /// Writes what waits, if the database takes it. If it does not, the next time will do.
-    pub async fn write(&self, pages: &Pages) {
+    pub(crate) async fn write(&self, pages: &Pages) {
         let mut pruned = self.shared.writing.lock().await;
         let counts = self.take();
         if counts.is_empty() {
             return;
         }
         let is_due = pruned.is_none_or(|pruned| pruned.elapsed() >= PRUNE_TICK);
-        let cause = match timeout(WRITE_DEADLINE, pages.add_refused(&counts, is_due)).await {
+        let cause = match timeout(WRITE_DEADLINE, pages.add_rejected(&counts, is_due)).await {
             Ok(Ok(())) => {
                 UNWRITTEN.over();
                 if is_due {
@@ -177,11 +177,11 @@ impl Refusals {
 
     /// In the order of the table's key: two replicas that write the same rows never wait for each
     /// other in a circle.
-    fn take(&self) -> Vec<RefusedCount> {
+    fn take(&self) -> Vec<RejectedCount> {
         let unwritten = std::mem::take(&mut *self.lock());
         let classes: BTreeMap<_, _> = unwritten.classes.into_iter().collect();
         let counts = classes.into_iter().flat_map(|(class, causes)| {
-            causes.into_iter().map(move |((field, reason), count)| RefusedCount {
+            causes.into_iter().map(move |((field, reason), count)| RejectedCount {
                 class: class.clone(),
                 field,
                 reason,
@@ -215,40 +215,40 @@ mod tests {
         }
     }
 
-    fn count(refusals: &Refusals, field: &str) -> u64 {
-        refusals.shared.counts.counts().find(|(counted, _)| *counted == field).expect("a label").1
+    fn count(rejections: &Rejections, field: &str) -> u64 {
+        rejections.shared.counts.counts().find(|(counted, _)| *counted == field).expect("a label").1
     }
 
     #[test]
     fn fields_are_counted_under_a_bounded_number_of_labels() {
-        let refusals = Refusals::default();
-        refusals.note_events(&[
+        let rejections = Rejections::default();
+        rejections.note_events(&[
             rejection("a", Some("eventTime"), "is required"),
             rejection("a", Some("made-up"), "is nested too deep"),
             rejection("a", None, "an event must be a JSON object"),
         ]);
-        refusals.note_request(&ClassId::default(), "the body is not JSON");
-        refusals.note_unstorable(&ClassId::default());
-        assert_eq!(count(&refusals, "eventTime"), 1);
-        assert_eq!(count(&refusals, OTHER), 2);
-        assert_eq!(count(&refusals, BODY), 2);
-        assert_eq!(refusals.shared.counts.counts().map(|(_, count)| count).sum::<u64>(), 5);
-        assert_eq!(refusals.shared.counts.counts().count(), COUNTED_FIELDS.len());
+        rejections.note_request(&ClassId::default(), "the body is not JSON");
+        rejections.note_unstorable(&ClassId::default());
+        assert_eq!(count(&rejections, "eventTime"), 1);
+        assert_eq!(count(&rejections, OTHER), 2);
+        assert_eq!(count(&rejections, BODY), 2);
+        assert_eq!(rejections.shared.counts.counts().map(|(_, count)| count).sum::<u64>(), 5);
+        assert_eq!(rejections.shared.counts.counts().count(), COUNTED_FIELDS.len());
     }
 
     #[test]
     fn what_waits_is_bounded_and_in_the_tables_order() {
-        let refusals = Refusals::default();
+        let rejections = Rejections::default();
         for class in 0..2 * MAX_CAUSES {
             for field in ["userId", "eventTime", "userId"] {
-                refusals.note_events(&[rejection(
+                rejections.note_events(&[rejection(
                     &format!("c{class}"),
                     Some(field),
                     "is required",
                 )]);
             }
         }
-        let waiting = refusals.take();
+        let waiting = rejections.take();
         assert_eq!(waiting.len(), MAX_CAUSES);
         assert!(waiting.iter().all(|cause| cause.count == 1 + u64::from(cause.field == "userId")));
         assert!(waiting.is_sorted_by_key(|cause| (
@@ -256,10 +256,10 @@ mod tests {
             cause.field,
             cause.reason.clone()
         )));
-        assert_eq!(refusals.take().len(), 0);
+        assert_eq!(rejections.take().len(), 0);
         for reason in 0..2 * MAX_CAUSES_OF_CLASS {
-            refusals.note_events(&[rejection("c", Some("userId"), &reason.to_string())]);
+            rejections.note_events(&[rejection("c", Some("userId"), &reason.to_string())]);
         }
-        assert_eq!(refusals.take().len(), MAX_CAUSES_OF_CLASS);
+        assert_eq!(rejections.take().len(), MAX_CAUSES_OF_CLASS);
     }
 }

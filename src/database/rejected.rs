@@ -1,4 +1,4 @@
-//! The table of the causes for which ingest refused events. It tells an instructor why students'
+//! The table of the causes for which ingest rejected events. It tells an instructor why students'
 //! events do not arrive.
 
 use tokio_postgres::types::ToSql;
@@ -12,14 +12,14 @@ use crate::event::{ClassId, Micros};
 /// The most causes of one class in an answer.
 const MAX_CAUSES: i64 = 100;
 
-/// The number of events of one class that were refused for one cause, to be added to the table.
+/// The number of events of one class that were rejected for one cause, to be added to the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedCount {
+pub struct RejectedCount {
     /// The class that the events named.
     pub class: ClassId,
     /// The field at fault, `body` for a request as a whole, or `other`.
     pub field: &'static str,
-    /// Why the field was refused.
+    /// Why the field was rejected.
     pub reason: String,
     /// The number of events since the last addition.
     pub count: u64,
@@ -27,14 +27,14 @@ pub struct RefusedCount {
 
 /// A row of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct RejectedCause {
     /// The field at fault, `body` for a request as a whole, or `other`.
     pub field: String,
-    /// Why the field was refused.
+    /// Why the field was rejected.
     pub reason: String,
     /// The number of events since `first_at`.
     pub count: i64,
-    /// When the first of them was refused, by the database's clock. After a pause of six hours the
+    /// When the first of them was rejected, by the database's clock. After a pause of six hours the
     /// count starts again.
     pub first_at: Micros,
     /// When the row was last written.
@@ -74,7 +74,11 @@ impl Pages {
     ///
     /// # Errors
     /// If there is no connection, or the database does not answer in time.
-    pub async fn add_refused(&self, counts: &[RefusedCount], prune: bool) -> Result<(), PageError> {
+    pub async fn add_rejected(
+        &self,
+        counts: &[RejectedCount],
+        prune: bool,
+    ) -> Result<(), PageError> {
         let classes: Vec<&str> = counts.iter().map(|count| count.class.as_str()).collect();
         let fields: Vec<&str> = counts.iter().map(|count| count.field).collect();
         let reasons: Vec<&str> = counts.iter().map(|count| &*count.reason).collect();
@@ -95,16 +99,16 @@ impl Pages {
         .await
     }
 
-    /// The causes for which a class's events were refused in the last week, newest first.
+    /// The causes for which a class's events were rejected in the last week, newest first.
     ///
     /// # Errors
     /// If there is no connection, or the answer does not come in time.
-    pub async fn refused(&self, class: &ClassId) -> Result<Vec<Refused>, PageError> {
+    pub async fn rejected(&self, class: &ClassId) -> Result<Vec<RejectedCause>, PageError> {
         self.run(async |client| {
             let statement = client.prepare_cached(OF_CLASS).await?;
             let rows = client.query(&statement, &[&class.as_str(), &MAX_CAUSES]).await?;
-            let refused = rows.iter().map(|row| {
-                Ok(Refused {
+            let causes = rows.iter().map(|row| {
+                Ok(RejectedCause {
                     field: row.try_get(0)?,
                     reason: row.try_get(1)?,
                     count: row.try_get(2)?,
@@ -113,7 +117,7 @@ impl Pages {
                 })
             });
             Ok((
-                refused.collect::<Result<_, tokio_postgres::Error>>().map_err(ReadError::from)?,
+                causes.collect::<Result<_, tokio_postgres::Error>>().map_err(ReadError::from)?,
                 Leftover::Nothing,
             ))
         })

@@ -8,9 +8,9 @@ use crate::event::ObjectWriter;
 use crate::http::problem::Problem;
 
 impl ApiRequest<'_> {
-    pub(super) async fn refused(&self) -> Result<Response, Problem> {
+    pub(super) async fn rejected(&self) -> Result<Response, Problem> {
         let class = self.class()?;
-        let rows = self.relay.pages.refused(&class).await?;
+        let rows = self.relay.pages.rejected(&class).await?;
         let object = ObjectWriter::object(|object| {
             object.text("classId", class.as_str());
             object.objects("refused", &rows, |object, row| {
