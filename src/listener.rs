@@ -34,6 +34,9 @@ const PROOFS_AT_START: usize = 2;
 /// The beginning of a proof's payload. Any other payload is a ring.
 const PROOF: &str = "proof ";
 
+/// The reason before the first proof.
+const NOT_YET_PROVEN: &str = "it is not proven yet that notifications arrive";
+
 /// A queue that is half full (4 GB): some session does not receive its notifications.
 const QUEUE_IS_LONG: f64 = 0.5;
 
@@ -69,8 +72,7 @@ impl Listener {
         tail: &Tail,
         supervisor: &Supervisor,
     ) -> Self {
-        let reason = "it is not proven yet that notifications arrive".to_owned();
-        let unproven = Some((reason, Instant::now()));
+        let unproven = Some((NOT_YET_PROVEN.to_owned(), Instant::now()));
         let (report, status) =
             watch::channel(ListenerStatus { unproven, blocker: None, schema: None });
         let task = ListenLoop {
@@ -158,7 +160,7 @@ impl ListenLoop {
         self.send_listen(session, prover).await?;
         self.agreement.note_server("listener", Some(session.server.clone()));
         let mut arrived = 0;
-        let mut unproven = Some("notifications are not proven yet".to_owned());
+        let mut unproven = Some(NOT_YET_PROVEN.to_owned());
         for look in 0_u32.. {
             if unproven.is_some() || look.is_multiple_of(LOOKS_A_PROOF) {
                 match prove(prover, own, proofs).await? {
