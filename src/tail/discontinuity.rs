@@ -27,6 +27,9 @@ impl Follower {
         }
         self.deletions = Some(header.deletions);
         self.parts.classes.reset(&end, header.deletions);
+        // The writer learns of the epoch before the subscribers do. A POST that follows a reset is
+        // then written on a connection of the new epoch, and not sent twice.
+        self.parts.agreement.note_tail_read(&header.epoch);
         self.parts.log.reset(end);
         Ok(())
     }

@@ -153,12 +153,15 @@ impl Worker {
             let idle =
                 if worker.troubles.now().is_some() { failing.next_wait() } else { IDLE_CHECK };
             let outcome = tokio::select! {
-                submissions = worker.queue.take(MAX_STATEMENT_ROWS, MAX_STATEMENT_BYTES) => {
-                    worker.write(inserter, submissions, &mut good).await
-                }
+                // In this order: a statement on a connection whose epoch is over is sent again on
+                // the next one, and its events then count as duplicates.
+                biased;
                 () = inserter.session.ended() => break "the connection was lost".to_owned(),
                 () = worker.agreement.departs_from(&inserter.epoch) => {
                     break worker.disagreement(&inserter.epoch, &inserter.session.server);
+                }
+                submissions = worker.queue.take(MAX_STATEMENT_ROWS, MAX_STATEMENT_BYTES) => {
+                    worker.write(inserter, submissions, &mut good).await
                 }
                 () = tokio::time::sleep(idle) => worker.check(inserter, good.as_ref()).await,
             };
