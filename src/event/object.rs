@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use super::json;
+use super::micros::Micros;
 
 /// Writes one JSON object. [`ObjectWriter::end`] writes the closing brace; where a closure writes
 /// the members, the brace follows when it has returned.
@@ -33,26 +34,53 @@ impl<'a> ObjectWriter<'a> {
         self.out.push('}');
     }
 
-    fn name(&mut self, name: &str) {
+    /// Begins a member; its value is to be appended to the text that is returned.
+    pub(crate) fn key(&mut self, name: &str) -> &mut String {
         if !self.is_empty {
             self.out.push(',');
         }
         self.is_empty = false;
         json::write_string(name, self.out);
         self.out.push(':');
+        self.out
     }
 
     /// Writes a member whose value is a string.
     pub(crate) fn text(&mut self, name: &str, value: &str) {
-        self.name(name);
-        json::write_string(value, self.out);
+        json::write_string(value, self.key(name));
+    }
+
+    /// Writes a member whose value is a string, unless there is none or it is empty.
+    pub(crate) fn opt_text(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            self.text(name, value);
+        }
+    }
+
+    /// Writes a member whose value is a moment.
+    pub(crate) fn time(&mut self, name: &str, value: Micros) {
+        // Writing into a String cannot fail.
+        let _ = write!(self.key(name), "\"{}\"", value.to_rfc3339());
+    }
+
+    /// Writes a member whose value is a moment, unless there is none.
+    pub(crate) fn opt_time(&mut self, name: &str, value: Option<Micros>) {
+        if let Some(value) = value {
+            self.time(name, value);
+        }
     }
 
     /// Writes a member whose value is JSON when it is displayed: a number, `true`, or a JSON text.
     pub(crate) fn json(&mut self, name: &str, value: impl Display) {
-        self.name(name);
         // Writing into a String cannot fail.
-        let _ = write!(self.out, "{value}");
+        let _ = write!(self.key(name), "{value}");
+    }
+
+    /// Writes a member whose value is JSON when it is displayed, unless there is none.
+    pub(crate) fn opt_json(&mut self, name: &str, value: Option<impl Display>) {
+        if let Some(value) = value {
+            self.json(name, value);
+        }
     }
 
     /// Writes a member whose value is an array of objects, one for each of `items`.
@@ -62,8 +90,7 @@ impl<'a> ObjectWriter<'a> {
         items: impl IntoIterator<Item = T>,
         mut write: impl FnMut(&mut ObjectWriter<'_>, T),
     ) {
-        self.name(name);
-        self.out.push('[');
+        self.key(name).push('[');
         for (index, item) in items.into_iter().enumerate() {
             if index > 0 {
                 self.out.push(',');
@@ -86,8 +113,7 @@ impl<'a> ObjectWriter<'a> {
 
     /// Writes a member whose value `write` appends as JSON text.
     pub(crate) fn written(&mut self, name: &str, write: impl FnOnce(&mut String)) {
-        self.name(name);
-        write(self.out);
+        write(self.key(name));
     }
 }
 

@@ -5,64 +5,7 @@ use std::fmt::Write as _;
 use super::fold::activity::{MINUTE, Minute};
 use super::fold::cell::{Cell, Runs, cell_parts};
 use super::fold::student::{Status, Student};
-use crate::event::{Micros, json};
-
-/// An object that is being written.
-struct Object<'a> {
-    out: &'a mut String,
-    first: bool,
-}
-
-impl<'a> Object<'a> {
-    fn begin(out: &'a mut String) -> Self {
-        out.push('{');
-        Self { out, first: true }
-    }
-
-    fn key(&mut self, name: &str) -> &mut String {
-        if !self.first {
-            self.out.push(',');
-        }
-        self.first = false;
-        // The names are constants of this module: nothing in them needs escaping.
-        let _ = write!(self.out, "\"{name}\":");
-        self.out
-    }
-
-    fn text(&mut self, name: &str, text: &str) {
-        json::write_string(text, self.key(name));
-    }
-
-    fn opt_text(&mut self, name: &str, text: Option<&str>) {
-        if let Some(text) = text.filter(|text| !text.is_empty()) {
-            self.text(name, text);
-        }
-    }
-
-    fn number(&mut self, name: &str, number: i64) {
-        let _ = write!(self.key(name), "{number}");
-    }
-
-    fn opt_number(&mut self, name: &str, number: Option<i64>) {
-        if let Some(number) = number {
-            self.number(name, number);
-        }
-    }
-
-    fn time(&mut self, name: &str, time: Micros) {
-        let _ = write!(self.key(name), "\"{}\"", time.to_rfc3339());
-    }
-
-    fn opt_time(&mut self, name: &str, time: Option<Micros>) {
-        if let Some(time) = time {
-            self.time(name, time);
-        }
-    }
-
-    fn end(self) {
-        self.out.push('}');
-    }
-}
+use crate::event::{Micros, ObjectWriter};
 
 /// Writes `[a,b,…]`, each element by `each`.
 pub(super) fn array<T>(
@@ -84,26 +27,26 @@ pub(super) fn array<T>(
 /// [`finish_student`] writes the others.
 pub(super) fn student_members(name: &str, student: &Student) -> String {
     let mut out = String::with_capacity(512);
-    let mut object = Object::begin(&mut out);
+    let mut object = ObjectWriter::begin(&mut out);
     object.text("studentId", name);
     object.opt_text("userName", student.user_name.as_deref());
     object.opt_text("teamName", student.team_name.as_deref());
     object.opt_text("notebookPath", student.notebook_path.as_deref());
     object.opt_text("cellId", student.cell_id.as_deref());
-    object.opt_number("cellIndex", student.cell_index);
+    object.opt_json("cellIndex", student.cell_index);
     object.opt_text("lastEventType", student.last_event_type.as_deref());
     object.time("lastEventTime", student.last_event_time);
     object.time("lastReceivedAt", student.last_received_at);
-    object.number("cellsExecuted", student.cells_executed);
-    object.number("errorCount", student.error_count);
-    object.number("consecutiveErrors", student.consecutive_errors);
+    object.json("cellsExecuted", student.cells_executed);
+    object.json("errorCount", student.error_count);
+    object.json("consecutiveErrors", student.consecutive_errors);
     object.opt_text("streakCell", student.streak_cell.as_deref());
     if let Some(run) = &student.last_run {
-        let mut last = Object::begin(object.key("lastRun"));
+        let mut last = ObjectWriter::begin(object.key("lastRun"));
         last.opt_text("sessionId", run.session_id.as_deref());
         last.opt_text("notebookPath", run.notebook_path.as_deref());
         last.opt_text("cellId", run.cell_id.as_deref());
-        last.opt_number("executionCount", run.execution_count);
+        last.opt_json("executionCount", run.execution_count);
         last.time("at", run.at);
         last.time("receivedAt", run.received_at);
         last.end();
@@ -150,13 +93,13 @@ impl Metrics {
 
     pub(super) fn write(&self, out: &mut String) {
         out.push_str("\"metrics\":");
-        let mut metrics = Object::begin(out);
-        metrics.number("students", self.students);
+        let mut metrics = ObjectWriter::begin(out);
+        metrics.json("students", self.students);
         for (status, &count) in STATUSES.iter().zip(&self.by_status) {
-            metrics.number(status.as_str(), count);
+            metrics.json(status.as_str(), count);
         }
-        metrics.number("cellsExecuted", self.cells_executed);
-        metrics.number("errorCount", self.error_count);
+        metrics.json("cellsExecuted", self.cells_executed);
+        metrics.json("errorCount", self.error_count);
         metrics.end();
     }
 }
@@ -176,18 +119,18 @@ pub struct SummaryParts {
 pub(super) fn cell_text(name: &str, cell: &Cell) -> String {
     let (path, id) = cell_parts(name);
     let mut out = String::with_capacity(128 + name.len());
-    let mut object = Object::begin(&mut out);
+    let mut object = ObjectWriter::begin(&mut out);
     object.opt_text("notebookPath", Some(path));
     object.text("cellId", id);
-    object.opt_number("cellIndex", cell.cell_index);
-    object.number("runs", cell.runs);
-    object.number("students", cell.students);
-    object.number("failedRuns", cell.failed_runs);
-    object.number("failingStudents", cell.failing_students);
+    object.opt_json("cellIndex", cell.cell_index);
+    object.json("runs", cell.runs);
+    object.json("students", cell.students);
+    object.json("failedRuns", cell.failed_runs);
+    object.json("failingStudents", cell.failing_students);
     array(object.key("topErrors"), &cell.messages, |out, counted| {
-        let mut error = Object::begin(out);
+        let mut error = ObjectWriter::begin(out);
         error.text("message", &counted.message);
-        error.number("count", counted.count);
+        error.json("count", counted.count);
         error.end();
     });
     object.end();
@@ -198,7 +141,7 @@ pub(super) fn cell_text(name: &str, cell: &Cell) -> String {
 /// `runs` has each cell's index among the cells as they are written, in the order of the indices.
 pub(super) fn grid_row(student: &str, runs: &[(usize, &Runs)]) -> String {
     let mut out = String::with_capacity(32 + student.len() + 56 * runs.len());
-    let mut object = Object::begin(&mut out);
+    let mut object = ObjectWriter::begin(&mut out);
     object.text("studentId", student);
     array(object.key("runs"), runs, |out, (index, runs)| {
         let (failed, at) = (runs.failed, runs.at.to_rfc3339());
@@ -221,10 +164,10 @@ pub(crate) fn buckets(minutes: &[(Micros, Minute)], first: Micros, last: Micros,
 }
 
 pub(super) fn write_minute(out: &mut String, start: Micros, minute: Minute) {
-    let mut object = Object::begin(out);
+    let mut object = ObjectWriter::begin(out);
     object.time("start", start);
-    object.number("runs", minute.runs);
-    object.number("errors", minute.errors);
-    object.number("help", minute.help);
+    object.json("runs", minute.runs);
+    object.json("errors", minute.errors);
+    object.json("help", minute.help);
     object.end();
 }
