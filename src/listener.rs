@@ -29,6 +29,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const LOOKS_A_PROOF: u32 = 5;
 /// How long a ring may take to arrive, and any answer of the database but the one to LISTEN.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
+/// How long the look at the queue of notifications may take. PostgreSQL removes the received ones
+/// meanwhile: 8 GB in some 5 s on a quick disk.
+const QUEUE_DEADLINE: Duration = Duration::from_secs(60);
 /// Rings that must arrive before LISTEN counts: a pooler may deliver the first one by chance.
 const PROOFS_AT_START: usize = 2;
 /// The beginning of a proof's payload. Any other payload is a ring.
@@ -224,8 +227,9 @@ impl ListenLoop {
     /// Looks whether both connections lead to the server that the tail reads, and shortens the
     /// queue of notifications.
     async fn look(&self, session: &Session, prover: &Session) -> Result<(), String> {
+        let look = "the look at the queue of notifications";
         let usage = database::notification_queue_usage(prover);
-        let usage = in_time("the look at the queue of notifications", usage).await?;
+        let usage = in_time_of(QUEUE_DEADLINE, look, usage).await?;
         if usage >= QUEUE_IS_LONG
             && let Some(due) = QUEUE.met("long")
         {
@@ -332,8 +336,16 @@ async fn in_time<T>(
     what: &str,
     answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, String> {
-    match timeout(CHECK_DEADLINE, answer).await {
+    in_time_of(CHECK_DEADLINE, what, answer).await
+}
+
+async fn in_time_of<T>(
+    deadline: Duration,
+    what: &str,
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, String> {
+    match timeout(deadline, answer).await {
         Ok(answer) => answer.map_err(|error| format!("{what}: {}", database::explain(&error))),
-        Err(_) => Err(format!("{what} was not answered within {} s", CHECK_DEADLINE.as_secs())),
+        Err(_) => Err(format!("{what} was not answered within {} s", deadline.as_secs())),
     }
 }
