@@ -66,7 +66,7 @@ pub(super) fn config(socket: &Path, port: u16, database: &str) -> Config {
 
 /// A server's answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Identity {
     pub(super) data_directory: PathBuf,
     pub(super) fsync: bool,
 }
@@ -86,7 +86,7 @@ impl NoAnswer {
 }
 
 /// Asks the server that listens on this socket.
-pub(super) async fn ask(socket: &Path, port: u16) -> Result<Answer, NoAnswer> {
+pub(super) async fn ask(socket: &Path, port: u16) -> Result<Identity, NoAnswer> {
     let conversation = async {
         let client = connect(&config(socket, port, "postgres")).await?;
         client
@@ -108,7 +108,7 @@ pub(super) async fn ask(socket: &Path, port: u16) -> Result<Answer, NoAnswer> {
     messages
         .iter()
         .find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(Answer {
+            SimpleQueryMessage::Row(row) => Some(Identity {
                 data_directory: fs::canonicalize(row.get(0)?).unwrap_or_default(),
                 fsync: row.get(1)? == "on",
             }),

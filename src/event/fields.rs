@@ -46,7 +46,7 @@ pub(super) fn fault(field: &str, reason: impl Into<String>) -> Fault {
 
 /// The rule of a known field. Any other field is stored unchanged.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum FieldKind {
     /// Part of the event's identity: checked before the body is written, and text by then.
     Identity,
     /// A name of the student: text or a number, but no array of texts. In the body it is cut at
@@ -67,16 +67,16 @@ pub(super) enum Kind {
     Boolean,
 }
 
-pub(super) fn kind_of(key: &str) -> Option<Kind> {
+pub(super) fn kind_of(key: &str) -> Option<FieldKind> {
     Some(match key {
-        "eventId" | "eventType" | "eventTime" | "studentId" | "classId" => Kind::Identity,
-        "emailAddress" | "userId" => Kind::Person,
-        "userName" | "teamName" | "cellType" => Kind::Name,
-        "notebookPath" => Kind::Path,
-        "sessionId" | "cellId" => Kind::Key,
-        "code" | "errorMessage" | "result" => Kind::Long,
-        "cellIndex" | "executionCount" | "executionDurationMs" => Kind::Integer,
-        "hasError" => Kind::Boolean,
+        "eventId" | "eventType" | "eventTime" | "studentId" | "classId" => FieldKind::Identity,
+        "emailAddress" | "userId" => FieldKind::Person,
+        "userName" | "teamName" | "cellType" => FieldKind::Name,
+        "notebookPath" => FieldKind::Path,
+        "sessionId" | "cellId" => FieldKind::Key,
+        "code" | "errorMessage" | "result" => FieldKind::Long,
+        "cellIndex" | "executionCount" | "executionDurationMs" => FieldKind::Integer,
+        "hasError" => FieldKind::Boolean,
         _ => return None,
     })
 }
@@ -172,11 +172,13 @@ pub(super) fn text_of<'a>(key: &str, value: &'a str) -> Result<Cow<'a, str>, Fau
 }
 
 /// Cuts a text that is too long to at most [`MAX_NAME_BYTES`], by the rule of its kind.
-pub(super) fn cut_name(text: &str, kind: Kind) -> Cow<'_, str> {
+pub(super) fn cut_name(text: &str, kind: FieldKind) -> Cow<'_, str> {
     match kind {
         // The file's name is at the path's end. Two notebooks in one deep folder differ only there.
-        Kind::Path => Cow::Borrowed(&text[text.ceil_char_boundary(text.len() - MAX_NAME_BYTES)..]),
-        Kind::Key => {
+        FieldKind::Path => {
+            Cow::Borrowed(&text[text.ceil_char_boundary(text.len() - MAX_NAME_BYTES)..])
+        }
+        FieldKind::Key => {
             let mark = format!("#{:016x}", fingerprint(text));
             let begin = &text[..text.floor_char_boundary(MAX_NAME_BYTES - mark.len())];
             Cow::Owned(format!("{begin}{mark}"))

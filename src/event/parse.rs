@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use super::fields::{
-    Fault, Fields, Kind, MAX_NAME_BYTES, boolean, cut_name, fault, kind_of, name_of, rounded,
+    Fault, FieldKind, Fields, MAX_NAME_BYTES, boolean, cut_name, fault, kind_of, name_of, rounded,
     text_of,
 };
 use super::micros::Micros;
@@ -161,7 +161,7 @@ fn body(
         json::write_string(key, &mut out);
         out.push(':');
         let is_cut = match kind {
-            Some(Kind::Identity) if key == "eventTime" => {
+            Some(FieldKind::Identity) if key == "eventTime" => {
                 json::write_string(event_time, &mut out);
                 false
             }
@@ -189,17 +189,17 @@ fn body(
 
 /// Appends the value of a field that has a rule. Returns whether its text was cut.
 fn write_known(
-    kind: Kind,
+    kind: FieldKind,
     key: &str,
     value: &str,
     max_field: usize,
     out: &mut String,
 ) -> Result<bool, Fault> {
     match kind {
-        Kind::Identity => json::write_string(&json::decode(value), out),
-        Kind::Person | Kind::Name | Kind::Path | Kind::Key => {
+        FieldKind::Identity => json::write_string(&json::decode(value), out),
+        FieldKind::Person | FieldKind::Name | FieldKind::Path | FieldKind::Key => {
             let text = match kind {
-                Kind::Person => name_of(key, value)?,
+                FieldKind::Person => name_of(key, value)?,
                 _ => text_of(key, value)?,
             };
             if text.len() > MAX_NAME_BYTES {
@@ -208,12 +208,12 @@ fn write_known(
             }
             json::write_string(&text, out);
         }
-        Kind::Long => {
+        FieldKind::Long => {
             let text = text_of(key, value)?;
             json::write_string(&text[..text.floor_char_boundary(max_field)], out);
             return Ok(text.len() > max_field);
         }
-        Kind::Integer => match value.parse::<i64>() {
+        FieldKind::Integer => match value.parse::<i64>() {
             Ok(0) => out.push('0'),
             Ok(_) => out.push_str(value),
             Err(_) => {
@@ -221,7 +221,7 @@ fn write_known(
                 out.push_str(&number.to_string());
             }
         },
-        Kind::Boolean => {
+        FieldKind::Boolean => {
             let is_true = boolean(value).ok_or_else(|| fault(key, "must be true or false"))?;
             out.push_str(if is_true { "true" } else { "false" });
         }

@@ -19,7 +19,7 @@ const TAIL: &[u8] = b"]}";
 
 /// A `progress` frame, ready to be sent.
 #[derive(Debug, Clone)]
-pub(crate) struct Frame {
+pub(crate) struct EncodedFrame {
     /// `{"type":"progress","cursor":"…","events":[…]}`, in UTF-8. A clone shares the bytes.
     pub text: Bytes,
     /// The id of the last event.
@@ -29,7 +29,7 @@ pub(crate) struct Frame {
     pub received_at: Micros,
 }
 
-impl Frame {
+impl EncodedFrame {
     /// The events in order, each with its id and its text.
     pub(crate) fn events(&self) -> impl Iterator<Item = (i64, &str)> {
         // `seal` has made the text, of events that begin with their ids.
@@ -48,7 +48,7 @@ pub(crate) struct Chunk {
     text: Bytes,
     /// Each event's id, and the offset of its text.
     starts: Box<[(i64, u32)]>,
-    /// See [`Frame::received_at`].
+    /// See [`EncodedFrame::received_at`].
     received_at: Micros,
 }
 
@@ -70,8 +70,8 @@ impl Chunk {
     }
 
     /// A frame that shares the entry's text.
-    pub(crate) fn frame(&self) -> Frame {
-        Frame { text: self.text.clone(), last: self.last(), received_at: self.received_at }
+    pub(crate) fn frame(&self) -> EncodedFrame {
+        EncodedFrame { text: self.text.clone(), last: self.last(), received_at: self.received_at }
     }
 
     /// The index of the first event after `id`.
@@ -243,7 +243,7 @@ impl ChunkSet {
 pub(super) struct FrameJoiner {
     epoch: Epoch,
     max_bytes: usize,
-    frames: Vec<Frame>,
+    frames: Vec<EncodedFrame>,
     bytes: usize,
     /// The frame for this subscriber alone that is being built.
     own: Option<ChunkBuilder>,
@@ -310,7 +310,7 @@ impl FrameJoiner {
         }
     }
 
-    pub(super) fn finish(mut self) -> Vec<Frame> {
+    pub(super) fn finish(mut self) -> Vec<EncodedFrame> {
         self.flush();
         self.frames
     }

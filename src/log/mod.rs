@@ -18,7 +18,9 @@ use crate::event::{ClassId, Cursor, Epoch};
 use crate::metrics::Registry;
 
 use chunk::FrameJoiner;
-pub(crate) use chunk::{Chunk, ChunkBuilder, ChunkSet, ENVELOPE_BYTES, Frame, MAX_FRAME_BYTES};
+pub(crate) use chunk::{
+    Chunk, ChunkBuilder, ChunkSet, ENVELOPE_BYTES, EncodedFrame, MAX_FRAME_BYTES,
+};
 pub(crate) use waiters::Subscription;
 use waiters::Waiters;
 
@@ -31,7 +33,7 @@ const MAX_EXPIRED: usize = 1_000;
 #[derive(Debug)]
 pub(crate) enum Read {
     /// Frames in the order of their ids, and the id up to which they are complete.
-    Frames(Vec<Frame>, i64),
+    Frames(Vec<EncodedFrame>, i64),
     /// No event up to this id, which is the log's head. It is below the cursor if the cursor came
     /// from a replica that is ahead of this one.
     UpToDate(i64),

@@ -26,7 +26,7 @@ fn append(log: &Log, events: &[(i64, &str)]) {
     log.append(set.take(), head);
 }
 
-fn ids(frame: &Frame) -> Vec<i64> {
+fn ids(frame: &EncodedFrame) -> Vec<i64> {
     let frame: serde_json::Value = serde_json::from_slice(&frame.text).expect("valid");
     let events = frame["events"].as_array().expect("events");
     let ids: Vec<i64> = events.iter().map(|event| event["id"].as_i64().expect("an id")).collect();

@@ -8,7 +8,7 @@ use time::macros::format_description;
 
 /// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Act {
     Run { failed: bool },
     Opened,
     Saved,
@@ -19,7 +19,7 @@ pub(super) enum Kind {
 /// One event of a student.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Occurrence {
-    pub(super) kind: Kind,
+    pub(super) kind: Act,
     pub(super) student: u32,
     pub(super) cell: u32,
     pub(super) execution: u64,
@@ -38,11 +38,11 @@ pub(super) fn body(marker: &str, first: usize, sent: u64, events: &[Occurrence])
             uuid::Builder::from_random_bytes(fastrand::u128(..).to_le_bytes()).into_uuid();
         let &Occurrence { kind, student, cell, execution } = event;
         let name = match kind {
-            Kind::Run { .. } => "cell_executed",
-            Kind::Opened => "notebook_opened",
-            Kind::Saved => "notebook_saved",
-            Kind::Help => "help",
-            Kind::HelpStop => "help_stop",
+            Act::Run { .. } => "cell_executed",
+            Act::Opened => "notebook_opened",
+            Act::Saved => "notebook_saved",
+            Act::Help => "help",
+            Act::HelpStop => "help_stop",
         };
         out.push(if index == first { '[' } else { ',' });
         // Writing into a String cannot fail.
@@ -56,7 +56,7 @@ pub(super) fn body(marker: &str, first: usize, sent: u64, events: &[Occurrence])
              \"notebookPath\":\"lesson1.ipynb\"",
             team = student % 20,
         );
-        if let Kind::Run { failed } = kind {
+        if let Act::Run { failed } = kind {
             let _ = write!(
                 out,
                 ",\"cellId\":\"c-{cell}\",\"cellIndex\":{cell},\"cellType\":\"code\",\"code\":\"x \
@@ -84,8 +84,8 @@ mod tests {
     #[test]
     fn a_body_is_json_with_the_stamps_of_its_events() {
         let run =
-            |failed| Occurrence { kind: Kind::Run { failed }, student: 3, cell: 1, execution: 2 };
-        let help = Occurrence { kind: Kind::Help, ..run(true) };
+            |failed| Occurrence { kind: Act::Run { failed }, student: 3, cell: 1, execution: 2 };
+        let help = Occurrence { kind: Act::Help, ..run(true) };
         let body = body("\"simulateSeq\":\"ab-", 7, 99, &[run(true), run(false), help]);
         let events: Vec<Box<serde_json::value::RawValue>> =
             serde_json::from_slice(&body).expect("valid");

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::body::{Kind, Occurrence};
+use super::body::{Act, Occurrence};
 
 /// All students open the notebook within this time.
 const ARRIVAL: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ pub(super) struct Student {
     cell: u32,
     execution: u64,
     streak: u32,
-    next: Kind,
+    next: Act,
 }
 
 impl Student {
@@ -46,7 +46,7 @@ impl Student {
             cell: 0,
             execution: 0,
             streak: 0,
-            next: Kind::Opened,
+            next: Act::Opened,
         }
     }
 
@@ -58,46 +58,46 @@ impl Student {
     /// The student's next event, and the pause after it.
     pub(super) fn act(&mut self) -> (Occurrence, Duration) {
         let kind = self.next;
-        if matches!(kind, Kind::Run { .. }) {
+        if matches!(kind, Act::Run { .. }) {
             self.execution += 1;
         }
         let event =
             Occurrence { kind, student: self.number, cell: self.cell, execution: self.execution };
         let (next, pause) = match kind {
-            Kind::Run { failed: true } => {
+            Act::Run { failed: true } => {
                 self.streak += 1;
                 if self.streak >= STUCK && fastrand::f64() < ASKS {
-                    (Kind::Help, self.think(0.5))
+                    (Act::Help, self.think(0.5))
                 } else {
                     // Correcting an error takes less time than writing a new cell.
                     (self.attempt(), self.think(0.6))
                 }
             }
-            Kind::Run { failed: false } => {
+            Act::Run { failed: false } => {
                 self.streak = 0;
                 self.cell += 1;
                 if fastrand::f64() < SAVES {
-                    (Kind::Saved, self.think(0.2))
+                    (Act::Saved, self.think(0.2))
                 } else {
                     (self.attempt(), self.think(1.1))
                 }
             }
-            Kind::Help if fastrand::f64() < HELPED => {
-                (Kind::HelpStop, HELP_REPEAT.mul_f64(fastrand::f64()))
+            Act::Help if fastrand::f64() < HELPED => {
+                (Act::HelpStop, HELP_REPEAT.mul_f64(fastrand::f64()))
             }
-            Kind::Help => (Kind::Help, HELP_REPEAT),
-            Kind::HelpStop => {
+            Act::Help => (Act::Help, HELP_REPEAT),
+            Act::HelpStop => {
                 self.streak = 0;
-                (Kind::Run { failed: false }, self.think(1.0))
+                (Act::Run { failed: false }, self.think(1.0))
             }
-            Kind::Opened | Kind::Saved => (self.attempt(), self.think(1.0)),
+            Act::Opened | Act::Saved => (self.attempt(), self.think(1.0)),
         };
         self.next = next;
         (event, pause)
     }
 
-    fn attempt(&self) -> Kind {
-        Kind::Run { failed: fastrand::f64() < self.fails }
+    fn attempt(&self) -> Act {
+        Act::Run { failed: fastrand::f64() < self.fails }
     }
 
     /// A random pause: a fixed third for reading, and an exponential time for thinking.
@@ -118,19 +118,19 @@ mod tests {
         let (mut failed, mut help, mut stops) = (0, 0, 0);
         for number in 0..500 {
             let mut student = Student::new(number);
-            assert_eq!(student.next, Kind::Opened);
+            assert_eq!(student.next, Act::Opened);
             let (mut minutes, mut count) = (0.0, 0);
             while minutes < 45.0 {
                 let (event, pause) = student.act();
                 minutes += pause.as_secs_f64() / 60.0;
                 match event.kind {
-                    Kind::Run { failed: wrong } => {
+                    Act::Run { failed: wrong } => {
                         count += 1;
                         failed += u32::from(wrong);
                     }
-                    Kind::Help => help += 1,
-                    Kind::HelpStop => stops += 1,
-                    Kind::Opened | Kind::Saved => {}
+                    Act::Help => help += 1,
+                    Act::HelpStop => stops += 1,
+                    Act::Opened | Act::Saved => {}
                 }
             }
             runs.push(f64::from(count) / 45.0);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use serde::Deserialize;
 
-use super::body::{Kind, Occurrence, body};
+use super::body::{Act, Occurrence, body};
 use super::class::Student;
 use super::pace::Pace;
 use super::report::latencies;
@@ -93,7 +93,7 @@ impl Posts {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct PostAnswer {
     #[serde(default)]
     rejected: Vec<Rejected>,
 }
@@ -184,7 +184,7 @@ impl Poster {
     fn random_run(&mut self) -> Occurrence {
         self.runs += 1;
         Occurrence {
-            kind: Kind::Run { failed: fastrand::u8(..10) == 0 },
+            kind: Act::Run { failed: fastrand::u8(..10) == 0 },
             student: fastrand::u32(..self.plan.students.max(1)),
             cell: fastrand::u32(..20),
             // The number differs for each run, so that no run counts as a repetition.
@@ -265,7 +265,7 @@ impl Poster {
             let text = || String::from_utf8_lossy(&response.body).chars().take(300).collect();
             return self.posts.fail(response.status.as_str(), text);
         }
-        let answer: Answer = match response.json() {
+        let answer: PostAnswer = match response.json() {
             Ok(answer) => answer,
             Err(error) => return self.posts.fail("answer", || error.to_string()),
         };

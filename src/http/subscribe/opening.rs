@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::session::messages::Close;
 use super::session::start::Start;
 use super::session::trim::Trim;
-use super::session::{Session, Sources, Transport};
+use super::session::{Sources, SubscriberSession, Transport};
 use crate::event::ClassId;
 use crate::http::context::Relay;
 use crate::http::gate::Admission;
@@ -94,7 +94,7 @@ impl Opening {
         relay: &Relay,
         transport: T,
         activity: LastActivity,
-    ) -> Session<T> {
+    ) -> SubscriberSession<T> {
         let sources = Sources {
             log: Arc::clone(&relay.log),
             pages: relay.pages.clone(),
@@ -103,6 +103,6 @@ impl Opening {
             metrics: relay.metrics.clone(),
         };
         let Self { classes, start, trim } = self;
-        Session::new(sources, classes, start, trim, transport, activity, &relay.drain)
+        SubscriberSession::new(sources, classes, start, trim, transport, activity, &relay.drain)
     }
 }

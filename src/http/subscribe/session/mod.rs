@@ -1,16 +1,16 @@
 //! A session: one subscriber's cursor over the log, and over the table's pages behind it.
 //!
-//! **The loop.** Live, resume, replay and catching up are one loop, [`Session::run`]: take the
-//! events that follow the cursor, hand them to the transport, wait until the peer has taken them,
-//! and only then look for more. If nothing follows the cursor, wait until the log has something of
-//! these classes. If the cursor lies before what the log holds in memory, read a page of the table
-//! instead. Nothing is ever pushed into a subscriber's queue, so a slow socket is merely behind,
-//! and there is no second path for recovery that could fail differently.
+//! **The loop.** Live, resume, replay and catching up are one loop, [`SubscriberSession::run`]:
+//! take the events that follow the cursor, hand them to the transport, wait until the peer has
+//! taken them, and only then look for more. If nothing follows the cursor, wait until the log has
+//! something of these classes. If the cursor lies before what the log holds in memory, read a page
+//! of the table instead. Nothing is ever pushed into a subscriber's queue, so a slow socket is
+//! merely behind, and there is no second path for recovery that could fail differently.
 //!
-//! **While it waits.** Every wait of the loop also attends to the peer ([`Session::poll_peer`]): it
-//! reads the peer's messages, follows the clock, notices the drain, and writes the answers to the
-//! peer's control frames. A wait that did not would leave pings unanswered for as long as a page of
-//! the table takes.
+//! **While it waits.** Every wait of the loop also attends to the peer
+//! ([`SubscriberSession::poll_peer`]): it reads the peer's messages, follows the clock, notices the
+//! drain, and writes the answers to the peer's control frames. A wait that did not would leave
+//! pings unanswered for as long as a page of the table takes.
 //!
 //! **How much at once.** The read budget says how many bytes the loop takes from the log at once.
 //! It doubles while the socket takes all it is given, up to [`MAX_READ_BUDGET`], and falls back to
@@ -53,7 +53,7 @@ use crate::event::{ClassId, Cursor, Micros};
 use crate::http::measures::HttpMetrics;
 use crate::http::server::drain::Drain;
 use crate::http::server::timeouts::LastActivity;
-use crate::log::{Frame, Log, Read, Subscription};
+use crate::log::{EncodedFrame, Log, Read, Subscription};
 use crate::repeated::{Repeated, Waiting};
 use crate::state::Classes;
 use crate::tail::Tail;
@@ -96,7 +96,7 @@ pub(super) struct Sources {
 }
 
 /// One subscriber.
-pub(super) struct Session<T> {
+pub(super) struct SubscriberSession<T> {
     sources: Sources,
     classes: Arc<[ClassId]>,
     /// The members and sizes that the subscriber does not want; most want everything.
@@ -132,7 +132,7 @@ enum Flushed {
     DroppedUnsent,
 }
 
-impl<T: Transport> Session<T> {
+impl<T: Transport> SubscriberSession<T> {
     pub(super) fn new(
         sources: Sources,
         classes: Vec<ClassId>,
@@ -214,7 +214,7 @@ impl<T: Transport> Session<T> {
         Pin::new(&mut self.transport).start_send(frame)
     }
 
-    fn send_frames(&mut self, frames: Vec<Frame>, through: i64) -> Result<(), Close> {
+    fn send_frames(&mut self, frames: Vec<EncodedFrame>, through: i64) -> Result<(), Close> {
         let frames = match &self.trim {
             Some(trim) => trim.frames(&frames, &self.cursor.epoch),
             None => frames,

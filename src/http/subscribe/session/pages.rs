@@ -4,11 +4,11 @@ use std::ops::ControlFlow;
 
 use crate::database::{Header, LogRow, PageError, Pages};
 use crate::event::{ClassId, Cursor};
-use crate::log::{ChunkBuilder, Frame};
+use crate::log::{ChunkBuilder, EncodedFrame};
 
 /// The events that follow a cursor, read from the table.
 pub(super) struct HistoryPage {
-    pub(super) frames: Vec<Frame>,
+    pub(super) frames: Vec<EncodedFrame>,
     /// The frames are complete up to this id.
     pub(super) through: i64,
     /// The log's header in the same snapshot.
@@ -44,7 +44,7 @@ pub(super) async fn read_page(
             }
         })
         .await?;
-    let frames: Vec<Frame> = builder.finish().iter().map(crate::log::Chunk::frame).collect();
+    let frames: Vec<EncodedFrame> = builder.finish().iter().map(crate::log::Chunk::frame).collect();
     // The page goes to the end of the snapshot: these classes have no further event up to the
     // newest event of all, or up to `floor` if the newest has been deleted since.
     let whole = !extent.broken_off && extent.events < max_rows;

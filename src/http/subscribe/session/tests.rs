@@ -157,8 +157,15 @@ impl Bench {
         let start =
             Start { cursor: at(cursor), live_at: self.log.position().id, expiry: 0, reset: None };
         let classes = vec![ClassId::new(CLASS).expect("a class")];
-        let session =
-            Session::new(sources, classes, start, trim, transport, activity.clone(), &self.drain);
+        let session = SubscriberSession::new(
+            sources,
+            classes,
+            start,
+            trim,
+            transport,
+            activity.clone(),
+            &self.drain,
+        );
         let task = tokio::spawn(async move { session.run().await.1 });
         (Peer { says, taken, held, activity }, task)
     }

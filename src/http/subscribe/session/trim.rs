@@ -8,7 +8,7 @@
 use super::cut;
 use crate::event::{Epoch, json};
 use crate::http::query::Query;
-use crate::log::{ChunkBuilder, ENVELOPE_BYTES, Frame, MAX_FRAME_BYTES};
+use crate::log::{ChunkBuilder, ENVELOPE_BYTES, EncodedFrame, MAX_FRAME_BYTES};
 
 /// The least that `max` may be: room for the members that identify an event, and for the names in
 /// `truncated`.
@@ -72,7 +72,7 @@ impl Trim {
 
     /// The frames of this subscriber, made from some of those that all share. Together they are
     /// hardly larger.
-    pub(super) fn frames(&self, shared: &[Frame], epoch: &Epoch) -> Vec<Frame> {
+    pub(super) fn frames(&self, shared: &[EncodedFrame], epoch: &Epoch) -> Vec<EncodedFrame> {
         let max_frame = self.max_frame.unwrap_or(usize::MAX);
         let max_event = max_frame - ENVELOPE_BYTES;
         let mut builder =
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    fn shared(bodies: &[String]) -> Vec<Frame> {
+    fn shared(bodies: &[String]) -> Vec<EncodedFrame> {
         let mut builder = ChunkBuilder::new(Epoch::new("e1"));
         for (id, body) in (1..).zip(bodies) {
             builder.push(&StoredEvent {
@@ -180,7 +180,7 @@ mod tests {
         builder.finish().iter().map(crate::log::Chunk::frame).collect()
     }
 
-    fn events(frames: &[Frame]) -> Vec<serde_json::Value> {
+    fn events(frames: &[EncodedFrame]) -> Vec<serde_json::Value> {
         let mut events = Vec::new();
         for frame in frames {
             let whole: serde_json::Value = serde_json::from_slice(&frame.text).expect("JSON");
