@@ -53,7 +53,7 @@ pub(super) fn student_members(name: &str, student: &Student) -> String {
     }
     object.opt_time("helpSince", student.help_since);
     object.opt_time("lastHelpAt", student.last_help_at);
-    object.key("handClosed").push_str(if student.hand_closed { "true" } else { "false" });
+    object.json("handClosed", student.hand_closed);
     object.opt_time("handLoweredAt", student.hand_lowered_at);
     out
 }

@@ -33,34 +33,27 @@ where
     B: Buf + Send,
 {
     let began = Instant::now();
-    let answer = answer(relay, headers, query, body).await;
+    let query = Query::parse(query);
+    let response = match try_post(relay, headers, &query, body).await {
+        Ok(response) => response,
+        Err(problem) => {
+            note_refusal(relay, &query, &problem);
+            problem.into_response()
+        }
+    };
     relay.metrics.post_duration.observe(began.elapsed());
-    answer
+    response
 }
 
-async fn answer<S, B>(
-    relay: &Relay,
-    headers: &HeaderMap,
-    query: &str,
-    body: Pin<&mut S>,
-) -> Response
-where
-    S: Stream<Item = Result<B, warp::Error>> + Send,
-    B: Buf + Send,
-{
-    let query = Query::parse(query);
-    let problem = match try_post(relay, headers, &query, body).await {
-        Ok(answer) => return answer,
-        Err(problem) => problem,
-    };
-    // Every event of a request that is answered 422 was counted by the field at fault.
+/// Counts a request that is refused as a whole for a fault of the client's. Every event of a
+/// request that is answered 422 was counted by the field at fault.
+fn note_refusal(relay: &Relay, query: &Query<'_>, problem: &Problem) {
     let status = problem.status();
     if status.is_client_error() && status != StatusCode::UNPROCESSABLE_ENTITY {
         let class = query.class_for_events().map(ClassId::new);
         let class = class.and_then(Result::ok).unwrap_or_default();
         relay.rejections.note_request(&class, problem.title());
     }
-    problem.into_response()
 }
 
 async fn try_post<S, B>(
