@@ -13,7 +13,8 @@ use tokio_postgres::{Config, NoTls};
 use tokio_util::sync::CancellationToken;
 
 use super::errors::{ConnectError, OLDEST_POSTGRES, explain};
-use super::session::{IDENTITY, Notified, SESSION_SETTINGS, Session};
+use super::session::{IDENTITY, Notified, Session};
+use super::settings::SESSION_SETTINGS;
 use crate::error::chain;
 
 /// How long one host may take to accept a connection, including the handshake and the first

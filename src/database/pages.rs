@@ -21,6 +21,7 @@ use super::connect::Connector;
 use super::errors::explain;
 use super::log::{EVENT, Extent, LogRow, NEWEST, READ_SETTINGS, ReadError, consume, header};
 use super::pooled_client::{Leftover, PooledClient};
+use super::settings::POOL_SETTINGS;
 use super::snapshot::{StoredSnapshot, read_snapshot};
 use crate::event::{ClassId, Epoch};
 
@@ -36,12 +37,6 @@ const ROOM_RETRY: Duration = Duration::from_millis(100);
 /// How long a read may take.
 const READ_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The settings of a pool's session, which replace those of the role and the database. The
-/// server ends a statement soon after [`READ_DEADLINE`]. It gives up a lock before the deadline,
-/// so that the reader's error names the lock.
-const SESSION: &str = "SET statement_timeout = '31s'; SET lock_timeout = '20s'; \
-     SET idle_in_transaction_session_timeout = '60s'; SET idle_session_timeout = 0; \
-     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = on";
 /// A backend whose client has vanished ends within this time, also in the middle of a statement.
 /// Not every platform supports it.
 const CHECK_CLIENT: &str = "SET client_connection_check_interval = '2s'";
@@ -163,7 +158,7 @@ impl Pages {
         let set_up = Hook::async_fn(|client, _| {
             Box::pin(async move {
                 client.batch_execute(READ_SETTINGS).await.map_err(HookError::Backend)?;
-                client.batch_execute(SESSION).await.map_err(HookError::Backend)?;
+                client.batch_execute(POOL_SETTINGS).await.map_err(HookError::Backend)?;
                 match client.batch_execute(CHECK_CLIENT).await {
                     Err(error) if error.code() != Some(&SqlState::INVALID_PARAMETER_VALUE) => {
                         Err(HookError::Backend(error))

@@ -17,22 +17,6 @@ use super::errors::explain;
 /// How long it may take to deliver a request to cancel a statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The settings of every session. A role or a database may have settings that suit other
-/// applications and would stop the relay, so each session replaces them: no server-side deadlines;
-/// READ COMMITTED, which the order of ids depends on; read-write; and keepalives by which the
-/// server detects that this machine is gone. A commit waits for the disk and, where one is
-/// configured, for the synchronous standby.
-pub(super) const SESSION_SETTINGS: &str = "\
-    SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0; \
-    SET idle_in_transaction_session_timeout = 0; \
-    SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
-    SET default_transaction_deferrable = off; SET client_min_messages = notice; \
-    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; \
-    SET tcp_user_timeout = 20000; \
-    SELECT set_config('synchronous_commit', 'on', false) \
-        WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
-    SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false)";
-
 /// The server process of a session, and whether the server is a standby.
 pub(super) const IDENTITY: &str = "SELECT pg_backend_pid(), pg_is_in_recovery()";
 

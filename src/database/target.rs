@@ -1,0 +1,105 @@
+//! What a connection string says, once the environment and the password file have filled in what
+//! it leaves out: the servers to try, how to log in, and how to encrypt.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_postgres::config::ChannelBinding;
+
+/// A database, on one host, or on several hosts of which one at a time is the primary.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    /// The hosts, in the order of the connection string. There is at least one.
+    pub(super) hosts: Vec<TargetHost>,
+    /// The role to log in as.
+    pub(super) user: String,
+    /// The database's name.
+    pub(super) database: String,
+    /// `options`: settings for the server, as `-c NAME=VALUE`.
+    pub(super) options: Option<String>,
+    /// The schema of the installation, if the string names one (`?schema=`).
+    pub(super) schema: Option<String>,
+    /// How long one address may take to connect, if the string limits it (`connect_timeout`).
+    pub(super) connect_timeout: Option<Duration>,
+    /// How the connections are encrypted.
+    pub(super) tls: TlsSettings,
+    /// Whether a password exchange must be bound to the TLS connection.
+    pub(super) channel_binding: ChannelBinding,
+}
+
+/// One host of a [`Target`].
+#[derive(Debug, Clone)]
+pub(super) struct TargetHost {
+    /// The host's name, its address, or the folder of a Unix socket.
+    pub(super) place: Place,
+    /// The port.
+    pub(super) port: u16,
+    /// The password for this host: the string's, the environment's, or the password file's.
+    pub(super) password: Option<Vec<u8>>,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A host's name, or its address as text. With an address (`hostaddr`), the name is not looked
+    /// up; it is the name that the certificate must have.
+    Tcp {
+        /// The name.
+        name: Option<String>,
+        /// The address.
+        address: Option<IpAddr>,
+    },
+    /// The folder of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// How connections are encrypted, in the terms of libpq.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TlsSettings {
+    /// `sslmode`.
+    pub(super) mode: TlsMode,
+    /// `sslrootcert`.
+    pub(super) roots: Roots,
+    /// `sslcert` and `sslkey`: the certificate by which the relay is known to the server, and its
+    /// key.
+    pub(super) client: Option<(PathBuf, PathBuf)>,
+    /// `sslcrl`: certificates that are revoked.
+    pub(super) revoked: Option<PathBuf>,
+    /// `ssl_min_protocol_version` is TLSv1.3; otherwise it is TLSv1.2.
+    pub(super) only_tls13: bool,
+    /// `ssl_max_protocol_version` is TLSv1.2.
+    pub(super) only_tls12: bool,
+    /// `sslsni`: whether the host's name is sent in clear at the begin of the handshake.
+    pub(super) send_name: bool,
+    /// `sslnegotiation=direct`: TLS begins without PostgreSQL's request for it.
+    pub(super) direct: bool,
+}
+
+/// `sslmode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum TlsMode {
+    /// Never encrypted.
+    Disable,
+    /// Encrypted if the server refuses another connection.
+    Allow,
+    /// Encrypted if the server can.
+    Prefer,
+    /// Encrypted; the server's certificate is verified if there are roots.
+    Require,
+    /// Encrypted by a certificate of a known authority.
+    VerifyCa,
+    /// Encrypted by a certificate of a known authority for this host.
+    VerifyFull,
+}
+
+/// `sslrootcert`: the authorities that may have signed the server's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Roots {
+    /// None is known. Neither the string nor libpq's folder names any.
+    None,
+    /// Those of a file.
+    File(PathBuf),
+    /// Those that the system trusts.
+    System,
+}
