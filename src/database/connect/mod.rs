@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::errors::{ConnectError, OLDEST_POSTGRES};
 use super::room::Room;
-use super::session::{Cancelling, IDENTITY, Notified, Session};
+use super::session::{Cancelling, Notified, Session};
 use super::settings::SESSION_SETTINGS;
 use super::target::Target;
 use super::tls::TlsPlan;
@@ -222,12 +222,12 @@ impl Connector {
     ) -> Result<Session, ConnectError> {
         let mut session = self.drive(host, address, name, notified).await?;
         let refused = |error: tokio_postgres::Error| host.refused(&error);
-        let row = session.client.query_one(IDENTITY, &[]).await.map_err(refused)?;
-        if row.try_get(1).map_err(refused)? {
+        let (pid, is_standby) = session.identity().await.map_err(refused)?;
+        if is_standby {
             let standby = Refusal::passing("this server is a standby, or is recovering");
             return Err(host.error(standby));
         }
-        session.backend_pid = row.try_get(0).map_err(refused)?;
+        session.backend_pid = pid;
         self.rule_out_pooler(host, address, &session).await?;
         session.client.batch_execute(SESSION_SETTINGS).await.map_err(refused)?;
         Ok(session)
