@@ -1,8 +1,8 @@
 //! The database: connections, and the statements that run on them.
 //!
 //! - `connect`: makes connections to the primary; `session`: one connection and the task that
-//!   drives it; `settings`: what a session sets; `target`: what a connection string says; `errors`:
-//!   PostgreSQL's errors, classified by SQLSTATE
+//!   drives it; `settings`: what a session sets; `url`: parses connection strings; `target`: what
+//!   a connection string says; `errors`: PostgreSQL's errors, classified by SQLSTATE
 //! - `log`: the header and the events of one read; `identity`: whether ids still mean the same
 //!   events
 //! - `pages`: the pool on which history is read; `pooled_client`: the clean-up after a read that
@@ -31,9 +31,10 @@ mod session;
 mod settings;
 mod snapshot;
 mod survey;
-#[expect(dead_code, reason = "the parser of connection strings fills it")]
+#[cfg_attr(not(test), expect(dead_code, reason = "connections do not read it yet"))]
 mod target;
 mod types;
+mod url;
 
 pub(crate) use class_events::class_events;
 pub use connect::Connector;
@@ -68,4 +69,6 @@ pub use snapshot::{
     select_statements,
 };
 pub(crate) use survey::Surveyed;
+pub use target::Target;
 pub(crate) use types::{PgMicros, RawJson};
+pub use url::{Environment, UrlError};
