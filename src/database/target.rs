@@ -38,6 +38,11 @@ impl Target {
         self.is_pooled
     }
 
+    /// The schema of the installation, if the string names one.
+    pub fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
     /// What the operator should know, although the string can be used.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::environment::Environment;
-use super::values::Values;
+use super::values::{Value, Values};
 
 /// The content of a password file.
 #[derive(Debug, Default)]
@@ -18,17 +18,19 @@ impl PasswordFile {
     /// Reads the file that the string, `PGPASSFILE` or the home folder names. One that others may
     /// read is not used, as in libpq: the password in it is no secret any more.
     pub(super) fn read(values: &Values, environment: &Environment) -> Self {
-        let explicit = values.text("passfile").map(PathBuf::from);
-        let is_explicit = explicit.is_some();
-        let Some(path) = explicit.or_else(|| environment.in_home(".pgpass")) else {
-            return Self::default();
+        let explicit = values.get("passfile");
+        let path = match explicit {
+            Some(value) => Some(PathBuf::from(&value.text)),
+            None => environment.in_home(".pgpass"),
         };
+        let Some(path) = path else { return Self::default() };
+        let name = explicit.map_or("~/.pgpass", Value::label);
         let unused = |reason: &str| Self {
             content: Vec::new(),
-            warning: Some(format!("the password file {} is not used: {reason}", path.display())),
+            warning: Some(format!("{name}: the password file is not used: {reason}")),
         };
         let Some(status) = environment.status(&path) else {
-            return if is_explicit { unused("it is not there") } else { Self::default() };
+            return if explicit.is_some() { unused("it is not there") } else { Self::default() };
         };
         if !status.is_file {
             return unused("it is no plain file");

@@ -477,7 +477,7 @@ fn the_password_file_has_a_password_for_each_host() {
     elsewhere.clone().variable("PGPASSFILE", "/p").reads("host=a", "me password pw @ a 5432 / me");
     around().reads(
         "host=a passfile=/p",
-        "me @ a 5432 / me; warning the password file /p is not used: it is not there",
+        "me @ a 5432 / me; warning passfile: the password file is not used: it is not there",
     );
     elsewhere
         .variable("PGPASSFILE", "/p")
@@ -489,14 +489,14 @@ fn a_password_file_that_others_may_read_is_not_used() {
     for mode in [0o640, 0o604, 0o620, 0o601] {
         around().file_of("/home/me/.pgpass", mode, ME, "*:*:*:*:pw").reads(
             "host=a",
-            "me @ a 5432 / me; warning the password file /home/me/.pgpass is not used: its group \
+            "me @ a 5432 / me; warning ~/.pgpass: the password file is not used: its group \
                  or \
              others may read it; run chmod 600 on it",
         );
     }
     around().file("/home/me/.pgpass/x", "").reads(
         "host=a",
-        "me @ a 5432 / me; warning the password file /home/me/.pgpass is not used: it is no plain \
+        "me @ a 5432 / me; warning ~/.pgpass: the password file is not used: it is no plain \
          file",
     );
 }
@@ -657,6 +657,15 @@ proptest! {
         let _ = around.read(&format!("postgres://{text}"));
         let _ = around.read(&composed);
         let _ = around.read("host=a service=prod");
+    }
+
+    #[test]
+    fn no_error_and_no_warning_repeats_a_password(before in pieces(), after in pieces()) {
+        let url = format!("postgres://ada:{before}SECRET{after}@db/x");
+        match Target::parse(&url, &around().environment()) {
+            Ok(target) => prop_assert!(!target.warnings.concat().contains("SECRET"), "{}", url),
+            Err(error) => prop_assert!(!error.to_string().contains("SECRET"), "{}: {}", url, error),
+        }
     }
 
     #[test]

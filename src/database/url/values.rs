@@ -18,7 +18,6 @@ pub(super) enum Source {
 pub(super) struct Value {
     pub(super) text: String,
     pub(super) source: Source,
-    /// The parameter's name with the source, for errors: `sslmode`, or `PGSSLMODE`.
     label: String,
 }
 
@@ -26,6 +25,11 @@ impl Value {
     /// Its text in lower case, for a value that is one of a list.
     pub(super) fn word(&self) -> String {
         self.text.to_ascii_lowercase()
+    }
+
+    /// The parameter's name with the source, for errors: `sslmode`, or `PGSSLMODE`.
+    pub(super) fn label(&self) -> &str {
+        &self.label
     }
 
     /// An error about it.
