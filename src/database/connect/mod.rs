@@ -30,6 +30,7 @@ use super::session::{Cancelling, Notified, Session};
 use super::settings::SESSION_SETTINGS;
 use super::target::Target;
 use super::tls::TlsPlan;
+use super::url::Environment;
 use host::{Host, Opened};
 use pooler::Sharing;
 use refusal::Refusal;
@@ -61,12 +62,9 @@ impl Connector {
     /// # Errors
     /// If the URL cannot be used. The error does not repeat it, since it may contain a password.
     pub fn parse(url: &str) -> Result<Self, ConnectError> {
-        let config: Config =
-            url.parse().map_err(|error| ConnectError::Url(crate::error::chain(&error)))?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(ConnectError::Url("the URL names no host".to_owned()));
-        }
-        Self::to(&Target::of(&config))
+        let target = Target::parse(url, &Environment::of_process())
+            .map_err(|error| ConnectError::Url(error.to_string()))?;
+        Self::to(&target)
     }
 
     /// A connector to a server of which the configuration is complete, without TLS.
@@ -74,7 +72,11 @@ impl Connector {
         Self::build(&Target::of(config), TlsPlan::disabled())
     }
 
-    fn to(target: &Target) -> Result<Self, ConnectError> {
+    /// A connector to what a connection string says.
+    ///
+    /// # Errors
+    /// If a file of certificates cannot be used.
+    pub fn to(target: &Target) -> Result<Self, ConnectError> {
         let tls = TlsPlan::of(&target.tls).map_err(|error| ConnectError::Url(error.to_string()))?;
         Ok(Self::build(target, tls))
     }
