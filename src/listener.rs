@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::agreement::{Agreement, DISPUTE_PATIENCE};
 use crate::backoff::Reconnect;
-use crate::database::{self, Blocker, CHANNEL, Connector, Session};
+use crate::database::{self, Blocker, BlockerWatch, CHANNEL, Connector, Session};
 use crate::metrics::Registry;
 use crate::migrate::{self, MigrateError};
 use crate::repeated::Repeated;
@@ -162,6 +162,7 @@ impl ListenLoop {
         self.look(session, prover).await?;
         self.send_listen(session, prover).await?;
         self.agreement.note_server("listener", Some(session.server.clone()));
+        let mut blockers = BlockerWatch::default();
         let mut arrived = 0;
         let mut unproven = Some(NOT_YET_PROVEN.to_owned());
         for look in 0_u32.. {
@@ -190,7 +191,7 @@ impl ListenLoop {
                     }
                 }
             }
-            let (blocker, schema) = self.look_for_obstacles(prover).await?;
+            let (blocker, schema) = self.look_for_obstacles(prover, &mut blockers).await?;
             self.report(unproven.clone(), blocker, schema);
             tokio::select! {
                 () = session.ended() => return Err("the connection was lost".to_owned()),
@@ -207,8 +208,9 @@ impl ListenLoop {
     async fn look_for_obstacles(
         &self,
         prover: &Session,
+        blockers: &mut BlockerWatch,
     ) -> Result<(Option<Blocker>, Option<String>), String> {
-        let blocker = in_time("the look at the locks", database::blocker(prover)).await?;
+        let blocker = in_time("the look at the locks", blockers.look(prover)).await?;
         if let Some(blocker) = blocker.as_ref().filter(|blocker| blocker.is_frozen_relay()) {
             tracing::warn!(
                 pid = blocker.pid,
