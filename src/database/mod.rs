@@ -33,6 +33,8 @@ mod snapshot;
 mod survey;
 #[expect(dead_code, reason = "the parser of connection strings fills it")]
 mod target;
+#[expect(dead_code, unused_imports, reason = "the connector takes it up")]
+mod tls;
 mod types;
 
 pub(crate) use class_events::class_events;
