@@ -43,7 +43,7 @@ mod renewal;
 mod roots;
 mod verifier;
 
-pub(super) use connector::TlsConnector;
+pub(super) use connector::{TlsConnector, TlsStream};
 pub(super) use failure::TlsFailure;
 pub(super) use plan::{Attempt, TlsPlan, Verification};
 pub(crate) use provider::crypto_provider;

@@ -59,27 +59,20 @@ impl TlsPlan {
     /// Makes a plan; reads the files.
     ///
     /// # Errors
-    /// If a file cannot be used, or the settings contradict each other.
+    /// If a file cannot be used.
     pub(in crate::database) fn of(settings: &Arc<TlsSettings>) -> Result<Self, String> {
-        let mode = settings.mode;
-        if settings.direct && mode < TlsMode::Require {
-            return Err(format!(
-                "sslnegotiation=direct cannot be used with sslmode={mode}: set sslmode=require, \
-                 verify-ca or verify-full"
-            ));
-        }
-        if settings.only_tls12 && settings.only_tls13 {
-            return Err("ssl_min_protocol_version is above ssl_max_protocol_version: leave out \
-                        one of them"
-                .to_owned());
-        }
-        if mode == TlsMode::Disable {
-            let verification = Verification::Nothing(None);
-            return Ok(Self { settings: Arc::clone(settings), tls: None, verification });
+        if settings.mode == TlsMode::Disable {
+            return Ok(Self::disabled(settings));
         }
         let (config, verification) = client_config(settings)?;
         let tls = Some(MakeRustlsConnect::new(config));
         Ok(Self { settings: Arc::clone(settings), tls, verification })
+    }
+
+    /// A plan without TLS.
+    pub(super) fn disabled(settings: &Arc<TlsSettings>) -> Self {
+        let verification = Verification::Nothing(None);
+        Self { settings: Arc::clone(settings), tls: None, verification }
     }
 
     /// The attempts to connect to a host, in order. There is at least one.
@@ -179,12 +172,6 @@ fn verifier(settings: &TlsSettings) -> Result<(Verifier, Verification), String> 
             return Ok((Verifier::of_nothing(), Verification::Nothing(Some(file.clone()))));
         }
         Roots::File(file) => certificates(file, "sslrootcert")?,
-        Roots::System if mode != TlsMode::VerifyFull => {
-            return Err(format!(
-                "sslmode={mode} is too weak for sslrootcert=system, whose authorities sign for \
-                 anybody: set sslmode=verify-full"
-            ));
-        }
         Roots::System => system_certificates()?,
     };
     let revoked = settings.revoked.as_deref().map(revoked).transpose()?.unwrap_or_default();

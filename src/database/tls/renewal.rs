@@ -27,12 +27,19 @@ impl TlsFiles {
     /// Reads the files of `settings`.
     ///
     /// # Errors
-    /// If a file cannot be used, or the settings contradict each other.
+    /// If a file cannot be used.
     pub(in crate::database) fn read(settings: TlsSettings) -> Result<Self, String> {
         let settings = Arc::new(settings);
         let stamps = stamps(&settings);
         let plan = Arc::new(TlsPlan::of(&settings)?);
         Ok(Self { settings, current: Mutex::new((stamps, plan)) })
+    }
+
+    /// No connection is encrypted.
+    pub(in crate::database) fn disabled() -> Self {
+        let settings = Arc::new(TlsSettings::DISABLED);
+        let plan = Arc::new(TlsPlan::disabled(&settings));
+        Self { settings, current: Mutex::new((Vec::new(), plan)) }
     }
 
     /// The plan by the files as they are now.

@@ -480,8 +480,6 @@ fn files_that_cannot_be_used_are_named() {
         (settings(TlsMode::VerifyCa, Some(&missing)), "does not exist"),
         (settings(TlsMode::VerifyFull, None), "set sslrootcert"),
         (revoked, "sslcrl: "),
-        (TlsSettings { direct: true, ..settings(TlsMode::Prefer, None) }, "sslnegotiation=direct"),
-        (TlsSettings { roots: Roots::System, ..trusting(TlsMode::Require) }, "verify-full"),
     ];
     for (settings, expected) in rows {
         let error = TlsPlan::of(&Arc::new(settings)).expect_err(expected);
