@@ -6,8 +6,8 @@
 //!   `errors`: PostgreSQL's errors, classified by SQLSTATE
 //! - `log`: the header and the events of one read; `identity`: whether ids still mean the same
 //!   events
-//! - `pages`: the pool on which history is read; `readers`: its sessions; `pooled_client`: the clean-up after a read that
-//!   was given up; `history`, `rejected`: the API's reads on the pool
+//! - `pages`: the pool on which history is read; `readers`: its sessions; `pooled_client`: the
+//!   clean-up after a read that was given up; `history`, `rejected`: the API's reads on the pool
 //! - `snapshot`: the snapshots of class state; `election`: the lock of the leader; `scan`,
 //!   `class_events`: the classes with new events, and the events of one; `log_version`: the epoch
 //!   and the number of deletions, held still by a transaction
@@ -37,6 +37,7 @@ mod survey;
 mod target;
 mod tls;
 mod types;
+mod url;
 
 pub(crate) use class_events::class_events;
 pub use connect::Connector;
@@ -71,4 +72,7 @@ pub use snapshot::{
     select_statements,
 };
 pub(crate) use survey::Surveyed;
+pub use target::Target;
+pub use tls::Verification;
 pub(crate) use types::{PgMicros, RawJson};
+pub use url::{Environment, UrlError};

@@ -14,7 +14,7 @@ const DEFAULT_PORT: u16 = 5432;
 
 /// A database, on one host, or on several hosts of which one at a time is the primary.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub struct Target {
     /// The hosts, in the order of the connection string. There is at least one.
     pub(super) hosts: Vec<TargetHost>,
     /// The role to log in as.
@@ -31,6 +31,27 @@ pub(super) struct Target {
     pub(super) tls: TlsSettings,
     /// Whether a password exchange must be bound to the TLS connection.
     pub(super) channel_binding: ChannelBinding,
+    /// Whether the string says that it leads through a pooler (`pgbouncer=true`).
+    pub(super) is_pooled: bool,
+    /// What the operator should know, although the string can be used.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Target {
+    /// Whether the string says that it leads through a pooler.
+    pub fn is_pooled(&self) -> bool {
+        self.is_pooled
+    }
+
+    /// The schema of the installation, if the string names one.
+    pub fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
+    /// What the operator should know, although the string can be used.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
 }
 
 impl Target {
@@ -55,12 +76,14 @@ impl Target {
             connect_timeout: None,
             tls: TlsSettings::DISABLED,
             channel_binding: ChannelBinding::Prefer,
+            is_pooled: false,
+            warnings: Vec::new(),
         }
     }
 }
 
 /// One host of a [`Target`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct TargetHost {
     /// The host's name, its address, or the folder of a Unix socket.
     pub(super) place: Place,
@@ -68,6 +91,17 @@ pub(super) struct TargetHost {
     pub(super) port: u16,
     /// The password for this host: the string's, the environment's, or the password file's.
     pub(super) password: Option<Vec<u8>>,
+}
+
+/// The password is not shown: a target may be logged.
+impl std::fmt::Debug for TargetHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TargetHost")
+            .field("place", &self.place)
+            .field("port", &self.port)
+            .field("has_password", &self.password.is_some())
+            .finish()
+    }
 }
 
 /// Where a server listens.

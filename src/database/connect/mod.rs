@@ -24,10 +24,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::errors::{ConnectError, OLDEST_POSTGRES};
 use super::room::Room;
-use super::session::{Cancelling, IDENTITY, Notified, Session};
+use super::session::{Cancelling, Notified, Session};
 use super::settings::SESSION_SETTINGS;
 use super::target::Target;
-use super::tls::TlsFiles;
+use super::tls::{TlsFiles, Verification};
+use super::url::Environment;
 use host::{Host, Opened};
 use pooler::Sharing;
 use refusal::Refusal;
@@ -48,6 +49,7 @@ pub struct Connector {
     migrated: Option<CancellationToken>,
     /// All hosts, for the error that none of them lets the relay in.
     servers: Arc<str>,
+    tls: Arc<TlsFiles>,
     room: Room,
 }
 
@@ -58,12 +60,9 @@ impl Connector {
     /// # Errors
     /// If the URL cannot be used. The error does not repeat it, since it may contain a password.
     pub fn parse(url: &str) -> Result<Self, ConnectError> {
-        let config: Config =
-            url.parse().map_err(|error| ConnectError::Url(crate::error::chain(&error)))?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(ConnectError::Url("the URL names no host".to_owned()));
-        }
-        Self::to(&Target::of(&config))
+        let target = Target::parse(url, &Environment::of_process())
+            .map_err(|error| ConnectError::Url(error.to_string()))?;
+        Self::to(&target)
     }
 
     /// A connector to a server of which the configuration is complete, without TLS.
@@ -71,7 +70,11 @@ impl Connector {
         Self::build(&Target::of(config), TlsFiles::disabled())
     }
 
-    fn to(target: &Target) -> Result<Self, ConnectError> {
+    /// A connector to what a connection string says.
+    ///
+    /// # Errors
+    /// If a file of certificates cannot be used.
+    pub fn to(target: &Target) -> Result<Self, ConnectError> {
         let tls = TlsFiles::read(target.tls.clone()).map_err(ConnectError::Url)?;
         Ok(Self::build(target, tls))
     }
@@ -83,13 +86,29 @@ impl Connector {
             .collect();
         let servers: Vec<&str> = hosts.iter().map(|host| &*host.server).collect();
         let servers = servers.join(" or ").into();
-        Self { hosts, preferred: Arc::default(), migrated: None, servers, room: Room::default() }
+        Self {
+            hosts,
+            preferred: Arc::default(),
+            migrated: None,
+            servers,
+            tls,
+            room: Room::default(),
+        }
     }
 
     /// The same connector for the parts of a relay that is starting: they connect once the
     /// migrations are applied, which cancels `migrated`.
     pub(crate) fn after(&self, migrated: CancellationToken) -> Self {
         Self { migrated: Some(migrated), ..self.clone() }
+    }
+
+    /// By whom the server of an encrypted connection is verified.
+    ///
+    /// # Errors
+    /// If a file of certificates cannot be used now.
+    pub fn verification(&self) -> Result<Verification, ConnectError> {
+        let plan = self.tls.plan().map_err(ConnectError::Url)?;
+        Ok(plan.verification().clone())
     }
 
     /// The number of hosts that the URL names.
@@ -207,12 +226,12 @@ impl Connector {
     ) -> Result<Session, ConnectError> {
         let mut session = self.drive(host, address, name, notified).await?;
         let refused = |error: tokio_postgres::Error| host.refused(&error);
-        let row = session.client.query_one(IDENTITY, &[]).await.map_err(refused)?;
-        if row.try_get(1).map_err(refused)? {
+        let (pid, is_standby) = session.identity().await.map_err(refused)?;
+        if is_standby {
             let standby = Refusal::passing("this server is a standby, or is recovering");
             return Err(host.error(standby));
         }
-        session.backend_pid = row.try_get(0).map_err(refused)?;
+        session.backend_pid = pid;
         self.rule_out_pooler(host, address, &session).await?;
         session.client.batch_execute(SESSION_SETTINGS).await.map_err(refused)?;
         Ok(session)

@@ -11,7 +11,7 @@ use time::macros::format_description;
 
 use super::connector::{Progress, TlsConnector};
 use super::verifier::Refusal;
-use crate::database::target::{Roots, TlsMode, TlsSettings};
+use crate::database::target::{TlsMode, TlsSettings};
 
 /// Why a connection could not be encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -44,9 +44,7 @@ mod roots;
 mod verifier;
 
 pub(super) use connector::{TlsConnector, TlsStream};
-pub(super) use failure::TlsFailure;
-pub(super) use plan::{Attempt, TlsPlan, Verification};
-pub(crate) use provider::crypto_provider;
+pub use plan::Verification;
 pub(super) use renewal::TlsFiles;
 
 #[cfg(test)]

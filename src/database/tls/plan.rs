@@ -34,13 +34,13 @@ pub(in crate::database) struct TlsPlan {
 
 /// By whom the server of an encrypted connection was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::database) enum Verification {
+pub enum Verification {
     /// Any certificate is accepted; the path is that of the file of authorities that is missing.
     Nothing(Option<PathBuf>),
     /// An authority of this file, or of the system, has signed the certificate.
-    Authority(Roots),
+    Authority(String),
     /// The same, and the certificate is for the host's name.
-    AuthorityAndName(Roots),
+    AuthorityAndName(String),
 }
 
 /// One attempt to connect to a host.
@@ -183,7 +183,7 @@ fn verifier(settings: &TlsSettings) -> Result<(Verifier, Verification), String> 
         }
         other => format!("sslrootcert: {other}"),
     })?;
-    let roots = settings.roots.clone();
+    let roots = settings.roots.to_string();
     let verification = match checks_name {
         true => Verification::AuthorityAndName(roots),
         false => Verification::Authority(roots),

@@ -22,6 +22,8 @@ mod metrics;
 mod outage;
 // An outage writes few lines into the log, however many requests wait for its end.
 mod outage_log;
+// PgBouncer in each mode, for each URL.
+mod poolers;
 // Reads use the intended index, even on a large table that was never analysed.
 mod plans;
 // The database's load from reading: abandoned requests, answers that end early, a full server.
