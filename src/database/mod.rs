@@ -80,5 +80,6 @@ pub use snapshot::{
 };
 pub(crate) use survey::Surveyed;
 pub use target::Target;
+pub use tls::Verification;
 pub(crate) use types::{PgMicros, RawJson};
 pub use url::{Environment, UrlError};

@@ -2,14 +2,12 @@
 //! deadlines.
 //!
 //! - `host`: one host of the connection string: its addresses, and a connection to one of them
-//! - `stream`: the encrypted form of a socket
 //! - `refusal`: why a host was not connected to, and whether that may pass
 //! - `pooler`: whether a connection keeps its server process
 
 mod host;
 mod pooler;
 mod refusal;
-mod stream;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,7 +27,7 @@ use super::room::Room;
 use super::session::{Cancelling, Notified, Session};
 use super::settings::SESSION_SETTINGS;
 use super::target::Target;
-use super::tls::TlsPlan;
+use super::tls::{TlsFiles, Verification};
 use super::url::Environment;
 use host::{Host, Opened};
 use pooler::Sharing;
@@ -51,7 +49,7 @@ pub struct Connector {
     migrated: Option<CancellationToken>,
     /// All hosts, for the error that none of them lets the relay in.
     servers: Arc<str>,
-    tls: Arc<TlsPlan>,
+    tls: Arc<TlsFiles>,
     room: Room,
 }
 
@@ -69,7 +67,7 @@ impl Connector {
 
     /// A connector to a server of which the configuration is complete, without TLS.
     pub fn new(config: &Config) -> Self {
-        Self::build(&Target::of(config), TlsPlan::disabled())
+        Self::build(&Target::of(config), TlsFiles::disabled())
     }
 
     /// A connector to what a connection string says.
@@ -77,11 +75,11 @@ impl Connector {
     /// # Errors
     /// If a file of certificates cannot be used.
     pub fn to(target: &Target) -> Result<Self, ConnectError> {
-        let tls = TlsPlan::of(&target.tls).map_err(|error| ConnectError::Url(error.to_string()))?;
+        let tls = TlsFiles::read(target.tls.clone()).map_err(ConnectError::Url)?;
         Ok(Self::build(target, tls))
     }
 
-    fn build(target: &Target, tls: TlsPlan) -> Self {
+    fn build(target: &Target, tls: TlsFiles) -> Self {
         let tls = Arc::new(tls);
         let hosts: Arc<[Host]> = (0..target.hosts.len())
             .map(|index| Host::of(target, index, Arc::clone(&tls)))
@@ -104,6 +102,15 @@ impl Connector {
         Self { migrated: Some(migrated), ..self.clone() }
     }
 
+    /// By whom the server of an encrypted connection is verified.
+    ///
+    /// # Errors
+    /// If a file of certificates cannot be used now.
+    pub fn verification(&self) -> Result<Verification, ConnectError> {
+        let plan = self.tls.plan().map_err(ConnectError::Url)?;
+        Ok(plan.verification().clone())
+    }
+
     /// The number of hosts that the URL names.
     pub(crate) fn host_count(&self) -> usize {
         self.hosts.len()
@@ -112,11 +119,6 @@ impl Connector {
     /// The name of the host at this position in the URL.
     pub(super) fn host_server(&self, index: usize) -> &str {
         self.hosts.get(index).map_or("", |host| &host.server)
-    }
-
-    /// Encrypts a request to cancel a statement, as the connection of the statement is encrypted.
-    pub(super) fn cancelling(&self) -> Cancelling {
-        Cancelling(self.tls.connector())
     }
 
     /// The server's room for connections, as this replica has met it.
@@ -267,7 +269,7 @@ impl Connector {
         notified: Notified,
     ) -> Result<Session, ConnectError> {
         let name = format!("progress-relay {name}");
-        let Opened { client, connection } = match host.dial(address, &name).await {
+        let Opened { client, connection, tls } = match host.dial(address, &name).await {
             Ok(opened) => opened,
             Err(refusal) => return Err(host.error(refusal)),
         };
@@ -286,8 +288,8 @@ impl Connector {
                 found: found.to_owned(),
             });
         }
-        let tls = self.cancelling();
-        Ok(Session::drive(client, connection, host.server.clone(), tls, notified))
+        let cancelling = Cancelling(tls);
+        Ok(Session::drive(client, connection, host.server.clone(), cancelling, notified))
     }
 
     /// Tries, at the first connection to a host, whether a pooler in transaction mode lies before
