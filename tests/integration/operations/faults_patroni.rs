@@ -117,7 +117,17 @@ async fn killed(cluster: &mut Patroni, play: &Play, replication: Replication) {
 
 async fn assert_good(fault: Fault, way: Way, replication: Replication) -> Option<Outcome> {
     let outcome = play(Scale::SMALL, fault, way, replication).await?;
-    eprintln!("{}", outcome.log); for r in &outcome.history { if !matches!(r.action, crate::support::checker::Action::Answered{status:200..=299,..}) { let t=format!("{r:?}"); if t.contains("Note")||t.contains("Cause")||t.contains("Reach") || t.contains("503"){ eprintln!("{}", &t[..t.len().min(200)]) }} }
+    eprintln!("{}", outcome.log);
+    for r in &outcome.history {
+        if !matches!(r.action, crate::support::checker::Action::Answered { status: 200..=299, .. })
+        {
+            let t = format!("{r:?}");
+            if t.contains("Note") || t.contains("Cause") || t.contains("Reach") || t.contains("503")
+            {
+                eprintln!("{}", &t[..t.len().min(200)])
+            }
+        }
+    }
     outcome.assert_good(RECOVERY);
     Some(outcome)
 }

@@ -22,7 +22,7 @@ pub use pooler::Pooler;
 pub use postgres::{Database, data_folder};
 pub use proxy::Proxy;
 pub use raw::{Raw, RawFrame, handshake, handshake_with, read_frame};
-pub use relay::{Relay, Tail, run};
+pub use relay::{Finished, Relay, Tail, run};
 
 /// The longest wait of a test. It is far longer than anything takes, so that a busy machine does
 /// not fail a test.

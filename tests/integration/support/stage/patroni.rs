@@ -161,6 +161,8 @@ impl Member {
                 "bin_dir": self.programs.folder(),
                 "pgpass": self.folder.join("pgpass"),
                 "pg_hba": rules,
+                // Or else the copy waits for the primary's next checkpoint, which takes minutes.
+                "basebackup": [{ "checkpoint": "fast" }],
                 "authentication": {
                     "superuser": { "username": "postgres" },
                     "replication": { "username": "replicator" },
