@@ -17,7 +17,7 @@ use crate::support::{Finished, Relay, event, run};
 const UNKNOWN: &str = "no-such-host.invalid";
 /// The time until the first POST is stored when the first host cannot serve: the next host is tried
 /// after a second, for the migrations and then for every part.
-const PASSED_OVER: Duration = Duration::from_secs(15);
+const PASSED_OVER: Duration = Duration::from_secs(10);
 
 /// A server that speaks HTTP, as when a port was mistyped.
 async fn http_server() -> (SocketAddr, AbortOnDropHandle<()>) {
@@ -86,7 +86,6 @@ async fn serve_on(url: &str, patience: &str) -> (Finished, Duration) {
     (ended, begin.elapsed())
 }
 
-/// Each host has one line of reasons, in the order of the URL or of the answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_error_names_each_host_and_its_reason() {
     let primary = Cluster::primary("primary").await;
@@ -100,15 +99,15 @@ async fn the_error_names_each_host_and_its_reason() {
     assert!(took < PASSED_OVER, "it took {took:?}");
     let last = ended.stderr.lines().last().unwrap_or_default();
     for (host, reason) in [
-        (format!("{UNKNOWN} port 5432"), ""),
+        (format!("{UNKNOWN} port 5432"), "unknown"),
         (named(silent.address()), "no answer within"),
         (named(refusing), "refused"),
         (named(standby.address()), "standby"),
-        (named(http), ""),
+        (named(http), "not PostgreSQL"),
     ] {
         let after = last.rsplit_once(&host).map(|(_, after)| after);
         let said = after.and_then(|after| after.split(';').next()).unwrap_or_default();
-        assert!(said.len() > 15 && said.contains(reason), "{host}: {said:?} in {last}");
+        assert!(said.contains(reason), "{host}: {said:?} in {last}");
     }
 }
 
@@ -119,7 +118,6 @@ fn named(address: SocketAddr) -> String {
 
 /// What does not change by itself is not waited for.
 #[tokio::test]
-#[ignore = "an unknown host and a server that is not PostgreSQL are waited for still"]
 async fn hosts_that_will_never_serve_end_the_start_at_once() {
     let (http, _serving) = http_server().await;
     for url in [after_unknown(&[]), url_of(&[http]), after_unknown(&[http])] {
