@@ -16,9 +16,10 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
+use super::plan::TlsPlan;
 use super::plan::client_config;
 use super::provider::crypto_provider;
-use super::{TlsFiles, TlsPlan, Verification};
+use super::{TlsFiles, Verification};
 use crate::database::target::{Place, Roots, TlsMode, TlsSettings};
 
 #[path = "../../../tests/integration/support/authority.rs"]

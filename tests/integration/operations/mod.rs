@@ -16,6 +16,10 @@ pub mod faults_database;
 pub mod faults_failover;
 // Connections, processes and hosts vanish without closing anything.
 pub mod faults_network;
+// The primary of a Patroni cluster changes, behind a URL of all hosts and behind HAProxy.
+pub mod faults_patroni;
+// The hosts of a URL: those that cannot serve are passed over, and errors name each of them.
+mod hosts;
 // `/metrics`: described in docs/metrics.md, accepted by promtool, and each metric moves.
 mod metrics;
 // The database is away for longer than the pauses between the clients' first retries.
