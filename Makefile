@@ -67,8 +67,8 @@ format: toolchain node ## format Rust and the dashboard
 figures: toolchain ## the size of the code: files, functions, widths, words of doc comments
 	cargo test --locked --test integration -- --nocapture code_figures::the_figures_are_printed
 
-docs: toolchain ## write the documents that are made from the code: the flags, the imports
-	WRITE_DOCS=1 cargo test --locked --lib --quiet reference
+docs: toolchain ## write the documents that are made from the code: the flags, grants, imports
+	WRITE_DOCS=1 cargo test --locked --lib --quiet -- reference the_document_has
 	WRITE_DOCS=1 cargo test --locked --test integration --quiet architecture
 
 check: toolchain ## quick: does it compile

@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::agreement::{Agreement, DISPUTE_PATIENCE};
 use crate::backoff::Reconnect;
-use crate::database::{self, Blocker, CHANNEL, Connector, Session};
+use crate::database::{self, Blocker, BlockerWatch, CHANNEL, Connector, Session};
 use crate::metrics::Registry;
 use crate::migrate::{self, MigrateError};
 use crate::repeated::Repeated;
@@ -43,21 +43,32 @@ const NOT_YET_PROVEN: &str = "it is not proven yet that notifications arrive";
 /// A queue that is half full (4 GB): some session does not receive its notifications.
 const QUEUE_IS_LONG: f64 = 0.5;
 
-/// Log lines about the holder of the lock, the queue of notifications, and the migrations.
+/// Log lines about the holder of the lock, the queue of notifications, the migrations, and the
+/// privileges.
 static BLOCKED: Repeated = Repeated::new();
 static QUEUE: Repeated = Repeated::new();
 static SCHEMA: Repeated = Repeated::new();
+static PRIVILEGES: Repeated = Repeated::new();
 
 /// The listener's view of the database, renewed once a second.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerStatus {
     /// Why it is not proven that notifications arrive, and since when; `None` while it is proven.
     pub unproven: Option<(String, Instant)>,
+    /// What the latest look has found.
+    pub obstacles: Obstacles,
+}
+
+/// Obstacles to storing and delivering events that a look at the database finds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Obstacles {
     /// The session that keeps writers waiting, if there is one.
     pub blocker: Option<Blocker>,
     /// The fault of the database's migrations, if there is one: a newer release may have added
     /// some.
     pub schema: Option<String>,
+    /// The privileges that the relay's role lacks, if it lacks any.
+    pub privileges: Option<String>,
 }
 
 /// The handle of the task that listens. The task ends when the handle is dropped.
@@ -77,7 +88,7 @@ impl Listener {
     ) -> Self {
         let unproven = Some((NOT_YET_PROVEN.to_owned(), Instant::now()));
         let (report, status) =
-            watch::channel(ListenerStatus { unproven, blocker: None, schema: None });
+            watch::channel(ListenerStatus { unproven, obstacles: Obstacles::default() });
         let task = ListenLoop {
             connector: connector.clone(),
             agreement: agreement.clone(),
@@ -120,7 +131,7 @@ impl ListenLoop {
             self.report.send_modify(|status| {
                 let since = status.unproven.take().map_or_else(Instant::now, |(_, since)| since);
                 let unproven = Some((reason.clone(), since));
-                *status = ListenerStatus { unproven, blocker: None, schema: None };
+                *status = ListenerStatus { unproven, obstacles: Obstacles::default() };
             });
             // The tail reads more often until it is proven again that notifications arrive.
             self.tail.set_unproven(true);
@@ -162,6 +173,7 @@ impl ListenLoop {
         self.look(session, prover).await?;
         self.send_listen(session, prover).await?;
         self.agreement.note_server("listener", Some(session.server.clone()));
+        let mut blockers = BlockerWatch::default();
         let mut arrived = 0;
         let mut unproven = Some(NOT_YET_PROVEN.to_owned());
         for look in 0_u32.. {
@@ -190,8 +202,8 @@ impl ListenLoop {
                     }
                 }
             }
-            let (blocker, schema) = self.look_for_obstacles(prover).await?;
-            self.report(unproven.clone(), blocker, schema);
+            let obstacles = self.look_for_obstacles(prover, &mut blockers).await?;
+            self.report(unproven.clone(), obstacles);
             tokio::select! {
                 () = session.ended() => return Err("the connection was lost".to_owned()),
                 () = prover.ended() => return Err("the prover's connection was lost".to_owned()),
@@ -202,13 +214,14 @@ impl ListenLoop {
         Err("the listener has counted all its looks".to_owned())
     }
 
-    /// Looks for a session that keeps writers waiting, and at the migrations. Ends the session of a
-    /// relay that is frozen.
+    /// Looks for a session that keeps writers waiting, at the role's privileges, and at the
+    /// migrations. Ends the session of a relay that is frozen.
     async fn look_for_obstacles(
         &self,
         prover: &Session,
-    ) -> Result<(Option<Blocker>, Option<String>), String> {
-        let blocker = in_time("the look at the locks", database::blocker(prover)).await?;
+        blockers: &mut BlockerWatch,
+    ) -> Result<Obstacles, String> {
+        let blocker = in_time("the look at the locks", blockers.look(prover)).await?;
         if let Some(blocker) = blocker.as_ref().filter(|blocker| blocker.is_frozen_relay()) {
             tracing::warn!(
                 pid = blocker.pid,
@@ -217,11 +230,17 @@ impl ListenLoop {
             in_time("ending a frozen relay's session", database::terminate(prover, blocker.pid))
                 .await?;
         }
-        match timeout(CHECK_DEADLINE, migrate::verify(&prover.client)).await {
-            Ok(Err(MigrateError::Database(error))) => Err(database::explain(&error)),
-            Ok(verified) => Ok((blocker, verified.err().map(|error| error.to_string()))),
-            Err(_) => Err("the look at the migrations was not answered in time".to_owned()),
-        }
+        let lacking = database::lacking_privileges(&prover.client);
+        let lacking = in_time("the look at the privileges", lacking).await?;
+        let privileges = lacking.map(|lacking| lacking.to_string());
+        let schema = match timeout(CHECK_DEADLINE, migrate::verify(&prover.client)).await {
+            // Without a privilege they may be hidden.
+            Ok(Err(MigrateError::Missing(_))) if privileges.is_some() => None,
+            Ok(Err(MigrateError::Database(error))) => return Err(database::explain(&error)),
+            Ok(verified) => verified.err().map(|error| error.to_string()),
+            Err(_) => return Err("the look at the migrations was not answered in time".to_owned()),
+        };
+        Ok(Obstacles { blocker, schema, privileges })
     }
 
     /// Looks whether both connections lead to the server that the tail reads, and shortens the
@@ -279,21 +298,24 @@ impl ListenLoop {
         }
     }
 
-    fn report(&self, unproven: Option<String>, blocker: Option<Blocker>, schema: Option<String>) {
-        if let Some(blocker) = &blocker
+    fn report(&self, unproven: Option<String>, obstacles: Obstacles) {
+        if let Some(blocker) = &obstacles.blocker
             && let Some(due) = BLOCKED.met(&blocker.cause())
         {
             tracing::warn!(pid = blocker.pid, application = blocker.application, "{blocker}{due}");
         }
-        if let Some(wrong) = &schema
-            && let Some(due) = SCHEMA.met(wrong)
+        for (logged, wrong) in [(&SCHEMA, &obstacles.schema), (&PRIVILEGES, &obstacles.privileges)]
         {
-            tracing::error!("{wrong}{due}");
+            if let Some(wrong) = wrong
+                && let Some(due) = logged.met(wrong)
+            {
+                tracing::error!("{wrong}{due}");
+            }
         }
         self.report.send_modify(|status| {
             let since = status.unproven.take().map_or_else(Instant::now, |(_, since)| since);
             let unproven = unproven.map(|reason| (reason, since));
-            *status = ListenerStatus { unproven, blocker, schema };
+            *status = ListenerStatus { unproven, obstacles };
         });
     }
 }

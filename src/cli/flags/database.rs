@@ -124,7 +124,7 @@ fn external(database: &GivenUrl, listen: Option<&GivenUrl>) -> Result<DatabaseSo
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let connector = Connector::parse(&direct.text).map_err(|error| wrong(direct, &error))?;
+    let connector = Connector::to(&target).map_err(|error| wrong(direct, &error))?;
     Ok(DatabaseSource::External(Box::new(connector)))
 }
 
