@@ -8,6 +8,7 @@
 //! - `housekeeping`: the work of the one elected replica
 //! - [`listener`]: hears the doorbell; [`tail`]: reads new events, once a replica; [`prober`]:
 //!   looks where new connections lead; [`agreement`]: whether all parts are on one server
+//! - [`access`]: who calls, and what a caller may do
 //! - [`writer`]: group commit of POSTed events; [`log`]: the newest events in memory;
 //!   [`state`]: the state that a class's events fold to; [`rejections`]: counts rejected events
 //! - [`database`]: connections, statements, the meaning of errors; [`migrate`]: applies sql/;
@@ -16,6 +17,7 @@
 //! - [`backoff`], `background`, `encoding`, [`error`], [`metrics`], [`repeated`],
 //!   `supervisor`: leaves, below everything
 
+pub(crate) mod access;
 pub(crate) mod agreement;
 pub(crate) mod background;
 pub(crate) mod backoff;

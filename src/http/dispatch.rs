@@ -19,9 +19,10 @@ use super::context::Relay;
 use super::gate::Admission;
 use super::gate::connections::ConnectionPermit;
 use super::gate::cors::Cors;
+use super::policy::Policy;
 use super::problem::{Problem, ProblemName};
 use super::request::Request;
-use super::router::{Handler, Policy, find};
+use super::router::{Handler, find};
 use super::subscribe::{sse, websocket};
 use super::{api, dashboard, health, ingest, metrics};
 use crate::repeated::Repeated;
@@ -68,10 +69,10 @@ where
     let mut body = pin!(body);
     let found = find(&request.method, request.path());
     let policy = found.policy;
-    let admission = relay.gate.admit(policy.checks, &request);
+    let admission = relay.gate.admit(policy, &request).await;
     let mut response = if let Some(handler) = found.handler {
         handle(&relay, handler, admission, &request, found.parameter, body.as_mut()).await
-    } else if let Some(problem) = admission.problem() {
+    } else if let Err(problem) = admission.caller() {
         problem.into_response()
     } else {
         without_handler(&relay, &request, policy, found.allow)
@@ -110,13 +111,14 @@ where
         Handler::EventStream => return sse::open(relay, admission, request).await,
         _ => {}
     }
-    if let Some(problem) = admission.problem() {
-        return problem.into_response();
-    }
+    let caller = match admission.caller() {
+        Ok(caller) => caller,
+        Err(problem) => return problem.into_response(),
+    };
     match handler {
-        Handler::Ingest => ingest::post(relay, &request.headers, &request.query, body).await,
+        Handler::Ingest => ingest::post(relay, &caller, request, body).await,
         Handler::Discard => StatusCode::NO_CONTENT.into_response(),
-        Handler::Api(operation) => api::answer(relay, operation, request, parameter).await,
+        Handler::Api(operation) => api::answer(relay, operation, &caller, request, parameter).await,
         Handler::Dashboard => dashboard::serve(request.path(), &request.headers).await,
         Handler::Alive => health::alive(),
         Handler::Ready => health::ready(relay),

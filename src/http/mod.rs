@@ -3,8 +3,8 @@
 //!
 //! - `server`: the accept loop, timeouts, the drain
 //! - `gate`: every check before a handler, made once, in one order
-//! - `router`: one table, which path and method lead to which handler, behind which checks;
-//!   `dispatch`: carries the table out
+//! - `router`: one table, which path and method lead to which handler; `policy`: behind which
+//!   checks, for whom; `dispatch`: carries the table out
 //! - `ingest`: events in; `subscribe`: WebSockets and Server-Sent Events; `api`: reading, and what
 //!   instructors do; `dashboard`: the page's files; `health`, `metrics`: for operators
 //! - `measures`: the metrics of requests and subscribers
@@ -23,6 +23,7 @@ mod health;
 mod ingest;
 mod measures;
 mod metrics;
+mod policy;
 mod problem;
 mod query;
 mod representation;

@@ -82,6 +82,11 @@ impl Problem {
         .with("field", "student")
     }
 
+    /// The caller is known, and its role may not do this.
+    pub(super) fn forbidden(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "the caller's role may not do this", detail)
+    }
+
     /// The database rejects the event.
     pub(super) fn refused(reason: &str) -> Self {
         Self::new(
@@ -107,6 +112,11 @@ impl Problem {
     pub(super) fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.members.insert(member.to_owned(), value.into());
         self
+    }
+
+    /// The end of its type, for programs.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
     }
 
     /// The answer's status.

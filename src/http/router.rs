@@ -8,42 +8,7 @@
 use http::{HeaderValue, Method};
 
 use super::api::Operation;
-use super::gate::Check;
-use super::gate::cors::Cors;
-
-/// Rules that some paths share.
-#[derive(Debug)]
-pub(super) struct Policy {
-    /// The checks before the handler; the gate knows their order.
-    pub(super) checks: &'static [Check],
-    /// Which pages of other origins may read the answers.
-    pub(super) cors: Cors,
-    /// Whether clients send bodies there. The rest of a body that a handler has not read is read
-    /// and dropped before the answer, within bounds.
-    pub(super) has_body: bool,
-}
-
-/// Events in, from any page. There is no check of the origin: clients run on pages of any host.
-static INGEST: Policy =
-    Policy { checks: &[Check::Connections], cors: Cors::AnyOrigin, has_body: true };
-/// Paths that take POSTs and store nothing.
-static NOT_STORED: Policy = Policy { checks: &[], cors: Cors::AnyOrigin, has_body: true };
-static SUBSCRIBE: Policy = Policy {
-    checks: &[Check::Connections, Check::Draining, Check::Origin],
-    cors: Cors::AllowedOrigins { expose: None },
-    has_body: false,
-};
-static API: Policy = Policy {
-    checks: &[Check::Connections, Check::Origin],
-    cors: Cors::AllowedOrigins { expose: Some("ETag, Retry-After") },
-    has_body: false,
-};
-static PAGE: Policy = Policy { checks: &[Check::Origin], cors: Cors::SameOrigin, has_body: false };
-/// For operators: under any host name, and also when there are too many connections.
-static OPERATE: Policy =
-    Policy { checks: &[], cors: Cors::AllowedOrigins { expose: None }, has_body: false };
-/// A path without a row.
-static NOTHING: Policy = Policy { checks: &[], cors: Cors::SameOrigin, has_body: false };
+use super::policy::Policy;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Handler {
@@ -71,25 +36,29 @@ struct Route {
 }
 
 static ROUTES: &[Route] = &[
-    post("/student-progress[/]", Handler::Ingest, &INGEST),
-    post("/api/v1/events[/]", Handler::Ingest, &INGEST),
-    post("/cell-monitor[/]", Handler::Discard, &NOT_STORED),
-    get("/ws/connect[/]", Handler::WebSocket, &SUBSCRIBE),
-    get("/api/class/stream[/]", Handler::EventStream, &SUBSCRIBE),
-    get("/api/class/summary", Handler::Api(Operation::Summary), &API),
-    get("/api/classes", Handler::Api(Operation::Classes), &API),
-    get("/api/class/events", Handler::Api(Operation::Events), &API),
-    get("/api/class/cells", Handler::Api(Operation::Cells), &API),
-    get("/api/class/activity", Handler::Api(Operation::Activity), &API),
-    get("/api/class/export", Handler::Api(Operation::Export), &API),
-    get("/api/class/refused", Handler::Api(Operation::Rejected), &API),
-    post("/api/class/students/{student}/help/resolve", Handler::Api(Operation::Resolve), &API),
-    get("/openapi.json", Handler::Api(Operation::Description), &API),
-    get("/", Handler::Dashboard, &PAGE),
-    get("/assets/{file...}", Handler::Dashboard, &PAGE),
-    get("/healthz[/]", Handler::Alive, &OPERATE),
-    get("/readyz[/]", Handler::Ready, &OPERATE),
-    get("/metrics[/]", Handler::Metrics, &OPERATE),
+    post("/student-progress[/]", Handler::Ingest, &Policy::INGEST),
+    post("/api/v1/events[/]", Handler::Ingest, &Policy::INGEST),
+    post("/cell-monitor[/]", Handler::Discard, &Policy::NOT_STORED),
+    get("/ws/connect[/]", Handler::WebSocket, &Policy::SUBSCRIBE),
+    get("/api/class/stream[/]", Handler::EventStream, &Policy::SUBSCRIBE),
+    get("/api/class/summary", Handler::Api(Operation::Summary), &Policy::READ_OWN),
+    get("/api/classes", Handler::Api(Operation::Classes), &Policy::READ),
+    get("/api/class/events", Handler::Api(Operation::Events), &Policy::READ_OWN),
+    get("/api/class/cells", Handler::Api(Operation::Cells), &Policy::READ),
+    get("/api/class/activity", Handler::Api(Operation::Activity), &Policy::READ),
+    get("/api/class/export", Handler::Api(Operation::Export), &Policy::READ),
+    get("/api/class/refused", Handler::Api(Operation::Rejected), &Policy::READ),
+    post(
+        "/api/class/students/{student}/help/resolve",
+        Handler::Api(Operation::Resolve),
+        &Policy::ACT,
+    ),
+    get("/openapi.json", Handler::Api(Operation::Description), &Policy::DESCRIBE),
+    get("/", Handler::Dashboard, &Policy::PAGE),
+    get("/assets/{file...}", Handler::Dashboard, &Policy::PAGE),
+    get("/healthz[/]", Handler::Alive, &Policy::PROBE),
+    get("/readyz[/]", Handler::Ready, &Policy::PROBE),
+    get("/metrics[/]", Handler::Metrics, &Policy::OPERATE),
 ];
 
 /// Paths below these have no row, and the rules of a path where nothing is stored: a client whose
@@ -135,7 +104,7 @@ pub(super) struct Found<'a> {
 pub(super) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
     // hyper sends the answer to HEAD without its body.
     let method = if method == Method::HEAD { &Method::GET } else { method };
-    let mut found = Found { policy: &NOTHING, handler: None, parameter: "", allow: None };
+    let mut found = Found { policy: &Policy::NOTHING, handler: None, parameter: "", allow: None };
     let mut methods = Vec::new();
     for route in ROUTES {
         let Some(parameter) = route.captures(path) else { continue };
@@ -155,7 +124,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
         methods.push("OPTIONS");
         found.allow = HeaderValue::try_from(methods.join(", ")).ok();
     } else if NEAR_INGEST.iter().any(is_near) {
-        found.policy = &NOT_STORED;
+        found.policy = &Policy::NOT_STORED;
     }
     found
 }
@@ -168,6 +137,8 @@ mod tests {
 
     use super::super::api::OPENAPI;
     use super::super::gate::ORDER;
+    use super::super::gate::cors::Cors;
+    use super::super::policy::Check;
     use super::*;
 
     /// Rows that openapi.json does not describe, and why.

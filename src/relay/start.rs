@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::{Config, StartConfig};
+use crate::access::Access;
 use crate::agreement::Agreement;
 use crate::backoff::Backoff;
 use crate::database::{Connector, Pages, check_allowance, check_privileges};
@@ -82,7 +83,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let connections =
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
     let mut relay = Relay {
-        gate: Gate::new(connections, config.http.origins.clone(), drain.clone()),
+        gate: Gate::new(connections, config.http.origins.clone(), Access::open(), drain.clone()),
         writer,
         tail,
         log,

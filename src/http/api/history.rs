@@ -27,6 +27,7 @@ impl ApiRequest<'_> {
         let student = self.once("student")?.map(StudentId::new).transpose();
         let student =
             student.map_err(|error| Problem::bad_parameter("student", &error.to_string()))?;
+        let student = self.own_or(student)?;
         let notebook = self.once("notebook")?;
         let before = self.number("before", 1, i64::MAX)?.unwrap_or(i64::MAX);
         let limit = self.number("limit", 1, MAX_EVENTS)?.unwrap_or(DEFAULT_EVENTS) as usize;

@@ -16,6 +16,7 @@ use super::context::Relay;
 use super::problem::Problem;
 use super::query::Query;
 use super::request::Request;
+use crate::access::Caller;
 
 /// The description of this API.
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
@@ -40,11 +41,12 @@ pub(super) enum Operation {
 pub(super) async fn answer(
     relay: &Relay,
     operation: Operation,
+    caller: &Caller,
     request: &Request,
     parameter: &str,
 ) -> Response {
     let query = Query::parse(&request.query);
-    let request = ApiRequest { relay, headers: &request.headers, query };
+    let request = ApiRequest { relay, caller, headers: &request.headers, query };
     let answer = match operation {
         Operation::Summary => request.summary().await,
         Operation::Classes => request.classes().await,

@@ -3,8 +3,9 @@
 use http::HeaderMap;
 use warp::reply::Response;
 
+use crate::access::Caller;
 use crate::database::PageError;
-use crate::event::ClassId;
+use crate::event::{ClassId, StudentId};
 use crate::http::context::Relay;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
@@ -17,6 +18,8 @@ const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 /// A request of the API.
 pub(super) struct ApiRequest<'a> {
     pub(super) relay: &'a Relay,
+    /// Who asks; the gate has compared its rights with the classes of the URL.
+    pub(super) caller: &'a Caller,
     pub(super) headers: &'a HeaderMap,
     pub(super) query: Query<'a>,
 }
@@ -27,6 +30,19 @@ impl ApiRequest<'_> {
         self.once("class")?;
         let class = self.query.first("class").map_or_else(|| Ok(ClassId::default()), ClassId::new);
         class.map_err(|error| Problem::bad_parameter("class", &error.to_string()))
+    }
+
+    /// The student whose events are asked for: a student reads its own, and no others.
+    pub(super) fn own_or(&self, wanted: Option<StudentId>) -> Result<Option<StudentId>, Problem> {
+        let Some(own) = self.caller.own_student() else { return Ok(wanted) };
+        let own = StudentId::of_client(own)
+            .map_err(|error| Problem::forbidden(&format!("the credential's subject {error}")))?;
+        match wanted {
+            Some(wanted) if wanted != own => {
+                Err(Problem::forbidden("a student reads its own events and state"))
+            }
+            _ => Ok(Some(own)),
+        }
     }
 
     /// A parameter that may be given once.

@@ -2,13 +2,14 @@
 //!
 //! The router's table names the checks that a route wants; [`ORDER`] is the order in which they are
 //! made. A new check is a variant of [`Check`], a line in `ORDER`, an arm in [`Gate::admit`], and a
-//! file of this folder. A check of the caller's identity belongs after `Origin`, since a foreign
-//! page must not learn whether a credential is good; a limit of the caller's requests comes last,
-//! since it is counted by caller.
+//! file of this folder. The caller is checked after `Origin`, since a foreign page must not learn
+//! whether a credential is good; a limit of the caller's requests comes last, since it is counted
+//! by caller.
 //!
 //! The gate decides, and the route answers: most routes answer a refusal with a problem, a
 //! WebSocket with a close code, Server-Sent Events with a stream that ends.
 
+pub(super) mod caller;
 pub(super) mod connections;
 pub(super) mod cors;
 pub(super) mod origin;
@@ -17,26 +18,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::caller::CallerCheck;
 use self::connections::{ConnectionLimiter, ConnectionPermit};
+use self::cors::Cors;
 use self::origin::OriginPolicy;
+use super::policy::{Check, Policy};
 use super::problem::Problem;
+use super::query::Query;
 use super::request::Request;
 use super::server::drain::Drain;
+use crate::access::{Access, Caller, Credential, Denial, Right};
 use crate::metrics::Registry;
 
 /// How long a client is told to wait when there are too many connections, or the relay goes away.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// A check before a handler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Check {
-    /// The connection is within the limits.
-    Connections,
-    /// The relay is not closing: a request that begins now would be ended at once.
-    Draining,
-    /// The host is a name of this relay, and the page that asks is the relay's own or allowed.
-    Origin,
-}
 
 /// All checks, in the order in which they are made: the cheapest first, and none before a check on
 /// which it relies.
@@ -45,35 +40,52 @@ pub(super) const ORDER: [Check; 3] = [Check::Connections, Check::Draining, Check
 /// The gate's decision about a request.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// The handler may answer.
-    Admitted,
+    /// The handler may answer this caller.
+    Admitted(Admitted),
     /// There are too many connections.
     TooMany,
     /// The relay is going away.
     Draining,
-    /// The host or the origin is not allowed.
+    /// The host or the origin is not allowed, or the caller has no right.
     Forbidden(Problem),
+    /// It is not known who calls.
+    Denied(Denial),
+}
+
+/// A caller that was admitted, with the credential by which it is known.
+#[derive(Debug, Clone)]
+pub(super) struct Admitted {
+    /// `None` on a route that anyone may ask.
+    pub(super) caller: Option<Arc<Caller>>,
+    /// `None` where no source of callers is configured.
+    pub(super) credential: Option<Credential>,
 }
 
 impl Admission {
-    /// The refusal as a problem; `None` for a request that is admitted.
-    pub(super) fn problem(self) -> Option<Problem> {
-        match self {
-            Self::Admitted => None,
-            Self::TooMany => Some(Problem::unavailable(
+    /// The caller of a request that is admitted.
+    ///
+    /// # Errors
+    /// The refusal, as a problem.
+    pub(super) fn caller(self) -> Result<Arc<Caller>, Problem> {
+        Err(match self {
+            Self::Admitted(admitted) => {
+                return Ok(admitted.caller.unwrap_or_else(|| Arc::new(Caller::unknown())));
+            }
+            Self::TooMany => Problem::unavailable(
                 "too-many-connections",
                 "the relay has too many connections",
                 "try again later, or raise --max-connections",
                 RETRY_AFTER,
-            )),
-            Self::Draining => Some(Problem::unavailable(
+            ),
+            Self::Draining => Problem::unavailable(
                 "going-away",
                 "the relay is going away",
                 "connect again: another relay, or this one once it is back, answers",
                 RETRY_AFTER,
-            )),
-            Self::Forbidden(problem) => Some(problem),
-        }
+            ),
+            Self::Forbidden(problem) => problem,
+            Self::Denied(denial) => caller::denied(&denial),
+        })
     }
 }
 
@@ -82,6 +94,7 @@ impl Admission {
 pub(crate) struct Gate {
     connections: Arc<ConnectionLimiter>,
     origins: OriginPolicy,
+    access: Access,
     drain: Drain,
 }
 
@@ -90,9 +103,10 @@ impl Gate {
     pub(crate) fn new(
         connections: Arc<ConnectionLimiter>,
         origins: OriginPolicy,
+        access: Access,
         drain: Drain,
     ) -> Self {
-        Self { connections, origins, drain }
+        Self { connections, origins, access, drain }
     }
 
     /// Counts a new connection: see [`ConnectionLimiter`].
@@ -115,9 +129,14 @@ impl Gate {
         &self.origins
     }
 
-    /// Makes the checks that `wanted` names; the first that fails decides.
-    pub(super) fn admit(&self, wanted: &[Check], request: &Request) -> Admission {
-        for check in ORDER.iter().filter(|check| wanted.contains(check)) {
+    /// The sources of callers.
+    pub(super) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Makes the checks of a route; the first that fails decides.
+    pub(super) async fn admit(&self, policy: &Policy, request: &Request) -> Admission {
+        for check in ORDER.iter().filter(|check| policy.checks.contains(check)) {
             match check {
                 Check::Connections if !request.permit.is_admitted() => return Admission::TooMany,
                 Check::Draining if self.drain.is_closed() => return Admission::Draining,
@@ -129,6 +148,35 @@ impl Gate {
                 Check::Connections | Check::Draining => {}
             }
         }
-        Admission::Admitted
+        let Some(right) = policy.right else {
+            return Admission::Admitted(Admitted { caller: None, credential: None });
+        };
+        let reads_cookie = policy.cors != Cors::AnyOrigin;
+        match caller::check(&self.access, right, reads_cookie, request).await {
+            CallerCheck::Admitted(caller, credential) => {
+                Admission::Admitted(Admitted { caller: Some(caller), credential })
+            }
+            CallerCheck::Denied(denial) => Admission::Denied(denial),
+            CallerCheck::Forbidden(problem) => Admission::Forbidden(problem),
+        }
+    }
+
+    /// Admits a subscriber by the credential of its first message. The other checks were made when
+    /// its connection came.
+    pub(super) async fn admit_subscriber(
+        &self,
+        credential: Credential,
+        query: &Query<'_>,
+    ) -> Admission {
+        match self.access.resolve(Some(&credential)).await {
+            Err(denial) => Admission::Denied(denial),
+            Ok(caller) => match caller::permit(&caller, Right::Read, query) {
+                Err(problem) => Admission::Forbidden(problem),
+                Ok(()) => Admission::Admitted(Admitted {
+                    caller: Some(caller),
+                    credential: Some(credential),
+                }),
+            },
+        }
     }
 }

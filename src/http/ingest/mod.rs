@@ -1,5 +1,6 @@
 //! `POST /student-progress`, also `/api/v1/events`: events in, an answer for each.
 
+mod binding;
 pub(super) mod body;
 
 use std::pin::Pin;
@@ -15,6 +16,8 @@ use warp::reply::Response;
 use super::context::Relay;
 use super::problem::Problem;
 use super::query::Query;
+use super::request::Request;
+use crate::access::Caller;
 use crate::event::{Batch, BodyError, ClassId, Cursor, Rejection, parse_body};
 use crate::writer::{Outcome, WriteError};
 
@@ -24,8 +27,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Stores a request's events, and answers once they are committed.
 pub(super) async fn post<S, B>(
     relay: &Relay,
-    headers: &HeaderMap,
-    query: &str,
+    caller: &Caller,
+    request: &Request,
     body: Pin<&mut S>,
 ) -> Response
 where
@@ -33,8 +36,8 @@ where
     B: Buf + Send,
 {
     let began = Instant::now();
-    let query = Query::parse(query);
-    let response = match try_post(relay, headers, &query, body).await {
+    let query = Query::parse(&request.query);
+    let response = match try_post(relay, caller, &request.headers, &query, body).await {
         Ok(response) => response,
         Err(problem) => {
             note_refusal(relay, &query, &problem);
@@ -58,6 +61,7 @@ fn note_refusal(relay: &Relay, query: &Query<'_>, problem: &Problem) {
 
 async fn try_post<S, B>(
     relay: &Relay,
+    caller: &Caller,
     headers: &HeaderMap,
     query: &Query<'_>,
     body: Pin<&mut S>,
@@ -75,10 +79,10 @@ where
     let limits = &relay.limits;
     let patience = limits.request_timeout;
     let body = body::read(headers, body, limits.max_body, patience, &relay.bodies).await?;
-    let batch =
-        parse_body(&body.bytes, query.class_for_events(), limits.events).map_err(refused)?;
+    let class = query.class_for_events().or(caller.scope.single().map(ClassId::as_str));
+    let batch = parse_body(&body.bytes, class, limits.events).map_err(refused)?;
     drop(body);
-    store(relay, batch).await
+    store(relay, binding::bind(batch, caller)?).await
 }
 
 fn refused(error: BodyError) -> Problem {

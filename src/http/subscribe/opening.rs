@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::session::leave::Leave;
 use super::session::messages::Close;
 use super::session::start::Start;
 use super::session::trim::Trim;
 use super::session::{Sources, SubscriberSession, Transport};
+use crate::access::Denial;
 use crate::event::ClassId;
 use crate::http::context::Relay;
-use crate::http::gate::Admission;
+use crate::http::gate::{Admission, Admitted};
+use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::server::timeouts::LastActivity;
 
@@ -21,6 +24,7 @@ const MAX_CLASSES: usize = 64;
 
 /// A subscription that may begin.
 pub(super) struct Opening {
+    admitted: Admitted,
     classes: Vec<ClassId>,
     start: Start,
     trim: Option<Trim>,
@@ -37,6 +41,32 @@ pub(super) struct Refusal {
 impl Refusal {
     fn later(reason: impl Into<String>) -> Self {
         Self { close: Close::TryAgainLater, parameter: None, reason: reason.into() }
+    }
+
+    /// The reason begins with a word by which a program can tell the causes apart.
+    fn forbidden(problem: &Problem) -> Self {
+        let word = match problem.name() {
+            "class-not-allowed" => "class",
+            "origin-not-allowed" | "host-not-allowed" | "cross-site" => "origin",
+            _ => "unauthorized",
+        };
+        let reason = format!("{word}: {}", problem.detail());
+        Self { close: Close::NotAllowed, parameter: None, reason }
+    }
+
+    /// The peer has left before it was known who it is.
+    pub(super) fn gone(close: Close) -> Self {
+        Self { close, parameter: None, reason: String::new() }
+    }
+
+    /// It is not known who the peer is.
+    pub(super) fn denied(denial: &Denial) -> Self {
+        let (close, word) = match denial {
+            Denial::Unavailable { .. } => return Self::later(denial.to_string()),
+            Denial::Expired => (Close::Expired, "expired"),
+            _ => (Close::Unauthorized, "unauthorized"),
+        };
+        Self { close, parameter: None, reason: format!("{word}: {denial}") }
     }
 
     fn bad(parameter: &'static str, reason: impl Into<String>) -> Self {
@@ -61,15 +91,13 @@ impl Opening {
         query: &Query<'_>,
         cursor: Option<&str>,
     ) -> Result<Self, Refusal> {
-        match admission {
-            Admission::Admitted => {}
+        let admitted = match admission {
+            Admission::Admitted(admitted) => admitted,
             Admission::TooMany => return Err(Refusal::later("the relay has too many connections")),
             Admission::Draining => return Err(Refusal::later("the relay is going away")),
-            Admission::Forbidden(problem) => {
-                let reason = problem.detail().to_owned();
-                return Err(Refusal { close: Close::NotAllowed, parameter: None, reason });
-            }
-        }
+            Admission::Forbidden(problem) => return Err(Refusal::forbidden(&problem)),
+            Admission::Denied(denial) => return Err(Refusal::denied(&denial)),
+        };
         let classes = query.classes().map_err(|error| Refusal::bad("class", error.to_string()))?;
         if classes.len() > MAX_CLASSES {
             return Err(Refusal::bad("class", format!("names more than {MAX_CLASSES} classes")));
@@ -80,7 +108,7 @@ impl Opening {
         // read before the answer, so that an event POSTed after the answer lies behind it.
         let position = relay.tail.position(POSITION_PATIENCE).await;
         let position = position.map_err(|error| Refusal::later(error.to_string()))?;
-        Ok(Self { classes, start: Start::at(cursor, position), trim })
+        Ok(Self { admitted, classes, start: Start::at(cursor, position), trim })
     }
 
     /// The same for frames that have `bytes` more around them.
@@ -102,7 +130,8 @@ impl Opening {
             classes: relay.classes.clone(),
             metrics: relay.metrics.clone(),
         };
-        let Self { classes, start, trim } = self;
-        SubscriberSession::new(sources, classes, start, trim, transport, activity, &relay.drain)
+        let Self { admitted, classes, start, trim } = self;
+        let leave = Leave::new(&relay.drain, relay.gate.access(), admitted);
+        SubscriberSession::new(sources, classes, start, trim, transport, activity, leave)
     }
 }

@@ -25,6 +25,7 @@ use tokio_tungstenite::tungstenite::protocol::{
 use super::session::Transport;
 use super::session::messages::{Close, FrameKind, Incoming, Outgoing};
 use super::session::outbox::{Dropped, Outbox};
+use crate::access::Credential;
 use crate::http::server::timeouts::LastActivity;
 
 /// Allocated for as long as the connection lives; clients send next to nothing.
@@ -256,7 +257,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Stream for Socket<I> {
                 }
             }
             return Poll::Ready(Some(match ready!(self.poll_message(cx)) {
-                Ok(Message::Text(text)) if is_ping(&text) => Incoming::Ping,
+                Ok(Message::Text(text)) => match understood(&text) {
+                    Some(message) => message,
+                    None => continue,
+                },
                 Ok(Message::Binary(_)) => Incoming::Close(Close::Binary),
                 // Answered by tungstenite, in `control`.
                 Ok(Message::Close(_)) => Incoming::Close(Close::ByPeer),
@@ -322,13 +326,20 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Transport for Socket<I> {
     }
 }
 
-/// `{"type":"ping"}`. Any other text is for another release, and is ignored.
-fn is_ping(text: &str) -> bool {
+/// The message that a text is; `None` for one that another release may understand.
+fn understood(text: &str) -> Option<Incoming> {
     #[derive(Deserialize)]
     struct Message<'a> {
         r#type: &'a str,
+        #[serde(default)]
+        token: Option<String>,
     }
-    serde_json::from_str::<Message<'_>>(text).is_ok_and(|message| message.r#type == "ping")
+    let message: Message<'_> = serde_json::from_str(text).ok()?;
+    match (message.r#type, message.token) {
+        ("ping", _) => Some(Incoming::Ping),
+        ("auth", Some(token)) => Some(Incoming::Auth(Credential::Token(token))),
+        _ => None,
+    }
 }
 
 /// The stream that tungstenite is given: it reads the socket, and writes into a buffer.

@@ -18,8 +18,9 @@ use super::opening::{Opening, Refusal};
 use super::session::Transport;
 use super::session::messages::{Close, Incoming, Outgoing};
 use super::session::outbox::{Dropped, Outbox};
+use crate::access::Denial;
 use crate::http::context::Relay;
-use crate::http::gate::Admission;
+use crate::http::gate::{Admission, caller};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::request::Request;
@@ -40,9 +41,13 @@ pub(in crate::http) async fn open(
     admission: Admission,
     request: &Request,
 ) -> Response {
-    if let Admission::Forbidden(problem) = admission {
-        return problem.into_response();
-    }
+    let admission = match admission {
+        Admission::Forbidden(problem) => return problem.into_response(),
+        // Who calls cannot be found out now: the stream says when to come back.
+        Admission::Denied(Denial::Unavailable { .. }) => Admission::TooMany,
+        Admission::Denied(denial) => return caller::denied(&denial).into_response(),
+        other => other,
+    };
     let query = Query::parse(&request.query);
     let cursor = cursor(&request.headers, &query);
     let (retry, opening) = match Opening::decide(relay, admission, &query, cursor).await {

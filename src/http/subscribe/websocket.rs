@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -11,8 +12,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use warp::Reply;
 use warp::reply::Response;
 
-use super::opening::Opening;
+use super::opening::{Opening, Refusal};
+use super::session::messages::{Close, Incoming};
 use super::socket::Socket;
+use crate::access::Denial;
 use crate::http::context::Relay;
 use crate::http::gate::Admission;
 use crate::http::problem::Problem;
@@ -22,6 +25,8 @@ use crate::http::server::timeouts::{LastActivity, TimeoutStream};
 
 /// How long the connection may take to become a WebSocket once the answer is given.
 const UPGRADE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a peer without a credential may take to send one.
+const AUTH_PATIENCE: Duration = Duration::from_secs(5);
 /// The one subprotocol of the relay. A client need not ask for it.
 const SUBPROTOCOL: &str = "progress-relay";
 
@@ -46,8 +51,11 @@ async fn try_open(
     let key = handshake_key(&request.headers)?;
     let upgrade = request.upgrade.clone();
     let upgrade = upgrade.ok_or_else(|| upgrade_required("the connection cannot be upgraded"))?;
-    let query = Query::parse(&request.query);
-    let opening = Opening::decide(relay, admission, &query, query.first("cursor")).await;
+    // A page cannot put a header into the handshake, and a token in a URL is written into logs on
+    // the way: so the token may come in the first message.
+    let awaits_token = matches!(admission, Admission::Denied(Denial::Missing));
+    let text = request.query.clone();
+    let opening = if awaits_token { None } else { Some(open_by(relay, admission, &text).await) };
     let protocol = offers(&request.headers, SUBPROTOCOL);
     let (relay, permit) = (Arc::clone(relay), request.permit.clone());
     let sessions = relay.drain.sessions().clone();
@@ -57,7 +65,11 @@ async fn try_open(
         };
         let Some((io, read)) = take_apart(upgraded) else { return };
         let activity = LastActivity::new();
-        let socket = Socket::new(io, read, activity.clone());
+        let mut socket = Socket::new(io, read, activity.clone());
+        let opening = match opening {
+            Some(opening) => opening,
+            None => introduced(&relay, &mut socket, &text).await,
+        };
         let opening = match opening {
             Ok(opening) => opening,
             Err(refusal) => {
@@ -82,6 +94,34 @@ async fn try_open(
         answer.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     }
     Ok(response)
+}
+
+async fn open_by(relay: &Relay, admission: Admission, query: &str) -> Result<Opening, Refusal> {
+    let query = Query::parse(query);
+    Opening::decide(relay, admission, &query, query.first("cursor")).await
+}
+
+/// Waits for the peer's token, and decides by it.
+async fn introduced<S>(relay: &Relay, socket: &mut S, query: &str) -> Result<Opening, Refusal>
+where
+    S: Stream<Item = Incoming> + Unpin,
+{
+    let token = async {
+        loop {
+            match socket.next().await {
+                Some(Incoming::Auth(credential)) => return Ok(credential),
+                Some(Incoming::Ping) => {}
+                Some(Incoming::Close(close)) => return Err(Refusal::gone(close)),
+                None => return Err(Refusal::gone(Close::Gone)),
+            }
+        }
+    };
+    let credential = match tokio::time::timeout(AUTH_PATIENCE, token).await {
+        Ok(credential) => credential?,
+        Err(_) => return Err(Refusal::denied(&Denial::Missing)),
+    };
+    let admission = relay.gate.admit_subscriber(credential, &Query::parse(query)).await;
+    open_by(relay, admission, query).await
 }
 
 /// Whether the client offers a subprotocol. Its libraries end a connection whose answer names none

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::access::Credential;
 use crate::event::Cursor;
 
 /// The kind of a frame. Every kind but a reset can be sent once more, from the cursor before it.
@@ -40,6 +41,9 @@ pub(in crate::http) enum Outgoing {
 pub(in crate::http) enum Incoming {
     /// `{"type":"ping"}`
     Ping,
+    /// `{"type":"auth"}` with a token: the first message of a peer that could not put a credential
+    /// into its handshake.
+    Auth(Credential),
     /// The session is over.
     Close(Close),
 }
@@ -65,6 +69,10 @@ pub(in crate::http) enum Close {
     TooLarge,
     /// The peer may not subscribe.
     NotAllowed,
+    /// It is not known who the peer is, or its credential was revoked.
+    Unauthorized,
+    /// The peer's credential has expired.
+    Expired,
     /// The relay has no room, or its database is away.
     TryAgainLater,
 }
@@ -82,6 +90,8 @@ impl Close {
             Self::Binary => (1003, "only text is understood"),
             Self::NotUtf8 => (1007, "the text is not UTF-8"),
             Self::NotAllowed => (1008, "not allowed"),
+            Self::Unauthorized => (1008, "unauthorized: sign in, or send a token"),
+            Self::Expired => (1008, "expired: sign in again, and go on from the last cursor"),
             Self::TooLarge => (1009, "a message may have 64 KiB"),
             Self::TryAgainLater => (1013, "try again later"),
         })

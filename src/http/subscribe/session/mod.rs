@@ -20,10 +20,10 @@
 //! It knows a [`Transport`], a stream of the peer's messages and a sink of frames, not a socket.
 
 mod cut;
-mod drain_turn;
 mod frames;
 mod heartbeat;
 mod json_prefix;
+pub(super) mod leave;
 pub(super) mod messages;
 pub(super) mod outbox;
 mod pages;
@@ -42,8 +42,8 @@ use std::time::Duration;
 use futures::{Sink, Stream};
 use tokio::time::timeout;
 
-use self::drain_turn::DrainTurn;
 use self::heartbeat::Heartbeat;
+use self::leave::Leave;
 use self::messages::{Close, FrameKind, Incoming, Outgoing};
 use self::outbox::Dropped;
 use self::start::{ResetReason, Start};
@@ -51,7 +51,6 @@ use self::trim::Trim;
 use crate::database::Pages;
 use crate::event::{ClassId, Cursor, Micros};
 use crate::http::measures::HttpMetrics;
-use crate::http::server::drain::Drain;
 use crate::http::server::timeouts::LastActivity;
 use crate::log::{EncodedFrame, Log, Read, Subscription};
 use crate::repeated::{Repeated, Waiting};
@@ -120,7 +119,7 @@ pub(super) struct SubscriberSession<T> {
     on_its_way: Option<Micros>,
     /// Held from the first page that could not be read until one could.
     waiting: Option<Waiting<'static>>,
-    drain_turn: DrainTurn,
+    leave: Leave,
 }
 
 /// How a flush ended.
@@ -140,7 +139,7 @@ impl<T: Transport> SubscriberSession<T> {
         trim: Option<Trim>,
         transport: T,
         activity: LastActivity,
-        drain: &Drain,
+        leave: Leave,
     ) -> Self {
         Self {
             sources,
@@ -158,7 +157,7 @@ impl<T: Transport> SubscriberSession<T> {
             is_catching_up: false,
             on_its_way: None,
             waiting: None,
-            drain_turn: DrainTurn::new(drain),
+            leave,
         }
     }
 
@@ -356,12 +355,14 @@ impl<T: Transport> SubscriberSession<T> {
         .await
     }
 
-    /// Attends to everything but the log: the peer's messages, the clock, the drain. Registers to
-    /// be woken by each.
+    /// Attends to everything but the log: the peer's messages, the clock, the drain, the end of its
+    /// credential. Registers to be woken by each.
     fn poll_peer(&mut self, cx: &mut Context<'_>) -> Result<(), Close> {
         while let Poll::Ready(message) = Pin::new(&mut self.transport).poll_next(cx) {
             match message {
                 Some(Incoming::Ping) => self.heartbeat.request_pong(),
+                // The handshake, or an earlier message, has told who the peer is.
+                Some(Incoming::Auth(_)) => {}
                 Some(Incoming::Close(close)) => return Err(close),
                 None => return Err(Close::Gone),
             }
@@ -369,7 +370,7 @@ impl<T: Transport> SubscriberSession<T> {
         if self.heartbeat.poll(cx)? {
             Pin::new(&mut self.transport).start_send(Outgoing::Ping)?;
         }
-        self.drain_turn.poll(cx)?;
+        self.leave.poll(cx)?;
         // Answers to the peer's control frames go out during every wait.
         if let Poll::Ready(Err(close)) = Pin::new(&mut self.transport).poll_flush(cx) {
             return Err(close);

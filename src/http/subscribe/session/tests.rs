@@ -14,6 +14,7 @@ use super::*;
 use crate::database::Connector;
 use crate::event::{Epoch, Micros, StoredEvent};
 use crate::http::query::Query;
+use crate::http::server::drain::Drain;
 use crate::http::server::timeouts::PEER_TIMEOUT;
 use crate::log::ChunkSet;
 

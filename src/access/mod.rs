@@ -1,0 +1,21 @@
+#![allow(dead_code, unused_imports)] // TODO: until the sources are built
+//! Who calls: every request is resolved to a caller before its handler runs.
+//!
+//! - `caller`: the caller, its role, and what the role may do; `scope`: the classes of a caller
+//! - `credential`: what a request brings to prove who calls; `denial`: why it does not
+//! - `sources`: asks the configured sources who a credential belongs to
+//!
+//! This folder knows neither HTTP's requests nor sockets; the gate takes credentials out of
+//! requests, and answers denials.
+
+mod caller;
+mod credential;
+mod denial;
+mod scope;
+mod sources;
+
+pub(crate) use caller::{Caller, Right, Role};
+pub(crate) use credential::Credential;
+pub(crate) use denial::Denial;
+pub(crate) use scope::Scope;
+pub(crate) use sources::{Access, CallerEnd};

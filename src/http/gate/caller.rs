@@ -1,0 +1,180 @@
+//! The check of the caller: takes the credential out of a request, has it resolved, and compares
+//! the caller's rights with what the route needs.
+//!
+//! A credential that a request names itself (`Authorization`, then `?token=`) counts before the
+//! cookie, and a wrong one is never replaced by a good cookie: the request says who it means to be.
+//! Ingest never reads a cookie, since pages of any origin may POST there with the browser's
+//! credentials. With a cookie, a request that changes something must come from the relay's own
+//! page.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use crate::access::{Access, Caller, Credential, Denial, Right};
+use crate::event::ClassId;
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::request::Request;
+
+/// The longest credential that is looked at, in bytes.
+const MAX_CREDENTIAL: usize = 8 * 1024;
+/// The cookie of a browser that has signed in. Behind TLS its name begins with `__Host-`, which
+/// browsers accept for this host and path `/` alone.
+pub(in crate::http) const COOKIE: &str = "progress-relay";
+
+/// The result of the check.
+pub(super) enum CallerCheck {
+    /// The caller may use the route.
+    Admitted(Arc<Caller>, Option<Credential>),
+    /// It is not known who calls.
+    Denied(Denial),
+    /// The caller is known, and may not.
+    Forbidden(Problem),
+}
+
+/// Who calls, and whether the caller has the right that the route needs in the classes that the
+/// URL names.
+pub(super) async fn check(
+    access: &Access,
+    right: Right,
+    reads_cookie: bool,
+    request: &Request,
+) -> CallerCheck {
+    if access.is_open() {
+        return CallerCheck::Admitted(Arc::new(Caller::anyone()), None);
+    }
+    let query = Query::parse(&request.query);
+    let credential = match credential(&request.headers, &query, reads_cookie) {
+        Ok(credential) => credential,
+        Err(denial) => return CallerCheck::Denied(denial),
+    };
+    if matches!(credential, Some(Credential::Session(_))) && !is_own_page(request) {
+        return CallerCheck::Forbidden(Problem::new(
+            StatusCode::FORBIDDEN,
+            "cross-site",
+            "another site's page may not act with this browser's sign-in",
+            "a request that changes something must come from the relay's own page",
+        ));
+    }
+    match access.resolve(credential.as_ref()).await {
+        Err(denial) => CallerCheck::Denied(denial),
+        Ok(caller) => match permit(&caller, right, &query) {
+            Ok(()) => CallerCheck::Admitted(caller, credential),
+            Err(problem) => CallerCheck::Forbidden(problem),
+        },
+    }
+}
+
+/// Whether the caller has the right in every class that the URL names.
+pub(in crate::http) fn permit(
+    caller: &Caller,
+    right: Right,
+    query: &Query<'_>,
+) -> Result<(), Problem> {
+    if !caller.role.has(right) {
+        return Err(Problem::forbidden(&format!("{} is {}", caller.subject, caller.role)));
+    }
+    let classes = match right {
+        Right::Operate => return Ok(()),
+        // An event may name its class itself: ingest checks it.
+        Right::Post => query.class_for_events().map(ClassId::new).into_iter().flatten().collect(),
+        // A class that cannot be one is the handler's to refuse.
+        Right::ReadOwn | Right::Read | Right::Act => query.classes().unwrap_or_default(),
+    };
+    match classes.iter().find(|class| !caller.may(right, class)) {
+        Some(class) => Err(other_class(class)),
+        None => Ok(()),
+    }
+}
+
+/// The problem of a class that is not one of the caller's.
+pub(in crate::http) fn other_class(class: &ClassId) -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "class-not-allowed",
+        "the caller has no right in that class",
+        format!("class {:?} is not one of the caller's classes", class.as_str()),
+    )
+    .with("field", "class")
+}
+
+/// The problem of a caller that is not known.
+pub(in crate::http) fn denied(denial: &Denial) -> Problem {
+    let detail = denial.to_string();
+    let name = match denial {
+        Denial::Unavailable { retry_after, .. } => {
+            return Problem::unavailable(
+                "sign-in-unavailable",
+                "who calls cannot be found out now",
+                detail,
+                *retry_after,
+            );
+        }
+        Denial::Expired => "expired",
+        Denial::Missing | Denial::Invalid(_) | Denial::Revoked => "unauthorized",
+    };
+    let challenge = HeaderValue::from_static("Bearer realm=\"progress-relay\"");
+    Problem::new(StatusCode::UNAUTHORIZED, name, "the relay does not know who calls", detail)
+        .with_header(header::WWW_AUTHENTICATE, challenge)
+}
+
+/// The credential that a request brings.
+fn credential(
+    headers: &HeaderMap,
+    query: &Query<'_>,
+    reads_cookie: bool,
+) -> Result<Option<Credential>, Denial> {
+    let mut named = headers.get_all(header::AUTHORIZATION).iter();
+    let token = match named.next() {
+        Some(_) if named.next().is_some() => {
+            return Err(Denial::Invalid("Authorization is given twice".to_owned()));
+        }
+        Some(value) => Some(authorization(value)?),
+        None => query.first("token").map(str::to_owned),
+    };
+    if let Some(token) = token {
+        if token.is_empty() || token.len() > MAX_CREDENTIAL {
+            return Err(Denial::Invalid("it is empty, or far too long".to_owned()));
+        }
+        return Ok(Some(Credential::Token(token)));
+    }
+    let session = reads_cookie.then(|| cookie(headers)).flatten();
+    Ok(session.map(|session| Credential::Session(session.to_owned())))
+}
+
+/// The token of `Authorization: Bearer TOKEN`, or of `token TOKEN` as JupyterHub writes it.
+fn authorization(value: &HeaderValue) -> Result<String, Denial> {
+    let wrong = || Denial::Invalid("Authorization is neither Bearer TOKEN nor token TOKEN".into());
+    let (scheme, token) =
+        value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(wrong)?;
+    let is_known = ["bearer", "token"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    is_known.then(|| token.trim().to_owned()).ok_or_else(wrong)
+}
+
+/// The value of the relay's cookie. The name with `__Host-` counts first: another host of the
+/// domain cannot have set it.
+pub(in crate::http) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let value_of = |wanted: &str| {
+        headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find_map(|(name, value)| (name == wanted).then_some(value))
+    };
+    value_of(&format!("__Host-{COOKIE}"))
+        .or_else(|| value_of(COOKIE))
+        .filter(|value| !value.is_empty() && value.len() <= MAX_CREDENTIAL)
+}
+
+/// Whether a request that changes something comes from the relay's own page. The check of the
+/// origin has compared `Origin` already; here it must be there, or the browser must say as much.
+fn is_own_page(request: &Request) -> bool {
+    let is_safe = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let site = request.headers.get("sec-fetch-site");
+    is_safe
+        || site.is_some_and(|site| site == "same-origin")
+        || (site.is_none() && request.headers.contains_key(header::ORIGIN))
+}

@@ -1,0 +1,79 @@
+//! The rules that some paths share: the checks before the handler, the right that a caller needs,
+//! and which pages may read.
+
+use super::gate::cors::Cors;
+use crate::access::Right;
+
+/// A check before a handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    /// The connection is within the limits.
+    Connections,
+    /// The relay is not closing: a request that begins now would be ended at once.
+    Draining,
+    /// The host is a name of this relay, and the page that asks is the relay's own or allowed.
+    Origin,
+}
+
+/// Rules that some paths share.
+#[derive(Debug)]
+pub(super) struct Policy {
+    /// The checks before the handler; the gate knows their order.
+    pub(super) checks: &'static [Check],
+    /// The right that the caller needs, in every class that the URL names; `None` if anyone may
+    /// ask.
+    pub(super) right: Option<Right>,
+    /// Which pages of other origins may read the answers.
+    pub(super) cors: Cors,
+    /// Whether clients send bodies there. The rest of a body that a handler has not read is read
+    /// and dropped before the answer, within bounds.
+    pub(super) has_body: bool,
+}
+
+impl Policy {
+    /// Events in, from any page. There is no check of the origin: clients run on pages of any host.
+    pub(super) const INGEST: Self = Self {
+        checks: &[Check::Connections],
+        right: Some(Right::Post),
+        cors: Cors::AnyOrigin,
+        has_body: true,
+    };
+    /// Paths that take POSTs and store nothing.
+    pub(super) const NOT_STORED: Self =
+        Self { checks: &[], right: None, cors: Cors::AnyOrigin, has_body: true };
+    /// Sockets and streams.
+    pub(super) const SUBSCRIBE: Self = Self {
+        checks: &[Check::Connections, Check::Draining, Check::Origin],
+        right: Some(Right::Read),
+        cors: Cors::AllowedOrigins { expose: None },
+        has_body: false,
+    };
+    /// The reading API: a class as its instructors see it.
+    pub(super) const READ: Self = Self {
+        checks: &[Check::Connections, Check::Origin],
+        right: Some(Right::Read),
+        cors: Cors::AllowedOrigins { expose: Some("ETag, Retry-After") },
+        has_body: false,
+    };
+    /// What a student may read too: its own part of it.
+    pub(super) const READ_OWN: Self = Self { right: Some(Right::ReadOwn), ..Self::READ };
+    /// What instructors do.
+    pub(super) const ACT: Self = Self { right: Some(Right::Act), ..Self::READ };
+    /// What describes the relay, and nothing of a class.
+    pub(super) const DESCRIBE: Self = Self { right: None, ..Self::READ };
+    /// The dashboard's files: they hold no data.
+    pub(super) const PAGE: Self =
+        Self { checks: &[Check::Origin], right: None, cors: Cors::SameOrigin, has_body: false };
+    /// For probes: under any host name, and also when there are too many connections.
+    pub(super) const PROBE: Self = Self {
+        checks: &[],
+        right: None,
+        cors: Cors::AllowedOrigins { expose: None },
+        has_body: false,
+    };
+    /// For operators, as probes.
+    pub(super) const OPERATE: Self = Self { right: Some(Right::Operate), ..Self::PROBE };
+    /// A path without a row.
+    pub(super) const NOTHING: Self =
+        Self { checks: &[], right: None, cors: Cors::SameOrigin, has_body: false };
+}
