@@ -9,10 +9,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::heartbeat::TICK;
+use super::leave::Leave;
 use super::outbox::Outbox;
 use super::*;
+use crate::access::Access;
 use crate::database::Connector;
 use crate::event::{Epoch, Micros, StoredEvent};
+use crate::http::gate::Admitted;
 use crate::http::query::Query;
 use crate::http::server::drain::Drain;
 use crate::http::server::timeouts::PEER_TIMEOUT;
@@ -158,6 +161,8 @@ impl Bench {
         let start =
             Start { cursor: at(cursor), live_at: self.log.position().id, expiry: 0, reset: None };
         let classes = vec![ClassId::new(CLASS).expect("a class")];
+        let admitted = Admitted { caller: None, credential: None };
+        let leave = Leave::new(&self.drain, &Access::open(), admitted);
         let session = SubscriberSession::new(
             sources,
             classes,
@@ -165,7 +170,7 @@ impl Bench {
             trim,
             transport,
             activity.clone(),
-            &self.drain,
+            leave,
         );
         let task = tokio::spawn(async move { session.run().await.1 });
         (Peer { says, taken, held, activity }, task)
