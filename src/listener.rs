@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::agreement::{Agreement, DISPUTE_PATIENCE};
 use crate::backoff::Reconnect;
-use crate::database::{self, Blocker, BlockerWatch, CHANNEL, Connector, Session};
+use crate::database::{self, Blocker, BlockerWatch, CHANNEL, ConnectError, Connector, Session};
 use crate::metrics::Registry;
 use crate::migrate::{self, MigrateError};
 use crate::repeated::Repeated;
@@ -125,14 +125,11 @@ struct ListenLoop {
 impl ListenLoop {
     async fn run(self) {
         let mut reconnect = Reconnect::new("listener");
+        let mut blockers = BlockerWatch::default();
         loop {
-            let Err(reason) = self.listen(&mut reconnect).await;
+            let Err(reason) = self.listen(&mut reconnect, &mut blockers).await;
             self.agreement.note_server("listener", None);
-            self.report.send_modify(|status| {
-                let since = status.unproven.take().map_or_else(Instant::now, |(_, since)| since);
-                let unproven = Some((reason.clone(), since));
-                *status = ListenerStatus { unproven, obstacles: Obstacles::default() };
-            });
+            self.note_unproven(Some(reason.clone()));
             // The tail reads more often until it is proven again that notifications arrive.
             self.tail.set_unproven(true);
             reconnect.failed(&reason).await;
@@ -140,7 +137,11 @@ impl ListenLoop {
     }
 
     /// Listens until it cannot, and returns why.
-    async fn listen(&self, reconnect: &mut Reconnect) -> Result<Infallible, String> {
+    async fn listen(
+        &self,
+        reconnect: &mut Reconnect,
+        blockers: &mut BlockerWatch,
+    ) -> Result<Infallible, String> {
         let (proved, mut proofs) = watch::channel(String::new());
         let tail = self.tail.clone();
         // Every replica proves on the same channel; the mark tells this replica's proofs from the
@@ -152,10 +153,16 @@ impl ListenLoop {
             Some(_) => {}
             None => tail.doorbell(),
         };
-        let session =
-            self.connector.connect_with("listener", notified).await.map_err(|e| e.to_string())?;
-        let prover = self.connector.connect("prover").await.map_err(|error| error.to_string())?;
-        let outcome = self.listen_on(&session, &prover, &own, &mut proofs, reconnect).await;
+        let open = async {
+            let session = self.connector.connect_with("listener", notified).await?;
+            Ok::<_, ConnectError>((session, self.connector.connect("prover").await?))
+        };
+        let (session, prover) = open.await.map_err(|error| {
+            self.note_obstacles(Obstacles::default());
+            error.to_string()
+        })?;
+        let outcome =
+            self.listen_on(&session, &prover, &own, &mut proofs, reconnect, blockers).await;
         // A LISTEN or a look that is given up must not go on in the server beside the next one.
         session.abandon();
         prover.abandon();
@@ -169,11 +176,14 @@ impl ListenLoop {
         own: &str,
         proofs: &mut watch::Receiver<String>,
         reconnect: &mut Reconnect,
+        blockers: &mut BlockerWatch,
     ) -> Result<Infallible, String> {
+        // The obstacles come first: a lock on the table that stops the tail as well leaves nothing
+        // to agree with.
+        self.look_for_obstacles(prover, blockers).await?;
         self.look(session, prover).await?;
         self.send_listen(session, prover).await?;
         self.agreement.note_server("listener", Some(session.server.clone()));
-        let mut blockers = BlockerWatch::default();
         let mut arrived = 0;
         let mut unproven = Some(NOT_YET_PROVEN.to_owned());
         for look in 0_u32.. {
@@ -202,21 +212,36 @@ impl ListenLoop {
                     }
                 }
             }
-            let obstacles = self.look_for_obstacles(prover, &mut blockers).await?;
-            self.report(unproven.clone(), obstacles);
+            self.note_unproven(unproven.clone());
             tokio::select! {
                 () = session.ended() => return Err("the connection was lost".to_owned()),
                 () = prover.ended() => return Err("the prover's connection was lost".to_owned()),
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
+            self.look_for_obstacles(prover, blockers).await?;
             self.look(session, prover).await?;
         }
         Err("the listener has counted all its looks".to_owned())
     }
 
+    /// Looks for obstacles, and notes those that it finds; none if the look itself fails.
+    async fn look_for_obstacles(
+        &self,
+        prover: &Session,
+        blockers: &mut BlockerWatch,
+    ) -> Result<(), String> {
+        let found = self.find_obstacles(prover, blockers).await;
+        let (obstacles, outcome) = match found {
+            Ok(obstacles) => (obstacles, Ok(())),
+            Err(reason) => (Obstacles::default(), Err(reason)),
+        };
+        self.note_obstacles(obstacles);
+        outcome
+    }
+
     /// Looks for a session that keeps writers waiting, at the role's privileges, and at the
     /// migrations. Ends the session of a relay that is frozen.
-    async fn look_for_obstacles(
+    async fn find_obstacles(
         &self,
         prover: &Session,
         blockers: &mut BlockerWatch,
@@ -298,7 +323,7 @@ impl ListenLoop {
         }
     }
 
-    fn report(&self, unproven: Option<String>, obstacles: Obstacles) {
+    fn note_obstacles(&self, obstacles: Obstacles) {
         if let Some(blocker) = &obstacles.blocker
             && let Some(due) = BLOCKED.met(&blocker.cause())
         {
@@ -312,10 +337,13 @@ impl ListenLoop {
                 tracing::error!("{wrong}{due}");
             }
         }
+        self.report.send_modify(|status| status.obstacles = obstacles);
+    }
+
+    fn note_unproven(&self, unproven: Option<String>) {
         self.report.send_modify(|status| {
             let since = status.unproven.take().map_or_else(Instant::now, |(_, since)| since);
-            let unproven = unproven.map(|reason| (reason, since));
-            *status = ListenerStatus { unproven, obstacles };
+            status.unproven = unproven.map(|reason| (reason, since));
         });
     }
 }

@@ -16,9 +16,9 @@ const OWN_APPLICATION: &str = "progress-relay ";
 /// that is older than this, is reported.
 const LONG_WAIT: Duration = Duration::from_secs(5);
 
-/// A session that is not seen to block for this long has ended to do so. A writer gives up after
-/// --commit-timeout and waits again, so one look may find nobody who waits.
-const FORGET_AFTER: Duration = Duration::from_millis(2_500);
+/// A session that this many looks have not seen to block has ended to do so. A writer gives up after
+/// --commit-timeout and waits again, so a look may find nobody who waits.
+const LOOKS_TO_FORGET: u64 = 2;
 /// The sessions that one look finds, at most. The ones that wait for nothing themselves come first.
 const MAX_FOUND: i64 = 16;
 
@@ -158,7 +158,9 @@ pub(crate) async fn is_active(session: &Session, pid: i32) -> Result<bool, Error
 /// Looks for sessions that keep writers waiting, and remembers those whose age is hidden.
 #[derive(Debug, Default)]
 pub(crate) struct BlockerWatch {
-    /// At most [`MAX_FOUND`] of each look within [`FORGET_AFTER`].
+    /// The number of looks.
+    looks: u64,
+    /// At most [`MAX_FOUND`] of each of the latest looks.
     hidden: Vec<SeenBlocking>,
 }
 
@@ -167,7 +169,8 @@ struct SeenBlocking {
     pid: i32,
     role: String,
     first: Instant,
-    last: Instant,
+    /// The number of the latest look that has found it.
+    look: u64,
 }
 
 impl BlockerWatch {
@@ -176,14 +179,14 @@ impl BlockerWatch {
     /// consecutive looks that have found the session.
     pub(crate) async fn look(&mut self, session: &Session) -> Result<Option<Blocker>, Error> {
         let rows = session.client.query(BLOCKERS, &[&MAX_FOUND]).await?;
-        let now = Instant::now();
-        self.hidden.retain(|seen| now - seen.last <= FORGET_AFTER);
+        self.looks += 1;
+        self.hidden.retain(|seen| self.looks - seen.look <= LOOKS_TO_FORGET);
         let mut blocking = None;
         for row in rows {
             let (pid, role): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
             let open = match row.try_get::<_, Option<f64>>(4)? {
                 Some(age) => Age::Known(Duration::try_from_secs_f64(age).unwrap_or_default()),
-                None => Age::Hidden(self.seen_for(pid, &role, now)),
+                None => Age::Hidden(self.seen_for(pid, &role)),
             };
             if blocking.is_some() || open.at_least() < LONG_WAIT {
                 continue;
@@ -203,13 +206,14 @@ impl BlockerWatch {
     }
 
     /// Notes that a session is seen to block, and returns for how long it was.
-    fn seen_for(&mut self, pid: i32, role: &str, now: Instant) -> Duration {
-        if let Some(seen) = self.hidden.iter_mut().find(|seen| seen.pid == pid && seen.role == role)
-        {
-            seen.last = now;
-            return now - seen.first;
+    fn seen_for(&mut self, pid: i32, role: &str) -> Duration {
+        let same = |seen: &&mut SeenBlocking| seen.pid == pid && seen.role == role;
+        if let Some(seen) = self.hidden.iter_mut().find(same) {
+            seen.look = self.looks;
+            return seen.first.elapsed();
         }
-        self.hidden.push(SeenBlocking { pid, role: role.to_owned(), first: now, last: now });
+        let first = Instant::now();
+        self.hidden.push(SeenBlocking { pid, role: role.to_owned(), first, look: self.looks });
         Duration::ZERO
     }
 }

@@ -10,11 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::{AsyncMessage, Client, Connection, Error, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::errors::{ConnectError, explain};
+use super::tls::TlsConnector;
 
 /// How long it may take to deliver a request to cancel a statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,15 +41,9 @@ pub struct Session {
     cancelling: Cancelling,
 }
 
-/// Encrypts the requests to cancel a statement.
-#[derive(Clone)]
-pub(super) struct Cancelling(pub(super) MakeRustlsConnect);
-
-impl std::fmt::Debug for Cancelling {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Cancelling")
-    }
-}
+/// Sends the requests to cancel a statement.
+#[derive(Debug, Clone)]
+pub(super) struct Cancelling(pub(super) TlsConnector);
 
 impl Cancelling {
     /// Asks the server to cancel the statement under way on a connection. The request may be lost.

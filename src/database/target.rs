@@ -1,6 +1,7 @@
 //! What a connection string says, once the environment and the password file have filled in what
 //! it leaves out: the servers to try, how to log in, and how to encrypt.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -180,4 +181,27 @@ pub(super) enum Roots {
     File(PathBuf),
     /// Those that the system trusts.
     System,
+}
+
+impl fmt::Display for TlsMode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Disable => "disable",
+            Self::Allow => "allow",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        })
+    }
+}
+
+impl fmt::Display for Roots {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => formatter.write_str("nobody"),
+            Self::File(file) => write!(formatter, "{}", file.display()),
+            Self::System => formatter.write_str("the system"),
+        }
+    }
 }

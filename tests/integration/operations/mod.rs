@@ -8,6 +8,8 @@ mod checker_live;
 mod crowd;
 // SIGTERM: requests are finished, subscribers are sent elsewhere, and the process ends in time.
 mod drain;
+// A role, a database or a server with few connections.
+mod few_connections;
 // Connections, relays and the database fail under load.
 mod faults;
 // PostgreSQL itself fails: it is killed, restarted, full or read-only.
@@ -16,6 +18,10 @@ pub mod faults_database;
 pub mod faults_failover;
 // Connections, processes and hosts vanish without closing anything.
 pub mod faults_network;
+// The primary of a Patroni cluster changes, behind a URL of all hosts and behind HAProxy.
+pub mod faults_patroni;
+// The hosts of a URL: those that cannot serve are passed over, and errors name each of them.
+mod hosts;
 // `/metrics`: described in docs/metrics.md, accepted by promtool, and each metric moves.
 mod metrics;
 // The database is away for longer than the pauses between the clients' first retries.

@@ -228,7 +228,7 @@ async fn a_relays_role_can_append_and_nothing_more() {
         "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body, \
          received_at) VALUES (gen_random_uuid(), 'c', 's', now(), '{}', now())",
         "COPY progress_event TO PROGRAM 'cat'",
-        "LOCK TABLE progress_event IN ACCESS EXCLUSIVE MODE",
+        "BEGIN; LOCK TABLE progress_event IN ACCESS EXCLUSIVE MODE; ROLLBACK",
         "ALTER TABLE progress_event ADD COLUMN more text",
         "ALTER TABLE progress_event DISABLE TRIGGER progress_event_order",
         "ALTER TABLE progress_event DISABLE TRIGGER ALL",
@@ -275,6 +275,7 @@ async fn a_relays_role_can_append_and_nothing_more() {
     }
     for statement in cannot {
         let error = client.batch_execute(statement).await.expect_err(statement);
+        client.batch_execute("ROLLBACK").await.expect("the end of a transaction");
         assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{statement}: {error:?}");
     }
 }
