@@ -188,8 +188,8 @@ const EFFECTIVE: &str = "\
     WHEN kind = 'function' THEN has_function_privilege(grantee.oid, proc.oid, privilege) \
     END, true) ORDER BY ordinal";
 
-/// Whether a privilege was granted to the role itself: one that it has by PUBLIC alone would be lost
-/// when an operator takes it from PUBLIC. CONNECT is granted only where the role lacks it.
+/// Whether a privilege was granted to the role itself: one that it has by PUBLIC alone would be
+/// lost when an operator takes it from PUBLIC. CONNECT is granted only where the role lacks it.
 const DIRECT: &str = "\
     WHEN kind = 'database' \
       THEN has_database_privilege(grantee.oid, current_database(), privilege) \
