@@ -1,7 +1,8 @@
 //! The database: connections, and the statements that run on them.
 //!
 //! - `url`: parses a connection string into a `target`; `tls`: how its connections are encrypted;
-//!   `connect`: makes connections to the primary; `room`: the server's room for them
+//!   `connect`: makes connections to the primary; `room`, `allowance`: the server's room
+//!   for them
 //! - `session`: one connection and the task that drives it; `settings`: what a session sets;
 //!   `errors`: PostgreSQL's errors, classified by SQLSTATE
 //! - `log`: the header and the events of one read; `identity`: whether ids still mean the same
@@ -15,6 +16,7 @@
 //! - `doorbell`: the channel of the doorbell; `lock_wait`: the sessions that block writers;
 //!   `survey`: whether a host is the primary; `types`: PostgreSQL's binary format
 
+mod allowance;
 mod class_events;
 mod connect;
 mod doorbell;
@@ -39,7 +41,9 @@ mod survey;
 mod target;
 mod tls;
 mod types;
+mod url;
 
+pub(crate) use allowance::check_allowance;
 pub(crate) use class_events::class_events;
 pub use connect::Connector;
 pub(crate) use doorbell::{CHANNEL, notification_queue_usage, notify};
@@ -75,4 +79,7 @@ pub use snapshot::{
     select_statements,
 };
 pub(crate) use survey::Surveyed;
+pub use target::Target;
+pub use tls::Verification;
 pub(crate) use types::{PgMicros, RawJson};
+pub use url::{Environment, UrlError};

@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::config::{Config, StartConfig};
 use crate::agreement::Agreement;
 use crate::backoff::Backoff;
-use crate::database::{Connector, Pages, check_privileges};
+use crate::database::{Connector, Pages, check_allowance, check_privileges};
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch};
@@ -123,6 +123,7 @@ pub(super) async fn connect(
             // The privileges come first: without USAGE on the schema, the migrations would seem to
             // be missing.
             check_privileges(&connector).await?;
+            check_allowance(&connector).await?;
             if !config.migrate {
                 return migrate::check(&connector).await;
             }
