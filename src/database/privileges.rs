@@ -438,6 +438,19 @@ pub(crate) async fn check_privileges(connector: &Connector) -> Result<(), Privil
     }
 }
 
+/// Whether the session's role may apply a migration: create in the schema, and change the tables
+/// that are there.
+///
+/// # Errors
+/// If the connection is lost.
+pub(crate) async fn may_migrate(client: &impl GenericClient) -> Result<bool, Error> {
+    const MAY: &str = "\
+        SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) \
+          AND NOT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('progress_event') \
+                          AND NOT pg_has_role(relowner, 'USAGE'))";
+    client.query_one(MAY, &[]).await?.try_get(0)
+}
+
 /// Grants to each role, in one transaction, the privileges that it has not been granted yet, and
 /// returns the statements that did. It revokes nothing.
 pub(crate) async fn grant_privileges(

@@ -92,6 +92,42 @@ async fn a_start_names_all_missing_grants_at_once() {
     }
 }
 
+/// `serve` without --no-migrate, and a new epoch, need no right to create tables where no migration
+/// is missing. Where one is, the message says who has to apply it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_may_not_create_starts_on_a_migrated_database() {
+    let roles = Roles::granted().await;
+    let url = roles.database.url_as(&roles.relay);
+    let relay = Relay::serve(&["--database-url", &url]).await;
+    assert_eq!(relay.post(&event(1)).await["accepted"], 1);
+    let renewed = roles.run(&["migrate", "--new-epoch"]).await;
+    assert_eq!(renewed.code, Some(0), "{}", renewed.stderr);
+    drop(relay);
+
+    let admin = roles.admin().await;
+    let newest = progress_relay::migrate::MIGRATIONS.last().expect("migrations").name;
+    let forget = format!("DELETE FROM relay_migration WHERE name = '{newest}'");
+    admin.batch_execute(&forget).await.expect("a migration that is missing");
+    let ended = roles.run(&["serve", "--bind", "127.0.0.1:0"]).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let advice = format!(
+        "the database lacks migration {newest}, and this role may not apply it: run \
+         `progress-relay migrate` as the owner"
+    );
+    assert!(ended.stderr.contains(&advice), "{}", ended.stderr);
+
+    let empty = Roles::new().await;
+    let access = format!(
+        "GRANT CONNECT ON DATABASE {0} TO \"{1}\"; GRANT USAGE ON SCHEMA \"The app\" TO \"{1}\"",
+        empty.database.name(),
+        empty.relay
+    );
+    empty.admin().await.batch_execute(&access).await.expect("access");
+    let ended = empty.run(&["serve", "--bind", "127.0.0.1:0"]).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("as the owner of the tables"), "{}", ended.stderr);
+}
+
 /// The access lists of everything that is granted on.
 async fn access(roles: &Roles) -> Vec<String> {
     let sql = "SELECT concat_ws(' ', relname, relacl::text) FROM pg_class WHERE relacl IS NOT NULL \
