@@ -64,7 +64,7 @@ pub(crate) use log_version::{LogVersion, begin_version_without, hold_log};
 pub(crate) use pages::PageError;
 pub use pages::Pages;
 pub use privileges::{LEFT_OUT, NEEDS, Names, Object, PrivilegeError, listed};
-pub(crate) use privileges::{check_privileges, grant_privileges, lacking_privileges};
+pub(crate) use privileges::{check_privileges, grant_privileges, lacking_privileges, may_migrate};
 pub(crate) use rejected::RejectedCount;
 pub use scan::scan_statement;
 pub(crate) use scan::{classes_behind, classes_with_events};
