@@ -16,9 +16,9 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
-use super::plan::client_config;
+use super::plan::{TlsPlan, client_config};
 use super::provider::crypto_provider;
-use super::{TlsFiles, TlsPlan, Verification};
+use super::{TlsFiles, Verification};
 use crate::database::target::{Place, Roots, TlsMode, TlsSettings};
 
 #[path = "../../../tests/integration/support/authority.rs"]
