@@ -17,7 +17,7 @@ const LONGEST_URL: u64 = 64 * 1024;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database")]
 pub(in crate::cli) struct DatabaseFlags {
-    /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE, or as libpq's NAME=VALUE; may lead
+    /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE, or libpq's NAME=VALUE; may lead
     /// through a pooler if --listen-url does not. Without it, a private PostgreSQL in --data-dir
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,

@@ -401,6 +401,20 @@ fn every_parameter_has_one_row_and_a_sentence_that_helps() {
     assert_eq!(nearest(&"x".repeat(100_000)), None);
 }
 
+/// The document says of every parameter and variable what is done with it.
+#[test]
+fn the_document_names_every_parameter_and_variable() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let document = std::fs::read_to_string(path).expect("docs/configuration.md");
+    let (_, section) = document.split_once("\n## Connection strings\n").expect("the section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let names = PARAMETERS.iter().flat_map(|known| known.variable.into_iter().chain([known.name]));
+    let is_there =
+        |name: &str| ["`", "="].iter().any(|end| section.contains(&format!("`{name}{end}")));
+    let missing: Vec<&str> = names.filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "docs/configuration.md does not name {missing:?}");
+}
+
 #[test]
 fn variables_fill_in_what_the_string_leaves_out() {
     let all = around()
@@ -503,8 +517,9 @@ fn a_password_file_that_others_may_read_is_not_used() {
 
 #[test]
 fn services_stand_in_the_file_of_the_home_or_the_system() {
-    const FILE: &str = "host=nowhere\n[other]\nhost=c\nfoo\n\n# comment\n[prod]\nhost=a\nport=7\n\
-        user=ada\npassword=p=w\nhost=second\n[late]\nservice=x\n[wrong]\nfoo=SECRET\n[bad]\nport=x\n";
+    const FILE: &str = "host=nowhere\n[other]\nhost=c\nfoo\n\n# comment\n[prod]\nhost=a\n\
+        port=7\nuser=ada\npassword=p=w\nhost=second\n[late]\nservice=x\n[wrong]\nfoo=SECRET\n\
+        [bad]\nport=x\n";
     let home = around().file("/home/me/.pg_service.conf", FILE);
     let whole = "ada password p=w @ a 7 / x";
     home.reads("service=prod dbname=x", whole);

@@ -16,6 +16,10 @@ pub mod faults_database;
 pub mod faults_failover;
 // Connections, processes and hosts vanish without closing anything.
 pub mod faults_network;
+// The primary of a Patroni cluster changes, behind a URL of all hosts and behind HAProxy.
+pub mod faults_patroni;
+// The hosts of a URL: those that cannot serve are passed over, and errors name each of them.
+mod hosts;
 // `/metrics`: described in docs/metrics.md, accepted by promtool, and each metric moves.
 mod metrics;
 // The database is away for longer than the pauses between the clients' first retries.
@@ -24,9 +28,18 @@ mod outage;
 mod outage_log;
 // PgBouncer in each mode, for each URL.
 mod poolers;
+// A role with the privileges of a relay and no others: what it can do, and what it cannot.
+mod privileges;
+// The statements of a relay at work need every grant of the list, and no other.
+mod privileges_needed;
 // Reads use the intended index, even on a large table that was never analysed.
 mod plans;
 // The database's load from reading: abandoned requests, answers that end early, a full server.
 mod reading;
 // The start of a relay: what it answers before the database does, and when it gives up.
 mod start;
+// TLS to PostgreSQL: a relay works on a server that accepts nothing else, and takes up new
+// certificates.
+mod tls;
+// TLS to PostgreSQL: each connection is accepted or refused as psql's is.
+mod tls_table;

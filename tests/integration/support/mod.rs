@@ -1,5 +1,6 @@
 //! Shared parts of the tests: databases, relays, clients that post and clients that follow.
 
+pub mod authority;
 pub mod browser;
 pub mod checker;
 pub mod class;
@@ -10,7 +11,9 @@ mod postgres;
 mod proxy;
 mod raw;
 mod relay;
+mod roles;
 pub mod stage;
+pub mod tls;
 
 use std::time::Duration;
 
@@ -23,6 +26,7 @@ pub use postgres::{Database, data_folder};
 pub use proxy::Proxy;
 pub use raw::{Raw, RawFrame, handshake, handshake_with, read_frame};
 pub use relay::{Finished, Relay, Tail, run};
+pub use roles::Roles;
 
 /// The longest wait of a test. It is far longer than anything takes, so that a busy machine does
 /// not fail a test.

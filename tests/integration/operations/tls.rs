@@ -1,0 +1,1 @@
+//! A relay on a server that accepts encrypted connections only.
