@@ -307,7 +307,7 @@ fn every_kind_of_key_works_in_both_versions() {
 #[test]
 fn a_self_signed_certificate_is_its_own_root() {
     let own = key(&fixture().folder, "alone", "P-256");
-    let server = self_signed(&fixture().folder, "alone", "db.example", own);
+    let server = self_signed(&fixture().folder, "alone", "db.example", own, "-sha256");
     let itself = |mode| settings(mode, Some(&server.certificate));
     assert_eq!(refusal(&itself(TlsMode::VerifyCa), "x", &server), None);
     assert_eq!(refusal(&itself(TlsMode::VerifyFull), "db.example", &server), None);
@@ -318,7 +318,7 @@ fn a_self_signed_certificate_is_its_own_root() {
     let folder = fixture().folder.join("twin");
     fs::create_dir(&folder).expect("a folder");
     let own = key(&folder, "twin", "P-256");
-    let twin = self_signed(&folder, "twin", "db.example", own);
+    let twin = self_signed(&folder, "twin", "db.example", own, "-sha256");
     let reason = refusal(&itself(TlsMode::VerifyCa), "db.example", &twin);
     assert!(reason.is_some());
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use futures::{StreamExt, stream};
 
 use crate::support::authority::{Form, joined, text};
+use crate::support::run;
 use crate::support::stage::DATABASE;
 use crate::support::tls::{EITHER, HOST, Outcome, PLAIN, TlsServer, by_psql, by_relay};
 
@@ -14,7 +15,17 @@ use crate::support::tls::{EITHER, HOST, Outcome, PLAIN, TlsServer, by_psql, by_r
 const AT_ONCE: usize = 4;
 
 /// The rows in which the relay is to differ from libpq, each with the reason.
-const DEVIATIONS: &[(&str, &str)] = &[];
+const DEVIATIONS: &[(&str, &str)] = &[
+    (
+        "certificate of Ed25519; prefer",
+        "libpq 15 fails when a certificate's signature names no digest; the relay logs in without \
+         binding",
+    ),
+    (
+        "certificate of ECDSA by SHA-512; require",
+        "the driver does not bind to a certificate that is signed so; it refuses the login",
+    ),
+];
 
 /// Asks both about each row, and returns the rows with what the relay said.
 async fn compare(rows: Vec<(String, String)>) -> Vec<(String, Outcome, String)> {
@@ -279,4 +290,64 @@ async fn channel_binding_ends_as_by_libpq() {
     assert_eq!(find("by_password; either; disable; require"), Outcome::Refused);
     assert_eq!(find("by_password; either; disable; prefer"), Outcome::Clear);
     assert_eq!(find("postgres; progress; require; require"), Outcome::Refused, "no password");
+}
+
+/// A certificate whose signature the password exchange cannot be bound to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channel_binding_depends_on_the_signature_of_the_certificate() {
+    let server = TlsServer::start().await;
+    let mut all = Vec::new();
+    for (name, kind, digest) in [
+        ("Ed25519", "ED25519", "-sha256"),
+        ("ECDSA by SHA-384", "P-384", "-sha384"),
+        ("ECDSA by SHA-512", "P-256", "-sha512"),
+        ("RSA by SHA-512", "RSA", "-sha512"),
+    ] {
+        server.present_self_signed(&name.replace(' ', "-"), kind, digest).await;
+        let row = |binding: &str| {
+            let rest =
+                format!("host={HOST} sslmode=require channel_binding={binding} password=secret");
+            let row = format!("certificate of {name}; {binding}");
+            (row, server.url("by_password", DATABASE, &rest))
+        };
+        all.extend(compare(["disable", "prefer", "require"].map(row).into()).await);
+    }
+    let find = |row: &str| {
+        let row = format!("certificate of {row}");
+        all.iter().find(|(name, ..)| *name == row).expect("a row").1
+    };
+    // The deviations, of which each is on the safe side: a demand is never dropped.
+    assert_eq!(find("Ed25519; prefer"), Outcome::Encrypted);
+    assert_eq!(find("Ed25519; require"), Outcome::Refused);
+    assert_eq!(find("ECDSA by SHA-512; require"), Outcome::Refused);
+    assert_eq!(find("ECDSA by SHA-384; require"), Outcome::Encrypted);
+}
+
+/// `sslrootcert=system`, which psql has from release 16 on: here psql gets the same file by name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_authorities_of_the_system_are_used() {
+    let server = TlsServer::start().await;
+    let (root, other) = (server.root.certificate(), server.other.certificate());
+    let empty = server.folder.join("empty.crt");
+    std::fs::write(&empty, "").expect("a file");
+    let rows = [
+        (&root, HOST, None),
+        (&root, "other.example", Some("is for db.example")),
+        (&other, HOST, Some("is not signed by an authority of the system")),
+        (&empty, HOST, Some("SSL_CERT_FILE")),
+    ];
+    for (store, host, expected) in rows {
+        let url = |roots: &str| {
+            let rest = format!("host={host} sslmode=verify-full sslrootcert={roots}");
+            server.url("postgres", DATABASE, &rest)
+        };
+        let (libpq, said) = by_psql(&url(text(store))).await;
+        let arguments = ["migrate", "--database-url", &url("system")];
+        // Some machines set the second variable.
+        let variables = [("SSL_CERT_FILE", text(store)), ("SSL_CERT_DIR", "/nonexistent")];
+        let ended = run(&arguments, &variables).await;
+        assert_eq!(libpq == Outcome::Encrypted, expected.is_none(), "{said}");
+        assert_eq!(ended.code == Some(0), expected.is_none(), "{}", ended.stderr);
+        assert!(ended.stderr.contains(expected.unwrap_or_default()), "{}", ended.stderr);
+    }
 }

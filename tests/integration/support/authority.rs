@@ -154,12 +154,14 @@ pub fn key(folder: &Path, name: &str, kind: &str) -> PathBuf {
     file
 }
 
-/// A self-signed certificate for a key, as PostgreSQL's manual makes it.
-pub fn self_signed(folder: &Path, name: &str, host: &str, key: PathBuf) -> Issued {
+/// A self-signed certificate for a key, as PostgreSQL's manual makes it. `digest` is an option of
+/// openssl, as `-sha256`; a key of Ed25519 needs none.
+pub fn self_signed(folder: &Path, name: &str, host: &str, key: PathBuf, digest: &str) -> Issued {
     let certificate = folder.join(format!("{name}.crt"));
     let subject = format!("/CN={host}");
     let (own, to) = (text(&key), text(&certificate));
-    openssl(&["req", "-x509", "-new", "-key", own, "-out", to, "-days", "30", "-subj", &subject]);
+    let how = ["req", "-x509", "-new", digest, "-key", own, "-out", to];
+    openssl(&[&how[..], &["-days", "30", "-subj", &subject]].concat());
     Issued { certificate, key }
 }
 

@@ -106,7 +106,16 @@ impl TlsServer {
 
     /// A certificate that the server has signed itself.
     pub fn self_signed(&self, name: &str) -> PathBuf {
-        self_signed(&self.folder, name, HOST, self.key.clone()).certificate
+        self_signed(&self.folder, name, HOST, self.key.clone(), "-sha256").certificate
+    }
+
+    /// Makes new connections see a self-signed certificate of another key.
+    pub async fn present_self_signed(&self, name: &str, kind: &str, digest: &str) {
+        let own = key(&self.folder, name, kind);
+        self.cluster.hand_over(&own);
+        let issued = self_signed(&self.folder, name, HOST, own, digest);
+        self.cluster.set("ssl_key_file", text(&issued.key)).await;
+        self.present(&issued.certificate).await;
     }
 
     /// A client's certificate for the role `role`, signed by `authority`.
@@ -126,9 +135,10 @@ impl TlsServer {
         format!("hostaddr=127.0.0.1 port={port} user={role} dbname={database} {rest}")
     }
 
-    /// A connection string by which a relay works.
-    pub fn relay_url(&self, rest: &str) -> String {
-        self.url("postgres", DATABASE, &format!("host={HOST} {rest}"))
+    /// The beginning of a connection string by which a relay works: verified by this file.
+    pub fn relay_url(&self, role: &str, roots: &Path) -> String {
+        let rest = format!("host={HOST} sslmode=verify-full sslrootcert={}", text(roots));
+        self.url(role, DATABASE, &rest)
     }
 }
 
