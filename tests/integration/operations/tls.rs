@@ -54,7 +54,7 @@ async fn every_connection_is_encrypted() {
         let answer = relay.connection().await.get(path).await.expect("an answer");
         assert_eq!(answer.status, 200, "{path}");
     }
-    let expected = ["writer 1", "tail", "listener", "pages", "leader"];
+    let expected = ["writer", "tail", "listener", "prover", "pages"];
     let seen = until("the sessions of every part", async || {
         assert_eq!(relay.log().matches("is not encrypted").count(), 0);
         let seen = sessions(&server.cluster).await;
@@ -64,6 +64,7 @@ async fn every_connection_is_encrypted() {
     })
     .await;
     assert!(seen.iter().all(|(_, is_encrypted, _)| *is_encrypted), "{seen:?}");
+    assert_eq!(relay.terms_as_leader(), 1);
 
     // A request to cancel that is not encrypted would be refused, and the statement would go on.
     let mut holder = server.cluster.session(DATABASE).await;
