@@ -1,5 +1,6 @@
 //! Shared parts of the tests: databases, relays, clients that post and clients that follow.
 
+pub mod authority;
 pub mod browser;
 pub mod checker;
 pub mod class;
@@ -12,6 +13,7 @@ mod proxy;
 mod raw;
 mod relay;
 pub mod stage;
+pub mod tls;
 
 use std::time::Duration;
 

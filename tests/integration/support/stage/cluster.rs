@@ -351,6 +351,11 @@ impl Cluster {
         .await;
     }
 
+    /// Replaces the rules of `pg_hba.conf`. They hold once a setting was changed after them.
+    pub fn write_rules(&self, rules: &str) {
+        std::fs::write(self.data.join("pg_hba.conf"), rules).expect("rules");
+    }
+
     /// Waits until commits wait for this many standbys.
     pub async fn has_synchronous_standbys(&self, count: i64) {
         let client = self.session("postgres").await;
