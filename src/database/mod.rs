@@ -15,6 +15,7 @@
 
 mod class_events;
 mod connect;
+pub(crate) mod doctor;
 mod doorbell;
 mod election;
 mod errors;

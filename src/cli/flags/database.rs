@@ -41,25 +41,46 @@ impl DatabaseFlags {
             (None, None, None) => default_data_dir().map(DatabaseSource::Private),
         }
     }
+
+    /// The database by --database-url, if --listen-url leads to it too.
+    ///
+    /// # Errors
+    /// As [`DatabaseFlags::validate`].
+    pub(in crate::cli) fn pooled(&self) -> Result<Option<Connector>, Failure> {
+        match (&self.database_url, &self.listen_url) {
+            (Some(url), Some(_)) => parse("--database-url (DATABASE_URL)", url).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The flag whose database all parts of the relay use.
+    pub(in crate::cli) fn direct_flag(&self) -> &'static str {
+        match (&self.database_url, &self.listen_url) {
+            (Some(_), Some(_)) => "--listen-url",
+            (Some(_), None) => "--database-url",
+            (None, _) => "--data-dir",
+        }
+    }
 }
 
 /// Reads the two URLs. Without a direct one, the first serves for everything. With one, the first
 /// is only checked: no part reads through a pooler yet.
 fn external(database_url: &str, listen_url: Option<&str>) -> Result<DatabaseSource, Failure> {
-    let parse = |flag: &str, url: &str| {
-        Connector::parse(url).map_err(|error| {
-            Failure::usage(format!(
-                "{flag} cannot be used: {error}; write it as \
-                 postgres://USER:PASSWORD@HOST:PORT/DATABASE"
-            ))
-        })
-    };
     let database = parse("--database-url (DATABASE_URL)", database_url)?;
     let direct = match listen_url {
         Some(url) => parse("--listen-url (RELAY_LISTEN_URL)", url)?,
         None => database,
     };
     Ok(DatabaseSource::External(Box::new(direct)))
+}
+
+fn parse(flag: &str, url: &str) -> Result<Connector, Failure> {
+    Connector::parse(url).map_err(|error| {
+        Failure::usage(format!(
+            "{flag} cannot be used: {error}; write it as \
+             postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+        ))
+    })
 }
 
 /// The folder of the private database when no flag names one: `$XDG_DATA_HOME/progress-relay`;
