@@ -1,11 +1,12 @@
 //! The database: connections, and the statements that run on them.
 //!
-//! - `connect`: makes connections to the primary; `session`: one connection and the task that
-//!   drives it; `settings`: what a session sets; `target`: what a connection string says; `errors`:
-//!   PostgreSQL's errors, classified by SQLSTATE
+//! - `url`: parses a connection string into a `target`; `tls`: how its connections are encrypted;
+//!   `connect`: makes connections to the primary; `room`: the server's room for them
+//! - `session`: one connection and the task that drives it; `settings`: what a session sets;
+//!   `errors`: PostgreSQL's errors, classified by SQLSTATE
 //! - `log`: the header and the events of one read; `identity`: whether ids still mean the same
 //!   events
-//! - `pages`: the pool on which history is read; `pooled_client`: the clean-up after a read that
+//! - `pages`: the pool on which history is read; `readers`: its sessions; `pooled_client`: the clean-up after a read that
 //!   was given up; `history`, `rejected`: the API's reads on the pool
 //! - `snapshot`: the snapshots of class state; `election`: the lock of the leader; `scan`,
 //!   `class_events`: the classes with new events, and the events of one; `log_version`: the epoch
@@ -26,14 +27,16 @@ mod log;
 mod log_version;
 mod pages;
 mod pooled_client;
+mod readers;
 mod rejected;
+mod room;
 mod scan;
 mod session;
 mod settings;
 mod snapshot;
 mod survey;
-#[expect(dead_code, reason = "the parser of connection strings fills it")]
 mod target;
+mod tls;
 mod types;
 
 pub(crate) use class_events::class_events;

@@ -9,10 +9,12 @@ use futures::{StreamExt, stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Connection, Error};
+use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::errors::explain;
+use super::errors::{ConnectError, explain};
 
 /// How long it may take to deliver a request to cancel a statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,8 +39,27 @@ pub struct Session {
     /// The host, port and database that the connection leads to.
     pub server: String,
     unconfirmed: Arc<AtomicU64>,
-    driver: JoinHandle<()>,
+    driver: AbortOnDropHandle<()>,
     gone: CancellationToken,
+    cancelling: Cancelling,
+}
+
+/// Encrypts the requests to cancel a statement.
+#[derive(Clone)]
+pub(super) struct Cancelling(pub(super) MakeRustlsConnect);
+
+impl std::fmt::Debug for Cancelling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cancelling")
+    }
+}
+
+impl Cancelling {
+    /// Asks the server to cancel the statement under way on a connection. The request may be lost.
+    pub(super) async fn cancel(&self, client: &Client) {
+        let token = client.cancel_token();
+        let _ = timeout(CANCEL_TIMEOUT, token.cancel_query(self.0.clone())).await;
+    }
 }
 
 impl Session {
@@ -48,6 +69,7 @@ impl Session {
         client: Client,
         mut connection: Connection<S, T>,
         server: String,
+        cancelling: Cancelling,
         notified: Notified,
     ) -> Self
     where
@@ -86,7 +108,8 @@ impl Session {
                 }
             }
         });
-        Self { client, backend_pid: 0, server, unconfirmed, driver, gone }
+        let driver = AbortOnDropHandle::new(driver);
+        Self { client, backend_pid: 0, server, unconfirmed, driver, gone, cancelling }
     }
 
     /// Resolves when the connection has ended, also while no statement is under way.
@@ -96,7 +119,7 @@ impl Session {
 
     /// Asks the server to cancel the statement under way. The request may be lost.
     pub async fn cancel(&self) {
-        let _ = timeout(CANCEL_TIMEOUT, self.client.cancel_token().cancel_query(NoTls)).await;
+        self.cancelling.cancel(&self.client).await;
     }
 
     /// The number of waits for a synchronous standby that an operator cancelled on this connection.
@@ -106,16 +129,25 @@ impl Session {
         self.unconfirmed.load(Ordering::Acquire)
     }
 
+    /// The error of a connection whose first statements failed.
+    pub(super) fn refused(&self, error: &Error) -> ConnectError {
+        ConnectError::Refused {
+            server: self.server.clone(),
+            reason: explain(error),
+            permanent: false,
+            code: error.code().cloned(),
+        }
+    }
+
+    /// The connection, the task that drives it, and the way to cancel its statements, for a pool.
+    pub(super) fn into_parts(self) -> (Client, JoinHandle<()>, Cancelling) {
+        (self.client, self.driver.detach(), self.cancelling)
+    }
+
     /// Ends the session, and cancels a statement that may still run on the server. The caller does
     /// not wait for that. A writer's statement must never be ended like this, since a commit that
     /// waits for a standby must go on.
     pub fn abandon(self) {
         tokio::spawn(async move { self.cancel().await });
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.driver.abort();
     }
 }

@@ -5,7 +5,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio_postgres::config::ChannelBinding;
+use tokio_postgres::Config;
+use tokio_postgres::config::{ChannelBinding, Host};
+
+/// PostgreSQL's port.
+const DEFAULT_PORT: u16 = 5432;
 
 /// A database, on one host, or on several hosts of which one at a time is the primary.
 #[derive(Debug, Clone)]
@@ -26,6 +30,32 @@ pub(super) struct Target {
     pub(super) tls: TlsSettings,
     /// Whether a password exchange must be bound to the TLS connection.
     pub(super) channel_binding: ChannelBinding,
+}
+
+impl Target {
+    /// The target of a configuration that is complete, without TLS: a private PostgreSQL's.
+    pub(super) fn of(config: &Config) -> Self {
+        let ports = config.get_ports();
+        let hosts = config.get_hosts().iter().enumerate().map(|(index, host)| TargetHost {
+            place: match host {
+                Host::Tcp(name) => Place::Tcp { name: Some(name.clone()), address: None },
+                Host::Unix(folder) => Place::Unix(folder.clone()),
+            },
+            port: ports.get(index).or(ports.first()).copied().unwrap_or(DEFAULT_PORT),
+            password: config.get_password().map(<[u8]>::to_vec),
+        });
+        let user = config.get_user().unwrap_or_default();
+        Self {
+            hosts: hosts.collect(),
+            user: user.to_owned(),
+            database: config.get_dbname().unwrap_or(user).to_owned(),
+            options: config.get_options().map(str::to_owned),
+            schema: None,
+            connect_timeout: None,
+            tls: TlsSettings::DISABLED,
+            channel_binding: ChannelBinding::Prefer,
+        }
+    }
 }
 
 /// One host of a [`Target`].
@@ -74,6 +104,20 @@ pub(super) struct TlsSettings {
     pub(super) send_name: bool,
     /// `sslnegotiation=direct`: TLS begins without PostgreSQL's request for it.
     pub(super) direct: bool,
+}
+
+impl TlsSettings {
+    /// No connection is encrypted.
+    pub(super) const DISABLED: Self = Self {
+        mode: TlsMode::Disable,
+        roots: Roots::None,
+        client: None,
+        revoked: None,
+        only_tls13: false,
+        only_tls12: false,
+        send_name: true,
+        direct: false,
+    };
 }
 
 /// `sslmode`.

@@ -203,7 +203,7 @@ impl Database {
     }
 
     pub fn connector(&self) -> Connector {
-        Connector::new(self.config.clone())
+        Connector::new(&self.config)
     }
 
     /// A session on this database.

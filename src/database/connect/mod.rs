@@ -1,0 +1,367 @@
+//! The relay's connections to the database. Each has a name in `pg_stat_activity`, keepalives and
+//! deadlines.
+//!
+//! - `host`: one host of the connection string: its addresses, and a connection to one of them
+//! - `stream`: the encrypted form of a socket
+//! - `refusal`: why a host was not connected to, and whether that may pass
+//! - `pooler`: whether a connection keeps its server process
+
+mod host;
+mod pooler;
+mod refusal;
+mod stream;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tokio::time::timeout;
+use tokio_postgres::Config;
+use tokio_postgres::error::SqlState;
+use tokio_util::sync::CancellationToken;
+
+use super::errors::{ConnectError, OLDEST_POSTGRES};
+use super::room::Room;
+use super::session::{Cancelling, IDENTITY, Notified, Session};
+use super::settings::SESSION_SETTINGS;
+use super::target::Target;
+use super::tls::TlsPlan;
+use host::{Host, Opened};
+use pooler::Sharing;
+use refusal::Refusal;
+
+/// After this time without an answer from one host or address, the next is tried beside it.
+const STAGGER: Duration = Duration::from_secs(1);
+
+/// Connects to one database, on one host, or on several hosts of which one at a time is the
+/// primary. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    /// The hosts, in the order of the URL.
+    hosts: Arc<[Host]>,
+    /// The host that is tried first: the latest known primary.
+    preferred: Arc<AtomicUsize>,
+    /// Connections are made only once this token is cancelled, which is when the migrations have
+    /// been applied.
+    migrated: Option<CancellationToken>,
+    /// All hosts, for the error that none of them lets the relay in.
+    servers: Arc<str>,
+    tls: Arc<TlsPlan>,
+    room: Room,
+}
+
+impl Connector {
+    /// Parses a `postgres://` URL or a `key=value` string. The PG* variables and the password file
+    /// fill in what it leaves out.
+    ///
+    /// # Errors
+    /// If the URL cannot be used. The error does not repeat it, since it may contain a password.
+    pub fn parse(url: &str) -> Result<Self, ConnectError> {
+        let config: Config =
+            url.parse().map_err(|error| ConnectError::Url(crate::error::chain(&error)))?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(ConnectError::Url("the URL names no host".to_owned()));
+        }
+        Self::to(&Target::of(&config))
+    }
+
+    /// A connector to a server of which the configuration is complete, without TLS.
+    pub fn new(config: &Config) -> Self {
+        Self::build(&Target::of(config), TlsPlan::disabled())
+    }
+
+    fn to(target: &Target) -> Result<Self, ConnectError> {
+        let tls = TlsPlan::of(&target.tls).map_err(|error| ConnectError::Url(error.to_string()))?;
+        Ok(Self::build(target, tls))
+    }
+
+    fn build(target: &Target, tls: TlsPlan) -> Self {
+        let tls = Arc::new(tls);
+        let hosts: Arc<[Host]> = (0..target.hosts.len())
+            .map(|index| Host::of(target, index, Arc::clone(&tls)))
+            .collect();
+        let servers: Vec<&str> = hosts.iter().map(|host| &*host.server).collect();
+        let servers = servers.join(" or ").into();
+        Self {
+            hosts,
+            preferred: Arc::default(),
+            migrated: None,
+            servers,
+            tls,
+            room: Room::default(),
+        }
+    }
+
+    /// The same connector for the parts of a relay that is starting: they connect once the
+    /// migrations are applied, which cancels `migrated`.
+    pub(crate) fn after(&self, migrated: CancellationToken) -> Self {
+        Self { migrated: Some(migrated), ..self.clone() }
+    }
+
+    /// The number of hosts that the URL names.
+    pub(crate) fn host_count(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// The name of the host at this position in the URL.
+    pub(super) fn host_server(&self, index: usize) -> &str {
+        self.hosts.get(index).map_or("", |host| &host.server)
+    }
+
+    /// Encrypts a request to cancel a statement, as the connection of the statement is encrypted.
+    pub(super) fn cancelling(&self) -> Cancelling {
+        Cancelling(self.tls.connector())
+    }
+
+    /// The server's room for connections, as this replica has met it.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// Makes this host the one that is tried first.
+    pub(crate) fn prefer(&self, index: usize) {
+        self.preferred.store(index, Ordering::Relaxed);
+    }
+
+    /// Connects to the primary and ignores notifications. `name` shows in `pg_stat_activity`.
+    ///
+    /// # Errors
+    /// As [`Connector::connect_with`].
+    pub async fn connect(&self, name: &str) -> Result<Session, ConnectError> {
+        self.connect_with(name, |_| {}).await
+    }
+
+    /// Connects to the primary among the hosts. The latest known primary is tried first, each
+    /// further host when the one before has failed, or has not answered for [`STAGGER`].
+    /// `notified` is called with every notification's payload, in the task that drives the
+    /// connection.
+    ///
+    /// # Errors
+    /// If no host is a primary that lets the relay in. The error names each host and its reason.
+    pub async fn connect_with(
+        &self,
+        name: &str,
+        notified: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<Session, ConnectError> {
+        if let Some(migrated) = &self.migrated {
+            migrated.cancelled().await;
+        }
+        self.with_room(self.to_primary(name, Arc::new(notified)).await)
+    }
+
+    /// Connects to the primary for a reader of history, which gives way to every other session
+    /// where the server has no room.
+    pub(super) async fn connect_reader(&self, name: &str) -> Result<Session, ConnectError> {
+        if self.room.is_short() {
+            return Err(ConnectError::Refused {
+                server: self.servers.to_string(),
+                reason: "the room for connections is left to writing and listening".to_owned(),
+                permanent: false,
+                code: Some(SqlState::TOO_MANY_CONNECTIONS),
+            });
+        }
+        self.to_primary(name, Arc::new(|_: &str| {})).await
+    }
+
+    async fn to_primary(&self, name: &str, notified: Notified) -> Result<Session, ConnectError> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let indexes = (0..self.hosts.len()).map(|step| (first + step) % self.hosts.len());
+        let attempts = indexes.map(|index| {
+            let notified = Arc::clone(&notified);
+            async move { Ok((index, self.connect_to(index, name, notified).await?)) }.boxed()
+        });
+        match first_success(attempts).await {
+            Ok((index, session)) => {
+                self.prefer(index);
+                Ok(session)
+            }
+            Err(refused) => Err(ConnectError::of_all(refused, &self.servers)),
+        }
+    }
+
+    /// Connects to one host, which must be the primary.
+    async fn connect_to(
+        &self,
+        index: usize,
+        name: &str,
+        notified: Notified,
+    ) -> Result<Session, ConnectError> {
+        let host = &self.hosts[index];
+        let addresses = host.addresses().await.map_err(|refusal| host.error(refusal))?;
+        let attempts = addresses.clone().into_iter().map(|address| {
+            let attempt = self.connect_at(host, address, name, Arc::clone(&notified));
+            in_time(host, attempt).boxed()
+        });
+        let refused = match first_success(attempts).await {
+            Ok(session) => return Ok(session),
+            Err(refused) => ConnectError::of_all(refused, &host.server),
+        };
+        // Nothing that is not PostgreSQL has ever let the relay in.
+        if !refused.is_permanent()
+            && !host.is_direct.load(Ordering::Relaxed)
+            && let Some(words) = host.foreign_answer(&addresses).await
+        {
+            return Err(host.error(Refusal::lasting(format!(
+                "what listens there is not PostgreSQL: it answers \"{words}\""
+            ))));
+        }
+        Err(refused)
+    }
+
+    /// Connects to one address, which must be the primary's.
+    async fn connect_at(
+        &self,
+        host: &Host,
+        address: Option<IpAddr>,
+        name: &str,
+        notified: Notified,
+    ) -> Result<Session, ConnectError> {
+        let mut session = self.drive(host, address, name, notified).await?;
+        let refused = |error: tokio_postgres::Error| host.refused(&error);
+        let row = session.client.query_one(IDENTITY, &[]).await.map_err(refused)?;
+        if row.try_get(1).map_err(refused)? {
+            let standby = Refusal::passing("this server is a standby, or is recovering");
+            return Err(host.error(standby));
+        }
+        session.backend_pid = row.try_get(0).map_err(refused)?;
+        self.rule_out_pooler(host, address, &session).await?;
+        session.client.batch_execute(SESSION_SETTINGS).await.map_err(refused)?;
+        Ok(session)
+    }
+
+    /// Opens a connection to one host, which may be a primary or a standby.
+    pub(super) async fn open(&self, index: usize, name: &str) -> Result<Session, ConnectError> {
+        let host = &self.hosts[index];
+        let addresses = host.addresses().await.map_err(|refusal| host.error(refusal))?;
+        let attempts = addresses.into_iter().map(|address| {
+            let attempt = self.drive(host, address, name, Arc::new(|_: &str| {}));
+            in_time(host, attempt).boxed()
+        });
+        self.with_room(
+            first_success(attempts)
+                .await
+                .map_err(|refused| ConnectError::of_all(refused, &host.server)),
+        )
+    }
+
+    /// Makes readers give way if a session was refused for want of room.
+    fn with_room(&self, connected: Result<Session, ConnectError>) -> Result<Session, ConnectError> {
+        if connected.as_ref().is_err_and(ConnectError::is_for_want_of_room) {
+            self.room.give_way();
+        }
+        connected
+    }
+
+    /// Opens a connection and drives it. The server must be one that the relay can use.
+    async fn drive(
+        &self,
+        host: &Host,
+        address: Option<IpAddr>,
+        name: &str,
+        notified: Notified,
+    ) -> Result<Session, ConnectError> {
+        let name = format!("progress-relay {name}");
+        let Opened { client, connection } = match host.dial(address, &name).await {
+            Ok(opened) => opened,
+            Err(refusal) => return Err(host.error(refusal)),
+        };
+        if let Some(found) = connection.parameter("server_version").map(str::to_owned) {
+            let major: Option<u32> =
+                found.split(['.', ' ', 'b', 'r', 'd']).next().and_then(|n| n.parse().ok());
+            if major.is_some_and(|major| major < OLDEST_POSTGRES) {
+                return Err(ConnectError::TooOld { server: host.server.clone(), found });
+            }
+        }
+        if let Some(found) =
+            connection.parameter("server_encoding").filter(|found| *found != "UTF8")
+        {
+            return Err(ConnectError::Encoding {
+                server: host.server.clone(),
+                found: found.to_owned(),
+            });
+        }
+        let tls = self.cancelling();
+        Ok(Session::drive(client, connection, host.server.clone(), tls, notified))
+    }
+
+    /// Tries, at the first connection to a host, whether a pooler in transaction mode lies before
+    /// it, before the session sets or locks anything.
+    async fn rule_out_pooler(
+        &self,
+        host: &Host,
+        address: Option<IpAddr>,
+        session: &Session,
+    ) -> Result<(), ConnectError> {
+        if host.is_direct.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let second = self.drive(host, address, "connect", Arc::new(|_: &str| {})).await?;
+        match pooler::sharing(&session.client, &second.client).await {
+            Ok(Sharing::Own) => host.is_direct.store(true, Ordering::Relaxed),
+            Ok(Sharing::Shared) => {
+                return Err(ConnectError::pooler(&host.server));
+            }
+            Ok(Sharing::Unknown) => {
+                return Err(host.error(Refusal::silent(host.address_timeout)));
+            }
+            Err(error) => return Err(host.refused(&error)),
+        }
+        Ok(())
+    }
+}
+
+impl Host {
+    /// The error of a host that has refused a statement.
+    fn refused(&self, error: &tokio_postgres::Error) -> ConnectError {
+        self.error(self.refusal(error))
+    }
+
+    fn error(&self, refusal: Refusal) -> ConnectError {
+        let Refusal { reason, permanent, code, .. } = refusal;
+        ConnectError::Refused { server: self.server.clone(), reason, permanent, code }
+    }
+}
+
+/// An attempt at one address, which has its own time.
+async fn in_time<T>(
+    host: &Host,
+    attempt: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    match timeout(host.address_timeout, attempt).await {
+        Ok(connected) => connected,
+        Err(_) => Err(host.error(Refusal::silent(host.address_timeout))),
+    }
+}
+
+/// The first success of the attempts, each of which begins when the one before it has failed, or
+/// has not answered for [`STAGGER`].
+///
+/// # Errors
+/// The errors of all, if none succeeds.
+async fn first_success<T>(
+    attempts: impl Iterator<Item = BoxFuture<'_, Result<T, ConnectError>>>,
+) -> Result<T, Vec<ConnectError>> {
+    let mut untried = attempts.peekable();
+    let mut running = FuturesUnordered::new();
+    let mut failed = Vec::new();
+    loop {
+        running.extend(untried.next());
+        let outcome = if untried.peek().is_none() {
+            running.next().await
+        } else {
+            timeout(STAGGER, running.next()).await.ok().flatten()
+        };
+        match outcome {
+            Some(Ok(success)) => return Ok(success),
+            Some(Err(error)) => failed.push(error),
+            None => {}
+        }
+        if running.is_empty() && untried.peek().is_none() {
+            return Err(failed);
+        }
+    }
+}
