@@ -11,6 +11,7 @@
 //! - `snapshot`: the snapshots of class state; `election`: the lock of the leader; `scan`,
 //!   `class_events`: the classes with new events, and the events of one; `log_version`: the epoch
 //!   and the number of deletions, held still by a transaction
+//! - `doctor`: the statements that try a deployment
 //! - `doorbell`: the channel of the doorbell; `lock_wait`: the sessions that block writers;
 //!   `survey`: whether a host is the primary; `types`: PostgreSQL's binary format
 
@@ -56,9 +57,10 @@ pub(crate) use lock_wait::{Blocker, blocker, is_active, terminate};
 pub(crate) use log::{Header, LogRow, current_epoch};
 pub use log::{LogReader, READ_SETTINGS};
 pub(crate) use log_version::{LogVersion, begin_version_without, hold_log};
-pub(crate) use pages::PageError;
 pub use pages::Pages;
+pub(crate) use pages::{MOST_SESSIONS, PageError};
 pub(crate) use rejected::RejectedCount;
+pub(crate) use room::ESSENTIAL_SESSIONS;
 pub use scan::scan_statement;
 pub(crate) use scan::{classes_behind, classes_with_events};
 pub(crate) use session::Session;

@@ -74,15 +74,15 @@ fn note_host(notes: &Notes, server: &str, look: &HostLook) {
     } else if look.is_this_machine() {
         notes.right(Check::Tls, format!("{server}: not encrypted, within this machine"));
     } else {
-        notes.wrong(
-            Check::Tls,
-            format!(
-                "{server}: not encrypted, and on another machine: the password and the students' \
-                 data travel in clear"
-            ),
-            "set ssl = on in the server's configuration, and sslmode=require in the URL, or \
-             sslmode=verify-full with sslrootcert=FILE",
-        );
+        let to_do = "set ssl = on in the server's configuration, and sslmode=require in the URL, or \
+             sslmode=verify-full with sslrootcert=FILE";
+        let what = format!("{server}: not encrypted, and on another machine");
+        if look.has_password {
+            let what = format!("{what}: the password and the students' data travel in clear");
+            notes.wrong(Check::Tls, what, to_do);
+        } else {
+            notes.remark(Check::Tls, format!("{what}: the students' data travel in clear"), to_do);
+        }
     }
 }
 

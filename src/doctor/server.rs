@@ -4,10 +4,10 @@ use nix::sys::statvfs::statvfs;
 
 use super::checks::Check;
 use super::finding::Notes;
-use crate::database::Session;
 use crate::database::doctor::{
     Connections, Disk, HostLook, Vacuum, clock, connections, disk, vacuum,
 };
+use crate::database::{ESSENTIAL_SESSIONS, MOST_SESSIONS, Session};
 
 /// Clocks that differ by more seconds than these.
 const CLOCK_REMARK: f64 = 1.0;
@@ -15,8 +15,6 @@ pub(super) const CLOCK_WRONG: f64 = 60.0;
 /// A server's disk with fewer bytes than these.
 const DISK_WRONG: u64 = 256 << 20;
 const DISK_REMARK: u64 = 2 << 30;
-/// The connections that one relay needs.
-const NEEDED: i64 = 10;
 /// The age of transactions at which the server has 300 million left before it stops.
 const AGE_WRONG: i64 = 1_800_000_000;
 /// Dead rows that are worth a remark, if they are more than the living.
@@ -99,12 +97,16 @@ fn judge_connections(found: &Connections, notes: &Notes) {
     let Some((name, left, to_do)) = left.min_by_key(|(_, left, _)| *left) else {
         return notes.right(Check::Connections, "there is no limit");
     };
+    let [needed, most] = [ESSENTIAL_SESSIONS, MOST_SESSIONS]
+        .map(|sessions| i64::try_from(sessions).unwrap_or(i64::MAX));
     // Those of this command are free when it ends.
     let left = left + found.own;
-    let what = format!("{left} connections are left by {name}; a relay needs {NEEDED}");
-    if left < NEEDED && !found.superuser {
+    let what = format!(
+        "{left} connections are left by {name}; a relay needs {needed}, and has at most {most}"
+    );
+    if left < needed && !found.superuser {
         notes.wrong(Check::Connections, what, to_do);
-    } else if left < 2 * NEEDED {
+    } else if left < most {
         notes.remark(Check::Connections, what, to_do);
     } else {
         notes.right(Check::Connections, what);

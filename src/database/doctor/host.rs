@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::ask::{Trouble, row};
 use crate::database::connect::Connector;
 use crate::database::errors::ConnectError;
-use crate::database::session::{Notified, Session};
+use crate::database::session::Session;
 
 /// How long a host may take to accept a connection and to answer, a second look included.
 const HOST_TIMEOUT: Duration = Duration::from_secs(6);
@@ -21,6 +21,9 @@ pub(crate) struct HostLook {
     pub(crate) in_recovery: bool,
     /// The release, as text.
     pub(crate) release: String,
+    /// Whether a password was given for it.
+    #[serde(skip)]
+    pub(crate) has_password: bool,
     /// The role of the session.
     pub(crate) role: String,
     /// Whether the connection is encrypted, and how.
@@ -58,12 +61,13 @@ impl Connector {
             server: self.host_server(host).to_owned(),
             reason,
             permanent: false,
+            code: None,
         };
         let look = async {
-            let session = self.open(host, "doctor", silent()).await?;
+            let session = self.open(host, "doctor").await?;
             let look = row::<HostLook>(&session, LOOK).await;
             let look = look.map_err(|trouble: Trouble| late(trouble.to_string()))?;
-            Ok((session, look))
+            Ok((session, HostLook { has_password: self.has_password(host), ..look }))
         };
         match timeout(HOST_TIMEOUT, look).await {
             Ok(looked) => looked,
@@ -81,13 +85,9 @@ impl Connector {
         host: usize,
         notified: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Session, Trouble> {
-        match timeout(HOST_TIMEOUT, self.open(host, "doctor", Arc::new(notified))).await {
+        match timeout(HOST_TIMEOUT, self.open_with(host, "doctor", Arc::new(notified))).await {
             Ok(session) => session.map_err(|error| Trouble::Refused(error.to_string())),
             Err(_) => Err(Trouble::Late),
         }
     }
-}
-
-fn silent() -> Notified {
-    Arc::new(|_: &str| {})
 }
