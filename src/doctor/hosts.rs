@@ -74,8 +74,8 @@ fn note_host(notes: &Notes, server: &str, look: &HostLook) {
     } else if look.is_this_machine() {
         notes.right(Check::Tls, format!("{server}: not encrypted, within this machine"));
     } else {
-        let to_do = "set ssl = on in the server's configuration, and sslmode=require in the URL, or \
-             sslmode=verify-full with sslrootcert=FILE";
+        let to_do = "set ssl = on at the server, and sslmode=require in the URL, or \
+                     sslmode=verify-full with sslrootcert=FILE";
         let what = format!("{server}: not encrypted, and on another machine");
         if look.has_password {
             let what = format!("{what}: the password and the students' data travel in clear");

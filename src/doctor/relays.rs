@@ -180,7 +180,7 @@ async fn epoch(relay: &BaseUrl, notes: &Notes) -> Option<String> {
     notes.wrong(
         Check::RelayEpoch,
         format!("a dashboard cannot subscribe: {failed}"),
-        "a proxy must pass WebSockets on; otherwise look into the relay's log",
+        "a proxy must let HTTP upgrades through; otherwise look into the relay's log",
     );
     None
 }

@@ -67,8 +67,12 @@ async fn check_role(session: &Session, notes: &Notes) {
                 .iter()
                 .map(|setting| format!("{}={}", setting.name, setting.value))
                 .collect();
-            let reset: Vec<_> =
-                matter.iter().map(|setting| format!("{};", setting.reset)).collect();
+            let is_read_only =
+                matter.iter().any(|setting| setting.name == "default_transaction_read_only");
+            let writable =
+                is_read_only.then(|| "SET default_transaction_read_only = off;".to_owned());
+            let reset = matter.iter().map(|setting| format!("{};", setting.reset));
+            let reset: Vec<_> = writable.into_iter().chain(reset).collect();
             notes.remark(
                 Check::SettingsRole,
                 format!(
@@ -85,44 +89,27 @@ async fn check_role(session: &Session, notes: &Notes) {
 
 fn check_relay(effective: &Effective, notes: &Notes) {
     let is_off = |value: &str| matches!(value, "" | "0");
-    let mut lost = Vec::new();
-    for (name, value, is_good) in [
-        ("statement_timeout", &effective.statement_timeout, is_off(&effective.statement_timeout)),
-        ("lock_timeout", &effective.lock_timeout, is_off(&effective.lock_timeout)),
-        (
-            "idle_session_timeout",
-            &effective.idle_session_timeout,
-            is_off(&effective.idle_session_timeout),
-        ),
-        (
-            "idle_in_transaction_session_timeout",
-            &effective.idle_in_transaction_session_timeout,
-            is_off(&effective.idle_in_transaction_session_timeout),
-        ),
-        (
-            "transaction_timeout",
-            &effective.transaction_timeout,
-            is_off(&effective.transaction_timeout),
-        ),
-        (
-            "transaction_isolation",
-            &effective.transaction_isolation,
-            effective.transaction_isolation == "read committed",
-        ),
-        (
-            "transaction_read_only",
-            &effective.transaction_read_only,
-            effective.transaction_read_only == "off",
-        ),
-        (
-            "synchronous_commit",
-            &effective.synchronous_commit,
-            !matches!(&*effective.synchronous_commit, "off" | "local"),
-        ),
-    ] {
-        if !is_good {
-            lost.push(format!("{name}={value}"));
-        }
+    let Effective { transaction_isolation, transaction_read_only, synchronous_commit, .. } =
+        effective;
+    let mut lost: Vec<String> = [
+        ("statement_timeout", &effective.statement_timeout),
+        ("lock_timeout", &effective.lock_timeout),
+        ("idle_session_timeout", &effective.idle_session_timeout),
+        ("idle_in_transaction_session_timeout", &effective.idle_in_transaction_session_timeout),
+        ("transaction_timeout", &effective.transaction_timeout),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !is_off(value))
+    .map(|(name, value)| format!("{name}={value}"))
+    .collect();
+    if transaction_isolation != "read committed" {
+        lost.push(format!("transaction_isolation={transaction_isolation}"));
+    }
+    if transaction_read_only != "off" {
+        lost.push(format!("transaction_read_only={transaction_read_only}"));
+    }
+    if matches!(&**synchronous_commit, "off" | "local") {
+        lost.push(format!("synchronous_commit={synchronous_commit}"));
     }
     if lost.is_empty() {
         notes.right(Check::SettingsRelay, "the relay's own settings are in effect");

@@ -2,6 +2,8 @@
 
 // Flags, messages for people and exit codes of every command.
 mod command_line;
+// `doctor`: each thing that may be wrong with a deployment is made wrong, and found.
+mod doctor;
 // `simulate`: which relays it posts to, and how it paces its students.
 mod simulate;
 // `tail`: a class in the terminal.
