@@ -6,7 +6,7 @@ use futures::future::join_all;
 use super::checks::Check;
 use super::finding::Notes;
 use crate::database::doctor::HostLook;
-use crate::database::{ConnectError, Connector, Session};
+use crate::database::{ConnectError, Connector, Session, Verification};
 
 /// The primary of a URL.
 pub(super) struct PrimaryHost {
@@ -29,6 +29,7 @@ pub(super) async fn look(connector: &Connector, notes: &Notes) -> Option<Primary
             Ok((session, look)) => {
                 reached += 1;
                 note_host(notes, &session.server, &look);
+                note_tls(connector, notes, &session.server, &look);
                 if look.in_recovery {
                     standbys += 1;
                 } else {
@@ -69,8 +70,28 @@ fn note_host(notes: &Notes, server: &str, look: &HostLook) {
     notes.right(Check::HostReached, format!("{server}: {kind}, as role {}", look.role));
     notes.right(Check::HostRelease, format!("{server}: PostgreSQL {}", look.release));
     notes.right(Check::HostEncoding, format!("{server}: UTF8"));
+}
+
+fn note_tls(connector: &Connector, notes: &Notes, server: &str, look: &HostLook) {
     if look.tls {
-        notes.right(Check::Tls, format!("{server}: encrypted ({})", look.cipher));
+        let encrypted = format!("{server}: encrypted ({})", look.cipher);
+        match connector.verification() {
+            Ok(Verification::AuthorityAndName(by)) => notes.right(
+                Check::Tls,
+                format!("{encrypted}; {by} has signed the certificate for this host"),
+            ),
+            Ok(Verification::Authority(by)) => notes.remark(
+                Check::Tls,
+                format!("{encrypted}; {by} has signed the certificate, for whichever host"),
+                "sslmode=verify-full in the URL",
+            ),
+            Ok(Verification::Nothing(_)) => notes.remark(
+                Check::Tls,
+                format!("{encrypted}; any certificate is accepted, also that of an attacker"),
+                "sslmode=verify-full and sslrootcert=FILE (or sslrootcert=system) in the URL",
+            ),
+            Err(error) => notes.unknown(Check::Tls, error.to_string()),
+        }
     } else if look.is_this_machine() {
         notes.right(Check::Tls, format!("{server}: not encrypted, within this machine"));
     } else {
@@ -102,8 +123,8 @@ fn note_error(notes: &Notes, error: &ConnectError) {
         ConnectError::Refused { permanent: true, .. } => notes.wrong(
             Check::HostReached,
             what,
-            "correct the user, the password or the database in the URL; psql with the same URL \
-             must succeed",
+            "correct what the message names, in the URL or at the server; psql with the same URL must \
+             succeed from this machine",
         ),
         _ => notes.wrong(
             Check::HostReached,

@@ -2,10 +2,10 @@
 
 use super::checks::Check;
 use super::finding::Notes;
-use crate::database::Session;
 use crate::database::doctor::{
     IndexRow, SequenceRow, TriggerRow, index_rows, sequence_row, trigger_rows,
 };
+use crate::database::{Session, explain, lacking_privileges};
 use crate::migrate::{self, MigrateError};
 
 /// The triggers of the table of events, each with its function: without each of them, something
@@ -59,8 +59,18 @@ pub(super) async fn check_migrations(session: &Session, notes: &Notes) -> bool {
     }
 }
 
-/// Looks at triggers, indexes and sequence.
+/// Looks at the role's rights, and at triggers, indexes and sequence.
 pub(super) async fn check_tables(session: &Session, notes: &Notes) {
+    match lacking_privileges(&session.client).await {
+        Ok(None) => notes.right(Check::Privileges, "the role has what a relay needs"),
+        Ok(Some(lacking)) => {
+            // The message ends with what to do.
+            let text = lacking.to_string();
+            let (what, to_do) = text.split_once(": run ").unwrap_or((&text, "grant it"));
+            notes.wrong(Check::Privileges, what, to_do);
+        }
+        Err(error) => notes.unknown(Check::Privileges, explain(&error)),
+    }
     match trigger_rows(session).await {
         Ok(rows) => judge_triggers(&rows, notes),
         Err(trouble) => notes.trouble(Check::Triggers, &trouble),

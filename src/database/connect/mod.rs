@@ -2,14 +2,12 @@
 //! deadlines.
 //!
 //! - `host`: one host of the connection string: its addresses, and a connection to one of them
-//! - `stream`: the encrypted form of a socket
 //! - `refusal`: why a host was not connected to, and whether that may pass
 //! - `pooler`: whether a connection keeps its server process
 
 mod host;
 mod pooler;
 mod refusal;
-mod stream;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,10 +24,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::errors::{ConnectError, OLDEST_POSTGRES};
 use super::room::Room;
-use super::session::{Cancelling, IDENTITY, Notified, Session};
+use super::session::{Cancelling, Notified, Session};
 use super::settings::SESSION_SETTINGS;
 use super::target::Target;
-use super::tls::TlsPlan;
+use super::tls::{TlsFiles, Verification};
+use super::url::Environment;
 use host::{Host, Opened};
 pub(super) use pooler::{Sharing, sharing};
 use refusal::Refusal;
@@ -50,7 +49,7 @@ pub struct Connector {
     migrated: Option<CancellationToken>,
     /// All hosts, for the error that none of them lets the relay in.
     servers: Arc<str>,
-    tls: Arc<TlsPlan>,
+    tls: Arc<TlsFiles>,
     room: Room,
 }
 
@@ -61,25 +60,26 @@ impl Connector {
     /// # Errors
     /// If the URL cannot be used. The error does not repeat it, since it may contain a password.
     pub fn parse(url: &str) -> Result<Self, ConnectError> {
-        let config: Config =
-            url.parse().map_err(|error| ConnectError::Url(crate::error::chain(&error)))?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(ConnectError::Url("the URL names no host".to_owned()));
-        }
-        Self::to(&Target::of(&config))
+        let target = Target::parse(url, &Environment::of_process())
+            .map_err(|error| ConnectError::Url(error.to_string()))?;
+        Self::to(&target)
     }
 
     /// A connector to a server of which the configuration is complete, without TLS.
     pub fn new(config: &Config) -> Self {
-        Self::build(&Target::of(config), TlsPlan::disabled())
+        Self::build(&Target::of(config), TlsFiles::disabled())
     }
 
-    fn to(target: &Target) -> Result<Self, ConnectError> {
-        let tls = TlsPlan::of(&target.tls).map_err(|error| ConnectError::Url(error.to_string()))?;
+    /// A connector to what a connection string says.
+    ///
+    /// # Errors
+    /// If a file of certificates cannot be used.
+    pub fn to(target: &Target) -> Result<Self, ConnectError> {
+        let tls = TlsFiles::read(target.tls.clone()).map_err(ConnectError::Url)?;
         Ok(Self::build(target, tls))
     }
 
-    fn build(target: &Target, tls: TlsPlan) -> Self {
+    fn build(target: &Target, tls: TlsFiles) -> Self {
         let tls = Arc::new(tls);
         let hosts: Arc<[Host]> = (0..target.hosts.len())
             .map(|index| Host::of(target, index, Arc::clone(&tls)))
@@ -102,6 +102,15 @@ impl Connector {
         Self { migrated: Some(migrated), ..self.clone() }
     }
 
+    /// By whom the server of an encrypted connection is verified.
+    ///
+    /// # Errors
+    /// If a file of certificates cannot be used now.
+    pub fn verification(&self) -> Result<Verification, ConnectError> {
+        let plan = self.tls.plan().map_err(ConnectError::Url)?;
+        Ok(plan.verification().clone())
+    }
+
     /// The number of hosts that the URL names.
     pub(crate) fn host_count(&self) -> usize {
         self.hosts.len()
@@ -115,11 +124,6 @@ impl Connector {
     /// Whether a password is given for the host at this position.
     pub(super) fn has_password(&self, index: usize) -> bool {
         self.hosts.get(index).is_some_and(Host::has_password)
-    }
-
-    /// Encrypts a request to cancel a statement, as the connection of the statement is encrypted.
-    pub(super) fn cancelling(&self) -> Cancelling {
-        Cancelling(self.tls.connector())
     }
 
     /// The server's room for connections, as this replica has met it.
@@ -140,8 +144,7 @@ impl Connector {
         self.connect_with(name, |_| {}).await
     }
 
-    /// Connects to the primary among the hosts. The latest known primary is tried first, each
-    /// further host when the one before has failed, or has not answered for [`STAGGER`].
+    /// Connects to the primary among the hosts. The latest known primary is tried first.
     /// `notified` is called with every notification's payload, in the task that drives the
     /// connection.
     ///
@@ -175,11 +178,11 @@ impl Connector {
     async fn to_primary(&self, name: &str, notified: Notified) -> Result<Session, ConnectError> {
         let first = self.preferred.load(Ordering::Relaxed);
         let indexes = (0..self.hosts.len()).map(|step| (first + step) % self.hosts.len());
-        let attempts = indexes.map(|index| {
+        let ask = |index| {
             let notified = Arc::clone(&notified);
             async move { Ok((index, self.connect_to(index, name, notified).await?)) }.boxed()
-        });
-        match first_success(attempts).await {
+        };
+        match first_success(indexes, ask).await {
             Ok((index, session)) => {
                 self.prefer(index);
                 Ok(session)
@@ -197,11 +200,11 @@ impl Connector {
     ) -> Result<Session, ConnectError> {
         let host = &self.hosts[index];
         let addresses = host.addresses().await.map_err(|refusal| host.error(refusal))?;
-        let attempts = addresses.clone().into_iter().map(|address| {
+        let ask = |address| {
             let attempt = self.connect_at(host, address, name, Arc::clone(&notified));
             in_time(host, attempt).boxed()
-        });
-        let refused = match first_success(attempts).await {
+        };
+        let refused = match first_success(addresses.iter().copied(), ask).await {
             Ok(session) => return Ok(session),
             Err(refused) => ConnectError::of_all(refused, &host.server),
         };
@@ -227,12 +230,12 @@ impl Connector {
     ) -> Result<Session, ConnectError> {
         let mut session = self.drive(host, address, name, notified).await?;
         let refused = |error: tokio_postgres::Error| host.refused(&error);
-        let row = session.client.query_one(IDENTITY, &[]).await.map_err(refused)?;
-        if row.try_get(1).map_err(refused)? {
+        let (pid, is_standby) = session.identity().await.map_err(refused)?;
+        if is_standby {
             let standby = Refusal::passing("this server is a standby, or is recovering");
             return Err(host.error(standby));
         }
-        session.backend_pid = row.try_get(0).map_err(refused)?;
+        session.backend_pid = pid;
         self.rule_out_pooler(host, address, &session).await?;
         session.client.batch_execute(SESSION_SETTINGS).await.map_err(refused)?;
         Ok(session)
@@ -252,12 +255,12 @@ impl Connector {
     ) -> Result<Session, ConnectError> {
         let host = &self.hosts[index];
         let addresses = host.addresses().await.map_err(|refusal| host.error(refusal))?;
-        let attempts = addresses.into_iter().map(|address| {
+        let ask = |address| {
             let attempt = self.drive(host, address, name, Arc::clone(&notified));
             in_time(host, attempt).boxed()
-        });
+        };
         self.with_room(
-            first_success(attempts)
+            first_success(addresses, ask)
                 .await
                 .map_err(|refused| ConnectError::of_all(refused, &host.server)),
         )
@@ -280,7 +283,7 @@ impl Connector {
         notified: Notified,
     ) -> Result<Session, ConnectError> {
         let name = format!("progress-relay {name}");
-        let Opened { client, connection } = match host.dial(address, &name).await {
+        let Opened { client, connection, tls } = match host.dial(address, &name).await {
             Ok(opened) => opened,
             Err(refusal) => return Err(host.error(refusal)),
         };
@@ -299,8 +302,8 @@ impl Connector {
                 found: found.to_owned(),
             });
         }
-        let tls = self.cancelling();
-        Ok(Session::drive(client, connection, host.server.clone(), tls, notified))
+        let cancelling = Cancelling(tls);
+        Ok(Session::drive(client, connection, host.server.clone(), cancelling, notified))
     }
 
     /// Tries, at the first connection to a host, whether a pooler in transaction mode lies before
@@ -352,31 +355,100 @@ async fn in_time<T>(
     }
 }
 
-/// The first success of the attempts, each of which begins when the one before it has failed, or
-/// has not answered for [`STAGGER`].
+/// The first success among hosts, or among the addresses of one. Each is asked when the one before
+/// it has failed, or has not answered for [`STAGGER`].
+///
+/// While one of them does not answer, those that have refused are asked again. In mid-failover the
+/// standby refuses until it is promoted, and the old primary may be silent: the relay would not
+/// learn of the promotion before the time of the silent one is over.
 ///
 /// # Errors
-/// The errors of all, if none succeeds.
-async fn first_success<T>(
-    attempts: impl Iterator<Item = BoxFuture<'_, Result<T, ConnectError>>>,
+/// The latest error of each, if none succeeds.
+async fn first_success<'a, K: Copy, T>(
+    order: impl IntoIterator<Item = K>,
+    ask: impl Fn(K) -> BoxFuture<'a, Result<T, ConnectError>>,
 ) -> Result<T, Vec<ConnectError>> {
-    let mut untried = attempts.peekable();
+    let mut untried = order.into_iter().peekable();
     let mut running = FuturesUnordered::new();
+    // How many have not answered yet.
+    let mut unanswered = 0;
     let mut failed = Vec::new();
+    let begin = |key: K, is_first: bool| ask(key).map(move |answer| (key, is_first, answer));
     loop {
-        running.extend(untried.next());
-        let outcome = if untried.peek().is_none() {
-            running.next().await
-        } else {
-            timeout(STAGGER, running.next()).await.ok().flatten()
-        };
-        match outcome {
-            Some(Ok(success)) => return Ok(success),
-            Some(Err(error)) => failed.push(error),
-            None => {}
+        if let Some(key) = untried.next() {
+            running.push(begin(key, true));
+            unanswered += 1;
+        }
+        match timeout(STAGGER, running.next()).await {
+            Ok(Some((_, _, Ok(success)))) => return Ok(success),
+            Ok(Some((key, is_first, Err(error)))) => {
+                unanswered -= usize::from(is_first);
+                failed.push((key, error));
+            }
+            Err(_) if untried.peek().is_none() && unanswered > 0 => {
+                let (lasting, passing): (Vec<_>, _) =
+                    failed.into_iter().partition(|(_, error)| error.is_permanent());
+                running.extend(passing.into_iter().map(|(key, _)| begin(key, false)));
+                failed = lasting;
+            }
+            Ok(None) | Err(_) => {}
         }
         if running.is_empty() && untried.peek().is_none() {
-            return Err(failed);
+            return Err(failed.into_iter().map(|(_, error)| error).collect());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    fn refused(server: usize, permanent: bool) -> ConnectError {
+        let (server, reason) = (server.to_string(), String::new());
+        ConnectError::Refused { server, reason, permanent, code: None }
+    }
+
+    /// The first host is silent for 5 s. The second is a standby that is promoted after 2.5 s.
+    #[tokio::test(start_paused = true)]
+    async fn a_standby_is_asked_again_while_another_host_is_silent() {
+        let begin = Instant::now();
+        let found = first_success(0..2, |host| {
+            let answer = async move {
+                if host == 0 {
+                    sleep(Duration::from_secs(5)).await;
+                }
+                let promoted = host == 1 && begin.elapsed() > Duration::from_millis(2_500);
+                if promoted { Ok(host) } else { Err(refused(host, false)) }
+            };
+            answer.boxed()
+        });
+        assert_eq!(found.await.expect("the new primary"), 1);
+        assert_eq!(begin.elapsed(), Duration::from_secs(3));
+    }
+
+    /// Nobody succeeds: one error of each, within the time of the silent one. What lasts is not
+    /// asked again.
+    #[tokio::test(start_paused = true)]
+    async fn each_fails_once() {
+        let (begin, asked) = (Instant::now(), AtomicUsize::new(0));
+        let found = first_success(0..3, |host| {
+            if host == 1 {
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+            let answer = async move {
+                if host == 0 {
+                    sleep(Duration::from_secs(5)).await;
+                }
+                Err::<(), _>(refused(host, host == 1))
+            };
+            answer.boxed()
+        });
+        let mut failed: Vec<String> =
+            found.await.expect_err("none").iter().map(ToString::to_string).collect();
+        failed.sort();
+        assert_eq!(failed, [0, 1, 2].map(|host| refused(host, false).to_string()));
+        assert_eq!((begin.elapsed(), asked.into_inner()), (Duration::from_secs(5), 1));
     }
 }

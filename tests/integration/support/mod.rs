@@ -11,6 +11,7 @@ mod proxy;
 mod raw;
 mod relay;
 mod rewriter;
+mod roles;
 pub mod stage;
 
 use std::time::Duration;
@@ -23,8 +24,9 @@ pub use pooler::Pooler;
 pub use postgres::{Database, data_folder};
 pub use proxy::Proxy;
 pub use raw::{Raw, RawFrame, handshake, handshake_with, read_frame};
-pub use relay::{Relay, Tail, run};
+pub use relay::{Finished, Relay, Tail, run};
 pub use rewriter::Rewriter;
+pub use roles::Roles;
 
 /// The longest wait of a test. It is far longer than anything takes, so that a busy machine does
 /// not fail a test.
