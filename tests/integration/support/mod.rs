@@ -1,5 +1,6 @@
 //! Shared parts of the tests: databases, relays, clients that post and clients that follow.
 
+pub mod authority;
 pub mod browser;
 pub mod checker;
 pub mod class;

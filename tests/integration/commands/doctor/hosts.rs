@@ -8,8 +8,9 @@ use tokio::net::TcpListener;
 use super::fixture::{
     Installation, assert_remark, assert_wrong, cluster, doctor, migrate, own_cluster,
 };
-use crate::support::Rewriter;
+use crate::support::authority::{Authority, Form};
 use crate::support::stage::{Cluster, Netns, PgBouncer, port, url, url_of};
+use crate::support::{Rewriter, data_folder};
 
 #[tokio::test]
 async fn a_host_that_is_not_reached_is_wrong() {
@@ -94,6 +95,43 @@ async fn a_password_in_clear_to_another_machine_is_wrong() {
     let url = format!("{} password=hunter2", primary.url());
     let what = assert_wrong("tls", &[], &["--database-url", &url]).await;
     assert!(what.contains("in clear") && !what.contains("hunter2"), "{what}");
+}
+
+/// Who has verified the server's certificate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_nobody_verifies_is_a_remark() {
+    let primary = own_cluster("encrypted").await;
+    let folder = data_folder();
+    std::fs::create_dir(&folder).expect("a folder");
+    let (root, other) = (Authority::root(&folder, "root"), Authority::root(&folder, "other"));
+    let extensions = "subjectAltName=IP:127.0.0.1";
+    let form = Form { subject: "/CN=database", extensions, days: None };
+    let issued = root.issue("server", &form);
+    for (from, name) in [(&issued.certificate, "server.crt"), (&issued.key, "server.key")] {
+        let file = primary.folder().join(name);
+        std::fs::copy(from, &file).expect("a copy");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&file, mode).expect("permissions");
+        primary.hand_over(&file);
+        let setting = if name.ends_with("crt") { "ssl_cert_file" } else { "ssl_key_file" };
+        primary.set(setting, file.to_str().expect("UTF-8")).await;
+    }
+    primary.set("ssl", "on").await;
+    let url = |mode: &str, roots: &Authority| {
+        let file = roots.certificate();
+        format!("{} sslmode={mode} sslrootcert={}", primary.url(), file.display())
+    };
+    let any = format!("{} sslmode=require", primary.url());
+    let what = assert_remark("tls", &["--database-url", &any]).await;
+    assert!(what.contains("TLSv1.3") && what.contains("any certificate"), "{what}");
+    let what = assert_remark("tls", &["--database-url", &url("verify-ca", &root)]).await;
+    assert!(what.contains("whichever host"), "{what}");
+    let examined = doctor(&["--database-url", &url("verify-full", &root)]).await;
+    assert_eq!(examined.with("wrong"), [""; 0]);
+    assert!(examined.what("tls", "right").contains("root.crt"));
+    let flags = ["--database-url", &*url("verify-full", &other)];
+    let what = assert_wrong("host.reached", &[], &flags).await;
+    assert!(what.contains("certificate"), "{what}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

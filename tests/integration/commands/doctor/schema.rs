@@ -1,6 +1,7 @@
 //! Migrations, triggers, indexes, the sequence.
 
 use super::fixture::{Installation, assert_remark, assert_wrong, doctor};
+use crate::support::Roles;
 
 const EVENT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, \
      body) \
@@ -27,6 +28,20 @@ async fn missing_and_newer_migrations_are_wrong() {
         .await;
     let what = assert_wrong("migrations", &[], &flags).await;
     assert!(what.contains("9999_future"), "{what}");
+}
+
+/// A role with exactly the grants of `migrate --grant`, and then with one less.
+#[tokio::test]
+async fn rights_that_are_missing_are_wrong() {
+    let roles = Roles::granted().await;
+    let url = roles.database.url_as(&roles.relay);
+    let flags = ["--database-url", &*url];
+    // The tests' common server has fsync off.
+    assert_eq!(doctor(&flags).await.with("wrong"), ["settings.durability"]);
+    let sql = format!(r#"REVOKE DELETE ON "The app".cell_state FROM "{}""#, roles.relay);
+    roles.database.client().await.batch_execute(&sql).await.expect("a revocation");
+    let what = assert_wrong("privileges", &["settings.durability"], &flags).await;
+    assert!(what.contains("DELETE on cell_state"), "{what}");
 }
 
 #[tokio::test]

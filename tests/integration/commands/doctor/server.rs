@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::fixture::{Installation, assert_remark, assert_wrong, cluster, doctor, migrate};
 use crate::support::stage::{Cluster, mount_small, unmount};
-use crate::support::{Relay, Rewriter, until};
+use crate::support::{Relay, Rewriter, run, until};
 
 /// The server's clock, ten thousand seconds ahead.
 #[tokio::test]
@@ -42,13 +42,9 @@ async fn a_disk_that_is_nearly_full_is_wrong() {
 async fn few_connections_are_wrong() {
     let installation = Installation::new().await;
     let role = format!("few_of_{}", installation.name);
-    installation
-        .sql(&format!(
-            "CREATE ROLE {role} LOGIN CONNECTION LIMIT 5; \
-             GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; \
-             GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}"
-        ))
-        .await;
+    installation.sql(&format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 5")).await;
+    let grant = ["migrate", "--database-url", &*installation.url, "--grant", &*role];
+    assert_eq!(run(&grant, &[]).await.code, Some(0));
     let url = installation.url.replace("user=postgres", &format!("user={role}"));
     let flags = ["--database-url", &*url];
     let what = assert_wrong("connections", &[], &flags).await;

@@ -50,7 +50,7 @@ async fn a_table_that_takes_no_event_is_wrong() {
         ))
         .await;
     let url = installation.url.replace("user=postgres", &format!("user={role}"));
-    let what = assert_wrong("write", &["triggers"], &["--database-url", &url]).await;
+    let what = assert_wrong("write", &["triggers", "privileges"], &["--database-url", &url]).await;
     assert!(what.contains("42501"), "{what}");
 }
 
