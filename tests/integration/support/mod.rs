@@ -12,6 +12,7 @@ mod privileges;
 mod proxy;
 mod raw;
 mod relay;
+mod rewriter;
 pub mod stage;
 pub mod tls;
 
@@ -27,6 +28,7 @@ pub use privileges::Roles;
 pub use proxy::Proxy;
 pub use raw::{Raw, RawFrame, handshake, handshake_with, read_frame};
 pub use relay::{Finished, Relay, Tail, run};
+pub use rewriter::Rewriter;
 
 /// The longest wait of a test. It is far longer than anything takes, so that a busy machine does
 /// not fail a test.

@@ -70,6 +70,11 @@ impl Cluster {
         Self::primary_in(name, None, Path::new("/tmp")).await
     }
 
+    /// A new primary with its data below this folder.
+    pub async fn primary_below(name: &str, place: &Path) -> Self {
+        Self::primary_in(name, None, place).await
+    }
+
     /// A new primary on another host.
     pub async fn primary_on(name: &str, host: Netns) -> Self {
         Self::primary_in(name, Some(host), data_place()).await
