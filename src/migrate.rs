@@ -8,7 +8,7 @@
 
 use tokio_postgres::{Client, Error};
 
-use crate::database::{self, ConnectError, Connector};
+use crate::database::{self, ConnectError, Connector, PrivilegeError};
 
 /// One file of sql/.
 #[derive(Debug)]
@@ -45,6 +45,9 @@ pub enum MigrateError {
     /// The database cannot be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The relay's role lacks privileges.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
     /// A statement of the migration failed.
     #[error("applying {name}: {reason}; nothing of it was kept")]
     Apply {
@@ -94,6 +97,7 @@ impl MigrateError {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Connect(error) => !error.is_permanent(),
+            Self::Privileges(error) => error.is_transient(),
             Self::Database(error) => database::is_connection_lost(error),
             Self::Apply { lost, .. } => *lost,
             _ => false,

@@ -28,6 +28,12 @@ pub enum ConnectError {
     /// The URL leads through a pooler that gives each transaction another connection.
     #[error("{0}")]
     Pooler(#[source] WrongUsage),
+    /// The role may have fewer connections than a relay cannot do without.
+    #[error("{need}: raise it, or use another role")]
+    NoRoom {
+        /// The numbers, and what sets the limit.
+        need: String,
+    },
     /// The database cannot store every text, or has text that cannot be read as UTF-8.
     #[error(
         "the database at {server} is encoded in {found}; the relay needs UTF8: CREATE DATABASE … \

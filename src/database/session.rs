@@ -9,18 +9,15 @@ use futures::{StreamExt, stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::{AsyncMessage, Client, Connection, Error};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{AsyncMessage, Client, Connection, Error, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::errors::{ConnectError, explain};
+use super::tls::TlsConnector;
 
 /// How long it may take to deliver a request to cancel a statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The server process of a session, and whether the server is a standby.
-pub(super) const IDENTITY: &str = "SELECT pg_backend_pid(), pg_is_in_recovery()";
 
 /// The function of PostgreSQL that waits for a synchronous standby. It names itself in the notice
 /// that such a wait was cancelled, whose SQLSTATE is that of every warning.
@@ -44,15 +41,9 @@ pub struct Session {
     cancelling: Cancelling,
 }
 
-/// Encrypts the requests to cancel a statement.
-#[derive(Clone)]
-pub(super) struct Cancelling(pub(super) MakeRustlsConnect);
-
-impl std::fmt::Debug for Cancelling {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Cancelling")
-    }
-}
+/// Sends the requests to cancel a statement.
+#[derive(Debug, Clone)]
+pub(super) struct Cancelling(pub(super) TlsConnector);
 
 impl Cancelling {
     /// Asks the server to cancel the statement under way on a connection. The request may be lost.
@@ -110,6 +101,17 @@ impl Session {
         });
         let driver = AbortOnDropHandle::new(driver);
         Self { client, backend_pid: 0, server, unconfirmed, driver, gone, cancelling }
+    }
+
+    /// The server process, and whether the server is a standby. The question prepares no statement:
+    /// behind a pooler in transaction mode, that would be left behind.
+    pub(super) async fn identity(&self) -> Result<(i32, bool), Error> {
+        let answer = self.client.simple_query("SELECT pg_backend_pid(), pg_is_in_recovery()");
+        let identity = answer.await?.into_iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some((row.get(0)?.parse().ok()?, row.get(1)? == "t")),
+            _ => None,
+        });
+        Ok(identity.unwrap_or_default())
     }
 
     /// Resolves when the connection has ended, also while no statement is under way.

@@ -2,9 +2,9 @@
 //!
 //! A host's name may stand for several addresses. The system's resolver is asked here and not by
 //! the driver, so that each address has its own time and an unknown name is told apart from a
-//! resolver that does not answer. A connection is opened by the attempts of the [`TlsPlan`], as
-//! libpq does it: `prefer` goes on without TLS if the server cannot, `allow` only takes TLS if the
-//! server demands it.
+//! resolver that does not answer. A connection is opened by the attempts of the TLS plan, as libpq
+//! does it: `prefer` goes on without TLS if the server cannot, `allow` only takes TLS if the server
+//! demands it.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,14 +15,11 @@ use std::time::Duration;
 use dns_lookup::{AddrInfoHints, LookupErrorKind, SockType, getaddrinfo};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use tokio_postgres::config::{SslMode, SslNegotiation};
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Connection, Error, Socket};
 
 use super::refusal::{self, Refusal};
-use super::stream::{CountingTls, Stream};
 use crate::database::target::{Place, Target};
-use crate::database::tls::{Attempt, TlsPlan};
+use crate::database::tls::{TlsConnector, TlsFiles, TlsStream};
 
 /// How long one address may take to accept a connection, including the handshakes and the first
 /// answers. An address that accepts and then does not answer must not keep the relay from trying
@@ -49,9 +46,7 @@ pub(super) struct Host {
     /// The name that the certificate must have; a host without a name has its address.
     name: String,
     port: u16,
-    tls: Arc<TlsPlan>,
-    /// `sslnegotiation=direct`: there is no question whether the server can.
-    is_direct_tls: bool,
+    tls: Arc<TlsFiles>,
     /// Host, port and database, for messages.
     pub(super) server: String,
     /// How long each address may take.
@@ -68,12 +63,14 @@ pub(super) struct Host {
 /// An open connection, which nothing drives yet.
 pub(super) struct Opened {
     pub(super) client: Client,
-    pub(super) connection: Connection<Socket, Stream>,
+    pub(super) connection: Connection<Socket, TlsStream>,
+    /// Encrypts the requests to cancel its statements, as it is encrypted itself.
+    pub(super) tls: TlsConnector,
 }
 
 impl Host {
     /// The host at a position of the target.
-    pub(super) fn of(target: &Target, index: usize, tls: Arc<TlsPlan>) -> Self {
+    pub(super) fn of(target: &Target, index: usize, tls: Arc<TlsFiles>) -> Self {
         let host = &target.hosts[index];
         let mut config = Config::new();
         config.user(&target.user).dbname(&target.database);
@@ -84,11 +81,8 @@ impl Host {
             config.options(options);
         }
         let address_timeout = target.connect_timeout.unwrap_or(ADDRESS_TIMEOUT);
-        let negotiation =
-            if target.tls.direct { SslNegotiation::Direct } else { SslNegotiation::Postgres };
         config
             .port(host.port)
-            .ssl_negotiation(negotiation)
             .channel_binding(target.channel_binding)
             .connect_timeout(address_timeout)
             .keepalives(true)
@@ -109,7 +103,6 @@ impl Host {
             name,
             port: host.port,
             tls,
-            is_direct_tls: target.tls.direct,
             server,
             address_timeout,
             is_direct: AtomicBool::new(false),
@@ -161,36 +154,33 @@ impl Host {
             (Place::Tcp { .. }, None) => {}
         }
         let is_local = address.is_none_or(|address| address.is_loopback());
-        let attempts = match self.place {
-            Place::Unix(_) => &[Attempt::Clear],
-            Place::Tcp { .. } => self.tls.attempts(),
-        };
-        let mut failed = None;
-        for (number, attempt) in attempts.iter().enumerate() {
-            let may_go_on_in_clear = attempts[number + 1..].contains(&Attempt::Clear);
-            config.ssl_mode(match attempt {
-                Attempt::Clear => SslMode::Disable,
-                Attempt::Tls if may_go_on_in_clear && !self.is_direct_tls => SslMode::Prefer,
-                Attempt::Tls => SslMode::Require,
-            });
-            let tls = CountingTls::new(self.tls.connector());
-            let is_encrypted = tls.is_used();
-            match config.connect(tls).await {
+        // A file that was right at the start is wrong while it is being renewed.
+        let plan = self.tls.plan().map_err(Refusal::passing)?;
+        let mut failed: Option<Refusal> = None;
+        for attempt in plan.attempts(&self.place).map_err(Refusal::lasting)? {
+            config.ssl_mode(attempt.ssl_mode).ssl_negotiation(attempt.ssl_negotiation);
+            let error = match config.connect(attempt.tls.clone()).await {
                 Ok((client, connection)) => {
-                    if !is_encrypted.load(Ordering::Relaxed) && !is_local {
+                    if !attempt.tls.is_encrypted() && !is_local {
                         self.warn_of_clear_text();
                     }
-                    return Ok(Opened { client, connection });
+                    return Ok(Opened { client, connection, tls: attempt.tls });
                 }
-                Err(error) => {
-                    let goes_on = error.code()
-                        == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
-                        || is_encrypted.load(Ordering::Relaxed) && error.as_db_error().is_none();
-                    failed = Some(self.refusal(&error));
-                    if !goes_on {
-                        break;
-                    }
+                Err(error) => error,
+            };
+            let refusal = match attempt.explain(&error, &self.name) {
+                Some(failure) => {
+                    Refusal { permanent: failure.is_permanent, ..Refusal::passing(failure.reason) }
                 }
+                None => self.refusal(&error),
+            };
+            let is_last = !attempt.leads_to_next(&error);
+            failed = Some(match failed {
+                Some(before) => refusal.after(&before, attempt.ssl_mode),
+                None => refusal,
+            });
+            if is_last {
+                break;
             }
         }
         Err(failed.unwrap_or_else(|| Refusal::lasting("there is no way to connect")))
@@ -208,12 +198,7 @@ impl Host {
 
     /// The refusal by an error of the driver.
     pub(super) fn refusal(&self, error: &Error) -> Refusal {
-        match self.tls.explain(error, &self.name) {
-            Some(failure) => {
-                Refusal { permanent: failure.is_permanent, ..Refusal::passing(failure.reason) }
-            }
-            None => Refusal::of(error, self.config.get_password().is_some()),
-        }
+        Refusal::of(error, self.config.get_password().is_some())
     }
 
     fn warn_of_clear_text(&self) {

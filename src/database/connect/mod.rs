@@ -2,14 +2,12 @@
 //! deadlines.
 //!
 //! - `host`: one host of the connection string: its addresses, and a connection to one of them
-//! - `stream`: the encrypted form of a socket
 //! - `refusal`: why a host was not connected to, and whether that may pass
 //! - `pooler`: whether a connection keeps its server process
 
 mod host;
 mod pooler;
 mod refusal;
-mod stream;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,10 +24,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::errors::{ConnectError, OLDEST_POSTGRES};
 use super::room::Room;
-use super::session::{Cancelling, IDENTITY, Notified, Session};
+use super::session::{Cancelling, Notified, Session};
 use super::settings::SESSION_SETTINGS;
 use super::target::Target;
-use super::tls::TlsPlan;
+use super::tls::{TlsFiles, Verification};
+use super::url::Environment;
 use host::{Host, Opened};
 use pooler::Sharing;
 use refusal::Refusal;
@@ -50,7 +49,7 @@ pub struct Connector {
     migrated: Option<CancellationToken>,
     /// All hosts, for the error that none of them lets the relay in.
     servers: Arc<str>,
-    tls: Arc<TlsPlan>,
+    tls: Arc<TlsFiles>,
     room: Room,
 }
 
@@ -61,25 +60,26 @@ impl Connector {
     /// # Errors
     /// If the URL cannot be used. The error does not repeat it, since it may contain a password.
     pub fn parse(url: &str) -> Result<Self, ConnectError> {
-        let config: Config =
-            url.parse().map_err(|error| ConnectError::Url(crate::error::chain(&error)))?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(ConnectError::Url("the URL names no host".to_owned()));
-        }
-        Self::to(&Target::of(&config))
+        let target = Target::parse(url, &Environment::of_process())
+            .map_err(|error| ConnectError::Url(error.to_string()))?;
+        Self::to(&target)
     }
 
     /// A connector to a server of which the configuration is complete, without TLS.
     pub fn new(config: &Config) -> Self {
-        Self::build(&Target::of(config), TlsPlan::disabled())
+        Self::build(&Target::of(config), TlsFiles::disabled())
     }
 
-    fn to(target: &Target) -> Result<Self, ConnectError> {
-        let tls = TlsPlan::of(&target.tls).map_err(|error| ConnectError::Url(error.to_string()))?;
+    /// A connector to what a connection string says.
+    ///
+    /// # Errors
+    /// If a file of certificates cannot be used.
+    pub fn to(target: &Target) -> Result<Self, ConnectError> {
+        let tls = TlsFiles::read(target.tls.clone()).map_err(ConnectError::Url)?;
         Ok(Self::build(target, tls))
     }
 
-    fn build(target: &Target, tls: TlsPlan) -> Self {
+    fn build(target: &Target, tls: TlsFiles) -> Self {
         let tls = Arc::new(tls);
         let hosts: Arc<[Host]> = (0..target.hosts.len())
             .map(|index| Host::of(target, index, Arc::clone(&tls)))
@@ -102,6 +102,15 @@ impl Connector {
         Self { migrated: Some(migrated), ..self.clone() }
     }
 
+    /// By whom the server of an encrypted connection is verified.
+    ///
+    /// # Errors
+    /// If a file of certificates cannot be used now.
+    pub fn verification(&self) -> Result<Verification, ConnectError> {
+        let plan = self.tls.plan().map_err(ConnectError::Url)?;
+        Ok(plan.verification().clone())
+    }
+
     /// The number of hosts that the URL names.
     pub(crate) fn host_count(&self) -> usize {
         self.hosts.len()
@@ -110,11 +119,6 @@ impl Connector {
     /// The name of the host at this position in the URL.
     pub(super) fn host_server(&self, index: usize) -> &str {
         self.hosts.get(index).map_or("", |host| &host.server)
-    }
-
-    /// Encrypts a request to cancel a statement, as the connection of the statement is encrypted.
-    pub(super) fn cancelling(&self) -> Cancelling {
-        Cancelling(self.tls.connector())
     }
 
     /// The server's room for connections, as this replica has met it.
@@ -221,12 +225,12 @@ impl Connector {
     ) -> Result<Session, ConnectError> {
         let mut session = self.drive(host, address, name, notified).await?;
         let refused = |error: tokio_postgres::Error| host.refused(&error);
-        let row = session.client.query_one(IDENTITY, &[]).await.map_err(refused)?;
-        if row.try_get(1).map_err(refused)? {
+        let (pid, is_standby) = session.identity().await.map_err(refused)?;
+        if is_standby {
             let standby = Refusal::passing("this server is a standby, or is recovering");
             return Err(host.error(standby));
         }
-        session.backend_pid = row.try_get(0).map_err(refused)?;
+        session.backend_pid = pid;
         self.rule_out_pooler(host, address, &session).await?;
         session.client.batch_execute(SESSION_SETTINGS).await.map_err(refused)?;
         Ok(session)
@@ -264,7 +268,7 @@ impl Connector {
         notified: Notified,
     ) -> Result<Session, ConnectError> {
         let name = format!("progress-relay {name}");
-        let Opened { client, connection } = match host.dial(address, &name).await {
+        let Opened { client, connection, tls } = match host.dial(address, &name).await {
             Ok(opened) => opened,
             Err(refusal) => return Err(host.error(refusal)),
         };
@@ -283,8 +287,8 @@ impl Connector {
                 found: found.to_owned(),
             });
         }
-        let tls = self.cancelling();
-        Ok(Session::drive(client, connection, host.server.clone(), tls, notified))
+        let cancelling = Cancelling(tls);
+        Ok(Session::drive(client, connection, host.server.clone(), cancelling, notified))
     }
 
     /// Tries, at the first connection to a host, whether a pooler in transaction mode lies before

@@ -16,7 +16,10 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage};
 /// one would have got.
 const ROUNDS: usize = 3;
 /// How long one answer may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the first connection's answer may take while the second one is in a transaction. All
+/// rounds together must fit into the time of one address.
+const TURN_TIMEOUT: Duration = Duration::from_millis(600);
 
 /// What was seen of two connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +82,7 @@ async fn round(first: &Client, second: &Client, own: i32) -> Result<Round, Error
         Err(_) => return Ok(Round::Silent),
     };
     let mut answer = pin!(pid(first, PID));
-    let in_time = timeout(ANSWER_TIMEOUT, &mut answer).await;
+    let in_time = timeout(TURN_TIMEOUT, &mut answer).await;
     match timeout(ANSWER_TIMEOUT, second.batch_execute("ROLLBACK")).await {
         Ok(ended) => ended?,
         Err(_) => return Ok(Round::Silent),

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_postgres::Error;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 
 use crate::database::errors::explain;
@@ -50,6 +51,16 @@ impl Refusal {
     /// Nothing was answered within this time.
     pub(super) fn silent(patience: Duration) -> Self {
         Self::passing(format!("no answer within {} s", patience.as_secs_f32()))
+    }
+
+    /// The same refusal with the reason of the attempt before it, which had the other mode.
+    pub(super) fn after(self, before: &Self, mode: SslMode) -> Self {
+        let (first, second) = match mode {
+            SslMode::Disable => ("with TLS", "without"),
+            _ => ("without TLS", "with"),
+        };
+        let reason = format!("{first}: {}; {second}: {}", before.reason, self.reason);
+        Self { reason, ..self }
     }
 
     /// The refusal by an error of the driver. The TLS errors are told apart by the caller.

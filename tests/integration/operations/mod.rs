@@ -26,6 +26,12 @@ mod metrics;
 mod outage;
 // An outage writes few lines into the log, however many requests wait for its end.
 mod outage_log;
+// PgBouncer in each mode, for each URL.
+mod poolers;
+// A role with the privileges of a relay and no others: what it can do, and what it cannot.
+mod privileges;
+// The statements of a relay at work need every grant of the list, and no other.
+mod privileges_needed;
 // Reads use the intended index, even on a large table that was never analysed.
 mod plans;
 // The database's load from reading: abandoned requests, answers that end early, a full server.
