@@ -17,7 +17,8 @@ const LIMIT: &str = "\
       UNION ALL SELECT datconnlimit, format('the CONNECTION LIMIT of database %I', datname) \
         FROM pg_catalog.pg_database WHERE datname = current_database() AND NOT \
             (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user) \
-      UNION ALL SELECT current_setting('max_connections')::bigint - sum(setting::bigint), \
+      UNION ALL SELECT (current_setting('max_connections')::bigint - \
+      sum(setting::bigint))::bigint, \
             'max_connections less the reserved ones' \
         FROM pg_catalog.pg_settings \
         WHERE name IN ('superuser_reserved_connections', 'reserved_connections') \

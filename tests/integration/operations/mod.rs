@@ -8,6 +8,8 @@ mod checker_live;
 mod crowd;
 // SIGTERM: requests are finished, subscribers are sent elsewhere, and the process ends in time.
 mod drain;
+// A role, a database or a server with few connections.
+mod few_connections;
 // Connections, relays and the database fail under load.
 mod faults;
 // PostgreSQL itself fails: it is killed, restarted, full or read-only.

@@ -91,6 +91,17 @@ impl Cluster {
         cluster
     }
 
+    /// Replaces the rules by which clients on TCP are let in. Those on the local socket always are.
+    pub async fn allow(&self, rules: &str) {
+        let text = format!("local all all trust\n{rules}\n");
+        std::fs::write(self.data.join("pg_hba.conf"), text).expect("rules");
+        let session = self.session("postgres").await;
+        session.batch_execute("SELECT pg_reload_conf()").await.expect("new rules");
+        let rejects = "SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL";
+        let row = session.query_one(rejects, &[]).await.expect("the rules");
+        assert_eq!(row.get::<_, i64>(0), 0, "{rules}");
+    }
+
     /// A new standby that streams from this server and has caught up with it.
     pub async fn standby(&self, name: &str) -> Self {
         self.standby_by(name, self.address()).await
