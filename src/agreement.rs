@@ -154,12 +154,12 @@ impl Agreement {
     }
 
     /// Whether `epoch` is of an older timeline than a primary that was seen: then its server is an
-    /// orphan.
+    /// orphan. An epoch without a timeline has no age.
     pub(crate) fn is_outdated(&self, epoch: &Epoch) -> bool {
         let tail_state = self.shared.tail_state.borrow();
         let known =
             tail_state.epoch.iter().chain(tail_state.other.iter().map(|other| &other.epoch));
-        known.filter_map(Epoch::timeline).max() > epoch.timeline()
+        epoch.timeline().is_some_and(|of| known.filter_map(Epoch::timeline).any(|seen| seen > of))
     }
 
     /// The primary that is not the tail's, if one was found.

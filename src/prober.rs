@@ -96,18 +96,20 @@ impl Prober {
             return;
         };
         let timeline = best.epoch.timeline();
-        if timeline < self.highest {
+        // A server that does not tell its timeline cannot be ranked.
+        if timeline.is_some() && timeline < self.highest {
             // Only an orphan answers. The primary that outranks it may come back.
             tracing::debug!(server = best.server, "only a primary of an older timeline answers");
             return;
         }
         let outranks = self.highest.is_some() && timeline > self.highest;
+        let is_equal = |of: Option<u32>| of.is_none() || of == timeline;
         // There is nothing to compare with before the tail has read.
         let Some(tail) = self.agreement.epoch() else {
             self.highest = timeline;
             return;
         };
-        let equals = || primaries().filter(|(_, primary)| primary.epoch.timeline() == timeline);
+        let equals = || primaries().filter(|(_, primary)| is_equal(primary.epoch.timeline()));
         if let Some((_, rival)) = equals().find(|(_, primary)| primary.epoch != best.epoch) {
             if let Some(due) = RIVALS.met("rivals") {
                 tracing::error!(

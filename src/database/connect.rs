@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::errors::{ConnectError, OLDEST_POSTGRES, explain};
 use super::session::{IDENTITY, Notified, Session};
-use super::settings::SESSION_SETTINGS;
+use super::settings::{SESSION_SETTINGS, SettleError, settle};
 use crate::error::chain;
 
 /// How long one host may take to accept a connection, including the handshake and the first
@@ -44,6 +44,8 @@ pub struct Connector {
     migrated: Option<CancellationToken>,
     /// All hosts, for the error that none of them lets the relay in.
     servers: String,
+    /// The schema of the installation, if the connection string names one.
+    schema: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -84,7 +86,17 @@ impl Connector {
         let hosts: Arc<[HostConfig]> =
             (0..host_count(&config)).map(|index| HostConfig::of(&config, index)).collect();
         let servers = server_names(&config);
-        Self { hosts, preferred: Arc::default(), migrated: None, servers }
+        Self { hosts, preferred: Arc::default(), migrated: None, servers, schema: None }
+    }
+
+    /// The same connector for the installation in this schema of the database.
+    pub fn in_schema(self, schema: &str) -> Self {
+        Self { schema: Some(schema.into()), ..self }
+    }
+
+    /// The schema that the connection string names.
+    pub(super) fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
     }
 
     /// The same connector for the parts of a relay that is starting: they connect once the
@@ -181,6 +193,14 @@ impl Connector {
                 return Err(host.not_now("this server is a standby, or is recovering".to_owned()));
             }
             session.backend_pid = row.try_get(0).map_err(refused)?;
+            match settle(&session.client, self.schema()).await {
+                Ok(()) => {}
+                Err(SettleError::Database(error)) => return Err(refused(error)),
+                Err(SettleError::Schema(reason)) => {
+                    let server = host.server.clone();
+                    return Err(ConnectError::Refused { server, reason, permanent: true });
+                }
+            }
             session.client.batch_execute(SESSION_SETTINGS).await.map_err(refused)?;
             Ok(session)
         };

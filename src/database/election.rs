@@ -17,8 +17,15 @@ use tokio_postgres::Error;
 use super::errors::explain;
 use super::session::Session;
 
-/// The key of the leader's advisory lock: a constant of this project's.
-const LOCK: i64 = 0x7072_6f67_7374_6174;
+/// The first key of the leader's advisory lock: a constant of this project's. The second is the
+/// table's oid, as in progress_event_lock() of sql/, so that each installation of a database has a
+/// leader.
+const LOCK: i32 = 0x7072_6c64;
+/// The second key.
+const TABLE: &str = "('progress_event'::regclass::oid::bigint - 2147483648)::int";
+/// The lock by which replicas of release 0.1.0 elect one leader of all installations in a database.
+/// A leader holds it together with other leaders, so that no such replica leads beside it.
+const FORMER_LOCK: i64 = 0x7072_6f67_7374_6174;
 
 /// The settings of the leader's session, by which the server ends it soon after the leader's
 /// process froze or its machine vanished: only then is the lock free. The leader is never silent
@@ -54,7 +61,18 @@ pub(crate) async fn prepare_leader(session: &Session) -> Result<(), Error> {
 /// # Errors
 /// If the connection is lost.
 pub(crate) async fn try_elect(session: &Session) -> Result<bool, Error> {
-    session.client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?.try_get(0)
+    let client = &session.client;
+    let sql = format!("SELECT pg_try_advisory_lock($1, {TABLE})");
+    if !client.query_one(&sql, &[&LOCK]).await?.try_get::<_, bool>(0)? {
+        return Ok(false);
+    }
+    const FORMER: &str = "SELECT pg_try_advisory_lock_shared($1)";
+    if client.query_one(FORMER, &[&FORMER_LOCK]).await?.try_get(0)? {
+        return Ok(true);
+    }
+    let sql = format!("SELECT pg_advisory_unlock($1, {TABLE})");
+    client.execute(&sql, &[&LOCK]).await?;
+    Ok(false)
 }
 
 /// Sends an empty statement, so that the server does not take the session for abandoned.
@@ -75,12 +93,13 @@ pub(crate) struct SilentLeader {
 }
 
 /// The session that holds the leader's lock, if the server waits for its client to send or to take
-/// bytes. Only a session of this role is found; `$1` is the lock's key.
+/// bytes. Only a session of this role is found; `$1` is the lock's first key.
 const SILENT: &str = "\
     FROM pg_locks JOIN pg_stat_activity AS activity USING (pid) \
-    WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
+    WHERE locktype = 'advisory' AND granted AND objsubid = 2 \
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-      AND classid = ($1::bigint >> 32)::oid AND objid = ($1::bigint & 4294967295)::oid \
+      AND classid = $1::int::bigint::oid \
+      AND objid = ('progress_event'::regclass::oid::bigint - 2147483648 & 4294967295)::oid \
       AND usename = current_user AND wait_event_type = 'Client'";
 
 /// The leader, if the server waits for it at this moment.

@@ -24,7 +24,9 @@ const BLOCKER: &str = "\
         SELECT DISTINCT pid, locktype FROM pg_locks \
         WHERE NOT granted \
           AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-          AND (locktype = 'advisory' AND classid = 1886545776 \
+          AND (locktype = 'advisory' AND classid = 1886545776 AND objsubid = 2 \
+                 AND objid = ('progress_event'::regclass::oid::bigint - 2147483648 \
+                     & 4294967295)::oid \
                OR relation = 'progress_event'::regclass)) \
     SELECT blocker.pid, coalesce(blocker.application_name, ''), coalesce(blocker.state, ''), \
            extract(epoch FROM clock_timestamp() - blocker.xact_start)::float8, \

@@ -21,7 +21,7 @@ use super::connect::Connector;
 use super::errors::explain;
 use super::log::{EVENT, Extent, LogRow, NEWEST, READ_SETTINGS, ReadError, consume, header};
 use super::pooled_client::{Leftover, PooledClient};
-use super::settings::POOL_SETTINGS;
+use super::settings::{POOL_SETTINGS, SESSION_SETTINGS, SettleError, settle};
 use super::snapshot::{StoredSnapshot, read_snapshot};
 use crate::event::{ClassId, Epoch};
 
@@ -155,8 +155,15 @@ impl Pages {
         );
         let timeouts =
             Timeouts { wait: None, create: Some(CREATE_TIMEOUT), recycle: Some(CREATE_TIMEOUT) };
-        let set_up = Hook::async_fn(|client, _| {
+        let schema: Option<Arc<str>> = connector.schema().map(Into::into);
+        let set_up = Hook::async_fn(move |client, _| {
+            let schema = schema.clone();
             Box::pin(async move {
+                settle(client, schema.as_deref()).await.map_err(|error| match error {
+                    SettleError::Database(error) => HookError::Backend(error),
+                    SettleError::Schema(reason) => HookError::message(reason),
+                })?;
+                client.batch_execute(SESSION_SETTINGS).await.map_err(HookError::Backend)?;
                 client.batch_execute(READ_SETTINGS).await.map_err(HookError::Backend)?;
                 client.batch_execute(POOL_SETTINGS).await.map_err(HookError::Backend)?;
                 match client.batch_execute(CHECK_CLIENT).await {

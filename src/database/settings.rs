@@ -1,25 +1,161 @@
-//! The settings of a session, by which the relay does not depend on what a role or a database has
-//! set for other applications.
+//! The settings of a session, by which the relay does not depend on what a role, a database or the
+//! server has set for other applications.
+//!
+//! The first of them is the schema. Every statement of the relay names its tables and functions
+//! without a schema, and means those of one installation. [`settle`] finds the installation's
+//! schema and makes it the only one on the session's `search_path`, before temporary tables. So a
+//! name never means another schema's table, whatever the role's `search_path` is.
 
-/// The settings of every session but the pool's. No server-side deadlines; READ COMMITTED, which
-/// the order of ids depends on; read-write; and keepalives by which the server detects that this
-/// machine is gone. A commit waits for the disk and, where one is configured, for the synchronous
-/// standby.
+use tokio_postgres::error::Error;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::errors::explain;
+
+/// The settings of every session. No deadlines of the server's; READ COMMITTED, which the order of
+/// ids depends on; read-write; texts of values in one format; the index scans and nested loops
+/// that the relay's statements are written for; and keepalives by which the server detects that
+/// this machine is gone. A commit waits for the disk and, where one is configured, for the
+/// synchronous standby. No statement's values go to the server's log when it fails: they are
+/// students' work.
+///
+/// `transaction_timeout` exists in PostgreSQL 17 and newer. `row_security = off` would turn a
+/// policy of the operator's into an error.
 pub(super) const SESSION_SETTINGS: &str = "\
     SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0; \
     SET idle_in_transaction_session_timeout = 0; \
+    SELECT set_config('transaction_timeout', '0', false) \
+        WHERE current_setting('transaction_timeout', true) IS NOT NULL; \
     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
     SET default_transaction_deferrable = off; SET client_min_messages = notice; \
+    SET exit_on_error = off; SET row_security = on; SET log_parameter_max_length_on_error = 0; \
+    SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; \
+    SET extra_float_digits = 1; SET bytea_output = 'hex'; SET standard_conforming_strings = on; \
+    SET enable_indexscan = on; SET enable_indexonlyscan = on; SET enable_nestloop = on; \
+    SET plan_cache_mode = auto; SET jit = off; \
     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; \
     SET tcp_user_timeout = 20000; \
     SELECT set_config('synchronous_commit', 'on', false) \
         WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
     SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false)";
 
-/// The settings of a session of the pool that reads history. The server ends a statement soon after
-/// the reader's deadline of 30 s. It gives up a lock before the deadline, so that the reader's
-/// error names the lock.
+/// The settings of a session of the pool that reads history, after [`SESSION_SETTINGS`]. The server
+/// ends a statement soon after the reader's deadline of 30 s. It gives up a lock before the
+/// deadline, so that the reader's error names the lock.
 pub(super) const POOL_SETTINGS: &str = "\
     SET statement_timeout = '31s'; SET lock_timeout = '20s'; \
-    SET idle_in_transaction_session_timeout = '60s'; SET idle_session_timeout = 0; \
-    SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = on";
+    SET idle_in_transaction_session_timeout = '60s'; SET default_transaction_read_only = on";
+
+/// Why a session cannot be settled in its schema.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SettleError {
+    /// The statement failed.
+    #[error("{}", explain(.0))]
+    Database(Error),
+    /// There is no such schema, or the role may not use it.
+    #[error("{0}")]
+    Schema(String),
+}
+
+// #[from] would make the error the source as well, and the message would have its text twice.
+impl From<Error> for SettleError {
+    fn from(error: Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Makes the installation's schema the only one on the session's `search_path`. It is `schema`, or
+/// else the first one on the role's `search_path` that has the relay's tables, or else the first
+/// one there, in which the migrations create them.
+///
+/// # Errors
+/// If the schema does not exist, the role may not use it, or the connection is lost.
+pub(super) async fn settle(client: &Client, schema: Option<&str>) -> Result<(), SettleError> {
+    // The role's default may be a transaction that a standby refuses, or one that waits.
+    let settling = settling(schema, false);
+    let sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; {settling}; COMMIT");
+    let rows = client.simple_query(&sql).await?;
+    let found = rows.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let Some(row) = found else { return Err(SettleError::Schema(missing(schema))) };
+    if row.try_get(2)?.is_some() {
+        return Ok(());
+    }
+    let quoted = |at| row.try_get(at).map(|name| quote(name.unwrap_or_default()));
+    let (schema, role) = (quoted(0)?, quoted(1)?);
+    Err(SettleError::Schema(format!(
+        "the role {role} may not use the schema {schema}: GRANT USAGE ON SCHEMA {schema} TO {role}"
+    )))
+}
+
+/// The statement by which [`settle`] sets the `search_path`; with `local`, until the end of the
+/// transaction. It returns one row: the schema, the role, and the new `search_path`, which is NULL
+/// if the role may not use the schema. There is no row if the schema does not exist.
+///
+/// The statement runs on the role's `search_path`, on which the schemas of other roles may come
+/// before PostgreSQL's own. So it names everything in full, operators and types too.
+pub(super) fn settling(schema: Option<&str>, local: bool) -> String {
+    let chosen = match schema {
+        // A longer name would be cut by a cast to `name`.
+        Some(schema) => {
+            format!("nspname::pg_catalog.text OPERATOR(pg_catalog.=) {}", literal(schema))
+        }
+        None => "nspname OPERATOR(pg_catalog.=) (\
+            SELECT path.name \
+            FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) \
+                WITH ORDINALITY AS path (name, place) \
+            WHERE NOT pg_catalog.starts_with(path.name::pg_catalog.text, 'pg_') \
+            ORDER BY EXISTS (\
+                SELECT FROM pg_catalog.pg_class AS relation, pg_catalog.pg_namespace AS space \
+                WHERE relation.relname OPERATOR(pg_catalog.=) 'relay_migration' \
+                    AND relation.relnamespace OPERATOR(pg_catalog.=) space.oid \
+                    AND space.nspname OPERATOR(pg_catalog.=) path.name) DESC, path.place LIMIT 1)"
+            .to_owned(),
+    };
+    format!(
+        "SELECT nspname, current_user, \
+         CASE WHEN pg_catalog.has_schema_privilege(pg_namespace.oid, 'USAGE') THEN \
+             pg_catalog.set_config('search_path', \
+                 pg_catalog.format('%I, pg_temp', nspname), {local}) END \
+         FROM pg_catalog.pg_namespace WHERE {chosen}"
+    )
+}
+
+/// The sentence about a schema that does not exist.
+fn missing(schema: Option<&str>) -> String {
+    match schema {
+        Some(schema) => {
+            let schema = quote(schema);
+            format!(
+                "the database has no schema {schema}, which the connection string names: CREATE \
+                 SCHEMA {schema}"
+            )
+        }
+        None => "the role's search_path names no schema that exists and that the role may use: \
+                 CREATE SCHEMA AUTHORIZATION CURRENT_USER, or name a schema in the connection \
+                 string (schema)"
+            .to_owned(),
+    }
+}
+
+/// A name as SQL has it.
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as SQL has it, whatever `standard_conforming_strings` is.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_texts_are_quoted() {
+        assert_eq!(quote(r#"a "b""#), r#""a ""b""""#);
+        assert_eq!(literal(r"a'b\c"), r"E'a''b\\c'");
+    }
+}
