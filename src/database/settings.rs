@@ -65,7 +65,7 @@ impl From<Error> for SettleError {
 
 /// Makes the installation's schema the only one on the session's `search_path`. It is `schema`, or
 /// else the first one on the role's `search_path` that has the relay's tables, or else the first
-/// one there, in which the migrations create them.
+/// one there in which the role may create them.
 ///
 /// # Errors
 /// If the schema does not exist, the role may not use it, or the connection is lost.
@@ -110,7 +110,9 @@ pub(super) fn settling(schema: Option<&str>, local: bool) -> String {
                 SELECT FROM pg_catalog.pg_class AS relation, pg_catalog.pg_namespace AS space \
                 WHERE relation.relname OPERATOR(pg_catalog.=) 'relay_migration' \
                     AND relation.relnamespace OPERATOR(pg_catalog.=) space.oid \
-                    AND space.nspname OPERATOR(pg_catalog.=) path.name) DESC, path.place LIMIT 1)"
+                    AND space.nspname OPERATOR(pg_catalog.=) path.name) DESC, \
+                pg_catalog.has_schema_privilege(path.name::pg_catalog.text, 'CREATE') DESC, \
+                path.place LIMIT 1)"
             .to_owned(),
     };
     format!(

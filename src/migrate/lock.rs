@@ -43,7 +43,7 @@ async fn report(client: &Client, waited: Duration) -> Result<(), Error> {
         "SELECT pid, coalesce(application_name, '') \
          FROM pg_locks LEFT JOIN pg_stat_activity USING (pid) \
          WHERE locktype = 'advisory' AND granted AND objsubid = 2 \
-           AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
            AND classid = $1::int::bigint::oid AND objid = ({SCHEMA} & 4294967295)::oid"
     );
     let Some(holder) = client.query_opt(&sql, &[&LOCK]).await? else { return Ok(()) };

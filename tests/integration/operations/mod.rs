@@ -26,5 +26,7 @@ mod outage_log;
 mod plans;
 // The database's load from reading: abandoned requests, answers that end early, a full server.
 mod reading;
+// Several installations in one database, each in a schema.
+mod schemas;
 // The start of a relay: what it answers before the database does, and when it gives up.
 mod start;
