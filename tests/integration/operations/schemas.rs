@@ -5,7 +5,7 @@ use progress_relay::database::Connector;
 use progress_relay::migrate;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
-use crate::support::{Database, Relay, event, run, until};
+use crate::support::{Database, Relay, event, installation, quoted, role, run, until};
 
 /// Schemas with names that need quotes: capitals, spaces, quotes, Japanese, and 63 bytes.
 const NAMES: [&str; 5] = [
@@ -15,26 +15,6 @@ const NAMES: [&str; 5] = [
     "of_sixty_three_bytes_which_is_the_longest_name_that_there_can_be",
     "pool;comma,name",
 ];
-
-fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A role that may log in, whose `search_path` is this, and a schema that belongs to it.
-async fn installation(database: &Database, role: &str, schema: &str, path: &str) -> String {
-    let (client, schema) = (database.client().await, quote(schema));
-    let sql = format!(
-        "CREATE ROLE {role} LOGIN; CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {role}; \
-         ALTER ROLE {role} SET search_path = {path}"
-    );
-    client.batch_execute(&sql).await.expect("a role and a schema");
-    database.url().replace("user=postgres", &format!("user={role}"))
-}
-
-/// A new name for a role, since roles belong to the server and not to the database.
-fn role(name: &str) -> String {
-    format!("{name}_{}", uuid::Uuid::new_v4().simple())
-}
 
 /// A session that receives notifications of these channels.
 struct Ears {
@@ -59,7 +39,7 @@ impl Ears {
             }
         });
         for channel in channels {
-            client.batch_execute(&format!("LISTEN {}", quote(channel))).await.expect("LISTEN");
+            client.batch_execute(&format!("LISTEN {}", quoted(channel))).await.expect("LISTEN");
         }
         Self { client, heard }
     }
@@ -211,7 +191,7 @@ async fn schemas_whose_names_need_quotes() {
     let database = Database::new().await;
     let client = database.client().await;
     for name in NAMES {
-        client.batch_execute(&format!("CREATE SCHEMA {}", quote(name))).await.expect("a schema");
+        client.batch_execute(&format!("CREATE SCHEMA {}", quoted(name))).await.expect("a schema");
         let name = &name[..name.len().min(63)];
         let connector = database.connector().in_schema(name);
         migrate::apply(&connector).await.unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -227,17 +207,17 @@ async fn schemas_whose_names_need_quotes() {
         let insert = format!(
             "INSERT INTO {0}.progress_event (event_id, class_id, student_id, occurred_at, body) \
              VALUES (gen_random_uuid(), 'default', 's', now(), '{{}}')",
-            quote(name)
+            quoted(name)
         );
         client.batch_execute(&insert).await.expect("stored");
         assert_eq!(ears.rings().await, [&*channel], "{name}");
         client
-            .batch_execute(&format!("DELETE FROM {}.progress_event", quote(name)))
+            .batch_execute(&format!("DELETE FROM {}.progress_event", quoted(name)))
             .await
             .expect("deleted");
         assert_eq!(ears.rings().await, [&*channel], "{name}");
         // Once for the server, and once for the connection string.
-        let path = quote(name).replace('\\', "\\\\").replace(' ', "\\ ");
+        let path = quoted(name).replace('\\', "\\\\").replace(' ', "\\ ");
         let path = path.replace('\\', "\\\\").replace('\'', "\\'");
         let url = format!("{} options='-csearch_path={path}'", database.url());
         let relay = Relay::serve(&["--database-url", &url]).await;

@@ -10,6 +10,7 @@ mod postgres;
 mod proxy;
 mod raw;
 mod relay;
+mod roles;
 pub mod stage;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use postgres::{Database, data_folder};
 pub use proxy::Proxy;
 pub use raw::{Raw, RawFrame, handshake, handshake_with, read_frame};
 pub use relay::{Relay, Tail, run};
+pub use roles::{installation, login, quoted, role};
 
 /// The longest wait of a test. It is far longer than anything takes, so that a busy machine does
 /// not fail a test.
