@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::errors::{ConnectError, OLDEST_POSTGRES, explain};
 use super::session::{IDENTITY, Notified, Session};
-use super::settings::{SESSION_SETTINGS, SettleError, settle};
+use super::settings::{SettleError, settle};
 use crate::error::chain;
 
 /// How long one host may take to accept a connection, including the handshake and the first
@@ -188,11 +188,6 @@ impl Connector {
         let attempt = async {
             let mut session = self.open(index, name, notified).await?;
             let refused = |error: tokio_postgres::Error| host.refused(&error);
-            let row = session.client.query_one(IDENTITY, &[]).await.map_err(refused)?;
-            if row.try_get(1).map_err(refused)? {
-                return Err(host.not_now("this server is a standby, or is recovering".to_owned()));
-            }
-            session.backend_pid = row.try_get(0).map_err(refused)?;
             match settle(&session.client, self.schema()).await {
                 Ok(()) => {}
                 Err(SettleError::Database(error)) => return Err(refused(error)),
@@ -201,7 +196,11 @@ impl Connector {
                     return Err(ConnectError::Refused { server, reason, permanent: true });
                 }
             }
-            session.client.batch_execute(SESSION_SETTINGS).await.map_err(refused)?;
+            let row = session.client.query_one(IDENTITY, &[]).await.map_err(refused)?;
+            if row.try_get(1).map_err(refused)? {
+                return Err(host.not_now("this server is a standby, or is recovering".to_owned()));
+            }
+            session.backend_pid = row.try_get(0).map_err(refused)?;
             Ok(session)
         };
         match timeout(HOST_TIMEOUT, attempt).await {

@@ -21,7 +21,7 @@ use super::connect::Connector;
 use super::errors::explain;
 use super::log::{EVENT, Extent, LogRow, NEWEST, READ_SETTINGS, ReadError, consume, header};
 use super::pooled_client::{Leftover, PooledClient};
-use super::settings::{POOL_SETTINGS, SESSION_SETTINGS, SettleError, settle};
+use super::settings::{POOL_SETTINGS, SettleError, settle};
 use super::snapshot::{StoredSnapshot, read_snapshot};
 use crate::event::{ClassId, Epoch};
 
@@ -163,7 +163,6 @@ impl Pages {
                     SettleError::Database(error) => HookError::Backend(error),
                     SettleError::Schema(reason) => HookError::message(reason),
                 })?;
-                client.batch_execute(SESSION_SETTINGS).await.map_err(HookError::Backend)?;
                 client.batch_execute(READ_SETTINGS).await.map_err(HookError::Backend)?;
                 client.batch_execute(POOL_SETTINGS).await.map_err(HookError::Backend)?;
                 match client.batch_execute(CHECK_CLIENT).await {

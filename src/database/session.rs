@@ -17,10 +17,8 @@ use super::errors::explain;
 /// How long it may take to deliver a request to cancel a statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The server process of a session, and whether the server is a standby. The names are in full,
-/// since the session is not settled in its schema yet.
-pub(super) const IDENTITY: &str =
-    "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery()";
+/// The server process of a session, and whether the server is a standby.
+pub(super) const IDENTITY: &str = "SELECT pg_backend_pid(), pg_is_in_recovery()";
 
 /// The function of PostgreSQL that waits for a synchronous standby. It names itself in the notice
 /// that such a wait was cancelled, whose SQLSTATE is that of every warning.

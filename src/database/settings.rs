@@ -7,38 +7,42 @@
 //! name never means another schema's table, whatever the role's `search_path` is.
 
 use tokio_postgres::error::Error;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::errors::explain;
 
 /// The settings of every session. No deadlines of the server's; READ COMMITTED, which the order of
 /// ids depends on; read-write; texts of values in one format; the index scans and nested loops
 /// that the relay's statements are written for; and keepalives by which the server detects that
-/// this machine is gone. A commit waits for the disk and, where one is configured, for the
-/// synchronous standby. No statement's values go to the server's log when it fails: they are
-/// students' work.
+/// this machine is gone. No statement's values go to the server's log when it fails: they are
+/// students' work. `row_security = off` would turn a policy of the operator's into an error.
 ///
-/// `transaction_timeout` exists in PostgreSQL 17 and newer. `row_security = off` would turn a
-/// policy of the operator's into an error.
-pub(super) const SESSION_SETTINGS: &str = "\
+/// They are the first that a session sends, since the role's deadlines may be too short for any
+/// query, with JIT for instance. SET looks up no name, so no `search_path` misleads it.
+const SESSION_SETTINGS: &str = "\
     SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0; \
-    SET idle_in_transaction_session_timeout = 0; \
-    SELECT set_config('transaction_timeout', '0', false) \
-        WHERE current_setting('transaction_timeout', true) IS NOT NULL; \
+    SET idle_in_transaction_session_timeout = 0; SET jit = off; \
     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
     SET default_transaction_deferrable = off; SET client_min_messages = notice; \
     SET exit_on_error = off; SET row_security = on; SET log_parameter_max_length_on_error = 0; \
     SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; \
     SET extra_float_digits = 1; SET bytea_output = 'hex'; SET standard_conforming_strings = on; \
     SET enable_indexscan = on; SET enable_indexonlyscan = on; SET enable_nestloop = on; \
-    SET plan_cache_mode = auto; SET jit = off; \
+    SET plan_cache_mode = auto; \
     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; \
-    SET tcp_user_timeout = 20000; \
-    SELECT set_config('synchronous_commit', 'on', false) \
-        WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
-    SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false)";
+    SET tcp_user_timeout = 20000";
 
-/// The settings of a session of the pool that reads history, after [`SESSION_SETTINGS`]. The server
+/// The settings that depend on the server's, once names mean those of the relay's schema. A commit
+/// waits for the disk and, where one is configured, for the synchronous standby; this is set even
+/// if it is so already, so that a reload of the server's settings does not change it.
+/// `transaction_timeout` exists in PostgreSQL 17 and newer.
+const DEPENDENT_SETTINGS: &str = "\
+    SELECT set_config('transaction_timeout', '0', false) \
+        WHERE current_setting('transaction_timeout', true) IS NOT NULL; \
+    SELECT set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') \
+        IN ('off', 'local') THEN 'on' ELSE current_setting('synchronous_commit') END, false)";
+
+/// The settings of a session of the pool that reads history, after [`settle`]. The server
 /// ends a statement soon after the reader's deadline of 30 s. It gives up a lock before the
 /// deadline, so that the reader's error names the lock.
 pub(super) const POOL_SETTINGS: &str = "\
@@ -63,35 +67,38 @@ impl From<Error> for SettleError {
     }
 }
 
-/// Makes the installation's schema the only one on the session's `search_path`. It is `schema`, or
-/// else the first one on the role's `search_path` that has the relay's tables, or else the first
-/// one there in which the role may create them.
+/// Gives a new session its settings, and makes the installation's schema the only one on its
+/// `search_path`. The schema is `schema`, or else the first one on the role's `search_path` that
+/// has the relay's tables, or else the first one there in which the role may create them.
 ///
 /// # Errors
 /// If the schema does not exist, the role may not use it, or the connection is lost.
 pub(super) async fn settle(client: &Client, schema: Option<&str>) -> Result<(), SettleError> {
     // The role's default may be a transaction that a standby refuses, or one that waits.
     let settling = settling(schema, false);
-    let sql = format!("BEGIN ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; {settling}; COMMIT");
+    let sql = format!(
+        "{SESSION_SETTINGS}; BEGIN ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; {settling}; \
+         {DEPENDENT_SETTINGS}; COMMIT"
+    );
     let rows = client.simple_query(&sql).await?;
     let found = rows.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
     let Some(row) = found else { return Err(SettleError::Schema(missing(schema))) };
-    if row.try_get(2)?.is_some() {
+    if is_settled(row)? {
         return Ok(());
     }
-    let quoted = |at| row.try_get(at).map(|name| quote(name.unwrap_or_default()));
-    let (schema, role) = (quoted(0)?, quoted(1)?);
+    let Some(found) = row.try_get(0)? else { return Err(SettleError::Schema(missing(schema))) };
+    let (schema, role) = (quote(found), quote(row.try_get(1)?.unwrap_or_default()));
     Err(SettleError::Schema(format!(
         "the role {role} may not use the schema {schema}: GRANT USAGE ON SCHEMA {schema} TO {role}"
     )))
 }
 
 /// The statement by which [`settle`] sets the `search_path`; with `local`, until the end of the
-/// transaction. It returns one row: the schema, the role, and the new `search_path`, which is NULL
-/// if the role may not use the schema. There is no row if the schema does not exist.
+/// transaction. It returns one row: the schema, which is NULL if there is none; the role; and the
+/// new `search_path`, which is NULL if there is no schema or the role may not use it.
 ///
 /// The statement runs on the role's `search_path`, on which the schemas of other roles may come
 /// before PostgreSQL's own. So it names everything in full, operators and types too.
@@ -120,8 +127,14 @@ pub(super) fn settling(schema: Option<&str>, local: bool) -> String {
          CASE WHEN pg_catalog.has_schema_privilege(pg_namespace.oid, 'USAGE') THEN \
              pg_catalog.set_config('search_path', \
                  pg_catalog.format('%I, pg_temp', nspname), {local}) END \
-         FROM pg_catalog.pg_namespace WHERE {chosen}"
+         FROM (SELECT) AS always LEFT JOIN pg_catalog.pg_namespace ON {chosen}"
     )
+}
+
+/// Whether the statement [`settling`], which has returned this row, has found a schema that the
+/// role may use.
+pub(super) fn is_settled(row: &SimpleQueryRow) -> Result<bool, Error> {
+    Ok(row.try_get(2)?.is_some())
 }
 
 /// The sentence about a schema that does not exist.

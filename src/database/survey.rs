@@ -11,7 +11,7 @@ use tokio_postgres::{Error, SimpleQueryMessage, SimpleQueryRow};
 
 use super::connect::Connector;
 use super::errors::explain;
-use super::settings::settling;
+use super::settings::{is_settled, settling};
 use crate::agreement::{Backend, Primary};
 use crate::event::Epoch;
 
@@ -53,8 +53,8 @@ async fn ask(
     surveyed(connector.host_server(host), &rows).map_err(|error| explain(&error))
 }
 
-/// The statements of a survey, in one round trip. They run without the usual settings of a session,
-/// but for the schema, and change nothing that outlives their transaction.
+/// The statements of a survey, in one round trip. They change no setting that outlives their
+/// transaction, since the connection may lead through a pooler.
 fn question(schema: Option<&str>, watched: &[i32]) -> String {
     let mut pids = String::from("0");
     for pid in watched {
@@ -63,7 +63,8 @@ fn question(schema: Option<&str>, watched: &[i32]) -> String {
     }
     let settling = settling(schema, true);
     format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; {settling}; \
+        "BEGIN ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; SET LOCAL statement_timeout = 0; \
+         SET LOCAL jit = off; {settling}; \
          SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE progress_epoch() END; \
          SELECT pid, coalesce(state, ''), coalesce(wait_event, ''), \
          coalesce((extract(epoch FROM clock_timestamp() - state_change) * 1000)::bigint, 0) FROM \
@@ -78,8 +79,11 @@ fn surveyed(server: &str, messages: &[SimpleQueryMessage]) -> Result<Option<Surv
     });
     let text =
         |row: &SimpleQueryRow, at: usize| row.try_get(at).map(|text| text.map(str::to_owned));
-    // The first row is the schema's.
-    let Some(first) = rows.nth(1) else { return Ok(None) };
+    let Some(schema) = rows.next() else { return Ok(None) };
+    if !is_settled(schema)? {
+        return Ok(None);
+    }
+    let Some(first) = rows.next() else { return Ok(None) };
     let Some(epoch) = text(first, 0)? else { return Ok(None) };
     let mut backends = HashMap::new();
     for row in rows {

@@ -112,13 +112,12 @@ async fn a_server_that_refuses_the_wal_functions() {
 async fn a_server_whose_wal_functions_fail() {
     let database = Database::new().await;
     let client = database.client().await;
+    let rename = "SET allow_system_table_mods = on; \
+         ALTER FUNCTION pg_catalog.pg_walfile_name(pg_lsn) RENAME TO pg_walfile_name_as_it_was";
+    client.batch_execute(rename).await.expect("another name");
     let fail_by = async |code: &str| {
         let sql = format!(
-            "SET allow_system_table_mods = on; \
-             CREATE OR REPLACE FUNCTION pg_catalog.pg_walfile_name(pg_lsn) RETURNS text \
-                 LANGUAGE plpgsql AS $$ BEGIN RAISE 'it is not supported here' \
-                 USING ERRCODE = '{code}'; END $$; \
-             CREATE OR REPLACE FUNCTION pg_catalog.unsupported() RETURNS void \
+            "CREATE OR REPLACE FUNCTION pg_catalog.pg_walfile_name(pg_lsn) RETURNS text \
                  LANGUAGE plpgsql AS $$ BEGIN RAISE 'it is not supported here' \
                  USING ERRCODE = '{code}'; END $$"
         );
