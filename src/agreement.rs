@@ -304,6 +304,15 @@ mod tests {
         assert!(futures::poll!(Box::pin(agreement.departs_from(&two))).is_pending());
     }
 
+    #[test]
+    fn an_epoch_without_a_timeline_is_never_outdated() {
+        let agreement = Agreement::default();
+        agreement.note_tail_read(&Epoch::new("0123456789ab2"));
+        assert!(agreement.is_outdated(&Epoch::new("0123456789ab1")));
+        assert!(!agreement.is_outdated(&Epoch::new("0123456789ab2")));
+        assert!(!agreement.is_outdated(&Epoch::new("0123456789ab")));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_backend_is_known_as_of_a_moment_and_a_server() {
         let agreement = Agreement::default();

@@ -81,7 +81,7 @@ async fn answers(relay: &Relay) -> Vec<(&'static str, String)> {
         "/api/class/cells",
         "/api/class/activity",
         "/api/class/export",
-        "/api/class/export?format=jsonl",
+        "/api/class/export?format=ndjson",
         "/api/class/refused",
     ] {
         let text = String::from_utf8(get(relay, target).await).expect("text");
