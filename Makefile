@@ -67,8 +67,8 @@ format: toolchain node ## format Rust and the dashboard
 figures: toolchain ## the size of the code: files, functions, widths, words of doc comments
 	cargo test --locked --test integration -- --nocapture code_figures::the_figures_are_printed
 
-docs: toolchain ## write the documents that are made from the code: the flags, the imports
-	WRITE_DOCS=1 cargo test --locked --lib --quiet reference
+docs: toolchain ## write the documents that are made from the code: the flags, grants, imports
+	WRITE_DOCS=1 cargo test --locked --lib --quiet -- reference the_document_has
 	WRITE_DOCS=1 cargo test --locked --test integration --quiet architecture
 
 check: toolchain ## quick: does it compile
@@ -108,10 +108,10 @@ model: toolchain ## check the snapshots' rule for larger numbers than make test 
 	cargo test --release --locked --test model -- --ignored --nocapture
 
 FUZZ_SECONDS ?= 300
-fuzz: toolchain ## fuzz events, batches and cursors, FUZZ_SECONDS (300) each; needs cargo-fuzz
+fuzz: toolchain ## fuzz events, batches, cursors and URLs, FUZZ_SECONDS (300) each; by cargo-fuzz
 	@command -v cargo-fuzz >/dev/null || \
 	  { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2; exit 1; }
-	for target in event batch cursor; do \
+	for target in event batch cursor url; do \
 	  mkdir -p fuzz/corpus/$$target && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target \
 	    fuzz/corpus/$$target fuzz/seeds/$$target -- \
 	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 || exit 1; \

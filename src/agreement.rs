@@ -179,7 +179,9 @@ impl Agreement {
     }
 
     /// Whether the tail confirms `epoch` and no other primary is known. Waits up to `patience` for
-    /// that, since the tail may be about to learn of a new epoch.
+    /// that, since the tail may be about to learn of a new epoch. If that is not `epoch`, the wait
+    /// ends at once: a promotion changes the epoch twice, by its timeline and then by the nonce
+    /// that the first tail renews, and a part that connected in between has to read it again.
     pub(crate) async fn settles_on(&self, epoch: &Epoch, patience: Duration) -> bool {
         let settled = |tail_state: &TailState| {
             tail_state.epoch.as_ref() == Some(epoch)
@@ -190,8 +192,14 @@ impl Agreement {
             return true;
         }
         self.dispute();
+        let before = self.epoch();
+        let decided = |tail_state: &TailState| {
+            let moved = tail_state.epoch != before && tail_state.epoch.as_ref() != Some(epoch);
+            moved || settled(tail_state)
+        };
         let mut tail_state = self.shared.tail_state.subscribe();
-        timeout(patience, tail_state.wait_for(settled)).await.is_ok_and(|settled| settled.is_ok())
+        let decided = timeout(patience, tail_state.wait_for(decided)).await;
+        decided.is_ok_and(|tail_state| tail_state.is_ok_and(|tail_state| settled(&tail_state)))
     }
 
     /// Resolves when the tail has read in another epoch than this one.
@@ -311,6 +319,20 @@ mod tests {
         assert!(agreement.is_outdated(&Epoch::new("0123456789ab1")));
         assert!(!agreement.is_outdated(&Epoch::new("0123456789ab2")));
         assert!(!agreement.is_outdated(&Epoch::new("0123456789ab")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tail_that_moves_elsewhere_is_not_waited_for() {
+        let agreement = Agreement::default();
+        agreement.note_tail_read(&Epoch::new("a1"));
+        let begin = Instant::now();
+        let between = Epoch::new("a2");
+        let (settles, ()) = tokio::join!(agreement.settles_on(&between, DISPUTE_PATIENCE), async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            agreement.note_tail_read(&Epoch::new("b2"));
+        });
+        assert!(!settles);
+        assert_eq!(begin.elapsed(), Duration::from_millis(100));
     }
 
     #[tokio::test(start_paused = true)]

@@ -29,9 +29,29 @@ impl fmt::Display for Failure {
     }
 }
 
-impl<E: Error> From<E> for Failure {
+impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+        while let Some(error) = cause {
+            if error.is::<WrongUsage>() {
+                return Self::usage(chain(error));
+            }
+            cause = error.source();
+        }
         Self::new(chain(&error))
+    }
+}
+
+/// The cause of an error that the caller's flags or variables must mend. A command that fails for
+/// it ends with the exit code of wrong usage.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUsage(String);
+
+impl WrongUsage {
+    /// The cause in words, with what to do about it.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
     }
 }
 

@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::agreement::{Agreement, DISPUTE_PATIENCE};
 use crate::backoff::Reconnect;
-use crate::database::{self, Blocker, Connector, Session};
+use crate::database::{self, Blocker, BlockerWatch, ConnectError, Connector, Session};
 use crate::metrics::Registry;
 use crate::migrate::{self, MigrateError};
 use crate::repeated::Repeated;
@@ -43,21 +43,32 @@ const NOT_YET_PROVEN: &str = "it is not proven yet that notifications arrive";
 /// A queue that is half full (4 GB): some session does not receive its notifications.
 const QUEUE_IS_LONG: f64 = 0.5;
 
-/// Log lines about the holder of the lock, the queue of notifications, and the migrations.
+/// Log lines about the holder of the lock, the queue of notifications, the migrations, and the
+/// privileges.
 static BLOCKED: Repeated = Repeated::new();
 static QUEUE: Repeated = Repeated::new();
 static SCHEMA: Repeated = Repeated::new();
+static PRIVILEGES: Repeated = Repeated::new();
 
 /// The listener's view of the database, renewed once a second.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerStatus {
     /// Why it is not proven that notifications arrive, and since when; `None` while it is proven.
     pub unproven: Option<(String, Instant)>,
+    /// What the latest look has found.
+    pub obstacles: Obstacles,
+}
+
+/// Obstacles to storing and delivering events that a look at the database finds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Obstacles {
     /// The session that keeps writers waiting, if there is one.
     pub blocker: Option<Blocker>,
     /// The fault of the database's migrations, if there is one: a newer release may have added
     /// some.
     pub schema: Option<String>,
+    /// The privileges that the relay's role lacks, if it lacks any.
+    pub privileges: Option<String>,
 }
 
 /// The handle of the task that listens. The task ends when the handle is dropped.
@@ -77,7 +88,7 @@ impl Listener {
     ) -> Self {
         let unproven = Some((NOT_YET_PROVEN.to_owned(), Instant::now()));
         let (report, status) =
-            watch::channel(ListenerStatus { unproven, blocker: None, schema: None });
+            watch::channel(ListenerStatus { unproven, obstacles: Obstacles::default() });
         let task = ListenLoop {
             connector: connector.clone(),
             agreement: agreement.clone(),
@@ -114,14 +125,11 @@ struct ListenLoop {
 impl ListenLoop {
     async fn run(self) {
         let mut reconnect = Reconnect::new("listener");
+        let mut blockers = BlockerWatch::default();
         loop {
-            let Err(reason) = self.listen(&mut reconnect).await;
+            let Err(reason) = self.listen(&mut reconnect, &mut blockers).await;
             self.agreement.note_server("listener", None);
-            self.report.send_modify(|status| {
-                let since = status.unproven.take().map_or_else(Instant::now, |(_, since)| since);
-                let unproven = Some((reason.clone(), since));
-                *status = ListenerStatus { unproven, blocker: None, schema: None };
-            });
+            self.note_unproven(Some(reason.clone()));
             // The tail reads more often until it is proven again that notifications arrive.
             self.tail.set_unproven(true);
             reconnect.failed(&reason).await;
@@ -129,7 +137,11 @@ impl ListenLoop {
     }
 
     /// Listens until it cannot, and returns why.
-    async fn listen(&self, reconnect: &mut Reconnect) -> Result<Infallible, String> {
+    async fn listen(
+        &self,
+        reconnect: &mut Reconnect,
+        blockers: &mut BlockerWatch,
+    ) -> Result<Infallible, String> {
         let (proved, mut proofs) = watch::channel(String::new());
         let tail = self.tail.clone();
         // Every replica proves on the same channel; the mark tells this replica's proofs from the
@@ -141,10 +153,16 @@ impl ListenLoop {
             Some(_) => {}
             None => tail.doorbell(),
         };
-        let session =
-            self.connector.connect_with("listener", notified).await.map_err(|e| e.to_string())?;
-        let prover = self.connector.connect("prover").await.map_err(|error| error.to_string())?;
-        let outcome = self.listen_on(&session, &prover, &own, &mut proofs, reconnect).await;
+        let open = async {
+            let session = self.connector.connect_with("listener", notified).await?;
+            Ok::<_, ConnectError>((session, self.connector.connect("prover").await?))
+        };
+        let (session, prover) = open.await.map_err(|error| {
+            self.note_obstacles(Obstacles::default());
+            error.to_string()
+        })?;
+        let outcome =
+            self.listen_on(&session, &prover, &own, &mut proofs, reconnect, blockers).await;
         // A LISTEN or a look that is given up must not go on in the server beside the next one.
         session.abandon();
         prover.abandon();
@@ -158,7 +176,11 @@ impl ListenLoop {
         own: &str,
         proofs: &mut watch::Receiver<String>,
         reconnect: &mut Reconnect,
+        blockers: &mut BlockerWatch,
     ) -> Result<Infallible, String> {
+        // The obstacles come first: a lock on the table that stops the tail as well leaves nothing
+        // to agree with.
+        self.look_for_obstacles(prover, blockers).await?;
         self.look(session, prover).await?;
         self.send_listen(session, prover).await?;
         self.agreement.note_server("listener", Some(session.server.clone()));
@@ -190,25 +212,41 @@ impl ListenLoop {
                     }
                 }
             }
-            let (blocker, schema) = self.look_for_obstacles(prover).await?;
-            self.report(unproven.clone(), blocker, schema);
+            self.note_unproven(unproven.clone());
             tokio::select! {
                 () = session.ended() => return Err("the connection was lost".to_owned()),
                 () = prover.ended() => return Err("the prover's connection was lost".to_owned()),
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
+            self.look_for_obstacles(prover, blockers).await?;
             self.look(session, prover).await?;
         }
         Err("the listener has counted all its looks".to_owned())
     }
 
-    /// Looks for a session that keeps writers waiting, and at the migrations. Ends the session of a
-    /// relay that is frozen.
+    /// Looks for obstacles, and notes those that it finds; none if the look itself fails.
     async fn look_for_obstacles(
         &self,
         prover: &Session,
-    ) -> Result<(Option<Blocker>, Option<String>), String> {
-        let blocker = in_time("the look at the locks", database::blocker(prover)).await?;
+        blockers: &mut BlockerWatch,
+    ) -> Result<(), String> {
+        let found = self.find_obstacles(prover, blockers).await;
+        let (obstacles, outcome) = match found {
+            Ok(obstacles) => (obstacles, Ok(())),
+            Err(reason) => (Obstacles::default(), Err(reason)),
+        };
+        self.note_obstacles(obstacles);
+        outcome
+    }
+
+    /// Looks for a session that keeps writers waiting, at the role's privileges, and at the
+    /// migrations. Ends the session of a relay that is frozen.
+    async fn find_obstacles(
+        &self,
+        prover: &Session,
+        blockers: &mut BlockerWatch,
+    ) -> Result<Obstacles, String> {
+        let blocker = in_time("the look at the locks", blockers.look(prover)).await?;
         if let Some(blocker) = blocker.as_ref().filter(|blocker| blocker.is_frozen_relay()) {
             tracing::warn!(
                 pid = blocker.pid,
@@ -217,11 +255,17 @@ impl ListenLoop {
             in_time("ending a frozen relay's session", database::terminate(prover, blocker.pid))
                 .await?;
         }
-        match timeout(CHECK_DEADLINE, migrate::verify(&prover.client)).await {
-            Ok(Err(MigrateError::Database(error))) => Err(database::explain(&error)),
-            Ok(verified) => Ok((blocker, verified.err().map(|error| error.to_string()))),
-            Err(_) => Err("the look at the migrations was not answered in time".to_owned()),
-        }
+        let lacking = database::lacking_privileges(&prover.client);
+        let lacking = in_time("the look at the privileges", lacking).await?;
+        let privileges = lacking.map(|lacking| lacking.to_string());
+        let schema = match timeout(CHECK_DEADLINE, migrate::verify(&prover.client)).await {
+            // Without a privilege they may be hidden.
+            Ok(Err(MigrateError::Missing(_))) if privileges.is_some() => None,
+            Ok(Err(MigrateError::Database(error))) => return Err(database::explain(&error)),
+            Ok(verified) => verified.err().map(|error| error.to_string()),
+            Err(_) => return Err("the look at the migrations was not answered in time".to_owned()),
+        };
+        Ok(Obstacles { blocker, schema, privileges })
     }
 
     /// Looks whether both connections lead to the server that the tail reads, and shortens the
@@ -280,21 +324,27 @@ impl ListenLoop {
         }
     }
 
-    fn report(&self, unproven: Option<String>, blocker: Option<Blocker>, schema: Option<String>) {
-        if let Some(blocker) = &blocker
+    fn note_obstacles(&self, obstacles: Obstacles) {
+        if let Some(blocker) = &obstacles.blocker
             && let Some(due) = BLOCKED.met(&blocker.cause())
         {
             tracing::warn!(pid = blocker.pid, application = blocker.application, "{blocker}{due}");
         }
-        if let Some(wrong) = &schema
-            && let Some(due) = SCHEMA.met(wrong)
+        for (logged, wrong) in [(&SCHEMA, &obstacles.schema), (&PRIVILEGES, &obstacles.privileges)]
         {
-            tracing::error!("{wrong}{due}");
+            if let Some(wrong) = wrong
+                && let Some(due) = logged.met(wrong)
+            {
+                tracing::error!("{wrong}{due}");
+            }
         }
+        self.report.send_modify(|status| status.obstacles = obstacles);
+    }
+
+    fn note_unproven(&self, unproven: Option<String>) {
         self.report.send_modify(|status| {
             let since = status.unproven.take().map_or_else(Instant::now, |(_, since)| since);
-            let unproven = unproven.map(|reason| (reason, since));
-            *status = ListenerStatus { unproven, blocker, schema };
+            status.unproven = unproven.map(|reason| (reason, since));
         });
     }
 }

@@ -10,7 +10,7 @@ mod lock;
 
 use tokio_postgres::{Client, Error};
 
-use crate::database::{self, ConnectError, Connector};
+use crate::database::{self, ConnectError, Connector, PrivilegeError};
 
 /// One file of sql/.
 #[derive(Debug)]
@@ -45,6 +45,9 @@ pub enum MigrateError {
     /// The database cannot be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The relay's role lacks privileges.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
     /// A statement of the migration failed.
     #[error("applying {name}: {reason}; nothing of it was kept")]
     Apply {
@@ -78,6 +81,13 @@ pub enum MigrateError {
          --no-migrate"
     )]
     Missing(&'static str),
+    /// The role may use no schema to create the tables in.
+    #[error(
+        "there is no schema for the relay's tables that the role may use: CREATE SCHEMA \
+         AUTHORIZATION CURRENT_USER, or name one in the connection string (schema=…) and GRANT \
+         USAGE, CREATE ON SCHEMA … to the role"
+    )]
+    NoSchema,
     /// The header of a file in sql/ is wrong, which is a fault of this release.
     #[error("sql/{0}.sql does not begin with `-- oldest-release: X.Y.Z`")]
     Header(&'static str),
@@ -95,6 +105,7 @@ impl MigrateError {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Connect(error) => !error.is_permanent(),
+            Self::Privileges(error) => error.is_transient(),
             Self::Database(error) => may_pass(error),
             Self::Apply { transient, .. } => *transient,
             _ => false,
@@ -182,6 +193,10 @@ pub async fn apply(connector: &Connector) -> Result<Vec<&'static str>, MigrateEr
     let client = &session.client;
     if missing(client).await?.is_empty() {
         return Ok(Vec::new());
+    }
+    let schema = client.query_one("SELECT current_schema() IS NOT NULL", &[]).await?;
+    if !schema.try_get::<_, bool>(0)? {
+        return Err(MigrateError::NoSchema);
     }
     // The lock belongs to the session, and is released with it also after an error below.
     lock::acquire(client).await?;

@@ -52,7 +52,7 @@ impl Stage {
         let admin = stage.client(None).await?;
         for name in [FLOOR, RELAYED] {
             admin.batch_execute(&format!("CREATE DATABASE {name}")).await?;
-            migrate::apply(&Connector::new(stage.config(Some(name)))).await?;
+            migrate::apply(&Connector::new(&stage.config(Some(name)))).await?;
         }
         Ok(stage)
     }

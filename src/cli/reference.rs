@@ -109,8 +109,9 @@ fn the_document_has_every_flag_as_it_is() {
 fn a_variable_is_named_after_its_flag() {
     // The exceptions keep a real relay or class from being written to by mistake, or are
     // PostgreSQL's own name.
-    const EXCEPTIONS: [(&str, &str); 4] = [
+    const EXCEPTIONS: [(&str, &str); 5] = [
         ("database-url", "DATABASE_URL"),
+        ("database-url-file", "DATABASE_URL_FILE"),
         ("simulate url", "RELAY_SIMULATE_URL"),
         ("simulate yes", "RELAY_SIMULATE_YES"),
         ("simulate class", "RELAY_SIMULATE_CLASS"),

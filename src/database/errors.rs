@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::{Error, SqlState};
 
-use crate::error::chain;
+use crate::error::{WrongUsage, chain};
 
 /// The oldest major release of PostgreSQL that the relay can use.
 pub(crate) const OLDEST_POSTGRES: u32 = 14;
@@ -22,6 +22,17 @@ pub enum ConnectError {
         reason: String,
         /// Whether another attempt will fail as well: the password, role or database is wrong.
         permanent: bool,
+        /// The SQLSTATE, if the server gave one.
+        code: Option<SqlState>,
+    },
+    /// The URL leads through a pooler that gives each transaction another connection.
+    #[error("{0}")]
+    Pooler(#[source] WrongUsage),
+    /// The role may have fewer connections than a relay cannot do without.
+    #[error("{need}: raise it, or use another role")]
+    NoRoom {
+        /// The numbers, and what sets the limit.
+        need: String,
     },
     /// The database cannot store every text, or has text that cannot be read as UTF-8.
     #[error(
@@ -48,6 +59,15 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// The error of a URL that leads through a pooler in transaction or statement mode.
+    pub(super) fn pooler(server: &str) -> Self {
+        Self::Pooler(WrongUsage::new(format!(
+            "{server} is a pooler in transaction or statement mode: LISTEN, locks and settings of \
+             a session do not work through it. Give the relay the database's own address with \
+             --listen-url (RELAY_LISTEN_URL), or use a pooler in session mode; nothing was changed"
+        )))
+    }
+
     /// The error of all hosts together; of a single host, its own error.
     pub(super) fn of_all(mut refused: Vec<Self>, server: &str) -> Self {
         if refused.len() == 1
@@ -56,6 +76,10 @@ impl ConnectError {
             return only;
         }
         let permanent = !refused.is_empty() && refused.iter().all(Self::is_permanent);
+        let code = refused.iter().find_map(|error| match error {
+            Self::Refused { code, .. } => code.clone(),
+            _ => None,
+        });
         let reasons: Vec<String> = refused
             .iter()
             .map(|error| match error {
@@ -63,7 +87,17 @@ impl ConnectError {
                 other => other.to_string(),
             })
             .collect();
-        Self::Refused { server: server.to_owned(), reason: reasons.join("; "), permanent }
+        Self::Refused { server: server.to_owned(), reason: reasons.join("; "), permanent, code }
+    }
+
+    /// Whether the server, the database or the role has no room for a connection.
+    pub(crate) fn is_for_want_of_room(&self) -> bool {
+        matches!(self, Self::Refused { code: Some(SqlState::TOO_MANY_CONNECTIONS), .. })
+    }
+
+    /// Whether the server is starting or stopping.
+    pub(super) fn is_starting(&self) -> bool {
+        matches!(self, Self::Refused { code: Some(SqlState::CANNOT_CONNECT_NOW), .. })
     }
 
     /// Whether trying again is of no use until an operator has acted.

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_postgres::Error;
 
 use super::session::Session;
@@ -15,11 +16,20 @@ const OWN_APPLICATION: &str = "progress-relay ";
 /// that is older than this, is reported.
 const LONG_WAIT: Duration = Duration::from_secs(5);
 
-/// Finds the session that blocks another one which waits for the ordering lock or for the table,
-/// does not itself wait for that lock, and has been in its transaction for over `$1` seconds. The
-/// length of the wait itself tells nothing, since a writer gives up after --commit-timeout and
-/// waits again. The lock's key is that of progress_event_lock() in sql/.
-const BLOCKER: &str = "\
+/// A session that this many looks have not seen to block has ended to do so. A writer gives up after
+/// --commit-timeout and waits again, so a look may find nobody who waits.
+const LOOKS_TO_FORGET: u64 = 2;
+/// The sessions that one look finds, at most. The ones that wait for nothing themselves come first.
+const MAX_FOUND: i64 = 16;
+
+/// Finds the sessions that block another one which waits for the ordering lock or for the table,
+/// and do not themselves wait for that lock. The length of the wait itself tells nothing, since a
+/// writer gives up after --commit-timeout and waits again. The lock's key is that of
+/// progress_event_lock() in sql/.
+///
+/// PostgreSQL hides state, age and wait of other roles' sessions from a role that lacks
+/// pg_read_all_stats. Their pid, role and application can be seen.
+const BLOCKERS: &str = "\
     WITH waiting AS (\
         SELECT DISTINCT pid, locktype FROM pg_locks \
         WHERE NOT granted \
@@ -27,35 +37,54 @@ const BLOCKER: &str = "\
           AND (locktype = 'advisory' AND classid = 1886545776 AND objsubid = 2 \
                  AND objid = ('progress_event'::regclass::oid::bigint - 2147483648 \
                      & 4294967295)::oid \
-               OR relation = 'progress_event'::regclass)) \
-    SELECT blocker.pid, coalesce(blocker.application_name, ''), coalesce(blocker.state, ''), \
+               OR relation = 'progress_event'::regclass)), \
+    blocking AS (\
+        SELECT DISTINCT unnest(pg_blocking_pids(pid)) AS pid FROM waiting) \
+    SELECT blocker.pid, coalesce(blocker.usename, ''), coalesce(blocker.application_name, ''), \
+           coalesce(blocker.state, ''), \
            extract(epoch FROM clock_timestamp() - blocker.xact_start)::float8, \
            blocker.usename IS NOT DISTINCT FROM current_user, coalesce(blocker.wait_event, ''), \
            coalesce(extract(epoch FROM clock_timestamp() - blocker.state_change), 0)::float8 \
-    FROM waiting CROSS JOIN LATERAL unnest(pg_blocking_pids(waiting.pid)) AS blocking(pid) \
-    JOIN pg_stat_activity AS blocker ON blocker.pid = blocking.pid \
-    WHERE blocker.xact_start < clock_timestamp() - make_interval(secs => $1) \
-      AND NOT EXISTS (SELECT FROM waiting AS queued \
+    FROM blocking JOIN pg_stat_activity AS blocker USING (pid) \
+    WHERE NOT EXISTS (SELECT FROM waiting AS queued \
                       WHERE queued.pid = blocker.pid AND queued.locktype = 'advisory') \
-    ORDER BY blocker.xact_start LIMIT 1";
+    ORDER BY EXISTS (SELECT FROM waiting AS queued WHERE queued.pid = blocker.pid), \
+             blocker.xact_start, blocker.pid LIMIT $1";
 
 /// A session that holds a lock for which the writers wait.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Blocker {
     /// The server process, as `pg_terminate_backend` takes it.
     pub(crate) pid: i32,
+    /// The session's role.
+    role: String,
     /// The session's `application_name`.
     pub(crate) application: String,
-    /// The session's state: `active`, `idle in transaction` …
+    /// The session's state: `active`, `idle in transaction` …; empty if it is hidden.
     state: String,
-    /// How long its transaction has been open.
-    open: Duration,
+    open: Age,
     /// Whether its role is this relay's role.
     own_role: bool,
-    /// The event that it waits for, as `pg_stat_activity` has it.
+    /// The event that it waits for, as `pg_stat_activity` has it; empty if it is hidden.
     wait: String,
     /// How long it has been in this state.
     in_state: Duration,
+}
+
+/// How long a transaction has been open.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Age {
+    Known(Duration),
+    /// It is hidden from the relay's role, which has seen the session block for this long.
+    Hidden(Duration),
+}
+
+impl Age {
+    fn at_least(self) -> Duration {
+        match self {
+            Self::Known(age) | Self::Hidden(age) => age,
+        }
+    }
 }
 
 impl Blocker {
@@ -88,7 +117,20 @@ impl fmt::Display for Blocker {
                 "commits wait for a synchronous standby, and none confirms them (pid {}, for {} \
                  s); start the standby, or change synchronous_standby_names",
                 self.pid,
-                self.open.as_secs()
+                self.open.at_least().as_secs()
+            );
+        }
+        if let Age::Hidden(seen) = self.open {
+            return write!(
+                f,
+                "events wait for a lock of the database session of role {:?}, application {:?}, \
+                 pid {}; its transaction's age is hidden from this role, and it was seen to block \
+                 for {} s; end it, or, as a superuser: SELECT pg_terminate_backend({})",
+                self.role,
+                self.application,
+                self.pid,
+                seen.as_secs(),
+                self.pid
             );
         }
         write!(
@@ -98,7 +140,7 @@ impl fmt::Display for Blocker {
             self.pid,
             self.application,
             self.state,
-            self.open.as_secs(),
+            self.open.at_least().as_secs(),
             self.pid
         )
     }
@@ -115,20 +157,65 @@ pub(crate) async fn is_active(session: &Session, pid: i32) -> Result<bool, Error
     Ok(session.client.query_opt(ACTIVE, &[&pid]).await?.is_some())
 }
 
-/// The session that keeps a writer waiting, in a transaction that is older than [`LONG_WAIT`], if
-/// there is one.
-pub(crate) async fn blocker(session: &Session) -> Result<Option<Blocker>, Error> {
-    let row = session.client.query_opt(BLOCKER, &[&LONG_WAIT.as_secs_f64()]).await?;
-    row.map(|row| {
-        Ok(Blocker {
-            pid: row.try_get(0)?,
-            application: row.try_get(1)?,
-            state: row.try_get(2)?,
-            open: Duration::try_from_secs_f64(row.try_get(3)?).unwrap_or_default(),
-            own_role: row.try_get(4)?,
-            wait: row.try_get(5)?,
-            in_state: Duration::try_from_secs_f64(row.try_get(6)?).unwrap_or_default(),
-        })
-    })
-    .transpose()
+/// Looks for sessions that keep writers waiting, and remembers those whose age is hidden.
+#[derive(Debug, Default)]
+pub(crate) struct BlockerWatch {
+    /// The number of looks.
+    looks: u64,
+    /// At most [`MAX_FOUND`] of each of the latest looks.
+    hidden: Vec<SeenBlocking>,
+}
+
+#[derive(Debug)]
+struct SeenBlocking {
+    pid: i32,
+    role: String,
+    first: Instant,
+    /// The number of the latest look that has found it.
+    look: u64,
+}
+
+impl BlockerWatch {
+    /// The session that keeps a writer waiting, in a transaction that is older than [`LONG_WAIT`],
+    /// if there is one. Where the transaction's age is hidden, the time counts from the first of
+    /// consecutive looks that have found the session.
+    pub(crate) async fn look(&mut self, session: &Session) -> Result<Option<Blocker>, Error> {
+        let rows = session.client.query(BLOCKERS, &[&MAX_FOUND]).await?;
+        self.looks += 1;
+        self.hidden.retain(|seen| self.looks - seen.look <= LOOKS_TO_FORGET);
+        let mut blocking = None;
+        for row in rows {
+            let (pid, role): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
+            let open = match row.try_get::<_, Option<f64>>(4)? {
+                Some(age) => Age::Known(Duration::try_from_secs_f64(age).unwrap_or_default()),
+                None => Age::Hidden(self.seen_for(pid, &role)),
+            };
+            if blocking.is_some() || open.at_least() < LONG_WAIT {
+                continue;
+            }
+            blocking = Some(Blocker {
+                pid,
+                role,
+                application: row.try_get(2)?,
+                state: row.try_get(3)?,
+                open,
+                own_role: row.try_get(5)?,
+                wait: row.try_get(6)?,
+                in_state: Duration::try_from_secs_f64(row.try_get(7)?).unwrap_or_default(),
+            });
+        }
+        Ok(blocking)
+    }
+
+    /// Notes that a session is seen to block, and returns for how long it was.
+    fn seen_for(&mut self, pid: i32, role: &str) -> Duration {
+        let same = |seen: &&mut SeenBlocking| seen.pid == pid && seen.role == role;
+        if let Some(seen) = self.hidden.iter_mut().find(same) {
+            seen.look = self.looks;
+            return seen.first.elapsed();
+        }
+        let first = Instant::now();
+        self.hidden.push(SeenBlocking { pid, role: role.to_owned(), first, look: self.looks });
+        Duration::ZERO
+    }
 }

@@ -1,18 +1,22 @@
 //! The database: connections, and the statements that run on them.
 //!
-//! - `connect`: makes connections to the primary; `session`: one connection and the task that
-//!   drives it; `settings`: what a session sets; `target`: what a connection string says; `errors`:
-//!   PostgreSQL's errors, classified by SQLSTATE
+//! - `url`: parses a connection string into a `target`; `tls`: how its connections are encrypted;
+//!   `connect`: makes connections to the primary; `room`, `allowance`: the server's room
+//!   for them
+//! - `session`: one connection and the task that drives it; `settings`: what a session sets;
+//!   `errors`: PostgreSQL's errors, classified by SQLSTATE
 //! - `log`: the header and the events of one read; `identity`: whether ids still mean the same
 //!   events
-//! - `pages`: the pool on which history is read; `pooled_client`: the clean-up after a read that
-//!   was given up; `history`, `rejected`: the API's reads on the pool
+//! - `pages`: the pool on which history is read; `readers`: its sessions; `pooled_client`: the
+//!   clean-up after a read that was given up; `history`, `rejected`: the API's reads on the pool
 //! - `snapshot`: the snapshots of class state; `election`: the lock of the leader; `scan`,
 //!   `class_events`: the classes with new events, and the events of one; `log_version`: the epoch
 //!   and the number of deletions, held still by a transaction
+//! - `privileges`: the grants that a running relay needs
 //! - `doorbell`: the channel of the doorbell; `lock_wait`: the sessions that block writers;
 //!   `survey`: whether a host is the primary; `types`: PostgreSQL's binary format
 
+mod allowance;
 mod class_events;
 mod connect;
 mod doorbell;
@@ -25,16 +29,21 @@ mod log;
 mod log_version;
 mod pages;
 mod pooled_client;
+mod privileges;
+mod readers;
 mod rejected;
+mod room;
 mod scan;
 mod session;
 mod settings;
 mod snapshot;
 mod survey;
-#[expect(dead_code, reason = "the parser of connection strings fills it")]
 mod target;
+mod tls;
 mod types;
+mod url;
 
+pub(crate) use allowance::check_allowance;
 pub(crate) use class_events::class_events;
 pub use connect::Connector;
 pub(crate) use doorbell::{listen_statement, notification_queue_usage, notify};
@@ -48,12 +57,14 @@ pub(crate) use errors::{
 };
 pub use history::history_statements;
 pub(crate) use identity::{HomeCheck, check_home, deleted_classes, mend_sequence, renew_nonce};
-pub(crate) use lock_wait::{Blocker, blocker, is_active, terminate};
+pub(crate) use lock_wait::{Blocker, BlockerWatch, is_active, terminate};
 pub(crate) use log::{Header, LogRow, current_epoch};
 pub use log::{LogReader, READ_SETTINGS};
 pub(crate) use log_version::{LogVersion, begin_version_without, hold_log};
 pub(crate) use pages::PageError;
 pub use pages::Pages;
+pub use privileges::{LEFT_OUT, NEEDS, Names, Object, PrivilegeError, listed};
+pub(crate) use privileges::{check_privileges, grant_privileges, lacking_privileges};
 pub(crate) use rejected::RejectedCount;
 pub use scan::scan_statement;
 pub(crate) use scan::{classes_behind, classes_with_events};
@@ -68,4 +79,7 @@ pub use snapshot::{
     select_statements,
 };
 pub(crate) use survey::Surveyed;
+pub use target::Target;
+pub use tls::Verification;
 pub(crate) use types::{PgMicros, RawJson};
+pub use url::{Environment, UrlError};

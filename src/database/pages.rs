@@ -5,29 +5,26 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{
-    ConfigConnectImpl, Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError,
-    RecyclingMethod, Runtime, Timeouts,
-};
-use futures::future::BoxFuture;
+use deadpool::Runtime;
+use deadpool::managed::{BuildError, Timeouts};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_postgres::error::SqlState;
+use tokio_postgres::Error;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Error, NoTls};
 
 use super::connect::Connector;
-use super::errors::explain;
-use super::log::{EVENT, Extent, LogRow, NEWEST, READ_SETTINGS, ReadError, consume, header};
+use super::log::{EVENT, Extent, LogRow, NEWEST, ReadError, consume, header};
 use super::pooled_client::{Leftover, PooledClient};
-use super::settings::{POOL_SETTINGS, SettleError, settle};
+use super::readers::{Object, Pool, PoolError, Readers};
+use super::room::ESSENTIAL_SESSIONS;
 use super::snapshot::{StoredSnapshot, read_snapshot};
 use crate::event::{ClassId, Epoch};
 
 /// Connections of one pool. After a restart every dashboard may be behind at once; they take turns
 /// then.
 const POOL_SIZE: usize = 4;
+/// The sessions that a replica has at most: those for writing and listening, and its two pools.
+pub(crate) const MOST_SESSIONS: usize = ESSENTIAL_SESSIONS + 2 * POOL_SIZE;
 /// How long a read waits for one of them, including the attempts to make a new one.
 const POOL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it may take to make a connection.
@@ -36,10 +33,6 @@ const CREATE_TIMEOUT: Duration = Duration::from_secs(5);
 const ROOM_RETRY: Duration = Duration::from_millis(100);
 /// How long a read may take.
 const READ_DEADLINE: Duration = Duration::from_secs(30);
-
-/// A backend whose client has vanished ends within this time, also in the middle of a statement.
-/// Not every platform supports it.
-const CHECK_CLIENT: &str = "SET client_connection_check_interval = '2s'";
 
 /// Why a read on the pool failed.
 #[derive(Debug, thiserror::Error)]
@@ -72,9 +65,12 @@ impl From<Error> for PageError {
 
 fn explain_pool(error: &PoolError) -> String {
     match error {
-        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
-            explain(error)
-        }
+        PoolError::Backend(error) if error.is_for_want_of_room() => format!(
+            "{error}; readers wait while writing and listening have no more than they need. A \
+             relay takes up to {MOST_SESSIONS} connections: raise the CONNECTION LIMIT of the role \
+             or of the database, or max_connections"
+        ),
+        PoolError::Backend(error) => error.to_string(),
         other => other.to_string(),
     }
 }
@@ -84,11 +80,7 @@ fn explain_pool(error: &PoolError) -> String {
 fn may_have_room_soon(error: &PoolError) -> bool {
     match error {
         PoolError::Timeout(_) => true,
-        PoolError::Backend(error) => {
-            let state = error.code();
-            state == Some(&SqlState::TOO_MANY_CONNECTIONS)
-                || state == Some(&SqlState::CANNOT_CONNECT_NOW)
-        }
+        PoolError::Backend(error) => error.is_for_want_of_room() || error.is_starting(),
         _ => false,
     }
 }
@@ -103,25 +95,11 @@ pub struct Pages {
     pool_epoch: Arc<Mutex<Option<Epoch>>>,
 }
 
-/// Connects to the host that is known to be the primary now. The primary of the time at which the
-/// pool was made may be gone, or a standby.
-struct ToPrimary {
-    connector: Connector,
-    name: String,
-    connect: ConfigConnectImpl<NoTls>,
-}
-
-impl Connect for ToPrimary {
-    fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
-        self.connect.connect(&self.connector.named(&self.name))
-    }
-}
-
 impl Pages {
     /// A pool over `connector`, which must lead to the database directly. Its sessions have the
     /// tail's settings for the planner: on a table that was never analysed it read a class by the
     /// index of the primary key and sorted it, which took a quarter of a second a page.
-    pub fn new(connector: &Connector) -> Result<Self, deadpool_postgres::BuildError> {
+    pub fn new(connector: &Connector) -> Result<Self, BuildError> {
         Self::with_epoch(connector, "pages", watch::Sender::new(None))
     }
 
@@ -130,11 +108,7 @@ impl Pages {
     ///
     /// # Errors
     /// As [`Pages::new`].
-    pub fn beside(
-        &self,
-        connector: &Connector,
-        name: &str,
-    ) -> Result<Self, deadpool_postgres::BuildError> {
+    pub fn beside(&self, connector: &Connector, name: &str) -> Result<Self, BuildError> {
         Self::with_epoch(connector, name, self.epoch.clone())
     }
 
@@ -142,43 +116,16 @@ impl Pages {
         connector: &Connector,
         name: &str,
         epoch: watch::Sender<Option<Epoch>>,
-    ) -> Result<Self, deadpool_postgres::BuildError> {
-        let connect = ToPrimary {
-            connector: connector.clone(),
-            name: name.to_owned(),
-            connect: ConfigConnectImpl { tls: NoTls },
-        };
-        let manager = Manager::from_connect(
-            connector.named(name),
-            connect,
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
-        );
+    ) -> Result<Self, BuildError> {
         let timeouts =
             Timeouts { wait: None, create: Some(CREATE_TIMEOUT), recycle: Some(CREATE_TIMEOUT) };
-        let schema: Option<Arc<str>> = connector.schema().map(Into::into);
-        let set_up = Hook::async_fn(move |client, _| {
-            let schema = schema.clone();
-            Box::pin(async move {
-                settle(client, schema.as_deref()).await.map_err(|error| match error {
-                    SettleError::Database(error) => HookError::Backend(error),
-                    SettleError::Schema(reason) => HookError::message(reason),
-                })?;
-                client.batch_execute(READ_SETTINGS).await.map_err(HookError::Backend)?;
-                client.batch_execute(POOL_SETTINGS).await.map_err(HookError::Backend)?;
-                match client.batch_execute(CHECK_CLIENT).await {
-                    Err(error) if error.code() != Some(&SqlState::INVALID_PARAMETER_VALUE) => {
-                        Err(HookError::Backend(error))
-                    }
-                    _ => Ok(()),
-                }
-            })
-        });
-        let pool = Pool::builder(manager)
+        let pool = Pool::builder(Readers::new(connector, name))
             .max_size(POOL_SIZE)
             .runtime(Runtime::Tokio1)
             .timeouts(timeouts)
-            .post_create(set_up)
             .build()?;
+        let idle = pool.clone();
+        connector.room().register(move || drop(idle.retain(|_, _| false)));
         Ok(Self { pool, epoch, pool_epoch: Arc::default() })
     }
 

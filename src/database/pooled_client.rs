@@ -9,13 +9,13 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use deadpool_postgres::Object;
 use futures::TryStreamExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Error, NoTls, RowStream};
+use tokio_postgres::{Error, RowStream};
 
+use super::readers::{Object, Reader};
 use crate::event::Epoch;
 
 /// How long the remaining rows of an answer are received before their statement is cancelled. Most
@@ -27,8 +27,6 @@ const END_TIMEOUT: Duration = Duration::from_millis(20);
 /// How often a cancellation is sent again. One that arrives before its statement, or between two
 /// statements, ends nothing.
 const CANCEL_RETRY: Duration = Duration::from_secs(1);
-/// How long it may take to send a cancellation.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a backend may take to end.
 const BACKEND_END_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a statement that was given up keeps its connection in use. The server ends the
@@ -140,7 +138,7 @@ async fn end_backend(client: Object) {
 /// Waits for `ended`; after `wait` it sends a cancellation, and repeats it. Returns the outcome,
 /// `None` if it did not come within the deadline, and whether a cancellation was sent.
 async fn cancel_until<T>(
-    client: &Client,
+    client: &Reader,
     ended: impl Future<Output = T>,
     wait: Duration,
     mut epoch: watch::Receiver<Option<Epoch>>,
@@ -161,6 +159,6 @@ async fn cancel_until<T>(
             return (None, cancelled);
         }
         cancelled = true;
-        let _ = timeout(CANCEL_TIMEOUT, client.cancel_token().cancel_query(NoTls)).await;
+        client.cancel().await;
     }
 }

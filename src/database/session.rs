@@ -9,16 +9,15 @@ use futures::{StreamExt, stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Connection, Error, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::errors::explain;
+use super::errors::{ConnectError, explain};
+use super::tls::TlsConnector;
 
 /// How long it may take to deliver a request to cancel a statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The server process of a session, and whether the server is a standby.
-pub(super) const IDENTITY: &str = "SELECT pg_backend_pid(), pg_is_in_recovery()";
 
 /// The function of PostgreSQL that waits for a synchronous standby. It names itself in the notice
 /// that such a wait was cancelled, whose SQLSTATE is that of every warning.
@@ -37,8 +36,21 @@ pub struct Session {
     /// The host, port and database that the connection leads to.
     pub server: String,
     unconfirmed: Arc<AtomicU64>,
-    driver: JoinHandle<()>,
+    driver: AbortOnDropHandle<()>,
     gone: CancellationToken,
+    cancelling: Cancelling,
+}
+
+/// Sends the requests to cancel a statement.
+#[derive(Debug, Clone)]
+pub(super) struct Cancelling(pub(super) TlsConnector);
+
+impl Cancelling {
+    /// Asks the server to cancel the statement under way on a connection. The request may be lost.
+    pub(super) async fn cancel(&self, client: &Client) {
+        let token = client.cancel_token();
+        let _ = timeout(CANCEL_TIMEOUT, token.cancel_query(self.0.clone())).await;
+    }
 }
 
 impl Session {
@@ -48,6 +60,7 @@ impl Session {
         client: Client,
         mut connection: Connection<S, T>,
         server: String,
+        cancelling: Cancelling,
         notified: Notified,
     ) -> Self
     where
@@ -86,7 +99,28 @@ impl Session {
                 }
             }
         });
-        Self { client, backend_pid: 0, server, unconfirmed, driver, gone }
+        let driver = AbortOnDropHandle::new(driver);
+        Self { client, backend_pid: 0, server, unconfirmed, driver, gone, cancelling }
+    }
+
+    /// The server process, and whether the server is a standby. The question prepares no statement:
+    /// behind a pooler in transaction mode, that would be left behind. It must not depend on the
+    /// role's settings, which are not overridden yet: a standby refuses a serializable transaction,
+    /// and JIT may take longer than `statement_timeout`.
+    pub(super) async fn identity(&self) -> Result<(i32, bool), Error> {
+        const IDENTITY: &str = "\
+            SET TRANSACTION ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE; SET LOCAL jit = off; \
+            SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery()";
+        let identity =
+            self.client.simple_query(IDENTITY).await?.into_iter().find_map(
+                |message| match message {
+                    SimpleQueryMessage::Row(row) => {
+                        Some((row.get(0)?.parse().ok()?, row.get(1)? == "t"))
+                    }
+                    _ => None,
+                },
+            );
+        Ok(identity.unwrap_or_default())
     }
 
     /// Resolves when the connection has ended, also while no statement is under way.
@@ -96,7 +130,7 @@ impl Session {
 
     /// Asks the server to cancel the statement under way. The request may be lost.
     pub async fn cancel(&self) {
-        let _ = timeout(CANCEL_TIMEOUT, self.client.cancel_token().cancel_query(NoTls)).await;
+        self.cancelling.cancel(&self.client).await;
     }
 
     /// The number of waits for a synchronous standby that an operator cancelled on this connection.
@@ -106,16 +140,25 @@ impl Session {
         self.unconfirmed.load(Ordering::Acquire)
     }
 
+    /// The error of a connection whose first statements failed.
+    pub(super) fn refused(&self, error: &Error) -> ConnectError {
+        ConnectError::Refused {
+            server: self.server.clone(),
+            reason: explain(error),
+            permanent: false,
+            code: error.code().cloned(),
+        }
+    }
+
+    /// The connection, the task that drives it, and the way to cancel its statements, for a pool.
+    pub(super) fn into_parts(self) -> (Client, JoinHandle<()>, Cancelling) {
+        (self.client, self.driver.detach(), self.cancelling)
+    }
+
     /// Ends the session, and cancels a statement that may still run on the server. The caller does
     /// not wait for that. A writer's statement must never be ended like this, since a commit that
     /// waits for a standby must go on.
     pub fn abandon(self) {
         tokio::spawn(async move { self.cancel().await });
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.driver.abort();
     }
 }

@@ -55,7 +55,7 @@ pub(super) enum SettleError {
     /// The statement failed.
     #[error("{}", explain(.0))]
     Database(Error),
-    /// There is no such schema, or the role may not use it.
+    /// There is no such schema.
     #[error("{0}")]
     Schema(String),
 }
@@ -69,10 +69,11 @@ impl From<Error> for SettleError {
 
 /// Gives a new session its settings, and makes the installation's schema the only one on its
 /// `search_path`. The schema is `schema`, or else the first one on the role's `search_path` that
-/// has the relay's tables, or else the first one there in which the role may create them.
+/// has the relay's tables, or else the first one there in which the role may create them. If the
+/// role may use none, the path stays as it is, and the look at the privileges names what is missing.
 ///
 /// # Errors
-/// If the schema does not exist, the role may not use it, or the connection is lost.
+/// If the schema that the connection string names does not exist, or the connection is lost.
 pub(super) async fn settle(client: &Client, schema: Option<&str>) -> Result<(), SettleError> {
     // The role's default may be a transaction that a standby refuses, or one that waits.
     let settling = settling(schema, false);
@@ -82,23 +83,23 @@ pub(super) async fn settle(client: &Client, schema: Option<&str>) -> Result<(), 
     );
     let rows = client.simple_query(&sql).await?;
     let found = rows.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
+        SimpleQueryMessage::Row(row) => Some(is_settled(row)),
         _ => None,
     });
-    let Some(row) = found else { return Err(SettleError::Schema(missing(schema))) };
-    if is_settled(row)? {
-        return Ok(());
+    match schema {
+        Some(schema) if !found.transpose()?.unwrap_or(false) => {
+            let schema = format!("\"{}\"", schema.replace('"', "\"\""));
+            Err(SettleError::Schema(format!(
+                "the database has no schema {schema}, which the connection string names: CREATE \
+                 SCHEMA {schema}"
+            )))
+        }
+        _ => Ok(()),
     }
-    let Some(found) = row.try_get(0)? else { return Err(SettleError::Schema(missing(schema))) };
-    let (schema, role) = (quote(found), quote(row.try_get(1)?.unwrap_or_default()));
-    Err(SettleError::Schema(format!(
-        "the role {role} may not use the schema {schema}: GRANT USAGE ON SCHEMA {schema} TO {role}"
-    )))
 }
 
 /// The statement by which [`settle`] sets the `search_path`; with `local`, until the end of the
-/// transaction. It returns one row: the schema, which is NULL if there is none; the role; and the
-/// new `search_path`, which is NULL if there is no schema or the role may not use it.
+/// transaction. It returns one row: the new `search_path`, which is NULL if there is no schema.
 ///
 /// The statement runs on the role's `search_path`, on which the schemas of other roles may come
 /// before PostgreSQL's own. So it names everything in full, operators and types too.
@@ -123,40 +124,15 @@ pub(super) fn settling(schema: Option<&str>, local: bool) -> String {
             .to_owned(),
     };
     format!(
-        "SELECT nspname, current_user, \
-         CASE WHEN pg_catalog.has_schema_privilege(pg_namespace.oid, 'USAGE') THEN \
-             pg_catalog.set_config('search_path', \
-                 pg_catalog.format('%I, pg_temp', nspname), {local}) END \
+        "SELECT CASE WHEN nspname IS NOT NULL THEN pg_catalog.set_config('search_path', \
+             pg_catalog.format('%I, pg_temp', nspname), {local}) END \
          FROM (SELECT) AS always LEFT JOIN pg_catalog.pg_namespace ON {chosen}"
     )
 }
 
-/// Whether the statement [`settling`], which has returned this row, has found a schema that the
-/// role may use.
+/// Whether the statement [`settling`], which has returned this row, has found a schema.
 pub(super) fn is_settled(row: &SimpleQueryRow) -> Result<bool, Error> {
-    Ok(row.try_get(2)?.is_some())
-}
-
-/// The sentence about a schema that does not exist.
-fn missing(schema: Option<&str>) -> String {
-    match schema {
-        Some(schema) => {
-            let schema = quote(schema);
-            format!(
-                "the database has no schema {schema}, which the connection string names: CREATE \
-                 SCHEMA {schema}"
-            )
-        }
-        None => "the role's search_path names no schema that exists and that the role may use: \
-                 CREATE SCHEMA AUTHORIZATION CURRENT_USER, or name a schema in the connection \
-                 string (schema)"
-            .to_owned(),
-    }
-}
-
-/// A name as SQL has it.
-fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    Ok(row.try_get(0)?.is_some())
 }
 
 /// A text as SQL has it, whatever `standard_conforming_strings` is.
@@ -169,8 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_texts_are_quoted() {
-        assert_eq!(quote(r#"a "b""#), r#""a ""b""""#);
+    fn a_text_is_quoted() {
         assert_eq!(literal(r"a'b\c"), r"E'a''b\\c'");
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -47,7 +46,7 @@ async fn ask(
     host: usize,
     question: String,
 ) -> Result<Option<Surveyed>, String> {
-    let session = connector.open(host, "prober", Arc::new(|_: &str| {})).await;
+    let session = connector.open(host, "prober").await;
     let session = session.map_err(|error| error.to_string())?;
     let rows = session.client.simple_query(&question).await.map_err(|error| explain(&error))?;
     surveyed(connector.host_server(host), &rows).map_err(|error| explain(&error))

@@ -60,7 +60,7 @@ pub(super) fn ready(relay: &Relay) -> Response {
     let checks = [
         Finding::own("start", relay.start.waits_for()),
         Finding::shared("database", trouble),
-        Finding::own("migrations", status.schema),
+        Finding::own("migrations", status.obstacles.schema),
         Finding::shared(
             "tail",
             away.map(|since| ("no connection to read new events on".to_owned(), since)),
@@ -74,7 +74,9 @@ pub(super) fn ready(relay: &Relay) -> Response {
         ),
         // A lock that is held too long stops every replica: taking this one out of the balancer
         // would not help.
-        Finding::mentioned("lock", status.blocker.map(|blocker| blocker.to_string())),
+        Finding::mentioned("lock", status.obstacles.blocker.map(|blocker| blocker.to_string())),
+        // Likewise all replicas have one role.
+        Finding::mentioned("privileges", status.obstacles.privileges),
     ];
     let draining = relay.drain.is_draining();
     let ready = !draining && checks.iter().all(|check| !check.unready);

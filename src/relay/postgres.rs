@@ -47,7 +47,7 @@ impl DatabaseSource {
                 let owner = format!("progress-relay {command}, pid {}", std::process::id());
                 let private =
                     PrivatePostgres::join_or_start(Options::durable(folder), &owner).await?;
-                let outcome = work(&Connector::new(private.config())).await;
+                let outcome = work(&Connector::new(&private.config())).await;
                 private.stop(COMMAND_STOP_TIMEOUT).await?;
                 outcome
             }
@@ -65,7 +65,7 @@ impl DatabaseSource {
             Self::Private(folder) => {
                 let private =
                     PrivatePostgres::start(Options::durable(folder.clone()), owner).await?;
-                Ok((Connector::new(private.config()), Some(private)))
+                Ok((Connector::new(&private.config()), Some(private)))
             }
         }
     }

@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::config::{Config, StartConfig};
 use crate::agreement::Agreement;
 use crate::backoff::Backoff;
-use crate::database::{Connector, Pages};
+use crate::database::{Connector, Pages, check_allowance, check_privileges};
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch};
@@ -120,11 +120,16 @@ pub(super) async fn connect(
     let logged = Repeated::new();
     loop {
         let attempt = async {
-            if config.migrate {
-                migrate::apply(&connector).await.map(drop)
-            } else {
-                migrate::check(&connector).await
+            // The privileges come first: without USAGE on the schema, the migrations would seem to
+            // be missing.
+            check_privileges(&connector).await?;
+            check_allowance(&connector).await?;
+            if !config.migrate {
+                return migrate::check(&connector).await;
             }
+            migrate::apply(&connector).await?;
+            // Another role may have applied a migration meanwhile.
+            Ok(check_privileges(&connector).await?)
         };
         let is_patient = || config.patience.is_none_or(|patience| began.elapsed() < patience);
         match attempt.await {

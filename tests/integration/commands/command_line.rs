@@ -22,7 +22,7 @@ async fn a_wrong_flag_is_named_with_its_value() {
         (&["--log", "a=b=c"], "--log", "a=b=c"),
         (&["--log-format", "xml"], "--log-format", "xml"),
         (&["--listen-url", "postgres://a/b"], "--listen-url", "--database-url"),
-        (&["--database-url", "postgres://"], "--database-url", "host"),
+        (&["--database-url", "mysql://db/x"], "--database-url", "postgres://USER:PASSWORD@"),
         (&["--unknown"], "--unknown", "unexpected"),
     ] {
         let finished = run(&[&["serve"], flags].concat(), &[]).await;

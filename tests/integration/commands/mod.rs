@@ -2,6 +2,8 @@
 
 // Flags, messages for people and exit codes of every command.
 mod command_line;
+// The URLs of the database: files that hold them, poolers, messages without passwords.
+mod database_url;
 // `simulate`: which relays it posts to, and how it paces its students.
 mod simulate;
 // `tail`: a class in the terminal.

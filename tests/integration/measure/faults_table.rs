@@ -5,10 +5,11 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
+use crate::operations::faults_patroni::{self as patroni, Fault, Way};
 use crate::operations::{
     faults_database as database, faults_failover as failover, faults_network as network,
 };
-use crate::support::stage::{Outcome, Scale};
+use crate::support::stage::{Outcome, Replication, Scale};
 
 /// The play with this name, or `None` if this machine cannot run it.
 fn plays() -> Vec<(&'static str, LocalBoxFuture<'static, Option<Outcome>>)> {
@@ -59,6 +60,31 @@ fn plays() -> Vec<(&'static str, LocalBoxFuture<'static, Option<Outcome>>)> {
     ]
 }
 
+/// The plays on a Patroni cluster: every fault, each way to the database, with and without
+/// synchronous replication.
+fn patroni_plays() -> Vec<(String, LocalBoxFuture<'static, Option<Outcome>>)> {
+    let faults = [Fault::Switchover, Fault::Killed, Fault::Frozen, Fault::CutOff];
+    let mut plays = Vec::new();
+    for fault in faults {
+        for way in [Way::Hosts, Way::HaProxy] {
+            for replication in [Replication::Synchronous, Replication::Asynchronous] {
+                plays.push((fault, way, replication));
+            }
+        }
+    }
+    plays.push((Fault::Killed, Way::Hosts, Replication::Strict));
+    let named = |(fault, way, replication)| {
+        let name = format!("patroni-{fault:?}-{way:?}-{replication:?}").to_lowercase();
+        (name, patroni::play(Scale::FULL, fault, way, replication).boxed_local())
+    };
+    plays.into_iter().map(named).collect()
+}
+
+/// Whether a word of `FAULTS` means this play: its name, or the beginning of it and an asterisk.
+fn named(word: &str, name: &str) -> bool {
+    word.strip_suffix('*').map_or(word == name, |beginning| name.starts_with(beginning))
+}
+
 /// Runs every play, or those that `FAULTS` names, separated by commas.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement of some ten minutes: make faults"]
@@ -66,12 +92,13 @@ async fn table() {
     let wanted = std::env::var("FAULTS").unwrap_or_default();
     let mut rows = Vec::new();
     let mut wrong = Vec::new();
-    for (name, play) in plays() {
+    let plays = plays().into_iter().map(|(name, play)| (name.to_owned(), play));
+    for (name, play) in plays.chain(patroni_plays()) {
         // It needs 8 GB and some minutes, so it runs only if it is named.
         if wanted.is_empty() && name == "notify-full" {
             continue;
         }
-        if !wanted.is_empty() && !wanted.split(',').any(|one| one == name) {
+        if !wanted.is_empty() && !wanted.split(',').any(|one| named(one, &name)) {
             continue;
         }
         match AssertUnwindSafe(play).catch_unwind().await {

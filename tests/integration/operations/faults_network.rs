@@ -129,20 +129,6 @@ async fn the_primary_s_machine_vanishes() {
     }
 }
 
-/// The first host of the URL accepts connections and never answers. The relay finds the second.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_silent_first_host_is_passed_over() {
-    let primary = Cluster::primary("primary").await;
-    let silent = PgProxy::to(primary.address()).await;
-    silent.lead("", Route::Silent);
-    let begin = Instant::now();
-    let relay =
-        Relay::serve(&["--database-url", &url_of(&[silent.address(), primary.address()])]).await;
-    relay.post(&event(1)).await;
-    println!("ready and stored after {:?}", begin.elapsed());
-    assert!(begin.elapsed() < Duration::from_secs(15), "it took {:?}", begin.elapsed());
-}
-
 /// `/readyz` names a cause that all replicas share at once, and answers 503 only after 30 s.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readiness_names_a_shared_cause_at_once_and_is_false_after_30_s() {

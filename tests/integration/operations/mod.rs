@@ -8,6 +8,8 @@ mod checker_live;
 mod crowd;
 // SIGTERM: requests are finished, subscribers are sent elsewhere, and the process ends in time.
 mod drain;
+// A role, a database or a server with few connections.
+mod few_connections;
 // Connections, relays and the database fail under load.
 mod faults;
 // PostgreSQL itself fails: it is killed, restarted, full or read-only.
@@ -16,12 +18,22 @@ pub mod faults_database;
 pub mod faults_failover;
 // Connections, processes and hosts vanish without closing anything.
 pub mod faults_network;
+// The primary of a Patroni cluster changes, behind a URL of all hosts and behind HAProxy.
+pub mod faults_patroni;
+// The hosts of a URL: those that cannot serve are passed over, and errors name each of them.
+mod hosts;
 // `/metrics`: described in docs/metrics.md, accepted by promtool, and each metric moves.
 mod metrics;
 // The database is away for longer than the pauses between the clients' first retries.
 mod outage;
 // An outage writes few lines into the log, however many requests wait for its end.
 mod outage_log;
+// PgBouncer in each mode, for each URL.
+mod poolers;
+// A role with the privileges of a relay and no others: what it can do, and what it cannot.
+mod privileges;
+// The statements of a relay at work need every grant of the list, and no other.
+mod privileges_needed;
 // Reads use the intended index, even on a large table that was never analysed.
 mod plans;
 // The database's load from reading: abandoned requests, answers that end early, a full server.

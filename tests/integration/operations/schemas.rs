@@ -193,7 +193,11 @@ async fn schemas_whose_names_need_quotes() {
     for name in NAMES {
         client.batch_execute(&format!("CREATE SCHEMA {}", quoted(name))).await.expect("a schema");
         let name = &name[..name.len().min(63)];
-        let connector = database.connector().in_schema(name);
+        // Once for the server, and once for the connection string.
+        let path = quoted(name).replace('\\', "\\\\").replace(' ', "\\ ");
+        let path = path.replace('\\', "\\\\").replace('\'', "\\'");
+        let url = format!("{} options='-csearch_path={path}'", database.url());
+        let connector = Connector::parse(&url).expect("a URL");
         migrate::apply(&connector).await.unwrap_or_else(|error| panic!("{name}: {error}"));
         let in_schema = connector.connect("test").await.expect("a session");
         let channel: String = in_schema
@@ -216,10 +220,6 @@ async fn schemas_whose_names_need_quotes() {
             .await
             .expect("deleted");
         assert_eq!(ears.rings().await, [&*channel], "{name}");
-        // Once for the server, and once for the connection string.
-        let path = quoted(name).replace('\\', "\\\\").replace(' ', "\\ ");
-        let path = path.replace('\\', "\\\\").replace('\'', "\\'");
-        let url = format!("{} options='-csearch_path={path}'", database.url());
         let relay = Relay::serve(&["--database-url", &url]).await;
         relay.post(&event(1)).await;
         until("a leader", || async { (relay.terms_as_leader() > 0).then_some(()) }).await;
@@ -229,19 +229,24 @@ async fn schemas_whose_names_need_quotes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schema_that_is_not_there_is_named() {
     let database = Database::new().await;
-    let error = migrate::apply(&database.connector().in_schema("no \"such\" schema")).await;
-    let error = error.expect_err("no schema").to_string();
-    assert!(error.contains(r#"CREATE SCHEMA "no ""such"" schema""#), "{error}");
+    let migrate = async |url: &str| run(&["migrate", "--database-url", url], &[]).await;
+    let missing = migrate(&format!("{} schema=missing", database.url())).await;
+    assert_ne!(missing.code, Some(0));
+    assert!(missing.stderr.contains(r#"CREATE SCHEMA "missing""#), "{}", missing.stderr);
     let role = role("nowhere");
     let url = installation(&database, &role, "private", "missing").await;
-    let refused = run(&["migrate", "--database-url", &url], &[]).await;
+    let refused = migrate(&url).await;
     assert_ne!(refused.code, Some(0));
-    assert!(refused.stderr.contains("CREATE SCHEMA"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("CREATE SCHEMA AUTHORIZATION"), "{}", refused.stderr);
     let client = database.client().await;
     client.batch_execute("CREATE SCHEMA closed").await.expect("a schema");
-    let connector = Connector::parse(&url).expect("a URL").in_schema("closed");
-    let error = migrate::apply(&connector).await.expect_err("no right").to_string();
-    assert!(error.contains(r#"GRANT USAGE ON SCHEMA "closed" TO"#), "{error}");
+    let closed = migrate(&format!("{url} schema=closed")).await;
+    assert_ne!(closed.code, Some(0));
+    assert!(closed.stderr.contains("USAGE, CREATE ON SCHEMA"), "{}", closed.stderr);
+    let named = migrate(&format!("{url} schema=private")).await;
+    assert_eq!(named.code, Some(0), "{}", named.stderr);
+    let sql = "SELECT count(*) FROM private.relay_migration";
+    assert!(count(&client, sql).await > 0, "the string's schema comes before the path's");
 }
 
 /// A schema of another role's comes before the relay's and before PostgreSQL's own on every path,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::stage::Cluster;
 use crate::support::{Database, Relay, data_folder, event, readiness, run, until};
 
 /// The database is away at the start. The relay listens, and its answers name the cause.
@@ -110,4 +111,33 @@ async fn a_user_without_a_name_is_told_what_to_do() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("54321") && text.contains("--database-url"), "{text}");
     assert!(!text.contains("could not look up"), "initdb's own words: {text}");
+}
+
+/// An operator has to act, so the start does not wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_credentials_end_the_start_at_once() {
+    let primary = Cluster::primary("primary").await;
+    let admin = primary.session("postgres").await;
+    let roles = "\
+        CREATE ROLE teacher LOGIN PASSWORD 'right'; CREATE ROLE nobody LOGIN; \
+        CREATE DATABASE closed; REVOKE CONNECT ON DATABASE closed FROM PUBLIC";
+    for role in roles.split("; ") {
+        admin.batch_execute(role).await.expect("a role");
+    }
+    primary.allow("host all all 127.0.0.1/32 scram-sha-256").await;
+    let at = primary.address();
+    for (url, words) in [
+        (format!("postgres://teacher@{at}/progress"), "PGPASSWORD"),
+        (format!("postgres://teacher:wrong@{at}/progress"), "28P01"),
+        (format!("postgres://stranger:secret@{at}/progress"), "28P01"),
+        (format!("postgres://teacher:right@{at}/nowhere"), "3D000"),
+        (format!("postgres://teacher:right@{at}/closed"), "42501"),
+        (format!("postgres://teacher:right@{at}/progress?sslmode=require"), "TLS"),
+    ] {
+        let flags = ["serve", "--bind", "127.0.0.1:0", "--start-patience", "forever"];
+        let ended = run(&[&flags[..], &["--database-url", &url]].concat(), &[]).await;
+        assert_eq!(ended.code, Some(1), "{url}: {}", ended.stderr);
+        assert!(ended.stderr.contains(words), "{url}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
+    }
 }

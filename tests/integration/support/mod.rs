@@ -23,8 +23,8 @@ pub use pooler::Pooler;
 pub use postgres::{Database, data_folder};
 pub use proxy::Proxy;
 pub use raw::{Raw, RawFrame, handshake, handshake_with, read_frame};
-pub use relay::{Relay, Tail, run};
-pub use roles::{installation, login, quoted, role};
+pub use relay::{Finished, Relay, Tail, run};
+pub use roles::{Roles, installation, login, quoted, role};
 
 /// The longest wait of a test. It is far longer than anything takes, so that a busy machine does
 /// not fail a test.

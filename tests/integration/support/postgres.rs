@@ -178,6 +178,21 @@ impl Database {
         format!("host={} port={} user=postgres dbname={}", folder.display(), self.port(), self.name)
     }
 
+    /// The value of `--database-url` for another role.
+    pub fn url_as(&self, role: &str) -> String {
+        self.url().replace("user=postgres", &format!("user='{role}'"))
+    }
+
+    /// A session of another role.
+    pub async fn client_as(&self, role: &str) -> Client {
+        connect(self.config.clone().user(role)).await
+    }
+
+    /// Its name, which no other database of the run has.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The server's socket.
     pub fn socket(&self) -> PathBuf {
         self.folder().join(format!(".s.PGSQL.{}", self.port()))
@@ -203,7 +218,7 @@ impl Database {
     }
 
     pub fn connector(&self) -> Connector {
-        Connector::new(self.config.clone())
+        Connector::new(&self.config)
     }
 
     /// A session on this database.

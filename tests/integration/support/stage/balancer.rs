@@ -95,6 +95,35 @@ impl Drop for HaProxy {
     }
 }
 
+/// HAProxy before the two servers of a Patroni cluster, configured by deploy/haproxy-patroni.cfg.
+pub struct DatabaseBalancer {
+    process: Child,
+    pub address: SocketAddr,
+}
+
+impl DatabaseBalancer {
+    /// Starts HAProxy before two servers, each with the port of its Patroni's REST API.
+    pub async fn before(servers: [(SocketAddr, u16); 2]) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], port()));
+        let mut text = shipped("haproxy-patroni.cfg");
+        text = replace(&text, "127.0.0.1:5000", &address.to_string());
+        let lines = ["a 127.0.0.1:5432 port 8008", "b 127.0.0.1:5433 port 8009"];
+        for (line, (server, api)) in lines.into_iter().zip(servers) {
+            text = replace(&text, line, &format!("{} {server} port {api}", &line[..1]));
+        }
+        let (folder, file) = folder_with("haproxy-patroni.cfg", &text);
+        let file = file.to_str().expect("UTF-8");
+        let process = start("haproxy", &["-db", "-f", file], &folder, address).await;
+        Self { process, address }
+    }
+}
+
+impl Drop for DatabaseBalancer {
+    fn drop(&mut self) {
+        end(&mut self.process);
+    }
+}
+
 /// PgBouncer before a server, configured by deploy/pgbouncer.ini.
 pub struct PgBouncer {
     process: Child,

@@ -91,6 +91,17 @@ impl Cluster {
         cluster
     }
 
+    /// Replaces the rules by which clients on TCP are let in. Those on the local socket always are.
+    pub async fn allow(&self, rules: &str) {
+        let text = format!("local all all trust\n{rules}\n");
+        std::fs::write(self.data.join("pg_hba.conf"), text).expect("rules");
+        let session = self.session("postgres").await;
+        session.batch_execute("SELECT pg_reload_conf()").await.expect("new rules");
+        let rejects = "SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL";
+        let row = session.query_one(rejects, &[]).await.expect("the rules");
+        assert_eq!(row.get::<_, i64>(0), 0, "{rules}");
+    }
+
     /// A new standby that streams from this server and has caught up with it.
     pub async fn standby(&self, name: &str) -> Self {
         self.standby_by(name, self.address()).await
@@ -262,9 +273,7 @@ impl Cluster {
     }
 
     fn children(&self) -> Vec<Pid> {
-        let file = format!("/proc/{0}/task/{0}/children", self.pid());
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        text.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect()
+        children(self.pid())
     }
 
     /// Promotes a standby and waits until it accepts writes.
@@ -359,15 +368,49 @@ impl Cluster {
         connected.unwrap_or_else(|error| panic!("a session on {}: {error}", self.name))
     }
 
-    /// A session through the local socket, which no proxy and no cut cable can disturb.
     async fn try_session(&self, database: &str) -> Result<Client, tokio_postgres::Error> {
-        let mut config = tokio_postgres::Config::new();
-        config.host_path(&self.folder).port(self.port).user("postgres").dbname(database);
-        config.application_name("test").connect_timeout(Duration::from_secs(2));
-        let (client, connection) = config.connect(NoTls).await?;
-        tokio::spawn(connection);
-        Ok(client)
+        local_session(&self.folder, self.port, database).await
     }
+}
+
+impl Server for Cluster {
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    async fn session(&self, database: &str) -> Client {
+        self.session(database).await
+    }
+}
+
+/// A server that a play may end on.
+pub trait Server {
+    /// The value of `--database-url` for this server.
+    fn url(&self) -> String;
+
+    /// A session through the local socket.
+    fn session(&self, database: &str) -> impl Future<Output = Client>;
+}
+
+/// A session through the socket in `folder`, which no proxy and no cut cable can disturb.
+pub(super) async fn local_session(
+    folder: &Path,
+    port: u16,
+    database: &str,
+) -> Result<Client, tokio_postgres::Error> {
+    let mut config = tokio_postgres::Config::new();
+    config.host_path(folder).port(port).user("postgres").dbname(database);
+    config.application_name("test").connect_timeout(Duration::from_secs(2));
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// The processes that a process has started.
+pub(super) fn children(of: Pid) -> Vec<Pid> {
+    let file = format!("/proc/{of}/task/{of}/children");
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect()
 }
 
 fn replication_url(server: SocketAddr, application: &str) -> String {

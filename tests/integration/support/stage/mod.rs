@@ -5,6 +5,7 @@ mod balancer;
 mod cluster;
 mod crowd;
 mod netns;
+mod patroni;
 mod pgproxy;
 mod play;
 mod programs;
@@ -17,6 +18,7 @@ pub use balancer::PgBouncer;
 pub use cluster::{Cluster, DATABASE, url, url_of};
 pub use crowd::CLIENTS;
 pub use netns::{Netns, mount_small, unmount};
+pub use patroni::{Patroni, Replication};
 pub use pgproxy::{PgProxy, Route};
 pub use play::{Outcome, Play, Scale};
 

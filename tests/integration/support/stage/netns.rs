@@ -73,7 +73,16 @@ impl Netns {
 
     /// Cuts the cable: packets to and from the host are lost, and no end learns of it.
     pub fn cut(&self) {
-        ip(&["-n", &self.name, "link", "set", &format!("{}p", self.cable), "down"])
+        self.set_cable("down");
+    }
+
+    /// Mends the cable.
+    pub fn mend(&self) {
+        self.set_cable("up");
+    }
+
+    fn set_cable(&self, state: &str) {
+        ip(&["-n", &self.name, "link", "set", &format!("{}p", self.cable), state])
             .expect("the cable");
     }
 }

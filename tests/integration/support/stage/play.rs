@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::balancer::HaProxy;
-use super::cluster::{Cluster, DATABASE};
+use super::cluster::{Cluster, DATABASE, Server};
 use super::crowd::{CLASS, Dashboard, Producers};
 use crate::support::checker::{
     Action, Actor, Afterwards, LATE, Position, Promise, Record, Recorder, Report, State,
@@ -189,7 +189,7 @@ impl Play {
     }
 
     /// Records the end of the fault and finishes on `primary`.
-    pub async fn recover(self, primary: &Cluster) -> Outcome {
+    pub async fn recover(self, primary: &impl Server) -> Outcome {
         self.ends();
         self.finish(primary).await
     }
@@ -203,7 +203,7 @@ impl Play {
 
     /// Runs the load a while longer, waits until requests and frames have ended, and lets the
     /// checker judge the history by the database on `primary`.
-    pub async fn finish(self, primary: &Cluster) -> Outcome {
+    pub async fn finish(self, primary: &impl Server) -> Outcome {
         self.calm().await;
         let lines = self.log_lines() - self.lines_before;
         self.producers.finish(PATIENCE).await;

@@ -32,7 +32,13 @@ impl Programs {
         FOUND.get_or_init(find).await
     }
 
-    /// A program, to be run as PostgreSQL's user in this folder.
+    /// The folder of PostgreSQL's programs.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A program of PostgreSQL, or one with an absolute path, to be run as PostgreSQL's user in
+    /// this folder.
     pub(super) fn command(&self, netns: Option<&Netns>, name: &str, within: &Path) -> Command {
         use std::os::unix::process::CommandExt;
 

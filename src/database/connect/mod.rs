@@ -1,0 +1,450 @@
+//! The relay's connections to the database. Each has a name in `pg_stat_activity`, keepalives and
+//! deadlines.
+//!
+//! - `host`: one host of the connection string: its addresses, and a connection to one of them
+//! - `refusal`: why a host was not connected to, and whether that may pass
+//! - `pooler`: whether a connection keeps its server process
+
+mod host;
+mod pooler;
+mod refusal;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tokio::time::timeout;
+use tokio_postgres::Config;
+use tokio_postgres::error::SqlState;
+use tokio_util::sync::CancellationToken;
+
+use super::errors::{ConnectError, OLDEST_POSTGRES};
+use super::room::Room;
+use super::session::{Cancelling, Notified, Session};
+use super::settings::{SettleError, settle};
+use super::target::Target;
+use super::tls::{TlsFiles, Verification};
+use super::url::Environment;
+use host::{Host, Opened};
+use pooler::Sharing;
+use refusal::Refusal;
+
+/// After this time without an answer from one host or address, the next is tried beside it.
+const STAGGER: Duration = Duration::from_secs(1);
+
+/// Connects to one database, on one host, or on several hosts of which one at a time is the
+/// primary. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    /// The hosts, in the order of the URL.
+    hosts: Arc<[Host]>,
+    /// The host that is tried first: the latest known primary.
+    preferred: Arc<AtomicUsize>,
+    /// Connections are made only once this token is cancelled, which is when the migrations have
+    /// been applied.
+    migrated: Option<CancellationToken>,
+    /// All hosts, for the error that none of them lets the relay in.
+    servers: Arc<str>,
+    tls: Arc<TlsFiles>,
+    room: Room,
+    /// The schema of the installation, if the connection string names one.
+    schema: Option<Arc<str>>,
+}
+
+impl Connector {
+    /// Parses a `postgres://` URL or a `key=value` string. The PG* variables and the password file
+    /// fill in what it leaves out.
+    ///
+    /// # Errors
+    /// If the URL cannot be used. The error does not repeat it, since it may contain a password.
+    pub fn parse(url: &str) -> Result<Self, ConnectError> {
+        let target = Target::parse(url, &Environment::of_process())
+            .map_err(|error| ConnectError::Url(error.to_string()))?;
+        Self::to(&target)
+    }
+
+    /// A connector to a server of which the configuration is complete, without TLS.
+    pub fn new(config: &Config) -> Self {
+        Self::build(&Target::of(config), TlsFiles::disabled())
+    }
+
+    /// A connector to what a connection string says.
+    ///
+    /// # Errors
+    /// If a file of certificates cannot be used.
+    pub fn to(target: &Target) -> Result<Self, ConnectError> {
+        let tls = TlsFiles::read(target.tls.clone()).map_err(ConnectError::Url)?;
+        Ok(Self::build(target, tls))
+    }
+
+    fn build(target: &Target, tls: TlsFiles) -> Self {
+        let tls = Arc::new(tls);
+        let hosts: Arc<[Host]> = (0..target.hosts.len())
+            .map(|index| Host::of(target, index, Arc::clone(&tls)))
+            .collect();
+        let servers: Vec<&str> = hosts.iter().map(|host| &*host.server).collect();
+        let servers = servers.join(" or ").into();
+        Self {
+            hosts,
+            preferred: Arc::default(),
+            migrated: None,
+            servers,
+            tls,
+            room: Room::default(),
+            schema: target.schema.as_deref().map(Into::into),
+        }
+    }
+
+    /// The same connector for the parts of a relay that is starting: they connect once the
+    /// migrations are applied, which cancels `migrated`.
+    pub(crate) fn after(&self, migrated: CancellationToken) -> Self {
+        Self { migrated: Some(migrated), ..self.clone() }
+    }
+
+    /// By whom the server of an encrypted connection is verified.
+    ///
+    /// # Errors
+    /// If a file of certificates cannot be used now.
+    pub fn verification(&self) -> Result<Verification, ConnectError> {
+        let plan = self.tls.plan().map_err(ConnectError::Url)?;
+        Ok(plan.verification().clone())
+    }
+
+    /// The number of hosts that the URL names.
+    pub(crate) fn host_count(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// The name of the host at this position in the URL.
+    pub(super) fn host_server(&self, index: usize) -> &str {
+        self.hosts.get(index).map_or("", |host| &host.server)
+    }
+
+    /// The schema that the connection string names.
+    pub(super) fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
+    /// The server's room for connections, as this replica has met it.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// Makes this host the one that is tried first.
+    pub(crate) fn prefer(&self, index: usize) {
+        self.preferred.store(index, Ordering::Relaxed);
+    }
+
+    /// Connects to the primary and ignores notifications. `name` shows in `pg_stat_activity`.
+    ///
+    /// # Errors
+    /// As [`Connector::connect_with`].
+    pub async fn connect(&self, name: &str) -> Result<Session, ConnectError> {
+        self.connect_with(name, |_| {}).await
+    }
+
+    /// Connects to the primary among the hosts. The latest known primary is tried first.
+    /// `notified` is called with every notification's payload, in the task that drives the
+    /// connection.
+    ///
+    /// # Errors
+    /// If no host is a primary that lets the relay in. The error names each host and its reason.
+    pub async fn connect_with(
+        &self,
+        name: &str,
+        notified: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<Session, ConnectError> {
+        if let Some(migrated) = &self.migrated {
+            migrated.cancelled().await;
+        }
+        self.with_room(self.to_primary(name, Arc::new(notified)).await)
+    }
+
+    /// Connects to the primary for a reader of history, which gives way to every other session
+    /// where the server has no room.
+    pub(super) async fn connect_reader(&self, name: &str) -> Result<Session, ConnectError> {
+        if self.room.is_short() {
+            return Err(ConnectError::Refused {
+                server: self.servers.to_string(),
+                reason: "the room for connections is left to writing and listening".to_owned(),
+                permanent: false,
+                code: Some(SqlState::TOO_MANY_CONNECTIONS),
+            });
+        }
+        self.to_primary(name, Arc::new(|_: &str| {})).await
+    }
+
+    async fn to_primary(&self, name: &str, notified: Notified) -> Result<Session, ConnectError> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let indexes = (0..self.hosts.len()).map(|step| (first + step) % self.hosts.len());
+        let ask = |index| {
+            let notified = Arc::clone(&notified);
+            async move { Ok((index, self.connect_to(index, name, notified).await?)) }.boxed()
+        };
+        match first_success(indexes, ask).await {
+            Ok((index, session)) => {
+                self.prefer(index);
+                Ok(session)
+            }
+            Err(refused) => Err(ConnectError::of_all(refused, &self.servers)),
+        }
+    }
+
+    /// Connects to one host, which must be the primary.
+    async fn connect_to(
+        &self,
+        index: usize,
+        name: &str,
+        notified: Notified,
+    ) -> Result<Session, ConnectError> {
+        let host = &self.hosts[index];
+        let addresses = host.addresses().await.map_err(|refusal| host.error(refusal))?;
+        let ask = |address| {
+            let attempt = self.connect_at(host, address, name, Arc::clone(&notified));
+            in_time(host, attempt).boxed()
+        };
+        let refused = match first_success(addresses.iter().copied(), ask).await {
+            Ok(session) => return Ok(session),
+            Err(refused) => ConnectError::of_all(refused, &host.server),
+        };
+        // Nothing that is not PostgreSQL has ever let the relay in.
+        if !refused.is_permanent()
+            && !host.is_direct.load(Ordering::Relaxed)
+            && let Some(words) = host.foreign_answer(&addresses).await
+        {
+            return Err(host.error(Refusal::lasting(format!(
+                "what listens there is not PostgreSQL: it answers \"{words}\""
+            ))));
+        }
+        Err(refused)
+    }
+
+    /// Connects to one address, which must be the primary's.
+    async fn connect_at(
+        &self,
+        host: &Host,
+        address: Option<IpAddr>,
+        name: &str,
+        notified: Notified,
+    ) -> Result<Session, ConnectError> {
+        let mut session = self.drive(host, address, name, notified).await?;
+        let refused = |error: tokio_postgres::Error| host.refused(&error);
+        let (pid, is_standby) = session.identity().await.map_err(refused)?;
+        if is_standby {
+            let standby = Refusal::passing("this server is a standby, or is recovering");
+            return Err(host.error(standby));
+        }
+        session.backend_pid = pid;
+        self.rule_out_pooler(host, address, &session).await?;
+        match settle(&session.client, self.schema()).await {
+            Ok(()) => Ok(session),
+            Err(SettleError::Database(error)) => Err(refused(error)),
+            Err(SettleError::Schema(reason)) => Err(host.error(Refusal::lasting(reason))),
+        }
+    }
+
+    /// Opens a connection to one host, which may be a primary or a standby.
+    pub(super) async fn open(&self, index: usize, name: &str) -> Result<Session, ConnectError> {
+        let host = &self.hosts[index];
+        let addresses = host.addresses().await.map_err(|refusal| host.error(refusal))?;
+        let ask = |address| {
+            let attempt = self.drive(host, address, name, Arc::new(|_: &str| {}));
+            in_time(host, attempt).boxed()
+        };
+        self.with_room(
+            first_success(addresses, ask)
+                .await
+                .map_err(|refused| ConnectError::of_all(refused, &host.server)),
+        )
+    }
+
+    /// Makes readers give way if a session was refused for want of room.
+    fn with_room(&self, connected: Result<Session, ConnectError>) -> Result<Session, ConnectError> {
+        if connected.as_ref().is_err_and(ConnectError::is_for_want_of_room) {
+            self.room.give_way();
+        }
+        connected
+    }
+
+    /// Opens a connection and drives it. The server must be one that the relay can use.
+    async fn drive(
+        &self,
+        host: &Host,
+        address: Option<IpAddr>,
+        name: &str,
+        notified: Notified,
+    ) -> Result<Session, ConnectError> {
+        let name = format!("progress-relay {name}");
+        let Opened { client, connection, tls } = match host.dial(address, &name).await {
+            Ok(opened) => opened,
+            Err(refusal) => return Err(host.error(refusal)),
+        };
+        if let Some(found) = connection.parameter("server_version").map(str::to_owned) {
+            let major: Option<u32> =
+                found.split(['.', ' ', 'b', 'r', 'd']).next().and_then(|n| n.parse().ok());
+            if major.is_some_and(|major| major < OLDEST_POSTGRES) {
+                return Err(ConnectError::TooOld { server: host.server.clone(), found });
+            }
+        }
+        if let Some(found) =
+            connection.parameter("server_encoding").filter(|found| *found != "UTF8")
+        {
+            return Err(ConnectError::Encoding {
+                server: host.server.clone(),
+                found: found.to_owned(),
+            });
+        }
+        let cancelling = Cancelling(tls);
+        Ok(Session::drive(client, connection, host.server.clone(), cancelling, notified))
+    }
+
+    /// Tries, at the first connection to a host, whether a pooler in transaction mode lies before
+    /// it, before the session sets or locks anything.
+    async fn rule_out_pooler(
+        &self,
+        host: &Host,
+        address: Option<IpAddr>,
+        session: &Session,
+    ) -> Result<(), ConnectError> {
+        if host.is_direct.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let second = self.drive(host, address, "connect", Arc::new(|_: &str| {})).await?;
+        match pooler::sharing(&session.client, &second.client).await {
+            Ok(Sharing::Own) => host.is_direct.store(true, Ordering::Relaxed),
+            Ok(Sharing::Shared) => {
+                return Err(ConnectError::pooler(&host.server));
+            }
+            Ok(Sharing::Unknown) => {
+                return Err(host.error(Refusal::silent(host.address_timeout)));
+            }
+            Err(error) => return Err(host.refused(&error)),
+        }
+        Ok(())
+    }
+}
+
+impl Host {
+    /// The error of a host that has refused a statement.
+    fn refused(&self, error: &tokio_postgres::Error) -> ConnectError {
+        self.error(self.refusal(error))
+    }
+
+    fn error(&self, refusal: Refusal) -> ConnectError {
+        let Refusal { reason, permanent, code, .. } = refusal;
+        ConnectError::Refused { server: self.server.clone(), reason, permanent, code }
+    }
+}
+
+/// An attempt at one address, which has its own time.
+async fn in_time<T>(
+    host: &Host,
+    attempt: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    match timeout(host.address_timeout, attempt).await {
+        Ok(connected) => connected,
+        Err(_) => Err(host.error(Refusal::silent(host.address_timeout))),
+    }
+}
+
+/// The first success among hosts, or among the addresses of one. Each is asked when the one before
+/// it has failed, or has not answered for [`STAGGER`].
+///
+/// While one of them does not answer, those that have refused are asked again. In mid-failover the
+/// standby refuses until it is promoted, and the old primary may be silent: the relay would not
+/// learn of the promotion before the time of the silent one is over.
+///
+/// # Errors
+/// The latest error of each, if none succeeds.
+async fn first_success<'a, K: Copy, T>(
+    order: impl IntoIterator<Item = K>,
+    ask: impl Fn(K) -> BoxFuture<'a, Result<T, ConnectError>>,
+) -> Result<T, Vec<ConnectError>> {
+    let mut untried = order.into_iter().peekable();
+    let mut running = FuturesUnordered::new();
+    // How many have not answered yet.
+    let mut unanswered = 0;
+    let mut failed = Vec::new();
+    let begin = |key: K, is_first: bool| ask(key).map(move |answer| (key, is_first, answer));
+    loop {
+        if let Some(key) = untried.next() {
+            running.push(begin(key, true));
+            unanswered += 1;
+        }
+        match timeout(STAGGER, running.next()).await {
+            Ok(Some((_, _, Ok(success)))) => return Ok(success),
+            Ok(Some((key, is_first, Err(error)))) => {
+                unanswered -= usize::from(is_first);
+                failed.push((key, error));
+            }
+            Err(_) if untried.peek().is_none() && unanswered > 0 => {
+                let (lasting, passing): (Vec<_>, _) =
+                    failed.into_iter().partition(|(_, error)| error.is_permanent());
+                running.extend(passing.into_iter().map(|(key, _)| begin(key, false)));
+                failed = lasting;
+            }
+            Ok(None) | Err(_) => {}
+        }
+        if running.is_empty() && untried.peek().is_none() {
+            return Err(failed.into_iter().map(|(_, error)| error).collect());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    fn refused(server: usize, permanent: bool) -> ConnectError {
+        let (server, reason) = (server.to_string(), String::new());
+        ConnectError::Refused { server, reason, permanent, code: None }
+    }
+
+    /// The first host is silent for 5 s. The second is a standby that is promoted after 2.5 s.
+    #[tokio::test(start_paused = true)]
+    async fn a_standby_is_asked_again_while_another_host_is_silent() {
+        let begin = Instant::now();
+        let found = first_success(0..2, |host| {
+            let answer = async move {
+                if host == 0 {
+                    sleep(Duration::from_secs(5)).await;
+                }
+                let promoted = host == 1 && begin.elapsed() > Duration::from_millis(2_500);
+                if promoted { Ok(host) } else { Err(refused(host, false)) }
+            };
+            answer.boxed()
+        });
+        assert_eq!(found.await.expect("the new primary"), 1);
+        assert_eq!(begin.elapsed(), Duration::from_secs(3));
+    }
+
+    /// Nobody succeeds: one error of each, within the time of the silent one. What lasts is not
+    /// asked again.
+    #[tokio::test(start_paused = true)]
+    async fn each_fails_once() {
+        let (begin, asked) = (Instant::now(), AtomicUsize::new(0));
+        let found = first_success(0..3, |host| {
+            if host == 1 {
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+            let answer = async move {
+                if host == 0 {
+                    sleep(Duration::from_secs(5)).await;
+                }
+                Err::<(), _>(refused(host, host == 1))
+            };
+            answer.boxed()
+        });
+        let mut failed: Vec<String> =
+            found.await.expect_err("none").iter().map(ToString::to_string).collect();
+        failed.sort();
+        assert_eq!(failed, [0, 1, 2].map(|host| refused(host, false).to_string()));
+        assert_eq!((begin.elapsed(), asked.into_inner()), (Duration::from_secs(5), 1));
+    }
+}

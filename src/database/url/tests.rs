@@ -1,0 +1,700 @@
+//! Strings as people write them, each with all that was read, or with the error's sentence.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+
+use super::environment::{FileStatus, Files};
+use super::parameters::{PARAMETERS, Treatment, nearest};
+use super::*;
+use crate::database::target::{Place, Roots};
+
+const ME: u32 = 1000;
+const ROOT: u32 = 0;
+
+/// Files that only a test knows, with mode and owner.
+#[derive(Debug, Default, Clone)]
+struct TestFiles(BTreeMap<PathBuf, (u32, u32, String)>);
+
+impl Files for TestFiles {
+    fn status(&self, path: &Path) -> Option<FileStatus> {
+        let folder = || self.0.keys().any(|file| file.starts_with(path));
+        match self.0.get(path) {
+            Some((mode, owner, _)) => {
+                Some(FileStatus { is_file: true, mode: *mode, owner: *owner })
+            }
+            None => folder().then_some(FileStatus { is_file: false, mode: 0o755, owner: ROOT }),
+        }
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let file = self.0.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(file.2.clone().into_bytes())
+    }
+}
+
+/// The environment of a test: account `me`, home `/home/me`.
+#[derive(Debug, Default, Clone)]
+struct Around {
+    variables: Vec<(&'static str, &'static str)>,
+    files: TestFiles,
+}
+
+impl Around {
+    fn variable(mut self, name: &'static str, value: &'static str) -> Self {
+        self.variables.push((name, value));
+        self
+    }
+
+    /// A file that is its owner's alone.
+    fn file(self, path: &str, content: &str) -> Self {
+        self.file_of(path, 0o600, ME, content)
+    }
+
+    fn file_of(mut self, path: &str, mode: u32, owner: u32, content: &str) -> Self {
+        self.files.0.insert(PathBuf::from(path), (mode, owner, content.to_owned()));
+        self
+    }
+
+    fn environment(&self) -> Environment {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Environment {
+            variables: self.variables.iter().map(owned).collect(),
+            home: Some(PathBuf::from("/home/me")),
+            account: Some("me".to_owned()),
+            files: Box::new(self.files.clone()),
+        }
+    }
+
+    /// All that is read from `text`, without what has its default; or the error.
+    #[track_caller]
+    fn read(&self, text: &str) -> String {
+        match Target::parse(text, &self.environment()) {
+            Ok(target) => summary(&target),
+            Err(error) => format!("error: {error}"),
+        }
+    }
+
+    #[track_caller]
+    fn reads(&self, text: &str, expected: &str) {
+        assert_eq!(self.read(text), expected, "{text}");
+    }
+
+    /// The error contains all of `words`.
+    #[track_caller]
+    fn refuses(&self, text: &str, words: &[&str]) {
+        let read = self.read(text);
+        assert!(read.starts_with("error: "), "{text} is taken: {read}");
+        for word in words {
+            assert!(read.contains(word), "{text}: {read} does not say {word:?}");
+        }
+    }
+}
+
+fn around() -> Around {
+    Around::default()
+}
+
+/// `USER[:PASSWORD]@HOST:PORT[, …]/DATABASE`, then what is not as by default.
+fn summary(target: &Target) -> String {
+    let mut text = target.user.clone();
+    for (index, host) in target.hosts.iter().enumerate() {
+        let password = host.password.as_deref().map(String::from_utf8_lossy);
+        if let Some(password) = password {
+            let _ = write!(text, " password {password}");
+        }
+        let place = match &host.place {
+            Place::Tcp { name: Some(name), address: None } => name.clone(),
+            Place::Tcp { name, address } => {
+                let name = name.as_deref().unwrap_or_default();
+                format!("{name}={}", address.map(|address| address.to_string()).unwrap_or_default())
+            }
+            Place::Unix(folder) => format!("socket {}", folder.display()),
+        };
+        let sign = if index == 0 { " @" } else { "," };
+        let _ = write!(text, "{sign} {place} {}", host.port);
+    }
+    let _ = write!(text, " / {}", target.database);
+    let mut add = |name: &str, value: String| {
+        let _ = write!(text, "; {name} {value}");
+    };
+    target.options.iter().for_each(|options| add("options", options.clone()));
+    target.schema.iter().for_each(|schema| add("schema", schema.clone()));
+    target.connect_timeout.iter().for_each(|time| add("timeout", format!("{time:?}")));
+    let tls = &target.tls;
+    if tls.mode != crate::database::target::TlsMode::Prefer {
+        add("tls", format!("{:?}", tls.mode));
+    }
+    match &tls.roots {
+        Roots::None => {}
+        Roots::File(path) => add("roots", path.display().to_string()),
+        Roots::System => add("roots", "system".to_owned()),
+    }
+    if let Some((certificate, key)) = &tls.client {
+        add("client", format!("{} {}", certificate.display(), key.display()));
+    }
+    tls.revoked.iter().for_each(|path| add("revoked", path.display().to_string()));
+    for (set, name) in [
+        (tls.only_tls13, "TLS 1.3"),
+        (tls.only_tls12, "TLS 1.2"),
+        (!tls.send_name, "SNI"),
+        (tls.direct, "direct"),
+    ] {
+        if set {
+            add("only", name.to_owned());
+        }
+    }
+    if target.channel_binding != ChannelBinding::Prefer {
+        add("binding", format!("{:?}", target.channel_binding));
+    }
+    if target.is_pooled {
+        add("is", "pooled".to_owned());
+    }
+    target.warnings.iter().for_each(|warning| add("warning", warning.clone()));
+    text
+}
+
+#[test]
+fn urls_of_every_dialect() {
+    let whole = "ada password pw @ db 6543 / progress";
+    for scheme in [
+        "postgres",
+        "postgresql",
+        "postgresql+asyncpg",
+        "postgresql+psycopg2",
+        "postgres+x",
+        "POSTGRES",
+    ] {
+        around().reads(&format!("{scheme}://ada:pw@db:6543/progress"), whole);
+    }
+    around().reads("  postgres://ada:pw@db:6543/progress\n", whole);
+    around().reads("host=db port=6543 user=ada password=pw dbname=progress", whole);
+    around().reads("postgres:///progress?host=db&port=6543&user=ada&password=pw", whole);
+    around()
+        .reads("postgres://h/other?host=db&port=6543&user=ada&password=pw&dbname=progress", whole);
+    around().reads("postgres://db", "me @ db 5432 / me");
+    around().reads("postgres://ada@db", "ada @ db 5432 / ada");
+    around().reads("postgres://ada:@db/?", "ada @ db 5432 / ada");
+    around().reads("postgres://db?&dbname=x&", "me @ db 5432 / x");
+    around().refuses("jdbc:postgresql://db/progress", &["jdbc:", "postgres://USER"]);
+    around().refuses("mysql://ada:pw@db/progress", &["no URL of PostgreSQL"]);
+    around().refuses("progress", &["neither a URL nor a list of NAME=VALUE"]);
+    around().refuses("", &["empty"]);
+    around().refuses("host=db\0", &["NUL"]);
+}
+
+#[test]
+fn escapes_and_passwords() {
+    let reads = |text: &str, password: &str| {
+        let expected = format!("ada password {password} @ db 5432 / x");
+        around().reads(text, &expected);
+    };
+    reads("postgres://ada:%40%3A%2F%3F%23%25@db/x", "@:/?#%");
+    reads("postgres://ada:p@ss@db/x", "p@ss");
+    reads("postgres://ada:p@s:s@db:5432/x", "p@s:s");
+    reads("postgres://ada:p?s#s@db/x", "p?s#s");
+    reads("postgres://ada:p?a=b@db/x", "p?a=b");
+    reads("postgres://ada:a+b@db/x", "a+b");
+    reads("postgres://ada:%C3%A4@db/x", "ä");
+    reads("postgres://ada@db/x?password=%26%3D", "&=");
+    reads("postgres://ada@db/x?password=a=b", "a=b");
+    around().reads("postgres://a%40b:pw@db/d%20b", "a@b password pw @ db 5432 / d b");
+    around().reads("postgres://db/x?user=ada@srv", "ada@srv @ db 5432 / x");
+    // As in libpq, the @ ends a password that has a ?.
+    around().refuses("postgres://db?user=ada@srv&password=x", &["host: it is no name"]);
+}
+
+/// A password that is not escaped is refused with a word on escaping, and without the password.
+#[test]
+fn a_password_is_never_repeated() {
+    for (text, hint) in [
+        ("postgres://ada:SECRET/x@db/x", "%2F"),
+        ("postgres://ada:12/SECRET@db/x", "%2F"),
+        ("postgres://ada:12?SECRET/x@db/x", "%3F"),
+        ("postgres://ada:12/x?SECRET=1@db/x", "%3F"),
+        ("postgres://ada:12/x?SECRET@db/x", "%3F"),
+        ("postgres://ada:SEC%RET@db/x", "%25"),
+        ("postgres://ada:SECRET%@db/x", "%25"),
+        ("postgres://ada:SECRET%FF@db/x", "UTF-8"),
+        ("postgres://ada:SECRET%00@db/x", "%00"),
+        ("postgres://ada:x@SECRET?x@db/x", "%3F"),
+        ("postgres://ada@db/x?password=12&SECRET=1", "%26"),
+        ("postgres://ada@db/x?password=12&SECRET", "%26"),
+        ("host=db password=12 SECRET", "quotes"),
+        ("host=db password=12 SECRET=1", "quotes"),
+        ("host=db password='12' SECRET='1'", "quotes"),
+        ("host=db password='SECRET", "quote"),
+        ("host=SECRET:5432@x password=1", "port="),
+        ("SECRET", "form"),
+        ("SECRET://x", "form"),
+        ("postgres://[SECRET]/x", "[::1]"),
+        ("postgres://[::1/SECRET]", "[::1]"),
+        ("postgres://[::1]SECRET/x", "[::1]"),
+        ("postgres://::1/x", "brackets"),
+        ("postgres://db:SECRET/x", "%2F"),
+        ("host=db sslmode=SECRET", "verify-full"),
+        ("host=db port=SECRET", "65535"),
+    ] {
+        around().refuses(text, &[hint]);
+        let read = around().read(text);
+        assert!(!read.contains("SEC"), "{text}: {read}");
+    }
+    let target = Target::parse("postgres://a:SECRET@b/c", &around().environment()).expect("a URL");
+    assert!(!format!("{target:?}").contains("SECRET"), "{target:?}");
+}
+
+#[test]
+fn keywords_have_libpqs_quoting() {
+    let reads = |text: &str, password: &str| {
+        around().reads(text, &format!("me password {password} @ db 5432 / x"));
+    };
+    reads(r"host=db dbname=x password=a\ b\'c\\d", r"a b'c\d");
+    reads(r"host = db dbname ='x' password = 'a b\'c\\d' ", r"a b'c\d");
+    reads("password='a=b' host=db\tdbname=x", "a=b");
+    reads("password=a'b host=db dbname=x", "a'b");
+    reads("password=a://b host=db dbname=x", "a://b");
+    reads("password=old host=db password=new dbname=x", "new");
+    around().reads("host=db dbname=x password=''", "me @ db 5432 / x");
+    around().reads("host=db dbname=x password=", "me @ db 5432 / x");
+    around().refuses("host=db dbname", &["NAME=VALUE"]);
+    around().refuses("=db", &["not known"]);
+}
+
+#[test]
+fn hosts_ports_and_addresses() {
+    let reads = |text: &str, hosts: &str| around().reads(text, &format!("me @ {hosts} / x"));
+    reads("postgres://a,b:2,c/x", "a 5432, b 2, c 5432");
+    reads("postgres://a:1,b:2/x?target_session_attrs=primary", "a 1, b 2");
+    reads("host=a,b port=1,2 dbname=x", "a 1, b 2");
+    reads("host=a,b port=7 dbname=x", "a 7, b 7");
+    reads("host=a,b port=,7 dbname=x", "a 5432, b 7");
+    reads("postgres://[::1]:7,[fe80::1%25eth0]/x", "::1 7, fe80::1%eth0 5432");
+    reads("host=::1,[::2] dbname=x", "::1 5432, ::2 5432");
+    reads("postgres://127.0.0.1/x", "127.0.0.1 5432");
+    reads("host=db hostaddr=192.0.2.1 dbname=x", "db=192.0.2.1 5432");
+    reads("hostaddr=::1,192.0.2.1 port=1,2 dbname=x", "=::1 1, =192.0.2.1 2");
+    reads("host=a,b hostaddr=,192.0.2.1 dbname=x", "a 5432, b=192.0.2.1 5432");
+    reads("postgres://%2Frun%2Fpostgresql/x", "socket /run/postgresql 5432");
+    reads("postgres://%2Fa,b:7/x", "socket /a 5432, b 7");
+    reads("postgres:///x?host=/run/postgresql", "socket /run/postgresql 5432");
+    reads("postgres://localhost/x?host=/tmp", "socket /tmp 5432");
+    reads("host=/tmp port=7 dbname=x", "socket /tmp 7");
+    reads("host=/tmp hostaddr=::1 dbname=x", "=::1 5432");
+    around().refuses("postgres:///x?host=@db", &["host: abstract"]);
+    around().refuses("host=./db", &["host: the folder"]);
+    around().refuses("host=db:5432", &["host: it holds a colon", "port="]);
+    around().refuses("host='a b'", &["host: it is no name"]);
+    around().refuses("host=a,b hostaddr=::1", &["2 hosts", "1 addresses"]);
+    around().refuses("host=a,b port=1,2,3", &["3 ports for 2 hosts"]);
+    around().refuses("hostaddr=db", &["hostaddr: it is no IP address"]);
+    for port in ["0", "65536", "-1", "+1", "1e3", "a"] {
+        around().refuses(&format!("host=a port={port}"), &["port: the port is no number"]);
+    }
+    around().refuses("postgres://a:+1/x", &["the port is no number"]);
+    around().refuses("postgres://a:65536/x", &["port: the port is no number"]);
+    around().refuses("postgres://a%2Cb/x", &["comma"]);
+}
+
+#[test]
+fn without_a_host_the_socket_that_is_there_is_taken() {
+    around().reads("postgres://", "me @ localhost 5432 / me");
+    around().reads("postgres:///x", "me @ localhost 5432 / x");
+    around().reads("dbname=x host=", "me @ localhost 5432 / x");
+    let debian = around().file("/var/run/postgresql/.s.PGSQL.5432", "");
+    debian.reads("postgres:///x", "me @ socket /var/run/postgresql 5432 / x");
+    debian.reads("postgres:///x?port=7", "me @ socket /var/run/postgresql 7 / x");
+    let source = debian.file("/tmp/.s.PGSQL.7", "");
+    source.reads("postgres:///x?port=7", "me @ socket /tmp 7 / x");
+    source.reads("postgres://:7/x", "me @ socket /tmp 7 / x");
+}
+
+#[test]
+fn parameters_that_are_taken() {
+    let reads = |parameters: &str, expected: &str| {
+        around().reads(
+            &format!("postgres://db/x?{parameters}"),
+            &format!("me @ db 5432 / x{expected}"),
+        );
+    };
+    reads("options=-c%20work_mem%3D4MB", "; options -c work_mem=4MB");
+    reads("options=endpoint%3Dep-cool-1", "; options endpoint=ep-cool-1");
+    reads("connect_timeout=3", "; timeout 3s");
+    reads("connect_timeout=0", "");
+    reads("connect_timeout=-1", "");
+    reads("schema=relay", "; schema relay");
+    reads("currentSchema=relay&search_path=relay", "; schema relay");
+    reads("channel_binding=require", "; binding Require");
+    reads("channel_binding=disable", "; binding Disable");
+    reads("sslmode=require&sslsni=0", "; tls Require; only SNI");
+    reads("sslmode=require&sslnegotiation=direct", "; tls Require; only direct");
+    reads("ssl_min_protocol_version=TLSv1.3", "; only TLS 1.3");
+    reads("ssl_min_protocol_version=TLSv1&ssl_max_protocol_version=TLSv1.2", "; only TLS 1.2");
+    reads("pgbouncer=true&connection_limit=1&pool_timeout=0&statement_cache_size=0", "; is pooled");
+    reads("pgbouncer=false&prepared_statement_cache_size=0&pool_mode=session", "");
+    reads("ssl=true", "; tls Require");
+    reads("ssl=0", "; tls Disable");
+    reads("ssl=verify-ca&sslmode=require", "; tls Require");
+    reads("sslmode=VERIFY-FULL&sslrootcert=system", "; tls VerifyFull; roots system");
+    reads("requiressl=1", "; tls Require");
+    reads("application_name=a&fallback_application_name=b&keepalives=0&keepalives_idle=1", "");
+    reads("keepalives_interval=1&keepalives_count=1&tcp_user_timeout=1&sslcompression=0", "");
+    reads("client_encoding=UTF8&gssencmode=prefer&krbsrvname=a&gsslib=b&gssdelegation=0", "");
+    reads("target_session_attrs=any&load_balance_hosts=random&replication=false", "");
+    reads("uselibpqcompat=true&sslaccept=accept_invalid_certs&requirepeer=", "");
+}
+
+#[test]
+fn parameters_that_are_refused() {
+    for (parameter, hint) in [
+        ("client_encoding=LATIN1", "UTF8"),
+        ("replication=database", "replication"),
+        ("gssencmode=require", "sslmode=verify-full"),
+        ("target_session_attrs=read-only", "primary"),
+        ("target_session_attrs=standby", "primary"),
+        ("target_session_attrs=prefer-standby", "primary"),
+        ("require_auth=scram-sha-256", "channel_binding"),
+        ("requirepeer=postgres", "leave it out"),
+        ("sslpassword=x", "openssl"),
+        ("sslcertmode=require", "allow"),
+        ("sslcrldir=/x", "sslcrl"),
+        ("sslidentity=x.p12", "sslcert"),
+        ("sslaccept=strict", "sslmode=verify-full"),
+        ("scram_client_key=x", "password"),
+        ("ssl=no-verify", "sslmode"),
+        ("sslmode=no-verify", "require"),
+        ("ssl_max_protocol_version=TLSv1.1", "TLSv1.2"),
+        ("connect_timeout=soon", "seconds"),
+        ("search_path=a,b", "one schema"),
+        ("schema=%22a%22", "one schema"),
+    ] {
+        let name = parameter.split('=').next().unwrap_or_default();
+        around().refuses(&format!("postgres://db/x?{parameter}"), &[&format!("{name}: "), hint]);
+    }
+    around().refuses("host=db schema=a currentSchema=b", &["currentSchema: another parameter"]);
+    around().refuses("host=db ssl=true sslmode=disable", &["ssl: it contradicts sslmode"]);
+    around().refuses("host=db sslnegotiation=direct", &["sslnegotiation=direct", "require"]);
+    around().refuses(
+        "host=db ssl_min_protocol_version=TLSv1.3 ssl_max_protocol_version=TLSv1.2",
+        &["ssl_min_protocol_version is above"],
+    );
+    around().refuses("postgres://db/x?sslMode=require", &["sslMode is not known", "is sslmode"]);
+    around().refuses("postgres://db/x?ApplicationName=a", &["is application_name"]);
+    around().refuses("host=db pasword=x", &["pasword is not known", "is password"]);
+    around().refuses("host=db frobnicate=x", &["frobnicate is not known; remove it"]);
+    around().refuses("postgres://db/x?sslmode", &["a parameter has no value"]);
+}
+
+#[test]
+fn every_parameter_has_one_row_and_a_sentence_that_helps() {
+    let names: std::collections::BTreeSet<_> = PARAMETERS.iter().map(|known| known.name).collect();
+    assert_eq!(names.len(), PARAMETERS.len());
+    for known in PARAMETERS {
+        if let Treatment::Refused(sentence) | Treatment::OneOf(_, sentence) = known.treatment {
+            assert!(!sentence.ends_with('.') && sentence.len() > 10, "{}", known.name);
+        }
+        assert_eq!(nearest(known.name), Some(known.name));
+    }
+    assert_eq!(nearest("completely_different_name"), None);
+    assert_eq!(nearest(&"x".repeat(100_000)), None);
+}
+
+/// The document says of every parameter and variable what is done with it.
+#[test]
+fn the_document_names_every_parameter_and_variable() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let document = std::fs::read_to_string(path).expect("docs/configuration.md");
+    let (_, section) = document.split_once("\n## Connection strings\n").expect("the section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let names = PARAMETERS.iter().flat_map(|known| known.variable.into_iter().chain([known.name]));
+    let is_there =
+        |name: &str| ["`", "="].iter().any(|end| section.contains(&format!("`{name}{end}")));
+    let missing: Vec<&str> = names.filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "docs/configuration.md does not name {missing:?}");
+}
+
+#[test]
+fn variables_fill_in_what_the_string_leaves_out() {
+    let all = around()
+        .variable("PGHOST", "a,b")
+        .variable("PGPORT", "7")
+        .variable("PGDATABASE", "x")
+        .variable("PGUSER", "ada")
+        .variable("PGPASSWORD", "pw")
+        .variable("PGOPTIONS", "-c a=b")
+        .variable("PGCONNECT_TIMEOUT", "4")
+        .variable("PGSSLMODE", "require")
+        .variable("PGCHANNELBINDING", "require")
+        .variable("PGAPPNAME", "app")
+        .variable("PGSSLSNI", "0");
+    let rest = "; options -c a=b; timeout 4s; tls Require; only SNI; binding Require";
+    all.reads("postgres://", &format!("ada password pw @ a 7 password pw, b 7 / x{rest}"));
+    all.reads("postgres://eve:no@c:8/y", &format!("eve password no @ c 8 / y{rest}"));
+    // A host without a port has the port of the variable, as in libpq.
+    all.reads("postgres://eve@c/y", &format!("eve password pw @ c 7 / y{rest}"));
+    let tls = |name, value| around().variable(name, value);
+    tls("PGREQUIRESSL", "1").reads("host=a", "me @ a 5432 / me; tls Require");
+    tls("PGREQUIRESSL", "1")
+        .variable("PGSSLMODE", "allow")
+        .reads("host=a", "me @ a 5432 / me; tls Allow");
+    tls("PGSSLMODE", "allow").reads("postgres://a?ssl=true", "me @ a 5432 / me; tls Require");
+    tls("PGSSLMODE", "").reads("host=a", "me @ a 5432 / me");
+    tls("PGSSLMODE", "allow").refuses("host=a sslrootcert=system", &["needs sslmode=verify-full"]);
+    tls("PGSSLMODE", "yes").refuses("host=a", &["PGSSLMODE: write disable"]);
+    tls("PGGSSENCMODE", "require").refuses("host=a", &["PGGSSENCMODE: "]);
+    tls("PGTARGETSESSIONATTRS", "standby").refuses("host=a", &["PGTARGETSESSIONATTRS: "]);
+    tls("PGCLIENTENCODING", "LATIN1").refuses("host=a", &["PGCLIENTENCODING: "]);
+    tls("PGPORT", "x").refuses("host=a", &["PGPORT: the port"]);
+    tls("PGHOSTADDR", "::1").reads("host=a", "me @ a=::1 5432 / me");
+}
+
+#[test]
+fn an_account_without_a_name_needs_a_user() {
+    let nameless = || Environment { account: None, ..around().environment() };
+    let error = Target::parse("host=a", &nameless()).expect_err("no user");
+    assert!(error.to_string().contains("PGUSER"), "{error}");
+    let named = Target::parse("postgres://ada@a", &nameless()).expect("a user");
+    assert_eq!(summary(&named), "ada @ a 5432 / ada");
+    assert!(Target::parse("postgres://ada@a", &Environment::empty()).is_ok());
+}
+
+#[test]
+fn the_password_file_has_a_password_for_each_host() {
+    const FILE: &str = "# comment\n\nshort:line\na:5432:x:ada:one\nb:*:*:ada:two\r\n\
+        localhost:*:*:*:local\n/sockets:*:*:*:folder\n192.0.2.1:*:*:*:address\n\
+        \\:\\:1:*:*:*:back\\\\slash\\:colon:rest\ne:*:*:*:\n*:*:last:*:any\n";
+    let home = around().file("/home/me/.pgpass", FILE);
+    home.reads(
+        "postgres://ada@a,b:7,c/x",
+        "ada password one @ a 5432 password two, b 7, c 5432 / x",
+    );
+    home.reads("postgres://ada:pw@a/x", "ada password pw @ a 5432 / x");
+    home.reads("postgres://eve@a/x", "eve @ a 5432 / x");
+    home.reads("postgres://eve@a/last", "eve password any @ a 5432 / last");
+    home.reads("postgres://e/x", "me @ e 5432 / x");
+    home.reads("postgres:///x", "me password local @ localhost 5432 / x");
+    for folder in ["/var/run/postgresql", "/run/postgresql", "/tmp"] {
+        let expected = format!("me password local @ socket {folder} 5432 / x");
+        home.reads(&format!("dbname=x host={folder}"), &expected);
+    }
+    home.reads("dbname=x host=/sockets", "me password folder @ socket /sockets 5432 / x");
+    home.reads("dbname=x hostaddr=192.0.2.1", "me password address @ =192.0.2.1 5432 / x");
+    home.reads("dbname=x host=c hostaddr=192.0.2.1", "me @ c=192.0.2.1 5432 / x");
+    home.reads("postgres://[::1]/x", "me password back\\slash:colon @ ::1 5432 / x");
+    home.clone()
+        .variable("PGPASSWORD", "env")
+        .reads("postgres://ada@a/x", "ada password env @ a 5432 / x");
+    let elsewhere = around().file("/p", "*:*:*:*:pw");
+    elsewhere.reads("host=a passfile=/p", "me password pw @ a 5432 / me");
+    elsewhere.clone().variable("PGPASSFILE", "/p").reads("host=a", "me password pw @ a 5432 / me");
+    around().reads(
+        "host=a passfile=/p",
+        "me @ a 5432 / me; warning passfile: the password file is not used: it is not there",
+    );
+    elsewhere
+        .variable("PGPASSFILE", "/p")
+        .reads("host=a password=x", "me password x @ a 5432 / me");
+}
+
+#[test]
+fn a_password_file_that_others_may_read_is_not_used() {
+    for mode in [0o640, 0o604, 0o620, 0o601] {
+        around().file_of("/home/me/.pgpass", mode, ME, "*:*:*:*:pw").reads(
+            "host=a",
+            "me @ a 5432 / me; warning ~/.pgpass: the password file is not used: its group \
+                 or \
+             others may read it; run chmod 600 on it",
+        );
+    }
+    around().file("/home/me/.pgpass/x", "").reads(
+        "host=a",
+        "me @ a 5432 / me; warning ~/.pgpass: the password file is not used: it is no plain \
+         file",
+    );
+}
+
+#[test]
+fn services_stand_in_the_file_of_the_home_or_the_system() {
+    const FILE: &str = "host=nowhere\n[other]\nhost=c\nfoo\n\n# comment\n[prod]\nhost=a\n\
+        port=7\nuser=ada\npassword=p=w\nhost=second\n[late]\nservice=x\n[wrong]\nfoo=SECRET\n\
+        [bad]\nport=x\n";
+    let home = around().file("/home/me/.pg_service.conf", FILE);
+    let whole = "ada password p=w @ a 7 / x";
+    home.reads("service=prod dbname=x", whole);
+    home.reads("postgres:///x?service=prod", whole);
+    home.clone().variable("PGSERVICE", "prod").reads("dbname=x", whole);
+    home.clone().variable("PGHOST", "e").reads("service=prod dbname=x", whole);
+    home.reads("service=prod host=b dbname=x", "ada password p=w @ b 7 / x");
+    home.refuses("service=missing", &["no service file has the service"]);
+    home.refuses("service=other", &["line 4", ".pg_service.conf", "NAME=VALUE"]);
+    home.refuses("service=late", &["another service"]);
+    home.refuses("service=wrong", &["line 16", "not known"]);
+    home.refuses("service=bad", &["port of the service: "]);
+    assert!(!home.read("service=wrong").contains("foo"));
+    let system = around().file("/etc/postgresql-common/pg_service.conf", "[prod]\nhost=s\n");
+    system.reads("service=prod dbname=x", "me @ s 5432 / x");
+    let other = system.file("/etc/pg/pg_service.conf", "[prod]\nhost=t\n");
+    let other = other.variable("PGSYSCONFDIR", "/etc/pg");
+    other.reads("service=prod dbname=x", "me @ t 5432 / x");
+    let named = other.file("/s", "[else]\nhost=u\n").variable("PGSERVICEFILE", "/s");
+    named.reads("service=else dbname=x", "me @ u 5432 / x");
+    named.reads("service=prod dbname=x", "me @ t 5432 / x");
+    around().variable("PGSERVICEFILE", "/s").refuses("service=a", &["PGSERVICEFILE", "not there"]);
+    around().variable("PGSERVICEFILE", "/s").reads("host=a", "me @ a 5432 / me");
+}
+
+#[test]
+fn files_of_tls() {
+    let a = "me @ a 5432 / me";
+    let roots = around().file("/home/me/.postgresql/root.crt", "");
+    roots.reads("host=a", &format!("{a}; roots /home/me/.postgresql/root.crt"));
+    roots.reads("host=a sslmode=disable", &format!("{a}; tls Disable"));
+    roots.reads(
+        "host=a sslmode=require",
+        &format!("{a}; tls Require; roots /home/me/.postgresql/root.crt"),
+    );
+    around().reads("host=a sslmode=require sslrootcert=/r", &format!("{a}; tls Require"));
+    for mode in ["verify-ca", "verify-full"] {
+        around().refuses(&format!("host=a sslmode={mode}"), &["sslrootcert=system", "root.crt"]);
+        let missing = format!("host=a sslmode={mode} sslrootcert=/r");
+        around().refuses(&missing, &["sslrootcert: the file is not there"]);
+        roots.refuses(&missing, &["sslrootcert: the file is not there"]);
+    }
+    around().reads("host=a sslrootcert=system", &format!("{a}; tls VerifyFull; roots system"));
+    for mode in ["disable", "allow", "prefer", "require", "verify-ca"] {
+        around().refuses(
+            &format!("host=a sslrootcert=system sslmode={mode}"),
+            &["sslrootcert=system needs sslmode=verify-full"],
+        );
+    }
+    let revoked = roots.file("/home/me/.postgresql/root.crl", "").file("/c", "");
+    let files = "; roots /home/me/.postgresql/root.crt; revoked ";
+    revoked.reads("host=a", &format!("{a}{files}/home/me/.postgresql/root.crl"));
+    revoked.reads("host=a sslcrl=/c", &format!("{a}{files}/c"));
+    revoked.refuses("host=a sslcrl=/d", &["sslcrl: the file is not there"]);
+}
+
+#[test]
+fn client_certificates() {
+    let a = "me @ a 5432 / me";
+    let home = around().file("/home/me/.postgresql/postgresql.crt", "");
+    home.refuses("host=a", &["~/.postgresql/postgresql.key", "sslkey=FILE"]);
+    let home = home.file("/home/me/.postgresql/postgresql.key", "");
+    let client = "client /home/me/.postgresql/postgresql.crt /home/me/.postgresql/postgresql.key";
+    home.reads("host=a", &format!("{a}; {client}"));
+    home.reads("host=a sslcertmode=disable", a);
+    home.reads("host=a sslmode=disable", &format!("{a}; tls Disable"));
+    home.refuses("host=a sslcert=/c", &["sslcert: the file is not there"]);
+    home.refuses("host=a sslkey=/k", &["sslkey: ", "not there"]);
+    let with = |mode, owner| around().file("/c", "").file_of("/k", mode, owner, "");
+    let text = "host=a sslcert=/c sslkey=/k";
+    for (mode, owner) in [(0o600, ME), (0o400, ME), (0o600, ROOT), (0o640, ROOT)] {
+        with(mode, owner).reads(text, &format!("{a}; client /c /k"));
+    }
+    for (mode, owner) in [(0o640, ME), (0o604, ME), (0o644, ROOT), (0o660, ROOT)] {
+        with(mode, owner).refuses(text, &["sslkey: others may read", "chmod 600"]);
+    }
+    around().reads("host=a sslkey=/k", a);
+}
+
+#[test]
+fn the_forms_of_vendors() {
+    around().reads(
+        "postgres://ada:pw@ep-cool-1.eu-central-1.aws.neon.tech/neondb?sslmode=require\
+         &channel_binding=require&options=endpoint%3Dep-cool-1",
+        "ada password pw @ ep-cool-1.eu-central-1.aws.neon.tech 5432 / neondb; options \
+         endpoint=ep-cool-1; tls Require; binding Require",
+    );
+    around().reads(
+        "postgresql://postgres.abcd:pw@aws-0-eu.pooler.supabase.com:6543/postgres?pgbouncer=true",
+        "postgres.abcd password pw @ aws-0-eu.pooler.supabase.com 6543 / postgres; is pooled",
+    );
+    around().reads(
+        "host=srv.postgres.database.azure.com port=5432 dbname=relay user=ada@srv password=pw \
+         sslmode=verify-full sslrootcert=system",
+        "ada@srv password pw @ srv.postgres.database.azure.com 5432 / relay; tls VerifyFull; roots \
+         system",
+    );
+    around().file("/etc/rds.pem", "").reads(
+        "postgres://relay:p%40w@relay.abc.eu-west-1.rds.amazonaws.com/relay?sslmode=verify-full\
+         &sslrootcert=/etc/rds.pem",
+        "relay password p@w @ relay.abc.eu-west-1.rds.amazonaws.com 5432 / relay; tls VerifyFull; \
+         roots /etc/rds.pem",
+    );
+}
+
+/// Texts that are made of the pieces that the parsers look for.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("postgres://"),
+        Just("host="),
+        Just("password="),
+        Just("port="),
+        Just("sslmode="),
+        Just("service="),
+        Just("prod"),
+        Just("passfile="),
+        Just("/home/me/.pgpass"),
+        Just("@"),
+        Just(":"),
+        Just("/"),
+        Just("?"),
+        Just("&"),
+        Just("="),
+        Just("%2F"),
+        Just("%"),
+        Just("%C3"),
+        Just("["),
+        Just("]"),
+        Just("::1"),
+        Just(","),
+        Just(" "),
+        Just("'"),
+        Just("\\"),
+        Just("é"),
+        Just("5432"),
+        Just("x"),
+        Just("ssl"),
+        Just("true"),
+    ];
+    proptest::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in any::<String>(), composed in pieces(), file in any::<String>()) {
+        let around = around()
+            .file("/home/me/.pgpass", &file)
+            .file("/home/me/.pg_service.conf", &format!("[prod]\n{file}"));
+        let _ = around.read(&text);
+        let _ = around.read(&format!("postgres://{text}"));
+        let _ = around.read(&composed);
+        let _ = around.read("host=a service=prod");
+    }
+
+    #[test]
+    fn no_error_and_no_warning_repeats_a_password(before in pieces(), after in pieces()) {
+        let url = format!("postgres://ada:{before}SECRET{after}@db/x");
+        match Target::parse(&url, &around().environment()) {
+            Ok(target) => prop_assert!(!target.warnings.concat().contains("SECRET"), "{}", url),
+            Err(error) => prop_assert!(!error.to_string().contains("SECRET"), "{}: {}", url, error),
+        }
+    }
+
+    #[test]
+    fn an_escaped_password_is_read_as_it_was(password in "[^\0]{1,20}", user in "[^\0]{1,20}") {
+        use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+        let escape = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let url = format!("postgres://{}:{}@db/x", escape(&user), escape(&password));
+        let quote = |text: &str| text.replace('\\', "\\\\").replace('\'', "\\'");
+        let words =
+            format!("host=db dbname=x user='{}' password='{}'", quote(&user), quote(&password));
+        for text in [url, words] {
+            let target = Target::parse(&text, &around().environment()).expect("a string");
+            prop_assert_eq!(&target.user, &user);
+            prop_assert_eq!(target.hosts[0].password.as_deref(), Some(password.as_bytes()));
+        }
+    }
+}
