@@ -77,8 +77,8 @@ pub enum MigrateError {
     },
     /// A migration is missing, and this start does not apply migrations (`--no-migrate`).
     #[error(
-        "the database lacks migration {0}; run `progress-relay migrate`, or start `serve` without \
-         --no-migrate"
+        "the database lacks migration {0}; run `progress-relay migrate` as the owner of the \
+         tables, or start `serve` without --no-migrate as that role"
     )]
     Missing(&'static str),
     /// The role may use no schema to create the tables in.
@@ -88,6 +88,12 @@ pub enum MigrateError {
          USAGE, CREATE ON SCHEMA … to the role"
     )]
     NoSchema,
+    /// A migration is missing, and the role may not apply it.
+    #[error(
+        "the database lacks migration {0}, and this role may not apply it: run `progress-relay \
+         migrate` as the owner of the tables"
+    )]
+    NotAllowed(&'static str),
     /// The header of a file in sql/ is wrong, which is a fault of this release.
     #[error("sql/{0}.sql does not begin with `-- oldest-release: X.Y.Z`")]
     Header(&'static str),
@@ -104,8 +110,8 @@ impl MigrateError {
     /// Whether another attempt may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Connect(error) => !error.is_permanent(),
             Self::Privileges(error) => error.is_transient(),
+            Self::Connect(error) => !error.is_permanent(),
             Self::Database(error) => may_pass(error),
             Self::Apply { transient, .. } => *transient,
             _ => false,
@@ -194,13 +200,20 @@ pub async fn apply(connector: &Connector) -> Result<Vec<&'static str>, MigrateEr
     if missing(client).await?.is_empty() {
         return Ok(Vec::new());
     }
-    let schema = client.query_one("SELECT current_schema() IS NOT NULL", &[]).await?;
+    // Where the role may not use the schema, the next one is that of temporary tables.
+    const IS_PERMANENT: &str = "SELECT NOT coalesce(starts_with(current_schema(), 'pg_'), true)";
+    let schema = client.query_one(IS_PERMANENT, &[]).await?;
     if !schema.try_get::<_, bool>(0)? {
         return Err(MigrateError::NoSchema);
     }
     // The lock belongs to the session, and is released with it also after an error below.
     lock::acquire(client).await?;
     let missing = missing(client).await?;
+    if let Some(first) = missing.first()
+        && !database::may_migrate(client).await?
+    {
+        return Err(MigrateError::NotAllowed(first.name));
+    }
     // CREATE TABLE IF NOT EXISTS would ask for the right to create tables in any case.
     if !has_table(client).await? {
         client

@@ -20,7 +20,7 @@ use super::session::Session;
 /// The first key of the leader's advisory lock: a constant of this project's. The second is the
 /// table's oid, as in progress_event_lock() of sql/, so that each installation of a database has a
 /// leader.
-const LOCK: i32 = 0x7072_6c64;
+const LOCK: i32 = 1_886_547_044;
 /// The second key.
 const TABLE: &str = "('progress_event'::regclass::oid::bigint - 2147483648)::int";
 /// The lock by which replicas of release 0.1.0 elect one leader of all installations in a database.
@@ -92,23 +92,27 @@ pub(crate) struct SilentLeader {
     since: String,
 }
 
-/// The session that holds the leader's lock, if the server waits for its client to send or to take
-/// bytes. Only a session of this role is found; `$1` is the lock's first key.
-const SILENT: &str = "\
-    FROM pg_locks JOIN pg_stat_activity AS activity USING (pid) \
-    WHERE locktype = 'advisory' AND granted AND objsubid = 2 \
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-      AND classid = $1::int::bigint::oid \
+/// The condition that a row of `pg_locks` is the leader's lock. The keys are those of [`LOCK`] and
+/// [`TABLE`], as the view shows them.
+pub(super) const IS_HELD: &str = "\
+    locktype = 'advisory' AND granted AND objsubid = 2 AND classid = 1886547044 \
       AND objid = ('progress_event'::regclass::oid::bigint - 2147483648 & 4294967295)::oid \
-      AND usename = current_user AND wait_event_type = 'Client'";
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// The session that holds the leader's lock, if the server waits for its client to send or to take
+/// bytes. Only a session of this role is found. It follows [`IS_HELD`].
+const SILENT: &str = "AND usename = current_user AND wait_event_type = 'Client'";
 
 /// The leader, if the server waits for it at this moment.
 ///
 /// # Errors
 /// If the connection is lost.
 pub(crate) async fn silent_leader(session: &Session) -> Result<Option<SilentLeader>, Error> {
-    let sql = format!("SELECT activity.pid, concat(backend_start, ' ', state_change) {SILENT}");
-    let row = session.client.query_opt(&sql, &[&LOCK]).await?;
+    let sql = format!(
+        "SELECT activity.pid, concat(backend_start, ' ', state_change) \
+         FROM pg_locks JOIN pg_stat_activity AS activity USING (pid) WHERE {IS_HELD} {SILENT}"
+    );
+    let row = session.client.query_opt(&sql, &[]).await?;
     row.map(|row| Ok(SilentLeader { pid: row.try_get(0)?, since: row.try_get(1)? })).transpose()
 }
 
@@ -124,11 +128,12 @@ pub(crate) async fn end_silent_leader(
     // The conditions stand in a separate statement: within one WHERE, PostgreSQL may call
     // pg_terminate_backend before it looks at them.
     let sql = format!(
-        "WITH silent AS MATERIALIZED (SELECT activity.pid {SILENT} AND activity.pid = $2 \
-         AND concat(backend_start, ' ', state_change) = $3) SELECT pg_terminate_backend(pid) FROM \
-         silent"
+        "WITH silent AS MATERIALIZED (SELECT activity.pid \
+         FROM pg_locks JOIN pg_stat_activity AS activity USING (pid) WHERE {IS_HELD} {SILENT} \
+         AND activity.pid = $1 AND concat(backend_start, ' ', state_change) = $2) \
+         SELECT pg_terminate_backend(pid) FROM silent"
     );
-    let ended = session.client.query_opt(&sql, &[&LOCK, &leader.pid, &leader.since]).await?;
+    let ended = session.client.query_opt(&sql, &[&leader.pid, &leader.since]).await?;
     ended.map_or(Ok(false), |row| row.try_get(0))
 }
 

@@ -16,8 +16,8 @@ const OWN_APPLICATION: &str = "progress-relay ";
 /// that is older than this, is reported.
 const LONG_WAIT: Duration = Duration::from_secs(5);
 
-/// A session that this many looks have not seen to block has ended to do so. A writer gives up after
-/// --commit-timeout and waits again, so a look may find nobody who waits.
+/// A session that this many looks have not seen to block has ended to do so. A writer gives up
+/// after --commit-timeout and waits again, so a look may find nobody who waits.
 const LOOKS_TO_FORGET: u64 = 2;
 /// The sessions that one look finds, at most. The ones that wait for nothing themselves come first.
 const MAX_FOUND: i64 = 16;

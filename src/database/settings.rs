@@ -18,7 +18,8 @@ use super::errors::explain;
 /// students' work. `row_security = off` would turn a policy of the operator's into an error.
 ///
 /// They are the first that a session sends, since the role's deadlines may be too short for any
-/// query, with JIT for instance. SET looks up no name, so no `search_path` misleads it.
+/// query: the estimates of never-analysed tables are so high that the server compiles a statement
+/// for half a second and more. SET looks up no name, so no `search_path` misleads it.
 const SESSION_SETTINGS: &str = "\
     SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0; \
     SET idle_in_transaction_session_timeout = 0; SET jit = off; \
@@ -70,18 +71,12 @@ impl From<Error> for SettleError {
 /// Gives a new session its settings, and makes the installation's schema the only one on its
 /// `search_path`. The schema is `schema`, or else the first one on the role's `search_path` that
 /// has the relay's tables, or else the first one there in which the role may create them. If the
-/// role may use none, the path stays as it is, and the look at the privileges names what is missing.
+/// role may use none, the path stays as it is; the look at the privileges names what is missing.
 ///
 /// # Errors
 /// If the schema that the connection string names does not exist, or the connection is lost.
 pub(super) async fn settle(client: &Client, schema: Option<&str>) -> Result<(), SettleError> {
-    // The role's default may be a transaction that a standby refuses, or one that waits.
-    let settling = settling(schema, false);
-    let sql = format!(
-        "{SESSION_SETTINGS}; BEGIN ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; {settling}; \
-         {DEPENDENT_SETTINGS}; COMMIT"
-    );
-    let rows = client.simple_query(&sql).await?;
+    let rows = client.simple_query(&session_settings(schema)).await?;
     let found = rows.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(is_settled(row)),
         _ => None,
@@ -96,6 +91,16 @@ pub(super) async fn settle(client: &Client, schema: Option<&str>) -> Result<(), 
         }
         _ => Ok(()),
     }
+}
+
+/// The statements of [`settle`].
+pub(super) fn session_settings(schema: Option<&str>) -> String {
+    let settling = settling(schema, false);
+    // The role's default may be a transaction that a standby refuses, or one that waits.
+    format!(
+        "{SESSION_SETTINGS}; BEGIN ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; {settling}; \
+         {DEPENDENT_SETTINGS}; COMMIT"
+    )
 }
 
 /// The statement by which [`settle`] sets the `search_path`; with `local`, until the end of the

@@ -48,3 +48,8 @@ mod role_settings;
 mod schemas;
 // The start of a relay: what it answers before the database does, and when it gives up.
 mod start;
+// TLS to PostgreSQL: a relay works on a server that accepts nothing else, and takes up new
+// certificates.
+mod tls;
+// TLS to PostgreSQL: each connection is accepted or refused as psql's is.
+mod tls_table;
