@@ -1,5 +1,6 @@
-//! Connections by TLS, each asked of psql and of the relay's connector: on one server, with the same
-//! connection string and the same files. Both must come to the same end, and be encrypted or not.
+//! Connections by TLS, each asked of psql and of the relay's connector: on one server, with the
+//! same connection string and the same files. Both must come to the same end, and be encrypted or
+//! not.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -112,6 +113,7 @@ async fn each_mode_and_certificate_ends_as_by_libpq() {
         ("revoked, no list", revoked.clone(), HOST, None),
         ("marked", plain("marked", "/CN=server", marked), HOST, None),
         ("for clients", server.certificate("purpose", "extendedKeyUsage=clientAuth"), HOST, None),
+        ("for signing", server.certificate("usage", "keyUsage=keyCertSign"), HOST, None),
     ];
     let mut all = Vec::new();
     for (certificate, file, host, list) in certificates {
@@ -214,6 +216,22 @@ async fn each_mode_goes_on_without_tls_as_libpq_does() {
     assert_eq!(outcome("either; prefer"), Some(Outcome::Encrypted));
     assert_eq!(outcome("plain; prefer"), Some(Outcome::Clear));
     assert_eq!(outcome("plain; require"), Some(Outcome::Refused));
+    server.cluster.set("ssl_max_protocol_version", "TLSv1.2").await;
+    let versions =
+        ["ssl_min_protocol_version=TLSv1.3", "ssl_max_protocol_version=TLSv1.2", "sslsni=0"];
+    let versions = compare(
+        versions
+            .map(|version| {
+                let rest = format!("host={HOST} sslmode=require {version}");
+                (version.to_owned(), server.url("postgres", DATABASE, &rest))
+            })
+            .into(),
+    );
+    let versions = versions.await;
+    let find = |row: &str| versions.iter().find(|(name, ..)| name.starts_with(row)).expect("a row");
+    assert!(find("ssl_min").2.contains("version of TLS"), "{}", find("ssl_min").2);
+    assert_eq!(find("ssl_max").1, Outcome::Encrypted);
+    assert_eq!(find("sslsni").1, Outcome::Encrypted);
     server.cluster.set("ssl", "off").await;
     let without = compare(rows(&[EITHER])).await;
     let find = |row: &str| without.iter().find(|(name, ..)| name == row).expect("a row");
