@@ -374,26 +374,7 @@ fn a_root_out_of_date_signs_nothing() {
     let form =
         Form { subject: "/CN=db.example", extensions: "subjectAltName=DNS:db.example", days: None };
     let server = root.issue("server", &form);
-    let old = folder.join("old.crt");
-    let (request, own) = (folder.join("old.csr"), folder.join("root.key"));
-    let subject = "/O=progress-relay tests/CN=root";
-    openssl(&["req", "-new", "-key", text(&own), "-subj", subject, "-out", text(&request)]);
-    let extensions = folder.join("old.ext");
-    fs::write(&extensions, "basicConstraints=critical,CA:TRUE\n").expect("a file");
-    openssl(&[
-        "x509",
-        "-req",
-        "-in",
-        text(&request),
-        "-signkey",
-        text(&own),
-        "-days",
-        "-1",
-        "-extfile",
-        text(&extensions),
-        "-out",
-        text(&old),
-    ]);
+    let old = root.outdated();
     let current = settings(TlsMode::VerifyFull, Some(&root.certificate()));
     assert_eq!(refusal(&current, "db.example", &server), None);
     let expired = settings(TlsMode::VerifyFull, Some(&old));
