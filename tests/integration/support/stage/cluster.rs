@@ -70,6 +70,11 @@ impl Cluster {
         Self::primary_in(name, None, Path::new("/tmp")).await
     }
 
+    /// A new primary with its data below this folder.
+    pub async fn primary_below(name: &str, place: &Path) -> Self {
+        Self::primary_in(name, None, place).await
+    }
+
     /// A new primary on another host.
     pub async fn primary_on(name: &str, host: Netns) -> Self {
         Self::primary_in(name, Some(host), data_place()).await
@@ -244,10 +249,7 @@ impl Cluster {
     }
 
     fn is_gone(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
-        stat.map_or(true, |stat| {
-            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
-        })
+        is_gone(self.pid())
     }
 
     fn reap(&mut self) {
@@ -409,6 +411,12 @@ pub(super) async fn local_session(
     let (client, connection) = config.connect(NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// Whether a process has ended; its parent may not know yet.
+pub(super) fn is_gone(process: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"));
+    stat.map_or(true, |stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
 }
 
 /// The processes that a process has started.
