@@ -4,6 +4,7 @@
 //! an event, a subscriber and a class's state through the code. This is the map:
 //!
 //! - [`cli`]: the commands and their flags; [`relay`]: one running replica, its start and its stop
+//! - `doctor`: tries a deployment
 //! - [`http`]: requests, WebSockets, Server-Sent Events; [`client`]: the other side of the wire
 //! - `housekeeping`: the work of the one elected replica
 //! - [`listener`]: hears the doorbell; [`tail`]: reads new events, once a replica; [`prober`]:
@@ -22,6 +23,7 @@ pub(crate) mod backoff;
 pub mod cli;
 pub mod client;
 pub mod database;
+pub(crate) mod doctor;
 pub mod embedded;
 pub(crate) mod encoding;
 pub(crate) mod error;

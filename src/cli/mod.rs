@@ -1,11 +1,12 @@
 //! The command line. Arguments are parsed and validated here once, before anything runs.
 //!
-//! - `serve`, `migrate`, `rebuild_state`, `tail`, `simulate`: one file or folder for each
-//!   subcommand
+//! - `serve`, `migrate`, `rebuild_state`, `doctor`, `tail`, `simulate`: one file or folder for
+//!   each subcommand
 //! - `flags`: the groups of flags that the subcommands share; `reference`: their documentation
 //! - `relay_url`: the flag `--url`; `output`: lines on stdout; `open_files`: the limit of open
 //!   files
 
+mod doctor;
 mod flags;
 mod migrate;
 mod open_files;
@@ -43,6 +44,7 @@ enum Commands {
     Serve(Box<serve::Args>),
     Migrate(migrate::Args),
     RebuildState(rebuild_state::Args),
+    Doctor(doctor::Args),
     Tail(tail::Args),
     Simulate(Box<simulate::Args>),
 }
@@ -78,6 +80,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             Commands::Serve(args) => serve::run(*args).await,
             Commands::Migrate(args) => migrate::run(args).await,
             Commands::RebuildState(args) => rebuild_state::run(args).await,
+            Commands::Doctor(args) => doctor::run(args).await,
             Commands::Tail(args) => tail::run(args).await,
             Commands::Simulate(args) => simulate::run(*args).await,
         }

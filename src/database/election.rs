@@ -18,7 +18,7 @@ use super::errors::explain;
 use super::session::Session;
 
 /// The key of the leader's advisory lock: a constant of this project's.
-const LOCK: i64 = 0x7072_6f67_7374_6174;
+pub(super) const LOCK: i64 = 0x7072_6f67_7374_6174;
 
 /// The settings of the leader's session, by which the server ends it soon after the leader's
 /// process froze or its machine vanished: only then is the lock free. The leader is never silent

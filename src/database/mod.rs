@@ -12,6 +12,7 @@
 //! - `snapshot`: the snapshots of class state; `election`: the lock of the leader; `scan`,
 //!   `class_events`: the classes with new events, and the events of one; `log_version`: the epoch
 //!   and the number of deletions, held still by a transaction
+//! - `doctor`: the statements that try a deployment
 //! - `privileges`: the grants that a running relay needs
 //! - `doorbell`: the channel of the doorbell; `lock_wait`: the sessions that block writers;
 //!   `survey`: whether a host is the primary; `types`: PostgreSQL's binary format
@@ -19,6 +20,7 @@
 mod allowance;
 mod class_events;
 mod connect;
+pub(crate) mod doctor;
 mod doorbell;
 mod election;
 mod errors;
@@ -61,11 +63,12 @@ pub(crate) use lock_wait::{Blocker, BlockerWatch, is_active, terminate};
 pub(crate) use log::{Header, LogRow, current_epoch};
 pub use log::{LogReader, READ_SETTINGS};
 pub(crate) use log_version::{LogVersion, begin_version_without, hold_log};
-pub(crate) use pages::PageError;
 pub use pages::Pages;
+pub(crate) use pages::{MOST_SESSIONS, PageError};
 pub use privileges::{LEFT_OUT, NEEDS, Names, Object, PrivilegeError, listed};
-pub(crate) use privileges::{check_privileges, grant_privileges, lacking_privileges};
+pub(crate) use privileges::{check_privileges, grant_privileges, lacking_privileges, may_migrate};
 pub(crate) use rejected::RejectedCount;
+pub(crate) use room::ESSENTIAL_SESSIONS;
 pub use scan::scan_statement;
 pub(crate) use scan::{classes_behind, classes_with_events};
 pub(crate) use session::Session;

@@ -50,15 +50,7 @@ impl DatabaseFlags {
     /// # Errors
     /// Names the flag; never the URL, which may hold a password.
     pub(in crate::cli) fn validate(&self) -> Result<DatabaseSource, Failure> {
-        let database = given(
-            ("--database-url (DATABASE_URL)", self.database_url.as_deref()),
-            ("--database-url-file (DATABASE_URL_FILE)", self.database_url_file.as_deref()),
-        )?;
-        let listen = given(
-            ("--listen-url (RELAY_LISTEN_URL)", self.listen_url.as_deref()),
-            ("--listen-url-file (RELAY_LISTEN_URL_FILE)", self.listen_url_file.as_deref()),
-        )?;
-        match (database, listen, &self.data_dir) {
+        match (self.database()?, self.listen()?, &self.data_dir) {
             (Some(database), listen, _) => external(&database, listen.as_ref()),
             (None, Some(listen), _) => Err(Failure::usage(format!(
                 "{} is of no use without --database-url (DATABASE_URL)",
@@ -67,6 +59,43 @@ impl DatabaseFlags {
             (None, None, Some(folder)) => Ok(DatabaseSource::Private(folder.clone())),
             (None, None, None) => default_data_dir().map(DatabaseSource::Private),
         }
+    }
+
+    /// The database by the first URL, if another URL leads to it directly.
+    ///
+    /// # Errors
+    /// As [`DatabaseFlags::validate`].
+    pub(in crate::cli) fn pooled(&self) -> Result<Option<Connector>, Failure> {
+        let (Some(database), Some(_)) = (self.database()?, self.listen()?) else {
+            return Ok(None);
+        };
+        let target = parse(&database, &Environment::of_process())?;
+        Connector::to(&target).map(Some).map_err(|error| wrong(&database, &error))
+    }
+
+    /// The flag whose database all parts of the relay use.
+    pub(in crate::cli) fn direct_flag(&self) -> &'static str {
+        let is_listen = self.listen_url.is_some() || self.listen_url_file.is_some();
+        let is_database = self.database_url.is_some() || self.database_url_file.is_some();
+        match (is_listen, is_database) {
+            (true, _) => "--listen-url",
+            (false, true) => "--database-url",
+            (false, false) => "--data-dir",
+        }
+    }
+
+    fn database(&self) -> Result<Option<GivenUrl>, Failure> {
+        given(
+            ("--database-url (DATABASE_URL)", self.database_url.as_deref()),
+            ("--database-url-file (DATABASE_URL_FILE)", self.database_url_file.as_deref()),
+        )
+    }
+
+    fn listen(&self) -> Result<Option<GivenUrl>, Failure> {
+        given(
+            ("--listen-url (RELAY_LISTEN_URL)", self.listen_url.as_deref()),
+            ("--listen-url-file (RELAY_LISTEN_URL_FILE)", self.listen_url_file.as_deref()),
+        )
     }
 }
 

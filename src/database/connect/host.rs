@@ -198,11 +198,16 @@ impl Host {
 
     /// The refusal by an error of the driver.
     pub(super) fn refusal(&self, error: &Error) -> Refusal {
-        Refusal::of(error, self.config.get_password().is_some())
+        Refusal::of(error, self.has_password())
+    }
+
+    /// Whether a password is given for it.
+    pub(super) fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
     }
 
     fn warn_of_clear_text(&self) {
-        if self.config.get_password().is_some() && !self.warned.swap(true, Ordering::Relaxed) {
+        if self.has_password() && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "the connection to {} is not encrypted: the password and the students' data travel \
                  in clear. Use sslmode=require, or verify-full with sslrootcert",

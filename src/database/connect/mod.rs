@@ -30,7 +30,7 @@ use super::target::Target;
 use super::tls::{TlsFiles, Verification};
 use super::url::Environment;
 use host::{Host, Opened};
-use pooler::Sharing;
+pub(super) use pooler::{Sharing, sharing};
 use refusal::Refusal;
 
 /// After this time without an answer from one host or address, the next is tried beside it.
@@ -119,6 +119,11 @@ impl Connector {
     /// The name of the host at this position in the URL.
     pub(super) fn host_server(&self, index: usize) -> &str {
         self.hosts.get(index).map_or("", |host| &host.server)
+    }
+
+    /// Whether a password is given for the host at this position.
+    pub(super) fn has_password(&self, index: usize) -> bool {
+        self.hosts.get(index).is_some_and(Host::has_password)
     }
 
     /// The server's room for connections, as this replica has met it.
@@ -238,10 +243,20 @@ impl Connector {
 
     /// Opens a connection to one host, which may be a primary or a standby.
     pub(super) async fn open(&self, index: usize, name: &str) -> Result<Session, ConnectError> {
+        self.open_with(index, name, Arc::new(|_: &str| {})).await
+    }
+
+    /// The same. `notified` is called with every notification's payload.
+    pub(super) async fn open_with(
+        &self,
+        index: usize,
+        name: &str,
+        notified: Notified,
+    ) -> Result<Session, ConnectError> {
         let host = &self.hosts[index];
         let addresses = host.addresses().await.map_err(|refusal| host.error(refusal))?;
         let ask = |address| {
-            let attempt = self.drive(host, address, name, Arc::new(|_: &str| {}));
+            let attempt = self.drive(host, address, name, Arc::clone(&notified));
             in_time(host, attempt).boxed()
         };
         self.with_room(
@@ -303,7 +318,7 @@ impl Connector {
             return Ok(());
         }
         let second = self.drive(host, address, "connect", Arc::new(|_: &str| {})).await?;
-        match pooler::sharing(&session.client, &second.client).await {
+        match sharing(&session.client, &second.client).await {
             Ok(Sharing::Own) => host.is_direct.store(true, Ordering::Relaxed),
             Ok(Sharing::Shared) => {
                 return Err(ConnectError::pooler(&host.server));

@@ -23,7 +23,7 @@ const TURN_TIMEOUT: Duration = Duration::from_millis(600);
 
 /// What was seen of two connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sharing {
+pub(in crate::database) enum Sharing {
     /// Each keeps its own server process.
     Own,
     /// Transactions take turns on the server's processes.
@@ -36,7 +36,10 @@ pub(super) enum Sharing {
 ///
 /// # Errors
 /// If a connection is lost.
-pub(super) async fn sharing(first: &Client, second: &Client) -> Result<Sharing, Error> {
+pub(in crate::database) async fn sharing(
+    first: &Client,
+    second: &Client,
+) -> Result<Sharing, Error> {
     let Ok(own) = timeout(ANSWER_TIMEOUT, pid(first, PID)).await else {
         return Ok(Sharing::Unknown);
     };

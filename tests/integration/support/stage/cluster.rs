@@ -70,6 +70,11 @@ impl Cluster {
         Self::primary_in(name, None, Path::new("/tmp")).await
     }
 
+    /// A new primary with its data below this folder.
+    pub async fn primary_below(name: &str, place: &Path) -> Self {
+        Self::primary_in(name, None, place).await
+    }
+
     /// A new primary on another host.
     pub async fn primary_on(name: &str, host: Netns) -> Self {
         Self::primary_in(name, Some(host), data_place()).await
@@ -346,6 +351,11 @@ impl Cluster {
             (row.get::<_, &str>(0) == value).then_some(())
         })
         .await;
+    }
+
+    /// Replaces the rules of `pg_hba.conf`. They hold once a setting was changed after them.
+    pub fn write_rules(&self, rules: &str) {
+        std::fs::write(self.data.join("pg_hba.conf"), rules).expect("rules");
     }
 
     /// Waits until commits wait for this many standbys.
