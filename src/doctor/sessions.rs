@@ -82,7 +82,7 @@ async fn check_replicas(session: &Session, notes: &Notes) {
         ),
         None if running > 0 => notes.wrong(
             Check::Replicas,
-            format!("{running} relays are connected ({places}), and none leads"),
+            format!("connected relays: {running} ({places}); none of them leads"),
             "look into the relays' logs for `leader`: without one, no snapshot is written",
         ),
         None => notes.remark(Check::Replicas, "no relay is connected", "progress-relay serve"),
@@ -94,7 +94,7 @@ async fn check_replicas(session: &Session, notes: &Notes) {
             };
             notes.right(
                 Check::Replicas,
-                format!("{running} relays are connected ({places}); pid {}{at} leads", leads.pid),
+                format!("connected relays: {running} ({places}); pid {}{at} leads", leads.pid),
             );
         }
     }

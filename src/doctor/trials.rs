@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::checks::Check;
 use super::finding::Notes;
 use crate::database::doctor::{
-    LockTrial, LogPlace, Trouble, WriteTrial, hear_rings, log_place, queue_usage, try_lock,
-    try_write,
+    HostLook, LockTrial, LogPlace, Trouble, WriteTrial, hear_rings, log_place, queue_usage,
+    try_lock, try_write,
 };
 use crate::database::{Connector, Session};
 
@@ -16,7 +16,7 @@ const QUEUE_IS_HELD: f64 = 0.01;
 const QUEUE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Takes the ordering lock, and stores an event.
-pub(super) async fn check_writing(session: &Session, notes: &Notes) {
+pub(super) async fn check_writing(session: &Session, look: &HostLook, notes: &Notes) {
     match try_lock(session).await {
         Ok(LockTrial::Granted(waited)) => {
             notes.right(Check::Lock, format!("the ordering lock was granted in {}", millis(waited)))
@@ -64,7 +64,7 @@ pub(super) async fn check_writing(session: &Session, notes: &Notes) {
         Err(trouble @ Trouble::Denied(_)) => notes.wrong(
             Check::Write,
             format!("events cannot be stored: {trouble}"),
-            "progress-relay migrate --grant ROLE   # as the owner of the tables",
+            format!("progress-relay migrate --grant {}   # as the owner of the tables", look.role),
         ),
         Err(trouble) => notes.wrong(
             Check::Write,

@@ -25,7 +25,8 @@ pub(crate) async fn role_settings(session: &Session) -> Result<Vec<RoleSetting>,
     const MADE: &str = "\
         SELECT split_part(setting, '=', 1) AS name, \
             substr(setting, strpos(setting, '=') + 1) AS value, \
-            CASE WHEN setrole = 0 THEN format('ALTER DATABASE %I', current_database()) \
+            CASE WHEN setrole = 0 AND setdatabase = 0 THEN 'ALTER ROLE ALL' \
+                WHEN setrole = 0 THEN format('ALTER DATABASE %I', current_database()) \
                 WHEN setdatabase = 0 THEN format('ALTER ROLE %I', session_user) \
                 ELSE format('ALTER ROLE %I IN DATABASE %I', session_user, current_database()) \
             END || format(' RESET %I', split_part(setting, '=', 1)) AS reset \

@@ -108,5 +108,5 @@ async fn relays_without_a_leader_are_wrong() {
     // A session with a relay's name, which leads nothing.
     client.batch_execute("SET application_name = 'progress-relay listener'").await.expect("a name");
     let what = assert_wrong("replicas", &[], &flags).await;
-    assert!(what.contains("none leads"), "{what}");
+    assert!(what.contains("none of them leads"), "{what}");
 }
