@@ -33,7 +33,8 @@ node:
 browser: setup
 	@bash scripts/setup browser
 
-# What the tests of faults and metrics use: a balancer, a pooler, network namespaces, promtool.
+# What the tests of faults and metrics use: a balancer, a pooler, Patroni, network namespaces,
+# promtool.
 fault-tools: setup
 	@bash scripts/setup faults
 
@@ -47,7 +48,7 @@ build: toolchain ## the release build
 run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for flags
 	cargo run --release --locked -- serve $(ARGS)
 
-# Installs Chromium, HAProxy, PgBouncer, Node and Python when they are missing.
+# Installs Chromium, HAProxy, PgBouncer, Patroni, etcd, Node and Python when they are missing.
 test: setup browser fault-tools python lint ## lint, and all tests; installs what they need
 	npm test --silent
 	cargo test --locked
@@ -97,7 +98,7 @@ names: setup ## measure: the memory of classes whose names are all as long as ma
 summary: setup ## measure: a class at work while 20 dashboards ask for the largest class (2 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::summary
 
-faults: fault-tools ## measure: a table of every fault under load (15 min); FAULTS=killed,…
+faults: fault-tools ## measure: a table of every fault under load (25 min); FAULTS=killed,…
 	cargo test --release --locked --test integration -- --ignored --nocapture \
 	  measure::faults_table
 

@@ -76,10 +76,16 @@ pub enum MigrateError {
     },
     /// A migration is missing, and this start does not apply migrations (`--no-migrate`).
     #[error(
-        "the database lacks migration {0}; run `progress-relay migrate`, or start `serve` without \
-         --no-migrate"
+        "the database lacks migration {0}; run `progress-relay migrate` as the owner of the \
+         tables, or start `serve` without --no-migrate as that role"
     )]
     Missing(&'static str),
+    /// A migration is missing, and the role may not apply it.
+    #[error(
+        "the database lacks migration {0}, and this role may not apply it: run `progress-relay \
+         migrate` as the owner of the tables"
+    )]
+    NotAllowed(&'static str),
     /// The header of a file in sql/ is wrong, which is a fault of this release.
     #[error("sql/{0}.sql does not begin with `-- oldest-release: X.Y.Z`")]
     Header(&'static str),
@@ -96,8 +102,8 @@ impl MigrateError {
     /// Whether another attempt may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Connect(error) => !error.is_permanent(),
             Self::Privileges(error) => error.is_transient(),
+            Self::Connect(error) => !error.is_permanent(),
             Self::Database(error) => database::is_connection_lost(error),
             Self::Apply { lost, .. } => *lost,
             _ => false,
@@ -166,12 +172,21 @@ pub(crate) async fn verify(client: &Client) -> Result<(), MigrateError> {
 pub async fn apply(connector: &Connector) -> Result<Vec<&'static str>, MigrateError> {
     let session = connector.connect("migrate").await?;
     let client = &session.client;
+    // CREATE TABLE IF NOT EXISTS asks for the right to create tables in any case.
+    if verify(client).await.is_ok() {
+        return Ok(Vec::new());
+    }
     // A migration of a large table may take long, and waits for locks. The deadlines of the role
     // must not end it.
     client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
     // The lock belongs to the session, and is released with it also after an error below.
     let applied = applied(client).await?;
+    if let Err(MigrateError::Missing(name)) = verify(client).await
+        && !database::may_migrate(client).await?
+    {
+        return Err(MigrateError::NotAllowed(name));
+    }
     client
         .batch_execute(
             "CREATE TABLE IF NOT EXISTS relay_migration (\

@@ -16,8 +16,8 @@ const OWN_APPLICATION: &str = "progress-relay ";
 /// that is older than this, is reported.
 const LONG_WAIT: Duration = Duration::from_secs(5);
 
-/// A session that this many looks have not seen to block has ended to do so. A writer gives up after
-/// --commit-timeout and waits again, so a look may find nobody who waits.
+/// A session that this many looks have not seen to block has ended to do so. A writer gives up
+/// after --commit-timeout and waits again, so a look may find nobody who waits.
 const LOOKS_TO_FORGET: u64 = 2;
 /// The sessions that one look finds, at most. The ones that wait for nothing themselves come first.
 const MAX_FOUND: i64 = 16;
@@ -34,7 +34,9 @@ const BLOCKERS: &str = "\
         SELECT DISTINCT pid, locktype FROM pg_locks \
         WHERE NOT granted \
           AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-          AND (locktype = 'advisory' AND classid = 1886545776 \
+          AND (locktype = 'advisory' AND classid = 1886545776 AND objsubid = 2 \
+                 AND objid = ('progress_event'::regclass::oid::bigint - 2147483648 \
+                     & 4294967295)::oid \
                OR relation = 'progress_event'::regclass)), \
     blocking AS (\
         SELECT DISTINCT unnest(pg_blocking_pids(pid)) AS pid FROM waiting) \

@@ -66,7 +66,7 @@ pub(crate) use log_version::{LogVersion, begin_version_without, hold_log};
 pub use pages::Pages;
 pub(crate) use pages::{MOST_SESSIONS, PageError};
 pub use privileges::{LEFT_OUT, NEEDS, Names, Object, PrivilegeError, listed};
-pub(crate) use privileges::{check_privileges, grant_privileges, lacking_privileges};
+pub(crate) use privileges::{check_privileges, grant_privileges, lacking_privileges, may_migrate};
 pub(crate) use rejected::RejectedCount;
 pub(crate) use room::ESSENTIAL_SESSIONS;
 pub use scan::scan_statement;

@@ -188,8 +188,8 @@ const EFFECTIVE: &str = "\
     WHEN kind = 'function' THEN has_function_privilege(grantee.oid, proc.oid, privilege) \
     END, true) ORDER BY ordinal";
 
-/// Whether a privilege was granted to the role itself: one that it has by PUBLIC alone would be lost
-/// when an operator takes it from PUBLIC. CONNECT is granted only where the role lacks it.
+/// Whether a privilege was granted to the role itself: one that it has by PUBLIC alone would be
+/// lost when an operator takes it from PUBLIC. CONNECT is granted only where the role lacks it.
 const DIRECT: &str = "\
     WHEN kind = 'database' \
       THEN has_database_privilege(grantee.oid, current_database(), privilege) \
@@ -436,6 +436,19 @@ pub(crate) async fn check_privileges(connector: &Connector) -> Result<(), Privil
         None => Ok(()),
         Some(lacking) => Err(PrivilegeError::Lacking(lacking)),
     }
+}
+
+/// Whether the session's role may apply a migration: create in the schema, and change the tables
+/// that are there.
+///
+/// # Errors
+/// If the connection is lost.
+pub(crate) async fn may_migrate(client: &impl GenericClient) -> Result<bool, Error> {
+    const MAY: &str = "\
+        SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) \
+          AND NOT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('progress_event') \
+                          AND NOT pg_has_role(relowner, 'USAGE'))";
+    client.query_one(MAY, &[]).await?.try_get(0)
 }
 
 /// Grants to each role, in one transaction, the privileges that it has not been granted yet, and

@@ -10,7 +10,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, Host};
 
 /// PostgreSQL's port.
-const DEFAULT_PORT: u16 = 5432;
+pub(super) const DEFAULT_PORT: u16 = 5432;
 
 /// A database, on one host, or on several hosts of which one at a time is the primary.
 #[derive(Debug, Clone)]

@@ -119,8 +119,8 @@ fn of_certificate(error: &CertificateError, host: &str, settings: &TlsSettings) 
             listed(presented)
         ),
         E::UnknownIssuer | E::BadSignature => format!(
-            "the certificate of {host} is not signed by an authority of {roots}: sslrootcert must \
-             name the file with the certificate of the server's authority"
+            "the certificate of {host} is not signed by an authority of {roots}: set sslrootcert to \
+             the file with the certificate of the server's authority"
         ),
         E::ExpiredContext { not_after, .. } => format!(
             "the certificate of {host} expired on {}: renew it on the server",

@@ -16,8 +16,7 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
-use super::plan::TlsPlan;
-use super::plan::client_config;
+use super::plan::{TlsPlan, client_config};
 use super::provider::crypto_provider;
 use super::{TlsFiles, Verification};
 use crate::database::target::{Place, Roots, TlsMode, TlsSettings};
@@ -307,7 +306,8 @@ fn every_kind_of_key_works_in_both_versions() {
 
 #[test]
 fn a_self_signed_certificate_is_its_own_root() {
-    let server = self_signed(&fixture().folder, "alone", "db.example");
+    let own = key(&fixture().folder, "alone", "P-256");
+    let server = self_signed(&fixture().folder, "alone", "db.example", own, "-sha256");
     let itself = |mode| settings(mode, Some(&server.certificate));
     assert_eq!(refusal(&itself(TlsMode::VerifyCa), "x", &server), None);
     assert_eq!(refusal(&itself(TlsMode::VerifyFull), "db.example", &server), None);
@@ -317,7 +317,8 @@ fn a_self_signed_certificate_is_its_own_root() {
     // Another one of the same subject is not it.
     let folder = fixture().folder.join("twin");
     fs::create_dir(&folder).expect("a folder");
-    let twin = self_signed(&folder, "twin", "db.example");
+    let own = key(&folder, "twin", "P-256");
+    let twin = self_signed(&folder, "twin", "db.example", own, "-sha256");
     let reason = refusal(&itself(TlsMode::VerifyCa), "db.example", &twin);
     assert!(reason.is_some());
 }

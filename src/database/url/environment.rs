@@ -12,8 +12,7 @@ use nix::unistd::{User, geteuid};
 /// The longest password file or service file. A longer one is no such file.
 const LONGEST_FILE: u64 = 1 << 20;
 
-/// What a connection string is completed from.
-#[derive(Debug)]
+/// What a connection string is completed from. It may hold a password, and has no `Debug`.
 pub struct Environment {
     /// The variables whose names begin with `PG`.
     pub(super) variables: BTreeMap<String, String>,
@@ -25,7 +24,7 @@ pub struct Environment {
 }
 
 /// Access to files.
-pub(super) trait Files: std::fmt::Debug + Send + Sync {
+pub(super) trait Files: Send + Sync {
     /// Type, mode and owner, if the file can be seen.
     fn status(&self, path: &Path) -> Option<FileStatus>;
 
@@ -95,7 +94,6 @@ impl Environment {
 }
 
 /// The files of the system.
-#[derive(Debug)]
 struct SystemFiles;
 
 impl Files for SystemFiles {
@@ -112,7 +110,6 @@ impl Files for SystemFiles {
 }
 
 /// No file at all.
-#[derive(Debug)]
 struct NoFiles;
 
 impl Files for NoFiles {

@@ -1,7 +1,5 @@
 //! Why a connection string cannot be used.
 
-use crate::database::errors::ConnectError;
-
 /// How a URL is written, for errors about its form.
 const FORM: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE";
 
@@ -19,11 +17,5 @@ impl UrlError {
     /// An error of the string's form, which the sentence ends with.
     pub(super) fn form(sentence: impl std::fmt::Display) -> Self {
         Self(format!("{sentence}; the form is {FORM}"))
-    }
-}
-
-impl From<UrlError> for ConnectError {
-    fn from(error: UrlError) -> Self {
-        Self::Url(error.0)
     }
 }

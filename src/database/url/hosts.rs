@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use super::environment::Environment;
 use super::error::UrlError;
 use super::values::{Value, Values};
-use crate::database::target::Place;
+use crate::database::target::{DEFAULT_PORT, Place};
 
-const DEFAULT_PORT: u16 = 5432;
 /// Where PostgreSQL puts its sockets: Debian's folder, then that of a build from source.
 const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 /// The folder whose lines in the password file are those of localhost, by its other name.

@@ -15,6 +15,8 @@ mod environment;
 mod error;
 mod hosts;
 mod keywords;
+#[cfg(test)]
+mod libpq_tests;
 mod parameters;
 mod password_file;
 mod service_file;

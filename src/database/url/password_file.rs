@@ -7,7 +7,7 @@ use super::environment::Environment;
 use super::values::{Value, Values};
 
 /// The content of a password file.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct PasswordFile {
     content: Vec<u8>,
     /// Why the file is not used, for a warning.

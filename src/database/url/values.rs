@@ -13,8 +13,7 @@ pub(super) enum Source {
     Variable,
 }
 
-/// A value.
-#[derive(Debug)]
+/// A value. It may be a password, and has no `Debug`.
 pub(super) struct Value {
     pub(super) text: String,
     pub(super) source: Source,
@@ -39,7 +38,7 @@ impl Value {
 }
 
 /// The values that are set, by the parameter's name.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Values(BTreeMap<&'static str, Value>);
 
 impl Values {

@@ -109,6 +109,31 @@ async fn a_password_file_that_others_may_read_is_warned_of_once() {
     assert!(!finished.stderr.contains("chmod"), "{}", finished.stderr);
 }
 
+#[tokio::test]
+async fn variables_and_services_complete_the_url() {
+    let database = Database::new().await;
+    let folder = database.folder();
+    let (socket, port) = (text(&folder), database.port().to_string());
+    let variables = [("PGHOST", socket), ("PGPORT", &port), ("PGUSER", "postgres")];
+    let name = database.name();
+    for url in [format!("postgres:///{name}"), format!("dbname={name}")] {
+        let finished = run(&["migrate", "--database-url", &url], &variables).await;
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    }
+    let service = format!("[lesson]\nhost={socket}\nport={port}\nuser=postgres\ndbname={name}\n");
+    let services = file("services", &service, 0o644);
+    let environment = [("PGSERVICEFILE", text(&services)), ("PGSERVICE", "lesson")];
+    let finished = run(&["migrate", "--database-url", "postgres://"], &environment).await;
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(finished.stdout.contains("up to date"), "{}", finished.stdout);
+    let escaped = format!(
+        "postgresql+asyncpg://postgres@{}:{port}/{name}?application_name=mine",
+        socket.replace('/', "%2F")
+    );
+    let finished = run(&["migrate", "--database-url", &escaped], &[]).await;
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+}
+
 /// A shell in which psql works must not make the relay use that database instead of its own.
 #[tokio::test]
 async fn variables_alone_name_no_database() {

@@ -73,6 +73,7 @@ fn patroni_plays() -> Vec<(String, LocalBoxFuture<'static, Option<Outcome>>)> {
         }
     }
     plays.push((Fault::Killed, Way::Hosts, Replication::Strict));
+    plays.push((Fault::Crashed, Way::Hosts, Replication::Synchronous));
     let named = |(fault, way, replication)| {
         let name = format!("patroni-{fault:?}-{way:?}-{replication:?}").to_lowercase();
         (name, patroni::play(Scale::FULL, fault, way, replication).boxed_local())

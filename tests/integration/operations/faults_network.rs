@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::faults_database::RECOVERY;
 use crate::support::checker::Promise;
-use crate::support::stage::{Cluster, Netns, Outcome, PgProxy, Play, Route, Scale, url, url_of};
+use crate::support::stage::{Cluster, Netns, Outcome, PgProxy, Play, Scale, url, url_of};
 use crate::support::{Follower, Relay, event, readiness, until};
 
 /// A new leader is elected at most this long after the old one has frozen or vanished.

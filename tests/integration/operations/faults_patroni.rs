@@ -13,6 +13,8 @@ use crate::support::stage::{Netns, Outcome, Patroni, Play, Replication, Scale, u
 pub enum Fault {
     /// An operator makes the standby the primary.
     Switchover,
+    /// PostgreSQL is killed, and its Patroni starts it again.
+    Crashed,
     /// Patroni and PostgreSQL are killed.
     Killed,
     /// Patroni and PostgreSQL hang, and go on once the standby has taken over.
@@ -47,49 +49,66 @@ pub async fn play(
         Some(balancer) => url_of(&[balancer.address]),
         None => cluster.url(),
     };
-    // A switchover waits until the standby has everything.
-    let loses = replication == Replication::Asynchronous && fault != Fault::Switchover;
+    // A switchover waits until the standby has everything, and a crash loses nothing on the disk.
+    let keeps = matches!(fault, Fault::Switchover | Fault::Crashed);
+    let loses = replication == Replication::Asynchronous && !keeps;
     let promise = if loses { Promise::Asynchronous } else { Promise::Durable };
     let name = format!("Patroni: {fault:?}, {way:?}, {replication:?}");
     let play = Play::begin(&name, scale, promise, &url).await;
+    begin(fault, &mut cluster, &play, replication).await;
+    play.reachable();
+    play.ends();
+    heal(fault, &cluster, &play, replication).await;
+    let primary = usize::from(fault != Fault::Crashed);
+    Some(play.finish(&cluster.members[primary]).await)
+}
+
+/// Lets the fault happen, and returns once a primary takes writes again.
+async fn begin(fault: Fault, cluster: &mut Patroni, play: &Play, replication: Replication) {
+    let [old, new] = &cluster.members;
     match fault {
         Fault::Switchover => {
             play.cause("an operator switches over");
             cluster.switch_over().await;
         }
-        Fault::Killed => killed(&mut cluster, &play, replication).await,
+        Fault::Crashed => {
+            play.cause("kill -9 of PostgreSQL");
+            old.crash().await;
+            old.leads().await;
+        }
+        Fault::Killed => killed(cluster, play, replication).await,
         Fault::Frozen => {
             play.cause("SIGSTOP for the primary and its Patroni");
-            cluster.members[0].freeze();
-            cluster.members[1].leads().await;
+            old.freeze();
+            new.leads().await;
         }
         Fault::CutOff => {
             play.cause("the primary's cable is cut");
-            cluster.members[0].netns().expect("a host").cut();
-            cluster.members[1].leads().await;
+            old.netns().expect("a host").cut();
+            new.leads().await;
         }
     }
-    play.reachable();
-    play.ends();
+}
+
+/// Lets an old primary that lives come back, once the relays use the new one. Patroni makes it a
+/// standby.
+async fn heal(fault: Fault, cluster: &Patroni, play: &Play, replication: Replication) {
+    let [old, _] = &cluster.members;
     match fault {
+        Fault::Switchover | Fault::Crashed | Fault::Killed => return,
         Fault::Frozen => {
             play.calm().await;
             play.note("SIGCONT for the old primary and its Patroni");
-            cluster.members[0].thaw();
+            old.thaw();
         }
         Fault::CutOff => {
             play.calm().await;
             play.note("the old primary's cable is mended");
-            cluster.members[0].netns().expect("a host").mend();
+            old.netns().expect("a host").mend();
         }
-        Fault::Switchover | Fault::Killed => {}
     }
-    if matches!(fault, Fault::Frozen | Fault::CutOff) {
-        // Patroni rewinds the old primary.
-        cluster.members[0].follows(replication).await;
-        play.note("the old primary is a standby");
-    }
-    Some(play.finish(&cluster.members[1]).await)
+    old.follows(replication).await;
+    play.note("the old primary is a standby");
 }
 
 /// Kills the primary, whose standby lacks the last second if commits do not wait for it.

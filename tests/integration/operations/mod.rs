@@ -40,3 +40,8 @@ mod plans;
 mod reading;
 // The start of a relay: what it answers before the database does, and when it gives up.
 mod start;
+// TLS to PostgreSQL: a relay works on a server that accepts nothing else, and takes up new
+// certificates.
+mod tls;
+// TLS to PostgreSQL: each connection is accepted or refused as psql's is.
+mod tls_table;

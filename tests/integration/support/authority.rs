@@ -37,19 +37,9 @@ impl Authority {
         let authority = Self::named(folder, name);
         let key = key(folder, name, "P-256");
         let subject = format!("/O=progress-relay tests/CN={name}");
-        openssl(&[
-            "req",
-            "-x509",
-            "-new",
-            "-key",
-            text(&key),
-            "-out",
-            text(&authority.certificate()),
-            "-days",
-            "30",
-            "-subj",
-            &subject,
-        ]);
+        let (own, to) = (text(&key), authority.certificate());
+        let how = ["req", "-x509", "-new", "-key", own, "-out", text(&to)];
+        openssl(&[&how[..], &["-days", "30", "-subj", &subject]].concat());
         authority.begin();
         authority
     }
@@ -164,24 +154,14 @@ pub fn key(folder: &Path, name: &str, kind: &str) -> PathBuf {
     file
 }
 
-/// A self-signed certificate, as PostgreSQL's manual makes it.
-pub fn self_signed(folder: &Path, name: &str, host: &str) -> Issued {
-    let key = key(folder, name, "P-256");
+/// A self-signed certificate for a key, as PostgreSQL's manual makes it. `digest` is an option of
+/// openssl, as `-sha256`; a key of Ed25519 needs none.
+pub fn self_signed(folder: &Path, name: &str, host: &str, key: PathBuf, digest: &str) -> Issued {
     let certificate = folder.join(format!("{name}.crt"));
     let subject = format!("/CN={host}");
-    openssl(&[
-        "req",
-        "-x509",
-        "-new",
-        "-key",
-        text(&key),
-        "-out",
-        text(&certificate),
-        "-days",
-        "30",
-        "-subj",
-        &subject,
-    ]);
+    let (own, to) = (text(&key), text(&certificate));
+    let how = ["req", "-x509", "-new", digest, "-key", own, "-out", to];
+    openssl(&[&how[..], &["-days", "30", "-subj", &subject]].concat());
     Issued { certificate, key }
 }
 

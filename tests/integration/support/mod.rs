@@ -8,12 +8,13 @@ mod follower;
 mod load;
 mod pooler;
 mod postgres;
+mod privileges;
 mod proxy;
 mod raw;
 mod relay;
 mod rewriter;
-mod roles;
 pub mod stage;
+pub mod tls;
 
 use std::time::Duration;
 
@@ -23,11 +24,11 @@ pub use follower::Follower;
 pub use load::Load;
 pub use pooler::Pooler;
 pub use postgres::{Database, data_folder};
+pub use privileges::Roles;
 pub use proxy::Proxy;
 pub use raw::{Raw, RawFrame, handshake, handshake_with, read_frame};
 pub use relay::{Finished, Relay, Tail, run};
 pub use rewriter::Rewriter;
-pub use roles::Roles;
 
 /// The longest wait of a test. It is far longer than anything takes, so that a busy machine does
 /// not fail a test.

@@ -206,7 +206,8 @@ impl Database {
         }
     }
 
-    fn port(&self) -> u16 {
+    /// The port of the server's socket.
+    pub fn port(&self) -> u16 {
         self.config.get_ports()[0]
     }
 

@@ -249,10 +249,7 @@ impl Cluster {
     }
 
     fn is_gone(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
-        stat.map_or(true, |stat| {
-            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
-        })
+        is_gone(self.pid())
     }
 
     fn reap(&mut self) {
@@ -356,6 +353,11 @@ impl Cluster {
         .await;
     }
 
+    /// Replaces the rules of `pg_hba.conf`. They hold once a setting was changed after them.
+    pub fn write_rules(&self, rules: &str) {
+        std::fs::write(self.data.join("pg_hba.conf"), rules).expect("rules");
+    }
+
     /// Waits until commits wait for this many standbys.
     pub async fn has_synchronous_standbys(&self, count: i64) {
         let client = self.session("postgres").await;
@@ -409,6 +411,12 @@ pub(super) async fn local_session(
     let (client, connection) = config.connect(NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// Whether a process has ended; its parent may not know yet.
+pub(super) fn is_gone(process: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"));
+    stat.map_or(true, |stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
 }
 
 /// The processes that a process has started.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use super::balancer::DatabaseBalancer;
-use super::cluster::{DATABASE, Server, children, local_session, url_of};
+use super::cluster::{DATABASE, Server, children, is_gone, local_session, url_of};
 use super::netns::Netns;
 use super::port;
 use super::programs::{Programs, data_place};
@@ -301,6 +301,15 @@ impl Member {
         if let Some(mut process) = self.process.take() {
             let _ = process.wait();
         }
+    }
+
+    /// Kills PostgreSQL alone, and waits for its end.
+    pub async fn crash(&self) {
+        let processes = self.processes();
+        for process in &processes[1..] {
+            let _ = kill(*process, Signal::SIGKILL);
+        }
+        self.wait("end of PostgreSQL", async || is_gone(processes[1])).await;
     }
 
     /// Stops Patroni and PostgreSQL by SIGSTOP, as a machine hangs.
