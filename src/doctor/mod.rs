@@ -118,7 +118,11 @@ async fn try_database(url: &DatabaseUrl, notes: &Notes) -> (Option<LogPlace>, &'
     let (is_shared, ringer) = match try_pooler(&url.connector, primary).await {
         Ok(found) => found,
         Err(reason) => {
-            notes.unknown(Check::Pooler, reason);
+            notes.wrong(
+                Check::Connections,
+                format!("there is no second session: {reason}"),
+                "raise the limit that the message names, or end other sessions",
+            );
             return (None, "the database takes no second session");
         }
     };

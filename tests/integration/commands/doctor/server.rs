@@ -2,8 +2,10 @@
 
 use std::time::SystemTime;
 
-use super::fixture::{Installation, assert_remark, assert_wrong, cluster, doctor, migrate};
-use crate::support::stage::{Cluster, mount_small, unmount};
+use super::fixture::{
+    Installation, assert_remark, assert_wrong, cluster, doctor, migrate, own_cluster,
+};
+use crate::support::stage::{Cluster, DATABASE, mount_small, unmount};
 use crate::support::{Relay, Rewriter, run, until};
 
 /// The server's clock, ten thousand seconds ahead.
@@ -49,6 +51,13 @@ async fn few_connections_are_wrong() {
     let flags = ["--database-url", &*url];
     let what = assert_wrong("connections", &[], &flags).await;
     assert!(what.contains("5 connections are left"), "{what}");
+    // With two, there is none to listen on; with one, nothing can be tried.
+    installation.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT 2")).await;
+    let what = assert_wrong("listen", &["connections"], &flags).await;
+    assert!(what.contains("53300"), "{what}");
+    installation.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT 1")).await;
+    let what = assert_wrong("connections", &[], &flags).await;
+    assert!(what.contains("no second session"), "{what}");
     installation.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT -1")).await;
     let examined = doctor(&flags).await;
     assert_eq!(examined.with("wrong"), [""; 0], "no more rights than these are needed");
@@ -66,6 +75,27 @@ async fn tables_without_autovacuum_are_wrong() {
     let to_do = examined.of("vacuum", "wrong")[0]["to_do"].as_str().expect("a command");
     installation.sql(to_do).await;
     assert_eq!(doctor(&flags).await.with("wrong"), [""; 0]);
+}
+
+/// On its own server: without autovacuum, and with a database that was never frozen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_vacuum_is_wrong() {
+    let primary = own_cluster("vacuum").await;
+    let url = primary.url();
+    let flags = ["--database-url", &*url];
+    primary.set("autovacuum", "off").await;
+    let what = assert_wrong("vacuum", &[], &flags).await;
+    assert!(what.contains("autovacuum is off"), "{what}");
+    // The launcher would vacuum the database at once.
+    primary.set("autovacuum_naptime", "1d").await;
+    primary.set("autovacuum", "on").await;
+    let client = primary.session(DATABASE).await;
+    let old = "UPDATE pg_database SET datfrozenxid = \
+         (mod(txid_current() - 1900000000 + 4294967296, 4294967296))::text::xid \
+         WHERE datname = current_database()";
+    client.batch_execute(old).await.expect("an old database");
+    let what = assert_wrong("vacuum", &[], &flags).await;
+    assert!(what.contains("are not frozen"), "{what}");
 }
 
 #[tokio::test]

@@ -16,6 +16,9 @@ async fn an_ordering_lock_that_is_held_is_wrong() {
     let to_do = examined.of("lock", "wrong")[0]["to_do"].as_str().expect("a command");
     installation.sql(to_do).await;
     assert_eq!(doctor(&flags).await.with("wrong"), [""; 0]);
+    installation.sql("DROP FUNCTION progress_event_lock()").await;
+    let what = assert_wrong("lock", &[], &flags).await;
+    assert!(what.contains("42883"), "{what}");
 }
 
 #[tokio::test]
