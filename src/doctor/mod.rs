@@ -133,7 +133,7 @@ async fn try_database(url: &DatabaseUrl, notes: &Notes) -> (Option<LogPlace>, &'
     let Some((ringer, _)) = ringer else {
         return (None, "a pooler would keep what is set on the session");
     };
-    settings::check(session, look, notes).await;
+    settings::check(&url.connector, session, look, notes).await;
     if !schema::check_migrations(session, notes).await {
         server::check(session, look, notes).await;
         return (None, "the relay's tables are not there");

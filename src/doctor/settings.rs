@@ -2,15 +2,20 @@
 
 use super::checks::Check;
 use super::finding::Notes;
-use crate::database::Session;
 use crate::database::doctor::{
     Effective, HostLook, apply_relay_settings, effective, role_settings,
 };
+use crate::database::{Connector, Session};
 
 /// Makes the relay's settings on the session, and judges which are in effect.
-pub(super) async fn check(session: &Session, look: &HostLook, notes: &Notes) {
+pub(super) async fn check(
+    connector: &Connector,
+    session: &Session,
+    look: &HostLook,
+    notes: &Notes,
+) {
     check_role(session, notes).await;
-    if let Err(trouble) = apply_relay_settings(session).await {
+    if let Err(trouble) = apply_relay_settings(connector, session).await {
         notes.wrong(
             Check::SettingsRelay,
             format!("a setting of the relay's sessions was refused: {trouble}"),
