@@ -128,12 +128,14 @@ async fn try_database(url: &DatabaseUrl, notes: &Notes) -> (Option<LogPlace>, &'
     };
     note_pooler(url, is_shared, ringer.as_ref(), notes);
     if !url.is_direct {
-        return (log_place(session).await.ok(), "");
+        return (log_place(session, Some(&url.connector)).await.ok(), "");
     }
     let Some((ringer, _)) = ringer else {
         return (None, "a pooler would keep what is set on the session");
     };
-    settings::check(&url.connector, session, look, notes).await;
+    if !settings::check(&url.connector, session, look, notes).await {
+        return (None, "the relay's settings were refused");
+    }
     if !schema::check_migrations(session, notes).await {
         server::check(session, look, notes).await;
         return (None, "the relay's tables are not there");

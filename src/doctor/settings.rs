@@ -7,22 +7,23 @@ use crate::database::doctor::{
 };
 use crate::database::{Connector, Session};
 
-/// Makes the relay's settings on the session, and judges which are in effect.
+/// Makes the relay's settings on the session, and judges which are in effect. Returns whether they
+/// could be made.
 pub(super) async fn check(
     connector: &Connector,
     session: &Session,
     look: &HostLook,
     notes: &Notes,
-) {
-    check_role(session, notes).await;
+) -> bool {
     if let Err(trouble) = apply_relay_settings(connector, session).await {
         notes.wrong(
             Check::SettingsRelay,
             format!("a setting of the relay's sessions was refused: {trouble}"),
-            "let the role make it; the message names it",
+            "correct what the message names",
         );
-        return;
+        return false;
     }
+    check_role(session, notes).await;
     match effective(session).await {
         Ok(effective) => {
             check_relay(&effective, notes);
@@ -35,6 +36,7 @@ pub(super) async fn check(
             }
         }
     }
+    true
 }
 
 /// Settings that the role or the database has for every session.

@@ -76,7 +76,7 @@ pub(super) async fn check_writing(session: &Session, look: &HostLook, notes: &No
 
 /// Computes the epoch. Returns it with the place of the log.
 pub(super) async fn check_epoch(session: &Session, notes: &Notes) -> Option<LogPlace> {
-    let place = match log_place(session).await {
+    let place = match log_place(session, None).await {
         Ok(place) => place,
         Err(trouble) => {
             notes.wrong(
@@ -88,9 +88,7 @@ pub(super) async fn check_epoch(session: &Session, notes: &Notes) -> Option<LogP
             return None;
         }
     };
-    if !place.is_known {
-        notes.right(Check::Epoch, format!("{}; no relay has served it yet", place.epoch));
-    } else if !place.is_same_place {
+    if place.is_known && !place.is_same_place {
         notes.remark(
             Check::Epoch,
             format!(
@@ -100,14 +98,31 @@ pub(super) async fn check_epoch(session: &Session, notes: &Notes) -> Option<LogP
             ),
             "progress-relay migrate --new-epoch   # or start a relay",
         );
-    } else if !place.is_same_timeline {
+    } else if place.is_known && !place.is_same_timeline {
         notes.remark(
             Check::Epoch,
             format!("{}: the server was promoted, and no relay has connected since", place.epoch),
             "start a relay: it begins a new epoch",
         );
+    } else if place.timeline.is_empty() {
+        notes.remark(
+            Check::Epoch,
+            format!(
+                "{}: the server does not tell the timeline of its WAL, so a promotion does not \
+                 change the epoch",
+                place.epoch
+            ),
+            "-- for the owner of the tables, if the server can; otherwise after each failover that \
+             may have lost events: progress-relay migrate --new-epoch\n\
+             GRANT EXECUTE ON FUNCTION pg_walfile_name(pg_lsn), pg_current_wal_insert_lsn() TO …;",
+        );
+    } else if !place.is_known {
+        notes.right(Check::Epoch, format!("{}; no relay has served it yet", place.epoch));
     } else {
-        notes.right(Check::Epoch, format!("{}, in the place in which it began", place.epoch));
+        notes.right(
+            Check::Epoch,
+            format!("{}, in schema {}, in which it began", place.epoch, place.schema),
+        );
     }
     Some(place)
 }

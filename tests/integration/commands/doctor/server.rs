@@ -121,12 +121,13 @@ async fn relays_without_a_leader_are_wrong() {
     assert_remark("replicas", &flags).await;
     let client = installation.client().await;
     let relay = Relay::serve(&["--database-url", &installation.url]).await;
-    let held = "SELECT classid::bigint, objid::bigint FROM pg_locks \
-         JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND objsubid = 1 \
+    let held = "SELECT format('%s, %s', classid, (objid::bigint << 32 >> 32)::int) FROM pg_locks \
+         JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND objsubid = 2 AND \
+         classid <> 1886545776 \
          AND datname = current_database() AND application_name LIKE 'progress-relay %'";
     let row = until("a leader", async || client.query_opt(held, &[]).await.expect("an answer"));
     let row = row.await;
-    let key = row.get::<_, i64>(0) << 32 | row.get::<_, i64>(1);
+    let key: String = row.get(0);
     assert!(doctor(&flags).await.what("replicas", "right").contains(" leads"));
     drop(relay);
     // Another application takes the lock.
@@ -135,6 +136,20 @@ async fn relays_without_a_leader_are_wrong() {
     let what = assert_wrong("replicas", &[], &flags).await;
     assert!(what.contains("is no relay"), "{what}");
     client.batch_execute("SELECT pg_advisory_unlock_all()").await.expect("unlocked");
+    // Another installation's relay leads that one alone.
+    installation.sql("CREATE SCHEMA other").await;
+    let other = format!("{} schema=other", installation.url);
+    let relay = Relay::serve(&["--database-url", &other]).await;
+    until("the other installation's leader", async || {
+        let examined = doctor(&["--database-url", &other]).await;
+        assert_eq!(examined.with("wrong"), [""; 0]);
+        (!examined.of("replicas", "right").is_empty()).then_some(())
+    })
+    .await;
+    let what = assert_remark("replicas", &flags).await;
+    assert!(what.contains("no relay leads this schema"), "{what}");
+    drop(relay);
+    installation.sql("DROP SCHEMA other CASCADE").await;
     // A session with a relay's name, which leads nothing.
     client.batch_execute("SET application_name = 'progress-relay listener'").await.expect("a name");
     let what = assert_wrong("replicas", &[], &flags).await;

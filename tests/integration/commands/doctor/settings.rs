@@ -18,6 +18,14 @@ async fn settings_that_do_not_reach_the_session_are_wrong() {
     assert!(what.contains("lick_timeout"), "{what}");
 }
 
+#[tokio::test]
+async fn a_schema_that_does_not_exist_is_wrong() {
+    let installation = Installation::new().await;
+    let url = format!("{} schema=absent", installation.url);
+    let what = assert_wrong("settings.relay", &[], &["--database-url", &url]).await;
+    assert!(what.contains("no schema \"absent\""), "{what}");
+}
+
 /// Whatever a role has set for other applications, the relay's own settings take its place.
 #[tokio::test]
 async fn settings_of_the_database_are_a_remark() {
