@@ -123,7 +123,7 @@ async fn try_database(url: &DatabaseUrl, notes: &Notes) -> (Option<LogPlace>, &'
     if is_shared {
         return (None, "a pooler would keep what is set on the session");
     }
-    settings::check(session, notes).await;
+    settings::check(&url.connector, session, notes).await;
     if !schema::check_migrations(session, notes).await {
         server::check(session, look, notes).await;
         return (None, "the relay's tables are not there");

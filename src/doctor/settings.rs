@@ -2,13 +2,13 @@
 
 use super::checks::Check;
 use super::finding::Notes;
-use crate::database::Session;
 use crate::database::doctor::{Effective, apply_relay_settings, effective, role_settings};
+use crate::database::{Connector, Session};
 
 /// Makes the relay's settings on the session, and judges which are in effect.
-pub(super) async fn check(session: &Session, notes: &Notes) {
+pub(super) async fn check(connector: &Connector, session: &Session, notes: &Notes) {
     check_role(session, notes).await;
-    if let Err(trouble) = apply_relay_settings(session).await {
+    if let Err(trouble) = apply_relay_settings(connector, session).await {
         notes.wrong(
             Check::SettingsRelay,
             format!("a setting of the relay's sessions was refused: {trouble}"),

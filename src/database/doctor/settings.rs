@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use super::ask::{Trouble, bounded, row, rows};
+use crate::database::connect::Connector;
 use crate::database::session::Session;
-use crate::database::settings::SESSION_SETTINGS;
+use crate::database::settings::session_settings;
 
 /// A setting that `ALTER ROLE` or `ALTER DATABASE` has made for this role in this database.
 #[derive(Debug, Clone, Deserialize)]
@@ -39,8 +40,12 @@ pub(crate) async fn role_settings(session: &Session) -> Result<Vec<RoleSetting>,
 ///
 /// # Errors
 /// If one is refused.
-pub(crate) async fn apply_relay_settings(session: &Session) -> Result<(), Trouble> {
-    bounded(session, session.client.batch_execute(SESSION_SETTINGS)).await
+pub(crate) async fn apply_relay_settings(
+    connector: &Connector,
+    session: &Session,
+) -> Result<(), Trouble> {
+    let settings = session_settings(connector.schema());
+    bounded(session, session.client.batch_execute(&settings)).await
 }
 
 /// The settings that are in effect on a session, as text; empty where the server has none of this

@@ -259,7 +259,11 @@ async fn a_relay_needs_every_grant_and_no_other() {
         if object == Object::Database {
             continue;
         }
-        let word = object.name().split('(').next().unwrap_or_default();
+        // Statements call this one by a function that PostgreSQL puts into them.
+        let word = match object.name().split('(').next().unwrap_or_default() {
+            "progress_timeline" => "progress_epoch",
+            word => word,
+        };
         let concerned = statements.iter().filter(|statement| statement.contains(word));
         let revoke = revoke(&roles, object, &privilege);
         if failing(&roles, &admin, &revoke, concerned).await.is_empty() {

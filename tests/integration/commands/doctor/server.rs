@@ -92,15 +92,16 @@ async fn relays_without_a_leader_are_wrong() {
     let client = installation.client().await;
     let relay = Relay::serve(&["--database-url", &installation.url]).await;
     let held = "SELECT classid::bigint, objid::bigint FROM pg_locks \
-         JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND objsubid = 1 \
-         AND datname = current_database() AND application_name LIKE 'progress-relay %'";
+         JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND objsubid = 2 \
+         AND classid = 1886547044 AND datname = current_database() AND application_name LIKE 'progress-relay %'";
     let row = until("a leader", async || client.query_opt(held, &[]).await.expect("an answer"));
     let row = row.await;
-    let key = row.get::<_, i64>(0) << 32 | row.get::<_, i64>(1);
+    // The view shows the second key, which is negative, as an oid.
+    let (first, second) = (row.get::<_, i64>(0), row.get::<_, i64>(1) as i32);
     assert!(doctor(&flags).await.what("replicas", "right").contains(" leads"));
     drop(relay);
     // Another application takes the lock.
-    let take = format!("SELECT pg_advisory_lock({key})");
+    let take = format!("SELECT pg_advisory_lock({first}, {second})");
     client.batch_execute(&take).await.expect("the lock");
     let what = assert_wrong("replicas", &[], &flags).await;
     assert!(what.contains("is no relay"), "{what}");
