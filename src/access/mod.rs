@@ -3,6 +3,7 @@
 //!
 //! - `caller`: the caller, its role, and what the role may do; `scope`: the classes of a caller
 //! - `credential`: what a request brings to prove who calls; `denial`: why it does not
+//! - `session`: the sessions of browsers that have signed in, and one-time links
 //! - `sources`: asks the configured sources who a credential belongs to
 //!
 //! This folder knows neither HTTP's requests nor sockets; the gate takes credentials out of
@@ -12,10 +13,12 @@ mod caller;
 mod credential;
 mod denial;
 mod scope;
+mod session;
 mod sources;
 
 pub(crate) use caller::{Caller, Right, Role};
 pub(crate) use credential::Credential;
 pub(crate) use denial::Denial;
 pub(crate) use scope::Scope;
+pub(crate) use session::{LINK_LIFETIME, NewSession, Sessions};
 pub(crate) use sources::{Access, CallerEnd};

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::caller::Caller;
 use super::credential::Credential;
 use super::denial::Denial;
+use super::session::Sessions;
 
 /// Why a caller's live connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +30,15 @@ pub(crate) struct Access {
 struct Sources {
     /// Counts the changes of keys and revocations: live connections ask again who calls.
     changes: watch::Sender<u64>,
+    /// The sessions of browsers that have signed in.
+    sessions: Option<Sessions>,
 }
 
 impl Access {
     /// Without a source: everyone is an operator. The relay listens on loopback only, or was told
     /// that this is wanted.
     pub(crate) fn open() -> Self {
-        Self { sources: Arc::new(Sources { changes: watch::Sender::new(0) }) }
+        Self { sources: Arc::new(Sources { changes: watch::Sender::new(0), sessions: None }) }
     }
 
     /// Whether no source is configured.
@@ -54,8 +57,17 @@ impl Access {
         match credential {
             _ if self.is_open() => Ok(Arc::new(Caller::anyone())),
             None => Err(Denial::Missing),
+            Some(Credential::Session(value)) => match &self.sources.sessions {
+                Some(sessions) => Ok(Arc::new(sessions.resolve(value).await?)),
+                None => Err(Denial::Invalid("this relay has no sessions".to_owned())),
+            },
             Some(_) => Err(Denial::Invalid("no source knows it".to_owned())),
         }
+    }
+
+    /// The sessions of browsers that have signed in; `None` where no source is configured.
+    pub(crate) fn sessions(&self) -> Option<&Sessions> {
+        self.sources.sessions.as_ref()
     }
 
     /// Resolves when the caller's credential ends.
