@@ -25,7 +25,8 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::denial::Denial;
 use super::scope::Scope;
-use crate::database::{NewLink, PageError, Pages, crypto_provider};
+use crate::cryptography::crypto_provider;
+use crate::database::{NewLink, PageError, Pages};
 
 /// The longest session. A credential that ends earlier ends its sessions then.
 const MAX_LIFETIME: Duration = Duration::from_secs(12 * 3600);

@@ -87,6 +87,5 @@ pub use snapshot::{
 pub(crate) use survey::Surveyed;
 pub use target::Target;
 pub use tls::Verification;
-pub(crate) use tls::crypto_provider;
 pub(crate) use types::{PgMicros, RawJson};
 pub use url::{Environment, UrlError};

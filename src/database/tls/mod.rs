@@ -44,7 +44,7 @@ mod verifier;
 
 pub(super) use connector::{TlsConnector, TlsStream};
 pub use plan::Verification;
-pub(crate) use provider::crypto_provider;
+
 pub(super) use renewal::TlsFiles;
 
 #[cfg(test)]
