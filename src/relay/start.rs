@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::{Config, StartConfig};
-use crate::access::Access;
+use crate::access::{Access, Sessions};
 use crate::agreement::Agreement;
 use crate::backoff::Backoff;
 use crate::database::{Connector, Pages, check_allowance, check_privileges};
@@ -46,6 +46,7 @@ pub(super) struct Parts {
     pub(super) migrated: CancellationToken,
     pub(super) connector: Connector,
     pub(super) supervisor: Supervisor,
+    pub(super) access: Access,
 }
 
 /// The tasks, which must stop in a fixed order.
@@ -58,6 +59,11 @@ pub(super) struct Tasks {
 
 pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Parts, Failure> {
     let owner = format!("progress-relay serve, pid {}, on http://{address}", std::process::id());
+    // Before the database: a file that is wrong ends the start at once.
+    let access = match config.access.has_source() {
+        true => Access::with(&config.access).map_err(Failure::usage)?,
+        false => Access::open(),
+    };
     let (connector, private) = config.database.open(&owner).await?;
     let supervisor = Supervisor::default();
     let migrated = CancellationToken::new();
@@ -82,8 +88,9 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let drain = Drain::new(config.stop.drain);
     let connections =
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
+    access.keep(Sessions::new(pages.clone()));
     let mut relay = Relay {
-        gate: Gate::new(connections, config.http.origins.clone(), Access::open(), drain.clone()),
+        gate: Gate::new(connections, config.http.origins.clone(), access.clone(), drain.clone()),
         writer,
         tail,
         log,
@@ -105,7 +112,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let rejections = relay.rejections.start(relay.pages.clone());
     let others = [tail_task, prober, rejections, eviction];
     let tasks = Tasks { writer: writer_tasks, housekeeping, others };
-    Ok(Parts { relay, tasks, private, migrated, connector, supervisor })
+    Ok(Parts { relay, tasks, private, migrated, connector, supervisor, access })
 }
 
 /// Applies or checks the migrations, lets the parts connect, and waits until every part has worked.
