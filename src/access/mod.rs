@@ -5,6 +5,7 @@
 //! - `credential`: what a request brings to prove who calls; `denial`: why it does not
 //! - `sources`: asks the configured sources who a credential belongs to; `config`: which they are
 //! - `jwt`: tokens; `revocations`: what is revoked; `files`: reads files, with bounds
+//! - `session`: the sessions of browsers that have signed in, and one-time links
 //!
 //! This folder knows neither HTTP's requests nor sockets; the gate takes credentials out of
 //! requests, and answers denials.
@@ -17,6 +18,7 @@ mod files;
 mod jwt;
 mod revocations;
 mod scope;
+mod session;
 mod sources;
 
 pub(crate) use caller::{Caller, Right, Role};
@@ -24,4 +26,5 @@ pub(crate) use config::{ClaimPointers, Config, JwtConfig, KeysLocation, Pointer}
 pub(crate) use credential::Credential;
 pub(crate) use denial::Denial;
 pub(crate) use scope::Scope;
+pub(crate) use session::{LINK_LIFETIME, NewSession, Sessions};
 pub(crate) use sources::{Access, CallerEnd};

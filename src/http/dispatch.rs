@@ -24,7 +24,7 @@ use super::problem::{Problem, ProblemName};
 use super::request::Request;
 use super::router::{Handler, find};
 use super::subscribe::{sse, websocket};
-use super::{api, dashboard, health, ingest, metrics};
+use super::{api, dashboard, health, ingest, metrics, sign_in};
 use crate::repeated::Repeated;
 
 /// Requests that warp rejects although no filter here does.
@@ -120,6 +120,7 @@ where
         Handler::Discard => StatusCode::NO_CONTENT.into_response(),
         Handler::Api(operation) => api::answer(relay, operation, &caller, request, parameter).await,
         Handler::Dashboard => dashboard::serve(request.path(), &request.headers).await,
+        Handler::SignIn(step) => sign_in::answer(relay, step, &caller, request, body).await,
         Handler::Alive => health::alive(),
         Handler::Ready => health::ready(relay),
         Handler::Metrics => metrics::render(relay),

@@ -6,7 +6,7 @@
 //! - `router`: one table, which path and method lead to which handler; `policy`: behind which
 //!   checks, for whom; `dispatch`: carries the table out
 //! - `ingest`: events in; `subscribe`: WebSockets and Server-Sent Events; `api`: reading, and what
-//!   instructors do; `dashboard`: the page's files; `health`, `metrics`: for operators
+//!   instructors do; `dashboard`: the page's files; `sign_in`: how a browser signs in; `health`, `metrics`: for operators
 //! - `measures`: the metrics of requests and subscribers
 //! - `config`: bounds and rules, validated; `context`: the parts of the relay that handlers use;
 //!   `request`, `query`: the handlers' inputs; `representation`, `problem`, `budget`: the handlers'
@@ -30,6 +30,7 @@ mod representation;
 mod request;
 mod router;
 mod server;
+mod sign_in;
 mod subscribe;
 
 pub(crate) use budget::AnswerBudget;

@@ -20,6 +20,12 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// Whether the client came by https, so that a cookie can be kept from connections without
+    /// TLS. `X-Forwarded-Proto` is not asked: any client can send it.
+    pub(super) fn is_https(&self) -> bool {
+        false
+    }
+
     pub(super) fn path(&self) -> &str {
         self.full_path.as_str()
     }

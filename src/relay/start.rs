@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::{Config, StartConfig};
-use crate::access::Access;
+use crate::access::{Access, Sessions};
 use crate::agreement::Agreement;
 use crate::backoff::Backoff;
 use crate::database::{Connector, Pages, check_allowance, check_privileges};
@@ -88,6 +88,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let drain = Drain::new(config.stop.drain);
     let connections =
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
+    access.keep(Sessions::new(pages.clone()));
     let mut relay = Relay {
         gate: Gate::new(connections, config.http.origins.clone(), access.clone(), drain.clone()),
         writer,

@@ -35,7 +35,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// All checks, in the order in which they are made: the cheapest first, and none before a check on
 /// which it relies.
-pub(super) const ORDER: [Check; 3] = [Check::Connections, Check::Draining, Check::Origin];
+pub(super) const ORDER: [Check; 4] =
+    [Check::Connections, Check::Draining, Check::Origin, Check::OwnPage];
 
 /// The gate's decision about a request.
 #[derive(Debug)]
@@ -142,6 +143,11 @@ impl Gate {
                 Check::Draining if self.drain.is_closed() => return Admission::Draining,
                 Check::Origin => {
                     if let Err(problem) = self.origins.check(&request.headers) {
+                        return Admission::Forbidden(problem);
+                    }
+                }
+                Check::OwnPage => {
+                    if let Err(problem) = caller::from_own_page(request) {
                         return Admission::Forbidden(problem);
                     }
                 }

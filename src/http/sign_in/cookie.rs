@@ -1,0 +1,55 @@
+//! The cookie of a browser that has signed in. Scripts cannot read it, pages of other sites cannot
+//! send it with anything but a link, and behind TLS it never travels without.
+
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::access::NewSession;
+use crate::http::gate::caller::{COOKIE, HOST_COOKIE, SECURE_COOKIE};
+use crate::http::request::Request;
+
+/// The path below which the relay is served.
+const PATH: &str = "/";
+
+/// Sets the cookie, which replaces any earlier one.
+pub(super) fn set(request: &Request, session: &NewSession, answer: &mut HeaderMap) {
+    let seconds = session.lifetime.as_secs();
+    add(answer, &cookie(request.is_https(), PATH, &session.value, seconds));
+}
+
+/// Removes the cookie.
+pub(super) fn clear(request: &Request, answer: &mut HeaderMap) {
+    add(answer, &cookie(request.is_https(), PATH, "", 0));
+}
+
+fn add(answer: &mut HeaderMap, cookie: &str) {
+    if let Ok(mut value) = HeaderValue::from_str(cookie) {
+        value.set_sensitive(true);
+        answer.append(header::SET_COOKIE, value);
+    }
+}
+
+fn cookie(is_https: bool, path: &str, value: &str, seconds: u64) -> String {
+    let (name, secure) = match is_https {
+        true if path == "/" => (HOST_COOKIE, "; Secure"),
+        true => (SECURE_COOKIE, "; Secure"),
+        false => (COOKIE, ""),
+    };
+    format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes() {
+        assert_eq!(
+            cookie(true, "/", "x", 60),
+            "__Host-progress-relay=x; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure"
+        );
+        assert!(cookie(true, "/services/relay/", "x", 60).starts_with("__Secure-progress-relay=x"));
+        let plain = cookie(false, "/", "", 0);
+        assert!(plain.starts_with("progress-relay=; Path=/; Max-Age=0;"));
+        assert!(!plain.contains("Secure"));
+    }
+}
