@@ -7,6 +7,7 @@ use super::flags::database::DatabaseFlags;
 use super::flags::identity::IdentityFlags;
 use super::flags::lifecycle::LifecycleFlags;
 use super::flags::limits::LimitFlags;
+use super::flags::retention::RetentionFlags;
 use super::open_files::raise_file_limit;
 use super::output::print;
 use crate::error::Failure;
@@ -26,6 +27,8 @@ pub(super) struct Args {
     #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
+    retention: RetentionFlags,
+    #[command(flatten)]
     lifecycle: LifecycleFlags,
 }
 
@@ -41,6 +44,7 @@ impl Args {
             http: self.limits.http(origins),
             writer: self.limits.writer(),
             log_memory: self.limits.log_memory(),
+            housekeeping: self.retention.housekeeping(),
             stop: self.lifecycle.stop(),
         })
     }

@@ -9,6 +9,7 @@ use super::ingest::body::BodyBudget;
 use super::measures::HttpMetrics;
 use super::server::drain::Drain;
 use crate::agreement::Agreement;
+use crate::audit::Audit;
 use crate::database::Pages;
 use crate::event;
 use crate::listener::Listener;
@@ -53,6 +54,8 @@ pub(crate) struct Relay {
     pub start: StartProgress,
     /// Counts the events that ingest rejects.
     pub rejections: Rejections,
+    /// Records who did what.
+    pub audit: Audit,
     /// Bounds what large bodies take up.
     pub bodies: BodyBudget,
     /// Bounds what large answers take up.
@@ -75,6 +78,7 @@ impl Relay {
         self.drain.register(registry);
         self.metrics.register(registry);
         self.rejections.register(registry);
+        self.audit.register(registry);
         self.writer.register(registry);
         self.tail.register(registry);
         self.log.register(registry);

@@ -24,7 +24,7 @@ use super::problem::{Problem, ProblemName};
 use super::request::Request;
 use super::router::{Handler, find};
 use super::subscribe::{sse, websocket};
-use super::{api, dashboard, health, ingest, metrics, sign_in};
+use super::{api, audit, dashboard, health, ingest, metrics, sign_in};
 use crate::repeated::Repeated;
 
 /// Requests that warp rejects although no filter here does.
@@ -71,7 +71,15 @@ where
     let policy = found.policy;
     let admission = relay.gate.admit(policy, &request).await;
     let mut response = if let Some(handler) = found.handler {
-        handle(&relay, handler, admission, &request, found.parameter, body.as_mut()).await
+        let admitted = audit::admitted(&relay, &admission);
+        let response =
+            handle(&relay, handler, admission, &request, found.parameter, body.as_mut()).await;
+        if let (Handler::Api(operation), Some(admitted)) = (handler, admitted) {
+            let status = response.status();
+            let parameter = found.parameter;
+            audit::note_operation(&relay, operation, &admitted, &request, parameter, status);
+        }
+        response
     } else if let Err(problem) = admission.caller() {
         problem.into_response()
     } else {

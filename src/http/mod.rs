@@ -13,6 +13,7 @@
 //!   answers
 
 mod api;
+mod audit;
 mod budget;
 mod config;
 mod context;

@@ -1,5 +1,7 @@
 //! A request as the handler gets it, without the body.
 
+use std::net::IpAddr;
+
 use http::{HeaderMap, Method};
 use hyper::upgrade::OnUpgrade;
 use warp::path::FullPath;
@@ -24,6 +26,11 @@ impl Request {
     /// TLS. `X-Forwarded-Proto` is not asked: any client can send it.
     pub(super) fn is_https(&self) -> bool {
         false
+    }
+
+    /// The client's address.
+    pub(super) fn address(&self) -> IpAddr {
+        self.permit.address()
     }
 
     pub(super) fn path(&self) -> &str {

@@ -129,6 +129,11 @@ impl Drop for Permit {
 }
 
 impl ConnectionPermit {
+    /// The other end of the connection.
+    pub(in crate::http) fn address(&self) -> IpAddr {
+        self.0.address
+    }
+
     /// Whether the connection is within the limits. A connection that was accepted beyond them asks
     /// again with each of its requests: a proxy keeps its connections, and would otherwise be
     /// refused for as long as it keeps this one.

@@ -14,7 +14,7 @@ pub(super) mod connections;
 pub(super) mod cors;
 pub(super) mod origin;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +22,14 @@ use self::caller::CallerCheck;
 use self::connections::{ConnectionLimiter, ConnectionPermit};
 use self::cors::Cors;
 use self::origin::OriginPolicy;
+use super::audit::{note_denial, note_not_allowed};
 use super::policy::{Check, Policy};
 use super::problem::Problem;
 use super::query::Query;
 use super::request::Request;
 use super::server::drain::Drain;
 use crate::access::{Access, Caller, Credential, Denial, Right};
+use crate::audit::{Action, Audit};
 use crate::metrics::Registry;
 
 /// How long a client is told to wait when there are too many connections, or the relay goes away.
@@ -96,6 +98,7 @@ pub(crate) struct Gate {
     connections: Arc<ConnectionLimiter>,
     origins: OriginPolicy,
     access: Access,
+    audit: Audit,
     drain: Drain,
 }
 
@@ -105,9 +108,10 @@ impl Gate {
         connections: Arc<ConnectionLimiter>,
         origins: OriginPolicy,
         access: Access,
+        audit: Audit,
         drain: Drain,
     ) -> Self {
-        Self { connections, origins, access, drain }
+        Self { connections, origins, access, audit, drain }
     }
 
     /// Counts a new connection: see [`ConnectionLimiter`].
@@ -162,8 +166,14 @@ impl Gate {
             CallerCheck::Admitted(caller, credential) => {
                 Admission::Admitted(Admitted { caller: Some(caller), credential })
             }
-            CallerCheck::Denied(denial) => Admission::Denied(denial),
+            CallerCheck::Denied(denial) => self.deny(denial, request.address()),
             CallerCheck::Forbidden(problem) => Admission::Forbidden(problem),
+            CallerCheck::NotAllowed(caller, credential, problem) => {
+                let query = Query::parse(&request.query);
+                let address = request.address();
+                note_not_allowed(&self.audit, &caller, credential.as_ref(), &query, address);
+                Admission::Forbidden(problem)
+            }
         }
     }
 
@@ -173,16 +183,25 @@ impl Gate {
         &self,
         credential: Credential,
         query: &Query<'_>,
+        address: IpAddr,
     ) -> Admission {
         match self.access.resolve(Some(&credential)).await {
-            Err(denial) => Admission::Denied(denial),
+            Err(denial) => self.deny(denial, address),
             Ok(caller) => match caller::permit(&caller, Right::Read, query) {
-                Err(problem) => Admission::Forbidden(problem),
+                Err(problem) => {
+                    note_not_allowed(&self.audit, &caller, Some(&credential), query, address);
+                    Admission::Forbidden(problem)
+                }
                 Ok(()) => Admission::Admitted(Admitted {
                     caller: Some(caller),
                     credential: Some(credential),
                 }),
             },
         }
+    }
+
+    fn deny(&self, denial: Denial, address: IpAddr) -> Admission {
+        note_denial(&self.audit, Action::CredentialRefused, &denial, address);
+        Admission::Denied(denial)
     }
 }
