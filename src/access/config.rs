@@ -145,7 +145,8 @@ mod tests {
         for url in ["https://id.example/jwks", "http://127.0.0.1:9/j", "http://localhost/j"] {
             assert!(matches!(url.parse(), Ok(KeysLocation::Url(_))), "{url}");
         }
-        for url in ["http://id.example/jwks", "ftp://id.example/", "https://u:p@id.example/", "x://"]
+        for url in
+            ["http://id.example/jwks", "ftp://id.example/", "https://u:p@id.example/", "x://"]
         {
             assert!(url.parse::<KeysLocation>().is_err(), "{url}");
         }

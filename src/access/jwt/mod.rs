@@ -12,6 +12,8 @@ mod claims;
 mod keys;
 mod mint;
 mod remote;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,8 +27,8 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::claims::{Claims, invalid};
-pub(crate) use self::mint::{Secret, Unverified};
 use self::keys::{Candidates, Key, KeySet, MAX_JWKS};
+pub(crate) use self::mint::{Secret, Unverified};
 use self::remote::RemoteKeys;
 use super::caller::Caller;
 use super::config::{JwtConfig, KeysLocation};

@@ -44,8 +44,8 @@ impl TokenFlags {
             (None, Some(token)) => token.clone(),
             (Some(file), _) => {
                 let mut text = String::new();
-                let read = File::open(file)
-                    .and_then(|file| file.take(MAX_FILE).read_to_string(&mut text));
+                let read =
+                    File::open(file).and_then(|file| file.take(MAX_FILE).read_to_string(&mut text));
                 read.map_err(|error| wrong(&format!("{}: {error}", file.display())))?;
                 text
             }
