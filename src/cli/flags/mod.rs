@@ -5,6 +5,7 @@
 //! - `database`: which database; `access`: who may connect; `identity`: who calls; `limits`: bounds
 //!   on requests, queues, memory and connections; `lifecycle`: start and stop; `logging`: the
 //!   program's log; `retention`: what is kept, and for how long
+//! - `token`: the token that a command sends to a relay
 //! - `units`: sizes and durations as people write them, and the bounds of a value
 
 pub(super) mod access;
@@ -14,4 +15,5 @@ pub(super) mod lifecycle;
 pub(super) mod limits;
 pub(super) mod logging;
 pub(super) mod retention;
+pub(super) mod token;
 pub(super) mod units;
