@@ -25,6 +25,7 @@ pub(crate) use caller::{Caller, Right, Role};
 pub(crate) use config::{ClaimPointers, Config, JwtConfig, KeysLocation, Pointer};
 pub(crate) use credential::Credential;
 pub(crate) use denial::Denial;
+pub(crate) use jwt::{Secret, Unverified};
 pub(crate) use scope::Scope;
 pub(crate) use session::{LINK_LIFETIME, NewSession, Sessions};
 pub(crate) use sources::{Access, CallerEnd};
