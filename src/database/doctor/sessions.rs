@@ -84,6 +84,22 @@ pub(crate) async fn relays(session: &Session) -> Result<Vec<RelaySession>, Troub
     rows(session, RELAYS).await
 }
 
+/// How many installations the database has, each in its schema. A session does not show to which
+/// of them it belongs.
+///
+/// # Errors
+/// If the server does not tell.
+pub(crate) async fn installations(session: &Session) -> Result<usize, Trouble> {
+    const TABLES: &str =
+        "SELECT oid::bigint FROM pg_class WHERE relname = 'relay_migration' AND relkind = 'r'";
+    #[derive(Deserialize)]
+    struct Table {
+        #[serde(rename = "oid")]
+        _oid: i64,
+    }
+    Ok(rows::<Table>(session, TABLES).await?.len())
+}
+
 /// The session that holds the leader's lock.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct LeaderRow {

@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::ask::{ANSWER_TIMEOUT, Trouble, bounded, first_values, rows};
+use super::settings::apply_relay_settings;
 use crate::database::connect::Connector;
 use crate::database::doorbell::{listen_statement, notification_queue_usage, notify};
 use crate::database::errors::is_lock_timeout;
 use crate::database::session::Session;
-use crate::database::settings::session_settings;
 
 /// A transaction of a trial waits this long for a lock, and no statement of it runs longer.
 const LIMITS: &str = "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '3s'";
@@ -145,9 +145,8 @@ pub(crate) async fn hear_rings(
         }
     };
     let listener = connector.open_again(host, notified).await?;
-    let settings = session_settings(connector.schema());
-    bounded(&listener, listener.client.batch_execute(&settings)).await?;
-    bounded(ringer, ringer.client.batch_execute(&settings)).await?;
+    apply_relay_settings(connector, &listener).await?;
+    apply_relay_settings(connector, ringer).await?;
     let listen = bounded(&listener, listen_statement(&listener)).await?;
     bounded(&listener, listener.client.batch_execute(&listen)).await?;
     let (mut arrived, mut slowest) = (0, Duration::ZERO);
