@@ -16,6 +16,7 @@ mod rewriter;
 mod roles;
 pub mod stage;
 pub mod tls;
+mod tokens;
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub use raw::{Raw, RawFrame, handshake, handshake_with, read_frame};
 pub use relay::{Finished, Relay, Tail, run};
 pub use rewriter::Rewriter;
 pub use roles::{installation, login, quoted, role};
+pub use tokens::Issuer;
 
 /// The longest wait of a test. It is far longer than anything takes, so that a busy machine does
 /// not fail a test.
