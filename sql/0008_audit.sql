@@ -2,7 +2,7 @@
 --
 -- Who signed in, opened a class or a student, exported or acted, and whom the relay refused. Only
 -- replicas that know their callers write here, a moment after the request; what is recorded never
--- delays it. docs/access.md has the actions.
+-- delays it. docs/audit.md has the actions.
 
 CREATE TABLE audit_entry (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -12,7 +12,7 @@ CREATE TABLE audit_entry (
     -- Who called; NULL where that is not known.
     subject    text COLLATE "C",
     role       text COLLATE "C",
-    -- How the caller is known: token, session or proxy.
+    -- How the caller is known: token, session, proxy or link.
     source     text COLLATE "C",
     class_id   text COLLATE "C",
     student_id text COLLATE "C",

@@ -54,7 +54,7 @@ const REFUSALS: &str = "refusals";
 static DROPPED: Repeated = Repeated::new();
 static UNWRITTEN: Repeated = Repeated::new();
 
-/// What was done. docs/access.md has a line for each.
+/// What was done. docs/audit.md has a line for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     /// A browser has signed in.
