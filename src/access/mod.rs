@@ -3,19 +3,26 @@
 //!
 //! - `caller`: the caller, its role, and what the role may do; `scope`: the classes of a caller
 //! - `credential`: what a request brings to prove who calls; `denial`: why it does not
-//! - `sources`: asks the configured sources who a credential belongs to
+//! - `sources`: asks the configured sources who a credential belongs to; `config`: which they are
+//! - `jwt`: tokens; `revocations`: what is revoked; `files`: reads files, with bounds
 //!
 //! This folder knows neither HTTP's requests nor sockets; the gate takes credentials out of
 //! requests, and answers denials.
 
 mod caller;
+mod config;
 mod credential;
 mod denial;
+mod files;
+mod jwt;
+mod revocations;
 mod scope;
 mod sources;
 
 pub(crate) use caller::{Caller, Right, Role};
+pub(crate) use config::{ClaimPointers, Config, JwtConfig, KeysLocation, Pointer};
 pub(crate) use credential::Credential;
 pub(crate) use denial::Denial;
+pub(crate) use jwt::{Secret, Unverified};
 pub(crate) use scope::Scope;
 pub(crate) use sources::{Access, CallerEnd};
