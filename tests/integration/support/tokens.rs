@@ -17,8 +17,9 @@ impl Issuer {
     /// An issuer with a new secret.
     pub fn new() -> Self {
         let secret = format!("{0}{0}", uuid::Uuid::new_v4().simple());
-        let file = data_folder().join("secret").display().to_string();
-        std::fs::create_dir_all(data_folder()).expect("a folder");
+        let folder = data_folder();
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("secret").display().to_string();
         std::fs::write(&file, &secret).expect("a file");
         Self { secret, file }
     }
