@@ -4,6 +4,7 @@
 //! - `caller`: the caller, its role, and what the role may do; `scope`: the classes of a caller
 //! - `credential`: what a request brings to prove who calls; `denial`: why it does not
 //! - `groups`: from a user's groups to a role and classes
+//! - `proxied`: who the users of a trusted proxy are
 //! - `sources`: asks the configured sources who a credential belongs to
 //!
 //! This folder knows neither HTTP's requests nor sockets; the gate takes credentials out of
@@ -13,6 +14,7 @@ mod caller;
 mod credential;
 mod denial;
 mod groups;
+mod proxied;
 mod scope;
 mod sources;
 
@@ -20,5 +22,6 @@ pub(crate) use caller::{Caller, Right, Role};
 pub(crate) use credential::Credential;
 pub(crate) use denial::Denial;
 pub(crate) use groups::{GroupPattern, GroupRules, Precedence};
+pub(crate) use proxied::ProxiedUsers;
 pub(crate) use scope::Scope;
 pub(crate) use sources::{Access, CallerEnd};

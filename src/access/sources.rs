@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::caller::Caller;
 use super::credential::Credential;
 use super::denial::Denial;
+use super::proxied::ProxiedUsers;
 
 /// Why a caller's live connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,18 +30,25 @@ pub(crate) struct Access {
 struct Sources {
     /// Counts the changes of keys and revocations: live connections ask again who calls.
     changes: watch::Sender<u64>,
+    /// The users of a trusted proxy, if its headers name them.
+    proxied: Option<ProxiedUsers>,
 }
 
 impl Access {
     /// Without a source: everyone is an operator. The relay listens on loopback only, or was told
     /// that this is wanted.
     pub(crate) fn open() -> Self {
-        Self { sources: Arc::new(Sources { changes: watch::Sender::new(0) }) }
+        Self::new(None)
+    }
+
+    /// With these sources.
+    pub(crate) fn new(proxied: Option<ProxiedUsers>) -> Self {
+        Self { sources: Arc::new(Sources { changes: watch::Sender::new(0), proxied }) }
     }
 
     /// Whether no source is configured.
     pub(crate) fn is_open(&self) -> bool {
-        true
+        self.sources.proxied.is_none()
     }
 
     /// Who calls with this credential.
@@ -54,6 +62,10 @@ impl Access {
         match credential {
             _ if self.is_open() => Ok(Arc::new(Caller::anyone())),
             None => Err(Denial::Missing),
+            Some(Credential::Proxied { user, groups, name }) => match &self.sources.proxied {
+                Some(users) => Ok(Arc::new(users.caller(user, groups, name.as_deref()))),
+                None => Err(Denial::Invalid("no proxy's users are known".to_owned())),
+            },
             Some(_) => Err(Denial::Invalid("no source knows it".to_owned())),
         }
     }

@@ -4,6 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::flags::access::AccessFlags;
 use super::flags::database::DatabaseFlags;
+use super::flags::edge::{EdgeFlags, GroupFlags};
 use super::flags::lifecycle::LifecycleFlags;
 use super::flags::limits::LimitFlags;
 use super::open_files::raise_file_limit;
@@ -19,6 +20,10 @@ pub(super) struct Args {
     #[command(flatten)]
     access: AccessFlags,
     #[command(flatten)]
+    edge: EdgeFlags,
+    #[command(flatten)]
+    groups: GroupFlags,
+    #[command(flatten)]
     database: DatabaseFlags,
     #[command(flatten)]
     limits: LimitFlags,
@@ -28,12 +33,14 @@ pub(super) struct Args {
 
 impl Args {
     fn config(&self) -> Result<Config, Failure> {
-        let (bind, origins) = self.access.validate()?;
+        let access = self.edge.access(self.groups.rules())?;
+        let (bind, origins) = self.access.validate(&access)?;
         Ok(Config {
             bind,
             database: self.database.validate()?,
             start: self.lifecycle.start(),
-            http: self.limits.http(origins),
+            access,
+            http: self.limits.http(origins, self.edge.validate()?),
             writer: self.limits.writer(),
             log_memory: self.limits.log_memory(),
             stop: self.lifecycle.stop(),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::postgres::DatabaseSource;
+use crate::access::Access;
 use crate::{http, writer};
 
 /// The validated configuration of a replica: one field for each part.
@@ -15,6 +16,8 @@ pub(crate) struct Config {
     pub database: DatabaseSource,
     /// How the replica starts.
     pub start: StartConfig,
+    /// Who calls.
+    pub access: Access,
     /// The limits of requests and connections.
     pub http: http::Config,
     /// The limits of the writer.

@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::{Config, StartConfig};
-use crate::access::Access;
 use crate::agreement::Agreement;
 use crate::backoff::Backoff;
 use crate::database::{Connector, Pages, check_allowance, check_privileges};
@@ -83,7 +82,15 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let connections =
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
     let mut relay = Relay {
-        gate: Gate::new(connections, config.http.origins.clone(), Access::open(), drain.clone()),
+        gate: Gate::new(
+            connections,
+            config.http.origins.clone(),
+            config.http.edge.proxies.clone(),
+            config.access.clone(),
+            drain.clone(),
+        ),
+        base_path: config.http.edge.base_path.clone(),
+        security: config.http.edge.security.clone(),
         writer,
         tail,
         log,

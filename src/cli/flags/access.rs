@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use crate::access::Access;
 use crate::error::Failure;
 use crate::http::OriginPolicy;
 
@@ -29,12 +30,15 @@ impl AccessFlags {
     ///
     /// # Errors
     /// Names the flag: an address beyond loopback without `--insecure`, or an origin that is none.
-    pub(in crate::cli) fn validate(&self) -> Result<(SocketAddr, OriginPolicy), Failure> {
-        if !self.bind.ip().is_loopback() && !self.insecure {
+    pub(in crate::cli) fn validate(
+        &self,
+        access: &Access,
+    ) -> Result<(SocketAddr, OriginPolicy), Failure> {
+        if access.is_open() && !self.bind.ip().is_loopback() && !self.insecure {
             return Err(Failure::usage(format!(
                 "--bind {}: beyond loopback anyone who reaches the port may read and write, since \
-                 there is no authentication; say --insecure if that is wanted, or put a proxy \
-                 before 127.0.0.1",
+                 no source of callers is configured; configure one, or say --insecure if that \
+                 is wanted",
                 self.bind
             )));
         }

@@ -42,6 +42,14 @@ impl Scheme {
         }
     }
 
+    /// The port that a URL of the scheme need not name, as it stands behind a host.
+    pub(super) fn port(self) -> &'static str {
+        match self {
+            Self::Http => ":80",
+            Self::Https => ":443",
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let is = |names: [&str; 2]| names.iter().any(|name| text.eq_ignore_ascii_case(name));
         match () {
@@ -94,11 +102,6 @@ impl TrustedProxies {
         Self(networks)
     }
 
-    /// Whether no proxy is trusted.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Whether this is the address of one.
     pub(in crate::http) fn has(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
@@ -115,21 +118,20 @@ impl TrustedProxies {
         if !self.has(direct.address) {
             return direct;
         }
-        let (hops, scheme, host) = if headers.contains_key(FORWARDED_FOR)
-            || !headers.contains_key(header::FORWARDED)
-        {
-            let hops: Vec<_> = entries(headers, &FORWARDED_FOR).map(address).collect();
-            let place = self.place(&hops);
-            (hops, at(headers, &FORWARDED_PROTO, place), at(headers, &FORWARDED_HOST, place))
-        } else {
-            let hops: Vec<_> = entries(headers, &header::FORWARDED)
-                .map(|entry| address(parameter(entry, "for")?))
-                .collect();
-            let entry = at(headers, &header::FORWARDED, self.place(&hops));
-            let named = |name| entry.and_then(|entry| parameter(entry, name));
-            let (scheme, host) = (named("proto"), named("host"));
-            (hops, scheme, host)
-        };
+        let (hops, scheme, host) =
+            if headers.contains_key(FORWARDED_FOR) || !headers.contains_key(header::FORWARDED) {
+                let hops: Vec<_> = entries(headers, &FORWARDED_FOR).map(address).collect();
+                let place = self.place(&hops);
+                (hops, at(headers, &FORWARDED_PROTO, place), at(headers, &FORWARDED_HOST, place))
+            } else {
+                let hops: Vec<_> = entries(headers, &header::FORWARDED)
+                    .map(|entry| address(entry.and_then(|entry| parameter(entry, "for"))))
+                    .collect();
+                let entry = at(headers, &header::FORWARDED, self.place(&hops));
+                let named = |name| entry.and_then(|entry| parameter(entry, name));
+                let (scheme, host) = (named("proto"), named("host"));
+                (hops, scheme, host)
+            };
         // Without a list, or if it is garbage from the right on, the client is the proxy.
         let known = hops.iter().copied().map_while(|hop| hop).take(self.place(&hops) + 1);
         Client {
@@ -179,4 +181,96 @@ fn parameter<'a>(entry: &'a str, name: &str) -> Option<&'a str> {
     let (_, value) = pairs.into_iter().find(|(other, _)| other.eq_ignore_ascii_case(name))?;
     let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
     Some(unquoted.unwrap_or(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The client of a request with these headers from this peer, with two trusted networks.
+    fn client(peer: &str, lines: &[(&'static str, &str)]) -> Client {
+        let networks = ["10.0.0.0/8", "fd00::/8"].map(|text| text.parse().expect("a network"));
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().expect("a value"));
+        }
+        let remote = SocketAddr::new(peer.parse().expect("an address"), 1);
+        TrustedProxies::new(networks.to_vec()).client(remote, false, &headers)
+    }
+
+    fn address_of(peer: &str, lines: &[(&'static str, &str)]) -> String {
+        client(peer, lines).address.to_string()
+    }
+
+    #[test]
+    fn the_first_address_from_the_right_that_is_no_proxy_is_the_client() {
+        const FOR: &str = "x-forwarded-for";
+        for (list, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("6.6.6.6, 192.0.2.1", "192.0.2.1"),
+            ("6.6.6.6, 192.0.2.1,10.0.0.2", "192.0.2.1"),
+            ("192.0.2.1:4711, fd00::2", "192.0.2.1"),
+            ("[2001:db8::1]:80", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            // Only proxies: the outermost.
+            ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
+            // Garbage ends the list.
+            ("192.0.2.1, unknown", "10.0.0.1"),
+            ("192.0.2.1, unknown, 10.0.0.2", "10.0.0.2"),
+            ("192.0.2.1,", "10.0.0.1"),
+            ("", "10.0.0.1"),
+        ] {
+            assert_eq!(address_of("10.0.0.1", &[(FOR, list)]), expected, "{list}");
+        }
+        let lines = [(FOR, "6.6.6.6"), (FOR, "192.0.2.1"), (FOR, "10.0.0.2")];
+        assert_eq!(address_of("10.0.0.1", &lines), "192.0.2.1", "lines are one list");
+        let long = "10.0.0.9, ".repeat(10_000) + "10.0.0.2";
+        assert_eq!(address_of("10.0.0.1", &[(FOR, &long)]), "10.0.0.9", "bounded");
+        assert_eq!(address_of("::ffff:10.0.0.1", &[(FOR, "192.0.2.1")]), "192.0.2.1");
+    }
+
+    #[test]
+    fn nothing_is_believed_from_elsewhere() {
+        let lines = [
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "evil.example"),
+            ("forwarded", "for=192.0.2.1;proto=https;host=evil.example"),
+        ];
+        let peer = client("11.0.0.1", &lines);
+        assert_eq!(peer.address.to_string(), "11.0.0.1");
+        assert_eq!((peer.scheme, peer.host, peer.is_proxied), (None, None, false));
+    }
+
+    #[test]
+    fn scheme_and_host_stand_at_the_clients_place() {
+        let lines = [
+            ("x-forwarded-for", "6.6.6.6, 192.0.2.1, 10.0.0.2"),
+            ("x-forwarded-proto", "gopher, https, http"),
+            ("x-forwarded-host", "relay.school.example"),
+            ("forwarded", "for=6.6.6.6;proto=http;host=evil.example"),
+        ];
+        let known = client("10.0.0.1", &lines);
+        assert!(known.is_https() && known.is_proxied);
+        assert_eq!(known.host.as_deref(), Some("relay.school.example"));
+        let odd = client("10.0.0.1", &[("x-forwarded-proto", "gopher")]);
+        assert_eq!((odd.scheme, odd.host), (None, None));
+    }
+
+    #[test]
+    fn forwarded_counts_where_it_stands_alone() {
+        let known = client(
+            "10.0.0.1",
+            &[
+                ("forwarded", "for=6.6.6.6, For=\"[2001:db8::1]:4711\";Proto=https;host=a.example"),
+                ("forwarded", "for=10.0.0.2;proto=http"),
+            ],
+        );
+        assert_eq!(known.address.to_string(), "2001:db8::1");
+        assert!(known.is_https());
+        assert_eq!(known.host.as_deref(), Some("a.example"));
+        assert_eq!(address_of("10.0.0.1", &[("forwarded", "for=_hidden")]), "10.0.0.1");
+        assert_eq!(address_of("10.0.0.1", &[("forwarded", "for=\"1.2.3.4")]), "10.0.0.1");
+    }
 }
