@@ -4,7 +4,9 @@ use clap::Args as ClapArgs;
 
 use super::flags::access::AccessFlags;
 use super::flags::database::DatabaseFlags;
-use super::flags::edge::{EdgeFlags, GroupFlags};
+use super::flags::edge::EdgeFlags;
+use super::flags::groups::GroupFlags;
+use super::flags::identity::IdentityFlags;
 use super::flags::lifecycle::LifecycleFlags;
 use super::flags::limits::LimitFlags;
 use super::open_files::raise_file_limit;
@@ -20,9 +22,11 @@ pub(super) struct Args {
     #[command(flatten)]
     access: AccessFlags,
     #[command(flatten)]
-    edge: EdgeFlags,
+    identity: IdentityFlags,
     #[command(flatten)]
     groups: GroupFlags,
+    #[command(flatten)]
+    edge: EdgeFlags,
     #[command(flatten)]
     database: DatabaseFlags,
     #[command(flatten)]
@@ -33,13 +37,13 @@ pub(super) struct Args {
 
 impl Args {
     fn config(&self) -> Result<Config, Failure> {
-        let access = self.edge.access(self.groups.rules())?;
-        let (bind, origins) = self.access.validate(&access)?;
+        let access = self.edge.with_users(self.identity.validate()?, self.groups.rules())?;
+        let (bind, origins) = self.access.validate(!access.has_source())?;
         Ok(Config {
             bind,
+            access,
             database: self.database.validate()?,
             start: self.lifecycle.start(),
-            access,
             http: self.limits.http(origins, self.edge.validate()?),
             writer: self.limits.writer(),
             log_memory: self.limits.log_memory(),

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::{Config, StartConfig};
+use crate::access::Access;
 use crate::agreement::Agreement;
 use crate::backoff::Backoff;
 use crate::database::{Connector, Pages, check_allowance, check_privileges};
@@ -45,6 +46,7 @@ pub(super) struct Parts {
     pub(super) migrated: CancellationToken,
     pub(super) connector: Connector,
     pub(super) supervisor: Supervisor,
+    pub(super) access: Access,
 }
 
 /// The tasks, which must stop in a fixed order.
@@ -57,6 +59,11 @@ pub(super) struct Tasks {
 
 pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Parts, Failure> {
     let owner = format!("progress-relay serve, pid {}, on http://{address}", std::process::id());
+    // Before the database: a file that is wrong ends the start at once.
+    let access = match config.access.has_source() {
+        true => Access::with(&config.access).map_err(Failure::usage)?,
+        false => Access::open(),
+    };
     let (connector, private) = config.database.open(&owner).await?;
     let supervisor = Supervisor::default();
     let migrated = CancellationToken::new();
@@ -86,7 +93,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
             connections,
             config.http.origins.clone(),
             config.http.edge.proxies.clone(),
-            config.access.clone(),
+            access.clone(),
             drain.clone(),
         ),
         base_path: config.http.edge.base_path.clone(),
@@ -112,7 +119,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let rejections = relay.rejections.start(relay.pages.clone());
     let others = [tail_task, prober, rejections, eviction];
     let tasks = Tasks { writer: writer_tasks, housekeeping, others };
-    Ok(Parts { relay, tasks, private, migrated, connector, supervisor })
+    Ok(Parts { relay, tasks, private, migrated, connector, supervisor, access })
 }
 
 /// Applies or checks the migrations, lets the parts connect, and waits until every part has worked.

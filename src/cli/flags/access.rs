@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use crate::access::Access;
 use crate::error::Failure;
 use crate::http::OriginPolicy;
 
@@ -13,32 +12,36 @@ use crate::http::OriginPolicy;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access")]
 pub(in crate::cli) struct AccessFlags {
-    /// Where to listen; port 0 takes a free one. Beyond loopback it needs --insecure
+    /// Where to listen; port 0 takes a free one. Beyond loopback it needs a source of callers, such
+    /// as --jwt-secret-file, or --insecure
     #[arg(long, env = "RELAY_BIND", value_name = "ADDR:PORT", default_value = "127.0.0.1:8000")]
     bind: SocketAddr,
     /// An origin whose pages may read and open WebSockets, as browsers write it: https://HOST; its
     /// host is then a host name of the relay. May be given several times
     #[arg(long, env = "RELAY_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
-    /// Listen beyond loopback although anyone who reaches the port may read and write
+    /// Listen beyond loopback without a source of callers, although anyone who reaches the port may
+    /// then read and write
     #[arg(long, env = "RELAY_INSECURE", value_parser = BoolishValueParser::new())]
     insecure: bool,
 }
 
 impl AccessFlags {
-    /// The address to listen on, and the hosts and origins that may read.
+    /// The address to listen on, and the hosts and origins that may read. `is_open`: no source of
+    /// callers is configured.
     ///
     /// # Errors
-    /// Names the flag: an address beyond loopback without `--insecure`, or an origin that is none.
+    /// Names the flag: an open relay beyond loopback without `--insecure`, or an origin that is
+    /// none.
     pub(in crate::cli) fn validate(
         &self,
-        access: &Access,
+        is_open: bool,
     ) -> Result<(SocketAddr, OriginPolicy), Failure> {
-        if access.is_open() && !self.bind.ip().is_loopback() && !self.insecure {
+        if is_open && !self.bind.ip().is_loopback() && !self.insecure {
             return Err(Failure::usage(format!(
                 "--bind {}: beyond loopback anyone who reaches the port may read and write, since \
-                 no source of callers is configured; configure one, or say --insecure if that \
-                 is wanted",
+                 no source says who calls: give --jwt-secret-file, --jwt-keys or --user-header; or \
+                 say --insecure if that is wanted",
                 self.bind
             )));
         }
