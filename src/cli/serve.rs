@@ -41,6 +41,8 @@ impl Args {
         let (bind, origins) = self.access.validate(!access.has_source())?;
         Ok(Config {
             bind,
+            admin_bind: self.access.admin_bind(),
+            tls: self.access.tls(),
             access,
             database: self.database.validate()?,
             start: self.lifecycle.start(),
@@ -59,5 +61,5 @@ impl Args {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config()?;
     raise_file_limit();
-    relay::run(config, |address| print(&format!("listening on http://{address}"))).await
+    relay::run(config, |url| print(&format!("listening on {url}"))).await
 }

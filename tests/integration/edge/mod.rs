@@ -1,5 +1,7 @@
 //! Between the relay and its clients.
 
+// The listener for operators, and what everyone else is told of the relay's health.
+mod admin;
 // The path below which the routes lie.
 mod base_path;
 // The headers by which a browser protects the page and its data.
@@ -8,6 +10,8 @@ mod headers;
 mod proxies;
 // nginx, HAProxy and Caddy by the files of deploy/.
 mod reverse_proxies;
+// TLS of the relay itself, and certificates that are renewed.
+mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 
