@@ -63,11 +63,15 @@ where
     let answer = match step {
         Step::Page => {
             let query = Query::parse(&request.query);
-            Ok(page::show(request, &next::path(query.first("next")), None))
+            Ok(page::show(
+                request,
+                &next::path(query.first("next"), relay.base_path.as_str()),
+                None,
+            ))
         }
         Step::SignIn => sign_in(relay, sessions, request, body).await,
         Step::Link => link(sessions, caller).await,
-        Step::SignOut => Ok(sign_out(request)),
+        Step::SignOut => Ok(sign_out(relay, request)),
     };
     let mut response = answer.unwrap_or_else(Problem::into_response);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -85,7 +89,7 @@ where
     B: Buf + Send,
 {
     let form = Form::read(relay, request, body).await?;
-    let next = next::path(form.next.as_deref());
+    let next = next::path(form.next.as_deref(), relay.base_path.as_str());
     let signed_in = match prove(relay, sessions, &form.proof).await {
         Ok(caller) if caller.role.has(Right::Browse) => {
             begin(relay, sessions, request, &caller, &next).await
@@ -129,7 +133,7 @@ pub(in crate::http) async fn begin(
     known.map_err(|denial| denied(&denial))?;
     tracing::info!(subject = caller.subject, role = %caller.role, "signed in");
     let mut response = see_other(next);
-    cookie::set(request, &session, response.headers_mut());
+    cookie::set(relay, request, &session.value, session.lifetime, response.headers_mut());
     Ok(response)
 }
 
@@ -145,9 +149,9 @@ async fn link(sessions: &Sessions, caller: &Caller) -> Result<Response, Problem>
     Ok(response)
 }
 
-fn sign_out(request: &Request) -> Response {
+fn sign_out(relay: &Relay, request: &Request) -> Response {
     let mut response = see_other(next::SIGN_IN);
-    cookie::clear(request, response.headers_mut());
+    cookie::clear(relay, request, response.headers_mut());
     response
 }
 
