@@ -1,7 +1,7 @@
 //! Asks the configured sources who a credential belongs to.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use tokio::sync::watch;
@@ -11,7 +11,9 @@ use super::config::Config;
 use super::credential::Credential;
 use super::denial::Denial;
 use super::jwt::Verifier;
+use super::proxied::ProxiedUsers;
 use super::revocations::Revocations;
+use super::session::Sessions;
 
 /// Why a caller's live connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,20 +30,23 @@ pub(crate) struct Access {
     sources: Arc<Sources>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Sources {
     jwt: Option<Verifier>,
+    /// The users of a trusted proxy, if its headers name them.
+    proxied: Option<ProxiedUsers>,
     revocations: Option<Revocations>,
     /// Counts the changes of keys and revocations: live connections ask again who calls.
     changes: watch::Sender<u64>,
+    /// The sessions of browsers that have signed in.
+    sessions: OnceLock<Sessions>,
 }
 
 impl Access {
     /// Without a source: everyone is an operator. The relay listens on loopback only, or was told
     /// that this is wanted.
     pub(crate) fn open() -> Self {
-        let changes = watch::Sender::new(0);
-        Self { sources: Arc::new(Sources { jwt: None, revocations: None, changes }) }
+        Self { sources: Arc::default() }
     }
 
     /// With these sources. Must be called within a runtime: keys at a URL are fetched by a task.
@@ -58,12 +63,23 @@ impl Access {
             Some(file) => Some(Revocations::read(file)?),
             None => None,
         };
-        Ok(Self { sources: Arc::new(Sources { jwt, revocations, changes }) })
+        let proxied = config.proxied.then(|| ProxiedUsers::new(config.groups.clone()));
+        let sessions = OnceLock::new();
+        Ok(Self { sources: Arc::new(Sources { jwt, proxied, revocations, changes, sessions }) })
+    }
+
+    /// Lets browsers sign in. The sources are read before the database is known, in which the key
+    /// of the sessions is; without a source there is nobody to sign in as.
+    pub(crate) fn keep(&self, sessions: Sessions) {
+        if !self.is_open() {
+            // Set once: the relay is built once.
+            let _ = self.sources.sessions.set(sessions);
+        }
     }
 
     /// Whether no source is configured.
     pub(crate) fn is_open(&self) -> bool {
-        self.sources.jwt.is_none()
+        self.sources.jwt.is_none() && self.sources.proxied.is_none()
     }
 
     /// Waits until keys that are at a URL have been asked for once. `serve` does not wait: until
@@ -76,7 +92,7 @@ impl Access {
 
     /// Reads keys and revocations again. Connections of callers that are no longer admitted end.
     pub(crate) fn reread(&self) {
-        let Sources { jwt, revocations, changes } = &*self.sources;
+        let Sources { jwt, revocations, changes, .. } = &*self.sources;
         if let Some(jwt) = jwt {
             jwt.reread();
         }
@@ -94,17 +110,30 @@ impl Access {
         &self,
         credential: Option<&Credential>,
     ) -> Result<Arc<Caller>, Denial> {
-        let Sources { jwt, revocations, .. } = &*self.sources;
+        let Sources { jwt, proxied, revocations, sessions, .. } = &*self.sources;
         let caller = match (credential, jwt) {
             _ if self.is_open() => return Ok(Arc::new(Caller::anyone())),
             (None, _) => return Err(Denial::Missing),
             (Some(Credential::Token(token)), Some(jwt)) => jwt.verify(token).await?,
+            (Some(Credential::Session(session)), _) => match sessions.get() {
+                Some(sessions) => sessions.resolve(session).await?,
+                None => return Err(Denial::Invalid("this relay has no sessions".to_owned())),
+            },
+            (Some(Credential::Proxied { user, groups, name }), _) => match proxied {
+                Some(users) => users.caller(user, groups, name.as_deref()),
+                None => return Err(Denial::Invalid("no source knows it".to_owned())),
+            },
             _ => return Err(Denial::Invalid("no source knows it".to_owned())),
         };
         if revocations.as_ref().is_some_and(|revocations| revocations.name(&caller)) {
             return Err(Denial::Revoked);
         }
         Ok(Arc::new(caller))
+    }
+
+    /// The sessions of browsers that have signed in; `None` where no source is configured.
+    pub(crate) fn sessions(&self) -> Option<&Sessions> {
+        self.sources.sessions.get()
     }
 
     /// Resolves when the caller's credential ends.

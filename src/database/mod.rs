@@ -14,6 +14,7 @@
 //!   and the number of deletions, held still by a transaction
 //! - `doctor`: the statements that try a deployment
 //! - `privileges`: the grants that a running relay needs
+//! - `sign_in`: the key of browsers' sessions, and the one-time links
 //! - `doorbell`: the channel of the doorbell; `lock_wait`: the sessions that block writers;
 //!   `survey`: whether a host is the primary; `types`: PostgreSQL's binary format
 
@@ -38,6 +39,7 @@ mod room;
 mod scan;
 mod session;
 mod settings;
+mod sign_in;
 mod snapshot;
 mod survey;
 mod target;
@@ -72,6 +74,7 @@ pub(crate) use room::ESSENTIAL_SESSIONS;
 pub use scan::scan_statement;
 pub(crate) use scan::{classes_behind, classes_with_events};
 pub(crate) use session::Session;
+pub(crate) use sign_in::NewLink;
 pub(crate) use snapshot::{
     CellKey, Changes, SnapshotStatements, StoredSnapshot, StudentCellKey, at_one_moment,
     classes_with_snapshots, complete_through, delete_void_rows, lock_class_rows, read_in,

@@ -123,6 +123,16 @@ pub const NEEDS: &[Need] = &[
         ],
         "the counts of rejected events",
     ),
+    need(
+        Object::Table("sign_in_key"),
+        &[whole("SELECT"), whole("INSERT")],
+        "the key that signs the sessions of browsers",
+    ),
+    need(
+        Object::Table("sign_in_link"),
+        &[whole("SELECT"), whole("INSERT"), whole("DELETE")],
+        "one-time links for projectors and phones",
+    ),
     need(Object::Function("progress_epoch()"), EXECUTE, "the epoch"),
     need(Object::Function("progress_epoch(text)"), EXECUTE, "the epoch"),
     need(Object::Function("progress_timeline()"), EXECUTE, "the epoch"),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::{Config, StartConfig};
-use crate::access::Access;
+use crate::access::{Access, Sessions};
 use crate::agreement::Agreement;
 use crate::backoff::Backoff;
 use crate::database::{Connector, Pages, check_allowance, check_privileges};
@@ -58,7 +58,7 @@ pub(super) struct Tasks {
 }
 
 pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Parts, Failure> {
-    let owner = format!("progress-relay serve, pid {}, on http://{address}", std::process::id());
+    let owner = format!("progress-relay serve, pid {}, on {address}", std::process::id());
     // Before the database: a file that is wrong ends the start at once.
     let access = match config.access.has_source() {
         true => Access::with(&config.access).map_err(Failure::usage)?,
@@ -88,8 +88,18 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let drain = Drain::new(config.stop.drain);
     let connections =
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
+    access.keep(Sessions::new(pages.clone()));
     let mut relay = Relay {
-        gate: Gate::new(connections, config.http.origins.clone(), access.clone(), drain.clone()),
+        gate: Gate::new(
+            connections,
+            config.http.origins.clone(),
+            config.http.edge.proxies.clone(),
+            access.clone(),
+            drain.clone(),
+        ),
+        base_path: config.http.edge.base_path.clone(),
+        has_admin_door: config.admin_bind.is_some(),
+        security: config.http.edge.security.clone(),
         writer,
         tail,
         log,

@@ -44,6 +44,7 @@ mod verifier;
 
 pub(super) use connector::{TlsConnector, TlsStream};
 pub use plan::Verification;
+
 pub(super) use renewal::TlsFiles;
 
 #[cfg(test)]
