@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
+use super::groups::GroupRules;
+
 /// The sources of callers: one field for each. Any of them can be configured together; with none,
 /// everyone is an operator.
 #[derive(Debug, Clone, Default)]
@@ -14,12 +16,16 @@ pub(crate) struct Config {
     pub jwt: Option<JwtConfig>,
     /// The file of revoked credentials and callers.
     pub revoked: Option<PathBuf>,
+    /// Whether the headers of a trusted proxy name users.
+    pub proxied: bool,
+    /// Which groups make whom.
+    pub groups: GroupRules,
 }
 
 impl Config {
     /// Whether a source of callers is configured.
     pub(crate) fn has_source(&self) -> bool {
-        self.jwt.is_some()
+        self.jwt.is_some() || self.proxied
     }
 }
 

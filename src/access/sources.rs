@@ -11,6 +11,7 @@ use super::config::Config;
 use super::credential::Credential;
 use super::denial::Denial;
 use super::jwt::Verifier;
+use super::proxied::ProxiedUsers;
 use super::revocations::Revocations;
 use super::session::Sessions;
 
@@ -29,9 +30,11 @@ pub(crate) struct Access {
     sources: Arc<Sources>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Sources {
     jwt: Option<Verifier>,
+    /// The users of a trusted proxy, if its headers name them.
+    proxied: Option<ProxiedUsers>,
     revocations: Option<Revocations>,
     /// Counts the changes of keys and revocations: live connections ask again who calls.
     changes: watch::Sender<u64>,
@@ -43,9 +46,7 @@ impl Access {
     /// Without a source: everyone is an operator. The relay listens on loopback only, or was told
     /// that this is wanted.
     pub(crate) fn open() -> Self {
-        let changes = watch::Sender::new(0);
-        let sessions = OnceLock::new();
-        Self { sources: Arc::new(Sources { jwt: None, revocations: None, changes, sessions }) }
+        Self { sources: Arc::default() }
     }
 
     /// With these sources. Must be called within a runtime: keys at a URL are fetched by a task.
@@ -62,8 +63,9 @@ impl Access {
             Some(file) => Some(Revocations::read(file)?),
             None => None,
         };
+        let proxied = config.proxied.then(|| ProxiedUsers::new(config.groups.clone()));
         let sessions = OnceLock::new();
-        Ok(Self { sources: Arc::new(Sources { jwt, revocations, changes, sessions }) })
+        Ok(Self { sources: Arc::new(Sources { jwt, proxied, revocations, changes, sessions }) })
     }
 
     /// Lets browsers sign in. The sources are read before the database is known, in which the key
@@ -77,7 +79,7 @@ impl Access {
 
     /// Whether no source is configured.
     pub(crate) fn is_open(&self) -> bool {
-        self.sources.jwt.is_none()
+        self.sources.jwt.is_none() && self.sources.proxied.is_none()
     }
 
     /// Waits until keys that are at a URL have been asked for once. `serve` does not wait: until
@@ -108,7 +110,7 @@ impl Access {
         &self,
         credential: Option<&Credential>,
     ) -> Result<Arc<Caller>, Denial> {
-        let Sources { jwt, revocations, sessions, .. } = &*self.sources;
+        let Sources { jwt, proxied, revocations, sessions, .. } = &*self.sources;
         let caller = match (credential, jwt) {
             _ if self.is_open() => return Ok(Arc::new(Caller::anyone())),
             (None, _) => return Err(Denial::Missing),
@@ -116,6 +118,10 @@ impl Access {
             (Some(Credential::Session(session)), _) => match sessions.get() {
                 Some(sessions) => sessions.resolve(session).await?,
                 None => return Err(Denial::Invalid("this relay has no sessions".to_owned())),
+            },
+            (Some(Credential::Proxied { user, groups, name }), _) => match proxied {
+                Some(users) => users.caller(user, groups, name.as_deref()),
+                None => return Err(Denial::Invalid("no source knows it".to_owned())),
             },
             _ => return Err(Denial::Invalid("no source knows it".to_owned())),
         };

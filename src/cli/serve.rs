@@ -4,6 +4,8 @@ use clap::Args as ClapArgs;
 
 use super::flags::access::AccessFlags;
 use super::flags::database::DatabaseFlags;
+use super::flags::edge::EdgeFlags;
+use super::flags::groups::GroupFlags;
 use super::flags::identity::IdentityFlags;
 use super::flags::lifecycle::LifecycleFlags;
 use super::flags::limits::LimitFlags;
@@ -23,6 +25,10 @@ pub(super) struct Args {
     #[command(flatten)]
     identity: IdentityFlags,
     #[command(flatten)]
+    groups: GroupFlags,
+    #[command(flatten)]
+    edge: EdgeFlags,
+    #[command(flatten)]
     database: DatabaseFlags,
     #[command(flatten)]
     limits: LimitFlags,
@@ -34,14 +40,16 @@ pub(super) struct Args {
 
 impl Args {
     fn config(&self) -> Result<Config, Failure> {
-        let access = self.identity.validate()?;
+        let access = self.edge.with_users(self.identity.validate()?, self.groups.rules())?;
         let (bind, origins) = self.access.validate(!access.has_source())?;
         Ok(Config {
             bind,
+            admin_bind: self.access.admin_bind(),
+            tls: self.access.tls(),
             access,
             database: self.database.validate()?,
             start: self.lifecycle.start(),
-            http: self.limits.http(origins),
+            http: self.limits.http(origins, self.edge.validate()?),
             writer: self.limits.writer(),
             log_memory: self.limits.log_memory(),
             housekeeping: self.retention.housekeeping(),
@@ -57,5 +65,5 @@ impl Args {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config()?;
     raise_file_limit();
-    relay::run(config, |address| print(&format!("listening on http://{address}"))).await
+    relay::run(config, |url| print(&format!("listening on {url}"))).await
 }

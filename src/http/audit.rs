@@ -58,7 +58,7 @@ pub(super) fn note_operation(
         Operation::Audit => Action::AuditRead,
         Operation::Me | Operation::Classes | Operation::Description => return,
     };
-    let Some(mut entry) = admitted.entry(action, request.address()) else { return };
+    let Some(mut entry) = admitted.entry(action, request.client.address) else { return };
     // The handler has refused what is no class and no student.
     if action != Action::AuditRead {
         let class = query.first("class").map(ClassId::new).and_then(Result::ok);
@@ -136,6 +136,6 @@ pub(super) fn note_step(
     source: &'static str,
 ) {
     if relay.audit.records() {
-        relay.audit.note(Entry::new(action, request.address()).by(caller, source));
+        relay.audit.note(Entry::new(action, request.client.address).by(caller, source));
     }
 }

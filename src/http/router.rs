@@ -140,6 +140,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::fmt::Write as _;
 
     use serde_json::Value;
 
@@ -148,6 +149,7 @@ mod tests {
     use super::super::gate::cors::Cors;
     use super::super::policy::Check;
     use super::*;
+    use crate::access::{Right, Role};
 
     /// Rows that openapi.json does not describe, and why.
     const UNDESCRIBED: [(&str, &str); 12] = [
@@ -228,6 +230,47 @@ mod tests {
         }
         let unmet: Vec<_> = described.iter().filter(|(_, met)| !**met).collect();
         assert_eq!(unmet, [], "described, and without a row");
+    }
+
+    /// The table of docs/access.md: who may ask which route.
+    fn table_of_rights() -> String {
+        let roles = [Role::Writer, Role::Student, Role::Instructor, Role::Operator];
+        let mut text = String::from("\n| route |");
+        for role in roles {
+            let _ = write!(text, " {role} |");
+        }
+        text.push_str(" anyone |\n|---|---|---|---|---|---|\n");
+        for route in ROUTES {
+            let path = route.path.trim_end_matches("[/]");
+            let _ = write!(text, "| `{} {path}` |", route.method);
+            for role in roles {
+                let cell = match route.policy.right {
+                    Some(right) if !role.has(right) => "",
+                    Some(Right::Post | Right::ReadOwn) if role == Role::Student => "as itself",
+                    _ => "yes",
+                };
+                let _ = write!(text, " {cell} |");
+            }
+            text.push_str(if route.policy.right.is_none() { " yes |\n" } else { " |\n" });
+        }
+        text.push('\n');
+        text
+    }
+
+    #[test]
+    fn the_document_has_every_route_with_its_right() {
+        const BEGIN: &str = "<!-- rights: begin (written by `make docs`) -->\n";
+        const END: &str = "<!-- rights: end -->\n";
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/access.md");
+        let document = std::fs::read_to_string(&path).expect("docs/access.md");
+        let (before, rest) = document.split_once(BEGIN).expect("the mark before the table");
+        let (_, after) = rest.split_once(END).expect("the mark after the table");
+        let expected = format!("{before}{BEGIN}{}{END}{after}", table_of_rights());
+        if std::env::var_os("WRITE_DOCS").is_some() {
+            std::fs::write(&path, &expected).expect("the document is written");
+        } else {
+            assert!(document == expected, "docs/access.md is out of date: run `make docs`");
+        }
     }
 
     fn allow(path: &str) -> Option<String> {

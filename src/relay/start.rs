@@ -59,7 +59,7 @@ pub(super) struct Tasks {
 }
 
 pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Parts, Failure> {
-    let owner = format!("progress-relay serve, pid {}, on http://{address}", std::process::id());
+    let owner = format!("progress-relay serve, pid {}, on {address}", std::process::id());
     // Before the database: a file that is wrong ends the start at once.
     let access = match config.access.has_source() {
         true => Access::with(&config.access).map_err(Failure::usage)?,
@@ -97,9 +97,18 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
     access.keep(Sessions::new(pages.clone()));
     let audit = Audit::new(!access.is_open());
-    let origins = config.http.origins.clone();
     let mut relay = Relay {
-        gate: Gate::new(connections, origins, access.clone(), audit.clone(), drain.clone()),
+        gate: Gate::new(
+            connections,
+            config.http.origins.clone(),
+            config.http.edge.proxies.clone(),
+            access.clone(),
+            audit.clone(),
+            drain.clone(),
+        ),
+        base_path: config.http.edge.base_path.clone(),
+        has_admin_door: config.admin_bind.is_some(),
+        security: config.http.edge.security.clone(),
         writer,
         tail,
         log,

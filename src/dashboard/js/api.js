@@ -54,7 +54,11 @@ async function request(path, parameters, { method = "GET", signal } = {}) {
   let status = 0;
   try {
     // The relay redirects no request of this page: who does is a proxy that wants a sign-in.
-    const init = { method, signal: AbortSignal.any(signals), redirect: /** @type {const} */ ("manual") };
+    const init = {
+      method,
+      signal: AbortSignal.any(signals),
+      redirect: /** @type {const} */ ("manual"),
+    };
     const response = await fetch(url, init);
     status = response.ok ? 0 : response.status;
     const login = loginOf(response);

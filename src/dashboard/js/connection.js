@@ -296,8 +296,7 @@ export class Connection {
       this.#trySocketLater();
       return;
     }
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let timer;
+    const timer = setTimeout(() => failed(), CONNECT_PATIENCE);
     const over = () => {
       clearTimeout(timer);
       this.#abort.signal.removeEventListener("abort", over);
@@ -316,7 +315,6 @@ export class Connection {
     };
     const listener = { opened: () => {}, frame: works, ended: failed };
     const trial = socketFeed({ class: this.#classId, cursor }, listener);
-    timer = setTimeout(failed, CONNECT_PATIENCE);
     this.#abort.signal.addEventListener("abort", over);
   }
 

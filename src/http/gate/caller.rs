@@ -2,14 +2,19 @@
 //! the caller's rights with what the route needs.
 //!
 //! A credential that a request names itself (`Authorization`, then `?token=`) counts before the
-//! cookie, and a wrong one is never replaced by a good cookie: the request says who it means to be.
+//! user that a trusted proxy names and before the cookie, and a wrong one is never replaced by one
+//! of these: the request says who it means to be.
 //! Ingest never reads a cookie, since pages of any origin may POST there with the browser's
 //! credentials. With a cookie, a request that changes something must come from the relay's own
-//! page.
+//! page. A proxy knows its user by a cookie too: a page of another origin that posts through the
+//! proxy must be one that may read.
 
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, header};
+
+use super::origin::OriginPolicy;
+use super::proxied::UserHeaders;
 
 use crate::access::{Access, Caller, Credential, Denial, Right};
 use crate::event::ClassId;
@@ -25,6 +30,17 @@ pub(in crate::http) const COOKIE: &str = "progress-relay";
 pub(in crate::http) const HOST_COOKIE: &str = "__Host-progress-relay";
 /// Its name behind TLS and below a path.
 pub(in crate::http) const SECURE_COOKIE: &str = "__Secure-progress-relay";
+
+/// Where a credential is looked for.
+#[derive(Clone, Copy)]
+pub(super) struct CredentialRules<'a> {
+    /// Whether the route reads the relay's cookie.
+    pub(super) reads_cookie: bool,
+    /// The headers in which a trusted proxy names its user.
+    pub(super) user_headers: Option<&'a UserHeaders>,
+    /// The pages that may act with a user that a proxy knows by a cookie.
+    pub(super) origins: &'a OriginPolicy,
+}
 
 /// The result of the check.
 pub(super) enum CallerCheck {
@@ -42,18 +58,24 @@ pub(super) enum CallerCheck {
 /// URL names.
 pub(super) async fn check(
     access: &Access,
+    rules: CredentialRules<'_>,
     right: Right,
-    reads_cookie: bool,
     request: &Request,
 ) -> CallerCheck {
     if access.is_open() {
         return CallerCheck::Admitted(Arc::new(Caller::anyone()), None);
     }
     let query = Query::parse(&request.query);
-    let credential = match credential(request, &query, reads_cookie) {
+    let credential = match credential(request, &query, rules) {
         Ok(credential) => credential,
         Err(denial) => return CallerCheck::Denied(denial),
     };
+    if matches!(credential, Some(Credential::Proxied { .. }))
+        && changes_something(request)
+        && let Err(problem) = rules.origins.check(&request.headers, &request.client)
+    {
+        return CallerCheck::Forbidden(problem);
+    }
     if matches!(credential, Some(Credential::Session(_)))
         && let Err(problem) = from_own_page(request)
     {
@@ -126,9 +148,10 @@ pub(in crate::http) fn denied(denial: &Denial) -> Problem {
 fn credential(
     request: &Request,
     query: &Query<'_>,
-    reads_cookie: bool,
+    rules: CredentialRules<'_>,
 ) -> Result<Option<Credential>, Denial> {
-    let mut named = request.headers.get_all(header::AUTHORIZATION).iter();
+    let headers = &request.headers;
+    let mut named = headers.get_all(header::AUTHORIZATION).iter();
     let token = match named.next() {
         Some(_) if named.next().is_some() => {
             return Err(Denial::Invalid("Authorization is given twice".to_owned()));
@@ -142,7 +165,12 @@ fn credential(
         }
         return Ok(Some(Credential::Token(token)));
     }
-    let session = reads_cookie.then(|| cookie(request)).flatten();
+    if let Some(user_headers) = rules.user_headers.filter(|_| request.client.is_proxied)
+        && let Some(proxied) = user_headers.credential(headers)?
+    {
+        return Ok(Some(proxied));
+    }
+    let session = rules.reads_cookie.then(|| cookie(request)).flatten();
     Ok(session.map(|session| Credential::Session(session.to_owned())))
 }
 
@@ -168,7 +196,7 @@ pub(in crate::http) fn cookie(request: &Request) -> Option<&str> {
             .filter_map(|pair| pair.trim().split_once('='))
             .find_map(|(name, value)| (name == wanted).then_some(value))
     };
-    let value = if request.is_https() {
+    let value = if request.client.is_https() {
         value_of(HOST_COOKIE).or_else(|| value_of(SECURE_COOKIE))
     } else {
         value_of(COOKIE)
@@ -176,16 +204,19 @@ pub(in crate::http) fn cookie(request: &Request) -> Option<&str> {
     value.filter(|value| !value.is_empty() && value.len() <= MAX_CREDENTIAL)
 }
 
+fn changes_something(request: &Request) -> bool {
+    !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
 /// Whether a request that changes something comes from the relay's own page; if not, the problem to
 /// answer with. The check of the origin has compared `Origin` already; here it must be there, or
 /// the browser must say as much.
 pub(super) fn from_own_page(request: &Request) -> Result<(), Problem> {
-    let is_safe = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let is_own = match request.headers.get("sec-fetch-site") {
         Some(site) => site == "same-origin",
         None => request.headers.contains_key(header::ORIGIN),
     };
-    if is_safe || is_own {
+    if is_own || !changes_something(request) {
         return Ok(());
     }
     Err(Problem::new(

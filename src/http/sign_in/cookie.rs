@@ -1,24 +1,29 @@
 //! The cookie of a browser that has signed in. Scripts cannot read it, pages of other sites cannot
 //! send it with anything but a link, and behind TLS it never travels without.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::access::NewSession;
+use crate::http::context::Relay;
 use crate::http::gate::caller::{COOKIE, HOST_COOKIE, SECURE_COOKIE};
 use crate::http::request::Request;
 
-/// The path below which the relay is served.
-const PATH: &str = "/";
-
 /// Sets the cookie, which replaces any earlier one.
-pub(super) fn set(request: &Request, session: &NewSession, answer: &mut HeaderMap) {
-    let seconds = session.lifetime.as_secs();
-    add(answer, &cookie(request.is_https(), PATH, &session.value, seconds));
+pub(in crate::http) fn set(
+    relay: &Relay,
+    request: &Request,
+    value: &str,
+    lifetime: Duration,
+    answer: &mut HeaderMap,
+) {
+    let path = relay.base_path.as_str();
+    add(answer, &cookie(request.client.is_https(), path, value, lifetime.as_secs()));
 }
 
 /// Removes the cookie.
-pub(super) fn clear(request: &Request, answer: &mut HeaderMap) {
-    add(answer, &cookie(request.is_https(), PATH, "", 0));
+pub(super) fn clear(relay: &Relay, request: &Request, answer: &mut HeaderMap) {
+    set(relay, request, "", Duration::ZERO, answer);
 }
 
 fn add(answer: &mut HeaderMap, cookie: &str) {

@@ -65,7 +65,11 @@ where
     let answer = match step {
         Step::Page => {
             let query = Query::parse(&request.query);
-            Ok(page::show(request, &next::path(query.first("next")), None))
+            Ok(page::show(
+                request,
+                &next::path(query.first("next"), relay.base_path.as_str()),
+                None,
+            ))
         }
         Step::SignIn => sign_in(relay, sessions, request, body).await,
         Step::Link => link(relay, sessions, request, caller).await,
@@ -87,7 +91,7 @@ where
     B: Buf + Send,
 {
     let form = Form::read(relay, request, body).await?;
-    let next = next::path(form.next.as_deref());
+    let next = next::path(form.next.as_deref(), relay.base_path.as_str());
     let proved = prove(relay, sessions, &form.proof).await;
     match (&proved, &form.proof) {
         (Ok(caller), Proof::Code(_)) => {
@@ -95,7 +99,7 @@ where
         }
         (Ok(_), Proof::Token(_)) => {}
         (Err(denial), _) => {
-            note_denial(&relay.audit, Action::SignInRefused, denial, request.address());
+            note_denial(&relay.audit, Action::SignInRefused, denial, request.client.address);
         }
     }
     let signed_in = match proved {
@@ -142,7 +146,7 @@ pub(in crate::http) async fn begin(
     tracing::info!(subject = caller.subject, role = %caller.role, "signed in");
     note_step(relay, Action::SignedIn, request, caller, credential.source());
     let mut response = see_other(next);
-    cookie::set(request, &session, response.headers_mut());
+    cookie::set(relay, request, &session.value, session.lifetime, response.headers_mut());
     Ok(response)
 }
 
@@ -172,7 +176,7 @@ async fn sign_out(relay: &Relay, request: &Request) -> Response {
         }
     }
     let mut response = see_other(next::SIGN_IN);
-    cookie::clear(request, response.headers_mut());
+    cookie::clear(relay, request, response.headers_mut());
     response
 }
 

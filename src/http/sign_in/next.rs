@@ -13,12 +13,13 @@ const MAX_NEXT: usize = 2_000;
 /// Stands for the relay's own origin: no address can name it.
 const OWN: &str = "http://relay.invalid";
 
-/// The path to go to: `wanted` if it is one of this relay's, and otherwise the dashboard.
-pub(super) fn path(wanted: Option<&str>) -> String {
-    wanted.and_then(own_path).unwrap_or_else(|| HOME.to_owned())
+/// The path to go to: `wanted` if it is one of this relay's, which lie below `base`, and otherwise
+/// the dashboard.
+pub(in crate::http) fn path(wanted: Option<&str>, base: &str) -> String {
+    wanted.and_then(|wanted| own_path(wanted, base)).unwrap_or_else(|| HOME.to_owned())
 }
 
-fn own_path(wanted: &str) -> Option<String> {
+fn own_path(wanted: &str, base: &str) -> Option<String> {
     // A browser skips control characters in a URL, and reads a backslash as a slash.
     let is_plain = wanted.len() <= MAX_NEXT
         && wanted.starts_with('/')
@@ -29,7 +30,10 @@ fn own_path(wanted: &str) -> Option<String> {
     // Read as a browser reads it: the path may hold dots that lead elsewhere.
     let url = Url::parse(OWN).ok()?.join(wanted).ok()?;
     let path = url.as_str().strip_prefix(OWN)?;
-    (path.starts_with('/') && !path.starts_with("//")).then(|| path.to_owned())
+    // What lies behind the relay may decode `%2f` in a path, and then resolve dots; not in a query.
+    let before_query = path.split(['?', '#']).next().unwrap_or(path);
+    let is_own = path.starts_with(base) && !before_query.contains("//");
+    (is_own && !before_query.contains('%')).then(|| path.to_owned())
 }
 
 #[cfg(test)]
@@ -44,13 +48,13 @@ mod tests {
             ("/services/relay/?class=a#x", "/services/relay/?class=a#x"),
             ("/a/../b", "/b"),
             ("/?next=https://evil.example", "/?next=https://evil.example"),
-            ("/%2Fevil.example", "/%2Fevil.example"),
-            ("/%5Cevil.example", "/%5Cevil.example"),
             ("/?class=日本", "/?class=%E6%97%A5%E6%9C%AC"),
             ("/@evil.example", "/@evil.example"),
         ] {
-            assert_eq!(path(Some(wanted)), goes, "{wanted}");
+            assert_eq!(path(Some(wanted), "/"), goes, "{wanted}");
         }
+        let below = "/services/relay/?class=a//b";
+        assert_eq!(path(Some(below), "/services/relay/"), below);
     }
 
     #[test]
@@ -81,10 +85,24 @@ mod tests {
             "/\u{0}",
             "/\u{85}",
             "/\r\nSet-Cookie: a=b",
+            "/%2Fevil.example",
+            "/%5Cevil.example",
+            "/x//evil.example",
         ] {
-            assert_eq!(path(Some(wanted)), HOME, "{wanted:?}");
+            assert_eq!(path(Some(wanted), "/"), HOME, "{wanted:?}");
         }
-        assert_eq!(path(None), HOME);
-        assert_eq!(path(Some(&format!("/{}", "x".repeat(MAX_NEXT)))), HOME);
+        assert_eq!(path(None, "/"), HOME);
+        assert_eq!(path(Some(&format!("/{}", "x".repeat(MAX_NEXT))), "/"), HOME);
+        for wanted in [
+            "/",
+            "/user/ada/",
+            "/services/relay",
+            "/services/relay2/",
+            "/services/relay/../../user/ada/",
+            "/services/relay/%2e%2e/%2e%2e/user/ada/",
+            "/services/relay/..%2f..%2fuser/ada/",
+        ] {
+            assert_eq!(path(Some(wanted), "/services/relay/"), HOME, "{wanted:?}");
+        }
     }
 }

@@ -50,7 +50,6 @@ pub(super) fn show(request: &Request, next: &str, problem: Option<&Problem>) -> 
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_TYPE, "text/html; charset=utf-8");
     set(header::CONTENT_SECURITY_POLICY, POLICY);
-    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::VARY, "Accept-Language");
     // With `no-referrer` a browser would send the form with `Origin: null`.
     set(header::REFERRER_POLICY, "same-origin");

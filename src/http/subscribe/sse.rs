@@ -79,7 +79,7 @@ pub(in crate::http) async fn open(
             relay,
             transport,
             activity,
-            request.address(),
+            request.client.address,
         );
         let permit = request.permit.clone();
         relay.drain.sessions().spawn(async move {

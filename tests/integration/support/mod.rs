@@ -5,6 +5,8 @@ pub mod browser;
 pub mod checker;
 pub mod class;
 mod follower;
+pub mod https;
+mod issuer;
 mod load;
 mod pooler;
 mod postgres;
@@ -12,27 +14,28 @@ mod privileges;
 mod proxy;
 mod raw;
 mod relay;
+pub mod reverse_proxy;
 mod rewriter;
 mod roles;
 pub mod stage;
 pub mod tls;
-mod tokens;
+pub mod tokens;
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 pub use follower::Follower;
+pub use issuer::Issuer;
 pub use load::Load;
 pub use pooler::Pooler;
 pub use postgres::{Database, data_folder};
 pub use privileges::Roles;
 pub use proxy::Proxy;
-pub use raw::{Raw, RawFrame, handshake, handshake_with, read_frame};
+pub use raw::{Raw, RawFrame, handshake, handshake_at, handshake_with, read_frame};
 pub use relay::{Finished, Relay, Tail, run};
 pub use rewriter::Rewriter;
 pub use roles::{installation, login, quoted, role};
-pub use tokens::Issuer;
 
 /// The longest wait of a test. It is far longer than anything takes, so that a busy machine does
 /// not fail a test.
