@@ -15,7 +15,7 @@
 //! - [`database`]: connections, statements, the meaning of errors; [`migrate`]: applies sql/;
 //!   [`embedded`]: the private PostgreSQL
 //! - [`event`]: events, classes, cursors; input is checked here, once
-//! - [`backoff`], `background`, `encoding`, [`error`], [`metrics`], [`repeated`],
+//! - [`backoff`], `background`, `cryptography`, `encoding`, [`error`], [`metrics`], [`repeated`],
 //!   `supervisor`: leaves, below everything
 
 pub(crate) mod access;
@@ -24,6 +24,7 @@ pub(crate) mod background;
 pub(crate) mod backoff;
 pub mod cli;
 pub mod client;
+pub(crate) mod cryptography;
 pub mod database;
 pub(crate) mod doctor;
 pub mod embedded;

@@ -2,6 +2,7 @@
 //!
 //! - [`http::Connection`]: requests over one keep-alive connection
 //! - [`ws::Subscriber`]: a dashboard's WebSocket
+//! - [`service::ServiceClient`]: bounded requests to a service beside the relay, over https too
 //!
 //! Neither connects again by itself: its holder knows whether a request may be repeated and where
 //! a subscription goes on. [`reconnect_backoff`] says how long to wait before. The server
@@ -18,6 +19,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::backoff::Backoff;
 
 pub mod http;
+pub(crate) mod service;
 pub mod ws;
 
 /// How long connecting may take, the WebSocket's handshake after it likewise.

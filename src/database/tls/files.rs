@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::sign::CertifiedKey;
 
 use super::certificate::Parsed;
-use super::provider::crypto_provider;
+use crate::cryptography::crypto_provider;
 
 /// Whether a file does not exist. libpq does without such a file where it may.
 pub(super) fn is_missing(file: &Path) -> bool {

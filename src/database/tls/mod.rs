@@ -29,7 +29,7 @@
 //! - `verifier`: verifies the server's certificate; `direct`: the certificates that OpenSSL accepts
 //!   and webpki does not; `name`: libpq's rules for the host's name; `certificate`: the fields of a
 //!   certificate
-//! - `connector`: the handshake; `failure`: explains its errors; `provider`: the cryptography
+//! - `connector`: the handshake; `failure`: explains its errors
 
 mod certificate;
 mod connector;
@@ -38,7 +38,6 @@ mod failure;
 mod files;
 mod name;
 mod plan;
-mod provider;
 mod renewal;
 mod roots;
 mod verifier;

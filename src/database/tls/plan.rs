@@ -16,9 +16,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::connector::TlsConnector;
 use super::failure::{TlsFailure, explain, is_of_handshake};
 use super::files::{certificates, client, is_missing, revoked, system_certificates};
-use super::provider::crypto_provider;
 use super::roots::RootSet;
 use super::verifier::Verifier;
+use crate::cryptography::crypto_provider;
 use crate::database::target::{Place, Roots, TlsMode, TlsSettings};
 
 /// The protocol that a direct handshake names: PostgreSQL refuses a direct one without it.

@@ -17,8 +17,8 @@ use rustls::{
 };
 
 use super::plan::{TlsPlan, client_config};
-use super::provider::crypto_provider;
 use super::{TlsFiles, Verification};
+use crate::cryptography::crypto_provider;
 use crate::database::target::{Place, Roots, TlsMode, TlsSettings};
 
 #[path = "../../../tests/integration/support/authority.rs"]

@@ -18,8 +18,8 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, Signatu
 use super::certificate::Parsed;
 use super::direct::{is_refused_by_form, verify_direct, verify_tls12_signature};
 use super::name::verify_name;
-use super::provider::crypto_provider;
 use super::roots::RootSet;
+use crate::cryptography::crypto_provider;
 
 /// The reasons for a refusal that rustls has no error for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
