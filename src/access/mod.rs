@@ -3,22 +3,30 @@
 //!
 //! - `caller`: the caller, its role, and what the role may do; `scope`: the classes of a caller
 //! - `credential`: what a request brings to prove who calls; `denial`: why it does not
-//! - `groups`: from a user's groups to a role and classes
-//! - `sources`: asks the configured sources who a credential belongs to
+//! - `sources`: asks the configured sources who a credential belongs to; `config`: which they are
+//! - `jwt`: tokens; `revocations`: what is revoked; `files`: reads files, with bounds
+//! - `hub`: users of a JupyterHub; `groups`: from a user's groups to a role and classes
 //!
 //! This folder knows neither HTTP's requests nor sockets; the gate takes credentials out of
 //! requests, and answers denials.
 
 mod caller;
+mod config;
 mod credential;
 mod denial;
+mod files;
 mod groups;
+mod hub;
+mod jwt;
+mod revocations;
 mod scope;
 mod sources;
 
 pub(crate) use caller::{Caller, Right, Role};
+pub(crate) use config::{ClaimPointers, Config, JwtConfig, KeysLocation, Pointer};
 pub(crate) use credential::Credential;
 pub(crate) use denial::Denial;
 pub(crate) use groups::{GroupPattern, GroupRules, Precedence};
+pub(crate) use hub::{ApiToken, Hub, HubConfig, HubSettings, SignInError};
 pub(crate) use scope::Scope;
 pub(crate) use sources::{Access, CallerEnd};

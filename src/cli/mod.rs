@@ -27,6 +27,7 @@ use clap::builder::Resettable;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::flags::logging::LoggingFlags;
+use crate::cryptography::install_token_provider;
 use crate::error::Failure;
 
 /// Relays students' JupyterLab progress events through PostgreSQL to every instructor's dashboard.
@@ -74,6 +75,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn execute(cli: Cli) -> Result<(), Failure> {
     flags::logging::init(&cli.logging)?;
+    install_token_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         match cli.command {

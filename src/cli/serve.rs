@@ -4,6 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::flags::access::AccessFlags;
 use super::flags::database::DatabaseFlags;
+use super::flags::identity::IdentityFlags;
 use super::flags::lifecycle::LifecycleFlags;
 use super::flags::limits::LimitFlags;
 use super::open_files::raise_file_limit;
@@ -19,6 +20,8 @@ pub(super) struct Args {
     #[command(flatten)]
     access: AccessFlags,
     #[command(flatten)]
+    identity: IdentityFlags,
+    #[command(flatten)]
     database: DatabaseFlags,
     #[command(flatten)]
     limits: LimitFlags,
@@ -28,9 +31,11 @@ pub(super) struct Args {
 
 impl Args {
     fn config(&self) -> Result<Config, Failure> {
-        let (bind, origins) = self.access.validate()?;
+        let access = self.identity.validate()?;
+        let (bind, origins) = self.access.validate(!access.has_source())?;
         Ok(Config {
             bind,
+            access,
             database: self.database.validate()?,
             start: self.lifecycle.start(),
             http: self.limits.http(origins),

@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::postgres::DatabaseSource;
-use crate::{http, writer};
+use crate::{access, http, writer};
 
 /// The validated configuration of a replica: one field for each part.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// The address and port to listen on; port 0 takes a free one.
     pub bind: SocketAddr,
+    /// The sources of callers.
+    pub access: access::Config,
     /// Where the database is: a URL, or a private server of this replica.
     pub database: DatabaseSource,
     /// How the replica starts.

@@ -5,7 +5,7 @@
 //!   database, and waits until each has worked once
 //! - `stop` takes them apart in the opposite order, each with a deadline
 //! - `postgres` runs the private PostgreSQL, if that is the database
-//! - [`signals`] receives SIGTERM and SIGINT, for every command
+//! - [`signals`] receives SIGTERM and SIGINT, for every command, and SIGHUP
 
 mod config;
 mod postgres;
@@ -19,10 +19,11 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::access::Access;
 use crate::error::Failure;
 use crate::{http, migrate};
 use postgres::PostgresSupervisor;
-use signals::Signals;
+use signals::{Hangups, Signals};
 
 pub(crate) use config::{Config, StartConfig, StopConfig};
 pub(crate) use postgres::DatabaseSource;
@@ -39,6 +40,7 @@ pub(crate) async fn run(
     listening: impl FnOnce(SocketAddr) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
+    let hangups = Hangups::new()?;
     // The port comes first: a second relay that was started by mistake must fail before it touches
     // a database.
     let listener = TcpListener::bind(config.bind).await.map_err(|error| {
@@ -55,7 +57,8 @@ pub(crate) async fn run(
         parts = start::construct(&config, address) => parts?,
         () = signals.next() => return Ok(()),
     };
-    let start::Parts { relay, tasks, private, migrated, connector, supervisor } = parts;
+    let start::Parts { relay, tasks, private, migrated, connector, supervisor, access } = parts;
+    let _rereading = supervisor.spawn("rereading of keys", reread_forever(hangups, access));
     let accepting = supervisor.spawn("accept loop", http::serve(listener, Arc::clone(&relay)));
     let private = private.map(PostgresSupervisor::start);
     listening(address)?;
@@ -93,5 +96,14 @@ pub(crate) async fn run(
         (true, _) => Err(Failure::new("ended at once, by a second signal")),
         (_, true) => Err(Failure::new("ended, since a critical task had panicked (see the log)")),
         _ => Ok(()),
+    }
+}
+
+/// Reads keys and revocations again whenever SIGHUP arrives.
+async fn reread_forever(mut hangups: Hangups, access: Access) {
+    loop {
+        hangups.next().await;
+        tracing::info!("SIGHUP: keys and revocations are read again");
+        access.reread();
     }
 }

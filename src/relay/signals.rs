@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT, for every command that runs until it is told to end.
+//! SIGTERM and SIGINT, for every command that runs until it is told to end; SIGHUP, by which a
+//! relay is told to read its files again.
 
 use std::io;
 
@@ -29,5 +30,24 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// Receives SIGHUP. From the moment it exists, it no longer ends the process.
+#[derive(Debug)]
+pub(super) struct Hangups(Signal);
+
+impl Hangups {
+    /// Begins to receive the signal.
+    ///
+    /// # Errors
+    /// The system's, if a handler cannot be installed.
+    pub(super) fn new() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Resolves when the signal arrives; one that came since the last call counts.
+    pub(super) async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

@@ -46,6 +46,7 @@ pub(super) struct Parts {
     pub(super) migrated: CancellationToken,
     pub(super) connector: Connector,
     pub(super) supervisor: Supervisor,
+    pub(super) access: Access,
 }
 
 /// The tasks, which must stop in a fixed order.
@@ -58,6 +59,11 @@ pub(super) struct Tasks {
 
 pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Parts, Failure> {
     let owner = format!("progress-relay serve, pid {}, on http://{address}", std::process::id());
+    // Before the database: a file that is wrong ends the start at once.
+    let access = match config.access.has_source() {
+        true => Access::with(&config.access).map_err(Failure::usage)?,
+        false => Access::open(),
+    };
     let (connector, private) = config.database.open(&owner).await?;
     let supervisor = Supervisor::default();
     let migrated = CancellationToken::new();
@@ -83,7 +89,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let connections =
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
     let mut relay = Relay {
-        gate: Gate::new(connections, config.http.origins.clone(), Access::open(), drain.clone()),
+        gate: Gate::new(connections, config.http.origins.clone(), access.clone(), drain.clone()),
         writer,
         tail,
         log,
@@ -105,7 +111,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let rejections = relay.rejections.start(relay.pages.clone());
     let others = [tail_task, prober, rejections, eviction];
     let tasks = Tasks { writer: writer_tasks, housekeeping, others };
-    Ok(Parts { relay, tasks, private, migrated, connector, supervisor })
+    Ok(Parts { relay, tasks, private, migrated, connector, supervisor, access })
 }
 
 /// Applies or checks the migrations, lets the parts connect, and waits until every part has worked.

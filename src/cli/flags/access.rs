@@ -12,29 +12,36 @@ use crate::http::OriginPolicy;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access")]
 pub(in crate::cli) struct AccessFlags {
-    /// Where to listen; port 0 takes a free one. Beyond loopback it needs --insecure
+    /// Where to listen; port 0 takes a free one. Beyond loopback it needs a source of callers, such
+    /// as --jwt-secret-file, or --insecure
     #[arg(long, env = "RELAY_BIND", value_name = "ADDR:PORT", default_value = "127.0.0.1:8000")]
     bind: SocketAddr,
     /// An origin whose pages may read and open WebSockets, as browsers write it: https://HOST; its
     /// host is then a host name of the relay. May be given several times
     #[arg(long, env = "RELAY_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
-    /// Listen beyond loopback although anyone who reaches the port may read and write
+    /// Listen beyond loopback without a source of callers, although anyone who reaches the port may
+    /// then read and write
     #[arg(long, env = "RELAY_INSECURE", value_parser = BoolishValueParser::new())]
     insecure: bool,
 }
 
 impl AccessFlags {
-    /// The address to listen on, and the hosts and origins that may read.
+    /// The address to listen on, and the hosts and origins that may read. `is_open`: no source of
+    /// callers is configured.
     ///
     /// # Errors
-    /// Names the flag: an address beyond loopback without `--insecure`, or an origin that is none.
-    pub(in crate::cli) fn validate(&self) -> Result<(SocketAddr, OriginPolicy), Failure> {
-        if !self.bind.ip().is_loopback() && !self.insecure {
+    /// Names the flag: an open relay beyond loopback without `--insecure`, or an origin that is
+    /// none.
+    pub(in crate::cli) fn validate(
+        &self,
+        is_open: bool,
+    ) -> Result<(SocketAddr, OriginPolicy), Failure> {
+        if is_open && !self.bind.ip().is_loopback() && !self.insecure {
             return Err(Failure::usage(format!(
                 "--bind {}: beyond loopback anyone who reaches the port may read and write, since \
-                 there is no authentication; say --insecure if that is wanted, or put a proxy \
-                 before 127.0.0.1",
+                 no source says who calls: give --jwt-secret-file or --jwt-keys; or say --insecure \
+                 if that is wanted",
                 self.bind
             )));
         }
