@@ -33,8 +33,8 @@ node:
 browser: setup
 	@bash scripts/setup browser
 
-# What the tests of faults and metrics use: a balancer, a pooler, Patroni, network namespaces,
-# promtool.
+# What the tests of faults, proxies and metrics use: a balancer, proxies, a pooler, Patroni, network
+# namespaces, promtool.
 fault-tools: setup
 	@bash scripts/setup faults
 
@@ -48,7 +48,7 @@ build: toolchain ## the release build
 run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for flags
 	cargo run --release --locked -- serve $(ARGS)
 
-# Installs Chromium, HAProxy, PgBouncer, Patroni, etcd, Node and Python when they are missing.
+# Installs Chromium, HAProxy, nginx, Caddy, PgBouncer, Patroni, etcd, Node and Python when they are missing.
 test: setup browser fault-tools python lint ## lint, and all tests; installs what they need
 	npm test --silent
 	cargo test --locked

@@ -17,6 +17,8 @@ pub(crate) struct Config {
     pub jwt: Option<JwtConfig>,
     /// A JupyterHub, whose users call.
     pub hub: Option<HubConfig>,
+    /// Whether a trusted proxy names its users.
+    pub proxied: bool,
     /// Which groups of a hub's or a proxy's user make whom.
     pub groups: GroupRules,
     /// The file of revoked credentials and callers.
@@ -26,7 +28,7 @@ pub(crate) struct Config {
 impl Config {
     /// Whether a source of callers is configured.
     pub(crate) fn has_source(&self) -> bool {
-        self.jwt.is_some() || self.hub.is_some()
+        self.jwt.is_some() || self.hub.is_some() || self.proxied
     }
 }
 
@@ -152,7 +154,8 @@ mod tests {
         for url in ["https://id.example/jwks", "http://127.0.0.1:9/j", "http://localhost/j"] {
             assert!(matches!(url.parse(), Ok(KeysLocation::Url(_))), "{url}");
         }
-        for url in ["http://id.example/jwks", "ftp://id.example/", "https://u:p@id.example/", "x://"]
+        for url in
+            ["http://id.example/jwks", "ftp://id.example/", "https://u:p@id.example/", "x://"]
         {
             assert!(url.parse::<KeysLocation>().is_err(), "{url}");
         }

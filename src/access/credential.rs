@@ -15,6 +15,8 @@ pub(crate) enum Credential {
         user: String,
         /// The user's groups.
         groups: Vec<String>,
+        /// The user's name for people, if the proxy knows one.
+        name: Option<String>,
     },
 }
 

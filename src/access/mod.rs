@@ -5,7 +5,7 @@
 //! - `credential`: what a request brings to prove who calls; `denial`: why it does not
 //! - `sources`: asks the configured sources who a credential belongs to; `config`: which they are
 //! - `jwt`: tokens; `revocations`: what is revoked; `files`: reads files, with bounds
-//! - `hub`: users of a JupyterHub; `groups`: from a user's groups to a role and classes
+//! - `hub`: users of a JupyterHub; `proxied`: users of a trusted proxy; `groups`: from a user's groups to a role and classes
 //!
 //! This folder knows neither HTTP's requests nor sockets; the gate takes credentials out of
 //! requests, and answers denials.
@@ -18,6 +18,7 @@ mod files;
 mod groups;
 mod hub;
 mod jwt;
+mod proxied;
 mod revocations;
 mod scope;
 mod sources;
@@ -28,5 +29,6 @@ pub(crate) use credential::Credential;
 pub(crate) use denial::Denial;
 pub(crate) use groups::{GroupPattern, GroupRules, Precedence};
 pub(crate) use hub::{ApiToken, Hub, HubConfig, HubSettings, SignInError};
+pub(crate) use proxied::ProxiedUsers;
 pub(crate) use scope::Scope;
 pub(crate) use sources::{Access, CallerEnd};

@@ -4,11 +4,14 @@ use clap::Args as ClapArgs;
 
 use super::flags::access::AccessFlags;
 use super::flags::database::DatabaseFlags;
+use super::flags::edge::{EdgeFlags, GroupFlags};
+use super::flags::hub::HubFlags;
 use super::flags::identity::IdentityFlags;
 use super::flags::lifecycle::LifecycleFlags;
 use super::flags::limits::LimitFlags;
 use super::open_files::raise_file_limit;
 use super::output::print;
+use crate::access;
 use crate::error::Failure;
 use crate::relay::{self, Config};
 
@@ -22,6 +25,12 @@ pub(super) struct Args {
     #[command(flatten)]
     identity: IdentityFlags,
     #[command(flatten)]
+    hub: HubFlags,
+    #[command(flatten)]
+    edge: EdgeFlags,
+    #[command(flatten)]
+    groups: GroupFlags,
+    #[command(flatten)]
     database: DatabaseFlags,
     #[command(flatten)]
     limits: LimitFlags,
@@ -31,14 +40,19 @@ pub(super) struct Args {
 
 impl Args {
     fn config(&self) -> Result<Config, Failure> {
-        let access = self.identity.validate()?;
-        let (bind, origins) = self.access.validate(!access.has_source())?;
+        let groups = self.groups.rules();
+        let settings = self.hub.settings()?;
+        let prefix = settings.service_prefix.clone();
+        let hub = self.hub.validate(settings, &groups)?;
+        let proxied = self.edge.names_users(&groups)?;
+        let access = access::Config { hub, proxied, groups, ..self.identity.validate()? };
+        let (bind, origins) = self.access.validate(&access)?;
         Ok(Config {
             bind,
             access,
             database: self.database.validate()?,
             start: self.lifecycle.start(),
-            http: self.limits.http(origins),
+            http: self.limits.http(origins, self.edge.validate(prefix.as_deref())?),
             writer: self.limits.writer(),
             log_memory: self.limits.log_memory(),
             stop: self.lifecycle.stop(),

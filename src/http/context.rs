@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::base_path::BasePath;
 use super::budget::AnswerBudget;
 use super::gate::Gate;
 use super::ingest::body::BodyBudget;
 use super::measures::HttpMetrics;
+use super::security_headers::SecurityHeaders;
 use super::server::drain::Drain;
 use crate::agreement::Agreement;
 use crate::database::Pages;
@@ -35,6 +37,10 @@ pub(crate) struct RequestLimits {
 pub(crate) struct Relay {
     /// Admits requests.
     pub gate: Gate,
+    /// The path below which the routes lie.
+    pub base_path: BasePath,
+    /// The headers that protect the page and its data.
+    pub security: SecurityHeaders,
     /// Stores events.
     pub writer: Writer,
     /// Follows the table.

@@ -15,11 +15,6 @@ use super::problem::Problem;
 use super::representation::{if_none_match, takes_gzip};
 use crate::encoding::{etag, gzip_here};
 
-/// The page may run scripts and use styles of this relay, connect to this relay, and nothing else:
-/// a name or a code that came through as markup would still run nothing.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-    img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -123,10 +118,6 @@ pub(super) async fn serve(path: &str, headers: &HeaderMap) -> Response {
     let answer = response.headers_mut();
     answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
     answer.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    answer.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    answer.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // The address may name a class and a student.
-    answer.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     // The files of a release belong together: each is asked about, none is fetched twice.
     answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     if let Ok(etag) = HeaderValue::from_str(&asset.etag) {

@@ -1,6 +1,6 @@
 //! From a request to its answer: the gate, then the handler that the router's table names, then the
-//! headers of the path's CORS. They stand on every answer, errors included, and are written here
-//! and nowhere else.
+//! headers of the path's CORS and those that protect the page. They stand on every answer, errors
+//! included, and are added here and nowhere else.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -15,14 +15,14 @@ use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
+use super::base_path::Place;
 use super::context::Relay;
 use super::gate::Admission;
-use super::gate::connections::ConnectionPermit;
 use super::gate::cors::Cors;
 use super::policy::Policy;
 use super::problem::{Problem, ProblemName};
-use super::request::Request;
-use super::router::{Handler, find};
+use super::request::{Inbound, Request};
+use super::router::{Found, Handler, find};
 use super::subscribe::{sse, websocket};
 use super::{api, dashboard, health, ingest, metrics};
 use crate::repeated::Repeated;
@@ -33,21 +33,25 @@ static UNFORESEEN: Repeated = Repeated::new();
 /// The router as a filter of warp's. It rejects nothing: every request has an answer here.
 pub(super) fn filter(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    let of_request = Arc::clone(&relay);
     let request = warp::method()
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
         // The server has put it there.
-        .and(warp::ext::get::<ConnectionPermit>())
+        .and(warp::ext::get::<Inbound>())
         .and(warp::ext::optional::<OnUpgrade>())
         .map(
-            |method,
-             full_path: FullPath,
-             query,
-             headers: HeaderMap,
-             permit: ConnectionPermit,
-             upgrade: Option<OnUpgrade>| {
-                Request { method, full_path, query, headers, permit, upgrade }
+            move |method,
+                  full_path: FullPath,
+                  query,
+                  headers: HeaderMap,
+                  inbound: Inbound,
+                  upgrade: Option<OnUpgrade>| {
+                let client = of_request.gate.client(&inbound, &headers);
+                let permit = inbound.permit.of_request(client.address);
+                let full_path = full_path.as_str().to_owned();
+                Request { method, full_path, query, headers, client, permit, upgrade }
             },
         );
     request
@@ -67,11 +71,20 @@ where
     B: Buf + Send,
 {
     let mut body = pin!(body);
-    let found = find(&request.method, request.path());
+    let place = relay.base_path.place(&request.full_path);
+    let (path, found) = match place {
+        Place::Inside(path) => (path, find(&request.method, path)),
+        Place::WithoutSlash | Place::Outside => {
+            (&*request.full_path, outside(&request.method, &request.full_path))
+        }
+    };
     let policy = found.policy;
     let admission = relay.gate.admit(policy, &request).await;
-    let mut response = if let Some(handler) = found.handler {
-        handle(&relay, handler, admission, &request, found.parameter, body.as_mut()).await
+    let mut response = if place == Place::WithoutSlash {
+        with_slash(&relay, &request)
+    } else if let Some(handler) = found.handler {
+        let asked = Asked { path, parameter: found.parameter };
+        handle(&relay, handler, admission, &request, asked, body.as_mut()).await
     } else if let Err(problem) = admission.caller() {
         problem.into_response()
     } else {
@@ -88,9 +101,47 @@ where
     }
     // No page reads the answer to a handshake.
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let host = request.client.host(&request.headers);
+        relay.security.apply(policy, &request.client, host, response.headers_mut());
         policy.cors.apply(relay.gate.origins(), &request.headers, response.headers_mut());
     }
     response
+}
+
+/// The table's answer to a path that is not below the base path. Probes are told the root by
+/// habit; a mistyped URL of a client is answered as such, so that its page may read why.
+fn outside<'a>(method: &Method, path: &'a str) -> Found<'a> {
+    let mut found = find(method, path);
+    if !matches!(found.handler, Some(Handler::Alive | Handler::Ready)) {
+        (found.handler, found.allow) = (None, None);
+        found.policy = if found.policy.cors == Cors::AnyOrigin {
+            &Policy::NOT_STORED
+        } else {
+            &Policy::NOTHING
+        };
+    }
+    found
+}
+
+/// Sends a browser from the base path without its slash to the page. 308 keeps the method.
+fn with_slash(relay: &Relay, request: &Request) -> Response {
+    let mut location = relay.base_path.as_str().to_owned();
+    if !request.query.is_empty() {
+        location.push('?');
+        location.push_str(&request.query);
+    }
+    let mut response = StatusCode::PERMANENT_REDIRECT.into_response();
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(http::header::LOCATION, location);
+    }
+    response
+}
+
+/// The path below the base path, and the part of it that stands for the row's parameter.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    path: &'a str,
+    parameter: &'a str,
 }
 
 /// Runs the handler, or answers a refusal in the form that the route's clients understand.
@@ -99,7 +150,7 @@ async fn handle<S, B>(
     handler: Handler,
     admission: Admission,
     request: &Request,
-    parameter: &str,
+    asked: Asked<'_>,
     body: Pin<&mut S>,
 ) -> Response
 where
@@ -118,8 +169,10 @@ where
     match handler {
         Handler::Ingest => ingest::post(relay, &caller, request, body).await,
         Handler::Discard => StatusCode::NO_CONTENT.into_response(),
-        Handler::Api(operation) => api::answer(relay, operation, &caller, request, parameter).await,
-        Handler::Dashboard => dashboard::serve(request.path(), &request.headers).await,
+        Handler::Api(operation) => {
+            api::answer(relay, operation, &caller, request, asked.parameter).await
+        }
+        Handler::Dashboard => dashboard::serve(asked.path, &request.headers).await,
         Handler::Alive => health::alive(),
         Handler::Ready => health::ready(relay),
         Handler::Metrics => metrics::render(relay),

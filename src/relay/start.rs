@@ -89,7 +89,15 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let connections =
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
     let mut relay = Relay {
-        gate: Gate::new(connections, config.http.origins.clone(), access.clone(), drain.clone()),
+        gate: Gate::new(
+            connections,
+            config.http.origins.clone(),
+            config.http.edge.proxies.clone(),
+            access.clone(),
+            drain.clone(),
+        ),
+        base_path: config.http.edge.base_path.clone(),
+        security: config.http.edge.security.clone(),
         writer,
         tail,
         log,

@@ -383,7 +383,10 @@ mod tests {
         assert!(checks.user_of("good").await.expect("an answer").is_ok());
         assert_eq!(hub.asked(), asked);
         let cache = checks.shared.cache();
-        assert_eq!((cache.bad.len(), cache.bad_until.len(), cache.good.len()), (MAX_BAD, MAX_BAD, 1));
+        assert_eq!(
+            (cache.bad.len(), cache.bad_until.len(), cache.good.len()),
+            (MAX_BAD, MAX_BAD, 1)
+        );
         assert!(cache.asking.is_empty() && cache.new_asking == 0);
     }
 }

@@ -1,6 +1,7 @@
 //! Which hub, and as which of its services the relay asks it.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use url::Url;
 
@@ -21,6 +22,8 @@ pub(crate) struct HubConfig {
     pub access_scopes: Vec<String>,
     /// The origin under which browsers see the hub and the relay, where it is known.
     pub public_origin: Option<String>,
+    /// Authorities beside the system's that may sign the certificate of the hub's API.
+    pub authorities: Option<PathBuf>,
 }
 
 /// The service's token. Its `Debug` does not show it.
@@ -59,6 +62,8 @@ pub(crate) struct HubSettings {
     pub public_url: Option<String>,
     /// `JUPYTERHUB_SERVICE_PREFIX`.
     pub service_prefix: Option<String>,
+    /// Authorities beside the system's.
+    pub authorities: Option<PathBuf>,
 }
 
 impl HubSettings {
@@ -87,6 +92,7 @@ impl HubSettings {
                 .or_else(|| variable("JUPYTERHUB_OAUTH_SCOPES")),
             public_url: Some(public.unwrap_or_else(host_and_base)),
             service_prefix: variable("JUPYTERHUB_SERVICE_PREFIX"),
+            authorities: None,
         }
     }
 
@@ -101,6 +107,7 @@ impl HubSettings {
             access_scopes: self.access_scopes.or(others.access_scopes),
             public_url: self.public_url.or(others.public_url),
             service_prefix: self.service_prefix.or(others.service_prefix),
+            authorities: self.authorities.or(others.authorities),
         }
     }
 
@@ -112,9 +119,11 @@ impl HubSettings {
         let (api_url, api_token) = match (self.api_url, self.api_token) {
             (None, None) => return Ok(None),
             (Some(_), None) => {
-                return Err("--hub-api-url: the hub takes no request without the service's token: \
+                return Err(
+                    "--hub-api-url: the hub takes no request without the service's token: \
                             give --hub-token-file, or JUPYTERHUB_API_TOKEN"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
             (None, Some(_)) => {
                 return Err("the hub's token is given, and not where its API is: give \
@@ -136,9 +145,11 @@ impl HubSettings {
             && url.query().is_none()
             && url.fragment().is_none();
         if !matches!(url.scheme(), "http" | "https") || !is_plain {
-            return Err("--hub-api-url: write http://HOST:PORT/hub/api, without a user, a query or \
+            return Err(
+                "--hub-api-url: write http://HOST:PORT/hub/api, without a user, a query or \
                         a fragment"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let name = self.service_name.ok_or(
             "the hub checks which service a user may use: give --hub-service-name, the name that \
@@ -160,16 +171,17 @@ impl HubSettings {
             let prefix = self.service_prefix?;
             Some(format!("{}/oauth_callback", prefix.trim_end_matches('/')))
         });
-        let redirect_uri = redirect_uri
-            .unwrap_or_else(|| format!("{public_url}/services/{name}/oauth_callback"));
+        let redirect_uri =
+            redirect_uri.unwrap_or_else(|| format!("{public_url}/services/{name}/oauth_callback"));
         Ok(Some(HubConfig {
             api_url: api_url.trim_end_matches('/').to_owned(),
             api_token,
             authorize_url: format!("{public_url}/hub/api/oauth2/authorize"),
             client_id: self.client_id.unwrap_or_else(|| format!("service-{name}")),
-            public_origin: [public_url, &redirect_uri].into_iter().find_map(origin),
+            public_origin: origin(public_url).or_else(|| origin(&redirect_uri)),
             redirect_uri,
             access_scopes,
+            authorities: self.authorities,
         }))
     }
 }

@@ -116,13 +116,13 @@ struct Session {
 }
 
 impl Hub {
+    /// A hub whose users' groups make them what `rules` say.
+    ///
     /// # Errors
-    /// If the hub's token cannot be used.
-    pub(crate) fn new(
-        config: HubConfig,
-        rules: GroupRules,
-        client: ServiceClient,
-    ) -> Result<Self, String> {
+    /// If the hub's token, or the file of authorities, cannot be used.
+    pub(crate) fn new(config: HubConfig, rules: GroupRules) -> Result<Self, String> {
+        let client = ServiceClient::new(config.authorities.as_deref())
+            .map_err(|error| format!("--hub-ca: {error}"))?;
         let seal = Seal::new(config.api_token.expose())?;
         let api = Arc::new(HubApi::new(client, config, rules));
         let asked = Arc::clone(&api);
@@ -200,8 +200,7 @@ impl Hub {
         if code.is_empty() || code.len() > MAX_CODE {
             return Err(SignInError::CodeRefused);
         }
-        let begun =
-            sign_in::resume(seal, finished, cookie, state).ok_or(SignInError::NotBegun)?;
+        let begun = sign_in::resume(seal, finished, cookie, state).ok_or(SignInError::NotBegun)?;
         let token = api.access_token(code, &begun.verifier).await?;
         let token = token.ok_or(SignInError::CodeRefused)?;
         let user = checks.user_of(&token).await??;

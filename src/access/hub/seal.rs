@@ -40,6 +40,8 @@ impl Purpose {
 }
 
 impl Seal {
+    /// A seal whose key is derived from `secret`.
+    ///
     /// # Errors
     /// If the library refuses the key, which it does for no token.
     pub(super) fn new(secret: &str) -> Result<Self, String> {
@@ -59,8 +61,7 @@ impl Seal {
         value: &impl Serialize,
     ) -> Result<String, Unspecified> {
         let mut bytes = serde_json::to_vec(value).map_err(|_| Unspecified)?;
-        let nonce =
-            self.key.seal_in_place_append_tag(Aad::from(purpose.name()), &mut bytes)?;
+        let nonce = self.key.seal_in_place_append_tag(Aad::from(purpose.name()), &mut bytes)?;
         let sealed = [nonce.as_ref().as_slice(), &bytes].concat();
         Ok(URL_SAFE_NO_PAD.encode(sealed))
     }
@@ -107,7 +108,8 @@ mod tests {
         assert_eq!(open(&replica, Purpose::Session, &text).as_deref(), Some("secret"));
         assert_eq!(open(&seal, Purpose::SignIn, &text), None);
         assert_eq!(open(&Seal::new("other").expect("a key"), Purpose::Session, &text), None);
-        for wrong in ["", "x", "AAAA", &text[1..], &text[..text.len() - 2], &format!("{text}AAAA")] {
+        for wrong in ["", "x", "AAAA", &text[1..], &text[..text.len() - 2], &format!("{text}AAAA")]
+        {
             assert_eq!(open(&seal, Purpose::Session, wrong), None, "{wrong}");
         }
     }

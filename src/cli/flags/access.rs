@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use crate::access;
 use crate::error::Failure;
 use crate::http::OriginPolicy;
 
@@ -27,25 +28,27 @@ pub(in crate::cli) struct AccessFlags {
 }
 
 impl AccessFlags {
-    /// The address to listen on, and the hosts and origins that may read. `is_open`: no source of
-    /// callers is configured.
+    /// The address to listen on, and the hosts and origins that may read. The sources
+    /// of callers are `access`.
     ///
     /// # Errors
     /// Names the flag: an open relay beyond loopback without `--insecure`, or an origin that is
     /// none.
     pub(in crate::cli) fn validate(
         &self,
-        is_open: bool,
+        access: &access::Config,
     ) -> Result<(SocketAddr, OriginPolicy), Failure> {
-        if is_open && !self.bind.ip().is_loopback() && !self.insecure {
+        if !access.has_source() && !self.bind.ip().is_loopback() && !self.insecure {
             return Err(Failure::usage(format!(
                 "--bind {}: beyond loopback anyone who reaches the port may read and write, since \
-                 no source says who calls: give --jwt-secret-file or --jwt-keys; or say --insecure \
-                 if that is wanted",
+                 no source says who calls: give --jwt-secret-file, --jwt-keys, --hub-api-url or \
+                 --user-header; or say --insecure if that is wanted",
                 self.bind
             )));
         }
-        let origins = OriginPolicy::new(self.bind, &self.allow_origin)
+        let of_hub = access.hub.as_ref().and_then(|hub| hub.public_origin.clone());
+        let origins: Vec<_> = self.allow_origin.iter().cloned().chain(of_hub).collect();
+        let origins = OriginPolicy::new(self.bind, &origins)
             .map_err(|wrong| Failure::usage(format!("--allow-origin: {wrong}")))?;
         Ok((self.bind, origins))
     }

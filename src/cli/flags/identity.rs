@@ -109,6 +109,7 @@ impl JwtFlags {
                 name: self.jwt_claim_name.clone(),
             },
         });
-        Ok(access::Config { jwt, revoked: self.revoked.clone() })
+        let revoked = self.revoked.clone();
+        Ok(access::Config { jwt, revoked, ..access::Config::default() })
     }
 }

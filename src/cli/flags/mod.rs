@@ -2,12 +2,16 @@
 //! environment variable, its default, its bounds and its help. The error of a value that is out of
 //! bounds, `--help`, and docs/configuration.md are all made from that block.
 //!
-//! - `database`: which database; `access`: who may connect; `identity`: who calls; `limits`: bounds on requests, queues,
+//! - `database`: which database; `access`: who may connect; `identity`: who calls; `hub`: the
+//!   JupyterHub whose users call; `edge`: proxies, and the page's place; `limits`: bounds on requests,
+//!   queues,
 //!   memory and connections; `lifecycle`: start and stop; `logging`: the program's log
 //! - `units`: sizes and durations as people write them, and the bounds of a value
 
 pub(super) mod access;
 pub(super) mod database;
+pub(super) mod edge;
+pub(super) mod hub;
 pub(super) mod identity;
 pub(super) mod lifecycle;
 pub(super) mod limits;

@@ -2,14 +2,19 @@
 //! the caller's rights with what the route needs.
 //!
 //! A credential that a request names itself (`Authorization`, then `?token=`) counts before the
-//! cookie, and a wrong one is never replaced by a good cookie: the request says who it means to be.
+//! user that a trusted proxy names and before the cookie, and a wrong one is never replaced by one
+//! of these: the request says who it means to be.
 //! Ingest never reads a cookie, since pages of any origin may POST there with the browser's
 //! credentials. With a cookie, a request that changes something must come from the relay's own
-//! page.
+//! page. A proxy knows its user by a cookie too: a page of another origin that posts through the
+//! proxy must be one that may read.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::origin::OriginPolicy;
+use super::proxied::UserHeaders;
 
 use crate::access::{Access, Caller, Credential, Denial, Right};
 use crate::event::ClassId;
@@ -22,6 +27,17 @@ const MAX_CREDENTIAL: usize = 8 * 1024;
 /// The cookie of a browser that has signed in. Behind TLS its name begins with `__Host-`, which
 /// browsers accept for this host and path `/` alone.
 pub(in crate::http) const COOKIE: &str = "progress-relay";
+
+/// Where a credential is looked for.
+#[derive(Clone, Copy)]
+pub(super) struct CredentialRules<'a> {
+    /// Whether the route reads the relay's cookie.
+    pub(super) reads_cookie: bool,
+    /// The headers in which a trusted proxy names its user.
+    pub(super) user_headers: Option<&'a UserHeaders>,
+    /// The pages that may act with a user that a proxy knows by a cookie.
+    pub(super) origins: &'a OriginPolicy,
+}
 
 /// The result of the check.
 pub(super) enum CallerCheck {
@@ -37,18 +53,24 @@ pub(super) enum CallerCheck {
 /// URL names.
 pub(super) async fn check(
     access: &Access,
+    rules: CredentialRules<'_>,
     right: Right,
-    reads_cookie: bool,
     request: &Request,
 ) -> CallerCheck {
     if access.is_open() {
         return CallerCheck::Admitted(Arc::new(Caller::anyone()), None);
     }
     let query = Query::parse(&request.query);
-    let credential = match credential(&request.headers, &query, reads_cookie) {
+    let credential = match credential(request, &query, rules) {
         Ok(credential) => credential,
         Err(denial) => return CallerCheck::Denied(denial),
     };
+    if matches!(credential, Some(Credential::Proxied { .. }))
+        && changes_something(request)
+        && let Err(problem) = rules.origins.check(&request.headers, &request.client)
+    {
+        return CallerCheck::Forbidden(problem);
+    }
     if matches!(credential, Some(Credential::Session(_))) && !is_own_page(request) {
         return CallerCheck::Forbidden(Problem::new(
             StatusCode::FORBIDDEN,
@@ -121,10 +143,11 @@ pub(in crate::http) fn denied(denial: &Denial) -> Problem {
 
 /// The credential that a request brings.
 fn credential(
-    headers: &HeaderMap,
+    request: &Request,
     query: &Query<'_>,
-    reads_cookie: bool,
+    rules: CredentialRules<'_>,
 ) -> Result<Option<Credential>, Denial> {
+    let headers = &request.headers;
     let mut named = headers.get_all(header::AUTHORIZATION).iter();
     let token = match named.next() {
         Some(_) if named.next().is_some() => {
@@ -139,7 +162,12 @@ fn credential(
         }
         return Ok(Some(Credential::Token(token)));
     }
-    let session = reads_cookie.then(|| cookie(headers)).flatten();
+    if let Some(user_headers) = rules.user_headers.filter(|_| request.client.is_proxied)
+        && let Some(proxied) = user_headers.credential(headers)?
+    {
+        return Ok(Some(proxied));
+    }
+    let session = rules.reads_cookie.then(|| cookie(headers)).flatten();
     Ok(session.map(|session| Credential::Session(session.to_owned())))
 }
 
@@ -169,12 +197,15 @@ pub(in crate::http) fn cookie(headers: &HeaderMap) -> Option<&str> {
         .filter(|value| !value.is_empty() && value.len() <= MAX_CREDENTIAL)
 }
 
+fn changes_something(request: &Request) -> bool {
+    !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
 /// Whether a request that changes something comes from the relay's own page. The check of the
 /// origin has compared `Origin` already; here it must be there, or the browser must say as much.
 fn is_own_page(request: &Request) -> bool {
-    let is_safe = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let site = request.headers.get("sec-fetch-site");
-    is_safe
+    !changes_something(request)
         || site.is_some_and(|site| site == "same-origin")
         || (site.is_none() && request.headers.contains_key(header::ORIGIN))
 }

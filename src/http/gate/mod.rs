@@ -10,22 +10,29 @@
 //! WebSocket with a close code, Server-Sent Events with a stream that ends.
 
 pub(super) mod caller;
+pub(super) mod client;
 pub(super) mod connections;
 pub(super) mod cors;
+pub(super) mod network;
 pub(super) mod origin;
+pub(super) mod proxied;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::caller::CallerCheck;
+use http::HeaderMap;
+
+use self::caller::{CallerCheck, CredentialRules};
+use self::client::{Client, TrustedProxies};
 use self::connections::{ConnectionLimiter, ConnectionPermit};
 use self::cors::Cors;
 use self::origin::OriginPolicy;
+use self::proxied::UserHeaders;
 use super::policy::{Check, Policy};
 use super::problem::Problem;
 use super::query::Query;
-use super::request::Request;
+use super::request::{Inbound, Request};
 use super::server::drain::Drain;
 use crate::access::{Access, Caller, Credential, Denial, Right};
 use crate::metrics::Registry;
@@ -94,8 +101,18 @@ impl Admission {
 pub(crate) struct Gate {
     connections: Arc<ConnectionLimiter>,
     origins: OriginPolicy,
+    proxies: ProxyRules,
     access: Access,
     drain: Drain,
+}
+
+/// The proxies that are trusted, and what they are trusted to say.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProxyRules {
+    /// Whose forwarded addresses, schemes and hosts are believed.
+    pub trusted: TrustedProxies,
+    /// The headers in which they name a user, if they do.
+    pub user_headers: Option<UserHeaders>,
 }
 
 impl Gate {
@@ -103,15 +120,21 @@ impl Gate {
     pub(crate) fn new(
         connections: Arc<ConnectionLimiter>,
         origins: OriginPolicy,
+        proxies: ProxyRules,
         access: Access,
         drain: Drain,
     ) -> Self {
-        Self { connections, origins, access, drain }
+        Self { connections, origins, proxies, access, drain }
     }
 
     /// Counts a new connection: see [`ConnectionLimiter`].
     pub(super) fn permit(&self, remote: SocketAddr) -> Option<ConnectionPermit> {
-        self.connections.permit(remote)
+        self.connections.permit(remote, self.proxies.trusted.has(remote.ip()))
+    }
+
+    /// The sender of a request that came on this connection with these headers.
+    pub(super) fn client(&self, inbound: &Inbound, headers: &HeaderMap) -> Client {
+        self.proxies.trusted.client(inbound.remote, inbound.is_tls, headers)
     }
 
     /// Registers the gate's metrics.
@@ -141,7 +164,7 @@ impl Gate {
                 Check::Connections if !request.permit.is_admitted() => return Admission::TooMany,
                 Check::Draining if self.drain.is_closed() => return Admission::Draining,
                 Check::Origin => {
-                    if let Err(problem) = self.origins.check(&request.headers) {
+                    if let Err(problem) = self.origins.check(&request.headers, &request.client) {
                         return Admission::Forbidden(problem);
                     }
                 }
@@ -151,8 +174,12 @@ impl Gate {
         let Some(right) = policy.right else {
             return Admission::Admitted(Admitted { caller: None, credential: None });
         };
-        let reads_cookie = policy.cors != Cors::AnyOrigin;
-        match caller::check(&self.access, right, reads_cookie, request).await {
+        let rules = CredentialRules {
+            reads_cookie: policy.cors != Cors::AnyOrigin,
+            user_headers: self.proxies.user_headers.as_ref(),
+            origins: &self.origins,
+        };
+        match caller::check(&self.access, rules, right, request).await {
             CallerCheck::Admitted(caller, credential) => {
                 Admission::Admitted(Admitted { caller: Some(caller), credential })
             }

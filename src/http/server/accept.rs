@@ -20,7 +20,7 @@ use super::drain::Drain;
 use super::timeouts::{RequestCounts, TimeoutStream};
 use crate::http::context::Relay;
 use crate::http::dispatch;
-use crate::http::gate::connections::ConnectionPermit;
+use crate::http::request::Inbound;
 use crate::repeated::Repeated;
 
 /// How long an idle connection is kept: longer than proxies keep theirs (nginx and the cloud's
@@ -73,7 +73,8 @@ pub(crate) async fn serve(listener: TcpListener, relay: Arc<Relay>) {
             tracing::debug!(%remote, %error, "a connection went before it was served");
             continue;
         }
-        connections.spawn(connection(stream, permit, routes.clone(), relay.drain.clone()));
+        let inbound = Inbound { remote, is_tls: false, permit };
+        connections.spawn(connection(stream, inbound, routes.clone(), relay.drain.clone()));
     }
     drop(listener);
     connections.close();
@@ -82,7 +83,7 @@ pub(crate) async fn serve(listener: TcpListener, relay: Arc<Relay>) {
 
 async fn connection(
     stream: TcpStream,
-    permit: ConnectionPermit,
+    inbound: Inbound,
     routes: BoxedFilter<(Response,)>,
     drain: Drain,
 ) {
@@ -92,7 +93,7 @@ async fn connection(
     let service = TowerToHyperService::new(warp::service(routes));
     let service = service_fn(move |mut request: Request<Incoming>| {
         requests.begin();
-        request.extensions_mut().insert(permit.clone());
+        request.extensions_mut().insert(inbound.clone());
         let answer = service.call(request);
         let requests = requests.clone();
         let drain = drain.clone();
