@@ -64,6 +64,13 @@ impl Policy {
     /// The dashboard's files: they hold no data.
     pub(super) const PAGE: Self =
         Self { checks: &[Check::Origin], right: None, cors: Cors::SameOrigin, has_body: false };
+    /// For browsers that sign in at a JupyterHub: nobody is known yet.
+    pub(super) const SIGN_IN: Self = Self {
+        checks: &[Check::Connections, Check::Origin],
+        right: None,
+        cors: Cors::SameOrigin,
+        has_body: false,
+    };
     /// For probes: under any host name, and also when there are too many connections.
     pub(super) const PROBE: Self = Self {
         checks: &[],

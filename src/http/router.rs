@@ -8,6 +8,7 @@
 use http::{HeaderValue, Method};
 
 use super::api::Operation;
+use super::hub::HubStep;
 use super::policy::Policy;
 
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,7 @@ pub(super) enum Handler {
     EventStream,
     Api(Operation),
     Dashboard,
+    Hub(HubStep),
     Alive,
     Ready,
     Metrics,
@@ -56,6 +58,8 @@ static ROUTES: &[Route] = &[
     get("/openapi.json", Handler::Api(Operation::Description), &Policy::DESCRIBE),
     get("/", Handler::Dashboard, &Policy::PAGE),
     get("/assets/{file...}", Handler::Dashboard, &Policy::PAGE),
+    get("/sign-in/hub", Handler::Hub(HubStep::Begin), &Policy::SIGN_IN),
+    get("/oauth_callback", Handler::Hub(HubStep::Finish), &Policy::SIGN_IN),
     get("/healthz[/]", Handler::Alive, &Policy::PROBE),
     get("/readyz[/]", Handler::Ready, &Policy::PROBE),
     get("/metrics[/]", Handler::Metrics, &Policy::OPERATE),
@@ -142,7 +146,7 @@ mod tests {
     use super::*;
 
     /// Rows that openapi.json does not describe, and why.
-    const UNDESCRIBED: [(&str, &str); 10] = [
+    const UNDESCRIBED: [(&str, &str); 12] = [
         ("/student-progress", "docs/wire.md describes it: a writer needs more than a schema"),
         ("/ws/connect", "docs/wire.md describes it: OpenAPI has no WebSockets"),
         ("/api/class/stream", "docs/wire.md describes it: OpenAPI has no frames"),
@@ -152,6 +156,8 @@ mod tests {
         ("/cell-monitor", "an old client's second, anonymous copy of every run, which is dropped"),
         ("/", "the dashboard's page"),
         ("/assets/{file...}", "the dashboard's files"),
+        ("/sign-in/hub", "for browsers: it sends them to JupyterHub"),
+        ("/oauth_callback", "for browsers that come back from JupyterHub"),
         ("/metrics", "docs/metrics.md describes it"),
     ];
 
@@ -172,7 +178,11 @@ mod tests {
             assert!(route.policy.checks.iter().all(|check| ORDER.contains(check)), "{path}");
             let reads = matches!(
                 route.handler,
-                Handler::Api(_) | Handler::WebSocket | Handler::EventStream | Handler::Dashboard
+                Handler::Api(_)
+                    | Handler::WebSocket
+                    | Handler::EventStream
+                    | Handler::Dashboard
+                    | Handler::Hub(_)
             );
             assert_eq!(route.policy.checks.contains(&Check::Origin), reads, "{path}");
             let is_page = matches!(route.handler, Handler::Dashboard);

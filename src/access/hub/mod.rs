@@ -134,6 +134,12 @@ impl Hub {
         Ok(Self { shared: Arc::new(SharedHub { api, checks, seal, finished }) })
     }
 
+    /// Whether browsers reach the hub, and the relay behind its proxy, over TLS.
+    pub(crate) fn is_seen_over_tls(&self) -> bool {
+        let origin = self.shared.api.config.public_origin.as_deref();
+        origin.is_some_and(|origin| origin.starts_with("https:"))
+    }
+
     /// Who calls with this token of the hub's.
     ///
     /// # Errors
