@@ -5,6 +5,7 @@ pub mod browser;
 pub mod checker;
 pub mod class;
 mod follower;
+pub mod hub;
 mod load;
 mod pooler;
 mod postgres;
