@@ -48,14 +48,14 @@ mod url;
 pub(crate) use allowance::check_allowance;
 pub(crate) use class_events::class_events;
 pub use connect::Connector;
-pub(crate) use doorbell::{CHANNEL, notification_queue_usage, notify};
+pub(crate) use doorbell::{listen_statement, notification_queue_usage, notify};
 pub(crate) use election::{
     LEADER_SILENCE, SilentLeader, end_silent_leader, prepare_leader, send_keepalive, silent_leader,
     try_elect,
 };
 pub use errors::ConnectError;
 pub(crate) use errors::{
-    OLDEST_POSTGRES, Verdict, explain, is_connection_lost, is_lock_timeout, verdict,
+    OLDEST_POSTGRES, Verdict, explain, is_connection_lost, is_lock_timeout, is_read_only, verdict,
 };
 pub use history::history_statements;
 pub(crate) use identity::{HomeCheck, check_home, deleted_classes, mend_sequence, renew_nonce};

@@ -125,6 +125,8 @@ pub const NEEDS: &[Need] = &[
     ),
     need(Object::Function("progress_epoch()"), EXECUTE, "the epoch"),
     need(Object::Function("progress_epoch(text)"), EXECUTE, "the epoch"),
+    need(Object::Function("progress_timeline()"), EXECUTE, "the epoch"),
+    need(Object::Function("progress_channel()"), EXECUTE, "ringing, and listening"),
     need(Object::Function("progress_home()"), EXECUTE, "the place in which the log was begun"),
     need(Object::Function("progress_event_lock()"), EXECUTE, "stopping the log for a moment"),
 ];

@@ -65,7 +65,7 @@ impl Report {
         let Summary { right, remark, wrong, unknown } = self.summary();
         let _ = write!(
             text,
-            "{wrong} wrong, {remark} remarks, {right} right, {unknown} not tried or not visible"
+            "wrong: {wrong}, remarks: {remark}, right: {right}, not tried or not visible: {unknown}"
         );
         text
     }
@@ -127,7 +127,7 @@ mod tests {
         assert!(lines[0].starts_with("ok      host.reached"), "{text}");
         assert!(lines[1].starts_with("WRONG   clock"), "{text}");
         assert_eq!((lines[2].trim(), lines[3].trim()), ("first", "second"));
-        assert!(lines[4].starts_with("1 wrong, 0 remarks, 1 right"), "{text}");
+        assert!(lines[4].starts_with("wrong: 1, remarks: 0, right: 1, "), "{text}");
         assert!(!text.contains('\u{1b}') && report.text(true).contains('\u{1b}'));
     }
 }

@@ -14,6 +14,7 @@ mod proxy;
 mod raw;
 mod relay;
 mod rewriter;
+mod roles;
 pub mod stage;
 pub mod tls;
 
@@ -30,6 +31,7 @@ pub use proxy::Proxy;
 pub use raw::{Raw, RawFrame, handshake, handshake_with, read_frame};
 pub use relay::{Finished, Relay, Tail, run};
 pub use rewriter::Rewriter;
+pub use roles::{installation, login, quoted, role};
 
 /// The longest wait of a test. It is far longer than anything takes, so that a busy machine does
 /// not fail a test.
