@@ -29,6 +29,7 @@ pub(crate) use credential::Credential;
 pub(crate) use denial::Denial;
 pub(crate) use groups::{GroupPattern, GroupRules, Precedence};
 pub(crate) use hub::{ApiToken, Hub, HubConfig, HubSettings, SignInError};
+pub(crate) use jwt::{Secret, Unverified};
 pub(crate) use proxied::ProxiedUsers;
 pub(crate) use scope::Scope;
 pub(crate) use sources::{Access, CallerEnd};

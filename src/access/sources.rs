@@ -79,6 +79,14 @@ impl Access {
         jwt.is_none() && hub.is_none() && proxied.is_none()
     }
 
+    /// Waits until keys that are at a URL have been asked for once. `serve` does not wait: until
+    /// then it answers 503.
+    pub(crate) async fn first_look(&self) {
+        if let Some(jwt) = &self.sources.jwt {
+            jwt.first_look().await;
+        }
+    }
+
     /// Reads keys and revocations again. Connections of callers that are no longer admitted end.
     pub(crate) fn reread(&self) {
         let Sources { jwt, revocations, changes, .. } = &*self.sources;

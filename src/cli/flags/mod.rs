@@ -6,6 +6,7 @@
 //!   JupyterHub whose users call; `edge`: proxies, and the page's place; `limits`: bounds on requests,
 //!   queues,
 //!   memory and connections; `lifecycle`: start and stop; `logging`: the program's log
+//! - `token`: the token that a command sends to a relay
 //! - `units`: sizes and durations as people write them, and the bounds of a value
 
 pub(super) mod access;
@@ -16,4 +17,5 @@ pub(super) mod identity;
 pub(super) mod lifecycle;
 pub(super) mod limits;
 pub(super) mod logging;
+pub(super) mod token;
 pub(super) mod units;

@@ -17,6 +17,7 @@ mod rewriter;
 mod roles;
 pub mod stage;
 pub mod tls;
+pub mod tokens;
 
 use std::time::Duration;
 
