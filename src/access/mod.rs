@@ -5,7 +5,8 @@
 //! - `credential`: what a request brings to prove who calls; `denial`: why it does not
 //! - `sources`: asks the configured sources who a credential belongs to; `config`: which they are
 //! - `jwt`: tokens; `revocations`: what is revoked; `files`: reads files, with bounds
-//! - `hub`: users of a JupyterHub; `proxied`: users of a trusted proxy; `groups`: from a user's groups to a role and classes
+//! - `hub`: users of a JupyterHub; `proxied`: users of a trusted proxy; `groups`: from
+//!   a user's groups to a role and classes
 //!
 //! This folder knows neither HTTP's requests nor sockets; the gate takes credentials out of
 //! requests, and answers denials.

@@ -4,7 +4,8 @@ use clap::Args as ClapArgs;
 
 use super::flags::access::AccessFlags;
 use super::flags::database::DatabaseFlags;
-use super::flags::edge::{EdgeFlags, GroupFlags};
+use super::flags::edge::EdgeFlags;
+use super::flags::groups::GroupFlags;
 use super::flags::hub::HubFlags;
 use super::flags::identity::IdentityFlags;
 use super::flags::lifecycle::LifecycleFlags;
@@ -27,9 +28,9 @@ pub(super) struct Args {
     #[command(flatten)]
     hub: HubFlags,
     #[command(flatten)]
-    edge: EdgeFlags,
-    #[command(flatten)]
     groups: GroupFlags,
+    #[command(flatten)]
+    edge: EdgeFlags,
     #[command(flatten)]
     database: DatabaseFlags,
     #[command(flatten)]
@@ -40,19 +41,20 @@ pub(super) struct Args {
 
 impl Args {
     fn config(&self) -> Result<Config, Failure> {
-        let groups = self.groups.rules();
         let settings = self.hub.settings()?;
-        let prefix = settings.service_prefix.clone();
-        let hub = self.hub.validate(settings, &groups)?;
-        let proxied = self.edge.names_users(&groups)?;
-        let access = access::Config { hub, proxied, groups, ..self.identity.validate()? };
+        let hub_path = settings.service_prefix.clone();
+        let sources = self.edge.with_users(self.identity.validate()?, self.groups.rules())?;
+        let hub = self.hub.validate(settings, &sources.groups)?;
+        let access = access::Config { hub, ..sources };
         let (bind, origins) = self.access.validate(&access)?;
         Ok(Config {
             bind,
+            admin_bind: self.access.admin_bind(),
+            tls: self.access.tls(),
             access,
             database: self.database.validate()?,
             start: self.lifecycle.start(),
-            http: self.limits.http(origins, self.edge.validate(prefix.as_deref())?),
+            http: self.limits.http(origins, self.edge.validate(hub_path.as_deref())?),
             writer: self.limits.writer(),
             log_memory: self.limits.log_memory(),
             stop: self.lifecycle.stop(),
@@ -67,5 +69,5 @@ impl Args {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config()?;
     raise_file_limit();
-    relay::run(config, |address| print(&format!("listening on http://{address}"))).await
+    relay::run(config, |url| print(&format!("listening on {url}"))).await
 }

@@ -59,7 +59,7 @@ impl FromStr for BasePath {
         };
         let inner = text.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest));
         match inner {
-            Some("") => Ok(Self::default()),
+            Some("") if text == "/" => Ok(Self::default()),
             Some(inner) if inner.split('/').all(is_segment) => Ok(Self(format!("/{inner}/"))),
             _ => Err(format!("{text:?} is not a path of a URL: write it as /services/relay/")),
         }

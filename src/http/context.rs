@@ -39,6 +39,8 @@ pub(crate) struct Relay {
     pub gate: Gate,
     /// The path below which the routes lie.
     pub base_path: BasePath,
+    /// Whether operators have a listener of their own.
+    pub has_admin_door: bool,
     /// The headers that protect the page and its data.
     pub security: SecurityHeaders,
     /// Stores events.

@@ -21,7 +21,7 @@ use super::gate::Admission;
 use super::gate::cors::Cors;
 use super::policy::Policy;
 use super::problem::{Problem, ProblemName};
-use super::request::{Inbound, Request};
+use super::request::{Door, Inbound, Request};
 use super::router::{Found, Handler, find};
 use super::subscribe::{sse, websocket};
 use super::{api, dashboard, health, hub, ingest, metrics};
@@ -51,7 +51,8 @@ pub(super) fn filter(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
                 let client = of_request.gate.client(&inbound, &headers);
                 let permit = inbound.permit.of_request(client.address);
                 let full_path = full_path.as_str().to_owned();
-                Request { method, full_path, query, headers, client, permit, upgrade }
+                let door = inbound.door;
+                Request { method, full_path, query, headers, door, client, permit, upgrade }
             },
         );
     request
@@ -71,16 +72,10 @@ where
     B: Buf + Send,
 {
     let mut body = pin!(body);
-    let place = relay.base_path.place(&request.full_path);
-    let (path, found) = match place {
-        Place::Inside(path) => (path, find(&request.method, path)),
-        Place::WithoutSlash | Place::Outside => {
-            (&*request.full_path, outside(&request.method, &request.full_path))
-        }
-    };
+    let Located { place, path, found } = locate(&relay, &request);
     let policy = found.policy;
     let admission = relay.gate.admit(policy, &request).await;
-    let mut response = if place == Place::WithoutSlash {
+    let mut response = if place == Place::WithoutSlash && request.door == Door::Main {
         with_slash(&relay, &request)
     } else if let Some(handler) = found.handler {
         let asked = Asked { path, parameter: found.parameter };
@@ -108,19 +103,38 @@ where
     response
 }
 
-/// The table's answer to a path that is not below the base path. Probes are told the root by
-/// habit; a mistyped URL of a client is answered as such, so that its page may read why.
-fn outside<'a>(method: &Method, path: &'a str) -> Found<'a> {
-    let mut found = find(method, path);
-    if !matches!(found.handler, Some(Handler::Alive | Handler::Ready)) {
+/// A request's place in the table.
+struct Located<'a> {
+    place: Place<'a>,
+    /// The path below the base path.
+    path: &'a str,
+    found: Found<'a>,
+}
+
+/// The table's answer to a request, by the listener that it came by and the path below the base
+/// path.
+fn locate<'a>(relay: &Relay, request: &'a Request) -> Located<'a> {
+    let place = relay.base_path.place(&request.full_path);
+    let path = if let Place::Inside(path) = place { path } else { &*request.full_path };
+    let mut found = find(&request.method, path);
+    let is_there = match (request.door, found.handler) {
+        // Probes are told the root by habit.
+        (_, Some(Handler::Alive | Handler::Ready)) => true,
+        (Door::Admin, handler) => matches!(handler, Some(Handler::Metrics)),
+        // Where operators have a listener of their own, metrics are there alone.
+        (Door::Main, Some(Handler::Metrics)) if relay.has_admin_door => false,
+        (Door::Main, _) => matches!(place, Place::Inside(_)),
+    };
+    if !is_there {
         (found.handler, found.allow) = (None, None);
-        found.policy = if found.policy.cors == Cors::AnyOrigin {
-            &Policy::NOT_STORED
-        } else {
-            &Policy::NOTHING
-        };
+        // A mistyped URL of a client is answered as such, so that its page may read why.
+        let is_near = found.policy.cors == Cors::AnyOrigin;
+        found.policy = if is_near { &Policy::NOT_STORED } else { &Policy::NOTHING };
     }
-    found
+    if request.door == Door::Admin {
+        found.policy = &Policy::PROBE;
+    }
+    Located { place, path, found }
 }
 
 /// Sends a browser from the base path without its slash to the page. 308 keeps the method.
@@ -175,7 +189,7 @@ where
         Handler::Dashboard => dashboard::serve(asked.path, &request.headers).await,
         Handler::Hub(step) => hub::answer(relay, step, request).await,
         Handler::Alive => health::alive(),
-        Handler::Ready => health::ready(relay),
+        Handler::Ready => health::ready(relay, relay.gate.sees_relay(request).await),
         Handler::Metrics => metrics::render(relay),
         // Answered above.
         Handler::WebSocket | Handler::EventStream => Problem::not_found().into_response(),

@@ -8,6 +8,15 @@ use hyper::upgrade::OnUpgrade;
 use super::gate::client::Client;
 use super::gate::connections::ConnectionPermit;
 
+/// The listener by which a connection came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// For everyone.
+    Main,
+    /// For operators, in a network that only they reach (`--admin-bind`).
+    Admin,
+}
+
 /// What the server knows of the connection that a request came on.
 #[derive(Debug, Clone)]
 pub(super) struct Inbound {
@@ -15,6 +24,8 @@ pub(super) struct Inbound {
     pub(super) remote: SocketAddr,
     /// Whether the relay itself speaks TLS on it.
     pub(super) is_tls: bool,
+    /// The listener that accepted it.
+    pub(super) door: Door,
     /// Counts the connection.
     pub(super) permit: ConnectionPermit,
 }
@@ -27,6 +38,8 @@ pub(super) struct Request {
     /// The query string; empty if there is none.
     pub(super) query: String,
     pub(super) headers: HeaderMap,
+    /// The listener that it came by.
+    pub(super) door: Door,
     /// Who sent it.
     pub(super) client: Client,
     /// Counts the connection that the request came on, and its client.

@@ -11,6 +11,10 @@ use crate::{access, http, writer};
 pub(crate) struct Config {
     /// The address and port to listen on; port 0 takes a free one.
     pub bind: SocketAddr,
+    /// The address and port at which operators find metrics and health, apart from everyone else.
+    pub admin_bind: Option<SocketAddr>,
+    /// The certificate, if the relay itself speaks TLS.
+    pub tls: Option<http::TlsFiles>,
     /// The sources of callers.
     pub access: access::Config,
     /// Where the database is: a URL, or a private server of this replica.

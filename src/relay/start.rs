@@ -58,7 +58,7 @@ pub(super) struct Tasks {
 }
 
 pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Parts, Failure> {
-    let owner = format!("progress-relay serve, pid {}, on http://{address}", std::process::id());
+    let owner = format!("progress-relay serve, pid {}, on {address}", std::process::id());
     // Before the database: a file that is wrong ends the start at once.
     let access = match config.access.has_source() {
         true => Access::with(&config.access).map_err(Failure::usage)?,
@@ -97,6 +97,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
             drain.clone(),
         ),
         base_path: config.http.edge.base_path.clone(),
+        has_admin_door: config.admin_bind.is_some(),
         security: config.http.edge.security.clone(),
         writer,
         tail,

@@ -1,13 +1,14 @@
 //! The flags that say where to listen, and who may connect.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use crate::access;
 use crate::error::Failure;
-use crate::http::OriginPolicy;
+use crate::http::{OriginPolicy, TlsFiles};
 
 /// Who may connect.
 #[derive(Debug, Args)]
@@ -17,6 +18,17 @@ pub(in crate::cli) struct AccessFlags {
     /// as --jwt-secret-file, or --insecure
     #[arg(long, env = "RELAY_BIND", value_name = "ADDR:PORT", default_value = "127.0.0.1:8000")]
     bind: SocketAddr,
+    /// Where operators find /metrics, /healthz and /readyz, without TLS and without signing in, in a
+    /// network that only they reach. /metrics is then there alone
+    #[arg(long, env = "RELAY_ADMIN_BIND", value_name = "ADDR:PORT")]
+    admin_bind: Option<SocketAddr>,
+    /// The certificate by which the relay itself speaks TLS, and those that follow it up to its
+    /// authority, as a PEM file. Read again on SIGHUP
+    #[arg(long, env = "RELAY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The key of --tls-cert, as a PEM file
+    #[arg(long, env = "RELAY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// An origin whose pages may read and open WebSockets, as browsers write it: https://HOST; its
     /// host is then a host name of the relay. May be given several times
     #[arg(long, env = "RELAY_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
@@ -28,6 +40,17 @@ pub(in crate::cli) struct AccessFlags {
 }
 
 impl AccessFlags {
+    /// The address of the listener for operators.
+    pub(in crate::cli) fn admin_bind(&self) -> Option<SocketAddr> {
+        self.admin_bind
+    }
+
+    /// The certificate of the relay itself.
+    pub(in crate::cli) fn tls(&self) -> Option<TlsFiles> {
+        let (certificate, key) = (self.tls_cert.clone()?, self.tls_key.clone()?);
+        Some(TlsFiles { certificate, key })
+    }
+
     /// The address to listen on, and the hosts and origins that may read. The sources
     /// of callers are `access`.
     ///

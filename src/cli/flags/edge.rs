@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::access::{GroupPattern, GroupRules};
+use crate::access::{self, GroupRules};
 use crate::error::Failure;
 use crate::http::{
     BasePath, Edge, Network, ProxyRules, SecurityHeaders, TrustedProxies, UserHeaders,
@@ -38,31 +38,6 @@ pub(in crate::cli) struct EdgeFlags {
     frame_ancestors: Vec<String>,
 }
 
-/// Which groups make whom.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Groups")]
-pub(in crate::cli) struct GroupFlags {
-    /// The groups whose members instruct a class, with `{class}` in the class's place:
-    /// 'instructors-{class}'. May be given several times
-    #[arg(long, env = "RELAY_INSTRUCTORS", value_name = "PATTERN", value_delimiter = ',',
-          value_parser = GroupPattern::parse)]
-    instructors: Vec<GroupPattern>,
-    /// The groups whose members are students of a class: '{class}'. May be given several times
-    #[arg(long, env = "RELAY_STUDENTS", value_name = "PATTERN", value_delimiter = ',',
-          value_parser = GroupPattern::parse)]
-    students: Vec<GroupPattern>,
-    /// A group whose members are operators. May be given several times
-    #[arg(long, env = "RELAY_OPERATORS", value_name = "GROUP", value_delimiter = ',')]
-    operators: Vec<String>,
-}
-
-impl GroupFlags {
-    pub(in crate::cli) fn rules(&self) -> GroupRules {
-        let (instructors, students) = (self.instructors.clone(), self.students.clone());
-        GroupRules::new(self.operators.iter().cloned(), instructors, students)
-    }
-}
-
 impl EdgeFlags {
     /// What stands between the relay and its clients. `of_hub`: the path that a JupyterHub gives
     /// its service.
@@ -95,17 +70,22 @@ impl EdgeFlags {
         })
     }
 
-    /// Whether a proxy names its users.
+    /// The sources of callers, with the users that a trusted proxy names.
     ///
     /// # Errors
     /// If users are named, and no group makes anyone anything.
-    pub(in crate::cli) fn names_users(&self, rules: &GroupRules) -> Result<bool, Failure> {
-        if self.user_header.is_some() && (self.groups_header.is_none() || rules.is_empty()) {
+    pub(in crate::cli) fn with_users(
+        &self,
+        sources: access::Config,
+        groups: GroupRules,
+    ) -> Result<access::Config, Failure> {
+        let proxied = self.user_header.is_some();
+        if proxied && (self.groups_header.is_none() || groups.is_empty()) {
             return Err(Failure::usage(
                 "--user-header: the users of a proxy get their rights by their groups; give \
                  --groups-header, and --instructors, --students or --operators",
             ));
         }
-        Ok(self.user_header.is_some())
+        Ok(access::Config { proxied, groups, ..sources })
     }
 }

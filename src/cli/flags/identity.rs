@@ -109,7 +109,6 @@ impl JwtFlags {
                 name: self.jwt_claim_name.clone(),
             },
         });
-        let revoked = self.revoked.clone();
-        Ok(access::Config { jwt, revoked, ..access::Config::default() })
+        Ok(access::Config { jwt, revoked: self.revoked.clone(), ..access::Config::default() })
     }
 }

@@ -32,13 +32,16 @@ use self::proxied::UserHeaders;
 use super::policy::{Check, Policy};
 use super::problem::Problem;
 use super::query::Query;
-use super::request::{Inbound, Request};
+use super::request::{Door, Inbound, Request};
 use super::server::drain::Drain;
 use crate::access::{Access, Caller, Credential, Denial, Right};
 use crate::metrics::Registry;
 
 /// How long a client is told to wait when there are too many connections, or the relay goes away.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Most connections to the listener for operators.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// All checks, in the order in which they are made: the cheapest first, and none before a check on
 /// which it relies.
@@ -100,6 +103,7 @@ impl Admission {
 #[derive(Debug)]
 pub(crate) struct Gate {
     connections: Arc<ConnectionLimiter>,
+    admin_connections: Arc<ConnectionLimiter>,
     origins: OriginPolicy,
     proxies: ProxyRules,
     access: Access,
@@ -124,12 +128,17 @@ impl Gate {
         access: Access,
         drain: Drain,
     ) -> Self {
-        Self { connections, origins, proxies, access, drain }
+        let admin_connections = ConnectionLimiter::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS);
+        Self { connections, admin_connections, origins, proxies, access, drain }
     }
 
-    /// Counts a new connection: see [`ConnectionLimiter`].
-    pub(super) fn permit(&self, remote: SocketAddr) -> Option<ConnectionPermit> {
-        self.connections.permit(remote, self.proxies.trusted.has(remote.ip()))
+    /// Counts a new connection: see [`ConnectionLimiter`]. Those of operators are counted apart:
+    /// they must come through when there are too many others.
+    pub(super) fn permit(&self, remote: SocketAddr, door: Door) -> Option<ConnectionPermit> {
+        match door {
+            Door::Main => self.connections.permit(remote, self.proxies.trusted.has(remote.ip())),
+            Door::Admin => self.admin_connections.permit(remote, false),
+        }
     }
 
     /// The sender of a request that came on this connection with these headers.
@@ -174,11 +183,7 @@ impl Gate {
         let Some(right) = policy.right else {
             return Admission::Admitted(Admitted { caller: None, credential: None });
         };
-        let rules = CredentialRules {
-            reads_cookie: policy.cors != Cors::AnyOrigin,
-            user_headers: self.proxies.user_headers.as_ref(),
-            origins: &self.origins,
-        };
+        let rules = self.rules(policy.cors != Cors::AnyOrigin);
         match caller::check(&self.access, rules, right, request).await {
             CallerCheck::Admitted(caller, credential) => {
                 Admission::Admitted(Admitted { caller: Some(caller), credential })
@@ -186,6 +191,21 @@ impl Gate {
             CallerCheck::Denied(denial) => Admission::Denied(denial),
             CallerCheck::Forbidden(problem) => Admission::Forbidden(problem),
         }
+    }
+
+    /// Whether the sender of a request may see the relay itself: by the listener for operators, or
+    /// as one.
+    pub(super) async fn sees_relay(&self, request: &Request) -> bool {
+        request.door == Door::Admin
+            || matches!(
+                caller::check(&self.access, self.rules(true), Right::Operate, request).await,
+                CallerCheck::Admitted(..)
+            )
+    }
+
+    fn rules(&self, reads_cookie: bool) -> CredentialRules<'_> {
+        let user_headers = self.proxies.user_headers.as_ref();
+        CredentialRules { reads_cookie, user_headers, origins: &self.origins }
     }
 
     /// Admits a subscriber by the credential of its first message. The other checks were made when

@@ -21,6 +21,7 @@ use crate::http::gate::Admission;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::request::Request;
+use crate::http::server::stream::ClientStream;
 use crate::http::server::timeouts::{LastActivity, TimeoutStream};
 
 /// How long the connection may take to become a WebSocket once the answer is given.
@@ -133,8 +134,8 @@ fn offers(headers: &HeaderMap, protocol: &str) -> bool {
         .any(|value| value.split(',').any(|offered| offered.trim() == protocol))
 }
 
-/// The TCP connection below, and the bytes that the peer has sent already.
-fn take_apart(upgraded: Upgraded) -> Option<(tokio::net::TcpStream, Bytes)> {
+/// The stream below, and the bytes that the peer has sent already.
+fn take_apart(upgraded: Upgraded) -> Option<(ClientStream, Bytes)> {
     let parts = upgraded.downcast::<TokioIo<TimeoutStream>>().ok()?;
     Some((parts.io.into_inner().into_stream(), parts.read_buf))
 }

@@ -109,7 +109,8 @@ impl Relay {
         });
         // Read to the end, so that later output does not fill the pipe.
         let mut rest = stdout;
-        let url = BaseUrl::parse(url).expect("a URL");
+        // This client speaks no TLS: the tests of it bring their own.
+        let url = BaseUrl::parse(&url.replace("https://", "http://")).expect("a URL");
         tokio::spawn(async move { rest.read_to_end(&mut Vec::new()).await });
         Self { process, url, log }
     }
