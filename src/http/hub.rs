@@ -1,5 +1,5 @@
-//! Signing in through JupyterHub, for people with a browser: `GET /sign-in/hub` sends the browser to
-//! the hub, and the hub sends it back to `GET /oauth_callback`.
+//! Signing in through JupyterHub, for people with a browser: `GET /sign-in/hub` sends the browser
+//! to the hub, and the hub sends it back to `GET /oauth_callback`.
 //!
 //! Between the two, the browser keeps the sign-in that it has begun in a short-lived cookie of its
 //! own. It is removed at the end, whatever the end is.
@@ -88,8 +88,8 @@ async fn finish(relay: &Relay, hub: &Hub, request: &Request) -> Result<Response,
     Ok(response)
 }
 
-/// Whether an address is a path of this relay. A browser reads a backslash as a slash, skips control
-/// characters, and takes what follows two slashes for a host.
+/// Whether an address is a path of this relay. A browser reads a backslash as a slash, skips
+/// control characters, and takes what follows two slashes for a host.
 fn is_own(next: &str, base: &str) -> bool {
     let plain =
         next.len() <= MAX_NEXT && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');

@@ -18,8 +18,8 @@ pub(in crate::cli) struct AccessFlags {
     /// as --jwt-secret-file, or --insecure
     #[arg(long, env = "RELAY_BIND", value_name = "ADDR:PORT", default_value = "127.0.0.1:8000")]
     bind: SocketAddr,
-    /// Where operators find /metrics, /healthz and /readyz, without TLS and without signing in, in a
-    /// network that only they reach. /metrics is then there alone
+    /// Where operators find /metrics, /healthz and /readyz, without TLS and without signing in, in
+    /// a network that only they reach. /metrics is then there alone
     #[arg(long, env = "RELAY_ADMIN_BIND", value_name = "ADDR:PORT")]
     admin_bind: Option<SocketAddr>,
     /// The certificate by which the relay itself speaks TLS, and those that follow it up to its
