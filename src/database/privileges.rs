@@ -133,6 +133,32 @@ pub const NEEDS: &[Need] = &[
         &[whole("SELECT"), whole("INSERT"), whole("DELETE")],
         "one-time links for projectors and phones",
     ),
+    need(
+        Object::Table("audit_entry"),
+        &[
+            whole("SELECT"),
+            some(
+                "INSERT",
+                &[
+                    "at",
+                    "action",
+                    "subject",
+                    "role",
+                    "source",
+                    "class_id",
+                    "student_id",
+                    "address",
+                    "detail",
+                ],
+            ),
+        ],
+        "the audit; entries are never changed",
+    ),
+    need(
+        Object::Function("progress_audit_prune(bigint, integer)"),
+        EXECUTE,
+        "deleting old entries of the audit",
+    ),
     need(Object::Function("progress_epoch()"), EXECUTE, "the epoch"),
     need(Object::Function("progress_epoch(text)"), EXECUTE, "the epoch"),
     need(Object::Function("progress_timeline()"), EXECUTE, "the epoch"),

@@ -48,8 +48,10 @@ pub(super) enum CallerCheck {
     Admitted(Arc<Caller>, Option<Credential>),
     /// It is not known who calls.
     Denied(Denial),
-    /// The caller is known, and may not.
+    /// Another site's page has sent the request.
     Forbidden(Problem),
+    /// The caller is known, and may not.
+    NotAllowed(Arc<Caller>, Option<Credential>, Problem),
 }
 
 /// Who calls, and whether the caller has the right that the route needs in the classes that the
@@ -83,7 +85,7 @@ pub(super) async fn check(
         Err(denial) => CallerCheck::Denied(denial),
         Ok(caller) => match permit(&caller, right, &query) {
             Ok(()) => CallerCheck::Admitted(caller, credential),
-            Err(problem) => CallerCheck::Forbidden(problem),
+            Err(problem) => CallerCheck::NotAllowed(caller, credential, problem),
         },
     }
 }

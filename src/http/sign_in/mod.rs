@@ -25,12 +25,14 @@ use warp::Reply;
 use warp::reply::Response;
 
 use self::form::{Form, Proof};
+use super::audit::{note_denial, note_step};
 use super::context::Relay;
-use super::gate::caller::denied;
+use super::gate::caller::{cookie as cookie_value, denied};
 use super::problem::Problem;
 use super::query::Query;
 use super::request::Request;
 use crate::access::{Caller, Credential, Denial, LINK_LIFETIME, Right, Sessions};
+use crate::audit::Action;
 use crate::event::ObjectWriter;
 
 /// A step of signing in or out.
@@ -70,8 +72,8 @@ where
             ))
         }
         Step::SignIn => sign_in(relay, sessions, request, body).await,
-        Step::Link => link(sessions, caller).await,
-        Step::SignOut => Ok(sign_out(relay, request)),
+        Step::Link => link(relay, sessions, request, caller).await,
+        Step::SignOut => Ok(sign_out(relay, request).await),
     };
     let mut response = answer.unwrap_or_else(Problem::into_response);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -90,7 +92,17 @@ where
 {
     let form = Form::read(relay, request, body).await?;
     let next = next::path(form.next.as_deref(), relay.base_path.as_str());
-    let signed_in = match prove(relay, sessions, &form.proof).await {
+    let proved = prove(relay, sessions, &form.proof).await;
+    match (&proved, &form.proof) {
+        (Ok(caller), Proof::Code(_)) => {
+            note_step(relay, Action::LinkUsed, request, caller, "link");
+        }
+        (Ok(_), Proof::Token(_)) => {}
+        (Err(denial), _) => {
+            note_denial(&relay.audit, Action::SignInRefused, denial, request.client.address);
+        }
+    }
+    let signed_in = match proved {
         Ok(caller) if caller.role.has(Right::Browse) => {
             begin(relay, sessions, request, &caller, &next).await
         }
@@ -132,13 +144,20 @@ pub(in crate::http) async fn begin(
     let known = relay.gate.access().resolve(Some(&credential)).await;
     known.map_err(|denial| denied(&denial))?;
     tracing::info!(subject = caller.subject, role = %caller.role, "signed in");
+    note_step(relay, Action::SignedIn, request, caller, credential.source());
     let mut response = see_other(next);
     cookie::set(relay, request, &session.value, session.lifetime, response.headers_mut());
     Ok(response)
 }
 
-async fn link(sessions: &Sessions, caller: &Caller) -> Result<Response, Problem> {
+async fn link(
+    relay: &Relay,
+    sessions: &Sessions,
+    request: &Request,
+    caller: &Caller,
+) -> Result<Response, Problem> {
     let code = sessions.new_link(caller).await.map_err(|denial| denied(&denial))?;
+    note_step(relay, Action::LinkMade, request, caller, "session");
     let body = ObjectWriter::object(|object| {
         object.text("path", &format!("sign-in#{code}"));
         object.json("validForSeconds", LINK_LIFETIME.as_secs());
@@ -149,7 +168,13 @@ async fn link(sessions: &Sessions, caller: &Caller) -> Result<Response, Problem>
     Ok(response)
 }
 
-fn sign_out(relay: &Relay, request: &Request) -> Response {
+async fn sign_out(relay: &Relay, request: &Request) -> Response {
+    if let Some(session) = cookie_value(request) {
+        let session = Credential::Session(session.to_owned());
+        if let Ok(caller) = relay.gate.access().resolve(Some(&session)).await {
+            note_step(relay, Action::SignedOut, request, &caller, session.source());
+        }
+    }
     let mut response = see_other(next::SIGN_IN);
     cookie::clear(relay, request, response.headers_mut());
     response
