@@ -10,6 +10,7 @@ use super::caller::Caller;
 use super::config::Config;
 use super::credential::Credential;
 use super::denial::Denial;
+use super::hub::{CHECK_AGAIN, Hub};
 use super::jwt::Verifier;
 use super::proxied::ProxiedUsers;
 use super::revocations::Revocations;
@@ -20,8 +21,11 @@ use super::session::Sessions;
 pub(crate) enum CallerEnd {
     /// The credential has expired.
     Expired,
-    /// The credential was revoked, or its source no longer knows it.
+    /// The credential was revoked, or its source no longer knows it, or knows the caller as
+    /// another than it was.
     Revoked,
+    /// The source has been away for too long.
+    Unavailable,
 }
 
 /// The sources of callers of a relay. Cheap to clone.
@@ -33,6 +37,7 @@ pub(crate) struct Access {
 #[derive(Debug, Default)]
 struct Sources {
     jwt: Option<Verifier>,
+    hub: Option<Hub>,
     /// The users of a trusted proxy, if its headers name them.
     proxied: Option<ProxiedUsers>,
     revocations: Option<Revocations>,
@@ -59,13 +64,19 @@ impl Access {
             Some(jwt) => Some(Verifier::start(jwt, &changes)?),
             None => None,
         };
+        let hub = match &config.hub {
+            Some(hub) => Some(Hub::new(hub.clone(), config.groups.clone())?),
+            None => None,
+        };
         let revocations = match &config.revoked {
             Some(file) => Some(Revocations::read(file)?),
             None => None,
         };
         let proxied = config.proxied.then(|| ProxiedUsers::new(config.groups.clone()));
         let sessions = OnceLock::new();
-        Ok(Self { sources: Arc::new(Sources { jwt, proxied, revocations, changes, sessions }) })
+        Ok(Self {
+            sources: Arc::new(Sources { jwt, hub, proxied, revocations, changes, sessions }),
+        })
     }
 
     /// Lets browsers sign in. The sources are read before the database is known, in which the key
@@ -79,7 +90,8 @@ impl Access {
 
     /// Whether no source is configured.
     pub(crate) fn is_open(&self) -> bool {
-        self.sources.jwt.is_none() && self.sources.proxied.is_none()
+        let Sources { jwt, hub, proxied, .. } = &*self.sources;
+        jwt.is_none() && hub.is_none() && proxied.is_none()
     }
 
     /// Waits until keys that are at a URL have been asked for once. `serve` does not wait: until
@@ -110,25 +122,57 @@ impl Access {
         &self,
         credential: Option<&Credential>,
     ) -> Result<Arc<Caller>, Denial> {
-        let Sources { jwt, proxied, revocations, sessions, .. } = &*self.sources;
-        let caller = match (credential, jwt) {
-            _ if self.is_open() => return Ok(Arc::new(Caller::anyone())),
-            (None, _) => return Err(Denial::Missing),
-            (Some(Credential::Token(token)), Some(jwt)) => jwt.verify(token).await?,
-            (Some(Credential::Session(session)), _) => match sessions.get() {
-                Some(sessions) => sessions.resolve(session).await?,
-                None => return Err(Denial::Invalid("this relay has no sessions".to_owned())),
-            },
-            (Some(Credential::Proxied { user, groups, name }), _) => match proxied {
-                Some(users) => users.caller(user, groups, name.as_deref()),
-                None => return Err(Denial::Invalid("no source knows it".to_owned())),
-            },
-            _ => return Err(Denial::Invalid("no source knows it".to_owned())),
-        };
-        if revocations.as_ref().is_some_and(|revocations| revocations.name(&caller)) {
+        if self.is_open() {
+            return Ok(Arc::new(Caller::anyone()));
+        }
+        let caller = self.known(credential.ok_or(Denial::Missing)?).await?;
+        if self.sources.revocations.as_ref().is_some_and(|list| list.name(&caller)) {
             return Err(Denial::Revoked);
         }
-        Ok(Arc::new(caller))
+        Ok(caller)
+    }
+
+    /// Whether the hub is the source that knows this credential.
+    fn is_of_hub(&self, credential: &Credential) -> bool {
+        let Sources { jwt, hub, .. } = &*self.sources;
+        hub.is_some()
+            && match credential {
+                // A token of the hub's has no dots, and a JWT has two: neither is shown to the
+                // other's source.
+                Credential::Token(token) => jwt.is_none() || !is_jwt(token),
+                Credential::Session(value) => Hub::is_session(value),
+                Credential::Proxied { .. } => false,
+            }
+    }
+
+    /// Who calls with this credential, by the source that knows it.
+    async fn known(&self, credential: &Credential) -> Result<Arc<Caller>, Denial> {
+        let Sources { jwt, hub, proxied, sessions, .. } = &*self.sources;
+        if let Some(hub) = hub
+            && self.is_of_hub(credential)
+        {
+            return match credential {
+                Credential::Session(value) => hub.caller_of_session(value).await,
+                Credential::Token(token) => hub.caller_of_token(token).await,
+                Credential::Proxied { .. } => Err(Denial::Missing),
+            };
+        }
+        match (credential, jwt, proxied) {
+            (Credential::Token(token), Some(jwt), _) => Ok(Arc::new(jwt.verify(token).await?)),
+            (Credential::Proxied { user, groups, name }, _, Some(users)) => {
+                Ok(Arc::new(users.caller(user, groups, name.as_deref())))
+            }
+            (Credential::Session(value), ..) => match sessions.get() {
+                Some(sessions) => Ok(Arc::new(sessions.resolve(value).await?)),
+                None => Err(Denial::Invalid("this relay has no sessions".to_owned())),
+            },
+            _ => Err(Denial::Invalid("no source knows it".to_owned())),
+        }
+    }
+
+    /// The hub, if one is configured: people sign in there.
+    pub(crate) fn hub(&self) -> Option<&Hub> {
+        self.sources.hub.as_ref()
     }
 
     /// The sessions of browsers that have signed in; `None` where no source is configured.
@@ -139,6 +183,7 @@ impl Access {
     /// Resolves when the caller's credential ends.
     pub(crate) async fn ended(&self, caller: &Caller, credential: &Credential) -> CallerEnd {
         let mut changes = self.sources.changes.subscribe();
+        let is_of_hub = self.is_of_hub(credential);
         let expired = async {
             match caller.expires_at {
                 Some(at) => {
@@ -156,9 +201,17 @@ impl Access {
                     Err(Denial::Invalid(_) | Denial::Revoked | Denial::Missing) => {
                         return CallerEnd::Revoked;
                     }
+                    Ok(now) if now.role != caller.role || now.scope != caller.scope => {
+                        return CallerEnd::Revoked;
+                    }
+                    Err(Denial::Unavailable { .. }) if is_of_hub => return CallerEnd::Unavailable,
                     Ok(_) | Err(Denial::Unavailable { .. }) => {}
                 }
-                if changes.changed().await.is_err() {
+                let change = changes.changed();
+                if is_of_hub {
+                    // Nothing announces a change at the hub.
+                    let _ = tokio::time::timeout(CHECK_AGAIN, change).await;
+                } else if change.await.is_err() {
                     pending::<()>().await;
                 }
             }
@@ -168,4 +221,9 @@ impl Access {
             end = refused => end,
         }
     }
+}
+
+/// Whether a token has the form of a JWT.
+fn is_jwt(token: &str) -> bool {
+    token.bytes().filter(|byte| *byte == b'.').count() == 2
 }

@@ -8,6 +8,7 @@
 use http::{HeaderValue, Method};
 
 use super::api::Operation;
+use super::hub::HubStep;
 use super::policy::Policy;
 use super::sign_in::Step;
 
@@ -21,6 +22,7 @@ pub(super) enum Handler {
     Api(Operation),
     Dashboard,
     SignIn(Step),
+    Hub(HubStep),
     Alive,
     Ready,
     Metrics,
@@ -64,6 +66,8 @@ static ROUTES: &[Route] = &[
     post("/sign-in", Handler::SignIn(Step::SignIn), &Policy::SIGN_IN),
     post("/sign-in/link", Handler::SignIn(Step::Link), &Policy::SIGN_IN_LINK),
     post("/sign-out", Handler::SignIn(Step::SignOut), &Policy::SIGN_IN),
+    get("/sign-in/hub", Handler::Hub(HubStep::Begin), &Policy::SIGN_IN),
+    get("/oauth_callback", Handler::Hub(HubStep::Finish), &Policy::SIGN_IN),
     get("/healthz[/]", Handler::Alive, &Policy::PROBE),
     get("/readyz[/]", Handler::Ready, &Policy::PROBE),
     get("/metrics[/]", Handler::Metrics, &Policy::OPERATE),
@@ -152,7 +156,7 @@ mod tests {
     use crate::access::{Right, Role};
 
     /// Rows that openapi.json does not describe, and why.
-    const UNDESCRIBED: [(&str, &str); 12] = [
+    const UNDESCRIBED: [(&str, &str); 14] = [
         ("/student-progress", "docs/wire.md describes it: a writer needs more than a schema"),
         ("/ws/connect", "docs/wire.md describes it: OpenAPI has no WebSockets"),
         ("/api/class/stream", "docs/wire.md describes it: OpenAPI has no frames"),
@@ -162,6 +166,8 @@ mod tests {
         ("/cell-monitor", "an old client's second, anonymous copy of every run, which is dropped"),
         ("/", "the dashboard's page"),
         ("/assets/{file...}", "the dashboard's files"),
+        ("/sign-in/hub", "for browsers: it sends them to JupyterHub"),
+        ("/oauth_callback", "for browsers that come back from JupyterHub"),
         ("/metrics", "docs/metrics.md describes it"),
         ("/sign-in", "a page, and its form: docs/access.md describes them"),
         ("/sign-out", "the dashboard's button: docs/access.md describes it"),
@@ -189,6 +195,7 @@ mod tests {
                     | Handler::EventStream
                     | Handler::Dashboard
                     | Handler::SignIn(_)
+                    | Handler::Hub(_)
             );
             assert_eq!(route.policy.checks.contains(&Check::Origin), reads, "{path}");
             let is_page = matches!(route.handler, Handler::Dashboard);

@@ -6,6 +6,7 @@ pub mod checker;
 pub mod class;
 mod follower;
 pub mod https;
+pub mod hub;
 mod issuer;
 mod load;
 mod pooler;

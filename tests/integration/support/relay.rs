@@ -26,7 +26,10 @@ fn command(by: &[String]) -> Command {
     command.args(words);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if ["RELAY_", "DATABASE_URL", "PG"].iter().any(|prefix| text.starts_with(prefix)) {
+        if ["RELAY_", "DATABASE_URL", "PG", "JUPYTERHUB_"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
+        {
             command.env_remove(&name);
         }
     }
