@@ -15,13 +15,14 @@ const IMPORTS: &[(&str, &str)] = &[
     ("error", ""),
     ("repeated", ""),
     ("supervisor", ""),
+    ("cryptography", ""),
     ("background", ""),
     ("metrics", ""),
     ("encoding", "background"),
     ("backoff", "metrics repeated"),
     ("event", ""),
     ("agreement", "event metrics"),
-    ("database", "agreement error event"),
+    ("database", "agreement cryptography error event"),
     ("migrate", "database"),
     ("embedded", "database"),
     ("log", "event metrics"),
@@ -32,19 +33,24 @@ const IMPORTS: &[(&str, &str)] = &[
     ("tail", "agreement backoff database event log metrics state supervisor"),
     ("listener", "agreement backoff database metrics migrate repeated supervisor tail"),
     ("housekeeping", "agreement backoff database event repeated state supervisor"),
+    ("client", "backoff cryptography error"),
+    ("access", "backoff client event repeated"),
     (
         "http",
-        "agreement backoff database encoding error event listener log metrics migrate \
+        "access agreement backoff database encoding error event listener log metrics migrate \
          rejections repeated state tail writer",
     ),
-    ("client", "backoff error"),
     ("doctor", "client database migrate"),
     (
         "relay",
-        "agreement backoff database embedded error event housekeeping http listener log \
+        "access agreement backoff database embedded error event housekeeping http listener log \
          metrics migrate prober rejections repeated state supervisor tail writer",
     ),
-    ("cli", "backoff client database doctor embedded error event http migrate relay state writer"),
+    (
+        "cli",
+        "access backoff client cryptography database doctor embedded error event http migrate \
+         relay state writer",
+    ),
 ];
 
 /// One file below src/: its module path, and its syntax without its tests.

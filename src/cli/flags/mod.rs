@@ -2,8 +2,9 @@
 //! environment variable, its default, its bounds and its help. The error of a value that is out of
 //! bounds, `--help`, and docs/configuration.md are all made from that block.
 //!
-//! - `database`: which database; `access`: who may connect; `identity`: who calls; `limits`: bounds on requests, queues,
-//!   memory and connections; `lifecycle`: start and stop; `logging`: the program's log
+//! - `database`: which database; `access`: who may connect; `identity`: who calls; `limits`: bounds
+//!   on requests, queues, memory and connections; `lifecycle`: start and stop; `logging`: the
+//!   program's log
 //! - `token`: the token that a command sends to a relay
 //! - `units`: sizes and durations as people write them, and the bounds of a value
 

@@ -102,7 +102,7 @@ pub(in crate::http) fn other_class(class: &ClassId) -> Problem {
 /// The problem of a caller that is not known.
 pub(in crate::http) fn denied(denial: &Denial) -> Problem {
     let detail = denial.to_string();
-    let name = match denial {
+    let problem = match denial {
         Denial::Unavailable { retry_after, .. } => {
             return Problem::unavailable(
                 "sign-in-unavailable",
@@ -111,12 +111,18 @@ pub(in crate::http) fn denied(denial: &Denial) -> Problem {
                 *retry_after,
             );
         }
-        Denial::Expired => "expired",
-        Denial::Missing | Denial::Invalid(_) | Denial::Revoked => "unauthorized",
+        Denial::Expired => {
+            Problem::new(StatusCode::UNAUTHORIZED, "expired", "the sign-in has ended", detail)
+        }
+        Denial::Missing | Denial::Invalid(_) | Denial::Revoked => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "the relay does not know who calls",
+            detail,
+        ),
     };
     let challenge = HeaderValue::from_static("Bearer realm=\"progress-relay\"");
-    Problem::new(StatusCode::UNAUTHORIZED, name, "the relay does not know who calls", detail)
-        .with_header(header::WWW_AUTHENTICATE, challenge)
+    problem.with_header(header::WWW_AUTHENTICATE, challenge)
 }
 
 /// The credential that a request brings.
