@@ -15,7 +15,20 @@ pub(crate) enum Credential {
         user: String,
         /// The user's groups.
         groups: Vec<String>,
+        /// The user's name for people, if the proxy knows one.
+        name: Option<String>,
     },
+}
+
+impl Credential {
+    /// How the caller is known, by a word for people.
+    pub(crate) fn source(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Session(_) => "session",
+            Self::Proxied { .. } => "proxy",
+        }
+    }
 }
 
 impl fmt::Debug for Credential {

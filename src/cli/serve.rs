@@ -4,11 +4,16 @@ use clap::Args as ClapArgs;
 
 use super::flags::access::AccessFlags;
 use super::flags::database::DatabaseFlags;
+use super::flags::edge::EdgeFlags;
+use super::flags::groups::GroupFlags;
+use super::flags::hub::HubFlags;
 use super::flags::identity::IdentityFlags;
 use super::flags::lifecycle::LifecycleFlags;
 use super::flags::limits::LimitFlags;
+use super::flags::retention::RetentionFlags;
 use super::open_files::raise_file_limit;
 use super::output::print;
+use crate::access;
 use crate::error::Failure;
 use crate::relay::{self, Config};
 
@@ -22,25 +27,40 @@ pub(super) struct Args {
     #[command(flatten)]
     identity: IdentityFlags,
     #[command(flatten)]
+    hub: HubFlags,
+    #[command(flatten)]
+    groups: GroupFlags,
+    #[command(flatten)]
+    edge: EdgeFlags,
+    #[command(flatten)]
     database: DatabaseFlags,
     #[command(flatten)]
     limits: LimitFlags,
+    #[command(flatten)]
+    retention: RetentionFlags,
     #[command(flatten)]
     lifecycle: LifecycleFlags,
 }
 
 impl Args {
     fn config(&self) -> Result<Config, Failure> {
-        let access = self.identity.validate()?;
-        let (bind, origins) = self.access.validate(!access.has_source())?;
+        let settings = self.hub.settings()?;
+        let hub_path = settings.service_prefix.clone();
+        let sources = self.edge.with_users(self.identity.validate()?, self.groups.rules())?;
+        let hub = self.hub.validate(settings, &sources.groups)?;
+        let access = access::Config { hub, ..sources };
+        let (bind, origins) = self.access.validate(&access)?;
         Ok(Config {
             bind,
+            admin_bind: self.access.admin_bind(),
+            tls: self.access.tls(),
             access,
             database: self.database.validate()?,
             start: self.lifecycle.start(),
-            http: self.limits.http(origins),
+            http: self.limits.http(origins, self.edge.validate(hub_path.as_deref())?),
             writer: self.limits.writer(),
             log_memory: self.limits.log_memory(),
+            housekeeping: self.retention.housekeeping(),
             stop: self.lifecycle.stop(),
         })
     }
@@ -53,5 +73,5 @@ impl Args {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let config = args.config()?;
     raise_file_limit();
-    relay::run(config, |address| print(&format!("listening on http://{address}"))).await
+    relay::run(config, |url| print(&format!("listening on {url}"))).await
 }

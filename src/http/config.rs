@@ -1,7 +1,10 @@
 //! The bounds and rules of the HTTP side, validated.
 
+use super::base_path::BasePath;
 use super::context::RequestLimits;
+use super::gate::ProxyRules;
 use super::gate::origin::OriginPolicy;
+use super::security_headers::SecurityHeaders;
 
 /// Bounds and rules of the HTTP side.
 #[derive(Debug, Clone)]
@@ -16,4 +19,17 @@ pub(crate) struct Config {
     pub answer_bytes: usize,
     /// The hosts and origins that may read.
     pub origins: OriginPolicy,
+    /// What stands between the relay and its clients.
+    pub edge: Edge,
+}
+
+/// What stands between the relay and its clients.
+#[derive(Debug, Clone)]
+pub(crate) struct Edge {
+    /// The proxies that are trusted.
+    pub proxies: ProxyRules,
+    /// The path below which the routes lie.
+    pub base_path: BasePath,
+    /// The headers that protect the page and its data.
+    pub security: SecurityHeaders,
 }

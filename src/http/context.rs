@@ -3,12 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::base_path::BasePath;
 use super::budget::AnswerBudget;
 use super::gate::Gate;
 use super::ingest::body::BodyBudget;
 use super::measures::HttpMetrics;
+use super::security_headers::SecurityHeaders;
 use super::server::drain::Drain;
 use crate::agreement::Agreement;
+use crate::audit::Audit;
 use crate::database::Pages;
 use crate::event;
 use crate::listener::Listener;
@@ -35,6 +38,12 @@ pub(crate) struct RequestLimits {
 pub(crate) struct Relay {
     /// Admits requests.
     pub gate: Gate,
+    /// The path below which the routes lie.
+    pub base_path: BasePath,
+    /// Whether operators have a listener of their own.
+    pub has_admin_door: bool,
+    /// The headers that protect the page and its data.
+    pub security: SecurityHeaders,
     /// Stores events.
     pub writer: Writer,
     /// Follows the table.
@@ -53,6 +62,8 @@ pub(crate) struct Relay {
     pub start: StartProgress,
     /// Counts the events that ingest rejects.
     pub rejections: Rejections,
+    /// Records who did what.
+    pub audit: Audit,
     /// Bounds what large bodies take up.
     pub bodies: BodyBudget,
     /// Bounds what large answers take up.
@@ -75,6 +86,7 @@ impl Relay {
         self.drain.register(registry);
         self.metrics.register(registry);
         self.rejections.register(registry);
+        self.audit.register(registry);
         self.writer.register(registry);
         self.tail.register(registry);
         self.log.register(registry);

@@ -1,6 +1,6 @@
 //! From a request to its answer: the gate, then the handler that the router's table names, then the
-//! headers of the path's CORS. They stand on every answer, errors included, and are written here
-//! and nowhere else.
+//! headers of the path's CORS and those that protect the page. They stand on every answer, errors
+//! included, and are added here and nowhere else.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -15,16 +15,16 @@ use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
+use super::base_path::Place;
 use super::context::Relay;
 use super::gate::Admission;
-use super::gate::connections::ConnectionPermit;
 use super::gate::cors::Cors;
 use super::policy::Policy;
 use super::problem::{Problem, ProblemName};
-use super::request::Request;
-use super::router::{Handler, find};
+use super::request::{Door, Inbound, Request};
+use super::router::{Found, Handler, find};
 use super::subscribe::{sse, websocket};
-use super::{api, dashboard, health, ingest, metrics};
+use super::{api, audit, dashboard, health, hub, ingest, metrics, sign_in};
 use crate::repeated::Repeated;
 
 /// Requests that warp rejects although no filter here does.
@@ -33,21 +33,26 @@ static UNFORESEEN: Repeated = Repeated::new();
 /// The router as a filter of warp's. It rejects nothing: every request has an answer here.
 pub(super) fn filter(relay: Arc<Relay>) -> BoxedFilter<(Response,)> {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    let of_request = Arc::clone(&relay);
     let request = warp::method()
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
         // The server has put it there.
-        .and(warp::ext::get::<ConnectionPermit>())
+        .and(warp::ext::get::<Inbound>())
         .and(warp::ext::optional::<OnUpgrade>())
         .map(
-            |method,
-             full_path: FullPath,
-             query,
-             headers: HeaderMap,
-             permit: ConnectionPermit,
-             upgrade: Option<OnUpgrade>| {
-                Request { method, full_path, query, headers, permit, upgrade }
+            move |method,
+                  full_path: FullPath,
+                  query,
+                  headers: HeaderMap,
+                  inbound: Inbound,
+                  upgrade: Option<OnUpgrade>| {
+                let client = of_request.gate.client(&inbound, &headers);
+                let permit = inbound.permit.of_request(client.address);
+                let full_path = full_path.as_str().to_owned();
+                let door = inbound.door;
+                Request { method, full_path, query, headers, door, client, permit, upgrade }
             },
         );
     request
@@ -67,11 +72,20 @@ where
     B: Buf + Send,
 {
     let mut body = pin!(body);
-    let found = find(&request.method, request.path());
+    let Located { place, path, found } = locate(&relay, &request);
     let policy = found.policy;
     let admission = relay.gate.admit(policy, &request).await;
-    let mut response = if let Some(handler) = found.handler {
-        handle(&relay, handler, admission, &request, found.parameter, body.as_mut()).await
+    let mut response = if place == Place::WithoutSlash && request.door == Door::Main {
+        with_slash(&relay, &request)
+    } else if let Some(handler) = found.handler {
+        let admitted = audit::admitted(&relay, &admission);
+        let asked = Asked { path, parameter: found.parameter };
+        let response = handle(&relay, handler, admission, &request, asked, body.as_mut()).await;
+        if let (Handler::Api(operation), Some(admitted)) = (handler, admitted) {
+            let status = response.status();
+            audit::note_operation(&relay, operation, &admitted, &request, asked.parameter, status);
+        }
+        response
     } else if let Err(problem) = admission.caller() {
         problem.into_response()
     } else {
@@ -88,9 +102,66 @@ where
     }
     // No page reads the answer to a handshake.
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let host = request.client.host(&request.headers);
+        relay.security.apply(policy, &request.client, host, response.headers_mut());
         policy.cors.apply(relay.gate.origins(), &request.headers, response.headers_mut());
     }
     response
+}
+
+/// A request's place in the table.
+struct Located<'a> {
+    place: Place<'a>,
+    /// The path below the base path.
+    path: &'a str,
+    found: Found<'a>,
+}
+
+/// The table's answer to a request, by the listener that it came by and the path below the base
+/// path.
+fn locate<'a>(relay: &Relay, request: &'a Request) -> Located<'a> {
+    let place = relay.base_path.place(&request.full_path);
+    let path = if let Place::Inside(path) = place { path } else { &*request.full_path };
+    let mut found = find(&request.method, path);
+    let is_there = match (request.door, found.handler) {
+        // Probes are told the root by habit.
+        (_, Some(Handler::Alive | Handler::Ready)) => true,
+        (Door::Admin, handler) => matches!(handler, Some(Handler::Metrics)),
+        // Where operators have a listener of their own, metrics are there alone.
+        (Door::Main, Some(Handler::Metrics)) if relay.has_admin_door => false,
+        (Door::Main, _) => matches!(place, Place::Inside(_)),
+    };
+    if !is_there {
+        (found.handler, found.allow) = (None, None);
+        // A mistyped URL of a client is answered as such, so that its page may read why.
+        let is_near = found.policy.cors == Cors::AnyOrigin;
+        found.policy = if is_near { &Policy::NOT_STORED } else { &Policy::NOTHING };
+    }
+    if request.door == Door::Admin {
+        found.policy = &Policy::PROBE;
+    }
+    Located { place, path, found }
+}
+
+/// Sends a browser from the base path without its slash to the page. 308 keeps the method.
+fn with_slash(relay: &Relay, request: &Request) -> Response {
+    let mut location = relay.base_path.as_str().to_owned();
+    if !request.query.is_empty() {
+        location.push('?');
+        location.push_str(&request.query);
+    }
+    let mut response = StatusCode::PERMANENT_REDIRECT.into_response();
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(http::header::LOCATION, location);
+    }
+    response
+}
+
+/// The path below the base path, and the part of it that stands for the row's parameter.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    path: &'a str,
+    parameter: &'a str,
 }
 
 /// Runs the handler, or answers a refusal in the form that the route's clients understand.
@@ -99,7 +170,7 @@ async fn handle<S, B>(
     handler: Handler,
     admission: Admission,
     request: &Request,
-    parameter: &str,
+    asked: Asked<'_>,
     body: Pin<&mut S>,
 ) -> Response
 where
@@ -118,10 +189,14 @@ where
     match handler {
         Handler::Ingest => ingest::post(relay, &caller, request, body).await,
         Handler::Discard => StatusCode::NO_CONTENT.into_response(),
-        Handler::Api(operation) => api::answer(relay, operation, &caller, request, parameter).await,
-        Handler::Dashboard => dashboard::serve(request.path(), &request.headers).await,
+        Handler::Api(operation) => {
+            api::answer(relay, operation, &caller, request, asked.parameter).await
+        }
+        Handler::Dashboard => dashboard::serve(asked.path, &request.headers).await,
+        Handler::SignIn(step) => sign_in::answer(relay, step, &caller, request, body).await,
+        Handler::Hub(step) => hub::answer(relay, step, request).await,
         Handler::Alive => health::alive(),
-        Handler::Ready => health::ready(relay),
+        Handler::Ready => health::ready(relay, relay.gate.sees_relay(request).await),
         Handler::Metrics => metrics::render(relay),
         // Answered above.
         Handler::WebSocket | Handler::EventStream => Problem::not_found().into_response(),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use warp::Reply;
 use warp::reply::Response;
@@ -53,7 +53,10 @@ impl Finding {
 /// 200 if events can be stored and are delivered; 503 otherwise, for a cause that other replicas
 /// may share once it has lasted. The body says of each check at once whether it is `"ok"` or what
 /// is wrong, in PostgreSQL's words, and to which server each connection leads.
-pub(super) fn ready(relay: &Relay) -> Response {
+///
+/// Only those who may see the relay are told what is wrong: PostgreSQL's words and the servers'
+/// names are no one else's business.
+pub(super) fn ready(relay: &Relay, sees_relay: bool) -> Response {
     let status = relay.listener.status();
     let trouble = relay.writer.trouble().map(|trouble| (trouble.cause, trouble.since));
     let away = relay.tail.away_since();
@@ -80,13 +83,20 @@ pub(super) fn ready(relay: &Relay) -> Response {
     ];
     let draining = relay.drain.is_draining();
     let ready = !draining && checks.iter().all(|check| !check.unready);
+    if !sees_relay {
+        return answer(ready, &json!({"ready": ready, "draining": draining}));
+    }
     let checks: Map<_, _> = checks
         .into_iter()
         .map(|check| (check.name.to_owned(), check.wrong.unwrap_or("ok".to_owned()).into()))
         .collect();
     let servers = relay.agreement.servers();
     let body = json!({"ready": ready, "draining": draining, "checks": checks, "servers": servers});
-    let mut response = warp::reply::json(&body).into_response();
+    answer(ready, &body)
+}
+
+fn answer(ready: bool, body: &Value) -> Response {
+    let mut response = warp::reply::json(body).into_response();
     if !ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }

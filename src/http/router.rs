@@ -8,7 +8,9 @@
 use http::{HeaderValue, Method};
 
 use super::api::Operation;
+use super::hub::HubStep;
 use super::policy::Policy;
+use super::sign_in::Step;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Handler {
@@ -19,6 +21,8 @@ pub(super) enum Handler {
     EventStream,
     Api(Operation),
     Dashboard,
+    SignIn(Step),
+    Hub(HubStep),
     Alive,
     Ready,
     Metrics,
@@ -42,7 +46,8 @@ static ROUTES: &[Route] = &[
     get("/ws/connect[/]", Handler::WebSocket, &Policy::SUBSCRIBE),
     get("/api/class/stream[/]", Handler::EventStream, &Policy::SUBSCRIBE),
     get("/api/class/summary", Handler::Api(Operation::Summary), &Policy::READ_OWN),
-    get("/api/classes", Handler::Api(Operation::Classes), &Policy::READ),
+    get("/api/classes", Handler::Api(Operation::Classes), &Policy::BROWSE),
+    get("/api/me", Handler::Api(Operation::Me), &Policy::IDENTIFY),
     get("/api/class/events", Handler::Api(Operation::Events), &Policy::READ_OWN),
     get("/api/class/cells", Handler::Api(Operation::Cells), &Policy::READ),
     get("/api/class/activity", Handler::Api(Operation::Activity), &Policy::READ),
@@ -53,9 +58,16 @@ static ROUTES: &[Route] = &[
         Handler::Api(Operation::Resolve),
         &Policy::ACT,
     ),
+    get("/api/audit", Handler::Api(Operation::Audit), &Policy::AUDIT),
     get("/openapi.json", Handler::Api(Operation::Description), &Policy::DESCRIBE),
     get("/", Handler::Dashboard, &Policy::PAGE),
     get("/assets/{file...}", Handler::Dashboard, &Policy::PAGE),
+    get("/sign-in", Handler::SignIn(Step::Page), &Policy::SIGN_IN),
+    post("/sign-in", Handler::SignIn(Step::SignIn), &Policy::SIGN_IN),
+    post("/sign-in/link", Handler::SignIn(Step::Link), &Policy::SIGN_IN_LINK),
+    post("/sign-out", Handler::SignIn(Step::SignOut), &Policy::SIGN_IN),
+    get("/sign-in/hub", Handler::Hub(HubStep::Begin), &Policy::SIGN_IN),
+    get("/oauth_callback", Handler::Hub(HubStep::Finish), &Policy::SIGN_IN),
     get("/healthz[/]", Handler::Alive, &Policy::PROBE),
     get("/readyz[/]", Handler::Ready, &Policy::PROBE),
     get("/metrics[/]", Handler::Metrics, &Policy::OPERATE),
@@ -144,7 +156,7 @@ mod tests {
     use crate::access::{Right, Role};
 
     /// Rows that openapi.json does not describe, and why.
-    const UNDESCRIBED: [(&str, &str); 10] = [
+    const UNDESCRIBED: [(&str, &str); 14] = [
         ("/student-progress", "docs/wire.md describes it: a writer needs more than a schema"),
         ("/ws/connect", "docs/wire.md describes it: OpenAPI has no WebSockets"),
         ("/api/class/stream", "docs/wire.md describes it: OpenAPI has no frames"),
@@ -154,7 +166,11 @@ mod tests {
         ("/cell-monitor", "an old client's second, anonymous copy of every run, which is dropped"),
         ("/", "the dashboard's page"),
         ("/assets/{file...}", "the dashboard's files"),
+        ("/sign-in/hub", "for browsers: it sends them to JupyterHub"),
+        ("/oauth_callback", "for browsers that come back from JupyterHub"),
         ("/metrics", "docs/metrics.md describes it"),
+        ("/sign-in", "a page, and its form: docs/access.md describes them"),
+        ("/sign-out", "the dashboard's button: docs/access.md describes it"),
     ];
 
     /// A path of the row, as a client writes it.
@@ -174,7 +190,12 @@ mod tests {
             assert!(route.policy.checks.iter().all(|check| ORDER.contains(check)), "{path}");
             let reads = matches!(
                 route.handler,
-                Handler::Api(_) | Handler::WebSocket | Handler::EventStream | Handler::Dashboard
+                Handler::Api(_)
+                    | Handler::WebSocket
+                    | Handler::EventStream
+                    | Handler::Dashboard
+                    | Handler::SignIn(_)
+                    | Handler::Hub(_)
             );
             assert_eq!(route.policy.checks.contains(&Check::Origin), reads, "{path}");
             let is_page = matches!(route.handler, Handler::Dashboard);

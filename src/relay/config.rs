@@ -4,13 +4,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::postgres::DatabaseSource;
-use crate::{access, http, writer};
+use crate::{access, housekeeping, http, writer};
 
 /// The validated configuration of a replica: one field for each part.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// The address and port to listen on; port 0 takes a free one.
     pub bind: SocketAddr,
+    /// The address and port at which operators find metrics and health, apart from everyone else.
+    pub admin_bind: Option<SocketAddr>,
+    /// The certificate, if the relay itself speaks TLS.
+    pub tls: Option<http::TlsFiles>,
     /// The sources of callers.
     pub access: access::Config,
     /// Where the database is: a URL, or a private server of this replica.
@@ -23,6 +27,8 @@ pub(crate) struct Config {
     pub writer: writer::Config,
     /// The bytes of newest events that the log keeps in memory.
     pub log_memory: usize,
+    /// What the leader keeps, and for how long.
+    pub housekeeping: housekeeping::Config,
     /// How the replica stops.
     pub stop: StopConfig,
 }

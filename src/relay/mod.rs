@@ -16,11 +16,13 @@ mod stop;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures::future::OptionFuture;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::access::Access;
 use crate::error::Failure;
+use crate::http::{Door, Entrance, Relay, Tls};
 use crate::{http, migrate};
 use postgres::PostgresSupervisor;
 use signals::{Hangups, Signals};
@@ -28,7 +30,7 @@ use signals::{Hangups, Signals};
 pub(crate) use config::{Config, StartConfig, StopConfig};
 pub(crate) use postgres::DatabaseSource;
 
-/// Runs a replica until a signal ends it. `listening` is called with the address once connections
+/// Runs a replica until a signal ends it. `listening` is called with the URL once connections
 /// are accepted; from then on `/healthz` answers 200, and `/readyz` names the parts that do not
 /// work yet.
 ///
@@ -37,20 +39,15 @@ pub(crate) use postgres::DatabaseSource;
 /// panicked, or if a second signal ended the drain.
 pub(crate) async fn run(
     config: Config,
-    listening: impl FnOnce(SocketAddr) -> Result<(), Failure>,
+    listening: impl FnOnce(&str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let hangups = Hangups::new()?;
     // The port comes first: a second relay that was started by mistake must fail before it touches
     // a database.
-    let listener = TcpListener::bind(config.bind).await.map_err(|error| {
-        Failure::new(format!(
-            "cannot listen on {}: {error}; is another relay running? Choose another port with \
-             --bind",
-            config.bind
-        ))
-    })?;
-    let address = listener.local_addr()?;
+    let Entrances { main, admin, tls } = entrances(&config).await?;
+    let address = main.listener.local_addr()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     // A private PostgreSQL may take long to start, if it recovers from a crash: a signal ends the
     // wait at any time.
     let parts = tokio::select! {
@@ -58,10 +55,10 @@ pub(crate) async fn run(
         () = signals.next() => return Ok(()),
     };
     let start::Parts { relay, tasks, private, migrated, connector, supervisor, access } = parts;
-    let _rereading = supervisor.spawn("rereading of keys", reread_forever(hangups, access));
-    let accepting = supervisor.spawn("accept loop", http::serve(listener, Arc::clone(&relay)));
+    let _rereading = supervisor.spawn("rereading of keys", reread_forever(hangups, access, tls));
+    let accepting = supervisor.spawn("accept loops", accept(main, admin, Arc::clone(&relay)));
     let private = private.map(PostgresSupervisor::start);
-    listening(address)?;
+    listening(&format!("{scheme}://{address}"))?;
     let mut started = AbortOnDropHandle::new(tokio::spawn(start::connect(
         connector,
         config.start,
@@ -99,11 +96,53 @@ pub(crate) async fn run(
     }
 }
 
-/// Reads keys and revocations again whenever SIGHUP arrives.
-async fn reread_forever(mut hangups: Hangups, access: Access) {
+/// The listeners of a replica.
+struct Entrances {
+    main: Entrance,
+    admin: Option<Entrance>,
+    tls: Option<Tls>,
+}
+
+async fn entrances(config: &Config) -> Result<Entrances, Failure> {
+    let tls = config.tls.clone().map(Tls::read).transpose().map_err(Failure::usage)?;
+    let listener = listen(config.bind, "--bind").await?;
+    let main = Entrance { listener, door: Door::Main, tls: tls.clone() };
+    let admin = match config.admin_bind {
+        Some(address) => {
+            let listener = listen(address, "--admin-bind").await?;
+            let address = listener.local_addr()?;
+            tracing::info!("metrics and health for operators are at http://{address}");
+            Some(Entrance { listener, door: Door::Admin, tls: None })
+        }
+        None => None,
+    };
+    Ok(Entrances { main, admin, tls })
+}
+
+/// Serves by the listeners until the relay drains.
+async fn accept(main: Entrance, admin: Option<Entrance>, relay: Arc<Relay>) {
+    let admin = admin.map(|admin| http::serve(admin, Arc::clone(&relay)));
+    let admin = OptionFuture::from(admin);
+    tokio::join!(http::serve(main, Arc::clone(&relay)), admin);
+}
+
+async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::new(format!(
+            "cannot listen on {address}: {error}; is another relay running? Choose another port \
+             with {flag}"
+        ))
+    })
+}
+
+/// Reads certificates, keys and revocations again whenever SIGHUP arrives.
+async fn reread_forever(mut hangups: Hangups, access: Access, tls: Option<Tls>) {
     loop {
         hangups.next().await;
-        tracing::info!("SIGHUP: keys and revocations are read again");
+        tracing::info!("SIGHUP: certificates, keys and revocations are read again");
+        if let Some(tls) = &tls {
+            tls.reread();
+        }
         access.reread();
     }
 }

@@ -10,6 +10,8 @@
 // Databases, relays, clients, faults and the checker: everything that the tests share.
 mod support;
 
+// Who calls: sources of callers, as real ones.
+mod callers;
 // The rules for imports between the parts of the code.
 mod architecture;
 // The dashboard in Chromium.
@@ -22,6 +24,8 @@ mod commands;
 mod delivery;
 // The documents name every problem, metric and flag of the code.
 mod documents;
+// Between the relay and its clients: proxies, TLS, a base path, limits of rates, deploy/.
+mod edge;
 // The example subscribers, which resume without a gap.
 mod examples;
 // Measurements, which print figures and run only when they are asked for.

@@ -109,6 +109,6 @@ impl JwtFlags {
                 name: self.jwt_claim_name.clone(),
             },
         });
-        Ok(access::Config { jwt, revoked: self.revoked.clone() })
+        Ok(access::Config { jwt, revoked: self.revoked.clone(), ..access::Config::default() })
     }
 }

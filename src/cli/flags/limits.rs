@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::units::{Size, at_least, parse_positive_duration};
 use crate::event;
-use crate::http::{Config, OriginPolicy, RequestLimits};
+use crate::http::{Config, Edge, OriginPolicy, RequestLimits};
 use crate::writer::{self, QueueLimits};
 
 #[derive(Debug, Args)]
@@ -95,7 +95,7 @@ pub(in crate::cli) struct LimitFlags {
 
 impl LimitFlags {
     /// The bounds of requests and connections.
-    pub(in crate::cli) fn http(&self, origins: OriginPolicy) -> Config {
+    pub(in crate::cli) fn http(&self, origins: OriginPolicy, edge: Edge) -> Config {
         let connections = self.max_connections;
         Config {
             limits: RequestLimits {
@@ -107,6 +107,7 @@ impl LimitFlags {
             connections_per_address: self.max_connections_per_address.unwrap_or(connections),
             answer_bytes: self.answer_bytes.0,
             origins,
+            edge,
         }
     }
 

@@ -10,32 +10,45 @@
 //! WebSocket with a close code, Server-Sent Events with a stream that ends.
 
 pub(super) mod caller;
+pub(super) mod client;
 pub(super) mod connections;
 pub(super) mod cors;
+pub(super) mod network;
 pub(super) mod origin;
+pub(super) mod proxied;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::caller::CallerCheck;
+use http::HeaderMap;
+
+use self::caller::{CallerCheck, CredentialRules};
+use self::client::{Client, TrustedProxies};
 use self::connections::{ConnectionLimiter, ConnectionPermit};
 use self::cors::Cors;
 use self::origin::OriginPolicy;
+use self::proxied::UserHeaders;
+use super::audit::{note_denial, note_not_allowed};
 use super::policy::{Check, Policy};
 use super::problem::Problem;
 use super::query::Query;
-use super::request::Request;
+use super::request::{Door, Inbound, Request};
 use super::server::drain::Drain;
 use crate::access::{Access, Caller, Credential, Denial, Right};
+use crate::audit::{Action, Audit};
 use crate::metrics::Registry;
 
 /// How long a client is told to wait when there are too many connections, or the relay goes away.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// Most connections to the listener for operators.
+const ADMIN_CONNECTIONS: usize = 64;
+
 /// All checks, in the order in which they are made: the cheapest first, and none before a check on
 /// which it relies.
-pub(super) const ORDER: [Check; 3] = [Check::Connections, Check::Draining, Check::Origin];
+pub(super) const ORDER: [Check; 4] =
+    [Check::Connections, Check::Draining, Check::Origin, Check::OwnPage];
 
 /// The gate's decision about a request.
 #[derive(Debug)]
@@ -93,9 +106,21 @@ impl Admission {
 #[derive(Debug)]
 pub(crate) struct Gate {
     connections: Arc<ConnectionLimiter>,
+    admin_connections: Arc<ConnectionLimiter>,
     origins: OriginPolicy,
+    proxies: ProxyRules,
     access: Access,
+    audit: Audit,
     drain: Drain,
+}
+
+/// The proxies that are trusted, and what they are trusted to say.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProxyRules {
+    /// Whose forwarded addresses, schemes and hosts are believed.
+    pub trusted: TrustedProxies,
+    /// The headers in which they name a user, if they do.
+    pub user_headers: Option<UserHeaders>,
 }
 
 impl Gate {
@@ -103,15 +128,27 @@ impl Gate {
     pub(crate) fn new(
         connections: Arc<ConnectionLimiter>,
         origins: OriginPolicy,
+        proxies: ProxyRules,
         access: Access,
+        audit: Audit,
         drain: Drain,
     ) -> Self {
-        Self { connections, origins, access, drain }
+        let admin_connections = ConnectionLimiter::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS);
+        Self { connections, admin_connections, origins, proxies, access, audit, drain }
     }
 
-    /// Counts a new connection: see [`ConnectionLimiter`].
-    pub(super) fn permit(&self, remote: SocketAddr) -> Option<ConnectionPermit> {
-        self.connections.permit(remote)
+    /// Counts a new connection: see [`ConnectionLimiter`]. Those of operators are counted apart:
+    /// they must come through when there are too many others.
+    pub(super) fn permit(&self, remote: SocketAddr, door: Door) -> Option<ConnectionPermit> {
+        match door {
+            Door::Main => self.connections.permit(remote, self.proxies.trusted.has(remote.ip())),
+            Door::Admin => self.admin_connections.permit(remote, false),
+        }
+    }
+
+    /// The sender of a request that came on this connection with these headers.
+    pub(super) fn client(&self, inbound: &Inbound, headers: &HeaderMap) -> Client {
+        self.proxies.trusted.client(inbound.remote, inbound.is_tls, headers)
     }
 
     /// Registers the gate's metrics.
@@ -141,7 +178,12 @@ impl Gate {
                 Check::Connections if !request.permit.is_admitted() => return Admission::TooMany,
                 Check::Draining if self.drain.is_closed() => return Admission::Draining,
                 Check::Origin => {
-                    if let Err(problem) = self.origins.check(&request.headers) {
+                    if let Err(problem) = self.origins.check(&request.headers, &request.client) {
+                        return Admission::Forbidden(problem);
+                    }
+                }
+                Check::OwnPage => {
+                    if let Err(problem) = caller::from_own_page(request) {
                         return Admission::Forbidden(problem);
                     }
                 }
@@ -151,14 +193,35 @@ impl Gate {
         let Some(right) = policy.right else {
             return Admission::Admitted(Admitted { caller: None, credential: None });
         };
-        let reads_cookie = policy.cors != Cors::AnyOrigin;
-        match caller::check(&self.access, right, reads_cookie, request).await {
+        let rules = self.rules(policy.cors != Cors::AnyOrigin);
+        match caller::check(&self.access, rules, right, request).await {
             CallerCheck::Admitted(caller, credential) => {
                 Admission::Admitted(Admitted { caller: Some(caller), credential })
             }
-            CallerCheck::Denied(denial) => Admission::Denied(denial),
+            CallerCheck::Denied(denial) => self.deny(denial, request.client.address),
             CallerCheck::Forbidden(problem) => Admission::Forbidden(problem),
+            CallerCheck::NotAllowed(caller, credential, problem) => {
+                let query = Query::parse(&request.query);
+                let address = request.client.address;
+                note_not_allowed(&self.audit, &caller, credential.as_ref(), &query, address);
+                Admission::Forbidden(problem)
+            }
         }
+    }
+
+    /// Whether the sender of a request may see the relay itself: by the listener for operators, or
+    /// as one.
+    pub(super) async fn sees_relay(&self, request: &Request) -> bool {
+        request.door == Door::Admin
+            || matches!(
+                caller::check(&self.access, self.rules(true), Right::Operate, request).await,
+                CallerCheck::Admitted(..)
+            )
+    }
+
+    fn rules(&self, reads_cookie: bool) -> CredentialRules<'_> {
+        let user_headers = self.proxies.user_headers.as_ref();
+        CredentialRules { reads_cookie, user_headers, origins: &self.origins }
     }
 
     /// Admits a subscriber by the credential of its first message. The other checks were made when
@@ -167,16 +230,25 @@ impl Gate {
         &self,
         credential: Credential,
         query: &Query<'_>,
+        address: IpAddr,
     ) -> Admission {
         match self.access.resolve(Some(&credential)).await {
-            Err(denial) => Admission::Denied(denial),
+            Err(denial) => self.deny(denial, address),
             Ok(caller) => match caller::permit(&caller, Right::Read, query) {
-                Err(problem) => Admission::Forbidden(problem),
+                Err(problem) => {
+                    note_not_allowed(&self.audit, &caller, Some(&credential), query, address);
+                    Admission::Forbidden(problem)
+                }
                 Ok(()) => Admission::Admitted(Admitted {
                     caller: Some(caller),
                     credential: Some(credential),
                 }),
             },
         }
+    }
+
+    fn deny(&self, denial: Denial, address: IpAddr) -> Admission {
+        note_denial(&self.audit, Action::CredentialRefused, &denial, address);
+        Admission::Denied(denial)
     }
 }

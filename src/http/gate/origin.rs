@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+use super::client::{Client, Scheme};
 use crate::http::problem::Problem;
 
 /// Which hosts and origins may read.
@@ -47,9 +48,8 @@ impl OriginPolicy {
     }
 
     /// Whether a request with these headers may read; if not, the problem to answer with.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let host =
-            headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    pub(super) fn check(&self, headers: &HeaderMap, client: &Client) -> Result<(), Problem> {
+        let host = client.host(headers);
         if !self.is_own_host(host) {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
@@ -63,7 +63,7 @@ impl OriginPolicy {
         }
         match headers.get(header::ORIGIN) {
             None => Ok(()),
-            Some(origin) if self.is_own_origin(origin, host) => Ok(()),
+            Some(origin) if self.is_own_origin(origin, host, client.scheme) => Ok(()),
             Some(origin) => Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "origin-not-allowed",
@@ -92,13 +92,15 @@ impl OriginPolicy {
         self.hosts.iter().any(|host| host == name)
     }
 
-    fn is_own_origin(&self, origin: &HeaderValue, host: &str) -> bool {
+    fn is_own_origin(&self, origin: &HeaderValue, host: &str, scheme: Option<Scheme>) -> bool {
         let Ok(origin) = origin.to_str() else { return false };
-        // A proxy that speaks TLS passes http on: the scheme is not known here.
-        let same = ["http://", "https://"].iter().any(|scheme| {
-            origin
-                .strip_prefix(scheme)
-                .is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+        // A proxy that is not trusted may speak TLS and pass http on: then the scheme is not known.
+        let same = [Scheme::Http, Scheme::Https].into_iter().any(|own| {
+            let authority = origin.strip_prefix(own.as_str()).and_then(|o| o.strip_prefix("://"));
+            // A browser leaves the scheme's own port out; a proxy may name it.
+            let host = host.strip_suffix(own.port()).unwrap_or(host);
+            scheme.is_none_or(|known| known == own)
+                && authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
         });
         same || self.origins.iter().any(|allowed| allowed == origin)
     }
@@ -121,6 +123,7 @@ fn without_port(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::client::TrustedProxies;
     use super::*;
 
     fn allowed(bind: &str, origins: &[&str], host: &str, origin: Option<&str>) -> bool {
@@ -132,7 +135,9 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().expect("a header"));
         }
-        policy.check(&headers).is_ok()
+        let remote = "127.0.0.1:1".parse().expect("an address");
+        let client = TrustedProxies::default().client(remote, false, &headers);
+        policy.check(&headers, &client).is_ok()
     }
 
     #[test]
@@ -183,5 +188,32 @@ mod tests {
         for text in ["school.example", "*", "ftp://a", "https://a/b", "https://u@a", ""] {
             assert!(OriginPolicy::new(bind, &[text.to_owned()]).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_trusted_proxy_names_scheme_and_host() {
+        let bind = "127.0.0.1:8000".parse().expect("an address");
+        let policy = OriginPolicy::new(bind, &["https://relay.school.example".to_owned()]);
+        let policy = policy.expect("an origin");
+        let trusted = TrustedProxies::new(vec!["10.0.0.1".parse().expect("a network")]);
+        let may = |peer: &str, scheme: &str, host: &str, origin: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1:8000"));
+            for (name, value) in
+                [("x-forwarded-proto", scheme), ("x-forwarded-host", host), ("origin", origin)]
+            {
+                headers.insert(name, value.parse().expect("a value"));
+            }
+            let client = trusted.client(peer.parse().expect("a peer"), false, &headers);
+            policy.check(&headers, &client).is_ok()
+        };
+        const PROXY: &str = "10.0.0.1:1";
+        const OWN: &str = "relay.school.example";
+        assert!(may(PROXY, "https", OWN, "https://relay.school.example"));
+        assert!(may(PROXY, "https", "relay.school.example:443", "https://relay.school.example"));
+        assert!(may(PROXY, "https", "localhost:81", "https://localhost:81"));
+        assert!(!may(PROXY, "https", "localhost:81", "http://localhost:81"), "another scheme");
+        assert!(!may(PROXY, "https", "evil.example", "https://evil.example"), "no own host");
+        assert!(!may("10.0.0.2:1", "https", "localhost:81", "https://localhost:81"), "no proxy");
     }
 }

@@ -17,10 +17,12 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::drain::Drain;
+use super::stream::ClientStream;
 use super::timeouts::{RequestCounts, TimeoutStream};
+use super::tls::Tls;
 use crate::http::context::Relay;
 use crate::http::dispatch;
-use crate::http::gate::connections::ConnectionPermit;
+use crate::http::request::{Door, Inbound};
 use crate::repeated::Repeated;
 
 /// How long an idle connection is kept: longer than proxies keep theirs (nginx and the cloud's
@@ -34,9 +36,21 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// Connections that could not be accepted: without descriptors, twenty times a second.
 static UNACCEPTED: Repeated = Repeated::new();
 
-/// Serves on `listener` until the relay drains: returns once every request in flight is answered.
+/// A listener, and what connections by it are.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    /// Accepts connections.
+    pub listener: TcpListener,
+    /// Whom they are for.
+    pub door: Door,
+    /// The relay's side of TLS, if connections are encrypted.
+    pub tls: Option<Tls>,
+}
+
+/// Serves by `entrance` until the relay drains: returns once every request in flight is answered.
 /// Sessions are tasks of the drain, which waits for them: [`Drain::sessions_ended`].
-pub(crate) async fn serve(listener: TcpListener, relay: Arc<Relay>) {
+pub(crate) async fn serve(entrance: Entrance, relay: Arc<Relay>) {
+    let Entrance { listener, door, tls } = entrance;
     let connections = TaskTracker::new();
     let closing = relay.drain.closing().clone();
     let routes = dispatch::filter(relay.clone());
@@ -65,7 +79,7 @@ pub(crate) async fn serve(listener: TcpListener, relay: Arc<Relay>) {
                 continue;
             }
         };
-        let Some(permit) = relay.gate.permit(remote) else {
+        let Some(permit) = relay.gate.permit(remote, door) else {
             tracing::debug!(%remote, "a connection beyond every limit is dropped");
             continue;
         };
@@ -73,16 +87,31 @@ pub(crate) async fn serve(listener: TcpListener, relay: Arc<Relay>) {
             tracing::debug!(%remote, %error, "a connection went before it was served");
             continue;
         }
-        connections.spawn(connection(stream, permit, routes.clone(), relay.drain.clone()));
+        let inbound = Inbound { remote, is_tls: tls.is_some(), door, permit };
+        let (tls, routes, drain) = (tls.clone(), routes.clone(), relay.drain.clone());
+        connections.spawn(async move {
+            match encrypted(stream, tls).await {
+                Ok(stream) => connection(stream, inbound, routes, drain).await,
+                Err(error) => tracing::debug!(%remote, "a handshake of TLS failed: {error}"),
+            }
+        });
     }
     drop(listener);
     connections.close();
     connections.wait().await;
 }
 
+/// The stream of a new connection, after the handshake if there is one.
+async fn encrypted(stream: TcpStream, tls: Option<Tls>) -> io::Result<ClientStream> {
+    match tls {
+        Some(tls) => tls.accept(stream).await.map(|stream| ClientStream::Tls(Box::new(stream))),
+        None => Ok(ClientStream::Clear(stream)),
+    }
+}
+
 async fn connection(
-    stream: TcpStream,
-    permit: ConnectionPermit,
+    stream: ClientStream,
+    inbound: Inbound,
     routes: BoxedFilter<(Response,)>,
     drain: Drain,
 ) {
@@ -92,7 +121,7 @@ async fn connection(
     let service = TowerToHyperService::new(warp::service(routes));
     let service = service_fn(move |mut request: Request<Incoming>| {
         requests.begin();
-        request.extensions_mut().insert(permit.clone());
+        request.extensions_mut().insert(inbound.clone());
         let answer = service.call(request);
         let requests = requests.clone();
         let drain = drain.clone();

@@ -24,6 +24,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::stream::ClientStream;
+
 /// How long a request's header may take from its first byte; of a new connection, from its
 /// beginning.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,10 +91,10 @@ impl RequestCounts {
     }
 }
 
-/// A TCP stream that ends when its peer takes too long.
+/// A stream that ends when its peer takes too long.
 #[derive(Debug)]
 pub(in crate::http) struct TimeoutStream {
-    stream: TcpStream,
+    stream: ClientStream,
     requests: RequestCounts,
     /// Requests whose headers have come whole.
     begun: u64,
@@ -101,8 +103,8 @@ pub(in crate::http) struct TimeoutStream {
 }
 
 impl TimeoutStream {
-    pub(super) fn new(stream: TcpStream, requests: RequestCounts) -> Self {
-        bound_kernel_buffer(&stream);
+    pub(super) fn new(stream: ClientStream, requests: RequestCounts) -> Self {
+        bound_kernel_buffer(stream.tcp());
         Self {
             stream,
             requests,
@@ -112,17 +114,17 @@ impl TimeoutStream {
         }
     }
 
-    /// The TCP stream alone, for a connection that becomes a WebSocket.
-    pub(in crate::http) fn into_stream(self) -> TcpStream {
+    /// The stream alone, for a connection that becomes a WebSocket.
+    pub(in crate::http) fn into_stream(self) -> ClientStream {
         self.stream
     }
 
     /// Stops the write timer when the kernel took bytes, and starts it when the kernel had no room.
-    fn time_write(
+    fn time_write<T>(
         &mut self,
         cx: &mut Context<'_>,
-        wrote: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
+        wrote: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if wrote.is_ready() {
             self.write_timer = None;
             return wrote;
@@ -199,7 +201,9 @@ impl AsyncWrite for TimeoutStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // TLS keeps bytes for which the kernel had no room.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.time_write(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -189,7 +189,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
                 self.outbox.insert(usize::from(self.written > 0), control);
             }
             if self.outbox.is_empty() {
-                return Poll::Ready(Ok(()));
+                // TLS keeps bytes for which the kernel had no room.
+                let flushed = Pin::new(&mut self.io).poll_flush(cx);
+                self.blocked |= flushed.is_pending();
+                return flushed;
             }
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let filled = fill(&mut slices, &self.outbox, self.written);

@@ -1,5 +1,6 @@
 //! `GET /ws/connect`: the handshake, and the task that serves a WebSocket.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::http::gate::Admission;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::request::Request;
+use crate::http::server::stream::ClientStream;
 use crate::http::server::timeouts::{LastActivity, TimeoutStream};
 
 /// How long the connection may take to become a WebSocket once the answer is given.
@@ -58,6 +60,7 @@ async fn try_open(
     let opening = if awaits_token { None } else { Some(open_by(relay, admission, &text).await) };
     let protocol = offers(&request.headers, SUBPROTOCOL);
     let (relay, permit) = (Arc::clone(relay), request.permit.clone());
+    let address = request.client.address;
     let sessions = relay.drain.sessions().clone();
     sessions.spawn(async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_PATIENCE, upgrade).await else {
@@ -68,7 +71,7 @@ async fn try_open(
         let mut socket = Socket::new(io, read, activity.clone());
         let opening = match opening {
             Some(opening) => opening,
-            None => introduced(&relay, &mut socket, &text).await,
+            None => introduced(&relay, &mut socket, &text, address).await,
         };
         let opening = match opening {
             Ok(opening) => opening,
@@ -78,7 +81,7 @@ async fn try_open(
                 return socket.close_with_reason(close, &reason).await;
             }
         };
-        let (socket, close) = opening.session(&relay, socket, activity).run().await;
+        let (socket, close) = opening.session(&relay, socket, activity, address).run().await;
         tracing::debug!(?close, "a subscriber left");
         socket.close(close).await;
         // The connection is counted until here.
@@ -102,7 +105,12 @@ async fn open_by(relay: &Relay, admission: Admission, query: &str) -> Result<Ope
 }
 
 /// Waits for the peer's token, and decides by it.
-async fn introduced<S>(relay: &Relay, socket: &mut S, query: &str) -> Result<Opening, Refusal>
+async fn introduced<S>(
+    relay: &Relay,
+    socket: &mut S,
+    query: &str,
+    address: IpAddr,
+) -> Result<Opening, Refusal>
 where
     S: Stream<Item = Incoming> + Unpin,
 {
@@ -120,7 +128,7 @@ where
         Ok(credential) => credential?,
         Err(_) => return Err(Refusal::denied(&Denial::Missing)),
     };
-    let admission = relay.gate.admit_subscriber(credential, &Query::parse(query)).await;
+    let admission = relay.gate.admit_subscriber(credential, &Query::parse(query), address).await;
     open_by(relay, admission, query).await
 }
 
@@ -133,8 +141,8 @@ fn offers(headers: &HeaderMap, protocol: &str) -> bool {
         .any(|value| value.split(',').any(|offered| offered.trim() == protocol))
 }
 
-/// The TCP connection below, and the bytes that the peer has sent already.
-fn take_apart(upgraded: Upgraded) -> Option<(tokio::net::TcpStream, Bytes)> {
+/// The stream below, and the bytes that the peer has sent already.
+fn take_apart(upgraded: Upgraded) -> Option<(ClientStream, Bytes)> {
     let parts = upgraded.downcast::<TokioIo<TimeoutStream>>().ok()?;
     Some((parts.io.into_inner().into_stream(), parts.read_buf))
 }

@@ -1,7 +1,7 @@
 //! A WebSocket that reads only when it is told to, unlike a proper client.
 
 use serde::Deserialize;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Relay, within};
@@ -48,11 +48,20 @@ pub async fn handshake_with(
     query: &str,
     headers: &str,
 ) -> String {
+    handshake_at(stream, &relay.url.authority(), query, headers).await
+}
+
+/// The same with a server that goes by another name, over any stream.
+pub async fn handshake_at(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    host: &str,
+    query: &str,
+    headers: &str,
+) -> String {
     let request = format!(
-        "GET /ws/connect{query} HTTP/1.1\r\nHost: {}\r\nConnection: keep-alive, Upgrade\r\n\
+        "GET /ws/connect{query} HTTP/1.1\r\nHost: {host}\r\nConnection: keep-alive, Upgrade\r\n\
          Upgrade: WebSocket\r\n{headers}Sec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        relay.url.authority()
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut head = Vec::new();
@@ -67,7 +76,7 @@ pub async fn handshake_with(
 }
 
 /// A frame of the server: its first byte and its payload, or `None` at the end of the connection.
-pub async fn read_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+pub async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Vec<u8>)> {
     let first = stream.read_u8().await.ok()?;
     let length = match stream.read_u8().await.ok()? {
         126 => u64::from(stream.read_u16().await.ok()?),

@@ -13,18 +13,18 @@ use crate::support::postgres::entrust_process;
 use crate::support::{PATIENCE, data_folder};
 
 /// The text of a file of deploy/.
-fn shipped(name: &str) -> String {
+pub fn shipped(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Replaces a part of a shipped file, which must contain it.
-fn replace(text: &str, from: &str, to: &str) -> String {
+pub fn replace(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "no {from:?} in the shipped file");
     text.replace(from, to)
 }
 
-fn folder_with(name: &str, text: &str) -> (PathBuf, PathBuf) {
+pub fn folder_with(name: &str, text: &str) -> (PathBuf, PathBuf) {
     let folder = data_folder();
     std::fs::create_dir(&folder).expect("a folder");
     let file = folder.join(name);
@@ -33,7 +33,7 @@ fn folder_with(name: &str, text: &str) -> (PathBuf, PathBuf) {
 }
 
 /// Starts a program in a folder and waits until it accepts connections.
-async fn start(program: &str, arguments: &[&str], folder: &Path, address: SocketAddr) -> Child {
+pub async fn start(program: &str, arguments: &[&str], folder: &Path, address: SocketAddr) -> Child {
     let path = folder.join("log");
     let log = std::fs::File::create(&path).expect("a log");
     // Debian installs these programs in sbin, which only root has on its PATH.
@@ -57,7 +57,7 @@ async fn start(program: &str, arguments: &[&str], folder: &Path, address: Socket
     process
 }
 
-fn end(process: &mut Child) {
+pub fn end(process: &mut Child) {
     let _ = process.kill();
     let _ = process.wait();
 }

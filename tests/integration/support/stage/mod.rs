@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::net::TcpListener;
 use std::sync::Mutex;
 
-pub use balancer::PgBouncer;
+pub use balancer::{HaProxy, PgBouncer, end, folder_with, replace, shipped, start};
 pub use cluster::{Cluster, DATABASE, url, url_of};
 pub use crowd::CLIENTS;
 pub use netns::{Netns, mount_small, unmount};
