@@ -34,22 +34,23 @@ const IMPORTS: &[(&str, &str)] = &[
     ("listener", "agreement backoff database metrics migrate repeated supervisor tail"),
     ("housekeeping", "agreement backoff database event repeated state supervisor"),
     ("client", "backoff cryptography error"),
-    ("access", "backoff client event repeated"),
+    ("access", "backoff client cryptography database event repeated"),
+    ("doctor", "client database migrate"),
+    ("audit", "access database metrics repeated"),
     (
         "http",
-        "access agreement backoff database encoding error event listener log metrics migrate \
-         rejections repeated state tail writer",
+        "access agreement audit backoff cryptography database encoding error event listener log \
+         metrics migrate rejections repeated state tail writer",
     ),
-    ("doctor", "client database migrate"),
     (
         "relay",
-        "access agreement backoff database embedded error event housekeeping http listener log \
-         metrics migrate prober rejections repeated state supervisor tail writer",
+        "access agreement audit backoff database embedded error event housekeeping http \
+         listener log metrics migrate prober rejections repeated state supervisor tail writer",
     ),
     (
         "cli",
-        "access backoff client cryptography database doctor embedded error event http migrate \
-         relay state writer",
+        "access backoff client cryptography database doctor embedded error event housekeeping \
+         http migrate relay state writer",
     ),
 ];
 

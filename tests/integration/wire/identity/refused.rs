@@ -215,7 +215,8 @@ async fn a_wrong_token_is_refused_by_whichever_way_it_comes() {
     assert!(!relay.log().contains(&good), "{}", relay.log());
 }
 
-/// The most talkative log, of every library too, has no token; neither have the metrics.
+/// The most talkative log, of every library too, has no token, and nothing that a student wrote;
+/// the metrics have no token either.
 #[tokio::test]
 async fn no_log_has_a_token() {
     let database = Database::new().await;
@@ -225,10 +226,12 @@ async fn no_log_has_a_token() {
     let relay = Relay::start(&database, &flags).await;
     let good = token_of("operator", "o", &[]);
     let wrong = signed_with(&[7; 32], &json!({"alg": "HS256"}), &claims("operator", "o", &[]));
-    let body = event_of("algebra", 1);
+    let mut body = event_of("algebra", 1);
+    body["code"] = "what_a_student_wrote = 1".into();
     for token in [&good, &wrong] {
         for way in WAYS {
             ask(&relay, way, ("POST", "/student-progress?class=algebra"), token, &body).await;
+            ask(&relay, way, ("GET", "/api/class/events?class=algebra"), token, &body).await;
             ask(&relay, way, ("GET", "/nowhere"), token, &body).await;
             stream_status(&relay, way, token).await;
             let _ = socket(&relay, way, token).await;
@@ -250,6 +253,8 @@ async fn no_log_has_a_token() {
             assert_eq!(line, None);
         }
     }
+    let line = log.lines().find(|line| line.contains("what_a_student_wrote"));
+    assert_eq!(line, None);
 }
 
 /// Keys of each kind, from a file; roles and classes as the claims have them.
