@@ -1,4 +1,3 @@
-#![allow(dead_code, unused_imports)] // TODO: until the sources are built
 //! Who calls: every request is resolved to a caller before its handler runs.
 //!
 //! - `caller`: the caller, its role, and what the role may do; `scope`: the classes of a caller

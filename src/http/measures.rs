@@ -13,6 +13,7 @@ const CAUSES: &[&str] = &[
     "going-away",
     "no-memory-for-classes",
     "not-readable-now",
+    "sign-in-unavailable",
 ];
 
 /// The reasons of a reset.

@@ -5,6 +5,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::error::Failure;
 
+/// Libraries that would log messages of peers and parameters of statements: tokens, and what
+/// students wrote. They log no more than this, whatever `--log` says.
+const RESERVED: [&str; 2] = ["tungstenite=info", "tokio_postgres::query=info"];
+
 /// How to log.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct LoggingFlags {
@@ -36,8 +40,11 @@ enum Format {
 /// # Errors
 /// If the filter is none.
 pub(in crate::cli) fn init(args: &LoggingFlags) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&args.log)
+    let mut filter = EnvFilter::try_new(&args.log)
         .map_err(|error| Failure::usage(format!("--log {:?}: {error}", args.log)))?;
+    for directive in RESERVED {
+        filter = filter.add_directive(directive.parse()?);
+    }
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match args.log_format {
         Format::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
