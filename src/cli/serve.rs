@@ -9,6 +9,7 @@ use super::flags::groups::GroupFlags;
 use super::flags::identity::IdentityFlags;
 use super::flags::lifecycle::LifecycleFlags;
 use super::flags::limits::LimitFlags;
+use super::flags::rates::RateFlags;
 use super::open_files::raise_file_limit;
 use super::output::print;
 use crate::error::Failure;
@@ -30,6 +31,8 @@ pub(super) struct Args {
     #[command(flatten)]
     database: DatabaseFlags,
     #[command(flatten)]
+    rates: RateFlags,
+    #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
     lifecycle: LifecycleFlags,
@@ -46,7 +49,7 @@ impl Args {
             access,
             database: self.database.validate()?,
             start: self.lifecycle.start(),
-            http: self.limits.http(origins, self.edge.validate()?),
+            http: self.limits.http(origins, self.edge.validate(self.rates.config())?),
             writer: self.limits.writer(),
             log_memory: self.limits.log_memory(),
             stop: self.lifecycle.stop(),

@@ -19,7 +19,8 @@ use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch};
 use crate::housekeeping::Housekeeping;
 use crate::http::{
-    AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, HttpMetrics, Relay, StartProgress,
+    AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, HttpMetrics, Rates, Relay,
+    StartProgress,
 };
 use crate::listener::Listener;
 use crate::log::Log;
@@ -53,8 +54,9 @@ pub(super) struct Parts {
 pub(super) struct Tasks {
     pub(super) writer: WriterTasks,
     pub(super) housekeeping: Housekeeping,
-    /// The tail, the prober, the counts of rejected events, the eviction of classes.
-    pub(super) others: [AbortOnDropHandle<()>; 4],
+    /// The tail, the prober, the counts of rejected events, the eviction of classes, the
+    /// memory of rates.
+    pub(super) others: [AbortOnDropHandle<()>; 5],
 }
 
 pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Parts, Failure> {
@@ -88,12 +90,14 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let drain = Drain::new(config.stop.drain);
     let connections =
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
+    let rates = Arc::new(Rates::new(&config.http.edge.rates));
     let mut relay = Relay {
         gate: Gate::new(
             connections,
             config.http.origins.clone(),
             config.http.edge.proxies.clone(),
             access.clone(),
+            Arc::clone(&rates),
             drain.clone(),
         ),
         base_path: config.http.edge.base_path.clone(),
@@ -118,7 +122,9 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     relay.register_metrics();
     let relay = Arc::new(relay);
     let rejections = relay.rejections.start(relay.pages.clone());
-    let others = [tail_task, prober, rejections, eviction];
+    let forgetting =
+        supervisor.spawn("memory of rates", async move { rates.forget_forever().await });
+    let others = [tail_task, prober, rejections, eviction, forgetting];
     let tasks = Tasks { writer: writer_tasks, housekeeping, others };
     Ok(Parts { relay, tasks, private, migrated, connector, supervisor, access })
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::access::{self, GroupRules};
 use crate::error::Failure;
 use crate::http::{
-    BasePath, Edge, Network, ProxyRules, SecurityHeaders, TrustedProxies, UserHeaders,
+    BasePath, Edge, Network, ProxyRules, RateConfig, SecurityHeaders, TrustedProxies, UserHeaders,
 };
 
 /// Proxies, and the page's place.
@@ -43,7 +43,7 @@ impl EdgeFlags {
     ///
     /// # Errors
     /// Names the flag that cannot be used.
-    pub(in crate::cli) fn validate(&self) -> Result<Edge, Failure> {
+    pub(in crate::cli) fn validate(&self, rates: RateConfig) -> Result<Edge, Failure> {
         let user_headers = self.user_header.as_deref().map(|user| {
             let (groups, name) = (self.groups_header.as_deref(), self.user_name_header.as_deref());
             UserHeaders::new(user, groups, name).map_err(|wrong| {
@@ -57,6 +57,7 @@ impl EdgeFlags {
             .map_err(|wrong| Failure::usage(format!("--frame-ancestors: {wrong}")))?;
         Ok(Edge {
             proxies: ProxyRules { trusted, user_headers: user_headers.transpose()? },
+            rates,
             base_path: self.base_path.clone().unwrap_or_default(),
             security,
         })

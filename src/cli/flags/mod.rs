@@ -3,7 +3,7 @@
 //! bounds, `--help`, and docs/configuration.md are all made from that block.
 //!
 //! - `database`: which database; `access`: who may connect; `identity`: who calls; `groups`: which
-//!   groups make whom; `edge`: proxies, and the page's place; `limits`: bounds on requests, queues,
+//!   groups make whom; `edge`: proxies, and the page's place; `rates`: limits of rates; `limits`: bounds on requests, queues,
 //!   memory and connections; `lifecycle`: start and stop; `logging`: the program's log
 //! - `units`: sizes and durations as people write them, and the bounds of a value
 
@@ -15,4 +15,5 @@ pub(super) mod identity;
 pub(super) mod lifecycle;
 pub(super) mod limits;
 pub(super) mod logging;
+pub(super) mod rates;
 pub(super) mod units;

@@ -9,12 +9,14 @@
 //! page. A proxy knows its user by a cookie too: a page of another origin that posts through the
 //! proxy must be one that may read.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::origin::OriginPolicy;
 use super::proxied::UserHeaders;
+use super::rates::{Limited, Rates};
 
 use crate::access::{Access, Caller, Credential, Denial, Right};
 use crate::event::ClassId;
@@ -47,12 +49,15 @@ pub(super) enum CallerCheck {
     Denied(Denial),
     /// The caller is known, and may not.
     Forbidden(Problem),
+    /// There were too many wrong credentials from there.
+    Limited(Limited),
 }
 
 /// Who calls, and whether the caller has the right that the route needs in the classes that the
 /// URL names.
 pub(super) async fn check(
     access: &Access,
+    rates: &Rates,
     rules: CredentialRules<'_>,
     right: Right,
     request: &Request,
@@ -79,13 +84,43 @@ pub(super) async fn check(
             "a request that changes something must come from the relay's own page",
         ));
     }
-    match access.resolve(credential.as_ref()).await {
-        Err(denial) => CallerCheck::Denied(denial),
+    match known(access, rates, request.client.address, credential.as_ref()).await {
+        Err(Unknown::Denied(denial)) => CallerCheck::Denied(denial),
+        Err(Unknown::Limited(limited)) => CallerCheck::Limited(limited),
         Ok(caller) => match permit(&caller, right, &query) {
             Ok(()) => CallerCheck::Admitted(caller, credential),
             Err(problem) => CallerCheck::Forbidden(problem),
         },
     }
+}
+
+/// Why it is not known who calls.
+pub(super) enum Unknown {
+    /// The credential does not prove it.
+    Denied(Denial),
+    /// There were too many wrong ones from this address: it was not looked at.
+    Limited(Limited),
+}
+
+/// Who calls from this address with this credential.
+pub(super) async fn known(
+    access: &Access,
+    rates: &Rates,
+    address: IpAddr,
+    credential: Option<&Credential>,
+) -> Result<Arc<Caller>, Unknown> {
+    if let Some(credential) = credential {
+        rates.check_credential(address, credential).map_err(Unknown::Limited)?;
+    }
+    let resolved = access.resolve(credential).await;
+    if let Some(credential) = credential {
+        match &resolved {
+            Ok(_) => rates.accepted(credential),
+            Err(Denial::Invalid(_) | Denial::Revoked) => rates.refused(address, credential),
+            Err(_) => {}
+        }
+    }
+    resolved.map_err(Unknown::Denied)
 }
 
 /// Whether the caller has the right in every class that the URL names.

@@ -18,6 +18,7 @@ use super::socket::Socket;
 use crate::access::Denial;
 use crate::http::context::Relay;
 use crate::http::gate::Admission;
+use crate::http::gate::client::Client;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::request::Request;
@@ -59,6 +60,7 @@ async fn try_open(
     let opening = if awaits_token { None } else { Some(open_by(relay, admission, &text).await) };
     let protocol = offers(&request.headers, SUBPROTOCOL);
     let (relay, permit) = (Arc::clone(relay), request.permit.clone());
+    let client = request.client.clone();
     let sessions = relay.drain.sessions().clone();
     sessions.spawn(async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_PATIENCE, upgrade).await else {
@@ -69,7 +71,7 @@ async fn try_open(
         let mut socket = Socket::new(io, read, activity.clone());
         let opening = match opening {
             Some(opening) => opening,
-            None => introduced(&relay, &mut socket, &text).await,
+            None => introduced(&relay, &client, &mut socket, &text).await,
         };
         let opening = match opening {
             Ok(opening) => opening,
@@ -103,7 +105,12 @@ async fn open_by(relay: &Relay, admission: Admission, query: &str) -> Result<Ope
 }
 
 /// Waits for the peer's token, and decides by it.
-async fn introduced<S>(relay: &Relay, socket: &mut S, query: &str) -> Result<Opening, Refusal>
+async fn introduced<S>(
+    relay: &Relay,
+    client: &Client,
+    socket: &mut S,
+    query: &str,
+) -> Result<Opening, Refusal>
 where
     S: Stream<Item = Incoming> + Unpin,
 {
@@ -121,7 +128,7 @@ where
         Ok(credential) => credential?,
         Err(_) => return Err(Refusal::denied(&Denial::Missing)),
     };
-    let admission = relay.gate.admit_subscriber(credential, &Query::parse(query)).await;
+    let admission = relay.gate.admit_subscriber(client, credential, &Query::parse(query)).await;
     open_by(relay, admission, query).await
 }
 

@@ -8,6 +8,8 @@ mod base_path;
 mod headers;
 // Addresses, schemes, hosts and users that a trusted proxy names.
 mod proxies;
+// Limits of rates: of a student, of an address, and of wrong credentials.
+mod rates;
 // nginx, HAProxy and Caddy by the files of deploy/.
 mod reverse_proxies;
 // TLS of the relay itself, and certificates that are renewed.
