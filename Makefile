@@ -11,7 +11,7 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchain node python browser fault-tools build run test lint format figures docs
+.PHONY: help setup toolchain node python browser fault-tools jupyterhub build run test lint format figures docs
 .PHONY: check bench bench-quick hostile memory summary cost names faults churn model fuzz
 .PHONY: pictures frames openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
@@ -42,14 +42,19 @@ fault-tools: setup
 python:
 	@bash scripts/setup python
 
+# The releases of JupyterHub, and its proxy, behind which a test puts the relay.
+jupyterhub: setup
+	@bash scripts/setup jupyterhub
+
 build: toolchain ## the release build
 	cargo build --release --locked
 
 run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for flags
 	cargo run --release --locked -- serve $(ARGS)
 
-# Installs Chromium, HAProxy, nginx, Caddy, PgBouncer, Patroni, etcd, Node and Python when they are missing.
-test: setup browser fault-tools python lint ## lint, and all tests; installs what they need
+# Installs Chromium, HAProxy, nginx, Caddy, PgBouncer, Patroni, etcd, Node, Python and JupyterHub
+# when they are missing.
+test: setup browser fault-tools python jupyterhub lint ## lint, and all tests; installs what they need
 	npm test --silent
 	cargo test --locked
 

@@ -154,12 +154,12 @@ impl Agreement {
     }
 
     /// Whether `epoch` is of an older timeline than a primary that was seen: then its server is an
-    /// orphan.
+    /// orphan. An epoch without a timeline has no age.
     pub(crate) fn is_outdated(&self, epoch: &Epoch) -> bool {
         let tail_state = self.shared.tail_state.borrow();
         let known =
             tail_state.epoch.iter().chain(tail_state.other.iter().map(|other| &other.epoch));
-        known.filter_map(Epoch::timeline).max() > epoch.timeline()
+        epoch.timeline().is_some_and(|of| known.filter_map(Epoch::timeline).any(|seen| seen > of))
     }
 
     /// The primary that is not the tail's, if one was found.
@@ -310,6 +310,15 @@ mod tests {
         assert!(agreement.settles_on(&two, DISPUTE_PATIENCE).await, "the tail has moved there");
         agreement.departs_from(&one).await;
         assert!(futures::poll!(Box::pin(agreement.departs_from(&two))).is_pending());
+    }
+
+    #[test]
+    fn an_epoch_without_a_timeline_is_never_outdated() {
+        let agreement = Agreement::default();
+        agreement.note_tail_read(&Epoch::new("0123456789ab2"));
+        assert!(agreement.is_outdated(&Epoch::new("0123456789ab1")));
+        assert!(!agreement.is_outdated(&Epoch::new("0123456789ab2")));
+        assert!(!agreement.is_outdated(&Epoch::new("0123456789ab")));
     }
 
     #[tokio::test(start_paused = true)]

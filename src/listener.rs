@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::agreement::{Agreement, DISPUTE_PATIENCE};
 use crate::backoff::Reconnect;
-use crate::database::{self, Blocker, BlockerWatch, CHANNEL, ConnectError, Connector, Session};
+use crate::database::{self, Blocker, BlockerWatch, ConnectError, Connector, Session};
 use crate::metrics::Registry;
 use crate::migrate::{self, MigrateError};
 use crate::repeated::Repeated;
@@ -302,7 +302,8 @@ impl ListenLoop {
     /// Sends LISTEN, and waits for it as long as the server works on it. Where the queue of
     /// notifications is long, that may take many seconds, and a second try would take as long.
     async fn send_listen(&self, session: &Session, prover: &Session) -> Result<(), String> {
-        let listen = format!("LISTEN {CHANNEL}");
+        let listen =
+            in_time("the look at the channel", database::listen_statement(session)).await?;
         let mut listening = std::pin::pin!(session.client.batch_execute(&listen));
         loop {
             tokio::select! {

@@ -6,6 +6,8 @@
 //! can be upgraded one by one. A file with a line `-- no-transaction` is applied outside of a
 //! transaction, one statement at a time.
 
+mod lock;
+
 use tokio_postgres::{Client, Error};
 
 use crate::database::{self, ConnectError, Connector, PrivilegeError};
@@ -31,10 +33,9 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "0003_cheaper", sql: include_str!("../sql/0003_cheaper.sql") },
     Migration { version: 4, name: "0004_truth", sql: include_str!("../sql/0004_truth.sql") },
     Migration { version: 5, name: "0005_refused", sql: include_str!("../sql/0005_refused.sql") },
+    Migration { version: 6, name: "0006_schema", sql: include_str!("../sql/0006_schema.sql") },
+    Migration { version: 7, name: "0007_sign_in", sql: include_str!("../sql/0007_sign_in.sql") },
 ];
-
-/// The key of the advisory lock under which migrations are applied: a constant of this project.
-const LOCK: i64 = 0x7072_6f67_6d69_6772;
 
 /// This binary's release.
 pub(crate) const RELEASE: &str = env!("CARGO_PKG_VERSION");
@@ -55,8 +56,9 @@ pub enum MigrateError {
         name: &'static str,
         /// The database's error.
         reason: String,
-        /// Whether the connection was lost.
-        lost: bool,
+        /// Whether another attempt may succeed: the connection was lost, or the server was
+        /// read-only.
+        transient: bool,
     },
     /// A statement around the migrations failed.
     #[error("while looking at the migrations: {}", database::explain(.0))]
@@ -80,6 +82,13 @@ pub enum MigrateError {
          tables, or start `serve` without --no-migrate as that role"
     )]
     Missing(&'static str),
+    /// The role may use no schema to create the tables in.
+    #[error(
+        "there is no schema for the relay's tables that the role may use: CREATE SCHEMA \
+         AUTHORIZATION CURRENT_USER, or name one in the connection string (schema=…) and GRANT \
+         USAGE, CREATE ON SCHEMA … to the role"
+    )]
+    NoSchema,
     /// A migration is missing, and the role may not apply it.
     #[error(
         "the database lacks migration {0}, and this role may not apply it: run `progress-relay \
@@ -104,11 +113,16 @@ impl MigrateError {
         match self {
             Self::Privileges(error) => error.is_transient(),
             Self::Connect(error) => !error.is_permanent(),
-            Self::Database(error) => database::is_connection_lost(error),
-            Self::Apply { lost, .. } => *lost,
+            Self::Database(error) => may_pass(error),
+            Self::Apply { transient, .. } => *transient,
             _ => false,
         }
     }
+}
+
+/// Whether an error of the database's comes from a server that ends, starts, or changes its role.
+fn may_pass(error: &Error) -> bool {
+    database::is_connection_lost(error) || database::is_read_only(error)
 }
 
 impl Migration {
@@ -129,13 +143,18 @@ fn numbers(release: &str) -> Option<[u32; 3]> {
     parts.next().is_none().then_some(numbers)
 }
 
+/// Whether the schema has the table of the applied migrations.
+async fn has_table(client: &Client) -> Result<bool, MigrateError> {
+    const EXISTS: &str = "SELECT to_regclass('relay_migration') IS NOT NULL";
+    Ok(client.query_one(EXISTS, &[]).await?.try_get(0)?)
+}
+
 /// The migrations that are applied already.
 ///
 /// # Errors
 /// [`MigrateError::TooNew`] if this release cannot work with one of them.
 async fn applied(client: &Client) -> Result<Vec<i32>, MigrateError> {
-    let exists = client.query_one("SELECT to_regclass('relay_migration') IS NOT NULL", &[]).await?;
-    if !exists.try_get::<_, bool>(0)? {
+    if !has_table(client).await? {
         return Ok(Vec::new());
     }
     let rows = client
@@ -160,42 +179,54 @@ pub(crate) async fn check(connector: &Connector) -> Result<(), MigrateError> {
 
 /// The same as [`check`], on an existing connection.
 pub(crate) async fn verify(client: &Client) -> Result<(), MigrateError> {
-    let applied = applied(client).await?;
-    match MIGRATIONS.iter().find(|migration| !applied.contains(&migration.version)) {
+    match missing(client).await?.first() {
         Some(missing) => Err(MigrateError::Missing(missing.name)),
         None => Ok(()),
     }
 }
 
+/// The migrations that are not applied yet.
+async fn missing(client: &Client) -> Result<Vec<&'static Migration>, MigrateError> {
+    let applied = applied(client).await?;
+    let is_missing = |migration: &&Migration| !applied.contains(&migration.version);
+    Ok(MIGRATIONS.iter().filter(is_missing).collect())
+}
+
 /// Applies the missing migrations and returns their names. A second caller waits for the first, and
-/// then has nothing to apply.
+/// then has nothing to apply. Where nothing is missing, nothing is locked, and the role needs no
+/// right to create tables.
 pub async fn apply(connector: &Connector) -> Result<Vec<&'static str>, MigrateError> {
     let session = connector.connect("migrate").await?;
     let client = &session.client;
-    // CREATE TABLE IF NOT EXISTS asks for the right to create tables in any case.
-    if verify(client).await.is_ok() {
+    if missing(client).await?.is_empty() {
         return Ok(Vec::new());
     }
-    // A migration of a large table may take long, and waits for locks. The deadlines of the role
-    // must not end it.
-    client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
-    client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
+    // Where the role may not use the schema, the next one is that of temporary tables.
+    const IS_PERMANENT: &str = "SELECT NOT coalesce(starts_with(current_schema(), 'pg_'), true)";
+    let schema = client.query_one(IS_PERMANENT, &[]).await?;
+    if !schema.try_get::<_, bool>(0)? {
+        return Err(MigrateError::NoSchema);
+    }
     // The lock belongs to the session, and is released with it also after an error below.
-    let applied = applied(client).await?;
-    if let Err(MigrateError::Missing(name)) = verify(client).await
+    lock::acquire(client).await?;
+    let missing = missing(client).await?;
+    if let Some(first) = missing.first()
         && !database::may_migrate(client).await?
     {
-        return Err(MigrateError::NotAllowed(name));
+        return Err(MigrateError::NotAllowed(first.name));
     }
-    client
-        .batch_execute(
-            "CREATE TABLE IF NOT EXISTS relay_migration (\
-               version int PRIMARY KEY, name text NOT NULL, oldest_release text NOT NULL, \
-               applied_at timestamptz NOT NULL DEFAULT now())",
-        )
-        .await?;
+    // CREATE TABLE IF NOT EXISTS would ask for the right to create tables in any case.
+    if !has_table(client).await? {
+        client
+            .batch_execute(
+                "CREATE TABLE relay_migration (\
+                   version int PRIMARY KEY, name text NOT NULL, oldest_release text NOT NULL, \
+                   applied_at timestamptz NOT NULL DEFAULT now())",
+            )
+            .await?;
+    }
     let mut done = Vec::new();
-    for migration in MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.version)) {
+    for migration in missing {
         tracing::info!(migration = migration.name, "applying a migration");
         apply_one(client, migration).await?;
         done.push(migration.name);
@@ -208,7 +239,7 @@ async fn apply_one(client: &Client, migration: &'static Migration) -> Result<(),
     let failed = |error: Error| MigrateError::Apply {
         name: migration.name,
         reason: database::explain(&error),
-        lost: database::is_connection_lost(&error),
+        transient: may_pass(&error),
     };
     let transaction = migration.in_transaction();
     if transaction {

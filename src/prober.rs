@@ -96,18 +96,20 @@ impl Prober {
             return;
         };
         let timeline = best.epoch.timeline();
-        if timeline < self.highest {
+        // A server that does not tell its timeline cannot be ranked.
+        if timeline.is_some() && timeline < self.highest {
             // Only an orphan answers. The primary that outranks it may come back.
             tracing::debug!(server = best.server, "only a primary of an older timeline answers");
             return;
         }
         let outranks = self.highest.is_some() && timeline > self.highest;
+        let is_equal = |of: Option<u32>| of.is_none() || of == timeline;
         // There is nothing to compare with before the tail has read.
         let Some(tail) = self.agreement.epoch() else {
             self.highest = timeline;
             return;
         };
-        let equals = || primaries().filter(|(_, primary)| primary.epoch.timeline() == timeline);
+        let equals = || primaries().filter(|(_, primary)| is_equal(primary.epoch.timeline()));
         if let Some((_, rival)) = equals().find(|(_, primary)| primary.epoch != best.epoch) {
             if let Some(due) = RIVALS.met("rivals") {
                 tracing::error!(
@@ -149,4 +151,61 @@ async fn ask(
     let asked = Instant::now();
     let answer = connector.survey(host, &agreement.watched()).await;
     (host, asked, answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A prober of two hosts, beside a tail that reads this epoch.
+    fn prober(tail: &str) -> Prober {
+        let agreement = Agreement::default();
+        agreement.note_tail_read(&Epoch::new(tail));
+        let connector = Connector::parse("host=one,two user=u").expect("a URL");
+        Prober { connector, agreement, known: vec![None, None], highest: None, suspect: None }
+    }
+
+    fn sees(prober: &mut Prober, epochs: [Option<&str>; 2]) {
+        let primary = |epoch| Primary { epoch: Epoch::new(epoch), server: "here".to_owned() };
+        prober.known = epochs.into_iter().map(|epoch| epoch.map(primary)).collect();
+        prober.judge();
+    }
+
+    /// The epoch of a primary other than the tail's, and whether the tail moves there.
+    fn verdict(prober: &Prober) -> Option<(String, bool)> {
+        let other = prober.agreement.other()?;
+        Some((other.epoch.to_string(), prober.agreement.moves_to().is_some()))
+    }
+
+    #[test]
+    fn a_primary_of_a_higher_timeline_outranks_the_others() {
+        let mut prober = prober("0123456789ab1");
+        sees(&mut prober, [Some("0123456789ab1"), None]);
+        assert_eq!(verdict(&prober), None);
+        sees(&mut prober, [Some("0123456789ab1"), Some("0123456789ab2")]);
+        assert_eq!(verdict(&prober), Some(("0123456789ab2".to_owned(), true)));
+    }
+
+    #[test]
+    fn primaries_without_a_timeline_are_rivals_if_their_nonces_differ() {
+        let mut prober = prober("0123456789ab");
+        sees(&mut prober, [Some("0123456789ab"), Some("0123456789ab")]);
+        assert_eq!(verdict(&prober), None, "two names of one server");
+        sees(&mut prober, [Some("0123456789ab"), Some("ba9876543210")]);
+        assert_eq!(verdict(&prober), Some(("ba9876543210".to_owned(), false)));
+        // The tail's is gone. A nonce that was just renewed is seen twice before the tail moves.
+        sees(&mut prober, [None, Some("ba9876543210")]);
+        sees(&mut prober, [None, Some("ba9876543210")]);
+        assert_eq!(verdict(&prober), Some(("ba9876543210".to_owned(), true)));
+    }
+
+    #[test]
+    fn a_primary_without_a_timeline_cannot_be_ranked() {
+        let mut prober = prober("0123456789ab3");
+        sees(&mut prober, [Some("0123456789ab3"), None]);
+        sees(&mut prober, [Some("0123456789ab3"), Some("ba9876543210")]);
+        assert_eq!(verdict(&prober), Some(("ba9876543210".to_owned(), false)), "a rival");
+        sees(&mut prober, [None, Some("ba9876543210")]);
+        assert_eq!(verdict(&prober), Some(("ba9876543210".to_owned(), true)), "the only one");
+    }
 }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use url::{Host, Url};
 
 use super::groups::GroupRules;
+use super::hub::HubConfig;
 
 /// The sources of callers: one field for each. Any of them can be configured together; with none,
 /// everyone is an operator.
@@ -14,18 +15,20 @@ use super::groups::GroupRules;
 pub(crate) struct Config {
     /// Tokens that are signed with a secret, or by the keys of an identity provider.
     pub jwt: Option<JwtConfig>,
+    /// A JupyterHub, whose users call.
+    pub hub: Option<HubConfig>,
+    /// Whether a trusted proxy names its users.
+    pub proxied: bool,
+    /// Which groups of a hub's or a proxy's user make whom.
+    pub groups: GroupRules,
     /// The file of revoked credentials and callers.
     pub revoked: Option<PathBuf>,
-    /// Whether the headers of a trusted proxy name users.
-    pub proxied: bool,
-    /// Which groups make whom.
-    pub groups: GroupRules,
 }
 
 impl Config {
     /// Whether a source of callers is configured.
     pub(crate) fn has_source(&self) -> bool {
-        self.jwt.is_some() || self.proxied
+        self.jwt.is_some() || self.hub.is_some() || self.proxied
     }
 }
 

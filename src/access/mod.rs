@@ -3,9 +3,11 @@
 //!
 //! - `caller`: the caller, its role, and what the role may do; `scope`: the classes of a caller
 //! - `credential`: what a request brings to prove who calls; `denial`: why it does not
-//! - `groups`: from a user's groups to a role and classes; `proxied`: the users of a trusted proxy
 //! - `sources`: asks the configured sources who a credential belongs to; `config`: which they are
 //! - `jwt`: tokens; `revocations`: what is revoked; `files`: reads files, with bounds
+//! - `session`: the sessions of browsers that have signed in, and one-time links
+//! - `hub`: users of a JupyterHub; `proxied`: users of a trusted proxy; `groups`: from
+//!   a user's groups to a role and classes
 //!
 //! This folder knows neither HTTP's requests nor sockets; the gate takes credentials out of
 //! requests, and answers denials.
@@ -16,10 +18,12 @@ mod credential;
 mod denial;
 mod files;
 mod groups;
+mod hub;
 mod jwt;
 mod proxied;
 mod revocations;
 mod scope;
+mod session;
 mod sources;
 
 pub(crate) use caller::{Caller, Right, Role};
@@ -27,6 +31,9 @@ pub(crate) use config::{ClaimPointers, Config, JwtConfig, KeysLocation, Pointer}
 pub(crate) use credential::Credential;
 pub(crate) use denial::Denial;
 pub(crate) use groups::{GroupPattern, GroupRules, Precedence};
+pub(crate) use hub::{ApiToken, Hub, HubConfig, HubSettings, SignInError};
+pub(crate) use jwt::{Secret, Unverified};
 pub(crate) use proxied::ProxiedUsers;
 pub(crate) use scope::Scope;
+pub(crate) use session::{LINK_LIFETIME, NewSession, Sessions};
 pub(crate) use sources::{Access, CallerEnd};

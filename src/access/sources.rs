@@ -1,7 +1,7 @@
 //! Asks the configured sources who a credential belongs to.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use tokio::sync::watch;
@@ -10,17 +10,22 @@ use super::caller::Caller;
 use super::config::Config;
 use super::credential::Credential;
 use super::denial::Denial;
+use super::hub::{CHECK_AGAIN, Hub};
 use super::jwt::Verifier;
 use super::proxied::ProxiedUsers;
 use super::revocations::Revocations;
+use super::session::Sessions;
 
 /// Why a caller's live connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallerEnd {
     /// The credential has expired.
     Expired,
-    /// The credential was revoked, or its source no longer knows it.
+    /// The credential was revoked, or its source no longer knows it, or knows the caller as
+    /// another than it was.
     Revoked,
+    /// The source has been away for too long.
+    Unavailable,
 }
 
 /// The sources of callers of a relay. Cheap to clone.
@@ -29,22 +34,24 @@ pub(crate) struct Access {
     sources: Arc<Sources>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Sources {
     jwt: Option<Verifier>,
+    hub: Option<Hub>,
     /// The users of a trusted proxy, if its headers name them.
     proxied: Option<ProxiedUsers>,
     revocations: Option<Revocations>,
     /// Counts the changes of keys and revocations: live connections ask again who calls.
     changes: watch::Sender<u64>,
+    /// The sessions of browsers that have signed in.
+    sessions: OnceLock<Sessions>,
 }
 
 impl Access {
     /// Without a source: everyone is an operator. The relay listens on loopback only, or was told
     /// that this is wanted.
     pub(crate) fn open() -> Self {
-        let changes = watch::Sender::new(0);
-        Self { sources: Arc::new(Sources { jwt: None, proxied: None, revocations: None, changes }) }
+        Self { sources: Arc::default() }
     }
 
     /// With these sources. Must be called within a runtime: keys at a URL are fetched by a task.
@@ -57,17 +64,42 @@ impl Access {
             Some(jwt) => Some(Verifier::start(jwt, &changes)?),
             None => None,
         };
+        let hub = match &config.hub {
+            Some(hub) => Some(Hub::new(hub.clone(), config.groups.clone())?),
+            None => None,
+        };
         let revocations = match &config.revoked {
             Some(file) => Some(Revocations::read(file)?),
             None => None,
         };
         let proxied = config.proxied.then(|| ProxiedUsers::new(config.groups.clone()));
-        Ok(Self { sources: Arc::new(Sources { jwt, proxied, revocations, changes }) })
+        let sessions = OnceLock::new();
+        Ok(Self {
+            sources: Arc::new(Sources { jwt, hub, proxied, revocations, changes, sessions }),
+        })
+    }
+
+    /// Lets browsers sign in. The sources are read before the database is known, in which the key
+    /// of the sessions is; without a source there is nobody to sign in as.
+    pub(crate) fn keep(&self, sessions: Sessions) {
+        if !self.is_open() {
+            // Set once: the relay is built once.
+            let _ = self.sources.sessions.set(sessions);
+        }
     }
 
     /// Whether no source is configured.
     pub(crate) fn is_open(&self) -> bool {
-        self.sources.jwt.is_none() && self.sources.proxied.is_none()
+        let Sources { jwt, hub, proxied, .. } = &*self.sources;
+        jwt.is_none() && hub.is_none() && proxied.is_none()
+    }
+
+    /// Waits until keys that are at a URL have been asked for once. `serve` does not wait: until
+    /// then it answers 503.
+    pub(crate) async fn first_look(&self) {
+        if let Some(jwt) = &self.sources.jwt {
+            jwt.first_look().await;
+        }
     }
 
     /// Reads keys and revocations again. Connections of callers that are no longer admitted end.
@@ -90,26 +122,68 @@ impl Access {
         &self,
         credential: Option<&Credential>,
     ) -> Result<Arc<Caller>, Denial> {
-        let Sources { jwt, proxied, revocations, .. } = &*self.sources;
-        let caller = match (credential, jwt) {
-            _ if self.is_open() => return Ok(Arc::new(Caller::anyone())),
-            (None, _) => return Err(Denial::Missing),
-            (Some(Credential::Token(token)), Some(jwt)) => jwt.verify(token).await?,
-            (Some(Credential::Proxied { user, groups, name }), _) => match proxied {
-                Some(users) => users.caller(user, groups, name.as_deref()),
-                None => return Err(Denial::Invalid("no source knows it".to_owned())),
-            },
-            _ => return Err(Denial::Invalid("no source knows it".to_owned())),
-        };
-        if revocations.as_ref().is_some_and(|revocations| revocations.name(&caller)) {
+        if self.is_open() {
+            return Ok(Arc::new(Caller::anyone()));
+        }
+        let caller = self.known(credential.ok_or(Denial::Missing)?).await?;
+        if self.sources.revocations.as_ref().is_some_and(|list| list.name(&caller)) {
             return Err(Denial::Revoked);
         }
-        Ok(Arc::new(caller))
+        Ok(caller)
+    }
+
+    /// Whether the hub is the source that knows this credential.
+    fn is_of_hub(&self, credential: &Credential) -> bool {
+        let Sources { jwt, hub, .. } = &*self.sources;
+        hub.is_some()
+            && match credential {
+                // A token of the hub's has no dots, and a JWT has two: neither is shown to the
+                // other's source.
+                Credential::Token(token) => jwt.is_none() || !is_jwt(token),
+                Credential::Session(value) => Hub::is_session(value),
+                Credential::Proxied { .. } => false,
+            }
+    }
+
+    /// Who calls with this credential, by the source that knows it.
+    async fn known(&self, credential: &Credential) -> Result<Arc<Caller>, Denial> {
+        let Sources { jwt, hub, proxied, sessions, .. } = &*self.sources;
+        if let Some(hub) = hub
+            && self.is_of_hub(credential)
+        {
+            return match credential {
+                Credential::Session(value) => hub.caller_of_session(value).await,
+                Credential::Token(token) => hub.caller_of_token(token).await,
+                Credential::Proxied { .. } => Err(Denial::Missing),
+            };
+        }
+        match (credential, jwt, proxied) {
+            (Credential::Token(token), Some(jwt), _) => Ok(Arc::new(jwt.verify(token).await?)),
+            (Credential::Proxied { user, groups, name }, _, Some(users)) => {
+                Ok(Arc::new(users.caller(user, groups, name.as_deref())))
+            }
+            (Credential::Session(value), ..) => match sessions.get() {
+                Some(sessions) => Ok(Arc::new(sessions.resolve(value).await?)),
+                None => Err(Denial::Invalid("this relay has no sessions".to_owned())),
+            },
+            _ => Err(Denial::Invalid("no source knows it".to_owned())),
+        }
+    }
+
+    /// The hub, if one is configured: people sign in there.
+    pub(crate) fn hub(&self) -> Option<&Hub> {
+        self.sources.hub.as_ref()
+    }
+
+    /// The sessions of browsers that have signed in; `None` where no source is configured.
+    pub(crate) fn sessions(&self) -> Option<&Sessions> {
+        self.sources.sessions.get()
     }
 
     /// Resolves when the caller's credential ends.
     pub(crate) async fn ended(&self, caller: &Caller, credential: &Credential) -> CallerEnd {
         let mut changes = self.sources.changes.subscribe();
+        let is_of_hub = self.is_of_hub(credential);
         let expired = async {
             match caller.expires_at {
                 Some(at) => {
@@ -127,9 +201,17 @@ impl Access {
                     Err(Denial::Invalid(_) | Denial::Revoked | Denial::Missing) => {
                         return CallerEnd::Revoked;
                     }
+                    Ok(now) if now.role != caller.role || now.scope != caller.scope => {
+                        return CallerEnd::Revoked;
+                    }
+                    Err(Denial::Unavailable { .. }) if is_of_hub => return CallerEnd::Unavailable,
                     Ok(_) | Err(Denial::Unavailable { .. }) => {}
                 }
-                if changes.changed().await.is_err() {
+                let change = changes.changed();
+                if is_of_hub {
+                    // Nothing announces a change at the hub.
+                    let _ = tokio::time::timeout(CHECK_AGAIN, change).await;
+                } else if change.await.is_err() {
                     pending::<()>().await;
                 }
             }
@@ -139,4 +221,9 @@ impl Access {
             end = refused => end,
         }
     }
+}
+
+/// Whether a token has the form of a JWT.
+fn is_jwt(token: &str) -> bool {
+    token.bytes().filter(|byte| *byte == b'.').count() == 2
 }

@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 use clap::builder::BoolishValueParser;
 
 use super::flags::database::DatabaseFlags;
+use super::flags::token::TokenFlags;
 use super::output::print;
 use super::relay_url::parse_relay_url;
 use crate::database::Connector;
@@ -22,6 +23,8 @@ pub(super) struct Args {
     /// A running relay to ask as well; may be given several times
     #[arg(long, env = "RELAY_URL", value_name = "URL", value_delimiter = ',')]
     url: Vec<String>,
+    #[command(flatten)]
+    token: TokenFlags,
     /// One JSON object instead of lines
     #[arg(long, env = "RELAY_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
@@ -32,7 +35,8 @@ pub(super) struct Args {
 /// # Errors
 /// If a flag is wrong, or anything was found to be wrong.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let relays = args.url.iter().map(|url| parse_relay_url(url)).collect::<Result<Vec<_>, _>>()?;
+    let relays = args.url.iter().map(|url| args.token.apply(parse_relay_url(url)?));
+    let relays = relays.collect::<Result<Vec<_>, _>>()?;
     let json = args.json;
     let further = args.database.pooled()?;
     let flag = args.database.direct_flag();

@@ -1,7 +1,7 @@
 //! The command line. Arguments are parsed and validated here once, before anything runs.
 //!
-//! - `serve`, `migrate`, `rebuild_state`, `doctor`, `tail`, `simulate`: one file or folder for
-//!   each subcommand
+//! - `serve`, `migrate`, `rebuild_state`, `doctor`, `tail`, `simulate`, `token`: one file or
+//!   folder for each subcommand
 //! - `flags`: the groups of flags that the subcommands share; `reference`: their documentation
 //! - `relay_url`: the flag `--url`; `output`: lines on stdout; `open_files`: the limit of open
 //!   files
@@ -18,6 +18,7 @@ mod relay_url;
 mod serve;
 mod simulate;
 mod tail;
+mod token;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -48,6 +49,7 @@ enum Commands {
     Doctor(doctor::Args),
     Tail(tail::Args),
     Simulate(Box<simulate::Args>),
+    Token(token::Args),
 }
 
 /// Parses `arguments`, runs the command, and chooses the exit code: 0, 1 for a failure, 2 for wrong
@@ -85,6 +87,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             Commands::Doctor(args) => doctor::run(args).await,
             Commands::Tail(args) => tail::run(args).await,
             Commands::Simulate(args) => simulate::run(*args).await,
+            Commands::Token(args) => token::run(args).await,
         }
     });
     // The lookup of a name, or a blocking write, must not delay the end of the program.

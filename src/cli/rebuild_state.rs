@@ -91,7 +91,10 @@ async fn rebuild(
     }
     if check && compared == 0 {
         if classes.is_empty() {
-            return print("no class has events or a snapshot: nothing was compared");
+            return Err(Failure::new(
+                "nothing was compared: no class has events or a snapshot; do the database and the \
+                 schema of the connection string hold this installation?",
+            ));
         }
         return Err(Failure::new(format!(
             "nothing was compared: none of {} classes has a snapshot under the current epoch; a \

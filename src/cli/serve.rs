@@ -6,12 +6,14 @@ use super::flags::access::AccessFlags;
 use super::flags::database::DatabaseFlags;
 use super::flags::edge::EdgeFlags;
 use super::flags::groups::GroupFlags;
+use super::flags::hub::HubFlags;
 use super::flags::identity::IdentityFlags;
 use super::flags::lifecycle::LifecycleFlags;
 use super::flags::limits::LimitFlags;
 use super::flags::rates::RateFlags;
 use super::open_files::raise_file_limit;
 use super::output::print;
+use crate::access;
 use crate::error::Failure;
 use crate::relay::{self, Config};
 
@@ -24,6 +26,8 @@ pub(super) struct Args {
     access: AccessFlags,
     #[command(flatten)]
     identity: IdentityFlags,
+    #[command(flatten)]
+    hub: HubFlags,
     #[command(flatten)]
     groups: GroupFlags,
     #[command(flatten)]
@@ -40,8 +44,12 @@ pub(super) struct Args {
 
 impl Args {
     fn config(&self) -> Result<Config, Failure> {
-        let access = self.edge.with_users(self.identity.validate()?, self.groups.rules())?;
-        let (bind, origins) = self.access.validate(!access.has_source())?;
+        let settings = self.hub.settings()?;
+        let hub_path = settings.service_prefix.clone();
+        let sources = self.edge.with_users(self.identity.validate()?, self.groups.rules())?;
+        let hub = self.hub.validate(settings, &sources.groups)?;
+        let access = access::Config { hub, ..sources };
+        let (bind, origins) = self.access.validate(&access)?;
         Ok(Config {
             bind,
             admin_bind: self.access.admin_bind(),
@@ -49,7 +57,9 @@ impl Args {
             access,
             database: self.database.validate()?,
             start: self.lifecycle.start(),
-            http: self.limits.http(origins, self.edge.validate(self.rates.config())?),
+            http: self
+                .limits
+                .http(origins, self.edge.validate(self.rates.config(), hub_path.as_deref())?),
             writer: self.limits.writer(),
             log_memory: self.limits.log_memory(),
             stop: self.lifecycle.stop(),

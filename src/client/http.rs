@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{BaseUrl, ClientError};
+use super::{BaseUrl, ClientError, path_of};
 use crate::error::chain;
 
 /// How long an answer may take, unless [`Connection::set_answer_timeout`] says otherwise. Longer
@@ -108,14 +108,18 @@ impl Connection {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Response, ClientError> {
-        let unsendable =
-            |why: String| ClientError::Protocol(format!("{method} {path_and_query}: {why}"));
+        let what = || format!("{method} {}", path_of(path_and_query));
+        let unsendable = |why: String| ClientError::Protocol(format!("{}: {why}", what()));
         let method_name =
             Method::from_bytes(method.as_bytes()).map_err(|e| unsendable(e.to_string()))?;
         let mut request = Request::builder()
             .method(method_name)
             .uri(self.base.target(path_and_query))
             .header(header::HOST, self.host.clone());
+        let is_own = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        if let Some(value) = self.base.authorization.clone().filter(|_| !is_own) {
+            request = request.header(header::AUTHORIZATION, value);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -143,7 +147,7 @@ impl Connection {
             Ok(answered) => answered,
             Err(_) => Err(ClientError::Timeout {
                 to: self.base.authority(),
-                what: format!("{method} {path_and_query}"),
+                what: what(),
                 after: self.answer_timeout,
             }),
         }

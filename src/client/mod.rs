@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ::http::HeaderValue;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::backoff::Backoff;
@@ -104,13 +105,15 @@ fn describe_close(code: Option<u16>, reason: &str) -> String {
     }
 }
 
-/// Where a relay is: `http://host:port[/path]`.
+/// Where a relay is: `http://host:port[/path]`; and the token that it is sent, if it wants one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
     host: url::Host<String>,
     port: u16,
     /// Empty, or begins with a slash and ends without one.
     path: String,
+    /// Marked as sensitive, so that its `Debug` shows nothing.
+    authorization: Option<HeaderValue>,
 }
 
 impl BaseUrl {
@@ -144,7 +147,21 @@ impl BaseUrl {
         }
         let host = url.host().ok_or_else(|| wrong("it has no host"))?.to_owned();
         let port = url.port_or_known_default().ok_or_else(|| wrong("it has no port"))?;
-        Ok(Self { host, port, path: url.path().trim_end_matches('/').to_owned() })
+        let path = url.path().trim_end_matches('/').to_owned();
+        Ok(Self { host, port, path, authorization: None })
+    }
+
+    /// The same, with a token that every request carries.
+    ///
+    /// # Errors
+    /// [`ClientError::Url`] if the token does not fit into a header.
+    pub fn with_token(self, token: &str) -> Result<Self, ClientError> {
+        let value = HeaderValue::try_from(format!("Bearer {token}"));
+        let mut value = value.map_err(|_| {
+            ClientError::Url("the token has characters that no token has".to_owned())
+        })?;
+        value.set_sensitive(true);
+        Ok(Self { authorization: Some(value), ..self })
     }
 
     /// `host:port`, as in the header `Host`.
@@ -213,6 +230,11 @@ impl std::str::FromStr for BaseUrl {
     fn from_str(text: &str) -> Result<Self, ClientError> {
         Self::parse(text)
     }
+}
+
+/// The path of a request's target. Errors name it alone, since a query may have a token.
+fn path_of(target: &str) -> &str {
+    target.split('?').next().unwrap_or(target)
 }
 
 /// `name=value&…`, percent-encoded, a space as `%20`, which every server decodes alike.

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use ::http::header::AUTHORIZATION;
 use ::http::{HeaderName, HeaderValue};
 use futures::{SinkExt, StreamExt};
 use serde::Deserialize;
@@ -178,13 +179,16 @@ impl Subscriber {
         let path = base.target("/ws/connect");
         let url = format!("ws://{}{path}{separator}{query}", base.authority());
         let unsendable =
-            |error: &dyn std::error::Error| ClientError::Protocol(format!("{url}: {error}"));
+            |error: &dyn std::error::Error| ClientError::Protocol(format!("GET {path}: {error}"));
         let mut request = (&*url).into_client_request().map_err(|error| unsendable(&error))?;
         for (name, value) in headers {
             let name =
                 HeaderName::from_bytes(name.as_bytes()).map_err(|error| unsendable(&error))?;
             let value = HeaderValue::from_str(value).map_err(|error| unsendable(&error))?;
             request.headers_mut().append(name, value);
+        }
+        if let Some(value) = &base.authorization {
+            request.headers_mut().entry(AUTHORIZATION).or_insert(value.clone());
         }
 
         let stream = base.dial().await?;

@@ -1,16 +1,23 @@
-//! The doorbell: the channel on which every replica is told of new events, a ring by hand, and the
-//! server's queue of notifications.
+//! The doorbell: the channel on which every replica of an installation is told of new events, a
+//! ring by hand, and the server's queue of notifications.
 
 use tokio_postgres::Error;
 
 use super::session::Session;
 
-/// The channel on which the doorbell rings.
-pub(crate) const CHANNEL: &str = "progress_event";
+/// The statement by which a session listens on the channel of its installation.
+pub(crate) async fn listen_statement(session: &Session) -> Result<String, Error> {
+    const CHANNEL: &str = "SELECT quote_ident(progress_channel())";
+    let statement = session.client.query_typed(CHANNEL, &[]).await?;
+    let channel: String =
+        statement.first().map_or_else(|| Ok(String::new()), |row| row.try_get(0))?;
+    Ok(format!("LISTEN {channel}"))
+}
 
 /// Rings the doorbell with a payload. A ring that announces events has an empty one.
 pub(crate) async fn notify(session: &Session, payload: &str) -> Result<(), Error> {
-    session.client.execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &payload]).await.map(|_| ())
+    const RING: &str = "SELECT pg_notify(progress_channel(), $1)";
+    session.client.execute(RING, &[&payload]).await.map(|_| ())
 }
 
 /// How full the server's queue of notifications is, from 0 to 1.

@@ -17,8 +17,15 @@ use tokio_postgres::Error;
 use super::errors::explain;
 use super::session::Session;
 
-/// The key of the leader's advisory lock: a constant of this project's.
-pub(super) const LOCK: i64 = 0x7072_6f67_7374_6174;
+/// The first key of the leader's advisory lock: a constant of this project's. The second is the
+/// table's oid, as in progress_event_lock() of sql/, so that each installation of a database has a
+/// leader.
+const LOCK: i32 = 1_886_547_044;
+/// The second key.
+const TABLE: &str = "('progress_event'::regclass::oid::bigint - 2147483648)::int";
+/// The lock by which replicas of release 0.1.0 elect one leader of all installations in a database.
+/// A leader holds it together with other leaders, so that no such replica leads beside it.
+const FORMER_LOCK: i64 = 0x7072_6f67_7374_6174;
 
 /// The settings of the leader's session, by which the server ends it soon after the leader's
 /// process froze or its machine vanished: only then is the lock free. The leader is never silent
@@ -54,7 +61,18 @@ pub(crate) async fn prepare_leader(session: &Session) -> Result<(), Error> {
 /// # Errors
 /// If the connection is lost.
 pub(crate) async fn try_elect(session: &Session) -> Result<bool, Error> {
-    session.client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?.try_get(0)
+    let client = &session.client;
+    let sql = format!("SELECT pg_try_advisory_lock($1, {TABLE})");
+    if !client.query_one(&sql, &[&LOCK]).await?.try_get::<_, bool>(0)? {
+        return Ok(false);
+    }
+    const FORMER: &str = "SELECT pg_try_advisory_lock_shared($1)";
+    if client.query_one(FORMER, &[&FORMER_LOCK]).await?.try_get(0)? {
+        return Ok(true);
+    }
+    let sql = format!("SELECT pg_advisory_unlock($1, {TABLE})");
+    client.execute(&sql, &[&LOCK]).await?;
+    Ok(false)
 }
 
 /// Sends an empty statement, so that the server does not take the session for abandoned.
@@ -74,22 +92,27 @@ pub(crate) struct SilentLeader {
     since: String,
 }
 
+/// The condition that a row of `pg_locks` is the leader's lock. The keys are those of [`LOCK`] and
+/// [`TABLE`], as the view shows them.
+pub(super) const IS_HELD: &str = "\
+    locktype = 'advisory' AND granted AND objsubid = 2 AND classid = 1886547044 \
+      AND objid = ('progress_event'::regclass::oid::bigint - 2147483648 & 4294967295)::oid \
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
 /// The session that holds the leader's lock, if the server waits for its client to send or to take
-/// bytes. Only a session of this role is found; `$1` is the lock's key.
-const SILENT: &str = "\
-    FROM pg_locks JOIN pg_stat_activity AS activity USING (pid) \
-    WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-      AND classid = ($1::bigint >> 32)::oid AND objid = ($1::bigint & 4294967295)::oid \
-      AND usename = current_user AND wait_event_type = 'Client'";
+/// bytes. Only a session of this role is found. It follows [`IS_HELD`].
+const SILENT: &str = "AND usename = current_user AND wait_event_type = 'Client'";
 
 /// The leader, if the server waits for it at this moment.
 ///
 /// # Errors
 /// If the connection is lost.
 pub(crate) async fn silent_leader(session: &Session) -> Result<Option<SilentLeader>, Error> {
-    let sql = format!("SELECT activity.pid, concat(backend_start, ' ', state_change) {SILENT}");
-    let row = session.client.query_opt(&sql, &[&LOCK]).await?;
+    let sql = format!(
+        "SELECT activity.pid, concat(backend_start, ' ', state_change) \
+         FROM pg_locks JOIN pg_stat_activity AS activity USING (pid) WHERE {IS_HELD} {SILENT}"
+    );
+    let row = session.client.query_opt(&sql, &[]).await?;
     row.map(|row| Ok(SilentLeader { pid: row.try_get(0)?, since: row.try_get(1)? })).transpose()
 }
 
@@ -105,11 +128,12 @@ pub(crate) async fn end_silent_leader(
     // The conditions stand in a separate statement: within one WHERE, PostgreSQL may call
     // pg_terminate_backend before it looks at them.
     let sql = format!(
-        "WITH silent AS MATERIALIZED (SELECT activity.pid {SILENT} AND activity.pid = $2 \
-         AND concat(backend_start, ' ', state_change) = $3) SELECT pg_terminate_backend(pid) FROM \
-         silent"
+        "WITH silent AS MATERIALIZED (SELECT activity.pid \
+         FROM pg_locks JOIN pg_stat_activity AS activity USING (pid) WHERE {IS_HELD} {SILENT} \
+         AND activity.pid = $1 AND concat(backend_start, ' ', state_change) = $2) \
+         SELECT pg_terminate_backend(pid) FROM silent"
     );
-    let ended = session.client.query_opt(&sql, &[&LOCK, &leader.pid, &leader.since]).await?;
+    let ended = session.client.query_opt(&sql, &[&leader.pid, &leader.since]).await?;
     ended.map_or(Ok(false), |row| row.try_get(0))
 }
 

@@ -146,6 +146,11 @@ pub(crate) fn is_lock_timeout(error: &Error) -> bool {
     error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }
 
+/// Whether the server or the transaction is read-only: a failover is under way, for instance.
+pub(crate) fn is_read_only(error: &Error) -> bool {
+    error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+}
+
 /// Whether the connection was lost, or the server is starting or stopping. The statement may be
 /// sent again on another connection.
 pub(crate) fn is_connection_lost(error: &Error) -> bool {

@@ -51,7 +51,8 @@ pub(crate) async fn mend_sequence(session: &Session, seen: &Epoch) -> Result<(),
 pub(crate) enum HomeCheck {
     /// The cluster, database, table and timeline in which the nonce was made.
     AtHome,
-    /// The same table on another timeline: a standby was promoted. The nonce was renewed.
+    /// The same table on another timeline: a standby was promoted, or the server began or ceased to
+    /// tell its timeline. The nonce was renewed.
     Promoted,
     /// Another cluster, database or table: a dump was restored. The nonce was renewed.
     Moved,
@@ -75,7 +76,8 @@ pub(crate) async fn check_home(session: &Session) -> Result<HomeCheck, Error> {
     const ADOPT: &str = "\
         BEGIN; SELECT progress_event_lock(); \
         WITH old AS (\
-            SELECT nonce FROM progress_log WHERE timeline <> progress_epoch('') FOR UPDATE), \
+            SELECT nonce FROM progress_log \
+            WHERE timeline IS DISTINCT FROM progress_epoch('') FOR UPDATE), \
         new AS (\
             UPDATE progress_log \
             SET nonce = left(replace(gen_random_uuid()::text, '-', ''), 12), \

@@ -2,7 +2,6 @@
 
 use tokio_postgres::{Error, GenericClient, Transaction};
 
-use super::doorbell::CHANNEL;
 use crate::event::{ClassId, Epoch};
 
 /// The log's version. A snapshot may be written only under the version that its events were read
@@ -61,6 +60,6 @@ pub(crate) async fn begin_version_without(
     transaction
         .execute("DELETE FROM progress_deletion WHERE deletion <= $1::bigint - 1000", &[&deletions])
         .await?;
-    transaction.execute("SELECT pg_notify($1, '')", &[&CHANNEL]).await?;
+    transaction.execute("SELECT pg_notify(progress_channel(), '')", &[]).await?;
     row.try_get(0).map(Some)
 }

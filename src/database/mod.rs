@@ -14,6 +14,7 @@
 //!   and the number of deletions, held still by a transaction
 //! - `doctor`: the statements that try a deployment
 //! - `privileges`: the grants that a running relay needs
+//! - `sign_in`: the key of browsers' sessions, and the one-time links
 //! - `doorbell`: the channel of the doorbell; `lock_wait`: the sessions that block writers;
 //!   `survey`: whether a host is the primary; `types`: PostgreSQL's binary format
 
@@ -38,6 +39,7 @@ mod room;
 mod scan;
 mod session;
 mod settings;
+mod sign_in;
 mod snapshot;
 mod survey;
 mod target;
@@ -48,14 +50,14 @@ mod url;
 pub(crate) use allowance::check_allowance;
 pub(crate) use class_events::class_events;
 pub use connect::Connector;
-pub(crate) use doorbell::{CHANNEL, notification_queue_usage, notify};
+pub(crate) use doorbell::{listen_statement, notification_queue_usage, notify};
 pub(crate) use election::{
     LEADER_SILENCE, SilentLeader, end_silent_leader, prepare_leader, send_keepalive, silent_leader,
     try_elect,
 };
 pub use errors::ConnectError;
 pub(crate) use errors::{
-    OLDEST_POSTGRES, Verdict, explain, is_connection_lost, is_lock_timeout, verdict,
+    OLDEST_POSTGRES, Verdict, explain, is_connection_lost, is_lock_timeout, is_read_only, verdict,
 };
 pub use history::history_statements;
 pub(crate) use identity::{HomeCheck, check_home, deleted_classes, mend_sequence, renew_nonce};
@@ -72,6 +74,7 @@ pub(crate) use room::ESSENTIAL_SESSIONS;
 pub use scan::scan_statement;
 pub(crate) use scan::{classes_behind, classes_with_events};
 pub(crate) use session::Session;
+pub(crate) use sign_in::NewLink;
 pub(crate) use snapshot::{
     CellKey, Changes, SnapshotStatements, StoredSnapshot, StudentCellKey, at_one_moment,
     classes_with_snapshots, complete_through, delete_void_rows, lock_class_rows, read_in,

@@ -123,8 +123,20 @@ pub const NEEDS: &[Need] = &[
         ],
         "the counts of rejected events",
     ),
+    need(
+        Object::Table("sign_in_key"),
+        &[whole("SELECT"), whole("INSERT")],
+        "the key that signs the sessions of browsers",
+    ),
+    need(
+        Object::Table("sign_in_link"),
+        &[whole("SELECT"), whole("INSERT"), whole("DELETE")],
+        "one-time links for projectors and phones",
+    ),
     need(Object::Function("progress_epoch()"), EXECUTE, "the epoch"),
     need(Object::Function("progress_epoch(text)"), EXECUTE, "the epoch"),
+    need(Object::Function("progress_timeline()"), EXECUTE, "the epoch"),
+    need(Object::Function("progress_channel()"), EXECUTE, "ringing, and listening"),
     need(Object::Function("progress_home()"), EXECUTE, "the place in which the log was begun"),
     need(Object::Function("progress_event_lock()"), EXECUTE, "stopping the log for a moment"),
 ];

@@ -9,6 +9,7 @@ use futures::{StreamExt, stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Connection, Error, SimpleQueryMessage};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -104,10 +105,19 @@ impl Session {
     }
 
     /// The server process, and whether the server is a standby. The question prepares no statement:
-    /// behind a pooler in transaction mode, that would be left behind.
+    /// behind a pooler in transaction mode, that would be left behind. The role's settings are not
+    /// overridden yet: the names are in full, since its `search_path` may lead to others; and a
+    /// standby refuses every statement of a role whose transactions are serializable.
     pub(super) async fn identity(&self) -> Result<(i32, bool), Error> {
-        let answer = self.client.simple_query("SELECT pg_backend_pid(), pg_is_in_recovery()");
-        let identity = answer.await?.into_iter().find_map(|message| match message {
+        const IDENTITY: &str = "SET LOCAL jit = off; \
+             SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery()";
+        let answer = match self.client.simple_query(IDENTITY).await {
+            Err(error) if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) => {
+                return Ok((0, true));
+            }
+            answer => answer?,
+        };
+        let identity = answer.into_iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some((row.get(0)?.parse().ok()?, row.get(1)? == "t")),
             _ => None,
         });

@@ -10,6 +10,7 @@ use tokio_postgres::{Error, SimpleQueryMessage, SimpleQueryRow};
 
 use super::connect::Connector;
 use super::errors::explain;
+use super::settings::{is_settled, settling};
 use crate::agreement::{Backend, Primary};
 use crate::event::Epoch;
 
@@ -29,7 +30,7 @@ impl Connector {
     /// Makes a new connection to one host of the URL. `None` if the host does not answer in time,
     /// or is no primary.
     pub(crate) async fn survey(&self, host: usize, watched: &[i32]) -> Option<Surveyed> {
-        match timeout(SURVEY_TIMEOUT, ask(self, host, question(watched))).await {
+        match timeout(SURVEY_TIMEOUT, ask(self, host, question(self.schema(), watched))).await {
             Ok(Ok(surveyed)) => surveyed,
             Ok(Err(reason)) => {
                 tracing::debug!("a host was not surveyed: {reason}");
@@ -51,19 +52,22 @@ async fn ask(
     surveyed(connector.host_server(host), &rows).map_err(|error| explain(&error))
 }
 
-/// The statements of a survey, in one round trip. They run without the usual settings of a session,
-/// and change nothing.
-fn question(watched: &[i32]) -> String {
+/// The statements of a survey, in one round trip. They change no setting that outlives their
+/// transaction, since the connection may lead through a pooler.
+fn question(schema: Option<&str>, watched: &[i32]) -> String {
     let mut pids = String::from("0");
     for pid in watched {
         // Numbers need no quotes.
         let _ = write!(pids, ",{pid}");
     }
+    let settling = settling(schema, true);
     format!(
-        "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE progress_epoch() END; \
+        "BEGIN ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; SET LOCAL statement_timeout = 0; \
+         SET LOCAL jit = off; {settling}; \
+         SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE progress_epoch() END; \
          SELECT pid, coalesce(state, ''), coalesce(wait_event, ''), \
          coalesce((extract(epoch FROM clock_timestamp() - state_change) * 1000)::bigint, 0) FROM \
-         pg_stat_activity WHERE pid IN ({pids})"
+         pg_stat_activity WHERE pid IN ({pids}); COMMIT"
     )
 }
 
@@ -74,6 +78,10 @@ fn surveyed(server: &str, messages: &[SimpleQueryMessage]) -> Result<Option<Surv
     });
     let text =
         |row: &SimpleQueryRow, at: usize| row.try_get(at).map(|text| text.map(str::to_owned));
+    let Some(schema) = rows.next() else { return Ok(None) };
+    if !is_settled(schema)? {
+        return Ok(None);
+    }
     let Some(first) = rows.next() else { return Ok(None) };
     let Some(epoch) = text(first, 0)? else { return Ok(None) };
     let mut backends = HashMap::new();

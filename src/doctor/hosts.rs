@@ -73,37 +73,41 @@ fn note_host(notes: &Notes, server: &str, look: &HostLook) {
 }
 
 fn note_tls(connector: &Connector, notes: &Notes, server: &str, look: &HostLook) {
-    if look.tls {
-        let encrypted = format!("{server}: encrypted ({})", look.cipher);
-        match connector.verification() {
-            Ok(Verification::AuthorityAndName(by)) => notes.right(
-                Check::Tls,
-                format!("{encrypted}; {by} has signed the certificate for this host"),
-            ),
-            Ok(Verification::Authority(by)) => notes.remark(
-                Check::Tls,
-                format!("{encrypted}; {by} has signed the certificate, for whichever host"),
-                "sslmode=verify-full in the URL",
-            ),
-            Ok(Verification::Nothing(_)) => notes.remark(
-                Check::Tls,
-                format!("{encrypted}; any certificate is accepted, also that of an attacker"),
-                "sslmode=verify-full and sslrootcert=FILE (or sslrootcert=system) in the URL",
-            ),
-            Err(error) => notes.unknown(Check::Tls, error.to_string()),
-        }
-    } else if look.is_this_machine() {
-        notes.right(Check::Tls, format!("{server}: not encrypted, within this machine"));
-    } else {
+    let how =
+        if look.tls { format!("encrypted ({})", look.cipher) } else { "not encrypted".to_owned() };
+    let what = format!("{server}: {how}");
+    if look.is_this_machine() {
+        return notes.right(Check::Tls, format!("{what}, within this machine"));
+    }
+    if !look.tls {
         let to_do = "set ssl = on at the server, and sslmode=require in the URL, or \
                      sslmode=verify-full with sslrootcert=FILE";
-        let what = format!("{server}: not encrypted, and on another machine");
-        if look.has_password {
+        let what = format!("{what}, and on another machine");
+        return if look.has_password {
             let what = format!("{what}: the password and the students' data travel in clear");
             notes.wrong(Check::Tls, what, to_do);
         } else {
             notes.remark(Check::Tls, format!("{what}: the students' data travel in clear"), to_do);
+        };
+    }
+    match connector.verification() {
+        Ok(Verification::AuthorityAndName(by)) => {
+            notes.right(
+                Check::Tls,
+                format!("{what}; {by} has signed the certificate for this host"),
+            );
         }
+        Ok(Verification::Authority(by)) => notes.remark(
+            Check::Tls,
+            format!("{what}; {by} has signed the certificate, for whichever host"),
+            "sslmode=verify-full in the URL",
+        ),
+        Ok(Verification::Nothing(_)) => notes.remark(
+            Check::Tls,
+            format!("{what}; any certificate is accepted, also that of an attacker"),
+            "sslmode=verify-full and sslrootcert=FILE (or sslrootcert=system) in the URL",
+        ),
+        Err(error) => notes.unknown(Check::Tls, error.to_string()),
     }
 }
 
@@ -123,7 +127,8 @@ fn note_error(notes: &Notes, error: &ConnectError) {
         ConnectError::Refused { permanent: true, .. } => notes.wrong(
             Check::HostReached,
             what,
-            "correct what the message names, in the URL or at the server; psql with the same URL must \
+            "correct what the message names, in the URL or at the server; psql with the same URL \
+                 must \
              succeed from this machine",
         ),
         _ => notes.wrong(

@@ -29,8 +29,8 @@ use futures::future::{join, join_all};
 use tokio::time::timeout;
 
 use crate::client::BaseUrl;
-use crate::database::Connector;
-use crate::database::doctor::{LogPlace, log_place, shares_connections};
+use crate::database::doctor::{HostLook, LogPlace, log_place, shares_connections};
+use crate::database::{Connector, Session};
 
 use checks::{Check, Scope};
 use finding::Notes;
@@ -40,6 +40,9 @@ pub(crate) use report::Report;
 /// How long the checks of one URL may take. Each has a shorter limit; a server that answers none of
 /// them ends the whole.
 const URL_DEADLINE: Duration = Duration::from_secs(25);
+
+/// A pooler in session mode has the connections of a session that has ended ready after this.
+const POOLER_PAUSE: Duration = Duration::from_millis(200);
 
 /// A deployment.
 #[derive(Debug)]
@@ -83,8 +86,11 @@ pub(crate) async fn examine(deployment: &Deployment) -> Report {
         }
         findings.extend(notes.findings());
     }
+    // Where the database is not known, the relays are compared with the first of them.
+    let first = relays.iter().find_map(|(_, epoch)| epoch.as_deref());
+    let expected = direct.map(|place| &*place.epoch).or(first.filter(|_| relays.len() > 1));
     for (notes, epoch) in &relays {
-        compare_epochs(direct, epoch.as_deref(), notes);
+        compare_epochs(expected, epoch.as_deref(), notes);
         findings.extend(notes.findings());
     }
     Report::of(findings)
@@ -105,58 +111,82 @@ async fn examine_database(url: &DatabaseUrl, notes: &Notes) -> Option<LogPlace> 
 
 /// Tries one URL. Returns the place of its log, and why the rest was not tried.
 async fn try_database(url: &DatabaseUrl, notes: &Notes) -> (Option<LogPlace>, &'static str) {
-    let Some(primary) = hosts::look(&url.connector, notes).await else {
+    let Some(primary) = &hosts::look(&url.connector, notes).await else {
         return (None, "no single primary was reached");
     };
-    let PrimaryHost { host, session, look } = &primary;
-    let is_shared = match shares_connections(&url.connector, *host, session).await {
-        Ok(is_shared) => is_shared,
-        Err(trouble) => {
-            notes.trouble(Check::Pooler, &trouble);
+    let PrimaryHost { host, session, look } = primary;
+    let (is_shared, ringer) = match try_pooler(&url.connector, primary).await {
+        Ok(found) => found,
+        Err(reason) => {
+            notes.wrong(
+                Check::Connections,
+                format!("there is no second session: {reason}"),
+                "raise the limit that the message names, or end other sessions",
+            );
             return (None, "the database takes no second session");
         }
     };
-    note_pooler(url, is_shared, notes);
+    note_pooler(url, is_shared, ringer.as_ref(), notes);
     if !url.is_direct {
-        return (log_place(session).await.ok(), "");
+        return (log_place(session, Some(&url.connector)).await.ok(), "");
     }
-    if is_shared {
+    let Some((ringer, _)) = ringer else {
         return (None, "a pooler would keep what is set on the session");
+    };
+    if !settings::check(&url.connector, session, look, notes).await {
+        return (None, "the relay's settings were refused");
     }
-    settings::check(session, notes).await;
     if !schema::check_migrations(session, notes).await {
         server::check(session, look, notes).await;
         return (None, "the relay's tables are not there");
     }
-    // The trials need a second session. The others go on beside them.
-    let trials = async {
-        match url.connector.look_in(*host).await {
-            Ok((ringer, _)) => trials::check_bell(&url.connector, *host, &ringer, notes).await,
-            Err(error) => notes.wrong(
-                Check::Listen,
-                format!("there is no second session: {error}"),
-                "raise the limit that the message names",
-            ),
-        }
-    };
+    // The bell needs sessions of its own. The other checks go on beside it.
+    let bell = trials::check_bell(&url.connector, *host, &ringer, notes);
     let rest = async {
         schema::check_tables(session, notes).await;
-        trials::check_writing(session, notes).await;
+        trials::check_writing(session, look, notes).await;
         let place = trials::check_epoch(session, notes).await;
         replication::check(session, notes).await;
         server::check(session, look, notes).await;
         sessions::check(session, notes).await;
         place
     };
-    let ((), place) = join(trials, rest).await;
+    let ((), place) = join(bell, rest).await;
     (place, "")
 }
 
-fn note_pooler(url: &DatabaseUrl, is_shared: bool, notes: &Notes) {
+/// Looks whether two sessions share connections to the server. If they do not, it opens one more,
+/// once those of a pooler in session mode are free again.
+async fn try_pooler(
+    connector: &Connector,
+    primary: &PrimaryHost,
+) -> Result<(bool, Option<(Session, HostLook)>), String> {
+    let PrimaryHost { host, session, .. } = primary;
+    let is_shared = shares_connections(connector, *host, session).await;
+    if is_shared.map_err(|trouble| trouble.to_string())? {
+        return Ok((true, None));
+    }
+    tokio::time::sleep(POOLER_PAUSE).await;
+    let opened = connector.look_in(*host).await;
+    Ok((false, Some(opened.map_err(|error| error.to_string())?)))
+}
+
+fn note_pooler(
+    url: &DatabaseUrl,
+    is_shared: bool,
+    second: Option<&(Session, HostLook)>,
+    notes: &Notes,
+) {
+    let is_reused = second.is_some_and(|(_, look)| look.is_reused);
     match (is_shared, url.is_direct) {
-        (false, _) => {
-            notes.right(Check::Pooler, "a session keeps its connection to the server");
-        }
+        (false, true) if is_reused => notes.remark(
+            Check::Pooler,
+            "a pooler in session mode: it works, and each session of a relay takes one of the \
+             pooler's connections to the server",
+            "--listen-url postgres://…   # the database directly, or enough connections in the \
+                 pool",
+        ),
+        (false, _) => notes.right(Check::Pooler, "a session keeps its connection to the server"),
         (true, true) => notes.wrong(
             Check::Pooler,
             "a pooler gives each transaction another connection: LISTEN, locks and settings are \
@@ -191,14 +221,14 @@ fn compare_databases(direct: Option<&LogPlace>, other: Option<&LogPlace>, notes:
 }
 
 /// A relay must serve the log that the URL leads to.
-fn compare_epochs(direct: Option<&LogPlace>, epoch: Option<&str>, notes: &Notes) {
-    match (direct, epoch) {
-        (Some(direct), Some(epoch)) if direct.epoch == epoch => {
-            notes.right(Check::RelayEpoch, format!("it serves epoch {epoch}, as the database"));
+fn compare_epochs(expected: Option<&str>, epoch: Option<&str>, notes: &Notes) {
+    match (expected, epoch) {
+        (Some(expected), Some(epoch)) if expected == epoch => {
+            notes.right(Check::RelayEpoch, format!("it serves epoch {epoch}, as it must"));
         }
-        (Some(direct), Some(epoch)) => notes.wrong(
+        (Some(expected), Some(epoch)) => notes.wrong(
             Check::RelayEpoch,
-            format!("it serves epoch {epoch}, and the database has {}", direct.epoch),
+            format!("it serves epoch {epoch}, and the database has {expected}"),
             "give the relay and this command the same --database-url; if it is the same, restart \
              the relay",
         ),

@@ -3,7 +3,7 @@
 use super::checks::Check;
 use super::finding::Notes;
 use crate::database::doctor::{
-    IndexRow, SequenceRow, TriggerRow, index_rows, sequence_row, trigger_rows,
+    IndexRow, SequenceRow, TriggerRow, Trouble, index_rows, sequence_row, trigger_rows,
 };
 use crate::database::{Session, explain, lacking_privileges};
 use crate::migrate::{self, MigrateError};
@@ -49,6 +49,7 @@ pub(super) async fn check_migrations(session: &Session, notes: &Notes) -> bool {
             true
         }
         Err(error) => {
+            check_rights(session, notes).await;
             notes.wrong(
                 Check::Migrations,
                 error.to_string(),
@@ -59,8 +60,8 @@ pub(super) async fn check_migrations(session: &Session, notes: &Notes) -> bool {
     }
 }
 
-/// Looks at the role's rights, and at triggers, indexes and sequence.
-pub(super) async fn check_tables(session: &Session, notes: &Notes) {
+/// Looks at the role's rights.
+async fn check_rights(session: &Session, notes: &Notes) {
     match lacking_privileges(&session.client).await {
         Ok(None) => notes.right(Check::Privileges, "the role has what a relay needs"),
         Ok(Some(lacking)) => {
@@ -71,6 +72,11 @@ pub(super) async fn check_tables(session: &Session, notes: &Notes) {
         }
         Err(error) => notes.unknown(Check::Privileges, explain(&error)),
     }
+}
+
+/// Looks at the role's rights, and at triggers, indexes and sequence.
+pub(super) async fn check_tables(session: &Session, notes: &Notes) {
+    check_rights(session, notes).await;
     match trigger_rows(session).await {
         Ok(rows) => judge_triggers(&rows, notes),
         Err(trouble) => notes.trouble(Check::Triggers, &trouble),
@@ -81,6 +87,11 @@ pub(super) async fn check_tables(session: &Session, notes: &Notes) {
     }
     match sequence_row(session).await {
         Ok(row) => judge_sequence(&row, notes),
+        Err(trouble @ Trouble::Refused(_)) => notes.wrong(
+            Check::Sequence,
+            format!("ids cannot be allocated: {trouble}"),
+            "restore the tables from a dump: the column id of progress_event has no sequence",
+        ),
         Err(trouble) => notes.trouble(Check::Sequence, &trouble),
     }
 }
@@ -152,10 +163,7 @@ fn judge_sequence(row: &SequenceRow, notes: &Notes) {
     let mut commands = Vec::new();
     if row.identity != "a" {
         faults.push("the column id is not GENERATED ALWAYS: ids can be given by hand".to_owned());
-        commands.push(match &*row.identity {
-            "" => "-- the column id has no identity: restore the table from a dump".to_owned(),
-            _ => format!("ALTER TABLE {} ALTER COLUMN id SET GENERATED ALWAYS;", row.table),
-        });
+        commands.push(format!("ALTER TABLE {} ALTER COLUMN id SET GENERATED ALWAYS;", row.table));
     }
     if row.cache != 1 {
         faults.push(format!("CACHE {}: ids are not in the order of commits", row.cache));

@@ -33,7 +33,7 @@ pub(super) async fn check(session: &Session, look: &HostLook, notes: &Notes) {
         Err(trouble) => notes.trouble(Check::Disk, &trouble),
     }
     match connections(session).await {
-        Ok(connections) => judge_connections(&connections, notes),
+        Ok(connections) => judge_connections(&connections, look, notes),
         Err(trouble) => notes.trouble(Check::Connections, &trouble),
     }
     match vacuum(session).await {
@@ -80,31 +80,35 @@ fn judge_disk(disk: &Disk, look: &HostLook, notes: &Notes) {
     }
 }
 
-fn judge_connections(found: &Connections, notes: &Notes) {
-    let limit = |limit: i64, used: i64| (limit >= 0).then_some(limit - used);
-    let left = [
-        ("max_connections of the server", limit(found.server, found.server_used), {
-            "ALTER SYSTEM SET max_connections = 200;   -- and restart the server"
-        }),
-        ("CONNECTION LIMIT of the database", limit(found.database, found.database_used), {
-            "ALTER DATABASE … CONNECTION LIMIT -1;"
-        }),
-        ("CONNECTION LIMIT of the role", limit(found.role, found.role_used), {
-            "ALTER ROLE … CONNECTION LIMIT -1;"
-        }),
-    ];
-    let left = left.into_iter().filter_map(|(name, left, to_do)| Some((name, left?, to_do)));
-    let Some((name, left, to_do)) = left.min_by_key(|(_, left, _)| *left) else {
-        return notes.right(Check::Connections, "there is no limit");
-    };
-    let [needed, most] = [ESSENTIAL_SESSIONS, MOST_SESSIONS]
-        .map(|sessions| i64::try_from(sessions).unwrap_or(i64::MAX));
+fn judge_connections(found: &Connections, look: &HostLook, notes: &Notes) {
+    let mut left = vec![(
+        found.server - found.server_used,
+        "max_connections of the server".to_owned(),
+        "ALTER SYSTEM SET max_connections = 200;   -- and restart the server".to_owned(),
+    )];
+    // A superuser has no limit but the server's.
+    for (limit, used, object) in [
+        (found.database, found.database_used, format!("DATABASE {}", look.database)),
+        (found.role, found.role_used, format!("ROLE {}", look.role)),
+    ] {
+        if limit >= 0 && !found.superuser {
+            let to_do = format!("ALTER {object} CONNECTION LIMIT -1;");
+            left.push((limit - used, format!("the CONNECTION LIMIT of {object}"), to_do));
+        }
+    }
+    left.sort_unstable();
+    let (left, name, to_do) = left.swap_remove(0);
     // Those of this command are free when it ends.
     let left = left + found.own;
+    let [needed, most] = [ESSENTIAL_SESSIONS, MOST_SESSIONS]
+        .map(|sessions| i64::try_from(sessions).unwrap_or(i64::MAX));
     let what = format!(
-        "{left} connections are left by {name}; a relay needs {needed}, and has at most {most}"
+        "{left} connections are left by {name}, and relays have {}; a relay needs {needed}, and \
+             has \
+         at most {most}",
+        found.relays
     );
-    if left < needed && !found.superuser {
+    if left + found.relays < needed {
         notes.wrong(Check::Connections, what, to_do);
     } else if left < most {
         notes.remark(Check::Connections, what, to_do);

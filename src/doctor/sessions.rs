@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::checks::Check;
 use super::finding::Notes;
 use crate::database::Session;
-use crate::database::doctor::{RelaySession, leader, relays, transactions};
+use crate::database::doctor::{RelaySession, installations, leader, relays, transactions};
 
 /// A transaction that is open for this many seconds is looked at; without a lock that events wait
 /// for, it is worth a remark only later.
@@ -80,9 +80,18 @@ async fn check_replicas(session: &Session, notes: &Notes) {
             ),
             format!("SELECT pg_terminate_backend({});", leads.pid),
         ),
+        None if running > 0 && installations(session).await.is_ok_and(|count| count > 1) => notes
+            .remark(
+                Check::Replicas,
+                format!(
+                    "no relay leads this schema; the relays of all schemas of the database: \
+                     {running} ({places})"
+                ),
+                "progress-relay serve   # if none of them is of this schema",
+            ),
         None if running > 0 => notes.wrong(
             Check::Replicas,
-            format!("{running} relays are connected ({places}), and none leads"),
+            format!("connected relays: {running} ({places}); none of them leads"),
             "look into the relays' logs for `leader`: without one, no snapshot is written",
         ),
         None => notes.remark(Check::Replicas, "no relay is connected", "progress-relay serve"),
@@ -94,7 +103,7 @@ async fn check_replicas(session: &Session, notes: &Notes) {
             };
             notes.right(
                 Check::Replicas,
-                format!("{running} relays are connected ({places}); pid {}{at} leads", leads.pid),
+                format!("connected relays: {running} ({places}); pid {}{at} leads", leads.pid),
             );
         }
     }

@@ -2,24 +2,32 @@
 
 use super::checks::Check;
 use super::finding::Notes;
-use crate::database::Session;
-use crate::database::doctor::{Effective, apply_relay_settings, effective, role_settings};
+use crate::database::doctor::{
+    Effective, HostLook, apply_relay_settings, effective, role_settings,
+};
+use crate::database::{Connector, Session};
 
-/// Makes the relay's settings on the session, and judges which are in effect.
-pub(super) async fn check(session: &Session, notes: &Notes) {
-    check_role(session, notes).await;
-    if let Err(trouble) = apply_relay_settings(session).await {
+/// Makes the relay's settings on the session, and judges which are in effect. Returns whether they
+/// could be made.
+pub(super) async fn check(
+    connector: &Connector,
+    session: &Session,
+    look: &HostLook,
+    notes: &Notes,
+) -> bool {
+    if let Err(trouble) = apply_relay_settings(connector, session).await {
         notes.wrong(
             Check::SettingsRelay,
             format!("a setting of the relay's sessions was refused: {trouble}"),
-            "let the role make it; the message names it",
+            "correct what the message names",
         );
-        return;
+        return false;
     }
+    check_role(session, notes).await;
     match effective(session).await {
         Ok(effective) => {
             check_relay(&effective, notes);
-            check_log(&effective, notes);
+            check_log(&effective, look, notes);
             check_durability(&effective, notes);
         }
         Err(trouble) => {
@@ -28,6 +36,7 @@ pub(super) async fn check(session: &Session, notes: &Notes) {
             }
         }
     }
+    true
 }
 
 /// Settings that the role or the database has for every session.
@@ -128,7 +137,7 @@ fn check_relay(effective: &Effective, notes: &Notes) {
 
 /// Whether the server's log would have the parameters of the relay's statements, which are the
 /// students' code.
-fn check_log(effective: &Effective, notes: &Notes) {
+fn check_log(effective: &Effective, look: &HostLook, notes: &Notes) {
     let has_parameters = effective.log_parameter_max_length != "0";
     let is_on = |value: &str| !matches!(value, "" | "-1");
     let mut always = Vec::new();
@@ -165,14 +174,16 @@ fn check_log(effective: &Effective, notes: &Notes) {
             effective.log_parameter_max_length_on_error
         ));
     }
-    const TO_DO: &str = "\
-        -- as a superuser, for the relay's role alone:\n\
-        ALTER ROLE CURRENT_ROLE_OF_THE_RELAY SET log_parameter_max_length = 0;";
+    let to_do = format!(
+        "-- as a superuser, for the relay's role alone:\n\
+         ALTER ROLE {} SET log_parameter_max_length = 0;",
+        look.role
+    );
     match (always.is_empty(), sometimes.is_empty()) {
         (false, _) => notes.wrong(
             Check::SettingsLog,
             format!("the server writes the students' code into its log: {}", always.join(", ")),
-            TO_DO,
+            to_do,
         ),
         (true, false) => notes.remark(
             Check::SettingsLog,
@@ -180,7 +191,7 @@ fn check_log(effective: &Effective, notes: &Notes) {
                 "the server writes the students' code of some statements into its log: {}",
                 sometimes.join(", ")
             ),
-            TO_DO,
+            to_do,
         ),
         (true, true) => notes.right(Check::SettingsLog, "no students' code in the server's log"),
     }

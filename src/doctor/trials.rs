@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::checks::Check;
 use super::finding::Notes;
 use crate::database::doctor::{
-    LockTrial, LogPlace, Trouble, WriteTrial, hear_rings, log_place, queue_usage, try_lock,
-    try_write,
+    HostLook, LockTrial, LogPlace, Trouble, WriteTrial, hear_rings, log_place, queue_usage,
+    try_lock, try_write,
 };
 use crate::database::{Connector, Session};
 
@@ -16,7 +16,7 @@ const QUEUE_IS_HELD: f64 = 0.01;
 const QUEUE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Takes the ordering lock, and stores an event.
-pub(super) async fn check_writing(session: &Session, notes: &Notes) {
+pub(super) async fn check_writing(session: &Session, look: &HostLook, notes: &Notes) {
     match try_lock(session).await {
         Ok(LockTrial::Granted(waited)) => {
             notes.right(Check::Lock, format!("the ordering lock was granted in {}", millis(waited)))
@@ -64,7 +64,7 @@ pub(super) async fn check_writing(session: &Session, notes: &Notes) {
         Err(trouble @ Trouble::Denied(_)) => notes.wrong(
             Check::Write,
             format!("events cannot be stored: {trouble}"),
-            "progress-relay migrate --grant ROLE   # as the owner of the tables",
+            format!("progress-relay migrate --grant {}   # as the owner of the tables", look.role),
         ),
         Err(trouble) => notes.wrong(
             Check::Write,
@@ -76,7 +76,7 @@ pub(super) async fn check_writing(session: &Session, notes: &Notes) {
 
 /// Computes the epoch. Returns it with the place of the log.
 pub(super) async fn check_epoch(session: &Session, notes: &Notes) -> Option<LogPlace> {
-    let place = match log_place(session).await {
+    let place = match log_place(session, None).await {
         Ok(place) => place,
         Err(trouble) => {
             notes.wrong(
@@ -88,9 +88,7 @@ pub(super) async fn check_epoch(session: &Session, notes: &Notes) -> Option<LogP
             return None;
         }
     };
-    if !place.is_known {
-        notes.right(Check::Epoch, format!("{}; no relay has served it yet", place.epoch));
-    } else if !place.is_same_place {
+    if place.is_known && !place.is_same_place {
         notes.remark(
             Check::Epoch,
             format!(
@@ -100,14 +98,31 @@ pub(super) async fn check_epoch(session: &Session, notes: &Notes) -> Option<LogP
             ),
             "progress-relay migrate --new-epoch   # or start a relay",
         );
-    } else if !place.is_same_timeline {
+    } else if place.is_known && !place.is_same_timeline {
         notes.remark(
             Check::Epoch,
             format!("{}: the server was promoted, and no relay has connected since", place.epoch),
             "start a relay: it begins a new epoch",
         );
+    } else if place.timeline.is_empty() {
+        notes.remark(
+            Check::Epoch,
+            format!(
+                "{}: the server does not tell the timeline of its WAL, so a promotion does not \
+                 change the epoch",
+                place.epoch
+            ),
+            "-- for the owner of the tables, if the server can; otherwise after each failover that \
+             may have lost events: progress-relay migrate --new-epoch\n\
+             GRANT EXECUTE ON FUNCTION pg_walfile_name(pg_lsn), pg_current_wal_insert_lsn() TO …;",
+        );
+    } else if !place.is_known {
+        notes.right(Check::Epoch, format!("{}; no relay has served it yet", place.epoch));
     } else {
-        notes.right(Check::Epoch, format!("{}, in the place in which it began", place.epoch));
+        notes.right(
+            Check::Epoch,
+            format!("{}, in schema {}, in which it began", place.epoch, place.schema),
+        );
     }
     Some(place)
 }

@@ -24,7 +24,7 @@ use super::problem::{Problem, ProblemName};
 use super::request::{Door, Inbound, Request};
 use super::router::{Found, Handler, find};
 use super::subscribe::{sse, websocket};
-use super::{api, dashboard, health, ingest, metrics};
+use super::{api, dashboard, health, hub, ingest, metrics, sign_in};
 use crate::repeated::Repeated;
 
 /// Requests that warp rejects although no filter here does.
@@ -187,6 +187,8 @@ where
             api::answer(relay, operation, &caller, request, asked.parameter).await
         }
         Handler::Dashboard => dashboard::serve(asked.path, &request.headers).await,
+        Handler::SignIn(step) => sign_in::answer(relay, step, &caller, request, body).await,
+        Handler::Hub(step) => hub::answer(relay, step, request).await,
         Handler::Alive => health::alive(),
         Handler::Ready => health::ready(relay, relay.gate.sees_relay(request).await),
         Handler::Metrics => metrics::render(relay),

@@ -8,7 +8,8 @@
 //! - `base_path`: the path below which the routes lie; `security_headers`: what a browser is told
 //!   about every answer
 //! - `ingest`: events in; `subscribe`: WebSockets and Server-Sent Events; `api`: reading, and what
-//!   instructors do; `dashboard`: the page's files; `health`, `metrics`: for operators
+//!   instructors do; `dashboard`: the page's files; `sign_in`: how a browser signs in, `hub`: at a
+//!   JupyterHub; `health`, `metrics`: for operators
 //! - `measures`: the metrics of requests and subscribers
 //! - `config`: bounds and rules, validated; `context`: the parts of the relay that handlers use;
 //!   `request`, `query`: the handlers' inputs; `representation`, `problem`, `budget`: the handlers'
@@ -23,6 +24,7 @@ mod dashboard;
 mod dispatch;
 mod gate;
 mod health;
+mod hub;
 mod ingest;
 mod measures;
 mod metrics;
@@ -34,6 +36,7 @@ mod request;
 mod router;
 mod security_headers;
 mod server;
+mod sign_in;
 mod subscribe;
 
 pub(crate) use base_path::BasePath;

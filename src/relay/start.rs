@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::{Config, StartConfig};
-use crate::access::Access;
+use crate::access::{Access, Sessions};
 use crate::agreement::Agreement;
 use crate::backoff::Backoff;
 use crate::database::{Connector, Pages, check_allowance, check_privileges};
@@ -91,6 +91,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let connections =
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
     let rates = Arc::new(Rates::new(&config.http.edge.rates));
+    access.keep(Sessions::new(pages.clone()));
     let mut relay = Relay {
         gate: Gate::new(
             connections,

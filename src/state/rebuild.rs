@@ -55,8 +55,8 @@ pub(crate) struct Rebuilt {
     pub(crate) events: i64,
     /// The snapshot goes up to here.
     pub(crate) through: EventId,
-    /// Whether there was a snapshot to compare with, if only one that says that the class has no
-    /// events.
+    /// Whether there was a snapshot to compare with. A class without a row and without events up to
+    /// the id of all snapshots has nothing to compare: its events may all be later.
     pub(crate) compared: bool,
     /// How many rows differed.
     pub(crate) count: usize,
@@ -159,7 +159,9 @@ impl Rebuilder {
         stored.sort();
         let made = state.snapshot(through);
         let (count, differences) = if compared { compare(&stored, &made) } else { (0, Vec::new()) };
-        let rebuilt = Rebuilt { events: made.class.events, through, compared, count, differences };
+        let events = made.class.events;
+        let checked = compared && (row_through.is_some() || events > 0);
+        let rebuilt = Rebuilt { events, through, compared: checked, count, differences };
         if !write || compared && count == 0 || !compared && state.events() == 0 {
             return Ok(Some(rebuilt));
         }

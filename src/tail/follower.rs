@@ -1,8 +1,8 @@
 //! The task behind the tail: connects, reads after each ring, and hands the events to the state and
 //! to the log.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -29,6 +29,9 @@ const READ_ROWS: i64 = 10_000;
 pub(super) const READ_DEADLINE: Duration = Duration::from_secs(30);
 /// A read hands its events to subscribers whenever it has this many bytes of them.
 const APPEND_BYTES: usize = 256 * 1024;
+
+/// The log line about a server that does not tell its timeline, which is written once.
+static TIMELINE_REFUSED: Once = Once::new();
 
 /// The parts that the tail feeds, and the one that it informs.
 #[derive(Debug)]
@@ -113,8 +116,9 @@ impl Follower {
                 HomeCheck::AtHome => {}
                 HomeCheck::Promoted => tracing::warn!(
                     server = session.server,
-                    "the tail's server writes another timeline: a standby was promoted. Every \
-                     cursor is void; snapshots stay"
+                    "the tail's server writes another timeline than before (a standby was \
+                     promoted), or tells it for the first time or no longer. Every cursor is \
+                     void; snapshots stay"
                 ),
                 HomeCheck::Moved => tracing::warn!(
                     server = session.server,
@@ -137,6 +141,18 @@ impl Follower {
                 ));
             }
         };
+        if header.epoch.timeline().is_none() {
+            TIMELINE_REFUSED.call_once(|| {
+                tracing::warn!(
+                    server = reader.session.server,
+                    "the server does not tell the timeline of its WAL, so a failover is not \
+                     noticed by itself: after one that may have lost events, run `progress-relay \
+                     migrate --new-epoch`. If the server lets you: GRANT EXECUTE ON FUNCTION \
+                     pg_walfile_name(pg_lsn), pg_current_wal_insert_lsn() to the owner of the \
+                     relay's tables"
+                );
+            });
+        }
         if self.parts.agreement.is_outdated(&header.epoch) {
             return Err(format!(
                 "{} is a primary of an older timeline than this relay has seen: an old primary \

@@ -14,9 +14,7 @@ use uuid::Uuid;
 
 use super::metrics::WriterMetrics;
 use super::queue::Outcome;
-use crate::database::{
-    CHANNEL, PgMicros, RawJson, Session, Verdict, current_epoch, explain, verdict,
-};
+use crate::database::{PgMicros, RawJson, Session, Verdict, current_epoch, explain, verdict};
 use crate::event::{Epoch, Event};
 
 /// `unnest` returns rows in the order of the arrays, and ids are allocated in that order, so a
@@ -58,7 +56,7 @@ const CONTROL_ROW: &str = "\
     INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
     VALUES (gen_random_uuid(), $1, $2, clock_timestamp(), '{}')";
 /// The ring of a control row. Listeners ignore its payload.
-const CONTROL_BELL: &str = "SELECT pg_notify($1, 'proof of a writer')";
+const CONTROL_BELL: &str = "SELECT pg_notify(progress_channel(), 'proof of a writer')";
 /// The class and student of the control row when no event was stored yet.
 const CONTROL_NAMES: (&str, &str) = ("default", "progress-relay");
 
@@ -281,7 +279,7 @@ impl Inserter {
             client.batch_execute("BEGIN; SAVEPOINT control").await?;
             client.execute(CONTROL_ROW, &[&class, &student]).await?;
             client.batch_execute("ROLLBACK TO control").await?;
-            client.execute(CONTROL_BELL, &[&CHANNEL]).await?;
+            client.execute(CONTROL_BELL, &[]).await?;
             client.batch_execute("COMMIT").await
         };
         let tried = attempt.await;

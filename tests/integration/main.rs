@@ -10,6 +10,8 @@
 // Databases, relays, clients, faults and the checker: everything that the tests share.
 mod support;
 
+// Who calls: sources of callers, as real ones.
+mod callers;
 // The rules for imports between the parts of the code.
 mod architecture;
 // The dashboard in Chromium.

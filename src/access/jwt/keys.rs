@@ -11,12 +11,12 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::mint::Secret;
+
 /// The bytes of a JWKS.
 pub(super) const MAX_JWKS: usize = 1 << 20;
 /// The keys of a JWKS.
 const MAX_KEYS: usize = 100;
-/// The shortest secret, in bytes: RFC 7518 demands the length of the hash.
-const MIN_SECRET: usize = 32;
 /// The shortest modulus of an RSA key, in bytes.
 const MIN_MODULUS: usize = 256;
 /// The keys that are tried for a token that names none.
@@ -36,22 +36,10 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    /// The key for HS256 of a secret's file. A line break at its end does not count, since editors
-    /// and `echo` write one.
-    ///
-    /// # Errors
-    /// If it is too short.
-    pub(super) fn secret(file: &[u8]) -> Result<Self, String> {
-        let secret = trim_line_break(file);
-        if secret.len() < MIN_SECRET {
-            return Err(format!(
-                "the secret has {} bytes, and needs {MIN_SECRET} or more: make one with `openssl \
-                 rand -base64 48`",
-                secret.len()
-            ));
-        }
-        let decoding = DecodingKey::from_secret(secret);
-        Ok(Self { id: None, algorithm: Algorithm::HS256, decoding })
+    /// The key for HS256 of a secret.
+    pub(super) fn secret(secret: &Secret) -> Self {
+        let decoding = DecodingKey::from_secret(secret.bytes());
+        Self { id: None, algorithm: Algorithm::HS256, decoding }
     }
 
     fn of(jwk: &Jwk) -> Result<Self, &'static str> {
@@ -64,12 +52,6 @@ impl Key {
         }
         Ok(Self { id: jwk.common.key_id.clone(), algorithm, decoding })
     }
-}
-
-/// The secret without the line break at its end.
-pub(crate) fn trim_line_break(file: &[u8]) -> &[u8] {
-    let file = file.strip_suffix(b"\n").unwrap_or(file);
-    file.strip_suffix(b"\r").unwrap_or(file)
 }
 
 /// The algorithm of a public key: the one that it names, or the usual one of its kind.

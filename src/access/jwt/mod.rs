@@ -1,6 +1,7 @@
 //! Tokens (RFC 7519) that an operator mints with a secret, or that an identity provider signs.
 //!
 //! - `keys`: each key with its one algorithm; `remote`: the keys at a URL
+//! - `mint`: secrets, and tokens signed with them
 //! - `claims`: what a token must say, and the caller that it names
 //!
 //! A token passes these steps, and the first that fails refuses it: its form; the choice of a key
@@ -9,7 +10,10 @@
 
 mod claims;
 mod keys;
+mod mint;
 mod remote;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::claims::{Claims, invalid};
 use self::keys::{Candidates, Key, KeySet, MAX_JWKS};
+pub(crate) use self::mint::{Secret, Unverified};
 use self::remote::RemoteKeys;
 use super::caller::Caller;
 use super::config::{JwtConfig, KeysLocation};
@@ -33,8 +38,6 @@ use crate::client::service::ServiceClient;
 
 /// The longest token that is looked at, in bytes.
 const MAX_TOKEN: usize = 8 * 1024;
-/// The longest file of a secret, in bytes.
-const MAX_SECRET_FILE: usize = 64 * 1024;
 
 /// Verifies tokens.
 #[derive(Debug)]
@@ -79,6 +82,13 @@ impl Verifier {
             None => None,
         };
         Ok(Self { config: config.clone(), secret, public })
+    }
+
+    /// Waits until the keys of a URL have been asked for once.
+    pub(super) async fn first_look(&self) {
+        if let Some(PublicKeys::Url { keys, .. }) = &self.public {
+            keys.first_look().await;
+        }
     }
 
     /// Reads the files again, and asks for the keys of a URL. A file that cannot be used leaves the
@@ -209,9 +219,7 @@ fn refused(error: &Error) -> Denial {
 }
 
 fn read_secret(file: &Path) -> Result<Key, String> {
-    let text = files::read(file, MAX_SECRET_FILE);
-    let key = text.and_then(|text| Key::secret(&text));
-    key.map_err(|error| format!("--jwt-secret-file {}: {error}", file.display()))
+    Secret::read(file).map(|secret| Key::secret(&secret))
 }
 
 fn read_keys(file: &Path) -> Result<KeySet, String> {

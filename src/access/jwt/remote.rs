@@ -106,6 +106,13 @@ impl RemoteKeys {
         self.current()
     }
 
+    /// Waits until the first attempt is over.
+    pub(super) async fn first_look(&self) {
+        let mut attempts = self.attempts.subscribe();
+        // An error means that the task has ended, and nothing more comes.
+        let _ = attempts.wait_for(|attempts| attempts.made > 0).await;
+    }
+
     /// Asks for the keys soon.
     pub(super) fn want(&self) {
         self.attempts.send_modify(|attempts| attempts.wanted += 1);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use crate::access;
 use crate::error::Failure;
 use crate::http::{OriginPolicy, TlsFiles};
 
@@ -17,8 +18,8 @@ pub(in crate::cli) struct AccessFlags {
     /// as --jwt-secret-file, or --insecure
     #[arg(long, env = "RELAY_BIND", value_name = "ADDR:PORT", default_value = "127.0.0.1:8000")]
     bind: SocketAddr,
-    /// Where operators find /metrics, /healthz and /readyz, without TLS and without signing in, in a
-    /// network that only they reach. /metrics is then there alone
+    /// Where operators find /metrics, /healthz and /readyz, without TLS and without signing in, in
+    /// a network that only they reach. /metrics is then there alone
     #[arg(long, env = "RELAY_ADMIN_BIND", value_name = "ADDR:PORT")]
     admin_bind: Option<SocketAddr>,
     /// The certificate by which the relay itself speaks TLS, and those that follow it up to its
@@ -50,25 +51,27 @@ impl AccessFlags {
         Some(TlsFiles { certificate, key })
     }
 
-    /// The address to listen on, and the hosts and origins that may read. `is_open`: no source of
-    /// callers is configured.
+    /// The address to listen on, and the hosts and origins that may read. The sources
+    /// of callers are `access`.
     ///
     /// # Errors
     /// Names the flag: an open relay beyond loopback without `--insecure`, or an origin that is
     /// none.
     pub(in crate::cli) fn validate(
         &self,
-        is_open: bool,
+        access: &access::Config,
     ) -> Result<(SocketAddr, OriginPolicy), Failure> {
-        if is_open && !self.bind.ip().is_loopback() && !self.insecure {
+        if !access.has_source() && !self.bind.ip().is_loopback() && !self.insecure {
             return Err(Failure::usage(format!(
                 "--bind {}: beyond loopback anyone who reaches the port may read and write, since \
-                 no source says who calls: give --jwt-secret-file, --jwt-keys or --user-header; or \
-                 say --insecure if that is wanted",
+                 no source says who calls: give --jwt-secret-file, --jwt-keys, --hub-api-url or \
+                 --user-header; or say --insecure if that is wanted",
                 self.bind
             )));
         }
-        let origins = OriginPolicy::new(self.bind, &self.allow_origin)
+        let of_hub = access.hub.as_ref().and_then(|hub| hub.public_origin.clone());
+        let origins: Vec<_> = self.allow_origin.iter().cloned().chain(of_hub).collect();
+        let origins = OriginPolicy::new(self.bind, &origins)
             .map_err(|wrong| Failure::usage(format!("--allow-origin: {wrong}")))?;
         Ok((self.bind, origins))
     }

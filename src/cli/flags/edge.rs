@@ -29,7 +29,7 @@ pub(in crate::cli) struct EdgeFlags {
     #[arg(long, env = "RELAY_USER_NAME_HEADER", value_name = "NAME", requires = "user_header")]
     user_name_header: Option<String>,
     /// The path below which every route lies, where a proxy shares its host among services and
-    /// passes the path on as it is: /services/relay/
+    /// passes the path on as it is: /services/relay/ [default: JUPYTERHUB_SERVICE_PREFIX, else /]
     #[arg(long, env = "RELAY_BASE_PATH", value_name = "PATH")]
     base_path: Option<BasePath>,
     /// An origin whose pages may show the dashboard in a frame, as browsers write it: https://HOST,
@@ -39,11 +39,16 @@ pub(in crate::cli) struct EdgeFlags {
 }
 
 impl EdgeFlags {
-    /// What stands between the relay and its clients.
+    /// What stands between the relay and its clients. `of_hub`: the path that a JupyterHub gives
+    /// its service.
     ///
     /// # Errors
     /// Names the flag that cannot be used.
-    pub(in crate::cli) fn validate(&self, rates: RateConfig) -> Result<Edge, Failure> {
+    pub(in crate::cli) fn validate(
+        &self,
+        rates: RateConfig,
+        of_hub: Option<&str>,
+    ) -> Result<Edge, Failure> {
         let user_headers = self.user_header.as_deref().map(|user| {
             let (groups, name) = (self.groups_header.as_deref(), self.user_name_header.as_deref());
             UserHeaders::new(user, groups, name).map_err(|wrong| {
@@ -55,10 +60,17 @@ impl EdgeFlags {
         let trusted = TrustedProxies::new(self.trusted_proxy.clone());
         let security = SecurityHeaders::new(&self.frame_ancestors)
             .map_err(|wrong| Failure::usage(format!("--frame-ancestors: {wrong}")))?;
+        let base_path = match (&self.base_path, of_hub) {
+            (Some(path), _) => path.clone(),
+            (None, Some(path)) => path
+                .parse()
+                .map_err(|wrong| Failure::usage(format!("JUPYTERHUB_SERVICE_PREFIX: {wrong}")))?,
+            (None, None) => BasePath::default(),
+        };
         Ok(Edge {
             proxies: ProxyRules { trusted, user_headers: user_headers.transpose()? },
             rates,
-            base_path: self.base_path.clone().unwrap_or_default(),
+            base_path,
             security,
         })
     }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The longest duration a flag takes: beyond a day someone mistyped, and sums of nanoseconds stay
+/// The longest life of a token: a year of teaching, and some days more.
+const LONGEST_LIFE: Duration = Duration::from_secs(400 * 86_400);
+/// The longest duration another flag takes: beyond a day someone mistyped, and sums of nanoseconds stay
 /// far from their end.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
@@ -61,6 +63,26 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     match Duration::try_from_secs_f64(number * seconds) {
         Ok(duration) if duration <= LONGEST => Ok(duration),
         _ => Err("at most a day".to_owned()),
+    }
+}
+
+/// A token's life: as [`parse_duration`], or `90d`; longer than nothing, and 400 days at most.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn parse_life(text: &str) -> Result<Duration, String> {
+    let life = match text.trim().strip_suffix('d') {
+        Some(days) => days
+            .trim()
+            .parse()
+            .map(|days: u32| Duration::from_secs(u64::from(days) * 86_400))
+            .map_err(|_| "write it as 45m, 12h or 90d".to_owned())?,
+        None => parse_duration(text)?,
+    };
+    match life {
+        Duration::ZERO => Err("it must be longer than 0s".to_owned()),
+        life if life > LONGEST_LIFE => Err("at most 400d".to_owned()),
+        life => Ok(life),
     }
 }
 

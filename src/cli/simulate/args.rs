@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 
+use crate::cli::flags::token::TokenFlags;
 use crate::cli::flags::units::parse_duration;
 use crate::error::Failure;
 
@@ -34,6 +35,8 @@ pub(crate) struct Args {
     /// the relay of real classes
     #[arg(long = "url", env = "RELAY_SIMULATE_URL", value_name = "URL", value_delimiter = ',')]
     pub urls: Vec<String>,
+    #[command(flatten)]
+    pub token: TokenFlags,
     /// Post to the relays of --url without asking first
     #[arg(long, env = "RELAY_SIMULATE_YES", value_parser = BoolishValueParser::new())]
     pub yes: bool,

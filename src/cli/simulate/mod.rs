@@ -68,7 +68,8 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     args.check()?;
     raise_file_limit();
-    let urls = args.urls.iter().map(|url| parse_relay_url(url)).collect::<Result<Vec<_>, _>>()?;
+    let urls = args.urls.iter().map(|url| args.token.apply(parse_relay_url(url)?));
+    let urls = urls.collect::<Result<Vec<_>, _>>()?;
     if let Some(pid) = args.relay_pid.iter().find(|&&pid| !process::exists(pid)) {
         return Err(Failure::usage(format!("--relay-pid: there is no process {pid}")));
     }

@@ -7,6 +7,7 @@ use clap::builder::BoolishValueParser;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backoff::Backoff;
+use crate::cli::flags::token::TokenFlags;
 use crate::cli::relay_url::parse_relay_url;
 use crate::client::ws::{Frame, Subscriber};
 use crate::client::{BaseUrl, ClientError, reconnect_backoff};
@@ -28,6 +29,8 @@ pub(super) struct Args {
     /// URL of the relay
     #[arg(long, env = "RELAY_URL", value_name = "URL", default_value = "http://127.0.0.1:8000")]
     pub url: String,
+    #[command(flatten)]
+    pub token: TokenFlags,
     /// A class to follow; may be given several times
     #[arg(long = "class", env = "RELAY_CLASS", value_name = "CLASS", default_value = "default")]
     pub classes: Vec<String>,
@@ -44,7 +47,7 @@ pub(super) struct Args {
 /// # Errors
 /// If the URL is wrong, the relay refuses the connection, or stdout cannot be written to.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let base = parse_relay_url(&args.url)?;
+    let base = args.token.apply(parse_relay_url(&args.url)?)?;
     let mut signals = Signals::new()?;
     let (lines, mut written) = start_printer()?;
     let outcome = tokio::select! {

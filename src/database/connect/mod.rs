@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::errors::{ConnectError, OLDEST_POSTGRES};
 use super::room::Room;
 use super::session::{Cancelling, Notified, Session};
-use super::settings::SESSION_SETTINGS;
+use super::settings::{SettleError, settle};
 use super::target::Target;
 use super::tls::{TlsFiles, Verification};
 use super::url::Environment;
@@ -51,6 +51,8 @@ pub struct Connector {
     servers: Arc<str>,
     tls: Arc<TlsFiles>,
     room: Room,
+    /// The schema of the installation, if the connection string names one.
+    schema: Option<Arc<str>>,
 }
 
 impl Connector {
@@ -93,6 +95,7 @@ impl Connector {
             servers,
             tls,
             room: Room::default(),
+            schema: target.schema.as_deref().map(Into::into),
         }
     }
 
@@ -119,6 +122,11 @@ impl Connector {
     /// The name of the host at this position in the URL.
     pub(super) fn host_server(&self, index: usize) -> &str {
         self.hosts.get(index).map_or("", |host| &host.server)
+    }
+
+    /// The schema that the connection string names.
+    pub(super) fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
     }
 
     /// Whether a password is given for the host at this position.
@@ -237,8 +245,11 @@ impl Connector {
         }
         session.backend_pid = pid;
         self.rule_out_pooler(host, address, &session).await?;
-        session.client.batch_execute(SESSION_SETTINGS).await.map_err(refused)?;
-        Ok(session)
+        match settle(&session.client, self.schema()).await {
+            Ok(()) => Ok(session),
+            Err(SettleError::Database(error)) => Err(refused(error)),
+            Err(SettleError::Schema(reason)) => Err(host.error(Refusal::lasting(reason))),
+        }
     }
 
     /// Opens a connection to one host, which may be a primary or a standby.

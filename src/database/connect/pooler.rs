@@ -62,7 +62,7 @@ pub(in crate::database) async fn sharing(
     })
 }
 
-const PID: &str = "SELECT pg_backend_pid()";
+const PID: &str = "SELECT pg_catalog.pg_backend_pid()";
 
 enum Round {
     /// Each had its own process.
@@ -76,7 +76,7 @@ enum Round {
 }
 
 async fn round(first: &Client, second: &Client, own: i32) -> Result<Round, Error> {
-    let other = pid(second, "BEGIN READ ONLY; SELECT pg_backend_pid()");
+    let other = pid(second, "BEGIN READ ONLY; SELECT pg_catalog.pg_backend_pid()");
     let other = match timeout(ANSWER_TIMEOUT, other).await {
         Ok(Ok(other)) => other,
         // A pooler in statement mode refuses a transaction of several statements.

@@ -10,6 +10,7 @@ use tokio_postgres::{Error, SimpleQueryMessage};
 
 use crate::database::errors::explain;
 use crate::database::session::Session;
+use crate::database::settings::settling;
 
 /// How long the server may take to answer a question.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
@@ -80,6 +81,26 @@ pub(super) async fn row<T: DeserializeOwned>(session: &Session, query: &str) -> 
         Some(_) => Err(Trouble::Refused(format!("{} rows instead of one", rows.len() + 1))),
         None => Err(Trouble::Refused("no row instead of one".to_owned())),
     }
+}
+
+/// The only row of a query on a session without settings: the installation's schema and the
+/// deadlines are those of the transaction alone.
+pub(super) async fn local_row<T: DeserializeOwned>(
+    session: &Session,
+    schema: Option<&str>,
+    query: &str,
+) -> Result<T, Trouble> {
+    let settling = settling(schema, true);
+    let sql = format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY NOT DEFERRABLE; \
+         SET LOCAL statement_timeout = '3s'; {settling}; \
+         SELECT coalesce(json_agg(found), '[]')::text FROM ({query}) AS found; COMMIT"
+    );
+    let messages = bounded(session, session.client.simple_query(&sql)).await?;
+    let text = first_values(&messages).pop().unwrap_or_default();
+    let mut rows: Vec<T> =
+        serde_json::from_str(&text).map_err(|error| Trouble::Refused(format!("{error}")))?;
+    rows.pop().ok_or_else(|| Trouble::Refused("no row instead of one".to_owned()))
 }
 
 /// The first column of each row of an answer, as text; an empty text for NULL.

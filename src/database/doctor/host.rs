@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::ask::{Trouble, row};
 use crate::database::connect::Connector;
@@ -13,6 +13,9 @@ use crate::database::session::Session;
 
 /// How long a host may take to accept a connection and to answer, a second look included.
 const HOST_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// The server's clock may be set by this many seconds while a session is opened.
+const CLOCK_STEP: f64 = 0.05;
 
 /// The server on one host, as it describes itself and this session.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,8 +27,15 @@ pub(crate) struct HostLook {
     /// Whether a password was given for it.
     #[serde(skip)]
     pub(crate) has_password: bool,
-    /// The role of the session.
+    /// The role of the session, and the database, as SQL names them.
     pub(crate) role: String,
+    pub(crate) database: String,
+    /// The seconds since the server began to serve this session.
+    age: f64,
+    /// Whether the connection to the server is older than the session: a pooler has made it for
+    /// another one.
+    #[serde(skip)]
+    pub(crate) is_reused: bool,
     /// Whether the connection is encrypted, and how.
     pub(crate) tls: bool,
     /// The protocol and the cipher of an encrypted connection.
@@ -45,10 +55,11 @@ impl HostLook {
 
 const LOOK: &str = "\
     SELECT pg_is_in_recovery() AS in_recovery, current_setting('server_version') AS release, \
-        current_user::text AS role, coalesce(ssl, false) AS tls, \
-        coalesce(version || ' ' || cipher, '') AS cipher, \
+        quote_ident(current_user) AS role, quote_ident(current_database()) AS database, \
+        extract(epoch FROM clock_timestamp() - backend_start)::float8 AS age, \
+        coalesce(ssl, false) AS tls, coalesce(version || ' ' || cipher, '') AS cipher, \
         host(inet_server_addr()) AS server_address, host(inet_client_addr()) AS client_address \
-    FROM (SELECT) AS nothing LEFT JOIN pg_stat_ssl ON pid = pg_backend_pid()";
+    FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid) WHERE pid = pg_backend_pid()";
 
 impl Connector {
     /// Connects to one host, primary or standby, and asks who it is. Nothing is set.
@@ -63,11 +74,14 @@ impl Connector {
             permanent: false,
             code: None,
         };
+        let begun = Instant::now();
         let look = async {
             let session = self.open(host, "doctor").await?;
             let look = row::<HostLook>(&session, LOOK).await;
             let look = look.map_err(|trouble: Trouble| late(trouble.to_string()))?;
-            Ok((session, HostLook { has_password: self.has_password(host), ..look }))
+            let is_reused = look.age > begun.elapsed().as_secs_f64() + CLOCK_STEP;
+            let has_password = self.has_password(host);
+            Ok((session, HostLook { has_password, is_reused, ..look }))
         };
         match timeout(HOST_TIMEOUT, look).await {
             Ok(looked) => looked,

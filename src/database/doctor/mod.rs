@@ -34,7 +34,7 @@ pub(crate) use server::{
     Connections, Disk, Slot, Standby, Vacuum, clock, connections, disk, slots, standbys,
     synchronous, vacuum,
 };
-pub(crate) use sessions::{RelaySession, leader, relays, transactions};
+pub(crate) use sessions::{RelaySession, installations, leader, relays, transactions};
 pub(crate) use settings::{Effective, apply_relay_settings, effective, role_settings};
 pub(crate) use trials::{
     LockTrial, WriteTrial, confirmed_commit, hear_rings, queue_usage, try_lock, try_write,

@@ -70,7 +70,7 @@ pub(crate) struct SequenceRow {
     pub(crate) name: String,
     /// The table's schema and name.
     pub(crate) table: String,
-    /// `a` for GENERATED ALWAYS, `d` for BY DEFAULT, empty if the column has no identity.
+    /// `a` for GENERATED ALWAYS, `d` for BY DEFAULT.
     pub(crate) identity: String,
     /// The ids that a session takes at once.
     pub(crate) cache: i64,

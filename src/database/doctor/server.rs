@@ -135,8 +135,10 @@ pub(crate) struct Connections {
     pub(crate) role_used: i64,
     /// Whether limits do not hold for the role.
     pub(crate) superuser: bool,
-    /// The sessions of this program that end with it.
+    /// The sessions of this command, which end with it.
     pub(crate) own: i64,
+    /// The sessions of the relays that run.
+    pub(crate) relays: i64,
 }
 
 /// The limits of connections.
@@ -159,6 +161,10 @@ pub(crate) async fn connections(session: &Session) -> Result<Connections, Troubl
             (SELECT count(*) FROM pg_stat_activity \
                 WHERE application_name = 'progress-relay doctor' \
                     AND datid = pg_database.oid) AS own, \
+            (SELECT count(*) FROM pg_stat_activity \
+                WHERE application_name LIKE 'progress-relay %' \
+                    AND application_name <> 'progress-relay doctor' \
+                    AND datid = pg_database.oid) AS relays, \
             rolsuper AS superuser \
         FROM pg_database CROSS JOIN pg_roles \
         WHERE datname = current_database() AND rolname = session_user";

@@ -39,7 +39,9 @@ pub(crate) async fn transactions(
             EXISTS (SELECT FROM pg_locks WHERE pg_locks.pid = activity.pid AND granted \
                 AND (relation = 'progress_event'::regclass AND mode IN ('ShareLock', \
                         'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') \
-                    OR locktype = 'advisory' AND classid = 1886545776)) AS blocks \
+                    OR locktype = 'advisory' AND classid = 1886545776 AND objsubid = 2 \
+                        AND objid = ('progress_event'::regclass::oid::bigint - 2147483648 \
+                            & 4294967295)::oid)) AS blocks \
         FROM pg_stat_activity AS activity \
         WHERE datname = current_database() AND activity.pid <> pg_backend_pid() \
             AND backend_type = 'client backend' \
@@ -82,6 +84,22 @@ pub(crate) async fn relays(session: &Session) -> Result<Vec<RelaySession>, Troub
     rows(session, RELAYS).await
 }
 
+/// How many installations the database has, each in its schema. A session does not show to which
+/// of them it belongs.
+///
+/// # Errors
+/// If the server does not tell.
+pub(crate) async fn installations(session: &Session) -> Result<usize, Trouble> {
+    const TABLES: &str =
+        "SELECT oid::bigint FROM pg_class WHERE relname = 'relay_migration' AND relkind = 'r'";
+    #[derive(Deserialize)]
+    struct Table {
+        #[serde(rename = "oid")]
+        _oid: i64,
+    }
+    Ok(rows::<Table>(session, TABLES).await?.len())
+}
+
 /// The session that holds the leader's lock.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct LeaderRow {
@@ -98,14 +116,11 @@ pub(crate) struct LeaderRow {
 /// # Errors
 /// If the server does not tell.
 pub(crate) async fn leader(session: &Session) -> Result<Option<LeaderRow>, Trouble> {
-    let key = election::LOCK;
+    let is_held = election::IS_HELD;
     let leader = format!(
         "SELECT pid, coalesce(application_name, '') AS application, \
             coalesce(host(client_addr), '') AS address \
-        FROM pg_locks LEFT JOIN pg_stat_activity USING (pid) \
-        WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
-          AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-          AND classid = ({key}::bigint >> 32)::oid AND objid = ({key}::bigint & 4294967295)::oid"
+        FROM pg_locks LEFT JOIN pg_stat_activity USING (pid) WHERE {is_held}"
     );
     Ok(rows(session, &leader).await?.pop())
 }

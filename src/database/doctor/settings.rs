@@ -1,10 +1,12 @@
 //! The settings of a session and of the server.
 
 use serde::Deserialize;
+use tokio::time::timeout;
 
-use super::ask::{Trouble, bounded, row, rows};
+use super::ask::{ANSWER_TIMEOUT, Trouble, row, rows};
+use crate::database::connect::Connector;
 use crate::database::session::Session;
-use crate::database::settings::SESSION_SETTINGS;
+use crate::database::settings::settle;
 
 /// A setting that `ALTER ROLE` or `ALTER DATABASE` has made for this role in this database.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,7 +27,8 @@ pub(crate) async fn role_settings(session: &Session) -> Result<Vec<RoleSetting>,
     const MADE: &str = "\
         SELECT split_part(setting, '=', 1) AS name, \
             substr(setting, strpos(setting, '=') + 1) AS value, \
-            CASE WHEN setrole = 0 THEN format('ALTER DATABASE %I', current_database()) \
+            CASE WHEN setrole = 0 AND setdatabase = 0 THEN 'ALTER ROLE ALL' \
+                WHEN setrole = 0 THEN format('ALTER DATABASE %I', current_database()) \
                 WHEN setdatabase = 0 THEN format('ALTER ROLE %I', session_user) \
                 ELSE format('ALTER ROLE %I IN DATABASE %I', session_user, current_database()) \
             END || format(' RESET %I', split_part(setting, '=', 1)) AS reset \
@@ -38,9 +41,18 @@ pub(crate) async fn role_settings(session: &Session) -> Result<Vec<RoleSetting>,
 /// Makes the settings of a relay's session.
 ///
 /// # Errors
-/// If one is refused.
-pub(crate) async fn apply_relay_settings(session: &Session) -> Result<(), Trouble> {
-    bounded(session, session.client.batch_execute(SESSION_SETTINGS)).await
+/// If one is refused, or there is no such schema.
+pub(crate) async fn apply_relay_settings(
+    connector: &Connector,
+    session: &Session,
+) -> Result<(), Trouble> {
+    match timeout(ANSWER_TIMEOUT, settle(&session.client, connector.schema())).await {
+        Ok(settled) => settled.map_err(|error| Trouble::Refused(error.to_string())),
+        Err(_) => {
+            session.cancel().await;
+            Err(Trouble::Late)
+        }
+    }
 }
 
 /// The settings that are in effect on a session, as text; empty where the server has none of this

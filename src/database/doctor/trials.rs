@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::ask::{ANSWER_TIMEOUT, Trouble, bounded, first_values, rows};
+use super::settings::apply_relay_settings;
 use crate::database::connect::Connector;
-use crate::database::doorbell::{CHANNEL, notification_queue_usage, notify};
+use crate::database::doorbell::{listen_statement, notification_queue_usage, notify};
 use crate::database::errors::is_lock_timeout;
 use crate::database::session::Session;
-use crate::database::settings::SESSION_SETTINGS;
 
 /// A transaction of a trial waits this long for a lock, and no statement of it runs longer.
 const LIMITS: &str = "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '3s'";
@@ -145,8 +145,10 @@ pub(crate) async fn hear_rings(
         }
     };
     let listener = connector.open_again(host, notified).await?;
-    bounded(&listener, listener.client.batch_execute(SESSION_SETTINGS)).await?;
-    bounded(&listener, listener.client.batch_execute(&format!("LISTEN {CHANNEL}"))).await?;
+    apply_relay_settings(connector, &listener).await?;
+    apply_relay_settings(connector, ringer).await?;
+    let listen = bounded(&listener, listen_statement(&listener)).await?;
+    bounded(&listener, listener.client.batch_execute(&listen)).await?;
     let (mut arrived, mut slowest) = (0, Duration::ZERO);
     for number in 0..RINGS {
         let payload = format!("{mark}{number}");

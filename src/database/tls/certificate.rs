@@ -69,13 +69,23 @@ impl Parsed {
         signs && says
     }
 
-    /// Whether the certificate may be a server's: it names that purpose, or none.
+    /// Whether the certificate may be a server's: it names that purpose or none, and its key may
+    /// be used in a handshake.
     pub(super) fn may_serve(&self) -> bool {
-        match self.fields.tbs_certificate.get::<ExtendedKeyUsage>() {
+        let fields = &self.fields.tbs_certificate;
+        let has_purpose = match fields.get::<ExtendedKeyUsage>() {
             Ok(Some((_, usages))) => usages.0.iter().any(|usage| usage.to_string() == SERVER),
             Ok(None) => true,
             Err(_) => false,
-        }
+        };
+        let has_usage = match fields.get::<KeyUsage>() {
+            Ok(Some((_, usage))) => {
+                usage.digital_signature() || usage.key_encipherment() || usage.key_agreement()
+            }
+            Ok(None) => true,
+            Err(_) => false,
+        };
+        has_purpose && has_usage
     }
 
     /// Whether the certificate has an extension that must be understood, and is not understood

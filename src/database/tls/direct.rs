@@ -24,16 +24,13 @@ pub(super) fn is_refused_by_form(certificate: &Parsed) -> bool {
 /// Verifies that `certificate` is one of `roots`, or that one of them has signed it.
 ///
 /// # Errors
-/// If neither is so, or if `certificate` may not be used now, or not by a server.
+/// If neither is so, or if `certificate` may not be used now.
 pub(super) fn verify_direct(
     certificate: &Parsed,
     roots: &[Parsed],
     algorithms: &WebPkiSupportedAlgorithms,
     now: UnixTime,
 ) -> Result<(), Error> {
-    if !certificate.may_serve() {
-        return Err(CertificateError::InvalidPurpose.into());
-    }
     certificate.check_dates(now)?;
     if roots.iter().any(|root| root.der == certificate.der) {
         return Ok(());

@@ -119,7 +119,8 @@ fn of_certificate(error: &CertificateError, host: &str, settings: &TlsSettings) 
             listed(presented)
         ),
         E::UnknownIssuer | E::BadSignature => format!(
-            "the certificate of {host} is not signed by an authority of {roots}: set sslrootcert to \
+            "the certificate of {host} is not signed by an authority of {roots}: set sslrootcert \
+                 to \
              the file with the certificate of the server's authority"
         ),
         E::ExpiredContext { not_after, .. } => format!(
@@ -142,7 +143,7 @@ fn of_certificate(error: &CertificateError, host: &str, settings: &TlsSettings) 
         ),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => format!(
             "the certificate of {host} is not one for servers: its extendedKeyUsage needs \
-             serverAuth"
+             serverAuth, and its keyUsage digitalSignature"
         ),
         E::Other(other) => match other.0.downcast_ref::<Refusal>() {
             Some(reason) => format!("the certificate of {host} is refused: {reason}"),

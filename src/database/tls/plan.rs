@@ -229,20 +229,3 @@ impl fmt::Debug for TlsPlan {
             .finish_non_exhaustive()
     }
 }
-
-impl fmt::Display for Verification {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nothing(None) => formatter.write_str("not verified"),
-            Self::Nothing(Some(file)) => {
-                write!(formatter, "not verified, since {} does not exist", file.display())
-            }
-            Self::Authority(roots) => {
-                write!(formatter, "verified by {roots}, whatever the host's name")
-            }
-            Self::AuthorityAndName(roots) => {
-                write!(formatter, "verified by {roots} for the host's name")
-            }
-        }
-    }
-}

@@ -374,26 +374,7 @@ fn a_root_out_of_date_signs_nothing() {
     let form =
         Form { subject: "/CN=db.example", extensions: "subjectAltName=DNS:db.example", days: None };
     let server = root.issue("server", &form);
-    let old = folder.join("old.crt");
-    let (request, own) = (folder.join("old.csr"), folder.join("root.key"));
-    let subject = "/O=progress-relay tests/CN=root";
-    openssl(&["req", "-new", "-key", text(&own), "-subj", subject, "-out", text(&request)]);
-    let extensions = folder.join("old.ext");
-    fs::write(&extensions, "basicConstraints=critical,CA:TRUE\n").expect("a file");
-    openssl(&[
-        "x509",
-        "-req",
-        "-in",
-        text(&request),
-        "-signkey",
-        text(&own),
-        "-days",
-        "-1",
-        "-extfile",
-        text(&extensions),
-        "-out",
-        text(&old),
-    ]);
+    let old = root.outdated();
     let current = settings(TlsMode::VerifyFull, Some(&root.certificate()));
     assert_eq!(refusal(&current, "db.example", &server), None);
     let expired = settings(TlsMode::VerifyFull, Some(&old));
@@ -407,6 +388,8 @@ fn a_root_out_of_date_signs_nothing() {
 #[test]
 fn a_certificate_for_clients_serves_nobody() {
     let server = issued("purpose", "/CN=db.example", "extendedKeyUsage=clientAuth");
+    assert!(refusal(&trusting(TlsMode::VerifyCa), "db.example", &server).is_some());
+    let server = issued("usage", "/CN=db.example", "keyUsage=keyCertSign");
     assert!(refusal(&trusting(TlsMode::VerifyCa), "db.example", &server).is_some());
     let marked = "basicConstraints=CA:TRUE\nextendedKeyUsage=clientAuth";
     let server = issued("purpose-marked", "/CN=db.example", marked);
@@ -522,7 +505,7 @@ fn keys_are_read_in_every_form() {
 
 #[test]
 fn the_attempts_are_those_of_libpq() {
-    use tokio_postgres::config::SslMode;
+    use tokio_postgres::config::{SslMode, SslNegotiation};
     let tcp = Place::Tcp { name: Some("db.example".to_owned()), address: None };
     let rows: &[(TlsMode, &[SslMode])] = &[
         (TlsMode::Disable, &[SslMode::Disable]),
@@ -541,6 +524,13 @@ fn the_attempts_are_those_of_libpq() {
         assert_eq!(modes(&tcp), *expected, "{mode}");
         assert_eq!(modes(&Place::Unix("/tmp".into())), [SslMode::Disable], "{mode}");
     }
+    let direct = TlsSettings { direct: true, ..trusting(TlsMode::Require) };
+    let plan = TlsPlan::of(&Arc::new(direct.clone())).expect("a plan");
+    let attempts = plan.attempts(&tcp).expect("attempts");
+    assert_eq!(attempts[0].ssl_negotiation, SslNegotiation::Direct);
+    // PostgreSQL refuses a direct handshake that does not name its protocol.
+    let (config, _) = client_config(&direct).expect("a configuration");
+    assert_eq!(config.alpn_protocols, [b"postgresql"]);
     let full = TlsPlan::of(&Arc::new(trusting(TlsMode::VerifyFull))).expect("a plan");
     let nameless = Place::Tcp { name: None, address: Some([127, 0, 0, 1].into()) };
     assert!(full.attempts(&nameless).is_err_and(|error| error.contains("hostaddr")));

@@ -1,8 +1,9 @@
 //! Verifies the certificate of a server as libpq does.
 //!
-//! The chain is webpki's work. Three things differ between webpki and OpenSSL, and are done here as
-//! OpenSSL does them: certificates of some forms (`direct`), the dates of a root, which webpki does
-//! not look at, and the names (`name`), since webpki ignores the common name.
+//! The chain is webpki's work. Four things differ between webpki and OpenSSL, and are done here as
+//! OpenSSL does them: certificates of some forms (`direct`), the dates of a root and the use of the
+//! server's key, which webpki does not look at, and the names (`name`), since webpki ignores the
+//! common name.
 
 use std::fmt;
 use std::sync::Arc;
@@ -109,6 +110,9 @@ impl Chain {
         algorithms: &WebPkiSupportedAlgorithms,
         now: UnixTime,
     ) -> Result<(), Error> {
+        if !certificate.may_serve() {
+            return Err(CertificateError::InvalidPurpose.into());
+        }
         let is_root = self.set.roots.iter().any(|root| root.der == certificate.der);
         if is_root || is_refused_by_form(certificate) {
             verify_direct(certificate, &self.set.roots, algorithms, now)?;

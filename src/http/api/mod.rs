@@ -4,6 +4,7 @@
 mod class;
 mod export;
 mod history;
+mod me;
 mod rejected;
 mod request;
 mod resolve;
@@ -26,6 +27,8 @@ pub(super) const OPENAPI: &str = include_str!("openapi.json");
 pub(super) enum Operation {
     Summary,
     Classes,
+    /// Who calls.
+    Me,
     Events,
     Cells,
     Activity,
@@ -50,6 +53,7 @@ pub(super) async fn answer(
     let answer = match operation {
         Operation::Summary => request.summary().await,
         Operation::Classes => request.classes().await,
+        Operation::Me => request.me(),
         Operation::Events => request.events().await,
         Operation::Cells => request.cells().await,
         Operation::Activity => request.activity().await,

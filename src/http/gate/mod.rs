@@ -47,8 +47,8 @@ const ADMIN_CONNECTIONS: usize = 64;
 
 /// All checks, in the order in which they are made: the cheapest first, and none before a check on
 /// which it relies.
-pub(super) const ORDER: [Check; 4] =
-    [Check::Connections, Check::Draining, Check::Rates, Check::Origin];
+pub(super) const ORDER: [Check; 5] =
+    [Check::Connections, Check::Draining, Check::Rates, Check::Origin, Check::OwnPage];
 
 /// The gate's decision about a request.
 #[derive(Debug)]
@@ -188,6 +188,11 @@ impl Gate {
                 Check::Rates => {
                     if let Err(limited) = self.rates.check_address(request.client.address) {
                         return Admission::Limited(too_many(limited, request.method.as_ref()));
+                    }
+                }
+                Check::OwnPage => {
+                    if let Err(problem) = caller::from_own_page(request) {
+                        return Admission::Forbidden(problem);
                     }
                 }
                 Check::Connections | Check::Draining => {}

@@ -239,14 +239,13 @@ async fn a_database_that_restarts_during_the_migrations_is_waited_for() {
     let database = Database::new().await;
     let client = database.client().await;
     // The lock of the migrations stops the relay at this point.
-    client
-        .batch_execute("SELECT pg_advisory_lock(x'70726f676d696772'::bigint)")
-        .await
-        .expect("the lock");
+    let lock = "SELECT pg_advisory_lock(x'70726d67'::int, \
+         ('public'::regnamespace::oid::bigint - 2147483648)::int)";
+    client.batch_execute(lock).await.expect("the lock");
     let ended = async {
         until("the relay to wait for the migrations' lock", async || {
-            let sql = "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) \
-                 WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()";
+            let sql = "SELECT FROM pg_stat_activity WHERE datname = current_database() \
+                 AND pid <> pg_backend_pid() AND query LIKE '%pg_try_advisory_lock%'";
             (!client.query(sql, &[]).await.expect("an answer").is_empty()).then_some(())
         })
         .await;

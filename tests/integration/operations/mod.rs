@@ -38,6 +38,14 @@ mod privileges_needed;
 mod plans;
 // The database's load from reading: abandoned requests, answers that end early, a full server.
 mod reading;
+// The lock of the migrations, and a role that need not migrate.
+mod migrations;
+// Servers that do not tell the timeline of their WAL, and timelines whose numbers recur.
+mod restricted;
+// Settings that a role has for other applications change nothing.
+mod role_settings;
+// Several installations in one database, each in a schema.
+mod schemas;
 // The start of a relay: what it answers before the database does, and when it gives up.
 mod start;
 // TLS to PostgreSQL: a relay works on a server that accepts nothing else, and takes up new

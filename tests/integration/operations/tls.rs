@@ -66,7 +66,7 @@ async fn every_connection_is_encrypted() {
     assert!(seen.iter().all(|(_, is_encrypted, _)| *is_encrypted), "{seen:?}");
     assert_eq!(relay.terms_as_leader(), 1);
 
-    // A request to cancel that is not encrypted would be refused, and the statement would go on.
+    // A request to cancel needs the connection's own TLS: the driver sends none without.
     let mut holder = server.cluster.session(DATABASE).await;
     let lock = holder.transaction().await.expect("a transaction");
     lock.batch_execute("LOCK TABLE progress_event IN ACCESS EXCLUSIVE MODE").await.expect("a lock");

@@ -14,6 +14,12 @@ use crate::support::{Database, PATIENCE, Relay, until};
 /// A new leader is elected at most this long after the old one has frozen or vanished.
 const SUCCESSION: Duration = Duration::from_secs(20);
 
+/// Takes the lock of the leader.
+const TAKE_LOCK: &str = "SELECT pg_advisory_lock(x'70726c64'::int, \
+     ('progress_event'::regclass::oid::bigint - 2147483648)::int)";
+/// Takes the lock of a leader of release 0.1.0.
+const TAKE_FORMER_LOCK: &str = "SELECT pg_advisory_lock(8102661169702265204)";
+
 /// A relay that was elected, and another one.
 async fn leader_first(database: &Database) -> (Relay, Relay) {
     let leader = Relay::start(database, &[]).await;
@@ -90,7 +96,7 @@ async fn a_silent_holder_of_the_lock_is_replaced() {
     let client = database.client().await;
     // This session is no relay: only the replica that waits for the lock can end it.
     let silent = database.client().await;
-    silent.execute("SELECT pg_advisory_lock(8102661169702265204)", &[]).await.expect("the lock");
+    silent.batch_execute(TAKE_LOCK).await.expect("the lock");
     let held = Instant::now();
     let relay = Relay::start(&database, &[]).await;
     while relay.terms_as_leader() == 0 && held.elapsed() < SUCCESSION {
@@ -99,6 +105,32 @@ async fn a_silent_holder_of_the_lock_is_replaced() {
     assert!(relay.terms_as_leader() > 0, "{:?} after the lock was taken", held.elapsed());
     fill(&relay, &["A"], 3).await;
     saved(&client).await;
+}
+
+/// While replicas are upgraded one by one, one of them leads.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_replica_leads_beside_a_leader_of_an_earlier_release() {
+    let database = Database::migrated().await;
+    let former = database.client().await;
+    former.batch_execute(TAKE_FORMER_LOCK).await.expect("the former lock");
+    let relay = Relay::start(&database, &[]).await;
+    // After each attempt a replica that is not elected looks for a silent leader.
+    let looks = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    until("several attempts", || async {
+        let sql = "SELECT state_change::text FROM pg_stat_activity WHERE state = 'idle' AND \
+             datname = current_database() AND application_name = 'progress-relay state' AND \
+             query LIKE '%wait_event_type%'";
+        let look = former.query_opt(sql, &[]).await.expect("an answer");
+        let mut looks = looks.lock().expect("looks");
+        looks.extend(look.map(|row| row.get::<_, String>(0)));
+        (looks.len() >= 3).then_some(())
+    })
+    .await;
+    assert_eq!(relay.terms_as_leader(), 0);
+    former.batch_execute("SELECT pg_advisory_unlock_all()").await.expect("the lock back");
+    until("a leader", || async { (relay.terms_as_leader() > 0).then_some(()) }).await;
+    let refused = "SELECT pg_try_advisory_lock(8102661169702265204)";
+    assert!(!former.query_one(refused, &[]).await.expect("an answer").get::<_, bool>(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

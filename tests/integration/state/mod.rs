@@ -143,7 +143,8 @@ async fn fill(relay: &Relay, classes: &[&str], students: usize) {
 
 /// The process id of the backend that holds the leader's lock.
 async fn leading_backend(client: &Client) -> i32 {
-    let sql = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted \
+    let sql = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted \
+         AND classid = x'70726c64'::int::bigint::oid \
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     until("a leader's lock", || async { Some(client.query_opt(sql, &[]).await.ok()??.get(0)) })
         .await

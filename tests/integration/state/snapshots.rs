@@ -143,8 +143,8 @@ async fn a_check_that_compared_nothing_is_no_success() {
     let url = database.url();
     let check = async || run(&["rebuild-state", "--check"], &[("DATABASE_URL", &url)]).await;
     let empty = check().await;
-    assert_eq!(empty.code, Some(0), "{}", empty.stderr);
-    assert!(empty.stdout.contains("nothing was compared"), "{}", empty.stdout);
+    assert_eq!(empty.code, Some(1), "{}", empty.stdout);
+    assert!(empty.stderr.contains("nothing was compared"), "{}", empty.stderr);
     let insert = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
         SELECT gen_random_uuid(), 'A', 's', now(), '{\"eventType\":\"help\"}' FROM \
         generate_series(1, 3)";

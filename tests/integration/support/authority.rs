@@ -44,6 +44,20 @@ impl Authority {
         authority
     }
 
+    /// A certificate of a root's name and key that expired yesterday.
+    pub fn outdated(&self) -> PathBuf {
+        let file = |suffix: &str| self.folder.join(format!("{}-outdated.{suffix}", self.name));
+        let (own, to) = (self.folder.join(format!("{}.key", self.name)), file("crt"));
+        let subject = format!("/O=progress-relay tests/CN={}", self.name);
+        let (request, extensions) = (file("csr"), file("ext"));
+        let how = ["req", "-new", "-key", text(&own), "-subj", &subject, "-out", text(&request)];
+        openssl(&how);
+        fs::write(&extensions, "basicConstraints=critical,CA:TRUE\n").expect("extensions");
+        let how = ["x509", "-req", "-in", text(&request), "-signkey", text(&own), "-days", "-1"];
+        openssl(&[&how[..], &["-extfile", text(&extensions), "-out", text(&to)]].concat());
+        to
+    }
+
     fn named(folder: &Path, name: &str) -> Self {
         Self { folder: folder.to_owned(), name: name.to_owned(), signing: Mutex::new(()) }
     }

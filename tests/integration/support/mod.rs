@@ -6,6 +6,8 @@ pub mod checker;
 pub mod class;
 mod follower;
 pub mod https;
+pub mod hub;
+mod issuer;
 mod load;
 mod pooler;
 mod postgres;
@@ -15,14 +17,17 @@ mod raw;
 mod relay;
 pub mod reverse_proxy;
 mod rewriter;
+mod roles;
 pub mod stage;
 pub mod tls;
+pub mod tokens;
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 pub use follower::Follower;
+pub use issuer::Issuer;
 pub use load::Load;
 pub use pooler::Pooler;
 pub use postgres::{Database, data_folder};
@@ -31,6 +36,7 @@ pub use proxy::Proxy;
 pub use raw::{Raw, RawFrame, handshake, handshake_at, handshake_with, read_frame};
 pub use relay::{Finished, Relay, Tail, run};
 pub use rewriter::Rewriter;
+pub use roles::{installation, login, quoted, role};
 
 /// The longest wait of a test. It is far longer than anything takes, so that a busy machine does
 /// not fail a test.

@@ -25,7 +25,10 @@ fn command(by: &[String]) -> Command {
     command.args(words);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if ["RELAY_", "DATABASE_URL", "PG"].iter().any(|prefix| text.starts_with(prefix)) {
+        if ["RELAY_", "DATABASE_URL", "PG", "JUPYTERHUB_"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
+        {
             command.env_remove(&name);
         }
     }
@@ -222,8 +225,13 @@ pub struct Tail {
 impl Tail {
     /// Starts a tail of this class at this URL, after a cursor.
     pub fn start(url: &str, class: &str, cursor: &str) -> Self {
+        Self::start_in(url, class, cursor, &[])
+    }
+
+    /// The same, with these variables.
+    pub fn start_in(url: &str, class: &str, cursor: &str, environment: &[(&str, &str)]) -> Self {
         let arguments = ["tail", "--json", "--url", url, "--class", class, "--cursor", cursor];
-        let mut process = spawn(&arguments, &[]);
+        let mut process = spawn(&arguments, environment);
         let lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let stderr = collect(process.stderr.take().expect("a pipe"));
         Self { process, lines, stderr }

@@ -25,6 +25,8 @@ hostssl all by_certificate all cert
 hostssl all by_name all trust clientcert=verify-full
 hostssl all by_password all scram-sha-256
 host either by_password all scram-sha-256
+hostssl either by_both all scram-sha-256
+hostnossl either by_both all trust
 hostssl progress,either postgres all trust
 hostnossl either,plain postgres all trust
 ";
@@ -73,6 +75,7 @@ impl TlsServer {
             "CREATE DATABASE plain",
             "CREATE ROLE by_certificate LOGIN SUPERUSER",
             "CREATE ROLE by_name LOGIN",
+            "CREATE ROLE by_both LOGIN PASSWORD 'secret'",
             "CREATE ROLE by_password LOGIN SUPERUSER PASSWORD 'secret'",
         ] {
             admin.batch_execute(sql).await.expect(sql);

@@ -6,6 +6,8 @@ mod api;
 mod captures;
 // Every rule of the interface, at its bound and one step over it.
 mod edges;
+// Tokens: who calls, and what ends with them.
+mod identity;
 // A batch: one bad event is rejected, and the others are stored.
 mod ingest;
 // `fields` and `max`: clients that limit the size of a frame can follow a class of large events.

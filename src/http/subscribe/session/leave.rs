@@ -46,6 +46,7 @@ impl Leave {
             return Err(match end {
                 CallerEnd::Expired => Close::Expired,
                 CallerEnd::Revoked => Close::Unauthorized,
+                CallerEnd::Unavailable => Close::TryAgainLater,
             });
         }
         let drain = &self.drain;

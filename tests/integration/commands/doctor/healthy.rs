@@ -17,7 +17,7 @@ async fn a_private_database_is_in_order() {
     let url = relay.url.to_string();
     let beside = doctor(&["--data-dir", folder, "--url", &url]).await;
     assert_eq!((beside.code, beside.with("wrong")), (Some(0), vec![]));
-    assert!(beside.what("replicas", "right").contains("1 relays"));
+    assert!(beside.what("replicas", "right").contains("connected relays: 1"));
     assert_eq!(relay.post(&event(1)).await["accepted"], 1);
     drop(relay);
     let alone = doctor(&["--data-dir", folder]).await;
@@ -93,7 +93,7 @@ async fn lines_are_for_people() {
     let to_do = lines.next().expect("a line").trim();
     assert_eq!(to_do, "ALTER SEQUENCE public.progress_event_id_seq CACHE 1;");
     let summary = finished.stdout.lines().last().expect("a line");
-    assert!(summary.starts_with("1 wrong, "), "{summary}");
+    assert!(summary.starts_with("wrong: 1, "), "{summary}");
     for text in [&finished.stdout, &finished.stderr] {
         assert!(!text.contains("hunter2") && !text.contains('\u{1b}'), "{text}");
     }
@@ -102,7 +102,11 @@ async fn lines_are_for_people() {
     let examined = doctor(&["--database-url", &url]).await;
     assert_eq!(examined.with("wrong"), [""; 0]);
 
-    for flags in [&["--unknown"][..], &["--url", "nowhere"], &["--database-url", "postgres://"]] {
+    for flags in [
+        &["--unknown"][..],
+        &["--url", "nowhere"],
+        &["--database-url", "postgres://a/b?sslmode=maybe"],
+    ] {
         let finished = run(&[&["doctor"], flags].concat(), &[]).await;
         assert_eq!(finished.code, Some(2), "{flags:?}: {}", finished.stderr);
     }

@@ -47,9 +47,9 @@ async fn a_relay_of_another_database_is_wrong() {
     assert!(what.contains("and the database has"), "{what}");
 }
 
-/// Proxies that change the year and the release in a relay's answers.
+/// Proxies that change a relay's answers: the year, the release, and others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_relay_with_another_clock_or_release_is_noticed() {
+async fn a_relay_that_answers_otherwise_is_noticed() {
     let installation = Installation::new().await;
     let relay = Relay::serve(&["--database-url", &installation.url]).await;
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time");
@@ -60,6 +60,18 @@ async fn a_relay_with_another_clock_or_release_is_noticed() {
     let flags = ["--database-url", &*installation.url, "--url", &url];
     let what = assert_wrong("relay.clock", &[], &flags).await;
     assert!(what.contains("behind this machine's"), "{what}");
+
+    // A proxy that lets no WebSocket through, and something whose readiness is not a relay's.
+    let deaf = Rewriter::before(address(&relay), "GET /ws/connect", "GET /ws/absent!").await;
+    let url = format!("http://{}", deaf.address);
+    let flags = ["--database-url", &*installation.url, "--url", &url];
+    let what = assert_wrong("relay.epoch", &[], &flags).await;
+    assert!(what.contains("cannot subscribe") && what.contains("404"), "{what}");
+    let odd = Rewriter::before(address(&relay), "\"ready\":", "\"alive\":").await;
+    let url = format!("http://{}", odd.address);
+    let flags = ["--database-url", &*installation.url, "--url", &url];
+    let what = assert_wrong("relay.ready", &[], &flags).await;
+    assert!(what.contains("/readyz"), "{what}");
 
     let (this, other) = ("\"release\":\"0.1", "\"release\":\"0.0");
     let old = Rewriter::before(address(&relay), this, other).await;

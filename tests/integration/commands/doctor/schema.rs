@@ -42,6 +42,14 @@ async fn rights_that_are_missing_are_wrong() {
     roles.database.client().await.batch_execute(&sql).await.expect("a revocation");
     let what = assert_wrong("privileges", &["settings.durability"], &flags).await;
     assert!(what.contains("DELETE on cell_state"), "{what}");
+    // Where the migrations cannot be read, the right that is missing is named all the same.
+    let sql = format!(r#"REVOKE SELECT ON "The app".relay_migration FROM "{}""#, roles.relay);
+    roles.database.client().await.batch_execute(&sql).await.expect("a revocation");
+    let also = ["settings.durability", "privileges"];
+    let what = assert_wrong("migrations", &also, &flags).await;
+    assert!(what.contains("42501"), "{what}");
+    let what = assert_wrong("privileges", &["settings.durability", "migrations"], &flags).await;
+    assert!(what.contains("SELECT on relay_migration"), "{what}");
 }
 
 #[tokio::test]
@@ -112,4 +120,7 @@ async fn a_sequence_that_breaks_the_order_is_wrong() {
         installation.sql(sql).await;
         assert_eq!(doctor(&flags).await.with("wrong"), [""; 0], "after {to_do}");
     }
+    installation.sql("ALTER TABLE progress_event ALTER COLUMN id DROP IDENTITY").await;
+    let what = assert_wrong("sequence", &["write", "epoch"], &flags).await;
+    assert!(what.contains("42P01"), "{what}");
 }

@@ -2,8 +2,10 @@
 
 use std::time::SystemTime;
 
-use super::fixture::{Installation, assert_remark, assert_wrong, cluster, doctor, migrate};
-use crate::support::stage::{Cluster, mount_small, unmount};
+use super::fixture::{
+    Installation, assert_remark, assert_wrong, cluster, doctor, migrate, own_cluster,
+};
+use crate::support::stage::{Cluster, DATABASE, mount_small, unmount};
 use crate::support::{Relay, Rewriter, run, until};
 
 /// The server's clock, ten thousand seconds ahead.
@@ -49,6 +51,13 @@ async fn few_connections_are_wrong() {
     let flags = ["--database-url", &*url];
     let what = assert_wrong("connections", &[], &flags).await;
     assert!(what.contains("5 connections are left"), "{what}");
+    // With two, there is none to listen on; with one, nothing can be tried.
+    installation.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT 2")).await;
+    let what = assert_wrong("listen", &["connections"], &flags).await;
+    assert!(what.contains("53300"), "{what}");
+    installation.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT 1")).await;
+    let what = assert_wrong("connections", &[], &flags).await;
+    assert!(what.contains("no second session"), "{what}");
     installation.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT -1")).await;
     let examined = doctor(&flags).await;
     assert_eq!(examined.with("wrong"), [""; 0], "no more rights than these are needed");
@@ -66,6 +75,27 @@ async fn tables_without_autovacuum_are_wrong() {
     let to_do = examined.of("vacuum", "wrong")[0]["to_do"].as_str().expect("a command");
     installation.sql(to_do).await;
     assert_eq!(doctor(&flags).await.with("wrong"), [""; 0]);
+}
+
+/// On its own server: without autovacuum, and with a database that was never frozen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_vacuum_is_wrong() {
+    let primary = own_cluster("vacuum").await;
+    let url = primary.url();
+    let flags = ["--database-url", &*url];
+    primary.set("autovacuum", "off").await;
+    let what = assert_wrong("vacuum", &[], &flags).await;
+    assert!(what.contains("autovacuum is off"), "{what}");
+    // The launcher would vacuum the database at once.
+    primary.set("autovacuum_naptime", "1d").await;
+    primary.set("autovacuum", "on").await;
+    let client = primary.session(DATABASE).await;
+    let old = "UPDATE pg_database SET datfrozenxid = \
+         (mod(txid_current() - 1900000000 + 4294967296, 4294967296))::text::xid \
+         WHERE datname = current_database()";
+    client.batch_execute(old).await.expect("an old database");
+    let what = assert_wrong("vacuum", &[], &flags).await;
+    assert!(what.contains("are not frozen"), "{what}");
 }
 
 #[tokio::test]
@@ -91,12 +121,13 @@ async fn relays_without_a_leader_are_wrong() {
     assert_remark("replicas", &flags).await;
     let client = installation.client().await;
     let relay = Relay::serve(&["--database-url", &installation.url]).await;
-    let held = "SELECT classid::bigint, objid::bigint FROM pg_locks \
-         JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND objsubid = 1 \
+    let held = "SELECT format('%s, %s', classid, (objid::bigint << 32 >> 32)::int) FROM pg_locks \
+         JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND objsubid = 2 AND \
+         classid <> 1886545776 \
          AND datname = current_database() AND application_name LIKE 'progress-relay %'";
     let row = until("a leader", async || client.query_opt(held, &[]).await.expect("an answer"));
     let row = row.await;
-    let key = row.get::<_, i64>(0) << 32 | row.get::<_, i64>(1);
+    let key: String = row.get(0);
     assert!(doctor(&flags).await.what("replicas", "right").contains(" leads"));
     drop(relay);
     // Another application takes the lock.
@@ -105,8 +136,22 @@ async fn relays_without_a_leader_are_wrong() {
     let what = assert_wrong("replicas", &[], &flags).await;
     assert!(what.contains("is no relay"), "{what}");
     client.batch_execute("SELECT pg_advisory_unlock_all()").await.expect("unlocked");
+    // Another installation's relay leads that one alone.
+    installation.sql("CREATE SCHEMA other").await;
+    let other = format!("{} schema=other", installation.url);
+    let relay = Relay::serve(&["--database-url", &other]).await;
+    until("the other installation's leader", async || {
+        let examined = doctor(&["--database-url", &other]).await;
+        assert_eq!(examined.with("wrong"), [""; 0]);
+        (!examined.of("replicas", "right").is_empty()).then_some(())
+    })
+    .await;
+    let what = assert_remark("replicas", &flags).await;
+    assert!(what.contains("no relay leads this schema"), "{what}");
+    drop(relay);
+    installation.sql("DROP SCHEMA other CASCADE").await;
     // A session with a relay's name, which leads nothing.
     client.batch_execute("SET application_name = 'progress-relay listener'").await.expect("a name");
     let what = assert_wrong("replicas", &[], &flags).await;
-    assert!(what.contains("none leads"), "{what}");
+    assert!(what.contains("none of them leads"), "{what}");
 }

@@ -8,9 +8,22 @@ async fn settings_that_do_not_reach_the_session_are_wrong() {
     let installation = Installation::new().await;
     let (asked, set) = ("SET lock_timeout = 0", "SET lock_timeout = 7");
     let meddler = Rewriter::before(cluster().await.address(), asked, set).await;
-    let flags = ["--database-url", &installation.url_by(meddler.address)];
+    let flags = ["--database-url", &*installation.url_by(meddler.address)];
     let what = assert_wrong("settings.relay", &[], &flags).await;
     assert!(what.contains("lock_timeout=7ms"), "{what}");
+    let meddler = Rewriter::before(cluster().await.address(), asked, "SET lick_timeout = 0").await;
+    let flags = ["--database-url", &installation.url_by(meddler.address)];
+    // The session that would listen has the same fault.
+    let what = assert_wrong("settings.relay", &["listen"], &flags).await;
+    assert!(what.contains("lick_timeout"), "{what}");
+}
+
+#[tokio::test]
+async fn a_schema_that_does_not_exist_is_wrong() {
+    let installation = Installation::new().await;
+    let url = format!("{} schema=absent", installation.url);
+    let what = assert_wrong("settings.relay", &[], &["--database-url", &url]).await;
+    assert!(what.contains("no schema \"absent\""), "{what}");
 }
 
 /// Whatever a role has set for other applications, the relay's own settings take its place.

@@ -1,6 +1,6 @@
 //! The ordering lock, a write, the epoch, the doorbell.
 
-use super::fixture::{Installation, assert_remark, assert_wrong, doctor, own_cluster};
+use super::fixture::{Installation, assert_remark, assert_wrong, doctor, migrate, own_cluster};
 use crate::support::{Database, Pooler, until};
 
 #[tokio::test]
@@ -16,6 +16,9 @@ async fn an_ordering_lock_that_is_held_is_wrong() {
     let to_do = examined.of("lock", "wrong")[0]["to_do"].as_str().expect("a command");
     installation.sql(to_do).await;
     assert_eq!(doctor(&flags).await.with("wrong"), [""; 0]);
+    installation.sql("DROP FUNCTION progress_event_lock()").await;
+    let what = assert_wrong("lock", &[], &flags).await;
+    assert!(what.contains("42883"), "{what}");
 }
 
 #[tokio::test]
@@ -64,6 +67,23 @@ async fn a_log_without_its_row_is_wrong() {
     installation.sql("DELETE FROM progress_log").await;
     let what = assert_wrong("epoch", &[], &flags).await;
     assert!(what.contains("no row"), "{what}");
+}
+
+/// A server that does not tell the owner of the tables the timeline of its WAL.
+#[tokio::test]
+async fn a_server_that_refuses_wal_functions_is_a_remark() {
+    let database = Installation::empty().await;
+    let role = format!("owner_of_{}", database.name);
+    database
+        .sql(&format!(
+            "CREATE ROLE {role} LOGIN; CREATE SCHEMA AUTHORIZATION {role}; REVOKE EXECUTE ON \
+             FUNCTION pg_walfile_name(pg_lsn), pg_current_wal_insert_lsn() FROM PUBLIC"
+        ))
+        .await;
+    let url = database.url.replace("user=postgres", &format!("user={role}"));
+    migrate(&url).await;
+    let what = assert_remark("epoch", &["--database-url", &url]).await;
+    assert!(what.contains("does not tell the timeline"), "{what}");
 }
 
 /// A pooler that loses notifications, and keeps everything else.

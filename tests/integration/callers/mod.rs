@@ -1,0 +1,4 @@
+//! Sources of callers: the relay asks real ones.
+
+// JupyterHub: students' servers, and instructors who sign in.
+mod jupyterhub;
