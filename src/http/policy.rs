@@ -75,7 +75,7 @@ impl Policy {
     pub(super) const IDENTIFY: Self = Self { right: Some(Right::Identify), ..Self::READ };
     /// The sign-in page and its form. There is no caller before it.
     pub(super) const SIGN_IN: Self = Self {
-        checks: &[Check::Connections, Check::Origin, Check::OwnPage],
+        checks: &[Check::Connections, Check::Rates, Check::Origin, Check::OwnPage],
         right: None,
         cors: Cors::SameOrigin,
         has_body: true,

@@ -5,10 +5,12 @@
 //!   database, and waits until each has worked once
 //! - `stop` takes them apart in the opposite order, each with a deadline
 //! - `postgres` runs the private PostgreSQL, if that is the database
+//! - `service`: what the service manager is told
 //! - [`signals`] receives SIGTERM and SIGINT, for every command, and SIGHUP
 
 mod config;
 mod postgres;
+mod service;
 pub mod signals;
 mod start;
 mod stop;
@@ -56,6 +58,7 @@ pub(crate) async fn run(
     };
     let start::Parts { relay, tasks, private, migrated, connector, supervisor, access } = parts;
     let _rereading = supervisor.spawn("rereading of keys", reread_forever(hangups, access, tls));
+    let _watched = AbortOnDropHandle::new(tokio::spawn(service::be_watched()));
     let accepting = supervisor.spawn("accept loops", accept(main, admin, Arc::clone(&relay)));
     let private = private.map(PostgresSupervisor::start);
     listening(&format!("{scheme}://{address}"))?;
@@ -80,12 +83,14 @@ pub(crate) async fn run(
     };
     let mut has_failed = false;
     if has_started {
+        service::is_ready();
         tracing::info!(%address, release = migrate::RELEASE, "the relay serves");
         has_failed = tokio::select! {
             () = signals.next() => false,
             () = supervisor.failed() => true,
         };
     }
+    service::stops();
     let ended_at_once =
         stop::stop(config.stop, relay, tasks, accepting, private, &mut signals).await?;
     tracing::info!(at_once = ended_at_once, "the relay has ended");

@@ -109,18 +109,28 @@ pub(super) async fn known(
     address: IpAddr,
     credential: Option<&Credential>,
 ) -> Result<Arc<Caller>, Unknown> {
-    if let Some(credential) = credential {
-        rates.check_credential(address, credential).map_err(Unknown::Limited)?;
+    match credential {
+        Some(own) => attempt(rates, address, own, access.resolve(credential)).await,
+        None => access.resolve(None).await.map_err(Unknown::Denied),
     }
-    let resolved = access.resolve(credential).await;
-    if let Some(credential) = credential {
-        match &resolved {
-            Ok(_) => rates.accepted(credential),
-            Err(Denial::Invalid(_) | Denial::Revoked) => rates.refused(address, credential),
-            Err(_) => {}
-        }
+}
+
+/// Looks by `proving` whether a credential from this address is good, unless too many from there
+/// were wrong.
+pub(super) async fn attempt<T>(
+    rates: &Rates,
+    address: IpAddr,
+    credential: &Credential,
+    proving: impl Future<Output = Result<T, Denial>>,
+) -> Result<T, Unknown> {
+    rates.check_credential(address, credential).map_err(Unknown::Limited)?;
+    let proven = proving.await;
+    match &proven {
+        Ok(_) => rates.accepted(credential),
+        Err(Denial::Invalid(_) | Denial::Revoked) => rates.refused(address, credential),
+        Err(_) => {}
     }
-    resolved.map_err(Unknown::Denied)
+    proven.map_err(Unknown::Denied)
 }
 
 /// Whether the caller has the right in every class that the URL names.

@@ -218,6 +218,24 @@ impl Gate {
         }
     }
 
+    /// Looks by `proving` whether the credential of a sign-in is good, unless too many from the
+    /// same address were wrong.
+    ///
+    /// # Errors
+    /// The refusal, as a problem.
+    pub(super) async fn sign_in<T>(
+        &self,
+        request: &Request,
+        credential: &Credential,
+        proving: impl Future<Output = Result<T, Denial>>,
+    ) -> Result<T, Problem> {
+        let proven = caller::attempt(&self.rates, request.client.address, credential, proving);
+        proven.await.map_err(|unknown| match unknown {
+            Unknown::Denied(denial) => caller::denied(&denial),
+            Unknown::Limited(limited) => too_many(limited, request.method.as_ref()),
+        })
+    }
+
     /// Whether the sender of a request may see the relay itself: by the listener for operators, or
     /// as one.
     pub(super) async fn sees_relay(&self, request: &Request) -> bool {

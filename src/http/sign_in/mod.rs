@@ -30,7 +30,7 @@ use super::gate::caller::denied;
 use super::problem::Problem;
 use super::query::Query;
 use super::request::Request;
-use crate::access::{Caller, Credential, Denial, LINK_LIFETIME, Right, Sessions};
+use crate::access::{Caller, Credential, LINK_LIFETIME, Right, Sessions};
 use crate::event::ObjectWriter;
 
 /// A step of signing in or out.
@@ -90,7 +90,7 @@ where
 {
     let form = Form::read(relay, request, body).await?;
     let next = next::path(form.next.as_deref(), relay.base_path.as_str());
-    let signed_in = match prove(relay, sessions, &form.proof).await {
+    let signed_in = match prove(relay, sessions, request, &form.proof).await {
         Ok(caller) if caller.role.has(Right::Browse) => {
             begin(relay, sessions, request, &caller, &next).await
         }
@@ -98,7 +98,7 @@ where
             "the credential is for role {}; the dashboard is for instructors and operators",
             caller.role
         ))),
-        Err(denial) => Err(denied(&denial)),
+        Err(problem) => Err(problem),
     };
     match signed_in {
         // A person gets the page again, and a program the problem.
@@ -108,13 +108,24 @@ where
 }
 
 /// Who signs in.
-async fn prove(relay: &Relay, sessions: &Sessions, proof: &Proof) -> Result<Caller, Denial> {
+async fn prove(
+    relay: &Relay,
+    sessions: &Sessions,
+    request: &Request,
+    proof: &Proof,
+) -> Result<Caller, Problem> {
+    let gate = &relay.gate;
     match proof {
         Proof::Token(token) => {
             let token = Credential::Token(token.clone());
-            relay.gate.access().resolve(Some(&token)).await.map(|caller| (*caller).clone())
+            let caller = gate.sign_in(request, &token, gate.access().resolve(Some(&token))).await?;
+            Ok((*caller).clone())
         }
-        Proof::Code(code) => sessions.take_link(code).await,
+        // Codes can be guessed at as tokens can, and each look asks the database.
+        Proof::Code(code) => {
+            let guess = Credential::Token(code.clone());
+            gate.sign_in(request, &guess, sessions.take_link(code)).await
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 mod admin;
 // The path below which the routes lie.
 mod base_path;
+// The files of deploy/ that no test can run as they are.
+mod deploy;
 // The headers by which a browser protects the page and its data.
 mod headers;
 // Addresses, schemes, hosts and users that a trusted proxy names.
