@@ -282,15 +282,14 @@ impl Gate {
 /// The problem of too many requests. A POST is told 503: clients in the field take any status below
 /// 500 for success, and would drop the event.
 fn too_many(limited: Limited, method: &str) -> Problem {
-    const NAME: &str = "rate-limited";
     const TITLE: &str = "there are too many requests";
     let detail = "this caller or this address makes more requests than the relay's limits allow; \
                   wait, and send the same request again (--rate-limit-caller, \
                   --rate-limit-address, --rate-limit-wrong-credentials)";
+    let retry_after = limited.retry_after();
     if method == "POST" {
-        return Problem::unavailable(NAME, TITLE, detail, limited.retry_after());
+        return Problem::unavailable("rate-limited", TITLE, detail, retry_after);
     }
-    let retry_after = HeaderValue::from(limited.retry_after().as_secs());
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, NAME, TITLE, detail)
-        .with_header(header::RETRY_AFTER, retry_after)
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", TITLE, detail)
+        .with_header(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()))
 }

@@ -99,7 +99,7 @@ impl Rates {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.counter_by(
             "relay_rate_limited_requests_total",
-            "Requests that were refused since there were too many, by limit.",
+            "Requests beyond a limit of rates.",
             &self.limited,
         );
     }

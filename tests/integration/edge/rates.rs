@@ -68,7 +68,7 @@ async fn a_program_that_runs_wild_is_told_to_wait() {
             break answer;
         }
     };
-    assert_eq!((read.status().as_u16(), &*problem(&read)), (429, "rate-limited"));
+    assert_eq!((read.status().as_u16(), &*problem(&read)), (429, "too-many-requests"));
     assert_eq!(read.headers()["retry-after"], "1");
     let metrics = send_from(&relay, PROXY, ("GET", "/metrics"), &[], "").await;
     assert_eq!(metrics.status(), 401);
