@@ -50,10 +50,11 @@ pub(crate) async fn run(
     let Entrances { main, admin, tls } = entrances(&config).await?;
     let address = main.listener.local_addr()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
     // A private PostgreSQL may take long to start, if it recovers from a crash: a signal ends the
     // wait at any time.
     let parts = tokio::select! {
-        parts = start::construct(&config, address) => parts?,
+        parts = start::construct(&config, &url) => parts?,
         () = signals.next() => return Ok(()),
     };
     let start::Parts { relay, tasks, private, migrated, connector, supervisor, access } = parts;
@@ -61,7 +62,7 @@ pub(crate) async fn run(
     let _watched = AbortOnDropHandle::new(tokio::spawn(service::be_watched()));
     let accepting = supervisor.spawn("accept loops", accept(main, admin, Arc::clone(&relay)));
     let private = private.map(PostgresSupervisor::start);
-    listening(&format!("{scheme}://{address}"))?;
+    listening(&url)?;
     let mut started = AbortOnDropHandle::new(tokio::spawn(start::connect(
         connector,
         config.start,

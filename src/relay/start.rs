@@ -1,7 +1,6 @@
 //! The start of a replica: the parts are constructed in the order in which they need each other;
 //! then the database is migrated; then every part connects.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,8 +58,8 @@ pub(super) struct Tasks {
     pub(super) others: [AbortOnDropHandle<()>; 5],
 }
 
-pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Parts, Failure> {
-    let owner = format!("progress-relay serve, pid {}, on {address}", std::process::id());
+pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failure> {
+    let owner = format!("progress-relay serve, pid {}, on {url}", std::process::id());
     // Before the database: a file that is wrong ends the start at once.
     let access = match config.access.has_source() {
         true => Access::with(&config.access).map_err(Failure::usage)?,

@@ -26,8 +26,8 @@ pub(in crate::cli) struct RateFlags {
         default_value = "1000:5000"
     )]
     rate_limit_address: Limit,
-    /// Most wrong credentials from one address, in the same way; beyond it only those that were
-    /// good lately are looked at from there
+    /// Most wrong credentials from one address other than loopback, in the same way; beyond it only
+    /// those that were good lately are looked at from there
     ///
     /// Too low: people who sign in for the first time are refused beside a few mistakes. Too high:
     /// each try costs the verification of a signature.

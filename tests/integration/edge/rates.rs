@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use serde_json::json;
 
 use crate::edge::{problem, send_from};
@@ -133,12 +134,13 @@ fn token(subject: &str) -> String {
 async fn wrong_tokens_are_limited_beside_a_class_at_work() {
     let (_folder, file) = folder_with("secret", SECRET);
     let database = Database::migrated().await;
-    let flags = ["--jwt-secret-file", file.to_str().expect("UTF-8"), "--rate-limit-caller", "off"];
-    let relay = Relay::start(&database, &flags).await;
+    let secret = ["--jwt-secret-file", file.to_str().expect("UTF-8")];
+    let relay = Relay::start(&database, &[secret, ["--trusted-proxy", PROXY]].concat()).await;
     let post = async |token: &str| {
         let bearer = format!("Bearer {token}");
         let body = event_of("c", 1).to_string();
-        send_from(&relay, PROXY, POST, &[("authorization", &*bearer)], &body).await
+        let headers = [("authorization", &*bearer), ("x-forwarded-for", "192.0.2.1")];
+        send_from(&relay, PROXY, POST, &headers, &body).await
     };
     let (good, unseen) = (token("sam"), token("sue"));
     assert_eq!(post(&good).await.status(), 200);
@@ -146,7 +148,9 @@ async fn wrong_tokens_are_limited_beside_a_class_at_work() {
     let (mut wrong, mut limited) = (0, 0);
     for n in 0..10_000 {
         let path = format!("/api/class/events?class=c&token=guess-{n}");
-        match connection.get(&path).await.expect("an answer").status.as_u16() {
+        let from = [("x-forwarded-for", "192.0.2.1")];
+        let answer = connection.request("GET", &path, &from, Bytes::new()).await;
+        match answer.expect("an answer").status.as_u16() {
             401 => wrong += 1,
             429 => limited += 1,
             status => panic!("{status}"),
@@ -162,7 +166,7 @@ async fn wrong_tokens_are_limited_beside_a_class_at_work() {
     // From elsewhere a token that was never seen is looked at.
     let bearer = format!("Bearer {unseen}");
     let body = event_of("c", 2).to_string();
-    let elsewhere =
-        send_from(&relay, "127.0.0.9", POST, &[("authorization", &*bearer)], &body).await;
+    let headers = [("authorization", &*bearer), ("x-forwarded-for", "192.0.2.2")];
+    let elsewhere = send_from(&relay, PROXY, POST, &headers, &body).await;
     assert_eq!(elsewhere.status(), 200);
 }
