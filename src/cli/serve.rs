@@ -11,6 +11,7 @@ use super::flags::identity::IdentityFlags;
 use super::flags::lifecycle::LifecycleFlags;
 use super::flags::limits::LimitFlags;
 use super::flags::rates::RateFlags;
+use super::flags::retention::RetentionFlags;
 use super::open_files::raise_file_limit;
 use super::output::print;
 use crate::access;
@@ -39,6 +40,8 @@ pub(super) struct Args {
     #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
+    retention: RetentionFlags,
+    #[command(flatten)]
     lifecycle: LifecycleFlags,
 }
 
@@ -62,6 +65,7 @@ impl Args {
                 .http(origins, self.edge.validate(self.rates.config(), hub_path.as_deref())?),
             writer: self.limits.writer(),
             log_memory: self.limits.log_memory(),
+            housekeeping: self.retention.housekeeping(),
             stop: self.lifecycle.stop(),
         })
     }

@@ -8,7 +8,8 @@
 //! - `log`: the header and the events of one read; `identity`: whether ids still mean the same
 //!   events
 //! - `pages`: the pool on which history is read; `readers`: its sessions; `pooled_client`: the
-//!   clean-up after a read that was given up; `history`, `rejected`: the API's reads on the pool
+//! clean-up after a read that was given up; `history`, `rejected`, `audit`: the API's reads on the
+//! pool
 //! - `snapshot`: the snapshots of class state; `election`: the lock of the leader; `scan`,
 //!   `class_events`: the classes with new events, and the events of one; `log_version`: the epoch
 //!   and the number of deletions, held still by a transaction
@@ -19,6 +20,7 @@
 //!   `survey`: whether a host is the primary; `types`: PostgreSQL's binary format
 
 mod allowance;
+mod audit;
 mod class_events;
 mod connect;
 pub(crate) mod doctor;
@@ -48,6 +50,7 @@ mod types;
 mod url;
 
 pub(crate) use allowance::check_allowance;
+pub(crate) use audit::{AuditEntry, AuditFilter, NewAuditEntry, prune_audit};
 pub(crate) use class_events::class_events;
 pub use connect::Connector;
 pub(crate) use doorbell::{listen_statement, notification_queue_usage, notify};

@@ -16,6 +16,7 @@
 //!   answers
 
 mod api;
+mod audit;
 mod base_path;
 mod budget;
 mod config;

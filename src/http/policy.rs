@@ -91,6 +91,8 @@ impl Policy {
     };
     /// For operators, as probes.
     pub(super) const OPERATE: Self = Self { right: Some(Right::Operate), ..Self::PROBE };
+    /// The audit: it tells about people, so the checks are those of reading.
+    pub(super) const AUDIT: Self = Self { right: Some(Right::Operate), ..Self::READ };
     /// A path without a row.
     pub(super) const NOTHING: Self =
         Self { checks: &[], right: None, cors: Cors::SameOrigin, has_body: false };

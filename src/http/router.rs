@@ -58,6 +58,7 @@ static ROUTES: &[Route] = &[
         Handler::Api(Operation::Resolve),
         &Policy::ACT,
     ),
+    get("/api/audit", Handler::Api(Operation::Audit), &Policy::AUDIT),
     get("/openapi.json", Handler::Api(Operation::Description), &Policy::DESCRIBE),
     get("/", Handler::Dashboard, &Policy::PAGE),
     get("/assets/{file...}", Handler::Dashboard, &Policy::PAGE),

@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::config::{Config, StartConfig};
 use crate::access::{Access, Sessions};
 use crate::agreement::Agreement;
+use crate::audit::Audit;
 use crate::backoff::Backoff;
 use crate::database::{Connector, Pages, check_allowance, check_privileges};
 use crate::embedded::PrivatePostgres;
@@ -53,18 +54,23 @@ pub(super) struct Parts {
 pub(super) struct Tasks {
     pub(super) writer: WriterTasks,
     pub(super) housekeeping: Housekeeping,
-    /// The tail, the prober, the counts of rejected events, the eviction of classes, the
+    /// The tail, the prober, the counts of rejected events, the audit, the eviction of classes, the
     /// memory of rates.
-    pub(super) others: [AbortOnDropHandle<()>; 5],
+    pub(super) others: [AbortOnDropHandle<()>; 6],
+}
+
+/// The sources of callers. Must be called within the runtime.
+fn access(config: &Config) -> Result<Access, Failure> {
+    match config.access.has_source() {
+        true => Access::with(&config.access).map_err(Failure::usage),
+        false => Ok(Access::open()),
+    }
 }
 
 pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failure> {
     let owner = format!("progress-relay serve, pid {}, on {url}", std::process::id());
     // Before the database: a file that is wrong ends the start at once.
-    let access = match config.access.has_source() {
-        true => Access::with(&config.access).map_err(Failure::usage)?,
-        false => Access::open(),
-    };
+    let access = access(config)?;
     let (connector, private) = config.database.open(&owner).await?;
     let supervisor = Supervisor::default();
     let migrated = CancellationToken::new();
@@ -82,7 +88,8 @@ pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failu
     };
     let (tail, tail_task) = Tail::start(&after_migrations, tail_parts, &supervisor);
     let listener = Listener::start(&after_migrations, &agreement, &tail, &supervisor);
-    let housekeeping = Housekeeping::start(&after_migrations, &agreement, &classes, &supervisor);
+    let (kept, after) = (config.housekeeping, &after_migrations);
+    let housekeeping = Housekeeping::start(after, &agreement, &classes, kept, &supervisor);
     let (writer, writer_tasks) =
         Writer::start(&after_migrations, &agreement, config.writer, &supervisor);
     let prober = prober::start(&connector, &agreement, &supervisor);
@@ -91,15 +98,18 @@ pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failu
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
     let rates = Arc::new(Rates::new(&config.http.edge.rates));
     access.keep(Sessions::new(pages.clone()));
+    let audit = Audit::new(!access.is_open());
+    let gate = Gate::new(
+        connections,
+        config.http.origins.clone(),
+        config.http.edge.proxies.clone(),
+        access.clone(),
+        Arc::clone(&rates),
+        audit.clone(),
+        drain.clone(),
+    );
     let mut relay = Relay {
-        gate: Gate::new(
-            connections,
-            config.http.origins.clone(),
-            config.http.edge.proxies.clone(),
-            access.clone(),
-            Arc::clone(&rates),
-            drain.clone(),
-        ),
+        gate,
         base_path: config.http.edge.base_path.clone(),
         has_admin_door: config.admin_bind.is_some(),
         security: config.http.edge.security.clone(),
@@ -112,6 +122,7 @@ pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failu
         agreement,
         start: StartProgress::default(),
         rejections: Rejections::default(),
+        audit,
         bodies: BodyBudget::new(config.writer.queue.bytes),
         answers: AnswerBudget::new(config.http.answer_bytes),
         limits: config.http.limits,
@@ -122,9 +133,10 @@ pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failu
     relay.register_metrics();
     let relay = Arc::new(relay);
     let rejections = relay.rejections.start(relay.pages.clone());
+    let audit = relay.audit.start(relay.pages.clone());
     let forgetting =
         supervisor.spawn("memory of rates", async move { rates.forget_forever().await });
-    let others = [tail_task, prober, rejections, eviction, forgetting];
+    let others = [tail_task, prober, rejections, audit, eviction, forgetting];
     let tasks = Tasks { writer: writer_tasks, housekeeping, others };
     Ok(Parts { relay, tasks, private, migrated, connector, supervisor, access })
 }

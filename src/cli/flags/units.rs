@@ -6,8 +6,8 @@ use std::time::Duration;
 
 /// The longest life of a token: a year of teaching, and some days more.
 const LONGEST_LIFE: Duration = Duration::from_secs(400 * 86_400);
-/// The longest duration another flag takes: beyond a day someone mistyped, and sums of nanoseconds stay
-/// far from their end.
+/// The longest duration another flag takes: beyond a day someone mistyped, and sums of nanoseconds
+/// stay far from their end.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// Bytes: `4096`, `64KiB`, `8MiB`, `1GiB`; also `kB`, `MB`, `GB` by thousands.
@@ -94,6 +94,21 @@ pub(crate) fn parse_positive_duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         Duration::ZERO => Err("it must be longer than 0s".to_owned()),
         duration => Ok(duration),
+    }
+}
+
+/// Days: `180d`; at least one, and at most a hundred years.
+///
+/// # Errors
+/// If it is none of these.
+pub(crate) fn parse_days(text: &str) -> Result<Duration, String> {
+    let days = match split(text) {
+        (number, "d") => number.parse::<u64>().ok().filter(|days| (1..=36_500).contains(days)),
+        _ => None,
+    };
+    match days {
+        Some(days) => Ok(Duration::from_secs(days * 86_400)),
+        None => Err("write it as 180d: days, from 1d to 36500d".to_owned()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The reading API: the state and the events of a class, for dashboards and programs; and the acts
 //! of an instructor. `openapi.json` is its description; a test of the router compares the two.
 
+mod audit;
 mod class;
 mod export;
 mod history;
@@ -34,6 +35,8 @@ pub(super) enum Operation {
     Activity,
     Export,
     Rejected,
+    /// Who did what.
+    Audit,
     /// Of the student that the path names.
     Resolve,
     /// The API's description.
@@ -59,6 +62,7 @@ pub(super) async fn answer(
         Operation::Activity => request.activity().await,
         Operation::Export => request.export().await,
         Operation::Rejected => request.rejected().await,
+        Operation::Audit => request.audit().await,
         Operation::Resolve => request.resolve(parameter).await,
         Operation::Description => request.answer(OPENAPI.to_owned()).await,
     };

@@ -17,8 +17,9 @@ pub(super) mod network;
 pub(super) mod origin;
 pub(super) mod proxied;
 pub(super) mod rates;
+pub(super) mod refused;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,12 +32,14 @@ use self::cors::Cors;
 use self::origin::OriginPolicy;
 use self::proxied::UserHeaders;
 use self::rates::{Limited, Rates};
+use self::refused::{note_denial, note_not_allowed};
 use super::policy::{Check, Policy};
 use super::problem::Problem;
 use super::query::Query;
 use super::request::{Door, Inbound, Request};
 use super::server::drain::Drain;
 use crate::access::{Access, Caller, Credential, Denial, Right};
+use crate::audit::{Action, Audit};
 use crate::metrics::Registry;
 
 /// How long a client is told to wait when there are too many connections, or the relay goes away.
@@ -113,6 +116,7 @@ pub(crate) struct Gate {
     proxies: ProxyRules,
     access: Access,
     rates: Arc<Rates>,
+    audit: Audit,
     drain: Drain,
 }
 
@@ -133,10 +137,11 @@ impl Gate {
         proxies: ProxyRules,
         access: Access,
         rates: Arc<Rates>,
+        audit: Audit,
         drain: Drain,
     ) -> Self {
         let admin_connections = ConnectionLimiter::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS);
-        Self { connections, admin_connections, origins, proxies, access, rates, drain }
+        Self { connections, admin_connections, origins, proxies, access, rates, audit, drain }
     }
 
     /// Counts a new connection: see [`ConnectionLimiter`]. Those of operators are counted apart:
@@ -213,8 +218,14 @@ impl Gate {
                 }
                 Admission::Admitted(Admitted { caller: Some(caller), credential })
             }
-            CallerCheck::Denied(denial) => Admission::Denied(denial),
+            CallerCheck::Denied(denial) => self.deny(denial, request.client.address),
             CallerCheck::Forbidden(problem) => Admission::Forbidden(problem),
+            CallerCheck::NotAllowed(caller, credential, problem) => {
+                let query = Query::parse(&request.query);
+                let address = request.client.address;
+                note_not_allowed(&self.audit, &caller, credential.as_ref(), &query, address);
+                Admission::Forbidden(problem)
+            }
         }
     }
 
@@ -229,9 +240,13 @@ impl Gate {
         credential: &Credential,
         proving: impl Future<Output = Result<T, Denial>>,
     ) -> Result<T, Problem> {
-        let proven = caller::attempt(&self.rates, request.client.address, credential, proving);
+        let address = request.client.address;
+        let proven = caller::attempt(&self.rates, address, credential, proving);
         proven.await.map_err(|unknown| match unknown {
-            Unknown::Denied(denial) => caller::denied(&denial),
+            Unknown::Denied(denial) => {
+                note_denial(&self.audit, Action::SignInRefused, &denial, address);
+                caller::denied(&denial)
+            }
             Unknown::Limited(limited) => too_many(limited, request.method.as_ref()),
         })
     }
@@ -261,21 +276,29 @@ impl Gate {
     /// its connection came.
     pub(super) async fn admit_subscriber(
         &self,
-        client: &Client,
         credential: Credential,
         query: &Query<'_>,
+        address: IpAddr,
     ) -> Admission {
-        match caller::known(&self.access, &self.rates, client.address, Some(&credential)).await {
-            Err(Unknown::Denied(denial)) => Admission::Denied(denial),
+        match caller::known(&self.access, &self.rates, address, Some(&credential)).await {
+            Err(Unknown::Denied(denial)) => self.deny(denial, address),
             Err(Unknown::Limited(limited)) => Admission::Limited(too_many(limited, "GET")),
             Ok(caller) => match caller::permit(&caller, Right::Read, query) {
-                Err(problem) => Admission::Forbidden(problem),
+                Err(problem) => {
+                    note_not_allowed(&self.audit, &caller, Some(&credential), query, address);
+                    Admission::Forbidden(problem)
+                }
                 Ok(()) => Admission::Admitted(Admitted {
                     caller: Some(caller),
                     credential: Some(credential),
                 }),
             },
         }
+    }
+
+    fn deny(&self, denial: Denial, address: IpAddr) -> Admission {
+        note_denial(&self.audit, Action::CredentialRefused, &denial, address);
+        Admission::Denied(denial)
     }
 }
 

@@ -6,10 +6,11 @@
 //! - `next`: the address to which a browser goes afterwards; it never leaves the relay
 //! - `cookie`: the cookie's attributes
 //!
-//! Each sign-in begins a new session, whatever cookie the browser had: so nobody can plant a session
-//! that becomes somebody's. The gate has checked that the form is on the relay's own page, since a
-//! form on another page would sign a browser in as somebody else. A link's code is in the fragment of
-//! its URL, which no browser sends; the page puts it into the form when the button is pressed.
+//! Each sign-in begins a new session, whatever cookie the browser had: so nobody can plant a
+//! session that becomes somebody's. The gate has checked that the form is on the relay's own page,
+//! since a form on another page would sign a browser in as somebody else. A link's code is in the
+//! fragment of its URL, which no browser sends; the page puts it into the form when the button is
+//! pressed.
 
 mod cookie;
 mod form;
@@ -25,12 +26,14 @@ use warp::Reply;
 use warp::reply::Response;
 
 use self::form::{Form, Proof};
+use super::audit::note_step;
 use super::context::Relay;
-use super::gate::caller::denied;
+use super::gate::caller::{cookie as cookie_value, denied};
 use super::problem::Problem;
 use super::query::Query;
 use super::request::Request;
 use crate::access::{Caller, Credential, LINK_LIFETIME, Right, Sessions};
+use crate::audit::Action;
 use crate::event::ObjectWriter;
 
 /// A step of signing in or out.
@@ -70,8 +73,8 @@ where
             ))
         }
         Step::SignIn => sign_in(relay, sessions, request, body).await,
-        Step::Link => link(sessions, caller).await,
-        Step::SignOut => Ok(sign_out(relay, request)),
+        Step::Link => link(relay, sessions, request, caller).await,
+        Step::SignOut => Ok(sign_out(relay, request).await),
     };
     let mut response = answer.unwrap_or_else(Problem::into_response);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -90,7 +93,11 @@ where
 {
     let form = Form::read(relay, request, body).await?;
     let next = next::path(form.next.as_deref(), relay.base_path.as_str());
-    let signed_in = match prove(relay, sessions, request, &form.proof).await {
+    let proved = prove(relay, sessions, request, &form.proof).await;
+    if let (Ok(caller), Proof::Code(_)) = (&proved, &form.proof) {
+        note_step(relay, Action::LinkUsed, request, caller, "link");
+    }
+    let signed_in = match proved {
         Ok(caller) if caller.role.has(Right::Browse) => {
             begin(relay, sessions, request, &caller, &next).await
         }
@@ -143,13 +150,20 @@ pub(in crate::http) async fn begin(
     let known = relay.gate.access().resolve(Some(&credential)).await;
     known.map_err(|denial| denied(&denial))?;
     tracing::info!(subject = caller.subject, role = %caller.role, "signed in");
+    note_step(relay, Action::SignedIn, request, caller, credential.source());
     let mut response = see_other(next);
     cookie::set(relay, request, &session.value, session.lifetime, response.headers_mut());
     Ok(response)
 }
 
-async fn link(sessions: &Sessions, caller: &Caller) -> Result<Response, Problem> {
+async fn link(
+    relay: &Relay,
+    sessions: &Sessions,
+    request: &Request,
+    caller: &Caller,
+) -> Result<Response, Problem> {
     let code = sessions.new_link(caller).await.map_err(|denial| denied(&denial))?;
+    note_step(relay, Action::LinkMade, request, caller, "session");
     let body = ObjectWriter::object(|object| {
         object.text("path", &format!("sign-in#{code}"));
         object.json("validForSeconds", LINK_LIFETIME.as_secs());
@@ -160,7 +174,13 @@ async fn link(sessions: &Sessions, caller: &Caller) -> Result<Response, Problem>
     Ok(response)
 }
 
-fn sign_out(relay: &Relay, request: &Request) -> Response {
+async fn sign_out(relay: &Relay, request: &Request) -> Response {
+    if let Some(session) = cookie_value(request) {
+        let session = Credential::Session(session.to_owned());
+        if let Ok(caller) = relay.gate.access().resolve(Some(&session)).await {
+            note_step(relay, Action::SignedOut, request, &caller, session.source());
+        }
+    }
     let mut response = see_other(next::SIGN_IN);
     cookie::clear(relay, request, response.headers_mut());
     response
