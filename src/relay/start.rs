@@ -1,7 +1,6 @@
 //! The start of a replica: the parts are constructed in the order in which they need each other;
 //! then the database is migrated; then every part connects.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,8 @@ use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch};
 use crate::housekeeping::Housekeeping;
 use crate::http::{
-    AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, HttpMetrics, Relay, StartProgress,
+    AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, HttpMetrics, Rates, Relay,
+    StartProgress,
 };
 use crate::listener::Listener;
 use crate::log::Log;
@@ -54,17 +54,23 @@ pub(super) struct Parts {
 pub(super) struct Tasks {
     pub(super) writer: WriterTasks,
     pub(super) housekeeping: Housekeeping,
-    /// The tail, the prober, the counts of rejected events, the audit, the eviction of classes.
-    pub(super) others: [AbortOnDropHandle<()>; 5],
+    /// The tail, the prober, the counts of rejected events, the audit, the eviction of classes, the
+    /// memory of rates.
+    pub(super) others: [AbortOnDropHandle<()>; 6],
 }
 
-pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Parts, Failure> {
-    let owner = format!("progress-relay serve, pid {}, on {address}", std::process::id());
+/// The sources of callers. Must be called within the runtime.
+fn access(config: &Config) -> Result<Access, Failure> {
+    match config.access.has_source() {
+        true => Access::with(&config.access).map_err(Failure::usage),
+        false => Ok(Access::open()),
+    }
+}
+
+pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failure> {
+    let owner = format!("progress-relay serve, pid {}, on {url}", std::process::id());
     // Before the database: a file that is wrong ends the start at once.
-    let access = match config.access.has_source() {
-        true => Access::with(&config.access).map_err(Failure::usage)?,
-        false => Access::open(),
-    };
+    let access = access(config)?;
     let (connector, private) = config.database.open(&owner).await?;
     let supervisor = Supervisor::default();
     let migrated = CancellationToken::new();
@@ -82,30 +88,28 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     };
     let (tail, tail_task) = Tail::start(&after_migrations, tail_parts, &supervisor);
     let listener = Listener::start(&after_migrations, &agreement, &tail, &supervisor);
-    let housekeeping = Housekeeping::start(
-        &after_migrations,
-        &agreement,
-        &classes,
-        config.housekeeping,
-        &supervisor,
-    );
+    let (kept, after) = (config.housekeeping, &after_migrations);
+    let housekeeping = Housekeeping::start(after, &agreement, &classes, kept, &supervisor);
     let (writer, writer_tasks) =
         Writer::start(&after_migrations, &agreement, config.writer, &supervisor);
     let prober = prober::start(&connector, &agreement, &supervisor);
     let drain = Drain::new(config.stop.drain);
     let connections =
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
+    let rates = Arc::new(Rates::new(&config.http.edge.rates));
     access.keep(Sessions::new(pages.clone()));
     let audit = Audit::new(!access.is_open());
+    let gate = Gate::new(
+        connections,
+        config.http.origins.clone(),
+        config.http.edge.proxies.clone(),
+        access.clone(),
+        Arc::clone(&rates),
+        audit.clone(),
+        drain.clone(),
+    );
     let mut relay = Relay {
-        gate: Gate::new(
-            connections,
-            config.http.origins.clone(),
-            config.http.edge.proxies.clone(),
-            access.clone(),
-            audit.clone(),
-            drain.clone(),
-        ),
+        gate,
         base_path: config.http.edge.base_path.clone(),
         has_admin_door: config.admin_bind.is_some(),
         security: config.http.edge.security.clone(),
@@ -130,7 +134,9 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let relay = Arc::new(relay);
     let rejections = relay.rejections.start(relay.pages.clone());
     let audit = relay.audit.start(relay.pages.clone());
-    let others = [tail_task, prober, rejections, audit, eviction];
+    let forgetting =
+        supervisor.spawn("memory of rates", async move { rates.forget_forever().await });
+    let others = [tail_task, prober, rejections, audit, eviction, forgetting];
     let tasks = Tasks { writer: writer_tasks, housekeeping, others };
     Ok(Parts { relay, tasks, private, migrated, connector, supervisor, access })
 }
