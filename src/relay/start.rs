@@ -94,13 +94,11 @@ pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failu
         Writer::start(&after_migrations, &agreement, config.writer, &supervisor);
     let prober = prober::start(&connector, &agreement, &supervisor);
     let drain = Drain::new(config.stop.drain);
-    let connections =
-        ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
-    let rates = Arc::new(Rates::new(&config.http.edge.rates));
+    let rates = Rates::new(&config.http.edge.rates);
     access.keep(Sessions::new(pages.clone()));
     let audit = Audit::new(!access.is_open());
     let gate = Gate::new(
-        connections,
+        ConnectionLimiter::new(config.http.connections, config.http.connections_per_address),
         config.http.origins.clone(),
         config.http.edge.proxies.clone(),
         access.clone(),
@@ -134,8 +132,7 @@ pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failu
     let relay = Arc::new(relay);
     let rejections = relay.rejections.start(relay.pages.clone());
     let audit = relay.audit.start(relay.pages.clone());
-    let forgetting =
-        supervisor.spawn("memory of rates", async move { rates.forget_forever().await });
+    let forgetting = supervisor.spawn("memory of rates", rates.forget_forever());
     let others = [tail_task, prober, rejections, audit, eviction, forgetting];
     let tasks = Tasks { writer: writer_tasks, housekeeping, others };
     Ok(Parts { relay, tasks, private, migrated, connector, supervisor, access })
