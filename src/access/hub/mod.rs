@@ -246,3 +246,79 @@ fn logged(error: &HubError) -> String {
     }
     reason
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::access::groups::GroupPattern;
+
+    /// A hub that knows each token as a user of these groups; `None` while it is away.
+    pub(in crate::access) type Groups = Arc<Mutex<Option<Vec<&'static str>>>>;
+
+    /// Such a hub, without a socket.
+    pub(in crate::access) fn hub(groups: &Groups) -> Hub {
+        let settings = HubSettings {
+            api_url: Some("http://h/hub/api".to_owned()),
+            api_token: Some(ApiToken::from("t".to_owned())),
+            service_name: Some("relay".to_owned()),
+            ..HubSettings::default()
+        };
+        let config = settings.validate().expect("valid").expect("a hub");
+        let pattern = |text| vec![GroupPattern::parse(text).expect("a pattern")];
+        let rules = GroupRules::new([], pattern("instructors-{class}"), pattern("{class}"));
+        let hub = Hub::new(config.clone(), rules.clone()).expect("a hub");
+        let groups = Arc::clone(groups);
+        let checks = TokenChecks::new(Box::new(move |_| {
+            let groups = groups.lock().expect("groups").clone();
+            let model = groups.map(|groups| {
+                json!({
+                    "kind": "user", "name": "emmy", "groups": groups,
+                    "scopes": config.access_scopes,
+                })
+            });
+            let said = match model {
+                None => Err(HubError::Away("gone".to_owned())),
+                Some(model) => {
+                    user::read(model.to_string().as_bytes(), &config.access_scopes, &rules)
+                        .map_err(HubError::NotUnderstood)
+                }
+            };
+            async move { said }.boxed()
+        }));
+        let seal = Seal::new("t").expect("a key");
+        let api = Arc::clone(&hub.shared.api);
+        let finished = FinishedStates::default();
+        Hub { shared: Arc::new(SharedHub { api, checks, seal, finished }) }
+    }
+
+    /// A session that began so long ago.
+    pub(in crate::access) fn session(hub: &Hub, age: Duration) -> String {
+        let until = sign_in::seconds(SystemTime::now() + MAX_LIFETIME - age);
+        let session = Session { token: "access".to_owned(), until };
+        let sealed = hub.shared.seal.seal(Purpose::Session, &session).expect("sealed");
+        format!("{SESSION_PREFIX}{sealed}")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_is_a_person_who_has_signed_in() {
+        let groups = Groups::new(Mutex::new(Some(vec!["instructors-algebra", "physics"])));
+        let hub = hub(&groups);
+        let value = session(&hub, Duration::ZERO);
+        assert!(Hub::is_session(&value) && !value.contains("access"));
+        let caller = hub.caller_of_session(&value).await.expect("a caller");
+        assert_eq!((&*caller.subject, caller.scope.texts()), ("emmy", vec!["algebra".to_owned()]));
+        assert!(caller.expires_at.is_some());
+        let by_token = hub.caller_of_token("access").await.expect("a caller");
+        assert_eq!(by_token.scope.texts(), ["physics"]);
+        let ended = hub.caller_of_session(&session(&hub, MAX_LIFETIME)).await;
+        assert_eq!(ended, Err(Denial::Expired));
+        for wrong in ["hub.", "hub.x", &value[4..], &format!("{value}x")] {
+            let denied = hub.caller_of_session(wrong).await;
+            assert!(matches!(denied, Err(Denial::Invalid(_))), "{wrong}");
+        }
+    }
+}
