@@ -11,7 +11,8 @@
 //!   looks where new connections lead; [`agreement`]: whether all parts are on one server
 //! - [`access`]: who calls, and what a caller may do
 //! - [`writer`]: group commit of POSTed events; [`log`]: the newest events in memory;
-//!   [`state`]: the state that a class's events fold to; [`rejections`]: counts rejected events
+//!   [`state`]: the state that a class's events fold to; [`rejections`]: counts rejected events;
+//!   [`audit`]: records who did what
 //! - [`database`]: connections, statements, the meaning of errors; [`migrate`]: applies sql/;
 //!   [`embedded`]: the private PostgreSQL
 //! - [`event`]: events, classes, cursors; input is checked here, once
@@ -20,6 +21,7 @@
 
 pub(crate) mod access;
 pub(crate) mod agreement;
+pub(crate) mod audit;
 pub(crate) mod background;
 pub(crate) mod backoff;
 pub mod cli;

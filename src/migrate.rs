@@ -34,6 +34,8 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "0004_truth", sql: include_str!("../sql/0004_truth.sql") },
     Migration { version: 5, name: "0005_refused", sql: include_str!("../sql/0005_refused.sql") },
     Migration { version: 6, name: "0006_schema", sql: include_str!("../sql/0006_schema.sql") },
+    Migration { version: 7, name: "0007_sign_in", sql: include_str!("../sql/0007_sign_in.sql") },
+    Migration { version: 8, name: "0008_audit", sql: include_str!("../sql/0008_audit.sql") },
 ];
 
 /// This binary's release.

@@ -31,6 +31,11 @@ pub(crate) enum Right {
     Read,
     /// To act in a class: lower a hand, begin a lesson, change settings.
     Act,
+    /// To use the dashboard, whichever classes it then shows: to sign in, to list one's classes,
+    /// to open the dashboard on another screen.
+    Browse,
+    /// To ask who one is.
+    Identify,
     /// To see the relay itself: metrics, the audit.
     Operate,
 }
@@ -56,9 +61,12 @@ impl Role {
     /// Whether the role has a right, wherever the caller has it.
     pub(crate) fn has(self, right: Right) -> bool {
         match self {
-            Self::Writer => right == Right::Post,
-            Self::Student => matches!(right, Right::Post | Right::ReadOwn),
-            Self::Instructor => matches!(right, Right::ReadOwn | Right::Read | Right::Act),
+            Self::Writer => matches!(right, Right::Post | Right::Identify),
+            Self::Student => matches!(right, Right::Post | Right::ReadOwn | Right::Identify),
+            Self::Instructor => matches!(
+                right,
+                Right::ReadOwn | Right::Read | Right::Act | Right::Browse | Right::Identify
+            ),
             Self::Operator => true,
         }
     }

@@ -20,6 +20,17 @@ pub(crate) enum Credential {
     },
 }
 
+impl Credential {
+    /// How the caller is known, by a word for people.
+    pub(crate) fn source(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Session(_) => "session",
+            Self::Proxied { .. } => "proxy",
+        }
+    }
+}
+
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -5,6 +5,7 @@
 //! - `credential`: what a request brings to prove who calls; `denial`: why it does not
 //! - `sources`: asks the configured sources who a credential belongs to; `config`: which they are
 //! - `jwt`: tokens; `revocations`: what is revoked; `files`: reads files, with bounds
+//! - `session`: the sessions of browsers that have signed in, and one-time links
 //! - `hub`: users of a JupyterHub; `proxied`: users of a trusted proxy; `groups`: from
 //!   a user's groups to a role and classes
 //!
@@ -22,6 +23,7 @@ mod jwt;
 mod proxied;
 mod revocations;
 mod scope;
+mod session;
 mod sources;
 
 pub(crate) use caller::{Caller, Right, Role};
@@ -33,4 +35,5 @@ pub(crate) use hub::{ApiToken, Hub, HubConfig, HubSettings, SignInError};
 pub(crate) use jwt::{Secret, Unverified};
 pub(crate) use proxied::ProxiedUsers;
 pub(crate) use scope::Scope;
+pub(crate) use session::{LINK_LIFETIME, NewSession, Sessions};
 pub(crate) use sources::{Access, CallerEnd};

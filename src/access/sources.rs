@@ -1,7 +1,7 @@
 //! Asks the configured sources who a credential belongs to.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use tokio::sync::watch;
@@ -14,6 +14,7 @@ use super::hub::{CHECK_AGAIN, Hub};
 use super::jwt::Verifier;
 use super::proxied::ProxiedUsers;
 use super::revocations::Revocations;
+use super::session::Sessions;
 
 /// Why a caller's live connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,8 @@ struct Sources {
     revocations: Option<Revocations>,
     /// Counts the changes of keys and revocations: live connections ask again who calls.
     changes: watch::Sender<u64>,
+    /// The sessions of browsers that have signed in.
+    sessions: OnceLock<Sessions>,
 }
 
 impl Access {
@@ -65,12 +68,24 @@ impl Access {
             Some(hub) => Some(Hub::new(hub.clone(), config.groups.clone())?),
             None => None,
         };
-        let proxied = config.proxied.then(|| ProxiedUsers::new(config.groups.clone()));
         let revocations = match &config.revoked {
             Some(file) => Some(Revocations::read(file)?),
             None => None,
         };
-        Ok(Self { sources: Arc::new(Sources { jwt, hub, proxied, revocations, changes }) })
+        let proxied = config.proxied.then(|| ProxiedUsers::new(config.groups.clone()));
+        let sessions = OnceLock::new();
+        Ok(Self {
+            sources: Arc::new(Sources { jwt, hub, proxied, revocations, changes, sessions }),
+        })
+    }
+
+    /// Lets browsers sign in. The sources are read before the database is known, in which the key
+    /// of the sessions is; without a source there is nobody to sign in as.
+    pub(crate) fn keep(&self, sessions: Sessions) {
+        if !self.is_open() {
+            // Set once: the relay is built once.
+            let _ = self.sources.sessions.set(sessions);
+        }
     }
 
     /// Whether no source is configured.
@@ -132,7 +147,7 @@ impl Access {
 
     /// Who calls with this credential, by the source that knows it.
     async fn known(&self, credential: &Credential) -> Result<Arc<Caller>, Denial> {
-        let Sources { jwt, hub, proxied, .. } = &*self.sources;
+        let Sources { jwt, hub, proxied, sessions, .. } = &*self.sources;
         if let Some(hub) = hub
             && self.is_of_hub(credential)
         {
@@ -147,6 +162,10 @@ impl Access {
             (Credential::Proxied { user, groups, name }, _, Some(users)) => {
                 Ok(Arc::new(users.caller(user, groups, name.as_deref())))
             }
+            (Credential::Session(value), ..) => match sessions.get() {
+                Some(sessions) => Ok(Arc::new(sessions.resolve(value).await?)),
+                None => Err(Denial::Invalid("this relay has no sessions".to_owned())),
+            },
             _ => Err(Denial::Invalid("no source knows it".to_owned())),
         }
     }
@@ -154,6 +173,11 @@ impl Access {
     /// The hub, if one is configured: people sign in there.
     pub(crate) fn hub(&self) -> Option<&Hub> {
         self.sources.hub.as_ref()
+    }
+
+    /// The sessions of browsers that have signed in; `None` where no source is configured.
+    pub(crate) fn sessions(&self) -> Option<&Sessions> {
+        self.sources.sessions.get()
     }
 
     /// Resolves when the caller's credential ends.

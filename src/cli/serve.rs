@@ -10,6 +10,7 @@ use super::flags::hub::HubFlags;
 use super::flags::identity::IdentityFlags;
 use super::flags::lifecycle::LifecycleFlags;
 use super::flags::limits::LimitFlags;
+use super::flags::retention::RetentionFlags;
 use super::open_files::raise_file_limit;
 use super::output::print;
 use crate::access;
@@ -36,6 +37,8 @@ pub(super) struct Args {
     #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
+    retention: RetentionFlags,
+    #[command(flatten)]
     lifecycle: LifecycleFlags,
 }
 
@@ -57,6 +60,7 @@ impl Args {
             http: self.limits.http(origins, self.edge.validate(hub_path.as_deref())?),
             writer: self.limits.writer(),
             log_memory: self.limits.log_memory(),
+            housekeeping: self.retention.housekeeping(),
             stop: self.lifecycle.stop(),
         })
     }

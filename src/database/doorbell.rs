@@ -7,8 +7,11 @@ use super::session::Session;
 
 /// The statement by which a session listens on the channel of its installation.
 pub(crate) async fn listen_statement(session: &Session) -> Result<String, Error> {
-    const LISTEN: &str = "SELECT 'LISTEN ' || quote_ident(progress_channel())";
-    session.client.query_one(LISTEN, &[]).await?.try_get(0)
+    const CHANNEL: &str = "SELECT quote_ident(progress_channel())";
+    let statement = session.client.query_typed(CHANNEL, &[]).await?;
+    let channel: String =
+        statement.first().map_or_else(|| Ok(String::new()), |row| row.try_get(0))?;
+    Ok(format!("LISTEN {channel}"))
 }
 
 /// Rings the doorbell with a payload. A ring that announces events has an empty one.

@@ -8,16 +8,18 @@
 //! - `log`: the header and the events of one read; `identity`: whether ids still mean the same
 //!   events
 //! - `pages`: the pool on which history is read; `readers`: its sessions; `pooled_client`: the
-//!   clean-up after a read that was given up; `history`, `rejected`: the API's reads on the pool
+//!   clean-up after a read that was given up; `history`, `rejected`, `audit`: the API's reads on the pool
 //! - `snapshot`: the snapshots of class state; `election`: the lock of the leader; `scan`,
 //!   `class_events`: the classes with new events, and the events of one; `log_version`: the epoch
 //!   and the number of deletions, held still by a transaction
 //! - `doctor`: the statements that try a deployment
 //! - `privileges`: the grants that a running relay needs
+//! - `sign_in`: the key of browsers' sessions, and the one-time links
 //! - `doorbell`: the channel of the doorbell; `lock_wait`: the sessions that block writers;
 //!   `survey`: whether a host is the primary; `types`: PostgreSQL's binary format
 
 mod allowance;
+mod audit;
 mod class_events;
 mod connect;
 pub(crate) mod doctor;
@@ -38,6 +40,7 @@ mod room;
 mod scan;
 mod session;
 mod settings;
+mod sign_in;
 mod snapshot;
 mod survey;
 mod target;
@@ -46,6 +49,7 @@ mod types;
 mod url;
 
 pub(crate) use allowance::check_allowance;
+pub(crate) use audit::{AuditEntry, AuditFilter, NewAuditEntry, prune_audit};
 pub(crate) use class_events::class_events;
 pub use connect::Connector;
 pub(crate) use doorbell::{listen_statement, notification_queue_usage, notify};
@@ -72,6 +76,7 @@ pub(crate) use room::ESSENTIAL_SESSIONS;
 pub use scan::scan_statement;
 pub(crate) use scan::{classes_behind, classes_with_events};
 pub(crate) use session::Session;
+pub(crate) use sign_in::NewLink;
 pub(crate) use snapshot::{
     CellKey, Changes, SnapshotStatements, StoredSnapshot, StudentCellKey, at_one_moment,
     classes_with_snapshots, complete_through, delete_void_rows, lock_class_rows, read_in,

@@ -123,6 +123,42 @@ pub const NEEDS: &[Need] = &[
         ],
         "the counts of rejected events",
     ),
+    need(
+        Object::Table("sign_in_key"),
+        &[whole("SELECT"), whole("INSERT")],
+        "the key that signs the sessions of browsers",
+    ),
+    need(
+        Object::Table("sign_in_link"),
+        &[whole("SELECT"), whole("INSERT"), whole("DELETE")],
+        "one-time links for projectors and phones",
+    ),
+    need(
+        Object::Table("audit_entry"),
+        &[
+            whole("SELECT"),
+            some(
+                "INSERT",
+                &[
+                    "at",
+                    "action",
+                    "subject",
+                    "role",
+                    "source",
+                    "class_id",
+                    "student_id",
+                    "address",
+                    "detail",
+                ],
+            ),
+        ],
+        "the audit; entries are never changed",
+    ),
+    need(
+        Object::Function("progress_audit_prune(bigint, integer)"),
+        EXECUTE,
+        "deleting old entries of the audit",
+    ),
     need(Object::Function("progress_epoch()"), EXECUTE, "the epoch"),
     need(Object::Function("progress_epoch(text)"), EXECUTE, "the epoch"),
     need(Object::Function("progress_timeline()"), EXECUTE, "the epoch"),

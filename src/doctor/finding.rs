@@ -7,6 +7,9 @@ use serde::Serialize;
 use super::checks::{CHECKS, Check, Scope};
 use crate::database::doctor::Trouble;
 
+/// The beginning of the finding of a check that was not tried.
+pub(super) const UNTRIED: &str = "not tried: ";
+
 /// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -80,7 +83,7 @@ impl Notes {
         for row in CHECKS.iter().filter(|row| row.scope == scope) {
             let is_noted = self.lock().iter().any(|finding| finding.check == row.check);
             if !is_noted {
-                self.unknown(row.check, format!("not tried: {reason}"));
+                self.unknown(row.check, format!("{UNTRIED}{reason}"));
             }
         }
     }

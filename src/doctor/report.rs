@@ -1,12 +1,13 @@
 //! The findings, as lines for people or as JSON.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::json;
 
 use super::checks::{CHECKS, Check};
-use super::finding::{Finding, Verdict};
+use super::finding::{Finding, UNTRIED, Verdict};
 
 /// The width of the column with the ids.
 const ID_WIDTH: usize = 21;
@@ -49,11 +50,17 @@ impl Report {
         }
     }
 
-    /// The lines for people, with colour if asked for.
+    /// The lines for people, with colour if asked for. Checks that were not tried for the same
+    /// reason have one line.
     pub(crate) fn text(&self, colour: bool) -> String {
         let several = self.findings.iter().any(|finding| finding.about != self.findings[0].about);
         let mut text = String::new();
+        let mut untried: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for finding in &self.findings {
+            if let Some(reason) = finding.what.strip_prefix(UNTRIED) {
+                *untried.entry((&finding.about, reason)).or_default() += 1;
+                continue;
+            }
             let about = if several { format!("{}: ", finding.about) } else { String::new() };
             let id = finding.check.id();
             let label = label(finding.verdict, colour);
@@ -61,6 +68,12 @@ impl Report {
             for line in finding.to_do.iter().flat_map(|to_do| to_do.lines()) {
                 let _ = writeln!(text, "{:8}{:ID_WIDTH$}    {line}", "", "");
             }
+        }
+        for ((about, reason), count) in untried {
+            let label = label(Verdict::Unknown, colour);
+            let checks = format!("{count} not tried");
+            let about = if several { format!("{about}: ") } else { String::new() };
+            let _ = writeln!(text, "{label}  {checks:ID_WIDTH$}  {about}{reason}");
         }
         let Summary { right, remark, wrong, unknown } = self.summary();
         let _ = write!(
@@ -102,6 +115,7 @@ fn label(verdict: Verdict, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::checks::Scope;
     use crate::doctor::finding::Notes;
 
     #[test]
@@ -128,6 +142,11 @@ mod tests {
         assert!(lines[1].starts_with("WRONG   clock"), "{text}");
         assert_eq!((lines[2].trim(), lines[3].trim()), ("first", "second"));
         assert!(lines[4].starts_with("wrong: 1, remarks: 0, right: 1, "), "{text}");
+        notes.untried(Scope::Relay, "no relay answers");
+        let text = Report::of(notes.findings()).text(false);
+        let line = text.lines().nth(4).expect("a line");
+        let words: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(words.join(" "), "? 5 not tried no relay answers");
         assert!(!text.contains('\u{1b}') && report.text(true).contains('\u{1b}'));
     }
 }

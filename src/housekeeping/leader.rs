@@ -26,6 +26,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::audit_retention::AuditRetention;
+use super::config::Config;
 use super::snapshots::SnapshotWriter;
 use super::task::{
     DEADLINE, Disconnected, KEEPALIVE, SHORT_DEADLINE, Task, TaskError, keep_alive,
@@ -52,8 +54,12 @@ const ELECTION_TICK: Duration = Duration::from_secs(1);
 async fn begin_tasks(
     session: &Session,
     classes: &Classes,
+    config: Config,
 ) -> Result<Vec<Box<dyn Task>>, tokio_postgres::Error> {
-    Ok(vec![Box::new(SnapshotWriter::begin(session, classes.clone()).await?)])
+    Ok(vec![
+        Box::new(SnapshotWriter::begin(session, classes.clone()).await?),
+        Box::new(AuditRetention::new(config.audit_retain)),
+    ])
 }
 
 /// The housekeeping of this replica: it takes part in the election, and leads if it is elected.
@@ -69,6 +75,7 @@ impl Housekeeping {
         connector: &Connector,
         agreement: &Agreement,
         classes: &Classes,
+        config: Config,
         supervisor: &Supervisor,
     ) -> Self {
         let stop = CancellationToken::new();
@@ -76,6 +83,7 @@ impl Housekeeping {
             connector: connector.clone(),
             agreement: agreement.clone(),
             classes: classes.clone(),
+            config,
             stop: stop.clone(),
         };
         Self { task: supervisor.spawn("housekeeping", candidate.run()), stop }
@@ -94,6 +102,7 @@ struct Candidate {
     connector: Connector,
     agreement: Agreement,
     classes: Classes,
+    config: Config,
     stop: CancellationToken,
 }
 
@@ -154,7 +163,7 @@ impl Candidate {
             }
         }
         tracing::info!("this replica is the leader: it does the housekeeping");
-        let beginning = timeout(DEADLINE, begin_tasks(&session, &self.classes)).await;
+        let beginning = timeout(DEADLINE, begin_tasks(&session, &self.classes, self.config)).await;
         let tasks = beginning.map_err(|_| Disconnected::late(DEADLINE))?;
         let tasks = tasks.map_err(|error| Disconnected(explain(&error)))?;
         self.lead(&mut session, tasks, reconnect).await

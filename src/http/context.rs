@@ -11,6 +11,7 @@ use super::measures::HttpMetrics;
 use super::security_headers::SecurityHeaders;
 use super::server::drain::Drain;
 use crate::agreement::Agreement;
+use crate::audit::Audit;
 use crate::database::Pages;
 use crate::event;
 use crate::listener::Listener;
@@ -61,6 +62,8 @@ pub(crate) struct Relay {
     pub start: StartProgress,
     /// Counts the events that ingest rejects.
     pub rejections: Rejections,
+    /// Records who did what.
+    pub audit: Audit,
     /// Bounds what large bodies take up.
     pub bodies: BodyBudget,
     /// Bounds what large answers take up.
@@ -83,6 +86,7 @@ impl Relay {
         self.drain.register(registry);
         self.metrics.register(registry);
         self.rejections.register(registry);
+        self.audit.register(registry);
         self.writer.register(registry);
         self.tail.register(registry);
         self.log.register(registry);

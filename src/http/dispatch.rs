@@ -24,7 +24,7 @@ use super::problem::{Problem, ProblemName};
 use super::request::{Door, Inbound, Request};
 use super::router::{Found, Handler, find};
 use super::subscribe::{sse, websocket};
-use super::{api, dashboard, health, hub, ingest, metrics};
+use super::{api, audit, dashboard, health, hub, ingest, metrics, sign_in};
 use crate::repeated::Repeated;
 
 /// Requests that warp rejects although no filter here does.
@@ -78,8 +78,14 @@ where
     let mut response = if place == Place::WithoutSlash && request.door == Door::Main {
         with_slash(&relay, &request)
     } else if let Some(handler) = found.handler {
+        let admitted = audit::admitted(&relay, &admission);
         let asked = Asked { path, parameter: found.parameter };
-        handle(&relay, handler, admission, &request, asked, body.as_mut()).await
+        let response = handle(&relay, handler, admission, &request, asked, body.as_mut()).await;
+        if let (Handler::Api(operation), Some(admitted)) = (handler, admitted) {
+            let status = response.status();
+            audit::note_operation(&relay, operation, &admitted, &request, asked.parameter, status);
+        }
+        response
     } else if let Err(problem) = admission.caller() {
         problem.into_response()
     } else {
@@ -187,6 +193,7 @@ where
             api::answer(relay, operation, &caller, request, asked.parameter).await
         }
         Handler::Dashboard => dashboard::serve(asked.path, &request.headers).await,
+        Handler::SignIn(step) => sign_in::answer(relay, step, &caller, request, body).await,
         Handler::Hub(step) => hub::answer(relay, step, request).await,
         Handler::Alive => health::alive(),
         Handler::Ready => health::ready(relay, relay.gate.sees_relay(request).await),

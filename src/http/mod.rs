@@ -8,14 +8,15 @@
 //! - `base_path`: the path below which the routes lie; `security_headers`: what a browser is told
 //!   about every answer
 //! - `ingest`: events in; `subscribe`: WebSockets and Server-Sent Events; `api`: reading, and what
-//! instructors do; `dashboard`: the page's files; `hub`: signing in through JupyterHub; `health`,
-//! `metrics`: for operators
+//!   instructors do; `dashboard`: the page's files; `sign_in`: how a browser signs in, `hub`: at a
+//!   JupyterHub; `health`, `metrics`: for operators
 //! - `measures`: the metrics of requests and subscribers
 //! - `config`: bounds and rules, validated; `context`: the parts of the relay that handlers use;
 //!   `request`, `query`: the handlers' inputs; `representation`, `problem`, `budget`: the handlers'
 //!   answers
 
 mod api;
+mod audit;
 mod base_path;
 mod budget;
 mod config;
@@ -36,6 +37,7 @@ mod request;
 mod router;
 mod security_headers;
 mod server;
+mod sign_in;
 mod subscribe;
 
 pub(crate) use base_path::BasePath;

@@ -13,6 +13,9 @@ pub(super) enum Check {
     Draining,
     /// The host is a name of this relay, and the page that asks is the relay's own or allowed.
     Origin,
+    /// A request that changes something comes from the relay's own page: a form on another site's
+    /// page would sign a browser in as somebody else.
+    OwnPage,
 }
 
 /// Rules that some paths share.
@@ -64,13 +67,19 @@ impl Policy {
     /// The dashboard's files: they hold no data.
     pub(super) const PAGE: Self =
         Self { checks: &[Check::Origin], right: None, cors: Cors::SameOrigin, has_body: false };
-    /// For browsers that sign in at a JupyterHub: nobody is known yet.
+    /// What an instructor's dashboard asks for that is in no class.
+    pub(super) const BROWSE: Self = Self { right: Some(Right::Browse), ..Self::READ };
+    /// Who calls.
+    pub(super) const IDENTIFY: Self = Self { right: Some(Right::Identify), ..Self::READ };
+    /// The sign-in page and its form. There is no caller before it.
     pub(super) const SIGN_IN: Self = Self {
-        checks: &[Check::Connections, Check::Origin],
+        checks: &[Check::Connections, Check::Origin, Check::OwnPage],
         right: None,
         cors: Cors::SameOrigin,
-        has_body: false,
+        has_body: true,
     };
+    /// A one-time link to sign in with.
+    pub(super) const SIGN_IN_LINK: Self = Self { right: Some(Right::Browse), ..Self::SIGN_IN };
     /// For probes: under any host name, and also when there are too many connections.
     pub(super) const PROBE: Self = Self {
         checks: &[],
@@ -80,6 +89,8 @@ impl Policy {
     };
     /// For operators, as probes.
     pub(super) const OPERATE: Self = Self { right: Some(Right::Operate), ..Self::PROBE };
+    /// The audit: it tells about people, so the checks are those of reading.
+    pub(super) const AUDIT: Self = Self { right: Some(Right::Operate), ..Self::READ };
     /// A path without a row.
     pub(super) const NOTHING: Self =
         Self { checks: &[], right: None, cors: Cors::SameOrigin, has_body: false };

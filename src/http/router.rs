@@ -10,6 +10,7 @@ use http::{HeaderValue, Method};
 use super::api::Operation;
 use super::hub::HubStep;
 use super::policy::Policy;
+use super::sign_in::Step;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Handler {
@@ -20,6 +21,7 @@ pub(super) enum Handler {
     EventStream,
     Api(Operation),
     Dashboard,
+    SignIn(Step),
     Hub(HubStep),
     Alive,
     Ready,
@@ -44,7 +46,8 @@ static ROUTES: &[Route] = &[
     get("/ws/connect[/]", Handler::WebSocket, &Policy::SUBSCRIBE),
     get("/api/class/stream[/]", Handler::EventStream, &Policy::SUBSCRIBE),
     get("/api/class/summary", Handler::Api(Operation::Summary), &Policy::READ_OWN),
-    get("/api/classes", Handler::Api(Operation::Classes), &Policy::READ),
+    get("/api/classes", Handler::Api(Operation::Classes), &Policy::BROWSE),
+    get("/api/me", Handler::Api(Operation::Me), &Policy::IDENTIFY),
     get("/api/class/events", Handler::Api(Operation::Events), &Policy::READ_OWN),
     get("/api/class/cells", Handler::Api(Operation::Cells), &Policy::READ),
     get("/api/class/activity", Handler::Api(Operation::Activity), &Policy::READ),
@@ -55,9 +58,14 @@ static ROUTES: &[Route] = &[
         Handler::Api(Operation::Resolve),
         &Policy::ACT,
     ),
+    get("/api/audit", Handler::Api(Operation::Audit), &Policy::AUDIT),
     get("/openapi.json", Handler::Api(Operation::Description), &Policy::DESCRIBE),
     get("/", Handler::Dashboard, &Policy::PAGE),
     get("/assets/{file...}", Handler::Dashboard, &Policy::PAGE),
+    get("/sign-in", Handler::SignIn(Step::Page), &Policy::SIGN_IN),
+    post("/sign-in", Handler::SignIn(Step::SignIn), &Policy::SIGN_IN),
+    post("/sign-in/link", Handler::SignIn(Step::Link), &Policy::SIGN_IN_LINK),
+    post("/sign-out", Handler::SignIn(Step::SignOut), &Policy::SIGN_IN),
     get("/sign-in/hub", Handler::Hub(HubStep::Begin), &Policy::SIGN_IN),
     get("/oauth_callback", Handler::Hub(HubStep::Finish), &Policy::SIGN_IN),
     get("/healthz[/]", Handler::Alive, &Policy::PROBE),
@@ -136,6 +144,7 @@ pub(super) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::fmt::Write as _;
 
     use serde_json::Value;
 
@@ -144,9 +153,10 @@ mod tests {
     use super::super::gate::cors::Cors;
     use super::super::policy::Check;
     use super::*;
+    use crate::access::{Right, Role};
 
     /// Rows that openapi.json does not describe, and why.
-    const UNDESCRIBED: [(&str, &str); 12] = [
+    const UNDESCRIBED: [(&str, &str); 14] = [
         ("/student-progress", "docs/wire.md describes it: a writer needs more than a schema"),
         ("/ws/connect", "docs/wire.md describes it: OpenAPI has no WebSockets"),
         ("/api/class/stream", "docs/wire.md describes it: OpenAPI has no frames"),
@@ -159,6 +169,8 @@ mod tests {
         ("/sign-in/hub", "for browsers: it sends them to JupyterHub"),
         ("/oauth_callback", "for browsers that come back from JupyterHub"),
         ("/metrics", "docs/metrics.md describes it"),
+        ("/sign-in", "a page, and its form: docs/access.md describes them"),
+        ("/sign-out", "the dashboard's button: docs/access.md describes it"),
     ];
 
     /// A path of the row, as a client writes it.
@@ -182,6 +194,7 @@ mod tests {
                     | Handler::WebSocket
                     | Handler::EventStream
                     | Handler::Dashboard
+                    | Handler::SignIn(_)
                     | Handler::Hub(_)
             );
             assert_eq!(route.policy.checks.contains(&Check::Origin), reads, "{path}");
@@ -224,6 +237,47 @@ mod tests {
         }
         let unmet: Vec<_> = described.iter().filter(|(_, met)| !**met).collect();
         assert_eq!(unmet, [], "described, and without a row");
+    }
+
+    /// The table of docs/access.md: who may ask which route.
+    fn table_of_rights() -> String {
+        let roles = [Role::Writer, Role::Student, Role::Instructor, Role::Operator];
+        let mut text = String::from("\n| route |");
+        for role in roles {
+            let _ = write!(text, " {role} |");
+        }
+        text.push_str(" anyone |\n|---|---|---|---|---|---|\n");
+        for route in ROUTES {
+            let path = route.path.trim_end_matches("[/]");
+            let _ = write!(text, "| `{} {path}` |", route.method);
+            for role in roles {
+                let cell = match route.policy.right {
+                    Some(right) if !role.has(right) => "",
+                    Some(Right::Post | Right::ReadOwn) if role == Role::Student => "as itself",
+                    _ => "yes",
+                };
+                let _ = write!(text, " {cell} |");
+            }
+            text.push_str(if route.policy.right.is_none() { " yes |\n" } else { " |\n" });
+        }
+        text.push('\n');
+        text
+    }
+
+    #[test]
+    fn the_document_has_every_route_with_its_right() {
+        const BEGIN: &str = "<!-- rights: begin (written by `make docs`) -->\n";
+        const END: &str = "<!-- rights: end -->\n";
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/access.md");
+        let document = std::fs::read_to_string(&path).expect("docs/access.md");
+        let (before, rest) = document.split_once(BEGIN).expect("the mark before the table");
+        let (_, after) = rest.split_once(END).expect("the mark after the table");
+        let expected = format!("{before}{BEGIN}{}{END}{after}", table_of_rights());
+        if std::env::var_os("WRITE_DOCS").is_some() {
+            std::fs::write(&path, &expected).expect("the document is written");
+        } else {
+            assert!(document == expected, "docs/access.md is out of date: run `make docs`");
+        }
     }
 
     fn allow(path: &str) -> Option<String> {

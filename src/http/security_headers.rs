@@ -81,7 +81,8 @@ impl SecurityHeaders {
         let policy = if is_page { &self.page } else { &self.data };
         answer.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| policy.clone());
         // The address may name a class and a student, or hold a token.
-        answer.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        let no_referrer = HeaderValue::from_static("no-referrer");
+        answer.entry(header::REFERRER_POLICY).or_insert(no_referrer);
         if is_page {
             answer.insert(CROSS_ORIGIN_OPENER, HeaderValue::from_static("same-origin"));
             answer.insert(PERMISSIONS_POLICY, HeaderValue::from_static(PERMISSIONS));

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::postgres::DatabaseSource;
-use crate::{access, http, writer};
+use crate::{access, housekeeping, http, writer};
 
 /// The validated configuration of a replica: one field for each part.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub writer: writer::Config,
     /// The bytes of newest events that the log keeps in memory.
     pub log_memory: usize,
+    /// What the leader keeps, and for how long.
+    pub housekeeping: housekeeping::Config,
     /// How the replica stops.
     pub stop: StopConfig,
 }

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::{Config, StartConfig};
-use crate::access::Access;
+use crate::access::{Access, Sessions};
 use crate::agreement::Agreement;
+use crate::audit::Audit;
 use crate::backoff::Backoff;
 use crate::database::{Connector, Pages, check_allowance, check_privileges};
 use crate::embedded::PrivatePostgres;
@@ -53,8 +54,8 @@ pub(super) struct Parts {
 pub(super) struct Tasks {
     pub(super) writer: WriterTasks,
     pub(super) housekeeping: Housekeeping,
-    /// The tail, the prober, the counts of rejected events, the eviction of classes.
-    pub(super) others: [AbortOnDropHandle<()>; 4],
+    /// The tail, the prober, the counts of rejected events, the audit, the eviction of classes.
+    pub(super) others: [AbortOnDropHandle<()>; 5],
 }
 
 pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Parts, Failure> {
@@ -81,19 +82,28 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     };
     let (tail, tail_task) = Tail::start(&after_migrations, tail_parts, &supervisor);
     let listener = Listener::start(&after_migrations, &agreement, &tail, &supervisor);
-    let housekeeping = Housekeeping::start(&after_migrations, &agreement, &classes, &supervisor);
+    let housekeeping = Housekeeping::start(
+        &after_migrations,
+        &agreement,
+        &classes,
+        config.housekeeping,
+        &supervisor,
+    );
     let (writer, writer_tasks) =
         Writer::start(&after_migrations, &agreement, config.writer, &supervisor);
     let prober = prober::start(&connector, &agreement, &supervisor);
     let drain = Drain::new(config.stop.drain);
     let connections =
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
+    access.keep(Sessions::new(pages.clone()));
+    let audit = Audit::new(!access.is_open());
     let mut relay = Relay {
         gate: Gate::new(
             connections,
             config.http.origins.clone(),
             config.http.edge.proxies.clone(),
             access.clone(),
+            audit.clone(),
             drain.clone(),
         ),
         base_path: config.http.edge.base_path.clone(),
@@ -108,6 +118,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
         agreement,
         start: StartProgress::default(),
         rejections: Rejections::default(),
+        audit,
         bodies: BodyBudget::new(config.writer.queue.bytes),
         answers: AnswerBudget::new(config.http.answer_bytes),
         limits: config.http.limits,
@@ -118,7 +129,8 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     relay.register_metrics();
     let relay = Arc::new(relay);
     let rejections = relay.rejections.start(relay.pages.clone());
-    let others = [tail_task, prober, rejections, eviction];
+    let audit = relay.audit.start(relay.pages.clone());
+    let others = [tail_task, prober, rejections, audit, eviction];
     let tasks = Tasks { writer: writer_tasks, housekeeping, others };
     Ok(Parts { relay, tasks, private, migrated, connector, supervisor, access })
 }

@@ -17,7 +17,8 @@ use crate::http::Relay;
 
 /// The time that the last commits and the last snapshot have beyond the drain.
 const LAST_COMMITS: Duration = Duration::from_secs(5);
-/// The time that the last read of the table and the last counts of rejected events have.
+/// The time that the last read of the table has, and the last counts of rejected events, and the
+/// last entries of the audit.
 const LAST_READ: Duration = Duration::from_secs(1);
 
 /// Stops the replica. Returns whether a second signal came, so that the rest was skipped.
@@ -47,6 +48,7 @@ pub(super) async fn stop(
         let deadline = deadline.max(Instant::now()) + LAST_COMMITS;
         writer.drain(deadline).await;
         let _ = timeout(LAST_READ, relay.rejections.write(&relay.pages)).await;
+        let _ = timeout(LAST_READ, relay.audit.write(&relay.pages)).await;
         // The last snapshot must hold the events that were just committed. If the tail does not
         // read them in time, the next leader adds them.
         let _ = relay.tail.position(LAST_READ).await;

@@ -97,6 +97,21 @@ pub(crate) fn parse_positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Days: `180d`; at least one, and at most a hundred years.
+///
+/// # Errors
+/// If it is none of these.
+pub(crate) fn parse_days(text: &str) -> Result<Duration, String> {
+    let days = match split(text) {
+        (number, "d") => number.parse::<u64>().ok().filter(|days| (1..=36_500).contains(days)),
+        _ => None,
+    };
+    match days {
+        Some(days) => Ok(Duration::from_secs(days * 86_400)),
+        None => Err("write it as 180d: days, from 1d to 36500d".to_owned()),
+    }
+}
+
 /// A parser of values that are `least` or more; clap names the flag in its errors.
 pub(crate) fn at_least<T>(
     least: T,

@@ -5,15 +5,25 @@
  * @import { Summary } from "./summary.js"
  */
 
-/** The relay gave no answer, or one whose status is not 2xx. */
+/**
+ * Where to sign in: at the relay, or at a proxy before it, which asks once the page is loaded again.
+ *
+ * @typedef {"relay" | "proxy"} Login
+ */
+
+/** The relay gave no answer, or one that is not what was asked for. */
 export class ApiError extends Error {
   /**
    * @param {number} status 0 without an answer
    * @param {string} detail
+   * @param {{ problem?: string, login?: Login }} [more] the problem's name; where to sign in, if
+   *   nobody is signed in
    */
-  constructor(status, detail) {
+  constructor(status, detail, { problem, login } = {}) {
     super(detail);
     this.status = status;
+    this.problem = problem ?? null;
+    this.login = login ?? null;
   }
 
   /** Whether the same request may succeed later. */
@@ -24,6 +34,9 @@ export class ApiError extends Error {
 
 /** How long an answer is waited for, in milliseconds. */
 const PATIENCE = 15_000;
+
+/** The beginning of a problem's type. */
+const PROBLEM = "urn:progress-relay:problem:";
 
 /**
  * @param {string} path
@@ -37,19 +50,44 @@ async function request(path, parameters, { method = "GET", signal } = {}) {
     if (value !== undefined) query.set(name, String(value));
   }
   const signals = [AbortSignal.timeout(PATIENCE), ...(signal ? [signal] : [])];
+  const url = String(query) === "" ? path : `${path}?${query}`;
   let status = 0;
   try {
-    const response = await fetch(`${path}?${query}`, { method, signal: AbortSignal.any(signals) });
+    // The relay redirects no request of this page: who does is a proxy that wants a sign-in.
+    const init = {
+      method,
+      signal: AbortSignal.any(signals),
+      redirect: /** @type {const} */ ("manual"),
+    };
+    const response = await fetch(url, init);
     status = response.ok ? 0 : response.status;
-    const body = await response.text();
-    const answer = body === "" ? {} : JSON.parse(body);
-    if (response.ok) return answer;
-    throw new ApiError(status, answer.detail ?? answer.title ?? response.statusText);
+    const login = loginOf(response);
+    const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
+    const body = login === "proxy" ? "" : await response.text();
+    const answer = body === "" || (!isJson && !response.ok) ? {} : JSON.parse(body);
+    if (response.ok && login === null) return answer;
+    const detail = answer.detail ?? answer.title ?? response.statusText;
+    const problem = String(answer.type ?? "").replace(PROBLEM, "");
+    throw new ApiError(response.status, detail, { problem, login: login ?? undefined });
   } catch (error) {
     if (error instanceof ApiError || signal?.aborted) throw error;
     // There was no connection, it was cut, or something between here and the relay answered.
     throw new ApiError(status, error instanceof Error ? error.message : String(error));
   }
+}
+
+/**
+ * Where to sign in, if the answer says that nobody is. Proxies answer with a redirect to their
+ * sign-in page, or with that page itself, under whatever status.
+ *
+ * @param {Response} response
+ * @returns {Login | null}
+ */
+function loginOf(response) {
+  const isHtml = (response.headers.get("content-type") ?? "").startsWith("text/html");
+  if (response.type === "opaqueredirect") return "proxy";
+  if (isHtml && (response.ok || response.status === 401 || response.status === 403)) return "proxy";
+  return response.status === 401 ? "relay" : null;
 }
 
 /**
@@ -71,7 +109,32 @@ function segment(text) {
  * @typedef {{ before?: number, limit: number, signal?: AbortSignal }} EventsOptions
  */
 
+/**
+ * Who is signed in.
+ *
+ * @typedef {{ subject: string, name?: string, role: string, classes: string[], expiresAt?: string }}
+ *   Caller
+ */
+
 export const api = {
+  /**
+   * `null` at a relay where nobody signs in.
+   *
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<Caller | null>}
+   */
+  me: (signal) => request("api/me", {}, { signal }),
+
+  /**
+   * A link that signs another browser in, once.
+   *
+   * @returns {Promise<{ path: string, validForSeconds: number }>}
+   */
+  link: () => request("sign-in/link", {}, { method: "POST" }),
+
+  /** Ends this browser's session. The answer leads to the sign-in page. */
+  signOut: () => fetch("sign-out", { method: "POST", redirect: "manual" }),
+
   /**
    * @param {string} classId
    * @param {AbortSignal} signal

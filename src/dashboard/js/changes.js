@@ -17,9 +17,10 @@
  * @property {boolean} connection the state of the connection changed
  * @property {boolean} filter the status that the grid is limited to changed
  * @property {boolean} rejections the list of rejected events changed
+ * @property {boolean} me somebody else is signed in
  */
 
-/** @typedef {"all" | "tick" | "connection" | "filter" | "rejections"} Note */
+/** @typedef {"all" | "tick" | "connection" | "filter" | "rejections" | "me"} Note */
 
 /** @returns {Changes} */
 export function newChanges() {
@@ -34,6 +35,7 @@ export function newChanges() {
     connection: false,
     filter: false,
     rejections: false,
+    me: false,
   };
 }
 
@@ -54,4 +56,5 @@ export function addChanges(changes, later) {
   changes.connection ||= later.connection;
   changes.filter ||= later.filter;
   changes.rejections ||= later.rejections;
+  changes.me ||= later.me;
 }

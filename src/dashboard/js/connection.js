@@ -2,10 +2,18 @@
 // and after every disconnect the WebSocket again from the last cursor. No event is missed and none
 // is polled for. The page asks for a new summary only when the relay answers `reset`: it says so
 // when it cannot resume from the cursor.
+//
+// A WebSocket that does not come about says nothing of the cause. So the page then asks the relay
+// who it is: an answer means that WebSockets are blocked on the way, and after the second such
+// failure the page takes the event stream instead; 401 means that the session has ended, and the
+// page waits until somebody has signed in again, in this tab or another one.
 
 import { ApiError, api } from "./api.js";
+import { socketFeed, streamFeed } from "./feed.js";
 
 /**
+ * @import { Login } from "./api.js"
+ * @import { Feed, Frame } from "./feed.js"
  * @import { DeliveredEvent } from "./normalize.js"
  * @import { Summary } from "./summary.js"
  */
@@ -19,21 +27,36 @@ const SILENCE = 30_000;
 /** How long an answer to a ping is waited for. */
 const PONG_PATIENCE = 8_000;
 const CONNECT_PATIENCE = 10_000;
+/** The relay sends a frame as soon as it has accepted. A proxy may accept and then send nothing. */
+const FIRST_FRAME_PATIENCE = 10_000;
 /** A relay that drains is replaced at once: the first new attempt is made within this time. */
 const DRAIN_WAIT = 100;
 
+/** So many WebSockets in a row that bring no frame, while the relay answers, are blocked. */
+const BLOCKED_AFTER = 2;
+/** How long the page keeps to the event stream before it tries a WebSocket again. */
+const STREAM_SPAN = 5 * 60_000;
+/** How often a page that is signed out looks whether it still is. */
+const SIGN_IN_PACE = 15_000;
+
+/** The relay's word for it when it cannot find out who calls. */
+const SIGN_IN_AWAY = "sign-in-unavailable";
+
 /** Codes with which the relay closes a WebSocket. */
 const GOING_AWAY = 1001;
+/** The browser's own code for a connection that did not come about, or broke. */
+const ABNORMAL = 1006;
 const NOT_ALLOWED = 1008;
 
 /**
  * `loading`: no summary was loaded yet. `connecting`: the WebSocket is opened for the first time.
  * `catching`: it is opened again, or the events since the cursor are being read. `live`: the page
  * is current. `offline`: a new attempt is waited for. `resynchronising`: the summary is loaded
- * again, after a `reset`. `refused`: the relay does not serve the class to this page.
+ * again, after a `reset`. `signedOut`: the page waits until somebody signs in. `forbidden`: the
+ * caller has no right in the class. `refused`: the relay does not serve the class to this page.
  *
  * @typedef {"loading" | "connecting" | "catching" | "live" | "offline" | "resynchronising"
- *   | "refused"} StateName
+ *   | "signedOut" | "forbidden" | "refused"} StateName
  */
 
 /**
@@ -42,6 +65,9 @@ const NOT_ALLOWED = 1008;
  * @property {number | null} since when the page stopped being current, by `Date.now()`
  * @property {number | null} retryAt when the next attempt begins, by `Date.now()`
  * @property {string | null} reason the relay's own words
+ * @property {Login | null} login where to sign in
+ * @property {boolean} isSignInAway whether the relay cannot find out who calls
+ * @property {boolean} isByStream whether WebSockets are blocked, and the event stream is used
  */
 
 /**
@@ -51,8 +77,10 @@ const NOT_ALLOWED = 1008;
  * @property {(state: ConnectionState) => void} state
  */
 
+const QUIET = { retryAt: null, reason: null, login: null, isSignInAway: false };
+
 /** @type {ConnectionState} */
-export const LOADING = { name: "loading", since: null, retryAt: null, reason: null };
+export const LOADING = { name: "loading", since: null, isByStream: false, ...QUIET };
 
 export class Connection {
   state = LOADING;
@@ -60,12 +88,18 @@ export class Connection {
   #listener;
   /** @type {string | null} */
   #cursor = null;
-  /** @type {WebSocket | null} */
-  #socket = null;
+  /** @type {Feed | null} */
+  #feed = null;
+  /** Whether the feed has brought a frame. */
+  #hasFrames = false;
+  /** WebSockets in a row that brought none although the relay answered. */
+  #blocked = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retryTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #silenceTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #socketTimer;
   /** Attempts since the page was last current. */
   #attempt = 0;
   #abort = new AbortController();
@@ -79,8 +113,13 @@ export class Connection {
     this.#listener = listener;
     const { signal } = this.#abort;
     window.addEventListener("online", () => this.retry(), { signal });
-    // A laptop that slept may hold a connection that is long gone.
-    const wake = () => document.visibilityState === "visible" && this.#ping();
+    // A laptop that slept may hold a connection that is long gone; and somebody who comes back to
+    // this tab may have signed in in another one.
+    const wake = () => {
+      if (document.visibilityState !== "visible") return;
+      this.lookForSignIn();
+      this.#ping();
+    };
     document.addEventListener("visibilitychange", wake, { signal });
     this.#load();
   }
@@ -89,6 +128,7 @@ export class Connection {
   close() {
     this.#abort.abort();
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#socketTimer);
     this.#drop();
   }
 
@@ -99,6 +139,20 @@ export class Connection {
     this.#proceed();
   }
 
+  /** Looks whether somebody has signed in meanwhile, and then goes on. */
+  async lookForSignIn() {
+    if (this.state.name !== "signedOut") return;
+    const { signal } = this.#abort;
+    clearTimeout(this.#retryTimer);
+    try {
+      await api.me(signal);
+      if (!signal.aborted && this.state.name === "signedOut") this.#proceed();
+    } catch (error) {
+      if (signal.aborted || this.state.name !== "signedOut") return;
+      this.#awaitSignIn(error instanceof ApiError ? (error.login ?? this.state.login) : null);
+    }
+  }
+
   /**
    * @param {StateName} name
    * @param {Partial<ConnectionState>} [more]
@@ -106,8 +160,12 @@ export class Connection {
   #set(name, more = {}) {
     let since = null;
     if (name !== "live") since = this.state.since ?? (this.#cursor === null ? null : Date.now());
-    this.state = { name, since, retryAt: null, reason: null, ...more };
+    this.state = { ...QUIET, name, since, isByStream: this.#isBlocked, ...more };
     this.#listener.state(this.state);
+  }
+
+  get #isBlocked() {
+    return this.#blocked >= BLOCKED_AFTER;
   }
 
   async #load() {
@@ -119,31 +177,55 @@ export class Connection {
       this.#cursor = summary.cursor;
       this.#connect(summary.cursor);
     } catch (error) {
-      if (this.#abort.signal.aborted) return;
-      if (error instanceof ApiError && error.isTransient) {
-        this.#retryLater(error.status === 0 ? null : error.message);
-      } else {
-        this.#set("refused", { reason: error instanceof Error ? error.message : String(error) });
-      }
+      if (!this.#abort.signal.aborted) this.#failed(error);
     }
+  }
+
+  /**
+   * A request has failed.
+   *
+   * @param {unknown} error
+   */
+  #failed(error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (!(error instanceof ApiError)) {
+      this.#set("refused", { reason });
+    } else if (error.login !== null) {
+      this.#awaitSignIn(error.login);
+    } else if (error.isTransient) {
+      const isSignInAway = error.problem === SIGN_IN_AWAY;
+      this.#retryLater(error.status === 0 ? null : reason, isSignInAway);
+    } else {
+      this.#set(error.problem === "class-not-allowed" ? "forbidden" : "refused", { reason });
+    }
+  }
+
+  /** @param {Login | null} login */
+  #awaitSignIn(login) {
+    clearTimeout(this.#retryTimer);
+    this.#set("signedOut", { login: login ?? "relay" });
+    this.#retryTimer = setTimeout(() => this.lookForSignIn(), SIGN_IN_PACE);
   }
 
   /** @param {string} cursor */
   #connect(cursor) {
     this.#set(this.state.since === null ? "connecting" : "catching");
-    const url = new URL("ws/connect", document.baseURI);
-    url.protocol = url.protocol.replace("http", "ws");
-    url.search = String(new URLSearchParams({ class: this.#classId, cursor }));
-    const socket = new WebSocket(url);
-    this.#socket = socket;
-    socket.onopen = () => this.#received();
-    socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
-    socket.onclose = ({ code, reason }) => this.#lost(code, reason);
+    this.#hasFrames = false;
+    const open = this.#isBlocked ? streamFeed : socketFeed;
+    this.#feed = open(
+      { class: this.#classId, cursor },
+      {
+        opened: () => this.#expectFrame(FIRST_FRAME_PATIENCE),
+        frame: (frame) => this.#take(frame),
+        ended: (code, reason) => this.#lost(code, reason),
+      },
+    );
     this.#expectFrame(CONNECT_PATIENCE);
   }
 
-  /** @param {{ type: string, events: DeliveredEvent[], cursor?: string }} frame */
+  /** @param {Frame} frame */
   #take(frame) {
+    this.#hasFrames = true;
     this.#received();
     if (frame.type === "reset") {
       // The state may lack events. A new summary has them, and says up to where it reaches.
@@ -157,6 +239,7 @@ export class Connection {
     if (typeof frame.cursor === "string") this.#cursor = frame.cursor;
     if (frame.type === "live") {
       this.#attempt = 0;
+      if (!this.#isBlocked) this.#blocked = 0;
       this.#set("live");
     }
   }
@@ -166,15 +249,73 @@ export class Connection {
    * @param {string} reason
    */
   #lost(code, reason) {
+    const hadFrames = this.#hasFrames;
     this.#drop();
     if (code === NOT_ALLOWED) {
-      this.#set("refused", { reason });
+      const word = reason.split(":", 1)[0];
+      if (word === "unauthorized" || word === "expired") this.#awaitSignIn("relay");
+      else this.#set(word === "class" ? "forbidden" : "refused", { reason });
     } else if (code === GOING_AWAY && this.#attempt === 0) {
       this.#attempt = 1;
       this.#retryAfter(Math.random() * DRAIN_WAIT, null);
     } else {
-      this.#retryLater(reason || null);
+      this.#retryLater(reason || null, reason.startsWith(SIGN_IN_AWAY));
+      // A relay that closes with a code has been reached.
+      if (!hadFrames && (code === ABNORMAL || code === 0)) this.#askWhy();
     }
+  }
+
+  /** Finds out why a connection did not come about, while the next attempt is waited for. */
+  async #askWhy() {
+    const attempt = this.#attempt;
+    const { signal } = this.#abort;
+    const isOver = () => signal.aborted || this.#attempt !== attempt || this.#feed !== null;
+    try {
+      await api.me(signal);
+      if (isOver() || this.#isBlocked) return;
+      this.#blocked += 1;
+      if (!this.#isBlocked) return;
+      this.#trySocketLater();
+      this.retry();
+    } catch (error) {
+      if (isOver() || !(error instanceof ApiError) || error.login === null) return;
+      this.#awaitSignIn(error.login);
+    }
+  }
+
+  /** Looks from time to time whether a WebSocket comes through again. */
+  #trySocketLater() {
+    clearTimeout(this.#socketTimer);
+    this.#socketTimer = setTimeout(() => this.#trySocket(), STREAM_SPAN);
+  }
+
+  /** Tries a WebSocket beside the stream, which goes on meanwhile. */
+  #trySocket() {
+    const cursor = this.#cursor;
+    if (cursor === null || this.state.name !== "live") {
+      this.#trySocketLater();
+      return;
+    }
+    const timer = setTimeout(() => failed(), CONNECT_PATIENCE);
+    const over = () => {
+      clearTimeout(timer);
+      this.#abort.signal.removeEventListener("abort", over);
+      trial.close();
+    };
+    const failed = () => {
+      over();
+      this.#trySocketLater();
+    };
+    const works = () => {
+      over();
+      this.#blocked = 0;
+      // Not this socket: the stream has gone on since its cursor.
+      this.#drop();
+      if (this.#cursor !== null) this.#connect(this.#cursor);
+    };
+    const listener = { opened: () => {}, frame: works, ended: failed };
+    const trial = socketFeed({ class: this.#classId, cursor }, listener);
+    this.#abort.signal.addEventListener("abort", over);
   }
 
   /**
@@ -182,19 +323,20 @@ export class Connection {
    * of a class do not all come back at the same moment.
    *
    * @param {string | null} reason
+   * @param {boolean} isSignInAway
    */
-  #retryLater(reason) {
+  #retryLater(reason, isSignInAway) {
     const bound = Math.min(BACKOFF_CAP, BACKOFF_FIRST * 2 ** this.#attempt);
     this.#attempt += 1;
-    this.#retryAfter(Math.random() * bound, reason);
+    this.#retryAfter(Math.random() * bound, reason, isSignInAway);
   }
 
   /**
    * @param {number} wait in milliseconds
    * @param {string | null} reason
    */
-  #retryAfter(wait, reason) {
-    this.#set("offline", { reason, retryAt: Date.now() + wait });
+  #retryAfter(wait, reason, isSignInAway = false) {
+    this.#set("offline", { reason, isSignInAway, retryAt: Date.now() + wait });
     this.#retryTimer = setTimeout(() => this.#proceed(), wait);
   }
 
@@ -210,13 +352,12 @@ export class Connection {
   /** A frame was received, so the connection is there: the silence begins now. */
   #received() {
     clearTimeout(this.#silenceTimer);
-    this.#silenceTimer = setTimeout(() => this.#ping(), SILENCE);
+    this.#silenceTimer = setTimeout(() => this.#ping(true), SILENCE);
   }
 
-  #ping() {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return;
-    this.#socket.send('{"type":"ping"}');
-    this.#expectFrame(PONG_PATIENCE);
+  /** Asks for a sign of life. A stream cannot be asked, but sends one in time by itself. */
+  #ping(isSilent = false) {
+    if (this.#feed?.ask() || (isSilent && this.#feed !== null)) this.#expectFrame(PONG_PATIENCE);
   }
 
   /**
@@ -227,17 +368,14 @@ export class Connection {
    */
   #expectFrame(patience) {
     clearTimeout(this.#silenceTimer);
-    const socket = this.#socket;
-    const expired = () => socket === this.#socket && this.#lost(0, "");
+    const feed = this.#feed;
+    const expired = () => feed === this.#feed && this.#lost(0, "");
     this.#silenceTimer = setTimeout(expired, patience);
   }
 
   #drop() {
     clearTimeout(this.#silenceTimer);
-    const socket = this.#socket;
-    this.#socket = null;
-    if (socket === null) return;
-    socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.close();
+    this.#feed?.close();
+    this.#feed = null;
   }
 }

@@ -1,10 +1,12 @@
 // The page: the class that it shows, the views that it is made of, and when each is updated.
 
 import { addChanges, newChanges } from "./changes.js";
+import { api } from "./api.js";
 import { Clock } from "./clock.js";
 import { Connection, LOADING } from "./connection.js";
 import { h, show } from "./dom.js";
 import { speak } from "./i18n.js";
+import { Me, signInAddress } from "./me.js";
 import { Preferences } from "./preferences.js";
 import { Rejections } from "./rejections.js";
 import { Schedule } from "./schedule.js";
@@ -19,6 +21,13 @@ const schedule = new Schedule(() => draw(store.takeChanges()), drawCalmly);
 const clock = new Clock();
 const store = new Store(clock, () => schedule.request());
 const rejections = new Rejections(() => store.note("rejections"));
+const me = new Me(
+  () => store.note("me"),
+  (news) => {
+    if (news === "signed-in") connection?.lookForSignIn();
+    else location.assign(signInAddress(location));
+  },
+);
 const preferences = new Preferences((name) => {
   if (name === "language") build();
   if (name === "theme" || name === "projector") restyle();
@@ -30,6 +39,7 @@ const page = {
   clock,
   preferences,
   rejections,
+  me,
   t: speak(preferences.get("language")),
   classId: DEFAULT_CLASS,
   studentId: null,
@@ -91,12 +101,25 @@ function enter() {
     summary: (summary, asked) => store.load(summary, asked),
     events: (events) => store.fold(events),
     state: (state) => {
+      const wasLive = page.connection.name === "live";
       page.connection = state;
       document.documentElement.dataset.connection = state.name;
       store.note("connection");
       askRejections();
+      // After a sign-in it may be somebody else.
+      if (state.name === "live" && !wasLive) me.ask();
+      if (state.name === "forbidden") enterAny();
     },
   });
+}
+
+/** Shows a class that the caller may see, if the address names none. */
+async function enterAny() {
+  if (new URLSearchParams(location.search).has("class")) return;
+  const { classes } = await api.classes();
+  if (classes.length === 0) return;
+  history.replaceState(null, "", addressOf(classes[0].classId, null));
+  enter();
 }
 
 function askRejections() {
@@ -152,6 +175,8 @@ function restyle() {
 
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
 window.addEventListener("popstate", enter);
+// A page that the browser had put aside may show a class to somebody who has signed out.
+window.addEventListener("pageshow", (event) => event.persisted && enter());
 setInterval(() => {
   store.tick();
   askRejections();

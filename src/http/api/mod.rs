@@ -1,9 +1,11 @@
 //! The reading API: the state and the events of a class, for dashboards and programs; and the acts
 //! of an instructor. `openapi.json` is its description; a test of the router compares the two.
 
+mod audit;
 mod class;
 mod export;
 mod history;
+mod me;
 mod rejected;
 mod request;
 mod resolve;
@@ -26,11 +28,15 @@ pub(super) const OPENAPI: &str = include_str!("openapi.json");
 pub(super) enum Operation {
     Summary,
     Classes,
+    /// Who calls.
+    Me,
     Events,
     Cells,
     Activity,
     Export,
     Rejected,
+    /// Who did what.
+    Audit,
     /// Of the student that the path names.
     Resolve,
     /// The API's description.
@@ -50,11 +56,13 @@ pub(super) async fn answer(
     let answer = match operation {
         Operation::Summary => request.summary().await,
         Operation::Classes => request.classes().await,
+        Operation::Me => request.me(),
         Operation::Events => request.events().await,
         Operation::Cells => request.cells().await,
         Operation::Activity => request.activity().await,
         Operation::Export => request.export().await,
         Operation::Rejected => request.rejected().await,
+        Operation::Audit => request.audit().await,
         Operation::Resolve => request.resolve(parameter).await,
         Operation::Description => request.answer(OPENAPI.to_owned()).await,
     };

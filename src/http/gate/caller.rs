@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
 use super::origin::OriginPolicy;
 use super::proxied::UserHeaders;
@@ -24,9 +24,12 @@ use crate::http::request::Request;
 
 /// The longest credential that is looked at, in bytes.
 const MAX_CREDENTIAL: usize = 8 * 1024;
-/// The cookie of a browser that has signed in. Behind TLS its name begins with `__Host-`, which
-/// browsers accept for this host and path `/` alone.
+/// The cookie of a browser that has signed in.
 pub(in crate::http) const COOKIE: &str = "progress-relay";
+/// Its name behind TLS: browsers accept it from this host and for the path `/` alone.
+pub(in crate::http) const HOST_COOKIE: &str = "__Host-progress-relay";
+/// Its name behind TLS and below a path.
+pub(in crate::http) const SECURE_COOKIE: &str = "__Secure-progress-relay";
 
 /// Where a credential is looked for.
 #[derive(Clone, Copy)]
@@ -45,8 +48,10 @@ pub(super) enum CallerCheck {
     Admitted(Arc<Caller>, Option<Credential>),
     /// It is not known who calls.
     Denied(Denial),
-    /// The caller is known, and may not.
+    /// Another site's page has sent the request.
     Forbidden(Problem),
+    /// The caller is known, and may not.
+    NotAllowed(Arc<Caller>, Option<Credential>, Problem),
 }
 
 /// Who calls, and whether the caller has the right that the route needs in the classes that the
@@ -71,19 +76,16 @@ pub(super) async fn check(
     {
         return CallerCheck::Forbidden(problem);
     }
-    if matches!(credential, Some(Credential::Session(_))) && !is_own_page(request) {
-        return CallerCheck::Forbidden(Problem::new(
-            StatusCode::FORBIDDEN,
-            "cross-site",
-            "another site's page may not act with this browser's sign-in",
-            "a request that changes something must come from the relay's own page",
-        ));
+    if matches!(credential, Some(Credential::Session(_)))
+        && let Err(problem) = from_own_page(request)
+    {
+        return CallerCheck::Forbidden(problem);
     }
     match access.resolve(credential.as_ref()).await {
         Err(denial) => CallerCheck::Denied(denial),
         Ok(caller) => match permit(&caller, right, &query) {
             Ok(()) => CallerCheck::Admitted(caller, credential),
-            Err(problem) => CallerCheck::Forbidden(problem),
+            Err(problem) => CallerCheck::NotAllowed(caller, credential, problem),
         },
     }
 }
@@ -98,7 +100,8 @@ pub(in crate::http) fn permit(
         return Err(Problem::forbidden(&format!("{} is {}", caller.subject, caller.role)));
     }
     let classes = match right {
-        Right::Operate => return Ok(()),
+        // These are in no class.
+        Right::Operate | Right::Browse | Right::Identify => return Ok(()),
         // An event may name its class itself: ingest checks it.
         Right::Post => query.class_for_events().map(ClassId::new).into_iter().flatten().collect(),
         // A class that cannot be one is the handler's to refuse.
@@ -167,7 +170,7 @@ fn credential(
     {
         return Ok(Some(proxied));
     }
-    let session = rules.reads_cookie.then(|| cookie(headers)).flatten();
+    let session = rules.reads_cookie.then(|| cookie(request)).flatten();
     Ok(session.map(|session| Credential::Session(session.to_owned())))
 }
 
@@ -180,11 +183,12 @@ fn authorization(value: &HeaderValue) -> Result<String, Denial> {
     is_known.then(|| token.trim().to_owned()).ok_or_else(wrong)
 }
 
-/// The value of the relay's cookie. The name with `__Host-` counts first: another host of the
-/// domain cannot have set it.
-pub(in crate::http) fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The value of the relay's cookie. Behind TLS only a name with a prefix counts: another host of the
+/// domain, or a page without TLS, cannot have set it.
+pub(in crate::http) fn cookie(request: &Request) -> Option<&str> {
     let value_of = |wanted: &str| {
-        headers
+        request
+            .headers
             .get_all(header::COOKIE)
             .iter()
             .filter_map(|line| line.to_str().ok())
@@ -192,20 +196,33 @@ pub(in crate::http) fn cookie(headers: &HeaderMap) -> Option<&str> {
             .filter_map(|pair| pair.trim().split_once('='))
             .find_map(|(name, value)| (name == wanted).then_some(value))
     };
-    value_of(&format!("__Host-{COOKIE}"))
-        .or_else(|| value_of(COOKIE))
-        .filter(|value| !value.is_empty() && value.len() <= MAX_CREDENTIAL)
+    let value = if request.client.is_https() {
+        value_of(HOST_COOKIE).or_else(|| value_of(SECURE_COOKIE))
+    } else {
+        value_of(COOKIE)
+    };
+    value.filter(|value| !value.is_empty() && value.len() <= MAX_CREDENTIAL)
 }
 
 fn changes_something(request: &Request) -> bool {
     !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// Whether a request that changes something comes from the relay's own page. The check of the
-/// origin has compared `Origin` already; here it must be there, or the browser must say as much.
-fn is_own_page(request: &Request) -> bool {
-    let site = request.headers.get("sec-fetch-site");
-    !changes_something(request)
-        || site.is_some_and(|site| site == "same-origin")
-        || (site.is_none() && request.headers.contains_key(header::ORIGIN))
+/// Whether a request that changes something comes from the relay's own page; if not, the problem to
+/// answer with. The check of the origin has compared `Origin` already; here it must be there, or
+/// the browser must say as much.
+pub(super) fn from_own_page(request: &Request) -> Result<(), Problem> {
+    let is_own = match request.headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => request.headers.contains_key(header::ORIGIN),
+    };
+    if is_own || !changes_something(request) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "cross-site",
+        "another site's page may not act with this browser's sign-in",
+        "a request that changes something must come from the relay's own page",
+    ))
 }

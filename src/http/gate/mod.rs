@@ -17,7 +17,7 @@ pub(super) mod network;
 pub(super) mod origin;
 pub(super) mod proxied;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,12 +29,14 @@ use self::connections::{ConnectionLimiter, ConnectionPermit};
 use self::cors::Cors;
 use self::origin::OriginPolicy;
 use self::proxied::UserHeaders;
+use super::audit::{note_denial, note_not_allowed};
 use super::policy::{Check, Policy};
 use super::problem::Problem;
 use super::query::Query;
 use super::request::{Door, Inbound, Request};
 use super::server::drain::Drain;
 use crate::access::{Access, Caller, Credential, Denial, Right};
+use crate::audit::{Action, Audit};
 use crate::metrics::Registry;
 
 /// How long a client is told to wait when there are too many connections, or the relay goes away.
@@ -45,7 +47,8 @@ const ADMIN_CONNECTIONS: usize = 64;
 
 /// All checks, in the order in which they are made: the cheapest first, and none before a check on
 /// which it relies.
-pub(super) const ORDER: [Check; 3] = [Check::Connections, Check::Draining, Check::Origin];
+pub(super) const ORDER: [Check; 4] =
+    [Check::Connections, Check::Draining, Check::Origin, Check::OwnPage];
 
 /// The gate's decision about a request.
 #[derive(Debug)]
@@ -107,6 +110,7 @@ pub(crate) struct Gate {
     origins: OriginPolicy,
     proxies: ProxyRules,
     access: Access,
+    audit: Audit,
     drain: Drain,
 }
 
@@ -126,10 +130,11 @@ impl Gate {
         origins: OriginPolicy,
         proxies: ProxyRules,
         access: Access,
+        audit: Audit,
         drain: Drain,
     ) -> Self {
         let admin_connections = ConnectionLimiter::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS);
-        Self { connections, admin_connections, origins, proxies, access, drain }
+        Self { connections, admin_connections, origins, proxies, access, audit, drain }
     }
 
     /// Counts a new connection: see [`ConnectionLimiter`]. Those of operators are counted apart:
@@ -177,6 +182,11 @@ impl Gate {
                         return Admission::Forbidden(problem);
                     }
                 }
+                Check::OwnPage => {
+                    if let Err(problem) = caller::from_own_page(request) {
+                        return Admission::Forbidden(problem);
+                    }
+                }
                 Check::Connections | Check::Draining => {}
             }
         }
@@ -188,8 +198,14 @@ impl Gate {
             CallerCheck::Admitted(caller, credential) => {
                 Admission::Admitted(Admitted { caller: Some(caller), credential })
             }
-            CallerCheck::Denied(denial) => Admission::Denied(denial),
+            CallerCheck::Denied(denial) => self.deny(denial, request.client.address),
             CallerCheck::Forbidden(problem) => Admission::Forbidden(problem),
+            CallerCheck::NotAllowed(caller, credential, problem) => {
+                let query = Query::parse(&request.query);
+                let address = request.client.address;
+                note_not_allowed(&self.audit, &caller, credential.as_ref(), &query, address);
+                Admission::Forbidden(problem)
+            }
         }
     }
 
@@ -214,16 +230,25 @@ impl Gate {
         &self,
         credential: Credential,
         query: &Query<'_>,
+        address: IpAddr,
     ) -> Admission {
         match self.access.resolve(Some(&credential)).await {
-            Err(denial) => Admission::Denied(denial),
+            Err(denial) => self.deny(denial, address),
             Ok(caller) => match caller::permit(&caller, Right::Read, query) {
-                Err(problem) => Admission::Forbidden(problem),
+                Err(problem) => {
+                    note_not_allowed(&self.audit, &caller, Some(&credential), query, address);
+                    Admission::Forbidden(problem)
+                }
                 Ok(()) => Admission::Admitted(Admitted {
                     caller: Some(caller),
                     credential: Some(credential),
                 }),
             },
         }
+    }
+
+    fn deny(&self, denial: Denial, address: IpAddr) -> Admission {
+        note_denial(&self.audit, Action::CredentialRefused, &denial, address);
+        Admission::Denied(denial)
     }
 }

@@ -36,8 +36,8 @@ impl BodyBudget {
 }
 
 /// A body as it arrives, and its part of the budget.
-pub(super) struct Body {
-    pub(super) bytes: BytesMut,
+pub(in crate::http) struct Body {
+    pub(in crate::http) bytes: BytesMut,
     reserved: usize,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -126,7 +126,7 @@ pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Reads a body of at most `max_body` bytes, within `patience`.
-pub(super) async fn read<S, B>(
+pub(in crate::http) async fn read<S, B>(
     headers: &HeaderMap,
     mut body: Pin<&mut S>,
     max_body: usize,

@@ -1,5 +1,6 @@
 //! Where a subscriber starts, or why it may not.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::session::trim::Trim;
 use super::session::{Sources, SubscriberSession, Transport};
 use crate::access::Denial;
 use crate::event::ClassId;
+use crate::http::audit::note_subscription;
 use crate::http::context::Relay;
 use crate::http::gate::{Admission, Admitted};
 use crate::http::problem::Problem;
@@ -116,12 +118,14 @@ impl Opening {
         Self { trim: self.trim.map(|trim| trim.with_room_for(bytes)), ..self }
     }
 
-    /// The session that begins so, over `transport`, whose peer's signs of life `activity` has.
+    /// The session that begins so, over `transport`, whose peer's signs of life `activity` has. The
+    /// audit records it.
     pub(super) fn session<T: Transport>(
         self,
         relay: &Relay,
         transport: T,
         activity: LastActivity,
+        address: IpAddr,
     ) -> SubscriberSession<T> {
         let sources = Sources {
             log: Arc::clone(&relay.log),
@@ -131,6 +135,7 @@ impl Opening {
             metrics: relay.metrics.clone(),
         };
         let Self { admitted, classes, start, trim } = self;
+        note_subscription(&relay.audit, &admitted, address, &classes);
         let leave = Leave::new(&relay.drain, relay.gate.access(), admitted);
         SubscriberSession::new(sources, classes, start, trim, transport, activity, leave)
     }

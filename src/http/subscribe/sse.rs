@@ -75,7 +75,12 @@ pub(in crate::http) async fn open(
             gone: Box::pin(gone.cancelled_owned()),
             outbox: Outbox::new(),
         };
-        let session = opening.with_room_for(AROUND_DATA).session(relay, transport, activity);
+        let session = opening.with_room_for(AROUND_DATA).session(
+            relay,
+            transport,
+            activity,
+            request.client.address,
+        );
         let permit = request.permit.clone();
         relay.drain.sessions().spawn(async move {
             let (_, close) = session.run().await;

@@ -1,5 +1,6 @@
 //! `GET /ws/connect`: the handshake, and the task that serves a WebSocket.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ async fn try_open(
     let opening = if awaits_token { None } else { Some(open_by(relay, admission, &text).await) };
     let protocol = offers(&request.headers, SUBPROTOCOL);
     let (relay, permit) = (Arc::clone(relay), request.permit.clone());
+    let address = request.client.address;
     let sessions = relay.drain.sessions().clone();
     sessions.spawn(async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_PATIENCE, upgrade).await else {
@@ -69,7 +71,7 @@ async fn try_open(
         let mut socket = Socket::new(io, read, activity.clone());
         let opening = match opening {
             Some(opening) => opening,
-            None => introduced(&relay, &mut socket, &text).await,
+            None => introduced(&relay, &mut socket, &text, address).await,
         };
         let opening = match opening {
             Ok(opening) => opening,
@@ -79,7 +81,7 @@ async fn try_open(
                 return socket.close_with_reason(close, &reason).await;
             }
         };
-        let (socket, close) = opening.session(&relay, socket, activity).run().await;
+        let (socket, close) = opening.session(&relay, socket, activity, address).run().await;
         tracing::debug!(?close, "a subscriber left");
         socket.close(close).await;
         // The connection is counted until here.
@@ -103,7 +105,12 @@ async fn open_by(relay: &Relay, admission: Admission, query: &str) -> Result<Ope
 }
 
 /// Waits for the peer's token, and decides by it.
-async fn introduced<S>(relay: &Relay, socket: &mut S, query: &str) -> Result<Opening, Refusal>
+async fn introduced<S>(
+    relay: &Relay,
+    socket: &mut S,
+    query: &str,
+    address: IpAddr,
+) -> Result<Opening, Refusal>
 where
     S: Stream<Item = Incoming> + Unpin,
 {
@@ -121,7 +128,7 @@ where
         Ok(credential) => credential?,
         Err(_) => return Err(Refusal::denied(&Denial::Missing)),
     };
-    let admission = relay.gate.admit_subscriber(credential, &Query::parse(query)).await;
+    let admission = relay.gate.admit_subscriber(credential, &Query::parse(query), address).await;
     open_by(relay, admission, query).await
 }
 

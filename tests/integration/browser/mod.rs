@@ -10,3 +10,5 @@ mod page;
 mod recovery;
 // The screenshots of the documentation: `make pictures`.
 mod screenshots;
+// A browser signs in and out, by a token or a one-time link, and what others try with it.
+mod sign_in;

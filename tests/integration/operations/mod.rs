@@ -1,5 +1,7 @@
 //! Operation: outages, failovers, restarts, and the relay's load on its database.
 
+// The audit: what is recorded, who may read it, how long it is kept.
+mod audit;
 // The checker finds every fault that is put into a recorded history, and none in a clean one.
 mod checker;
 // The checker finds real faults in a real run, for instance a relay without the ordering lock.

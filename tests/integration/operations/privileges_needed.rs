@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use progress_relay::database::Object;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,7 +15,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::privileges::{every_privilege, revoke};
-use crate::support::{Follower, Relay, Roles, event_of, until, within};
+use crate::support::{Follower, Issuer, Relay, Roles, event_of, text, until, within};
 
 /// Texts that the statements of the work must contain, so that it is known to have been done.
 const WORK: &[&str] = &[
@@ -37,6 +38,10 @@ const WORK: &[&str] = &[
     "INSERT INTO activity_state",
     "INSERT INTO refused_event",
     "DELETE FROM refused_event",
+    "INSERT INTO sign_in_link",
+    "INSERT INTO audit_entry",
+    "FROM audit_entry",
+    "SELECT progress_audit_prune",
     "SELECT version, name, oldest_release FROM relay_migration",
 ];
 
@@ -84,7 +89,7 @@ async fn renewed_after(roles: &Roles, admin: &Client, change: &str) {
 
 /// Events are stored, rejected, followed and read; hands are lowered; two replicas elect a leader,
 /// which writes snapshots.
-async fn serve_a_class(roles: &Roles, admin: &Client) -> [Relay; 2] {
+async fn serve_a_class(roles: &Roles, admin: &Client) -> [Relay; 3] {
     let relay = roles.serve(&[]).await;
     let mut follower = Follower::new(&relay.url, &["A"], None).await;
     let mut events: Vec<Value> = (0..8).map(|n| event_of("A", n)).collect();
@@ -122,7 +127,37 @@ async fn serve_a_class(roles: &Roles, admin: &Client) -> [Relay; 2] {
         ok(&second, "/api/class/refused?class=A").await.contains("eventId").then_some(())
     })
     .await;
-    [relay, second]
+    let audited = audited(roles).await;
+    [relay, second, audited]
+}
+
+/// A relay that knows its callers: a browser signs in, by a token and by a one-time link, and the
+/// audit tells.
+async fn audited(roles: &Roles) -> Relay {
+    let issuer = Issuer::new();
+    let relay = roles.serve(&issuer.flags()).await;
+    let origin = format!("http://{}", relay.url.authority());
+    let ask = async |method: &str, path: &str, cookie: &str, body: Value| {
+        let headers =
+            [("origin", &*origin), ("cookie", cookie), ("content-type", "application/json")];
+        let body = Bytes::from(body.to_string());
+        let answer = relay.connection().await.request(method, path, &headers, body).await;
+        answer.expect("an answer")
+    };
+    let token = issuer.token("root", "operator", &[]);
+    let answer = ask("POST", "/sign-in", "", json!({"token": token})).await;
+    let cookie = answer.header("set-cookie").expect("a cookie").split(';').next();
+    let cookie = cookie.expect("a pair");
+    let link: Value = ask("POST", "/sign-in/link", cookie, json!({})).await.json().expect("a link");
+    let code = text(&link, "path").split_once('#').expect("a code").1;
+    assert_eq!(ask("POST", "/sign-in", "", json!({"code": code})).await.status, 303);
+    until("the audit", async || {
+        let answer = ask("GET", "/api/audit?action=link-used", cookie, json!({})).await;
+        let page: Value = answer.json().ok()?;
+        (!page["entries"].as_array()?.is_empty()).then_some(())
+    })
+    .await;
+    relay
 }
 
 /// The log is changed by others: events are deleted, ids are given by hand, the log is moved to

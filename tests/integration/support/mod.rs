@@ -7,6 +7,7 @@ pub mod class;
 mod follower;
 pub mod https;
 pub mod hub;
+mod issuer;
 mod load;
 mod pooler;
 mod postgres;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 pub use follower::Follower;
+pub use issuer::Issuer;
 pub use load::Load;
 pub use pooler::Pooler;
 pub use postgres::{Database, data_folder};

@@ -225,8 +225,13 @@ pub struct Tail {
 impl Tail {
     /// Starts a tail of this class at this URL, after a cursor.
     pub fn start(url: &str, class: &str, cursor: &str) -> Self {
+        Self::start_in(url, class, cursor, &[])
+    }
+
+    /// The same, with these variables.
+    pub fn start_in(url: &str, class: &str, cursor: &str, environment: &[(&str, &str)]) -> Self {
         let arguments = ["tail", "--json", "--url", url, "--class", class, "--cursor", cursor];
-        let mut process = spawn(&arguments, &[]);
+        let mut process = spawn(&arguments, environment);
         let lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let stderr = collect(process.stderr.take().expect("a pipe"));
         Self { process, lines, stderr }

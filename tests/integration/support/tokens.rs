@@ -169,13 +169,18 @@ pub fn token_of(role: &str, subject: &str, classes: &[&str]) -> String {
 /// A token with any header, and the signature of HS256 with any secret.
 pub fn signed_with(secret: &[u8], header: &Value, claims: &Value) -> String {
     let message = message(header, claims);
+    format!("{message}.{}", signature(secret, &message))
+}
+
+/// The signature of HS256.
+pub fn signature(secret: &[u8], message: &str) -> String {
     let hex = secret.iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
     });
     let option = format!("hexkey:{hex}");
     let how = ["dgst", "-sha256", "-mac", "HMAC", "-macopt", &option, "-binary"];
-    format!("{message}.{}", encode(&openssl(&how, message.as_bytes())))
+    encode(&openssl(&how, message.as_bytes()))
 }
 
 fn message(header: &Value, claims: &Value) -> String {

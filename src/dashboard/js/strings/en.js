@@ -38,10 +38,15 @@
  * @property {{ label: string, theme: Record<Theme, string>, projector: string, language: string }}
  *   settings
  * @property {{ label: string, loading: string, connecting: string, catching: string, live: string,
- *   offline: (time: string | null) => string, resynchronising: string, refused: string,
- *   asOf: (time: string) => string, unreached: string, resync: string,
- *   refusedWhy: (reason: string) => string, retryIn: (seconds: number) => string, retrying: string,
- *   retry: string }} connection
+ *   offline: (time: string | null) => string, resynchronising: string, signedOut: string,
+ *   forbidden: string, refused: string, asOf: (time: string) => string, unreached: string,
+ *   resync: string, signedOutWhy: (time: string | null) => string, signIn: string,
+ *   signInAway: string, forbiddenWhy: (classId: string) => string,
+ *   refusedWhy: (reason: string) => string, byStream: string, retryIn: (seconds: number) => string,
+ *   retrying: string, retry: string }} connection
+ * @property {{ label: string, role: (role: string) => string, signOut: string, link: string,
+ *   making: string, hint: (minutes: number) => string, failed: string, copy: string,
+ *   copied: string, close: string }} account
  * @property {{ summary: (count: number, since: string) => string, hint: string,
  *   times: (count: number) => string }} rejections
  * @property {{ heading: string, filter: (status: string, count: number) => string, download: string
@@ -150,16 +155,46 @@ export const en = {
     live: "Live",
     offline: (time) => (time ? `Offline since ${time}` : "No connection"),
     resynchronising: "Resynchronising",
+    signedOut: "Signed out",
+    forbidden: "No right in this class",
     refused: "Not allowed",
     asOf: (time) =>
       `The relay cannot be reached. You see the class as it was at ${time}; ` +
       "nothing is lost, what is missing follows.",
     unreached: "The relay cannot be reached.",
     resync: "The relay’s log was replaced or pruned: the class is being read again.",
+    signedOutWhy: (time) =>
+      time
+        ? `You are signed out. You see the class as it was at ${time}; ` +
+          "once you have signed in, what is missing follows."
+        : "Sign in to see the class.",
+    signIn: "Sign in",
+    signInAway:
+      "The service that knows who you are cannot be reached; the relay itself works. " +
+      "Nothing is lost.",
+    forbiddenWhy: (classId) =>
+      `You have no right in class “${classId}”. The list above has the classes that you may see.`,
     refusedWhy: (reason) => `The relay does not serve this class to this page: ${reason}`,
+    byStream:
+      "This network lets no WebSockets through, so the page follows the class by an event stream. " +
+      "It shows the same, perhaps a little later.",
     retryIn: (seconds) => `Next attempt in ${seconds} s.`,
     retrying: "Trying now …",
     retry: "Try now",
+  },
+  account: {
+    label: "Who is signed in",
+    role: (role) => role,
+    signOut: "Sign out",
+    link: "Link for a projector or phone",
+    making: "Making the link …",
+    hint: (minutes) =>
+      `It signs one other browser in as you, once, within ${minutes} minutes. ` +
+      "Give it to nobody who may not see what you see.",
+    failed: "The link could not be made. Try again.",
+    copy: "Copy",
+    copied: "Copied.",
+    close: "Close",
   },
   rejections: {
     summary: (count, since) =>

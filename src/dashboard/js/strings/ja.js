@@ -64,15 +64,41 @@ export const ja = {
     live: "ライブ",
     offline: (time) => (time ? `${time}からオフライン` : "接続なし"),
     resynchronising: "再同期中",
+    signedOut: "サインアウト済み",
+    forbidden: "このクラスの権限がありません",
     refused: "許可されていません",
     asOf: (time) =>
       `リレーに接続できません。表示は${time}時点のものです。再接続すると、その後の内容も欠けることなく届きます。`,
     unreached: "リレーに接続できません。",
     resync: "リレーの記録が置き換えられたか整理されたため、クラスを読み直しています。",
+    signedOutWhy: (time) =>
+      time
+        ? `サインアウトされました。表示は${time}時点のものです。サインインすると、その後の内容も欠けることなく届きます。`
+        : "クラスを見るにはサインインしてください。",
+    signIn: "サインイン",
+    signInAway:
+      "利用者を確認するサービスに接続できません。リレー自体は動作しており、記録は失われません。",
+    forbiddenWhy: (classId) =>
+      `クラス「${classId}」を見る権限がありません。上の一覧から、権限のあるクラスを選べます。`,
     refusedWhy: (reason) => `このページではこのクラスを表示できません：${reason}`,
+    byStream:
+      "このネットワークではWebSocketを利用できないため、イベントストリームで受信しています。表示内容は同じですが、少し遅れることがあります。",
     retryIn: (seconds) => `${seconds}秒後に再試行します。`,
     retrying: "再試行しています…",
     retry: "今すぐ再試行",
+  },
+  account: {
+    label: "サインイン中の利用者",
+    role: (role) => ({ instructor: "講師", operator: "管理者" })[role] ?? role,
+    signOut: "サインアウト",
+    link: "プロジェクターやスマートフォン用のリンク",
+    making: "リンクを作成しています…",
+    hint: (minutes) =>
+      `${minutes}分以内に一度だけ、別のブラウザーであなたとしてサインインできます。同じ内容を見てよい人以外には渡さないでください。`,
+    failed: "リンクを作成できませんでした。もう一度お試しください。",
+    copy: "コピー",
+    copied: "コピーしました。",
+    close: "閉じる",
   },
   rejections: {
     summary: (count, since) => `${since}から${n(count)}件の記録を受け付けられませんでした`,

@@ -1,15 +1,15 @@
 // A sentence across the page when it is not current.
 
 import { h, setText, show } from "../dom.js";
+import { signInAddress } from "../me.js";
 
 /**
- * @import { ConnectionState } from "../connection.js"
  * @import { Text } from "../i18n.js"
  * @import { Page, View } from "./list.js"
  */
 
 /** In these states the page says what is wrong. In the others the badge in the header suffices. */
-const SHOWN = ["offline", "resynchronising", "refused"];
+const SHOWN = ["offline", "resynchronising", "signedOut", "forbidden", "refused"];
 
 /**
  * @param {Page} page
@@ -21,21 +21,25 @@ export default function connectionBanner(page) {
   const nextAttempt = h("span", { class: "next-attempt" });
   const retry = { type: "button", class: "primary-button", on: { click: page.retry } };
   const button = h("button", retry, t.connection.retry);
+  const signIn = h("a", { class: "primary-button sign-in-link" }, t.connection.signIn);
   const element = h(
     "div",
     { class: "connection-banner", hidden: true },
     h("p", {}, text, " ", nextAttempt),
     button,
+    signIn,
   );
 
   function draw() {
-    const { name, retryAt } = page.connection;
-    const shown = SHOWN.includes(name);
-    show(element, shown);
-    element.dataset.state = name;
-    if (!shown) return;
-    setText(text, explain(page.connection, t));
+    const { name, retryAt, login, isByStream } = page.connection;
+    const isWrong = SHOWN.includes(name);
+    show(element, isWrong || isByStream);
+    element.dataset.state = isWrong ? name : "stream";
+    setText(text, isWrong ? explain(page, t) : isByStream ? t.connection.byStream : "");
     show(button, retryAt !== null);
+    show(signIn, login !== null);
+    // A proxy asks for the sign-in once the page is loaded again.
+    if (login !== null) signIn.href = login === "relay" ? signInAddress(location) : location.href;
     drawNextAttempt();
   }
 
@@ -58,12 +62,17 @@ export default function connectionBanner(page) {
 }
 
 /**
- * @param {ConnectionState} state
+ * @param {Page} page
  * @param {Text} t
  */
-function explain({ name, since, reason }, t) {
+function explain({ connection, classId }, t) {
+  const { name, since, reason, isSignInAway } = connection;
+  const time = since === null ? null : t.clockMinute(since * 1000);
+  if (name === "signedOut") return t.connection.signedOutWhy(time);
+  if (name === "forbidden") return t.connection.forbiddenWhy(classId);
   if (name === "refused") return t.connection.refusedWhy(reason ?? "");
   if (name === "resynchronising") return t.connection.resync;
-  if (since !== null) return t.connection.asOf(t.clockMinute(since * 1000));
+  if (isSignInAway) return t.connection.signInAway;
+  if (time !== null) return t.connection.asOf(time);
   return reason === null ? t.connection.unreached : `${t.connection.unreached} (${reason})`;
 }

@@ -5,6 +5,7 @@ import { api } from "../api.js";
 import { h, s, setText } from "../dom.js";
 import { icon } from "../icons.js";
 import { languages } from "../i18n.js";
+import { accountControl } from "./account.js";
 
 /**
  * @import { IconName } from "../icons.js"
@@ -22,6 +23,7 @@ const THEME_ICONS = { auto: "auto", light: "sun", dark: "moon" };
 export default function header(page) {
   const { t } = page;
   const badge = connectionBadge(page);
+  const account = accountControl(page);
   const settings = { class: "display-settings", role: "group", "aria-label": t.settings.label };
   const element = h(
     "header",
@@ -29,6 +31,7 @@ export default function header(page) {
     h("h1", { class: "brand" }, logo(), h("span", {}, t.product)),
     classPicker(page),
     badge.element,
+    account.element,
     h("div", settings, languageControl(page), themeButton(page), projectorButton(page)),
   );
   return {
@@ -36,6 +39,7 @@ export default function header(page) {
     slot: "top",
     update(changes) {
       if (changes.all || changes.connection) badge.update();
+      if (changes.all || changes.me) account.update();
     },
   };
 }

@@ -6,6 +6,7 @@
  * @import { Clock } from "../clock.js"
  * @import { ConnectionState } from "../connection.js"
  * @import { Text } from "../i18n.js"
+ * @import { Me } from "../me.js"
  * @import { Preferences } from "../preferences.js"
  * @import { Rejections } from "../rejections.js"
  * @import { Store } from "../store.js"
@@ -20,6 +21,7 @@
  * @property {Clock} clock
  * @property {Preferences} preferences
  * @property {Rejections} rejections
+ * @property {Me} me
  * @property {Text} t the texts in the chosen language
  * @property {string} classId
  * @property {string | null} studentId the student whose drawer is open

@@ -1,0 +1,59 @@
+// Who is signed in, and the news of it between the tabs of a browser: a sign-in in one tab lets the
+// others go on, and a sign-out clears all of them.
+
+import { api } from "./api.js";
+
+/** @import { Caller } from "./api.js" */
+
+const CHANNEL = "progress-relay";
+
+/** @typedef {"signed-in" | "signed-out"} News */
+
+/**
+ * The address of the sign-in page, which leads back to this one.
+ *
+ * @param {{ pathname: string, search: string }} address
+ */
+export function signInAddress({ pathname, search }) {
+  return `sign-in?${new URLSearchParams({ next: pathname + search })}`;
+}
+
+export class Me {
+  /**
+   * `null` before the relay has said, and at a relay where nobody signs in.
+   *
+   * @type {Caller | null}
+   */
+  caller = null;
+  #channel = new BroadcastChannel(CHANNEL);
+  #changed;
+
+  /**
+   * @param {() => void} changed is called when it is somebody else
+   * @param {(news: News) => void} heard is called when another tab has signed in or out
+   */
+  constructor(changed, heard) {
+    this.#changed = changed;
+    this.#channel.onmessage = ({ data }) => heard(data);
+  }
+
+  /** Asks the relay who is signed in. */
+  async ask() {
+    try {
+      const caller = await api.me();
+      if (JSON.stringify(caller) === JSON.stringify(this.caller)) return;
+      this.caller = caller;
+      if (caller !== null) this.#channel.postMessage("signed-in");
+      this.#changed();
+    } catch {
+      // The connection says what is wrong.
+    }
+  }
+
+  /** Signs this browser out, in all tabs, and goes to the sign-in page. */
+  async signOut() {
+    await api.signOut();
+    this.#channel.postMessage("signed-out");
+    location.assign("sign-in");
+  }
+}

@@ -1,0 +1,141 @@
+//! What of the requests the audit records. The gate notes refusals, `dispatch` the answers of the
+//! API, a subscription its beginning, and the sign-in its steps.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use http::StatusCode;
+use percent_encoding::percent_decode_str;
+
+use super::api::Operation;
+use super::context::Relay;
+use super::gate::{Admission, Admitted};
+use super::query::Query;
+use super::request::Request;
+use crate::access::{Caller, Credential, Denial};
+use crate::audit::{Action, Audit, Entry};
+use crate::event::{ClassId, StudentId};
+
+impl Admitted {
+    /// An entry about what this caller did; `None` for a student, who reads its own state alone.
+    fn entry(&self, action: Action, address: IpAddr) -> Option<Entry> {
+        let caller = self.caller.as_ref().filter(|caller| caller.own_student().is_none())?;
+        let source = self.credential.as_ref().map(Credential::source)?;
+        Some(Entry::new(action, address).by(caller, source))
+    }
+}
+
+/// The caller of an operation that may be recorded.
+pub(super) fn admitted(relay: &Relay, admission: &Admission) -> Option<Admitted> {
+    match admission {
+        Admission::Admitted(admitted) if relay.audit.records() => Some(admitted.clone()),
+        _ => None,
+    }
+}
+
+/// Notes an operation of the API that was carried out.
+pub(super) fn note_operation(
+    relay: &Relay,
+    operation: Operation,
+    admitted: &Admitted,
+    request: &Request,
+    parameter: &str,
+    status: StatusCode,
+) {
+    if !status.is_success() && status != StatusCode::NOT_MODIFIED {
+        return;
+    }
+    let query = Query::parse(&request.query);
+    let action = match operation {
+        Operation::Events if query.first("student").is_some() => Action::StudentOpened,
+        Operation::Summary
+        | Operation::Events
+        | Operation::Cells
+        | Operation::Activity
+        | Operation::Rejected => Action::ClassOpened,
+        Operation::Export => Action::Exported,
+        Operation::Resolve => Action::HandLowered,
+        Operation::Audit => Action::AuditRead,
+        Operation::Me | Operation::Classes | Operation::Description => return,
+    };
+    let Some(mut entry) = admitted.entry(action, request.client.address) else { return };
+    // The handler has refused what is no class and no student.
+    if action != Action::AuditRead {
+        let class = query.first("class").map(ClassId::new).and_then(Result::ok);
+        entry = entry.class(class.unwrap_or_default().as_str());
+    }
+    let student = match action {
+        Action::StudentOpened => query.first("student").map(Cow::Borrowed),
+        Action::HandLowered => Some(percent_decode_str(parameter).decode_utf8_lossy()),
+        _ => None,
+    };
+    if let Some(student) = student.and_then(|student| StudentId::new(&student).ok()) {
+        entry = entry.student(student.as_str());
+    }
+    if action == Action::Exported {
+        entry = entry.detail(match query.first("format") {
+            Some("ndjson") => "ndjson",
+            _ => "csv",
+        });
+    }
+    relay.audit.note(entry);
+}
+
+/// Notes the classes of a subscription that begins.
+pub(super) fn note_subscription(
+    audit: &Audit,
+    admitted: &Admitted,
+    address: IpAddr,
+    classes: &[ClassId],
+) {
+    if !audit.records() {
+        return;
+    }
+    for class in classes {
+        if let Some(entry) = admitted.entry(Action::ClassOpened, address) {
+            audit.note(entry.class(class.as_str()));
+        }
+    }
+}
+
+/// Notes a credential that was refused. A request without one is none, nor is one about which
+/// nobody could be asked.
+pub(super) fn note_denial(audit: &Audit, action: Action, denial: &Denial, address: IpAddr) {
+    let detail = match denial {
+        Denial::Missing | Denial::Unavailable { .. } => return,
+        Denial::Invalid(_) => "invalid",
+        Denial::Expired => "expired",
+        Denial::Revoked => "revoked",
+    };
+    audit.note(Entry::new(action, address).detail(detail));
+}
+
+/// Notes a caller that tried what it has no right to, in the class at fault if one is.
+pub(super) fn note_not_allowed(
+    audit: &Audit,
+    caller: &Caller,
+    credential: Option<&Credential>,
+    query: &Query<'_>,
+    address: IpAddr,
+) {
+    let source = credential.map_or("none", Credential::source);
+    let mut entry = Entry::new(Action::NotAllowed, address).by(caller, source);
+    let classes = query.classes().unwrap_or_default();
+    if let Some(class) = classes.iter().find(|class| !caller.scope.contains(class)) {
+        entry = entry.class(class.as_str());
+    }
+    audit.note(entry);
+}
+
+/// Notes a step of signing in or out, of a caller that is known.
+pub(super) fn note_step(
+    relay: &Relay,
+    action: Action,
+    request: &Request,
+    caller: &Caller,
+    source: &'static str,
+) {
+    if relay.audit.records() {
+        relay.audit.note(Entry::new(action, request.client.address).by(caller, source));
+    }
+}
