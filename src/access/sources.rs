@@ -14,7 +14,7 @@ use super::hub::{CHECK_AGAIN, Hub};
 use super::jwt::Verifier;
 use super::proxied::ProxiedUsers;
 use super::revocations::Revocations;
-use super::session::Sessions;
+use super::session::{NewSession, Sessions};
 
 /// Why a caller's live connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +167,27 @@ impl Access {
                 None => Err(Denial::Invalid("this relay has no sessions".to_owned())),
             },
             _ => Err(Denial::Invalid("no source knows it".to_owned())),
+        }
+    }
+
+    /// Begins a session of a caller that has brought this credential: its hub's session, if the
+    /// credential is a hub's token, so that it ends when the hub says so.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn begin_session(
+        &self,
+        sessions: &Sessions,
+        caller: &Caller,
+        credential: Option<&Credential>,
+    ) -> Result<NewSession, Denial> {
+        match (&self.sources.hub, credential) {
+            (Some(hub), Some(credential @ Credential::Token(token)))
+                if self.is_of_hub(credential) =>
+            {
+                hub.session_of_token(token)
+            }
+            _ => sessions.begin(caller).await,
         }
     }
 
