@@ -15,11 +15,12 @@ const IMPORTS: &[(&str, &str)] = &[
     ("error", ""),
     ("repeated", ""),
     ("supervisor", ""),
-    ("cryptography", ""),
     ("background", ""),
     ("metrics", ""),
+    ("cryptography", ""),
     ("encoding", "background"),
     ("backoff", "metrics repeated"),
+    ("client", "backoff cryptography error"),
     ("event", ""),
     ("agreement", "event metrics"),
     ("database", "agreement cryptography error event"),
@@ -27,21 +28,20 @@ const IMPORTS: &[(&str, &str)] = &[
     ("embedded", "database"),
     ("log", "event metrics"),
     ("rejections", "database event metrics repeated"),
+    ("access", "backoff client cryptography database event repeated"),
+    ("audit", "access database metrics repeated"),
     ("prober", "agreement database event repeated supervisor"),
     ("writer", "agreement backoff database event metrics supervisor"),
     ("state", "background database encoding event metrics repeated"),
     ("tail", "agreement backoff database event log metrics state supervisor"),
     ("listener", "agreement backoff database metrics migrate repeated supervisor tail"),
     ("housekeeping", "agreement backoff database event repeated state supervisor"),
-    ("client", "backoff cryptography error"),
-    ("access", "backoff client cryptography database event repeated"),
-    ("doctor", "client database migrate"),
-    ("audit", "access database metrics repeated"),
     (
         "http",
         "access agreement audit backoff cryptography database encoding error event listener log \
          metrics migrate rejections repeated state tail writer",
     ),
+    ("doctor", "client database migrate"),
     (
         "relay",
         "access agreement audit backoff database embedded error event housekeeping http \
@@ -49,8 +49,8 @@ const IMPORTS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "access backoff client cryptography database doctor embedded error event housekeeping \
-         http migrate relay state writer",
+        "access backoff client cryptography database doctor embedded error event housekeeping http \
+         migrate relay state writer",
     ),
 ];
 
