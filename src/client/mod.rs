@@ -14,7 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ::http::HeaderValue;
+use hyper::header::HeaderValue;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::backoff::Backoff;

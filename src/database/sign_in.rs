@@ -81,8 +81,8 @@ impl Pages {
         .await
     }
 
-    /// Uses up the link whose code has this hash, and returns the caller as whom it signs in; `None`
-    /// if there is no such link, or no longer.
+    /// Uses up the link whose code has this hash, and returns the caller as whom it signs in;
+    /// `None` if there is no such link, or no longer.
     ///
     /// # Errors
     /// If there is no connection, or the database does not answer in time.

@@ -12,7 +12,7 @@ use super::context::Relay;
 use super::gate::{Admission, Admitted};
 use super::query::Query;
 use super::request::Request;
-use crate::access::{Caller, Credential, Denial};
+use crate::access::{Caller, Credential};
 use crate::audit::{Action, Audit, Entry};
 use crate::event::{ClassId, StudentId};
 
@@ -96,35 +96,6 @@ pub(super) fn note_subscription(
             audit.note(entry.class(class.as_str()));
         }
     }
-}
-
-/// Notes a credential that was refused. A request without one is none, nor is one about which
-/// nobody could be asked.
-pub(super) fn note_denial(audit: &Audit, action: Action, denial: &Denial, address: IpAddr) {
-    let detail = match denial {
-        Denial::Missing | Denial::Unavailable { .. } => return,
-        Denial::Invalid(_) => "invalid",
-        Denial::Expired => "expired",
-        Denial::Revoked => "revoked",
-    };
-    audit.note(Entry::new(action, address).detail(detail));
-}
-
-/// Notes a caller that tried what it has no right to, in the class at fault if one is.
-pub(super) fn note_not_allowed(
-    audit: &Audit,
-    caller: &Caller,
-    credential: Option<&Credential>,
-    query: &Query<'_>,
-    address: IpAddr,
-) {
-    let source = credential.map_or("none", Credential::source);
-    let mut entry = Entry::new(Action::NotAllowed, address).by(caller, source);
-    let classes = query.classes().unwrap_or_default();
-    if let Some(class) = classes.iter().find(|class| !caller.scope.contains(class)) {
-        entry = entry.class(class.as_str());
-    }
-    audit.note(entry);
 }
 
 /// Notes a step of signing in or out, of a caller that is known.

@@ -58,13 +58,18 @@ pub(super) struct Tasks {
     pub(super) others: [AbortOnDropHandle<()>; 5],
 }
 
+/// The sources of callers. Must be called within the runtime.
+fn access(config: &Config) -> Result<Access, Failure> {
+    match config.access.has_source() {
+        true => Access::with(&config.access).map_err(Failure::usage),
+        false => Ok(Access::open()),
+    }
+}
+
 pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Parts, Failure> {
     let owner = format!("progress-relay serve, pid {}, on {address}", std::process::id());
     // Before the database: a file that is wrong ends the start at once.
-    let access = match config.access.has_source() {
-        true => Access::with(&config.access).map_err(Failure::usage)?,
-        false => Access::open(),
-    };
+    let access = access(config)?;
     let (connector, private) = config.database.open(&owner).await?;
     let supervisor = Supervisor::default();
     let migrated = CancellationToken::new();
@@ -82,13 +87,8 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     };
     let (tail, tail_task) = Tail::start(&after_migrations, tail_parts, &supervisor);
     let listener = Listener::start(&after_migrations, &agreement, &tail, &supervisor);
-    let housekeeping = Housekeeping::start(
-        &after_migrations,
-        &agreement,
-        &classes,
-        config.housekeeping,
-        &supervisor,
-    );
+    let (kept, after) = (config.housekeeping, &after_migrations);
+    let housekeeping = Housekeeping::start(after, &agreement, &classes, kept, &supervisor);
     let (writer, writer_tasks) =
         Writer::start(&after_migrations, &agreement, config.writer, &supervisor);
     let prober = prober::start(&connector, &agreement, &supervisor);
@@ -97,15 +97,16 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
     access.keep(Sessions::new(pages.clone()));
     let audit = Audit::new(!access.is_open());
+    let gate = Gate::new(
+        connections,
+        config.http.origins.clone(),
+        config.http.edge.proxies.clone(),
+        access.clone(),
+        audit.clone(),
+        drain.clone(),
+    );
     let mut relay = Relay {
-        gate: Gate::new(
-            connections,
-            config.http.origins.clone(),
-            config.http.edge.proxies.clone(),
-            access.clone(),
-            audit.clone(),
-            drain.clone(),
-        ),
+        gate,
         base_path: config.http.edge.base_path.clone(),
         has_admin_door: config.admin_bind.is_some(),
         security: config.http.edge.security.clone(),

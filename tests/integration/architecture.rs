@@ -17,15 +17,19 @@ const IMPORTS: &[(&str, &str)] = &[
     ("supervisor", ""),
     ("background", ""),
     ("metrics", ""),
+    ("cryptography", ""),
     ("encoding", "background"),
     ("backoff", "metrics repeated"),
+    ("client", "backoff cryptography error"),
     ("event", ""),
     ("agreement", "event metrics"),
-    ("database", "agreement error event"),
+    ("database", "agreement cryptography error event"),
     ("migrate", "database"),
     ("embedded", "database"),
     ("log", "event metrics"),
     ("rejections", "database event metrics repeated"),
+    ("access", "backoff client cryptography database event repeated"),
+    ("audit", "access database metrics repeated"),
     ("prober", "agreement database event repeated supervisor"),
     ("writer", "agreement backoff database event metrics supervisor"),
     ("state", "background database encoding event metrics repeated"),
@@ -34,17 +38,20 @@ const IMPORTS: &[(&str, &str)] = &[
     ("housekeeping", "agreement backoff database event repeated state supervisor"),
     (
         "http",
-        "agreement backoff database encoding error event listener log metrics migrate \
-         rejections repeated state tail writer",
+        "access agreement audit backoff cryptography database encoding error event listener log \
+         metrics migrate rejections repeated state tail writer",
     ),
-    ("client", "backoff error"),
     ("doctor", "client database migrate"),
     (
         "relay",
-        "agreement backoff database embedded error event housekeeping http listener log \
-         metrics migrate prober rejections repeated state supervisor tail writer",
+        "access agreement audit backoff database embedded error event housekeeping http \
+         listener log metrics migrate prober rejections repeated state supervisor tail writer",
     ),
-    ("cli", "backoff client database doctor embedded error event http migrate relay state writer"),
+    (
+        "cli",
+        "access backoff client cryptography database doctor embedded error event housekeeping http \
+         migrate relay state writer",
+    ),
 ];
 
 /// One file below src/: its module path, and its syntax without its tests.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 /// The longest life of a token: a year of teaching, and some days more.
 const LONGEST_LIFE: Duration = Duration::from_secs(400 * 86_400);
-/// The longest duration another flag takes: beyond a day someone mistyped, and sums of nanoseconds stay
-/// far from their end.
+/// The longest duration another flag takes: beyond a day someone mistyped, and sums of nanoseconds
+/// stay far from their end.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// Bytes: `4096`, `64KiB`, `8MiB`, `1GiB`; also `kB`, `MB`, `GB` by thousands.

@@ -127,7 +127,8 @@ pub(in crate::http) fn other_class(class: &ClassId) -> Problem {
 /// The problem of a caller that is not known.
 pub(in crate::http) fn denied(denial: &Denial) -> Problem {
     let detail = denial.to_string();
-    let name = match denial {
+    let title = "the relay does not know who calls";
+    let problem = match denial {
         Denial::Unavailable { retry_after, .. } => {
             return Problem::unavailable(
                 "sign-in-unavailable",
@@ -136,12 +137,13 @@ pub(in crate::http) fn denied(denial: &Denial) -> Problem {
                 *retry_after,
             );
         }
-        Denial::Expired => "expired",
-        Denial::Missing | Denial::Invalid(_) | Denial::Revoked => "unauthorized",
+        Denial::Expired => Problem::new(StatusCode::UNAUTHORIZED, "expired", title, detail),
+        Denial::Missing | Denial::Invalid(_) | Denial::Revoked => {
+            Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", title, detail)
+        }
     };
     let challenge = HeaderValue::from_static("Bearer realm=\"progress-relay\"");
-    Problem::new(StatusCode::UNAUTHORIZED, name, "the relay does not know who calls", detail)
-        .with_header(header::WWW_AUTHENTICATE, challenge)
+    problem.with_header(header::WWW_AUTHENTICATE, challenge)
 }
 
 /// The credential that a request brings.
@@ -183,8 +185,8 @@ fn authorization(value: &HeaderValue) -> Result<String, Denial> {
     is_known.then(|| token.trim().to_owned()).ok_or_else(wrong)
 }
 
-/// The value of the relay's cookie. Behind TLS only a name with a prefix counts: another host of the
-/// domain, or a page without TLS, cannot have set it.
+/// The value of the relay's cookie. Behind TLS only a name with a prefix counts: another host of
+/// the domain, or a page without TLS, cannot have set it.
 pub(in crate::http) fn cookie(request: &Request) -> Option<&str> {
     let value_of = |wanted: &str| {
         request

@@ -16,6 +16,7 @@ pub(super) mod cors;
 pub(super) mod network;
 pub(super) mod origin;
 pub(super) mod proxied;
+pub(super) mod refused;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use self::connections::{ConnectionLimiter, ConnectionPermit};
 use self::cors::Cors;
 use self::origin::OriginPolicy;
 use self::proxied::UserHeaders;
-use super::audit::{note_denial, note_not_allowed};
+use self::refused::{note_denial, note_not_allowed};
 use super::policy::{Check, Policy};
 use super::problem::Problem;
 use super::query::Query;

@@ -7,10 +7,11 @@
 //! - `cookie`: the cookie's attributes
 //! - `hub`: through JupyterHub, for its users
 //!
-//! Each sign-in begins a new session, whatever cookie the browser had: so nobody can plant a session
-//! that becomes somebody's. The gate has checked that the form is on the relay's own page, since a
-//! form on another page would sign a browser in as somebody else. A link's code is in the fragment of
-//! its URL, which no browser sends; the page puts it into the form when the button is pressed.
+//! Each sign-in begins a new session, whatever cookie the browser had: so nobody can plant a
+//! session that becomes somebody's. The gate has checked that the form is on the relay's own page,
+//! since a form on another page would sign a browser in as somebody else. A link's code is in the
+//! fragment of its URL, which no browser sends; the page puts it into the form when the button is
+//! pressed.
 
 mod cookie;
 mod form;
@@ -28,9 +29,10 @@ use warp::reply::Response;
 
 use self::form::{Form, Proof};
 pub(super) use self::hub::{HubStep, answer as hub};
-use super::audit::{note_denial, note_step};
+use super::audit::note_step;
 use super::context::Relay;
 use super::gate::caller::{cookie as cookie_value, denied};
+use super::gate::refused::note_denial;
 use super::problem::Problem;
 use super::query::Query;
 use super::request::Request;

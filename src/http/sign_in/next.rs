@@ -1,6 +1,7 @@
 //! The address to which a browser goes after it has signed in. It comes from the URL of the sign-in
 //! page, so anybody can have written it: it must be a path of this relay. Otherwise a link to the
-//! relay's sign-in page would lead to a copy of that page elsewhere, which asks for the token again.
+//! relay's sign-in page would lead to a copy of that page elsewhere, which asks for the token
+//! again.
 
 use url::Url;
 
