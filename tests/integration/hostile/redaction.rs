@@ -1,7 +1,7 @@
 //! A relay at debug level is given tokens, cookies and students' code in every place and makes
-//! errors of each kind. Then nothing of them stands in its log, its metrics, its answers, the audit,
-//! or PostgreSQL's log with its default settings. Every other test's relay is looked at as well,
-//! when it ends: see `support::secrecy`.
+//! errors of each kind. Then nothing of them stands in its log, its metrics, its answers, the
+//! audit, or PostgreSQL's log with its default settings. Every other test's relay is looked at as
+//! well, when it ends: see `support::secrecy`.
 
 use futures::{SinkExt, StreamExt};
 use progress_relay::client::http::Response;
