@@ -14,6 +14,7 @@ const CAUSES: &[&str] = &[
     "rate-limited",
     "no-memory-for-classes",
     "not-readable-now",
+    "sign-in-unavailable",
 ];
 
 /// The reasons of a reset.

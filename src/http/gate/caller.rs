@@ -172,7 +172,6 @@ pub(in crate::http) fn other_class(class: &ClassId) -> Problem {
 /// The problem of a caller that is not known.
 pub(in crate::http) fn denied(denial: &Denial) -> Problem {
     let detail = denial.to_string();
-    let title = "the relay does not know who calls";
     let problem = match denial {
         Denial::Unavailable { retry_after, .. } => {
             return Problem::unavailable(
@@ -182,10 +181,15 @@ pub(in crate::http) fn denied(denial: &Denial) -> Problem {
                 *retry_after,
             );
         }
-        Denial::Expired => Problem::new(StatusCode::UNAUTHORIZED, "expired", title, detail),
-        Denial::Missing | Denial::Invalid(_) | Denial::Revoked => {
-            Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", title, detail)
+        Denial::Expired => {
+            Problem::new(StatusCode::UNAUTHORIZED, "expired", "the sign-in has ended", detail)
         }
+        Denial::Missing | Denial::Invalid(_) | Denial::Revoked => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "the relay does not know who calls",
+            detail,
+        ),
     };
     let challenge = HeaderValue::from_static("Bearer realm=\"progress-relay\"");
     problem.with_header(header::WWW_AUTHENTICATE, challenge)
