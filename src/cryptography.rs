@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use jsonwebtoken::crypto::aws_lc;
+use jsonwebtoken::jwk::ThumbprintHash;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 /// The provider for every rustls configuration. It is always passed explicitly, so that no
@@ -15,5 +17,14 @@ pub(crate) fn crypto_provider() -> Arc<CryptoProvider> {
 /// verified would end its task with a panic.
 pub(crate) fn install_token_provider() {
     // An error means that it is set already.
-    let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+    let _ = aws_lc::DEFAULT_PROVIDER.install_default();
+}
+
+/// A SHA-256.
+pub(crate) type Digest = [u8; 32];
+
+/// The SHA-256 of some bytes; `None` if the library fails, which it does not.
+pub(crate) fn sha256(bytes: &[u8]) -> Option<Digest> {
+    let compute = aws_lc::DEFAULT_PROVIDER.key_utils.compute_digest;
+    compute(bytes, ThumbprintHash::SHA256).ok()?.try_into().ok()
 }

@@ -1,4 +1,3 @@
-#![allow(dead_code, unused_imports)] // TODO: until the sources are built
 //! Who calls: every request is resolved to a caller before its handler runs.
 //!
 //! - `caller`: the caller, its role, and what the role may do; `scope`: the classes of a caller
@@ -30,10 +29,9 @@ pub(crate) use caller::{Caller, Right, Role};
 pub(crate) use config::{ClaimPointers, Config, JwtConfig, KeysLocation, Pointer};
 pub(crate) use credential::Credential;
 pub(crate) use denial::Denial;
-pub(crate) use groups::{GroupPattern, GroupRules, Precedence};
+pub(crate) use groups::{GroupPattern, GroupRules};
 pub(crate) use hub::{ApiToken, Hub, HubConfig, HubSettings, SignInError};
 pub(crate) use jwt::{Secret, Unverified};
-pub(crate) use proxied::ProxiedUsers;
 pub(crate) use scope::Scope;
-pub(crate) use session::{LINK_LIFETIME, NewSession, Sessions};
+pub(crate) use session::{LINK_LIFETIME, Sessions};
 pub(crate) use sources::{Access, CallerEnd};

@@ -16,11 +16,14 @@ use std::time::Duration;
 
 use hyper::header::HeaderValue;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use crate::backoff::Backoff;
 
 pub mod http;
 pub(crate) mod service;
+mod tls;
 pub mod ws;
 
 /// How long connecting may take, the WebSocket's handshake after it likewise.
@@ -30,6 +33,10 @@ const RECONNECT_BASE: Duration = Duration::from_millis(100);
 const RECONNECT_CAP: Duration = Duration::from_secs(5);
 /// How many loopback addresses a client may come from.
 const LOOPBACKS: u8 = 16;
+
+/// A connection to a relay, without TLS or with it. The state of TLS is large, and most connections
+/// are without it.
+type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// Why a request or a subscription failed.
 #[derive(Debug, thiserror::Error)]
@@ -105,9 +112,11 @@ fn describe_close(code: Option<u16>, reason: &str) -> String {
     }
 }
 
-/// Where a relay is: `http://host:port[/path]`; and the token that it is sent, if it wants one.
+/// Where a relay is: `http://host:port[/path]`, or https; and the token that it is sent, if it
+/// wants one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
+    is_https: bool,
     host: url::Host<String>,
     port: u16,
     /// Empty, or begins with a slash and ends without one.
@@ -120,8 +129,8 @@ impl BaseUrl {
     /// Reads a URL.
     ///
     /// # Errors
-    /// [`ClientError::Url`] if it is not plain http, has no host, or has a user, a query or a
-    /// fragment.
+    /// [`ClientError::Url`] if it is neither http nor https, has no host, or has a user, a query or
+    /// a fragment.
     pub fn parse(text: &str) -> Result<Self, ClientError> {
         let wrong = |why: &str| {
             ClientError::Url(format!(
@@ -129,16 +138,11 @@ impl BaseUrl {
             ))
         };
         let url = url::Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
-        match url.scheme() {
-            "http" => {}
-            "https" => {
-                return Err(ClientError::Url(format!(
-                    "{text:?}: this client speaks plain http only; give it the relay's own \
-                         http://HOST:PORT, behind the TLS proxy"
-                )));
-            }
+        let is_https = match url.scheme() {
+            "http" => false,
+            "https" => true,
             other => return Err(wrong(&format!("its scheme is {other:?}"))),
-        }
+        };
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong("it has a user name or password"));
         }
@@ -148,7 +152,7 @@ impl BaseUrl {
         let host = url.host().ok_or_else(|| wrong("it has no host"))?.to_owned();
         let port = url.port_or_known_default().ok_or_else(|| wrong("it has no port"))?;
         let path = url.path().trim_end_matches('/').to_owned();
-        Ok(Self { host, port, path, authorization: None })
+        Ok(Self { is_https, host, port, path, authorization: None })
     }
 
     /// The same, with a token that every request carries.
@@ -174,8 +178,8 @@ impl BaseUrl {
         format!("{}{path_and_query}", self.path)
     }
 
-    /// Opens a TCP connection with TCP_NODELAY.
-    async fn dial(&self) -> Result<TcpStream, ClientError> {
+    /// Opens a connection with TCP_NODELAY, and with TLS if the URL is https.
+    async fn dial(&self) -> Result<Stream, ClientError> {
         let connect = async {
             let stream = match &self.host {
                 url::Host::Domain(name) => TcpStream::connect((name.as_str(), self.port)).await,
@@ -191,7 +195,10 @@ impl BaseUrl {
                 url::Host::Ipv6(address) => TcpStream::connect((*address, self.port)).await,
             }?;
             stream.set_nodelay(true)?;
-            Ok(stream)
+            Ok(match self.is_https {
+                true => Either::Right(tls::handshake(stream, &self.host).await?),
+                false => Either::Left(stream),
+            })
         };
         let failed = |source| ClientError::Connect { to: self.authority(), source };
         match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
@@ -220,7 +227,8 @@ async fn from_another_loopback(to: SocketAddr, mut error: io::Error) -> io::Resu
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority(), self.path)
+        let scheme = if self.is_https { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.path)
     }
 }
 
@@ -261,6 +269,11 @@ mod tests {
         assert_eq!(url.to_string(), "http://localhost:8000/relay");
         let url = BaseUrl::parse("http://[::1]").expect("valid");
         assert_eq!(url.authority(), "[::1]:80");
+        let https = BaseUrl::parse("https://a/b").expect("valid");
+        assert_eq!(
+            (https.authority(), https.to_string()),
+            ("a:443".into(), "https://a:443/b".into())
+        );
         assert_eq!(url.target("/"), "/");
     }
 
@@ -278,9 +291,6 @@ mod tests {
             let error = BaseUrl::parse(text).expect_err(text).to_string();
             assert!(error.contains("http://HOST:PORT"), "{error}");
         }
-        assert!(
-            BaseUrl::parse("https://a").expect_err("https").to_string().contains("plain http only")
-        );
     }
 
     #[test]

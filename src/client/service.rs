@@ -15,12 +15,9 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 
 use super::http::Response;
-use crate::cryptography::crypto_provider;
+use super::tls;
 use crate::error::chain;
 
 /// The connections to a service that are kept for later requests, and for how long.
@@ -62,27 +59,7 @@ impl ServiceClient {
     /// # Errors
     /// If the file cannot be read, or has no certificate.
     pub(crate) fn new(authorities: Option<&Path>) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        // Without authorities every https request fails, and its error says so; http needs none.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(file) = authorities {
-            let found: Result<Vec<_>, _> =
-                CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
-            let found = found.map_err(|error| {
-                format!("cannot read the certificates of {}: {error}", file.display())
-            })?;
-            if roots.add_parsable_certificates(found).0 == 0 {
-                return Err(format!(
-                    "{} has no certificate: it must be a PEM file with a line BEGIN CERTIFICATE",
-                    file.display()
-                ));
-            }
-        }
-        let config = ClientConfig::builder_with_provider(crypto_provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = tls::config(authorities)?;
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
         let client = Client::builder(TokioExecutor::new())

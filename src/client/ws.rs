@@ -8,14 +8,13 @@ use ::http::{HeaderName, HeaderValue};
 use futures::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::{BaseUrl, CONNECT_TIMEOUT, ClientError, query};
+use super::{BaseUrl, CONNECT_TIMEOUT, ClientError, Stream, query};
 use crate::error::chain;
 
 /// Text of a frame, counted by reference.
@@ -128,7 +127,7 @@ impl Frame {
 /// A subscription to some classes.
 #[derive(Debug)]
 pub struct Subscriber {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Stream>,
     /// When something last came from the server, pings included.
     last_received: Instant,
     /// Looks at `last_received` now and then: moving a timer for every frame costs more than the

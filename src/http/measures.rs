@@ -11,8 +11,10 @@ const CAUSES: &[&str] = &[
     "too-many-large-answers",
     "too-many-connections",
     "going-away",
+    "rate-limited",
     "no-memory-for-classes",
     "not-readable-now",
+    "sign-in-unavailable",
 ];
 
 /// The reasons of a reset.

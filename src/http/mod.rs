@@ -48,6 +48,7 @@ pub(crate) use gate::connections::ConnectionLimiter;
 pub(crate) use gate::network::Network;
 pub(crate) use gate::origin::OriginPolicy;
 pub(crate) use gate::proxied::UserHeaders;
+pub(crate) use gate::rates::{Rate, RateConfig, Rates};
 pub(crate) use gate::{Gate, ProxyRules};
 pub(crate) use ingest::body::BodyBudget;
 pub(crate) use measures::HttpMetrics;

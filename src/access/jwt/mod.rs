@@ -3,6 +3,7 @@
 //! - `keys`: each key with its one algorithm; `remote`: the keys at a URL
 //! - `mint`: secrets, and tokens signed with them
 //! - `claims`: what a token must say, and the caller that it names
+//! - `verified`: the callers of tokens that were verified lately
 //!
 //! A token passes these steps, and the first that fails refuses it: its form; the choice of a key
 //! by its header; the signature; issuer and audience; times; the claims of the caller. No step
@@ -14,6 +15,7 @@ mod mint;
 mod remote;
 #[cfg(test)]
 mod tests;
+mod verified;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use self::claims::{Claims, invalid};
 use self::keys::{Candidates, Key, KeySet, MAX_JWKS};
 pub(crate) use self::mint::{Secret, Unverified};
 use self::remote::RemoteKeys;
+use self::verified::Verified;
 use super::caller::Caller;
 use super::config::{JwtConfig, KeysLocation};
 use super::denial::Denial;
@@ -45,6 +48,9 @@ pub(super) struct Verifier {
     config: JwtConfig,
     secret: Option<ArcSwap<Key>>,
     public: Option<PublicKeys>,
+    verified: Verified,
+    /// Counts the changes of the keys.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -64,6 +70,12 @@ impl Verifier {
     /// # Errors
     /// Names the flag whose file cannot be used.
     pub(super) fn start(config: &JwtConfig, changes: &watch::Sender<u64>) -> Result<Self, String> {
+        if config.keys.is_some() && config.audiences.is_empty() {
+            tracing::warn!(
+                "--jwt-keys without --jwt-audience: a token that its owner got for another program \
+                 is accepted here too"
+            );
+        }
         let secret = match &config.secret_file {
             Some(file) => Some(ArcSwap::from_pointee(read_secret(file)?)),
             None => None,
@@ -81,7 +93,8 @@ impl Verifier {
             }
             None => None,
         };
-        Ok(Self { config: config.clone(), secret, public })
+        let changes = changes.clone();
+        Ok(Self { config: config.clone(), secret, public, verified: Verified::default(), changes })
     }
 
     /// Waits until the keys of a URL have been asked for once.
@@ -110,6 +123,7 @@ impl Verifier {
             (Some(PublicKeys::Url { keys, .. }), _) => keys.want(),
             _ => {}
         }
+        self.verified.clear();
     }
 
     /// The caller that a token names.
@@ -120,21 +134,31 @@ impl Verifier {
         if token.len() > MAX_TOKEN {
             return Err(invalid("it is too long"));
         }
+        let (now, changes) = (SystemTime::now(), *self.changes.borrow());
+        let Some(digest) = Verified::digest(token) else { return self.caller(token, now).await };
+        if let Some(caller) = self.verified.get(&digest, changes, now) {
+            return Ok(caller);
+        }
+        let caller = self.caller(token, now).await?;
+        self.verified.put(digest, changes, caller.clone());
+        Ok(caller)
+    }
+
+    async fn caller(&self, token: &str, now: SystemTime) -> Result<Caller, Denial> {
         let header = decode_header(token).map_err(|_| {
             invalid("it is no token that the relay takes (a JWT with a known algorithm)")
         })?;
         if header.crit.is_some() {
             return Err(invalid("its header demands what the relay does not know (crit)"));
         }
-        let claims = if header.alg == Algorithm::HS256 {
-            match &self.secret {
-                Some(key) => self.open(token, &[&key.load_full()])?,
-                None => return Err(no_key(&header)),
-            }
-        } else {
-            self.open_with_public_key(token, &header).await?
+        let claims = match (header.alg, &self.secret) {
+            (Algorithm::HS256, Some(key)) => self.open(token, &[&key.load_full()])?,
+            (Algorithm::HS256, None) => return Err(no_key(&header)),
+            // No secret is for these; and a token that no key can be for makes nobody look for one.
+            (Algorithm::HS384 | Algorithm::HS512, _) => return Err(other_algorithm()),
+            _ => self.open_with_public_key(token, &header).await?,
         };
-        claims.caller(&self.config.claims, SystemTime::now())
+        claims.caller(&self.config.claims, now)
     }
 
     async fn open_with_public_key(&self, token: &str, header: &Header) -> Result<Claims, Denial> {
@@ -158,7 +182,7 @@ impl Verifier {
     /// The claims of a token that one of the keys has signed, for this relay.
     fn open(&self, token: &str, keys: &[&Key]) -> Result<Claims, Denial> {
         let Some(last) = keys.len().checked_sub(1) else {
-            return Err(invalid("its algorithm is not that of a key of the relay's"));
+            return Err(other_algorithm());
         };
         for (index, key) in keys.iter().enumerate() {
             let validation = self.validation(key.algorithm);
@@ -190,6 +214,10 @@ impl Verifier {
         validation.set_required_spec_claims(&required);
         validation
     }
+}
+
+fn other_algorithm() -> Denial {
+    invalid("its algorithm is not that of a key of the relay's")
 }
 
 fn no_key(header: &Header) -> Denial {

@@ -69,6 +69,11 @@ impl AccessFlags {
                 self.bind
             )));
         }
+        if access.revoked.is_some() && !access.has_source() {
+            return Err(Failure::usage(
+                "--revoked is of no use without a source of callers, such as --jwt-secret-file",
+            ));
+        }
         let of_hub = access.hub.as_ref().and_then(|hub| hub.public_origin.clone());
         let origins: Vec<_> = self.allow_origin.iter().cloned().chain(of_hub).collect();
         let origins = OriginPolicy::new(self.bind, &origins)

@@ -82,7 +82,6 @@ impl JwtFlags {
         let needs_keys = [
             ("--jwt-issuer", self.jwt_issuer.is_some()),
             ("--jwt-audience", !self.jwt_audience.is_empty()),
-            ("--revoked", self.revoked.is_some()),
         ];
         let has_keys = self.jwt_secret_file.is_some() || self.jwt_keys.is_some();
         if let Some((flag, _)) = needs_keys.iter().find(|(_, is_given)| *is_given)

@@ -32,11 +32,10 @@ pub(super) use self::hub::{HubStep, answer as hub};
 use super::audit::note_step;
 use super::context::Relay;
 use super::gate::caller::{cookie as cookie_value, denied};
-use super::gate::refused::note_denial;
 use super::problem::Problem;
 use super::query::Query;
 use super::request::Request;
-use crate::access::{Caller, Credential, Denial, LINK_LIFETIME, Right, Sessions};
+use crate::access::{Caller, Credential, LINK_LIFETIME, Right, Sessions};
 use crate::audit::Action;
 use crate::event::ObjectWriter;
 
@@ -98,15 +97,9 @@ where
 {
     let form = Form::read(relay, request, body).await?;
     let next = next::path(form.next.as_deref(), relay.base_path.as_str());
-    let proved = prove(relay, sessions, &form.proof).await;
-    match (&proved, &form.proof) {
-        (Ok(caller), Proof::Code(_)) => {
-            note_step(relay, Action::LinkUsed, request, caller, "link");
-        }
-        (Ok(_), Proof::Token(_)) => {}
-        (Err(denial), _) => {
-            note_denial(&relay.audit, Action::SignInRefused, denial, request.client.address);
-        }
+    let proved = prove(relay, sessions, request, &form.proof).await;
+    if let (Ok(caller), Proof::Code(_)) = (&proved, &form.proof) {
+        note_step(relay, Action::LinkUsed, request, caller, "link");
     }
     let signed_in = match proved {
         Ok(caller) if caller.role.has(Right::Browse) => {
@@ -120,7 +113,7 @@ where
             "the credential is for role {}; the dashboard is for instructors and operators",
             caller.role
         ))),
-        Err(denial) => Err(denied(&denial)),
+        Err(problem) => Err(problem),
     };
     match signed_in {
         // A person gets the page again, and a program the problem.
@@ -130,13 +123,24 @@ where
 }
 
 /// Who signs in.
-async fn prove(relay: &Relay, sessions: &Sessions, proof: &Proof) -> Result<Caller, Denial> {
+async fn prove(
+    relay: &Relay,
+    sessions: &Sessions,
+    request: &Request,
+    proof: &Proof,
+) -> Result<Caller, Problem> {
+    let gate = &relay.gate;
     match proof {
         Proof::Token(token) => {
             let token = Credential::Token(token.clone());
-            relay.gate.access().resolve(Some(&token)).await.map(|caller| (*caller).clone())
+            let caller = gate.sign_in(request, &token, gate.access().resolve(Some(&token))).await?;
+            Ok((*caller).clone())
         }
-        Proof::Code(code) => sessions.take_link(code).await,
+        // Codes can be guessed at as tokens can, and each look asks the database.
+        Proof::Code(code) => {
+            let guess = Credential::Token(code.clone());
+            gate.sign_in(request, &guess, sessions.take_link(code)).await
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::support::authority::{Authority, Form};
 use crate::support::tokens::{
     Keys, SECRET, argument, claims, in_seconds, signature, signed_with, token, token_of, with,
 };
-use crate::support::{Database, Finished, Relay, Tail, event_of, run};
+use crate::support::{Database, Finished, Relay, Tail, event_of, run, until};
 
 async fn mint(keys: &Keys, flags: &[&str]) -> Finished {
     let secret = keys.path("secret");
@@ -109,9 +110,10 @@ async fn a_minted_token_is_what_was_asked_for() {
 async fn inspect_says_whether_a_token_is_good() {
     let keys = Keys::new();
     keys.write("revoked", "lost\n");
-    let good = inspect(&keys, &token_of("instructor", "i", &["algebra", "phys-*"])).await;
+    let good = claims("instructor", "i", &["algebra", "phys-*"]);
+    let good = inspect(&keys, &token(&with(good, "exp", in_seconds(7500)))).await;
     assert_eq!(good.code, Some(0), "{}", good.stderr);
-    for words in ["algorithm: HS256", "in 59 min", "instructor \"i\", classes algebra, phys-*"] {
+    for words in ["algorithm: HS256", "in 2 h", "instructor \"i\", classes algebra, phys-*"] {
         assert!(good.stdout.contains(words), "{words}: {}", good.stdout);
     }
     let of = || claims("instructor", "i", &["algebra"]);
@@ -158,4 +160,28 @@ async fn tail_sends_its_token() {
     let mut tail = Tail::start_in(&url, "algebra", &cursor, &variables);
     assert_eq!(tail.until(1).await.len(), 1);
     assert_eq!(tail.interrupt().await, Some(0));
+}
+
+/// The relay's certificate is verified by the system's authorities, which a variable replaces.
+#[tokio::test]
+async fn tail_speaks_https() {
+    let database = Database::new().await;
+    let folder = Keys::new().path("authority");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let authority = Authority::root(&folder, "root");
+    let form =
+        Form { subject: "/CN=relay", extensions: "subjectAltName=DNS:localhost", days: None };
+    let issued = authority.issue("relay", &form);
+    let (certificate, key) = (argument(&issued.certificate), argument(&issued.key));
+    let url = database.url();
+    let flags = ["--database-url", &*url, "--tls-cert", certificate, "--tls-key", key];
+    let relay = Relay::begin(&flags).await;
+    let url = relay.url.to_string().replace("http://127.0.0.1", "https://localhost");
+    let root = authority.certificate();
+    for (variables, words) in
+        [(&[("SSL_CERT_FILE", argument(&root))][..], "reset (malformed)"), (&[], "UnknownIssuer")]
+    {
+        let tail = Tail::start_in(&url, "algebra", "no-cursor", variables);
+        until(words, async || tail.stderr().contains(words).then_some(())).await;
+    }
 }

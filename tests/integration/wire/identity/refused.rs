@@ -215,6 +215,48 @@ async fn a_wrong_token_is_refused_by_whichever_way_it_comes() {
     assert!(!relay.log().contains(&good), "{}", relay.log());
 }
 
+/// The most talkative log, of every library too, has no token, and nothing that a student wrote;
+/// the metrics have no token either.
+#[tokio::test]
+async fn no_log_has_a_token() {
+    let database = Database::new().await;
+    let keys = Keys::new();
+    let flags = keys.flags();
+    let flags: Vec<_> = flags.iter().map(String::as_str).chain(["--log", "trace"]).collect();
+    let relay = Relay::start(&database, &flags).await;
+    let good = token_of("operator", "o", &[]);
+    let wrong = signed_with(&[7; 32], &json!({"alg": "HS256"}), &claims("operator", "o", &[]));
+    let mut body = event_of("algebra", 1);
+    body["code"] = "what_a_student_wrote = 1".into();
+    for token in [&good, &wrong] {
+        for way in WAYS {
+            ask(&relay, way, ("POST", "/student-progress?class=algebra"), token, &body).await;
+            ask(&relay, way, ("GET", "/api/class/events?class=algebra"), token, &body).await;
+            ask(&relay, way, ("GET", "/nowhere"), token, &body).await;
+            stream_status(&relay, way, token).await;
+            let _ = socket(&relay, way, token).await;
+        }
+        let _ = first_message(&relay, token).await;
+    }
+    let headers = [("authorization", &*format!("Bearer {good}"))];
+    let mut connection = relay.connection().await;
+    let metrics = connection.request("GET", "/metrics", &headers, Bytes::new()).await;
+    let metrics = metrics.expect("an answer");
+    let (log, metrics) = (relay.log(), String::from_utf8_lossy(&metrics.body).into_owned());
+    assert!(log.contains("TRACE") && metrics.contains("relay_connections"), "{log}");
+    for token in [&good, &wrong] {
+        // The signature alone would be enough to know that it was seen.
+        let (_, signature) = token.rsplit_once('.').expect("parts");
+        for part in [token.as_str(), signature] {
+            assert!(!metrics.contains(part), "{metrics}");
+            let line = log.lines().find(|line| line.contains(part));
+            assert_eq!(line, None);
+        }
+    }
+    let line = log.lines().find(|line| line.contains("what_a_student_wrote"));
+    assert_eq!(line, None);
+}
+
 /// Keys of each kind, from a file; roles and classes as the claims have them.
 #[tokio::test]
 async fn roles_and_classes_are_the_claims() {

@@ -7,10 +7,15 @@ use bytes::Bytes;
 use futures::future::join_all;
 use nix::sys::signal::Signal;
 use progress_relay::client::http::Response;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
+use crate::support::authority::{Authority, Form, Issued, text};
 use crate::support::tokens::{Keys, SigningKey, claims};
 use crate::support::{Database, Relay, until};
 
@@ -38,8 +43,18 @@ struct Service {
 
 impl Service {
     async fn start(behaviour: Behaviour) -> Self {
+        Self::start_by(behaviour, None).await
+    }
+
+    /// With a certificate, the service speaks TLS.
+    async fn start_by(behaviour: Behaviour, certificate: Option<&Issued>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}/jwks?q=1", listener.local_addr().expect("an address"));
+        let port = listener.local_addr().expect("an address").port();
+        let tls = certificate.map(acceptor);
+        let url = match tls {
+            Some(_) => format!("https://localhost:{port}/jwks"),
+            None => format!("http://127.0.0.1:{port}/jwks?q=1"),
+        };
         let behaviour = Arc::new(Mutex::new(behaviour));
         let (requests, sent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let service = Self {
@@ -51,7 +66,16 @@ impl Service {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (behaviour, requests) = (Arc::clone(&behaviour), Arc::clone(&requests));
-                tokio::spawn(answer(stream, behaviour, requests, Arc::clone(&sent)));
+                let (tls, sent) = (tls.clone(), Arc::clone(&sent));
+                tokio::spawn(async move {
+                    match tls {
+                        None => answer(stream, behaviour, requests, sent).await,
+                        Some(tls) => {
+                            let stream = tls.accept(stream).await.ok()?;
+                            answer(stream, behaviour, requests, sent).await
+                        }
+                    }
+                });
             }
         });
         service
@@ -66,9 +90,22 @@ impl Service {
     }
 }
 
+fn acceptor(issued: &Issued) -> TlsAcceptor {
+    let certificate = CertificateDer::from_pem_file(&issued.certificate).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_file(&issued.key).expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("TLS 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("a certificate and its key");
+    TlsAcceptor::from(Arc::new(config))
+}
+
 /// Answers one request, and closes.
 async fn answer(
-    mut stream: TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     behaviour: Arc<Mutex<Behaviour>>,
     requests: Arc<AtomicUsize>,
     sent: Arc<AtomicUsize>,
@@ -100,7 +137,8 @@ async fn answer(
             }
         }
     };
-    stream.write_all(text.as_bytes()).await.ok()
+    stream.write_all(text.as_bytes()).await.ok()?;
+    stream.shutdown().await.ok()
 }
 
 fn set(keys: &[&SigningKey]) -> Behaviour {
@@ -209,4 +247,41 @@ async fn the_last_good_set_is_kept() {
     relay.signal(Signal::SIGHUP);
     until("the log", async || relay.log().contains("can be read again").then_some(())).await;
     assert_eq!(status(&relay, &wrong).await, 401);
+}
+
+/// Over https the service must be who it says; an authority of the school's own can be added.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_come_over_https() {
+    let database = Database::new().await;
+    let keys = Keys::new();
+    let folder = keys.path("authority");
+    std::fs::create_dir(&folder).expect("a folder");
+    let authority = Authority::root(&folder, "root");
+    let form = |extensions| Form { subject: "/CN=keys", extensions, days: None };
+    let named = authority.issue("named", &form("subjectAltName=DNS:localhost"));
+    let misnamed = authority.issue("misnamed", &form("subjectAltName=DNS:elsewhere"));
+    let key = keys.key("key", "EC");
+    let token = key.token(&claims("operator", "o", &[]));
+    let root = authority.certificate();
+    let by_school = ["--jwt-keys-ca", text(&root)];
+    for (certificate, flags, cause) in [
+        (&named, &by_school[..], None),
+        (&named, &[], Some("UnknownIssuer")),
+        (&misnamed, &by_school[..], Some("not valid for name")),
+    ] {
+        let service = Service::start_by(set(&[&key]), Some(certificate)).await;
+        let flags = [&["--jwt-keys", &service.url], flags].concat();
+        let relay = Relay::start(&database, &flags).await;
+        match cause {
+            None => {
+                until("the keys", async || (status(&relay, &token).await == 200).then_some(()))
+                    .await;
+            }
+            Some(cause) => {
+                until(cause, async || relay.log().contains(cause).then_some(())).await;
+                assert_eq!(status(&relay, &token).await, 503);
+                assert_eq!(service.requests(), 0);
+            }
+        }
+    }
 }
