@@ -1,6 +1,7 @@
 // Tells the owner of a browser that is too old for the page, in words. This is a classic script in
 // the JavaScript of 2009, which every browser reads: the page's modules would fail without a word.
 
+/* eslint-disable no-var */
 (function () {
   var isEnough =
     "noModule" in document.createElement("script") &&
