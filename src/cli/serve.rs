@@ -10,6 +10,7 @@ use super::flags::hub::HubFlags;
 use super::flags::identity::IdentityFlags;
 use super::flags::lifecycle::LifecycleFlags;
 use super::flags::limits::LimitFlags;
+use super::flags::rates::RateFlags;
 use super::flags::retention::RetentionFlags;
 use super::open_files::raise_file_limit;
 use super::output::print;
@@ -35,6 +36,8 @@ pub(super) struct Args {
     #[command(flatten)]
     database: DatabaseFlags,
     #[command(flatten)]
+    rates: RateFlags,
+    #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
     retention: RetentionFlags,
@@ -57,7 +60,9 @@ impl Args {
             access,
             database: self.database.validate()?,
             start: self.lifecycle.start(),
-            http: self.limits.http(origins, self.edge.validate(hub_path.as_deref())?),
+            http: self
+                .limits
+                .http(origins, self.edge.validate(self.rates.config(), hub_path.as_deref())?),
             writer: self.limits.writer(),
             log_memory: self.limits.log_memory(),
             housekeeping: self.retention.housekeeping(),

@@ -4,6 +4,7 @@ use super::base_path::BasePath;
 use super::context::RequestLimits;
 use super::gate::ProxyRules;
 use super::gate::origin::OriginPolicy;
+use super::gate::rates::RateConfig;
 use super::security_headers::SecurityHeaders;
 
 /// Bounds and rules of the HTTP side.
@@ -28,6 +29,8 @@ pub(crate) struct Config {
 pub(crate) struct Edge {
     /// The proxies that are trusted.
     pub proxies: ProxyRules,
+    /// The limits of rates.
+    pub rates: RateConfig,
     /// The path below which the routes lie.
     pub base_path: BasePath,
     /// The headers that protect the page and its data.

@@ -11,6 +11,7 @@ const CAUSES: &[&str] = &[
     "too-many-large-answers",
     "too-many-connections",
     "going-away",
+    "rate-limited",
     "no-memory-for-classes",
     "not-readable-now",
     "sign-in-unavailable",

@@ -11,6 +11,8 @@ pub(super) enum Check {
     Connections,
     /// The relay is not closing: a request that begins now would be ended at once.
     Draining,
+    /// The address, and the caller once it is known, make no more requests than they may.
+    Rates,
     /// The host is a name of this relay, and the page that asks is the relay's own or allowed.
     Origin,
     /// A request that changes something comes from the relay's own page: a form on another site's
@@ -36,7 +38,7 @@ pub(super) struct Policy {
 impl Policy {
     /// Events in, from any page. There is no check of the origin: clients run on pages of any host.
     pub(super) const INGEST: Self = Self {
-        checks: &[Check::Connections],
+        checks: &[Check::Connections, Check::Rates],
         right: Some(Right::Post),
         cors: Cors::AnyOrigin,
         has_body: true,
@@ -46,14 +48,14 @@ impl Policy {
         Self { checks: &[], right: None, cors: Cors::AnyOrigin, has_body: true };
     /// Sockets and streams.
     pub(super) const SUBSCRIBE: Self = Self {
-        checks: &[Check::Connections, Check::Draining, Check::Origin],
+        checks: &[Check::Connections, Check::Draining, Check::Rates, Check::Origin],
         right: Some(Right::Read),
         cors: Cors::AllowedOrigins { expose: None },
         has_body: false,
     };
     /// The reading API: a class as its instructors see it.
     pub(super) const READ: Self = Self {
-        checks: &[Check::Connections, Check::Origin],
+        checks: &[Check::Connections, Check::Rates, Check::Origin],
         right: Some(Right::Read),
         cors: Cors::AllowedOrigins { expose: Some("ETag, Retry-After") },
         has_body: false,
@@ -73,7 +75,7 @@ impl Policy {
     pub(super) const IDENTIFY: Self = Self { right: Some(Right::Identify), ..Self::READ };
     /// The sign-in page and its form. There is no caller before it.
     pub(super) const SIGN_IN: Self = Self {
-        checks: &[Check::Connections, Check::Origin, Check::OwnPage],
+        checks: &[Check::Connections, Check::Rates, Check::Origin, Check::OwnPage],
         right: None,
         cors: Cors::SameOrigin,
         has_body: true,

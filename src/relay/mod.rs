@@ -5,10 +5,12 @@
 //!   database, and waits until each has worked once
 //! - `stop` takes them apart in the opposite order, each with a deadline
 //! - `postgres` runs the private PostgreSQL, if that is the database
+//! - `service`: what the service manager is told
 //! - [`signals`] receives SIGTERM and SIGINT, for every command, and SIGHUP
 
 mod config;
 mod postgres;
+mod service;
 pub mod signals;
 mod start;
 mod stop;
@@ -48,17 +50,19 @@ pub(crate) async fn run(
     let Entrances { main, admin, tls } = entrances(&config).await?;
     let address = main.listener.local_addr()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
     // A private PostgreSQL may take long to start, if it recovers from a crash: a signal ends the
     // wait at any time.
     let parts = tokio::select! {
-        parts = start::construct(&config, address) => parts?,
+        parts = start::construct(&config, &url) => parts?,
         () = signals.next() => return Ok(()),
     };
     let start::Parts { relay, tasks, private, migrated, connector, supervisor, access } = parts;
     let _rereading = supervisor.spawn("rereading of keys", reread_forever(hangups, access, tls));
+    let _watched = AbortOnDropHandle::new(tokio::spawn(service::be_watched()));
     let accepting = supervisor.spawn("accept loops", accept(main, admin, Arc::clone(&relay)));
     let private = private.map(PostgresSupervisor::start);
-    listening(&format!("{scheme}://{address}"))?;
+    listening(&url)?;
     let mut started = AbortOnDropHandle::new(tokio::spawn(start::connect(
         connector,
         config.start,
@@ -80,12 +84,14 @@ pub(crate) async fn run(
     };
     let mut has_failed = false;
     if has_started {
+        service::is_ready();
         tracing::info!(%address, release = migrate::RELEASE, "the relay serves");
         has_failed = tokio::select! {
             () = signals.next() => false,
             () = supervisor.failed() => true,
         };
     }
+    service::stops();
     let ended_at_once =
         stop::stop(config.stop, relay, tasks, accepting, private, &mut signals).await?;
     tracing::info!(at_once = ended_at_once, "the relay has ended");

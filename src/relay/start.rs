@@ -1,7 +1,6 @@
 //! The start of a replica: the parts are constructed in the order in which they need each other;
 //! then the database is migrated; then every part connects.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,8 @@ use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch};
 use crate::housekeeping::Housekeeping;
 use crate::http::{
-    AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, HttpMetrics, Relay, StartProgress,
+    AnswerBudget, BodyBudget, ConnectionLimiter, Drain, Gate, HttpMetrics, Rates, Relay,
+    StartProgress,
 };
 use crate::listener::Listener;
 use crate::log::Log;
@@ -54,8 +54,9 @@ pub(super) struct Parts {
 pub(super) struct Tasks {
     pub(super) writer: WriterTasks,
     pub(super) housekeeping: Housekeeping,
-    /// The tail, the prober, the counts of rejected events, the audit, the eviction of classes.
-    pub(super) others: [AbortOnDropHandle<()>; 5],
+    /// The tail, the prober, the counts of rejected events, the audit, the eviction of classes, the
+    /// memory of rates.
+    pub(super) others: [AbortOnDropHandle<()>; 6],
 }
 
 /// The sources of callers. Must be called within the runtime.
@@ -66,8 +67,8 @@ fn access(config: &Config) -> Result<Access, Failure> {
     }
 }
 
-pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Parts, Failure> {
-    let owner = format!("progress-relay serve, pid {}, on {address}", std::process::id());
+pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failure> {
+    let owner = format!("progress-relay serve, pid {}, on {url}", std::process::id());
     // Before the database: a file that is wrong ends the start at once.
     let access = access(config)?;
     let (connector, private) = config.database.open(&owner).await?;
@@ -95,6 +96,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let drain = Drain::new(config.stop.drain);
     let connections =
         ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
+    let rates = Arc::new(Rates::new(&config.http.edge.rates));
     access.keep(Sessions::new(pages.clone()));
     let audit = Audit::new(!access.is_open());
     let gate = Gate::new(
@@ -102,6 +104,7 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
         config.http.origins.clone(),
         config.http.edge.proxies.clone(),
         access.clone(),
+        Arc::clone(&rates),
         audit.clone(),
         drain.clone(),
     );
@@ -131,7 +134,9 @@ pub(super) async fn construct(config: &Config, address: SocketAddr) -> Result<Pa
     let relay = Arc::new(relay);
     let rejections = relay.rejections.start(relay.pages.clone());
     let audit = relay.audit.start(relay.pages.clone());
-    let others = [tail_task, prober, rejections, audit, eviction];
+    let forgetting =
+        supervisor.spawn("memory of rates", async move { rates.forget_forever().await });
+    let others = [tail_task, prober, rejections, audit, eviction, forgetting];
     let tasks = Tasks { writer: writer_tasks, housekeeping, others };
     Ok(Parts { relay, tasks, private, migrated, connector, supervisor, access })
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::access::{self, GroupRules};
 use crate::error::Failure;
 use crate::http::{
-    BasePath, Edge, Network, ProxyRules, SecurityHeaders, TrustedProxies, UserHeaders,
+    BasePath, Edge, Network, ProxyRules, RateConfig, SecurityHeaders, TrustedProxies, UserHeaders,
 };
 
 /// Proxies, and the page's place.
@@ -44,7 +44,11 @@ impl EdgeFlags {
     ///
     /// # Errors
     /// Names the flag that cannot be used.
-    pub(in crate::cli) fn validate(&self, of_hub: Option<&str>) -> Result<Edge, Failure> {
+    pub(in crate::cli) fn validate(
+        &self,
+        rates: RateConfig,
+        of_hub: Option<&str>,
+    ) -> Result<Edge, Failure> {
         let user_headers = self.user_header.as_deref().map(|user| {
             let (groups, name) = (self.groups_header.as_deref(), self.user_name_header.as_deref());
             UserHeaders::new(user, groups, name).map_err(|wrong| {
@@ -65,6 +69,7 @@ impl EdgeFlags {
         };
         Ok(Edge {
             proxies: ProxyRules { trusted, user_headers: user_headers.transpose()? },
+            rates,
             base_path,
             security,
         })

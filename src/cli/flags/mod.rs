@@ -4,8 +4,9 @@
 //!
 //! - `database`: which database; `access`: who may connect; `identity`: who calls; `hub`: the
 //!   JupyterHub whose users call; `groups`: which groups make whom; `edge`: proxies, and the page's
-//!   place; `limits`: bounds on requests, queues, memory and connections; `lifecycle`: start and
-//!   stop; `logging`: the program's log; `retention`: what is kept, and for how long
+//!   place; `rates`: limits of rates; `limits`: bounds on requests, queues, memory and connections;
+//!   `lifecycle`: start and stop; `logging`: the program's log; `retention`: what is kept, and for
+//!   how long
 //! - `token`: the token that a command sends to a relay
 //! - `units`: sizes and durations as people write them, and the bounds of a value
 
@@ -18,6 +19,7 @@ pub(super) mod identity;
 pub(super) mod lifecycle;
 pub(super) mod limits;
 pub(super) mod logging;
+pub(super) mod rates;
 pub(super) mod retention;
 pub(super) mod token;
 pub(super) mod units;

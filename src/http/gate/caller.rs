@@ -9,12 +9,14 @@
 //! page. A proxy knows its user by a cookie too: a page of another origin that posts through the
 //! proxy must be one that may read.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::origin::OriginPolicy;
 use super::proxied::UserHeaders;
+use super::rates::{Limited, Rates};
 
 use crate::access::{Access, Caller, Credential, Denial, Right};
 use crate::event::ClassId;
@@ -50,6 +52,8 @@ pub(super) enum CallerCheck {
     Denied(Denial),
     /// Another site's page has sent the request.
     Forbidden(Problem),
+    /// There were too many wrong credentials from there.
+    Limited(Limited),
     /// The caller is known, and may not.
     NotAllowed(Arc<Caller>, Option<Credential>, Problem),
 }
@@ -58,6 +62,7 @@ pub(super) enum CallerCheck {
 /// URL names.
 pub(super) async fn check(
     access: &Access,
+    rates: &Rates,
     rules: CredentialRules<'_>,
     right: Right,
     request: &Request,
@@ -81,13 +86,53 @@ pub(super) async fn check(
     {
         return CallerCheck::Forbidden(problem);
     }
-    match access.resolve(credential.as_ref()).await {
-        Err(denial) => CallerCheck::Denied(denial),
+    match known(access, rates, request.client.address, credential.as_ref()).await {
+        Err(Unknown::Denied(denial)) => CallerCheck::Denied(denial),
+        Err(Unknown::Limited(limited)) => CallerCheck::Limited(limited),
         Ok(caller) => match permit(&caller, right, &query) {
             Ok(()) => CallerCheck::Admitted(caller, credential),
             Err(problem) => CallerCheck::NotAllowed(caller, credential, problem),
         },
     }
+}
+
+/// Why it is not known who calls.
+pub(super) enum Unknown {
+    /// The credential does not prove it.
+    Denied(Denial),
+    /// There were too many wrong ones from this address: it was not looked at.
+    Limited(Limited),
+}
+
+/// Who calls from this address with this credential.
+pub(super) async fn known(
+    access: &Access,
+    rates: &Rates,
+    address: IpAddr,
+    credential: Option<&Credential>,
+) -> Result<Arc<Caller>, Unknown> {
+    match credential {
+        Some(own) => attempt(rates, address, own, access.resolve(credential)).await,
+        None => access.resolve(None).await.map_err(Unknown::Denied),
+    }
+}
+
+/// Looks by `proving` whether a credential from this address is good, unless too many from there
+/// were wrong.
+pub(super) async fn attempt<T>(
+    rates: &Rates,
+    address: IpAddr,
+    credential: &Credential,
+    proving: impl Future<Output = Result<T, Denial>>,
+) -> Result<T, Unknown> {
+    rates.check_credential(address, credential).map_err(Unknown::Limited)?;
+    let proven = proving.await;
+    match &proven {
+        Ok(_) => rates.accepted(credential),
+        Err(Denial::Invalid(_) | Denial::Revoked) => rates.refused(address, credential),
+        Err(_) => {}
+    }
+    proven.map_err(Unknown::Denied)
 }
 
 /// Whether the caller has the right in every class that the URL names.
@@ -127,7 +172,6 @@ pub(in crate::http) fn other_class(class: &ClassId) -> Problem {
 /// The problem of a caller that is not known.
 pub(in crate::http) fn denied(denial: &Denial) -> Problem {
     let detail = denial.to_string();
-    let title = "the relay does not know who calls";
     let problem = match denial {
         Denial::Unavailable { retry_after, .. } => {
             return Problem::unavailable(
@@ -137,10 +181,15 @@ pub(in crate::http) fn denied(denial: &Denial) -> Problem {
                 *retry_after,
             );
         }
-        Denial::Expired => Problem::new(StatusCode::UNAUTHORIZED, "expired", title, detail),
-        Denial::Missing | Denial::Invalid(_) | Denial::Revoked => {
-            Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", title, detail)
+        Denial::Expired => {
+            Problem::new(StatusCode::UNAUTHORIZED, "expired", "the sign-in has ended", detail)
         }
+        Denial::Missing | Denial::Invalid(_) | Denial::Revoked => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "the relay does not know who calls",
+            detail,
+        ),
     };
     let challenge = HeaderValue::from_static("Bearer realm=\"progress-relay\"");
     problem.with_header(header::WWW_AUTHENTICATE, challenge)

@@ -3,7 +3,7 @@
 //! The router's table names the checks that a route wants; [`ORDER`] is the order in which they are
 //! made. A new check is a variant of [`Check`], a line in `ORDER`, an arm in [`Gate::admit`], and a
 //! file of this folder. The caller is checked after `Origin`, since a foreign page must not learn
-//! whether a credential is good; a limit of the caller's requests comes last, since it is counted
+//! whether a credential is good; the limit of the caller's requests comes last, since it is counted
 //! by caller.
 //!
 //! The gate decides, and the route answers: most routes answer a refusal with a problem, a
@@ -16,20 +16,22 @@ pub(super) mod cors;
 pub(super) mod network;
 pub(super) mod origin;
 pub(super) mod proxied;
+pub(super) mod rates;
 pub(super) mod refused;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use self::caller::{CallerCheck, CredentialRules};
+use self::caller::{CallerCheck, CredentialRules, Unknown};
 use self::client::{Client, TrustedProxies};
 use self::connections::{ConnectionLimiter, ConnectionPermit};
 use self::cors::Cors;
 use self::origin::OriginPolicy;
 use self::proxied::UserHeaders;
+use self::rates::{Limited, Rates};
 use self::refused::{note_denial, note_not_allowed};
 use super::policy::{Check, Policy};
 use super::problem::Problem;
@@ -48,8 +50,8 @@ const ADMIN_CONNECTIONS: usize = 64;
 
 /// All checks, in the order in which they are made: the cheapest first, and none before a check on
 /// which it relies.
-pub(super) const ORDER: [Check; 4] =
-    [Check::Connections, Check::Draining, Check::Origin, Check::OwnPage];
+pub(super) const ORDER: [Check; 5] =
+    [Check::Connections, Check::Draining, Check::Rates, Check::Origin, Check::OwnPage];
 
 /// The gate's decision about a request.
 #[derive(Debug)]
@@ -64,6 +66,8 @@ pub(super) enum Admission {
     Forbidden(Problem),
     /// It is not known who calls.
     Denied(Denial),
+    /// The address or the caller makes too many requests.
+    Limited(Problem),
 }
 
 /// A caller that was admitted, with the credential by which it is known.
@@ -97,7 +101,7 @@ impl Admission {
                 "connect again: another relay, or this one once it is back, answers",
                 RETRY_AFTER,
             ),
-            Self::Forbidden(problem) => problem,
+            Self::Forbidden(problem) | Self::Limited(problem) => problem,
             Self::Denied(denial) => caller::denied(&denial),
         })
     }
@@ -111,6 +115,7 @@ pub(crate) struct Gate {
     origins: OriginPolicy,
     proxies: ProxyRules,
     access: Access,
+    rates: Arc<Rates>,
     audit: Audit,
     drain: Drain,
 }
@@ -131,11 +136,12 @@ impl Gate {
         origins: OriginPolicy,
         proxies: ProxyRules,
         access: Access,
+        rates: Arc<Rates>,
         audit: Audit,
         drain: Drain,
     ) -> Self {
         let admin_connections = ConnectionLimiter::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS);
-        Self { connections, admin_connections, origins, proxies, access, audit, drain }
+        Self { connections, admin_connections, origins, proxies, access, rates, audit, drain }
     }
 
     /// Counts a new connection: see [`ConnectionLimiter`]. Those of operators are counted apart:
@@ -160,6 +166,7 @@ impl Gate {
             "TCP connections, those of sessions included.",
             move || connections.count() as i64,
         );
+        self.rates.register(registry);
     }
 
     /// Which origins may read.
@@ -183,6 +190,11 @@ impl Gate {
                         return Admission::Forbidden(problem);
                     }
                 }
+                Check::Rates => {
+                    if let Err(limited) = self.rates.check_address(request.client.address) {
+                        return Admission::Limited(too_many(limited, request.method.as_ref()));
+                    }
+                }
                 Check::OwnPage => {
                     if let Err(problem) = caller::from_own_page(request) {
                         return Admission::Forbidden(problem);
@@ -194,9 +206,16 @@ impl Gate {
         let Some(right) = policy.right else {
             return Admission::Admitted(Admitted { caller: None, credential: None });
         };
-        let rules = self.rules(policy.cors != Cors::AnyOrigin);
-        match caller::check(&self.access, rules, right, request).await {
+        let limit = |limited| Admission::Limited(too_many(limited, request.method.as_ref()));
+        match self.check_caller(right, policy.cors != Cors::AnyOrigin, request).await {
+            CallerCheck::Limited(limited) => limit(limited),
             CallerCheck::Admitted(caller, credential) => {
+                let address = request.client.address;
+                if policy.checks.contains(&Check::Rates)
+                    && let Err(limited) = self.rates.check_caller(&caller, address)
+                {
+                    return limit(limited);
+                }
                 Admission::Admitted(Admitted { caller: Some(caller), credential })
             }
             CallerCheck::Denied(denial) => self.deny(denial, request.client.address),
@@ -210,19 +229,47 @@ impl Gate {
         }
     }
 
+    /// Looks by `proving` whether the credential of a sign-in is good, unless too many from the
+    /// same address were wrong.
+    ///
+    /// # Errors
+    /// The refusal, as a problem.
+    pub(super) async fn sign_in<T>(
+        &self,
+        request: &Request,
+        credential: &Credential,
+        proving: impl Future<Output = Result<T, Denial>>,
+    ) -> Result<T, Problem> {
+        let address = request.client.address;
+        let proven = caller::attempt(&self.rates, address, credential, proving);
+        proven.await.map_err(|unknown| match unknown {
+            Unknown::Denied(denial) => {
+                note_denial(&self.audit, Action::SignInRefused, &denial, address);
+                caller::denied(&denial)
+            }
+            Unknown::Limited(limited) => too_many(limited, request.method.as_ref()),
+        })
+    }
+
     /// Whether the sender of a request may see the relay itself: by the listener for operators, or
     /// as one.
     pub(super) async fn sees_relay(&self, request: &Request) -> bool {
         request.door == Door::Admin
             || matches!(
-                caller::check(&self.access, self.rules(true), Right::Operate, request).await,
+                self.check_caller(Right::Operate, true, request).await,
                 CallerCheck::Admitted(..)
             )
     }
 
-    fn rules(&self, reads_cookie: bool) -> CredentialRules<'_> {
+    async fn check_caller(
+        &self,
+        right: Right,
+        reads_cookie: bool,
+        request: &Request,
+    ) -> CallerCheck {
         let user_headers = self.proxies.user_headers.as_ref();
-        CredentialRules { reads_cookie, user_headers, origins: &self.origins }
+        let rules = CredentialRules { reads_cookie, user_headers, origins: &self.origins };
+        caller::check(&self.access, &self.rates, rules, right, request).await
     }
 
     /// Admits a subscriber by the credential of its first message. The other checks were made when
@@ -233,8 +280,9 @@ impl Gate {
         query: &Query<'_>,
         address: IpAddr,
     ) -> Admission {
-        match self.access.resolve(Some(&credential)).await {
-            Err(denial) => self.deny(denial, address),
+        match caller::known(&self.access, &self.rates, address, Some(&credential)).await {
+            Err(Unknown::Denied(denial)) => self.deny(denial, address),
+            Err(Unknown::Limited(limited)) => Admission::Limited(too_many(limited, "GET")),
             Ok(caller) => match caller::permit(&caller, Right::Read, query) {
                 Err(problem) => {
                     note_not_allowed(&self.audit, &caller, Some(&credential), query, address);
@@ -252,4 +300,19 @@ impl Gate {
         note_denial(&self.audit, Action::CredentialRefused, &denial, address);
         Admission::Denied(denial)
     }
+}
+
+/// The problem of too many requests. A POST is told 503: clients in the field take any status below
+/// 500 for success, and would drop the event.
+fn too_many(limited: Limited, method: &str) -> Problem {
+    const TITLE: &str = "there are too many requests";
+    let detail = "this caller or this address makes more requests than the relay's limits allow; \
+                  wait, and send the same request again (--rate-limit-caller, \
+                  --rate-limit-address, --rate-limit-wrong-credentials)";
+    let retry_after = limited.retry_after();
+    if method == "POST" {
+        return Problem::unavailable("rate-limited", TITLE, detail, retry_after);
+    }
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", TITLE, detail)
+        .with_header(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()))
 }

@@ -5,6 +5,7 @@
 //! - `form`: the body of `POST /sign-in`
 //! - `next`: the address to which a browser goes afterwards; it never leaves the relay
 //! - `cookie`: the cookie's attributes
+//! - `hub`: through JupyterHub, for its users
 //!
 //! Each sign-in begins a new session, whatever cookie the browser had: so nobody can plant a
 //! session that becomes somebody's. The gate has checked that the form is on the relay's own page,
@@ -14,6 +15,7 @@
 
 mod cookie;
 mod form;
+mod hub;
 mod next;
 mod page;
 
@@ -26,14 +28,14 @@ use warp::Reply;
 use warp::reply::Response;
 
 use self::form::{Form, Proof};
+pub(super) use self::hub::{HubStep, answer as hub};
 use super::audit::note_step;
 use super::context::Relay;
 use super::gate::caller::{cookie as cookie_value, denied};
-use super::gate::refused::note_denial;
 use super::problem::Problem;
 use super::query::Query;
 use super::request::Request;
-use crate::access::{Caller, Credential, Denial, LINK_LIFETIME, Right, Sessions};
+use crate::access::{Caller, Credential, LINK_LIFETIME, Right, Sessions};
 use crate::audit::Action;
 use crate::event::ObjectWriter;
 
@@ -68,6 +70,7 @@ where
         Step::Page => {
             let query = Query::parse(&request.query);
             Ok(page::show(
+                relay,
                 request,
                 &next::path(query.first("next"), relay.base_path.as_str()),
                 None,
@@ -94,41 +97,50 @@ where
 {
     let form = Form::read(relay, request, body).await?;
     let next = next::path(form.next.as_deref(), relay.base_path.as_str());
-    let proved = prove(relay, sessions, &form.proof).await;
-    match (&proved, &form.proof) {
-        (Ok(caller), Proof::Code(_)) => {
-            note_step(relay, Action::LinkUsed, request, caller, "link");
-        }
-        (Ok(_), Proof::Token(_)) => {}
-        (Err(denial), _) => {
-            note_denial(&relay.audit, Action::SignInRefused, denial, request.client.address);
-        }
+    let proved = prove(relay, sessions, request, &form.proof).await;
+    if let (Ok(caller), Proof::Code(_)) = (&proved, &form.proof) {
+        note_step(relay, Action::LinkUsed, request, caller, "link");
     }
     let signed_in = match proved {
         Ok(caller) if caller.role.has(Right::Browse) => {
-            begin(relay, sessions, request, &caller, &next).await
+            let token = match &form.proof {
+                Proof::Token(token) => Some(Credential::Token(token.clone())),
+                Proof::Code(_) => None,
+            };
+            begin(relay, sessions, request, (&caller, token.as_ref()), &next).await
         }
         Ok(caller) => Err(Problem::forbidden(&format!(
             "the credential is for role {}; the dashboard is for instructors and operators",
             caller.role
         ))),
-        Err(denial) => Err(denied(&denial)),
+        Err(problem) => Err(problem),
     };
     match signed_in {
         // A person gets the page again, and a program the problem.
-        Err(problem) if form.is_of_a_page => Ok(page::show(request, &next, Some(&problem))),
+        Err(problem) if form.is_of_a_page => Ok(page::show(relay, request, &next, Some(&problem))),
         answer => answer,
     }
 }
 
 /// Who signs in.
-async fn prove(relay: &Relay, sessions: &Sessions, proof: &Proof) -> Result<Caller, Denial> {
+async fn prove(
+    relay: &Relay,
+    sessions: &Sessions,
+    request: &Request,
+    proof: &Proof,
+) -> Result<Caller, Problem> {
+    let gate = &relay.gate;
     match proof {
         Proof::Token(token) => {
             let token = Credential::Token(token.clone());
-            relay.gate.access().resolve(Some(&token)).await.map(|caller| (*caller).clone())
+            let caller = gate.sign_in(request, &token, gate.access().resolve(Some(&token))).await?;
+            Ok((*caller).clone())
         }
-        Proof::Code(code) => sessions.take_link(code).await,
+        // Codes can be guessed at as tokens can, and each look asks the database.
+        Proof::Code(code) => {
+            let guess = Credential::Token(code.clone());
+            gate.sign_in(request, &guess, sessions.take_link(code)).await
+        }
     }
 }
 
@@ -137,10 +149,11 @@ pub(in crate::http) async fn begin(
     relay: &Relay,
     sessions: &Sessions,
     request: &Request,
-    caller: &Caller,
+    (caller, credential): (&Caller, Option<&Credential>),
     next: &str,
 ) -> Result<Response, Problem> {
-    let session = sessions.begin(caller).await.map_err(|denial| denied(&denial))?;
+    let session = relay.gate.access().begin_session(sessions, caller, credential).await;
+    let session = session.map_err(|denial| denied(&denial))?;
     // Since a one-time link was made, its caller's credential may have been revoked.
     let credential = Credential::Session(session.value.clone());
     let known = relay.gate.access().resolve(Some(&credential)).await;

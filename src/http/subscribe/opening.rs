@@ -97,6 +97,7 @@ impl Opening {
             Admission::Admitted(admitted) => admitted,
             Admission::TooMany => return Err(Refusal::later("the relay has too many connections")),
             Admission::Draining => return Err(Refusal::later("the relay is going away")),
+            Admission::Limited(problem) => return Err(Refusal::later(problem.title())),
             Admission::Forbidden(problem) => return Err(Refusal::forbidden(&problem)),
             Admission::Denied(denial) => return Err(Refusal::denied(&denial)),
         };

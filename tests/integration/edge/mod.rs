@@ -4,10 +4,14 @@
 mod admin;
 // The path below which the routes lie.
 mod base_path;
+// The files of deploy/ that no test can run as they are.
+mod deploy;
 // The headers by which a browser protects the page and its data.
 mod headers;
 // Addresses, schemes, hosts and users that a trusted proxy names.
 mod proxies;
+// Limits of rates: of a student, of an address, and of wrong credentials.
+mod rates;
 // nginx, HAProxy and Caddy by the files of deploy/.
 mod reverse_proxies;
 // TLS of the relay itself, and certificates that are renewed.
