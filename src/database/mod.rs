@@ -8,8 +8,8 @@
 //! - `log`: the header and the events of one read; `identity`: whether ids still mean the same
 //!   events
 //! - `pages`: the pool on which history is read; `readers`: its sessions; `pooled_client`: the
-//! clean-up after a read that was given up; `history`, `rejected`, `audit`: the API's reads on the
-//! pool
+//!   clean-up after a read that was given up; `history`, `rejected`, `audit`: the API's reads on
+//!   the pool
 //! - `snapshot`: the snapshots of class state; `election`: the lock of the leader; `scan`,
 //!   `class_events`: the classes with new events, and the events of one; `log_version`: the epoch
 //!   and the number of deletions, held still by a transaction

@@ -28,6 +28,8 @@ mod documents;
 mod edge;
 // The example subscribers, which resume without a gap.
 mod examples;
+// What an enemy tries.
+mod hostile;
 // Measurements, which print figures and run only when they are asked for.
 mod measure;
 // Operation: outages, failovers, restarts, and the relay's load on its database.

@@ -18,6 +18,7 @@ mod relay;
 pub mod reverse_proxy;
 mod rewriter;
 mod roles;
+pub mod secrecy;
 pub mod stage;
 pub mod tls;
 pub mod tokens;

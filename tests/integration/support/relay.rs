@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::postgres::{Database, entrust_process};
+use super::secrecy::assert_no_secrets;
 use super::{PATIENCE, until, within};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_progress-relay");
@@ -61,10 +62,12 @@ fn spawn_by(by: &[String], arguments: &[&str], environment: &[(&str, &str)]) -> 
 pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
     let ended = spawn(arguments, environment).wait_with_output();
     let output = within(&format!("{arguments:?} to end"), ended).await.expect("its output");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_no_secrets(&format!("stderr of {:?}", arguments.first()), &stderr);
     Finished {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        stderr,
     }
 }
 
@@ -202,7 +205,7 @@ impl Relay {
 
 impl Drop for Relay {
     /// Kills the process and waits for its end, so that it does not disturb the next step of a
-    /// test. Prints the log if the test has failed.
+    /// test. Prints the log if the test has failed, and fails a test whose log has secrets in it.
     fn drop(&mut self) {
         let _ = self.process.start_kill();
         let begin = Instant::now();
@@ -211,6 +214,9 @@ impl Drop for Relay {
         }
         if std::thread::panicking() {
             eprintln!("--- the log of the relay at {} ---\n{}---", self.url, self.log());
+        } else {
+            // So every test looks for secrets, whatever it is about.
+            assert_no_secrets("the log of the relay", &self.log());
         }
     }
 }

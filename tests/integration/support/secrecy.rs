@@ -1,0 +1,66 @@
+//! What must stand in no log, metric, error or answer: tokens, cookies, students' code.
+
+/// The code of the tests' events begins so.
+const CODE: &str = "x = 6*7";
+/// Names before a secret, as URLs, headers and cookies write them.
+const NAMES: [&str; 3] = ["token=", "progress-relay=", "authorization: "];
+
+/// The secrets in a text, each with some of its surroundings. It knows them by their form, so that
+/// every test can look, whatever its tokens are.
+pub fn secrets_in(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut note = |at: usize| {
+        let begin = text.floor_char_boundary(at.saturating_sub(80));
+        let end = text.ceil_char_boundary((at + 80).min(text.len()));
+        found.push(text[begin..end].to_owned());
+    };
+    for (at, _) in text.match_indices("eyJ") {
+        if is_token(&text[at..]) {
+            note(at);
+        }
+    }
+    let lower = text.to_ascii_lowercase();
+    for name in NAMES {
+        for (at, _) in lower.match_indices(name) {
+            let value = &text[at + name.len()..];
+            // `--token=…`, `token=TOKEN` and the like in help texts name no value.
+            if value.chars().take_while(|c| c.is_ascii_alphanumeric()).count() >= 8 {
+                note(at);
+            }
+        }
+    }
+    for (at, _) in text.match_indices(CODE) {
+        note(at);
+    }
+    found
+}
+
+/// Whether a text begins with a signed token: three parts of base64url, with a dot between them.
+fn is_token(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let mut parts = text.splitn(3, '.');
+    let mut whole = || parts.next().is_some_and(|part| part.len() > 8 && part.chars().all(is_part));
+    whole() && whole() && parts.next().is_some_and(|rest| rest.starts_with(is_part))
+}
+
+/// Fails a test whose text has secrets in it.
+pub fn assert_no_secrets(what: &str, text: &str) {
+    let found = secrets_in(text);
+    assert!(found.is_empty(), "{what} has secrets in it: {found:#?}");
+}
+
+#[test]
+fn secrets_are_found_by_their_form() {
+    for secret in [
+        "a eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl b",
+        "GET /x?class=a&token=0123456789abcdef HTTP",
+        "Cookie: a=b; progress-relay=abcdefgh1234",
+        "\"code\":\"x = 6*7\\nx\"",
+        "authorization: Bearerabc",
+    ] {
+        assert_eq!(secrets_in(secret).len(), 1, "{secret}");
+    }
+    for harmless in ["token=TOKEN", "--token FILE", "eyJ", "eyJhbGciOi.x", "progress-relay serve"] {
+        assert_eq!(secrets_in(harmless), [""; 0], "{harmless}");
+    }
+}
