@@ -184,7 +184,8 @@ proptest::proptest! {
     /// Whatever is changed in a good token makes it a bad one, and no text is a panic.
     #[test]
     fn no_changed_token_is_accepted(
-        which in 0usize..16, at in 0usize..2_000, removed in 0usize..40, put in "[A-Za-z0-9._=-]{0,12}|.{0,3}",
+        which in 0usize..16, at in 0usize..2_000, removed in 0usize..40,
+        put in "[A-Za-z0-9._=-]{0,12}|.{0,3}",
         text in ".{0,60}",
     ) {
         use futures::FutureExt;
@@ -196,7 +197,8 @@ proptest::proptest! {
         });
         let vectors = vectors();
         let good: Vec<&str> =
-            vectors["good"].as_object().expect("tokens").values().filter_map(Value::as_str).collect();
+            vectors["good"].as_object().expect("tokens").values()
+                .filter_map(Value::as_str).collect();
         let token = good[which % good.len()];
         let begin = at % token.len();
         let end = (begin + removed).min(token.len());
