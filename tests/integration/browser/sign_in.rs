@@ -83,8 +83,11 @@ async fn a_session_that_ends_leaves_no_gap() {
     page.go(&page_of(&relay, "c")).await;
     page.until(&is("signedOut")).await;
     page.click(".sign-in-link").await;
-    let short = Duration::from_secs(4);
-    give(&page, &issuer.token_for("ann", "instructor", &["c"], short)).await;
+    // A token is good for 30 s beyond its end, since clocks differ.
+    let end = std::time::SystemTime::now() - Duration::from_secs(15);
+    let end = end.duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
+    let claims = json!({ "sub": "ann", "role": "instructor", "classes": ["c"], "exp": end });
+    give(&page, &issuer.sign(&claims)).await;
     page.until(&is("live")).await;
     page.until(&says("#grid .card-count", "1")).await;
     page.value(MARK).await;
@@ -95,7 +98,7 @@ async fn a_session_that_ends_leaves_no_gap() {
     issuer.post(&relay, &json!([run("c", "s2", 1, None), run("c", "s3", 1, None)])).await;
 
     let other = chrome.blank().await;
-    other.go(&format!("{}sign-in?next=/%3Fclass=c", relay.url)).await;
+    other.go(&format!("{}/sign-in?next=/%3Fclass=c", relay.url)).await;
     give(&other, &issuer.token("ann", "instructor", &["c"])).await;
     other.until(&is("live")).await;
     page.until(&is("live")).await;
@@ -116,7 +119,7 @@ async fn a_link_signs_in_once() {
     issuer.post(&relay, &json!([run("c", "s1", 1, None)])).await;
     let chrome = Chrome::start().await;
     let page = chrome.blank().await;
-    page.go(&format!("{}sign-in?next=/%3Fclass=c", relay.url)).await;
+    page.go(&format!("{}/sign-in?next=/%3Fclass=c", relay.url)).await;
     give(&page, &issuer.token("ann", "instructor", &["c"])).await;
     page.until(&is("live")).await;
     page.click(".account .icon-button").await;
@@ -159,10 +162,10 @@ async fn another_sites_page_neither_signs_in_nor_acts() {
     let elsewhere = Relay::start(&database, &[]).await;
     let elsewhere = elsewhere.url.to_string().replace("127.0.0.1", "localhost");
     let evil = chrome.blank().await;
-    evil.go(&format!("{elsewhere}healthz")).await;
+    evil.go(&format!("{elsewhere}/healthz")).await;
     let token = issuer.token("mallory", "instructor", &["c"]);
     let form = |path: &str, name: &str, value: &str| {
-        let action = json!(format!("{}{path}", relay.url));
+        let action = json!(format!("{}/{path}", relay.url));
         format!(
             "const form = document.createElement('form'); form.method = 'post'; \
              form.action = {action}; const field = document.createElement('input'); \
@@ -176,19 +179,19 @@ async fn another_sites_page_neither_signs_in_nor_acts() {
     // /healthz has the policy of data, which forbids forms: the victim's browser must not be the
     // one that protects here.
     evil.call("Page.setBypassCSP", json!({ "enabled": true })).await;
-    evil.go(&format!("{elsewhere}healthz")).await;
+    evil.go(&format!("{elsewhere}/healthz")).await;
     evil.value(&form("sign-in", "token", &token)).await;
     evil.until(&format!("{answer}.includes('not-allowed')||{answer}.includes('cross-site')")).await;
     let cookies = evil.call("Network.getCookies", json!({ "urls": [relay.url.to_string()] })).await;
     assert_eq!(cookies["cookies"], json!([]), "nobody was signed in");
 
     let page = chrome.blank().await;
-    page.go(&format!("{}sign-in?next=/%3Fclass=c", relay.url)).await;
+    page.go(&format!("{}/sign-in?next=/%3Fclass=c", relay.url)).await;
     give(&page, &issuer.token("ann", "instructor", &["c"])).await;
     page.until(&is("live")).await;
     page.until("document.querySelectorAll('#help .help-item').length === 1").await;
     for path in ["api/class/students/s1/help/resolve?class=c", "sign-in/link", "sign-out"] {
-        evil.go(&format!("{elsewhere}healthz")).await;
+        evil.go(&format!("{elsewhere}/healthz")).await;
         evil.value(&form(path, "x", "y")).await;
         let refusals = ["not-allowed", "cross-site", "unauthorized"];
         let refused = refusals.map(|name| format!("{answer}.includes('{name}')")).join("||");
@@ -208,7 +211,7 @@ async fn the_sign_in_leads_nowhere_else() {
     let chrome = Chrome::start().await;
     let page = chrome.blank().await;
     for next in ["https://evil.example/", "//evil.example", "/\\evil.example", "/\t/evil.example"] {
-        let mut url = url::Url::parse(&format!("{}sign-in", relay.url)).expect("a URL");
+        let mut url = url::Url::parse(&format!("{}/sign-in", relay.url)).expect("a URL");
         url.query_pairs_mut().append_pair("next", next);
         page.go(url.as_str()).await;
         give(&page, &token).await;
