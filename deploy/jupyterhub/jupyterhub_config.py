@@ -26,6 +26,9 @@ c.JupyterHub.services = [
             "serve",
             "--bind",
             relay_bind,
+            # The hub's proxy says under which name and scheme browsers see it.
+            "--trusted-proxy",
+            "127.0.0.1",
             # Members of the group instructors-algebra instruct the class algebra; those of the
             # group algebra are its students.
             "--instructors",

@@ -62,6 +62,11 @@ impl Scope {
         }
     }
 
+    /// The number of patterns.
+    pub(super) fn count(&self) -> usize {
+        self.patterns.len()
+    }
+
     /// The patterns as texts, as a credential carries them.
     pub(crate) fn texts(&self) -> Vec<String> {
         let text = |pattern: &Pattern| match pattern {

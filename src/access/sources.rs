@@ -14,7 +14,7 @@ use super::hub::{CHECK_AGAIN, Hub};
 use super::jwt::Verifier;
 use super::proxied::ProxiedUsers;
 use super::revocations::Revocations;
-use super::session::Sessions;
+use super::session::{NewSession, Sessions};
 
 /// Why a caller's live connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +170,27 @@ impl Access {
         }
     }
 
+    /// Begins a session of a caller that has brought this credential: its hub's session, if the
+    /// credential is a hub's token, so that it ends when the hub says so.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn begin_session(
+        &self,
+        sessions: &Sessions,
+        caller: &Caller,
+        credential: Option<&Credential>,
+    ) -> Result<NewSession, Denial> {
+        match (&self.sources.hub, credential) {
+            (Some(hub), Some(credential @ Credential::Token(token)))
+                if self.is_of_hub(credential) =>
+            {
+                hub.session_of_token(token)
+            }
+            _ => sessions.begin(caller).await,
+        }
+    }
+
     /// The hub, if one is configured: people sign in there.
     pub(crate) fn hub(&self) -> Option<&Hub> {
         self.sources.hub.as_ref()
@@ -226,4 +247,64 @@ impl Access {
 /// Whether a token has the form of a JWT.
 fn is_jwt(token: &str) -> bool {
     token.bytes().filter(|byte| *byte == b'.').count() == 2
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::access::hub::tests::{Groups, hub, session};
+
+    /// A relay whose callers a hub knows, and a session there.
+    fn signed_in(groups: &Groups) -> (Access, Credential) {
+        let hub = hub(groups);
+        let value = session(&hub, Duration::ZERO);
+        let sources = Sources { hub: Some(hub), ..Sources::default() };
+        (Access { sources: Arc::new(sources) }, Credential::Session(value))
+    }
+
+    async fn caller(access: &Access, credential: &Credential) -> Arc<Caller> {
+        access.resolve(Some(credential)).await.expect("a caller")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_live_connection_ends_when_the_hub_knows_its_caller_as_another() {
+        let groups = Groups::new(Mutex::new(Some(vec!["instructors-algebra"])));
+        let (access, credential) = signed_in(&groups);
+        let caller = caller(&access, &credential).await;
+        let (began, ended) = (Instant::now(), access.ended(&caller, &credential));
+        tokio::pin!(ended);
+        let patient = tokio::time::timeout(Duration::from_secs(3_600), &mut ended).await;
+        assert!(patient.is_err(), "nothing has changed");
+        *groups.lock().expect("groups") = Some(vec!["instructors-physics"]);
+        assert_eq!(ended.await, CallerEnd::Revoked);
+        assert!(began.elapsed() <= Duration::from_secs(3_600) + 2 * CHECK_AGAIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_live_connection_outlives_a_hub_that_is_away_for_a_while() {
+        let groups = Groups::new(Mutex::new(Some(vec!["instructors-algebra"])));
+        let (access, credential) = signed_in(&groups);
+        let caller = caller(&access, &credential).await;
+        *groups.lock().expect("groups") = None;
+        let began = Instant::now();
+        assert_eq!(access.ended(&caller, &credential).await, CallerEnd::Unavailable);
+        let quarter = Duration::from_secs(900);
+        assert!(began.elapsed() >= quarter && began.elapsed() < quarter + 2 * CHECK_AGAIN);
+    }
+
+    #[tokio::test]
+    async fn neither_source_is_shown_the_tokens_of_the_other() {
+        let groups = Groups::new(Mutex::new(Some(vec!["instructors-algebra"])));
+        let (access, session) = signed_in(&groups);
+        assert!(access.is_of_hub(&session));
+        assert!(!access.is_of_hub(&Credential::Session("a.b.c".to_owned())));
+        assert!(access.is_of_hub(&Credential::Token("0123abc".to_owned())));
+        assert!(is_jwt("a.b.c") && !is_jwt("0123abc") && !is_jwt("a.b"));
+        assert_eq!(access.resolve(None).await, Err(Denial::Missing));
+    }
 }

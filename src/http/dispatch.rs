@@ -24,7 +24,7 @@ use super::problem::{Problem, ProblemName};
 use super::request::{Door, Inbound, Request};
 use super::router::{Found, Handler, find};
 use super::subscribe::{sse, websocket};
-use super::{api, audit, dashboard, health, hub, ingest, metrics, sign_in};
+use super::{api, audit, dashboard, health, ingest, metrics, sign_in};
 use crate::repeated::Repeated;
 
 /// Requests that warp rejects although no filter here does.
@@ -194,7 +194,7 @@ where
         }
         Handler::Dashboard => dashboard::serve(asked.path, &request.headers).await,
         Handler::SignIn(step) => sign_in::answer(relay, step, &caller, request, body).await,
-        Handler::Hub(step) => hub::answer(relay, step, request).await,
+        Handler::Hub(step) => sign_in::hub(relay, step, request).await,
         Handler::Alive => health::alive(),
         Handler::Ready => health::ready(relay, relay.gate.sees_relay(request).await),
         Handler::Metrics => metrics::render(relay),

@@ -8,9 +8,8 @@
 use http::{HeaderValue, Method};
 
 use super::api::Operation;
-use super::hub::HubStep;
 use super::policy::Policy;
-use super::sign_in::Step;
+use super::sign_in::{HubStep, Step};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Handler {

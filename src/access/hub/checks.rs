@@ -43,7 +43,7 @@ const MAX_WAITING: usize = 512;
 const MAX_TOKEN: usize = 512;
 
 type Answer = Result<Result<Arc<HubUser>, HubRefusal>, HubError>;
-type Ask = Box<
+pub(super) type Ask = Box<
     dyn Fn(String) -> BoxFuture<'static, Result<Result<HubUser, HubRefusal>, HubError>>
         + Send
         + Sync,

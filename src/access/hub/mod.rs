@@ -30,6 +30,7 @@ use self::sign_in::FinishedStates;
 use super::caller::Caller;
 use super::denial::Denial;
 use super::groups::GroupRules;
+use super::session::NewSession;
 use crate::client::service::ServiceClient;
 use crate::repeated::Repeated;
 
@@ -42,6 +43,8 @@ const MAX_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 const MAX_CODE: usize = 512;
 /// The beginning of a session's value, which no other kind of session has.
 const SESSION_PREFIX: &str = "hub.";
+/// Nothing can be sealed then.
+const NO_RANDOM: &str = "this machine gives no random numbers";
 /// How long a client is told to wait when the hub is away.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// How often live connections ask again whether their credential is still good.
@@ -78,10 +81,8 @@ pub(crate) struct NewSignIn {
 pub(crate) struct SignedIn {
     /// Who.
     pub(crate) caller: Arc<Caller>,
-    /// The value of the session's cookie.
-    pub(crate) session: String,
-    /// How long the session is good for.
-    pub(crate) lifetime: Duration,
+    /// The person's session.
+    pub(crate) session: NewSession,
     /// The page to which the browser wanted to go.
     pub(crate) next: String,
 }
@@ -113,6 +114,8 @@ struct Session {
     token: String,
     /// Seconds since 1970.
     until: u64,
+    /// Whether it began with the token of a user's server, and gets no more rights than that.
+    by_token: bool,
 }
 
 impl Hub {
@@ -132,12 +135,6 @@ impl Hub {
         }));
         let finished = FinishedStates::default();
         Ok(Self { shared: Arc::new(SharedHub { api, checks, seal, finished }) })
-    }
-
-    /// Whether browsers reach the hub, and the relay behind its proxy, over TLS.
-    pub(crate) fn is_seen_over_tls(&self) -> bool {
-        let origin = self.shared.api.config.public_origin.as_deref();
-        origin.is_some_and(|origin| origin.starts_with("https:"))
     }
 
     /// Who calls with this token of the hub's.
@@ -173,7 +170,8 @@ impl Hub {
         }
         match self.shared.checks.user_of(&session.token).await {
             Ok(Ok(user)) => {
-                let caller = Caller { expires_at: Some(until), ..(*user.by_sign_in).clone() };
+                let known = if session.by_token { &user.by_token } else { &user.by_sign_in };
+                let caller = Caller { expires_at: Some(until), ..(**known).clone() };
                 Ok(Arc::new(caller))
             }
             Ok(Err(_)) => Err(Denial::Revoked),
@@ -210,14 +208,29 @@ impl Hub {
         let token = api.access_token(code, &begun.verifier).await?;
         let token = token.ok_or(SignInError::CodeRefused)?;
         let user = checks.user_of(&token).await??;
-        let until = sign_in::seconds(SystemTime::now() + MAX_LIFETIME);
-        let sealed = seal.seal(Purpose::Session, &Session { token, until }).map_err(no_random)?;
         Ok(SignedIn {
             caller: Arc::clone(&user.by_sign_in),
-            session: format!("{SESSION_PREFIX}{sealed}"),
-            lifetime: MAX_LIFETIME,
+            session: self.new_session(token, false).map_err(no_random)?,
             next: begun.next,
         })
+    }
+
+    /// A session of the user whose token this is, which ends with the token.
+    ///
+    /// # Errors
+    /// [`Denial::Unavailable`] if this machine gives no random numbers.
+    pub(crate) fn session_of_token(&self, token: &str) -> Result<NewSession, Denial> {
+        self.new_session(token.to_owned(), true).map_err(|_| Denial::Unavailable {
+            reason: NO_RANDOM.to_owned(),
+            retry_after: RETRY_AFTER,
+        })
+    }
+
+    fn new_session(&self, token: String, by_token: bool) -> Result<NewSession, Unspecified> {
+        let until = sign_in::seconds(SystemTime::now() + MAX_LIFETIME);
+        let session = Session { token, until, by_token };
+        let sealed = self.shared.seal.seal(Purpose::Session, &session)?;
+        Ok(NewSession { value: format!("{SESSION_PREFIX}{sealed}"), lifetime: MAX_LIFETIME })
     }
 }
 
@@ -228,10 +241,7 @@ impl From<HubError> for SignInError {
 }
 
 fn no_random(_: Unspecified) -> SignInError {
-    SignInError::Unavailable {
-        reason: "this machine gives no random numbers".to_owned(),
-        retry_after: RETRY_AFTER,
-    }
+    SignInError::Unavailable { reason: NO_RANDOM.to_owned(), retry_after: RETRY_AFTER }
 }
 
 fn unavailable(error: &HubError) -> Denial {
@@ -245,4 +255,83 @@ fn logged(error: &HubError) -> String {
         tracing::warn!("callers cannot be checked{due}: {reason}");
     }
     reason
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::access::groups::GroupPattern;
+
+    /// A hub that knows each token as a user of these groups; `None` while it is away.
+    pub(in crate::access) type Groups = Arc<Mutex<Option<Vec<&'static str>>>>;
+
+    /// Such a hub, without a socket.
+    pub(in crate::access) fn hub(groups: &Groups) -> Hub {
+        let settings = HubSettings {
+            api_url: Some("http://h/hub/api".to_owned()),
+            api_token: Some(ApiToken::from("t".to_owned())),
+            service_name: Some("relay".to_owned()),
+            ..HubSettings::default()
+        };
+        let config = settings.validate().expect("valid").expect("a hub");
+        let pattern = |text| vec![GroupPattern::parse(text).expect("a pattern")];
+        let rules = GroupRules::new([], pattern("instructors-{class}"), pattern("{class}"));
+        let hub = Hub::new(config.clone(), rules.clone()).expect("a hub");
+        let groups = Arc::clone(groups);
+        let checks = TokenChecks::new(Box::new(move |_| {
+            let groups = groups.lock().expect("groups").clone();
+            let model = groups.map(|groups| {
+                json!({
+                    "kind": "user", "name": "emmy", "groups": groups,
+                    "scopes": config.access_scopes,
+                })
+            });
+            let said = match model {
+                None => Err(HubError::Away("gone".to_owned())),
+                Some(model) => {
+                    user::read(model.to_string().as_bytes(), &config.access_scopes, &rules)
+                        .map_err(HubError::NotUnderstood)
+                }
+            };
+            async move { said }.boxed()
+        }));
+        let seal = Seal::new("t").expect("a key");
+        let api = Arc::clone(&hub.shared.api);
+        let finished = FinishedStates::default();
+        Hub { shared: Arc::new(SharedHub { api, checks, seal, finished }) }
+    }
+
+    /// A session that began so long ago.
+    pub(in crate::access) fn session(hub: &Hub, age: Duration) -> String {
+        let until = sign_in::seconds(SystemTime::now() + MAX_LIFETIME - age);
+        let session = Session { token: "access".to_owned(), until, by_token: false };
+        let sealed = hub.shared.seal.seal(Purpose::Session, &session).expect("sealed");
+        format!("{SESSION_PREFIX}{sealed}")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_is_a_person_who_has_signed_in() {
+        let groups = Groups::new(Mutex::new(Some(vec!["instructors-algebra", "physics"])));
+        let hub = hub(&groups);
+        let value = session(&hub, Duration::ZERO);
+        assert!(Hub::is_session(&value) && !value.contains("access"));
+        let caller = hub.caller_of_session(&value).await.expect("a caller");
+        assert_eq!((&*caller.subject, caller.scope.texts()), ("emmy", vec!["algebra".to_owned()]));
+        assert!(caller.expires_at.is_some());
+        let by_token = hub.caller_of_token("access").await.expect("a caller");
+        assert_eq!(by_token.scope.texts(), ["physics"]);
+        let of_token = hub.session_of_token("access").expect("a session").value;
+        let student = hub.caller_of_session(&of_token).await.expect("a caller");
+        assert_eq!(student.scope.texts(), ["physics"], "no more than the token has");
+        let ended = hub.caller_of_session(&session(&hub, MAX_LIFETIME)).await;
+        assert_eq!(ended, Err(Denial::Expired));
+        for wrong in ["hub.", "hub.x", &value[4..], &format!("{value}x")] {
+            let denied = hub.caller_of_session(wrong).await;
+            assert!(matches!(denied, Err(Denial::Invalid(_))), "{wrong}");
+        }
+    }
 }

@@ -151,13 +151,12 @@ impl Verifier {
         if header.crit.is_some() {
             return Err(invalid("its header demands what the relay does not know (crit)"));
         }
-        let claims = if header.alg == Algorithm::HS256 {
-            match &self.secret {
-                Some(key) => self.open(token, &[&key.load_full()])?,
-                None => return Err(no_key(&header)),
-            }
-        } else {
-            self.open_with_public_key(token, &header).await?
+        let claims = match (header.alg, &self.secret) {
+            (Algorithm::HS256, Some(key)) => self.open(token, &[&key.load_full()])?,
+            (Algorithm::HS256, None) => return Err(no_key(&header)),
+            // No secret is for these; and a token that no key can be for makes nobody look for one.
+            (Algorithm::HS384 | Algorithm::HS512, _) => return Err(other_algorithm()),
+            _ => self.open_with_public_key(token, &header).await?,
         };
         claims.caller(&self.config.claims, now)
     }
@@ -183,7 +182,7 @@ impl Verifier {
     /// The claims of a token that one of the keys has signed, for this relay.
     fn open(&self, token: &str, keys: &[&Key]) -> Result<Claims, Denial> {
         let Some(last) = keys.len().checked_sub(1) else {
-            return Err(invalid("its algorithm is not that of a key of the relay's"));
+            return Err(other_algorithm());
         };
         for (index, key) in keys.iter().enumerate() {
             let validation = self.validation(key.algorithm);
@@ -215,6 +214,10 @@ impl Verifier {
         validation.set_required_spec_claims(&required);
         validation
     }
+}
+
+fn other_algorithm() -> Denial {
+    invalid("its algorithm is not that of a key of the relay's")
 }
 
 fn no_key(header: &Header) -> Denial {

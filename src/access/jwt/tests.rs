@@ -184,8 +184,7 @@ proptest::proptest! {
     /// Whatever is changed in a good token makes it a bad one, and no text is a panic.
     #[test]
     fn no_changed_token_is_accepted(
-        which in 0usize..16, at in 0usize..2_000,
-        removed in 0usize..40,
+        which in 0usize..16, at in 0usize..2_000, removed in 0usize..40,
         put in "[A-Za-z0-9._=-]{0,12}|.{0,3}",
         text in ".{0,60}",
     ) {
@@ -197,8 +196,9 @@ proptest::proptest! {
             (folder, verifier)
         });
         let vectors = vectors();
-        let good = vectors["good"].as_object().expect("tokens");
-        let good: Vec<&str> = good.values().filter_map(Value::as_str).collect();
+        let good: Vec<&str> =
+            vectors["good"].as_object().expect("tokens").values()
+                .filter_map(Value::as_str).collect();
         let token = good[which % good.len()];
         let begin = at % token.len();
         let end = (begin + removed).min(token.len());

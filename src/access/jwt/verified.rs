@@ -15,6 +15,8 @@ use crate::cryptography::{Digest, sha256};
 /// The callers of each half. When the younger half is full it becomes the older one, whose callers
 /// are dropped, except those that were asked for meanwhile.
 const HALF: usize = 2_048;
+/// A caller with more classes than this takes too much memory, and is not kept.
+const MAX_CLASSES: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Verified {
@@ -53,6 +55,9 @@ impl Verified {
 
     /// Keeps the caller of a token whose verification began after this many changes of the keys.
     pub(super) fn put(&self, digest: Digest, changes: u64, caller: Caller) {
+        if caller.scope.count() > MAX_CLASSES {
+            return;
+        }
         let mut halves = self.lock();
         halves.update(changes);
         if halves.changes == changes {

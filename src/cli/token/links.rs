@@ -27,8 +27,7 @@ pub(super) fn links(url: &Url, role: Role, classes: &[String], token: &str) -> S
         base.replacen("http", "ws", 1)
     );
     match role {
-        Role::Writer => post,
-        Role::Student => post,
+        Role::Writer | Role::Student => post,
         Role::Instructor => read,
         Role::Operator => format!("{post}{read}"),
     }

@@ -280,8 +280,8 @@ mod tests {
             lists in proptest::collection::vec(proptest::collection::vec(
                 proptest::sample::select(vec![
                     "10.0.0.1", "192.0.2.1", "[fd00::1]:5", "::ffff:10.0.0.2", "for=", "proto=",
-                    "host=",
-                    "\"", ";", ",", " ", "https", "unknown", "_x", "[", "]", ":", "\\", "é",
+                    "host=", "\"", ";", ",", " ", "https", "unknown", "_x", "[", "]", ":",
+                    "\\", "é",
                 ]), 0..14), 0..6),
         ) {
             let names =

@@ -5,6 +5,7 @@
 //! - `form`: the body of `POST /sign-in`
 //! - `next`: the address to which a browser goes afterwards; it never leaves the relay
 //! - `cookie`: the cookie's attributes
+//! - `hub`: through JupyterHub, for its users
 //!
 //! Each sign-in begins a new session, whatever cookie the browser had: so nobody can plant a
 //! session that becomes somebody's. The gate has checked that the form is on the relay's own page,
@@ -14,6 +15,7 @@
 
 mod cookie;
 mod form;
+mod hub;
 mod next;
 mod page;
 
@@ -26,6 +28,7 @@ use warp::Reply;
 use warp::reply::Response;
 
 use self::form::{Form, Proof};
+pub(super) use self::hub::{HubStep, answer as hub};
 use super::audit::note_step;
 use super::context::Relay;
 use super::gate::caller::{cookie as cookie_value, denied};
@@ -67,6 +70,7 @@ where
         Step::Page => {
             let query = Query::parse(&request.query);
             Ok(page::show(
+                relay,
                 request,
                 &next::path(query.first("next"), relay.base_path.as_str()),
                 None,
@@ -99,7 +103,11 @@ where
     }
     let signed_in = match proved {
         Ok(caller) if caller.role.has(Right::Browse) => {
-            begin(relay, sessions, request, &caller, &next).await
+            let token = match &form.proof {
+                Proof::Token(token) => Some(Credential::Token(token.clone())),
+                Proof::Code(_) => None,
+            };
+            begin(relay, sessions, request, (&caller, token.as_ref()), &next).await
         }
         Ok(caller) => Err(Problem::forbidden(&format!(
             "the credential is for role {}; the dashboard is for instructors and operators",
@@ -109,7 +117,7 @@ where
     };
     match signed_in {
         // A person gets the page again, and a program the problem.
-        Err(problem) if form.is_of_a_page => Ok(page::show(request, &next, Some(&problem))),
+        Err(problem) if form.is_of_a_page => Ok(page::show(relay, request, &next, Some(&problem))),
         answer => answer,
     }
 }
@@ -141,10 +149,11 @@ pub(in crate::http) async fn begin(
     relay: &Relay,
     sessions: &Sessions,
     request: &Request,
-    caller: &Caller,
+    (caller, credential): (&Caller, Option<&Credential>),
     next: &str,
 ) -> Result<Response, Problem> {
-    let session = sessions.begin(caller).await.map_err(|denial| denied(&denial))?;
+    let session = relay.gate.access().begin_session(sessions, caller, credential).await;
+    let session = session.map_err(|denial| denied(&denial))?;
     // Since a one-time link was made, its caller's credential may have been revoked.
     let credential = Credential::Session(session.value.clone());
     let known = relay.gate.access().resolve(Some(&credential)).await;

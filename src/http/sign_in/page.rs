@@ -2,8 +2,10 @@
 //! with it the one that was chosen on the dashboard.
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use url::form_urlencoded;
 use warp::reply::Response;
 
+use crate::http::context::Relay;
 use crate::http::problem::Problem;
 use crate::http::request::Request;
 
@@ -26,13 +28,28 @@ const FORBIDDEN: [&str; 2] = [
     "This token is good, but not for the dashboard: it takes an instructor’s or an operator’s.",
     "このトークンではダッシュボードを開けません。講師または管理者のトークンが必要です。",
 ];
+const NOT_AN_INSTRUCTOR: [&str; 2] = [
+    "Your account of JupyterHub is in no instructors’ group. Ask the person who runs the hub.",
+    "お使いのJupyterHubアカウントは講師のグループに入っていません。管理者にお問い合わせください。",
+];
+const FAILED: [&str; 2] = [
+    "Signing in through JupyterHub has not worked, or took too long. Try again.",
+    "JupyterHubでのサインインに失敗したか、時間がかかりすぎました。もう一度お試しください。",
+];
+/// The way to the hub.
+const HUB: [&str; 2] = ["Sign in with JupyterHub", "JupyterHubでサインイン"];
 const AWAY: [&str; 2] = [
     "Signing in is not possible at the moment. Try again shortly.",
     "現在サインインできません。しばらくしてからもう一度お試しください。",
 ];
 
 /// Shows the page, whose form leads to `next`; with what went wrong the last time.
-pub(super) fn show(request: &Request, next: &str, problem: Option<&Problem>) -> Response {
+pub(super) fn show(
+    relay: &Relay,
+    request: &Request,
+    next: &str,
+    problem: Option<&Problem>,
+) -> Response {
     let error = problem.map(|problem| {
         let [en, ja] = words(problem);
         format!(
@@ -43,6 +60,7 @@ pub(super) fn show(request: &Request, next: &str, problem: Option<&Problem>) -> 
     let html = TEMPLATE
         .replace("{{language}}", language(&request.headers))
         .replace("{{error}}", error.as_deref().unwrap_or_default())
+        .replace("{{hub}}", &hub_link(relay, next))
         .replace("{{next}}", &escaped(next));
     let mut response = Response::new(html.into());
     *response.status_mut() = problem.map_or(StatusCode::OK, Problem::status);
@@ -56,10 +74,25 @@ pub(super) fn show(request: &Request, next: &str, problem: Option<&Problem>) -> 
     response
 }
 
+/// The way to the hub, if there is one. A browser resolves it below the relay's own path.
+fn hub_link(relay: &Relay, next: &str) -> String {
+    if relay.gate.access().hub().is_none() {
+        return String::new();
+    }
+    let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    let [en, ja] = HUB;
+    format!(
+        "<a class=\"primary-button sign-in-hub\" href=\"sign-in/hub?next={next}\">\
+         <span lang=\"en\">{en}</span><span lang=\"ja\">{ja}</span></a>"
+    )
+}
+
 fn words(problem: &Problem) -> [&'static str; 2] {
     match (problem.name(), problem.status()) {
         ("expired", _) => EXPIRED,
         ("forbidden", _) => FORBIDDEN,
+        ("not-an-instructor", _) => NOT_AN_INSTRUCTOR,
+        ("sign-in-failed", _) => FAILED,
         (_, StatusCode::SERVICE_UNAVAILABLE) => AWAY,
         _ => UNKNOWN,
     }

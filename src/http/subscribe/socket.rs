@@ -391,8 +391,8 @@ mod tests {
         fn no_first_message_panics(pieces in proptest::collection::vec(prop_oneof![
             proptest::sample::select(vec![
                 "{", "}", "[", "\"", ":", ",", "\"type\":", "\"auth\"", "\"token\":", "\"ping\"",
-                "\"x\"", "null",
-                "\\u0000", "\\ud800", "1e999", "{\"type\":\"auth\",\"token\":\"a\"",
+                "\"x\"", "null", "\\u0000", "\\ud800", "1e999",
+                "{\"type\":\"auth\",\"token\":\"a\"",
             ]).prop_map(str::to_owned),
             any::<String>(),
         ], 0..16)) {

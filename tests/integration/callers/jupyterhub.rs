@@ -112,6 +112,11 @@ async fn a_class_behind_jupyterhub(release: &str) {
     assert_eq!(code, Some(1008));
     assert!(reason.starts_with("class"), "{reason}");
     assert_eq!(summary(&hub.relay(), &lise.cookies).await.status, 403);
+    let (relay, path) = (hub.relay(), "/sign-in?next=/services/relay/?class=a");
+    let page = request(&relay, "GET", path, &[], Bytes::new());
+    let page = String::from_utf8_lossy(&page.await.body).into_owned();
+    let link = "href=\"sign-in/hub?next=%2Fservices%2Frelay%2F%3Fclass%3Da\"";
+    assert!(page.contains(link), "{page}");
     let student = hub.visit("blaise", "/services/relay/sign-in/hub").await;
     assert_eq!((student.status, &*student.cookies), (403, ""), "{}", student.body);
 
@@ -148,8 +153,8 @@ async fn only_the_browser_that_began_ends_a_sign_in(hub: &Hub, hops: &[(String, 
     for cookie in ["", "progress-relay-hub-sign-in=x", begun] {
         let answer = request(&hub.relay(), "GET", path, &[("cookie", cookie)], Bytes::new()).await;
         assert_eq!(answer.status, 400, "{cookie}");
-        let problem: Value = answer.json().expect("JSON");
-        assert_eq!(problem["type"], "urn:progress-relay:problem:sign-in-failed");
+        let page = String::from_utf8_lossy(&answer.body);
+        assert!(page.contains("has not worked") && page.contains("sign-in/hub?next="), "{page}");
     }
 }
 

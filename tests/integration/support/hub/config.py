@@ -15,6 +15,8 @@ c.ConfigurableHTTPProxy.command = [given["proxy"]]
 c.ConfigurableHTTPProxy.pid_file = f"{given['folder']}/proxy.pid"
 c.JupyterHub.db_url = f"sqlite:///{given['folder']}/hub.sqlite"
 c.JupyterHub.cookie_secret = bytes.fromhex(given["cookieSecret"])
+# JupyterHub 6 then refuses whoever does not prove that it began the sign-in; 5 does not know it.
+c.JupyterHub.oauth_require_pkce = True
 c.JupyterHub.authenticator_class = "dummy"
 c.DummyAuthenticator.password = given["password"]
 c.Authenticator.allow_all = True
