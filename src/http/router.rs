@@ -155,7 +155,7 @@ mod tests {
     use crate::access::{Right, Role};
 
     /// Rows that openapi.json does not describe, and why.
-    const UNDESCRIBED: [(&str, &str); 15] = [
+    const UNDESCRIBED: [(&str, &str); 14] = [
         ("/student-progress", "docs/wire.md describes it: a writer needs more than a schema"),
         ("/ws/connect", "docs/wire.md describes it: OpenAPI has no WebSockets"),
         ("/api/class/stream", "docs/wire.md describes it: OpenAPI has no frames"),
@@ -169,7 +169,6 @@ mod tests {
         ("/oauth_callback", "for browsers that come back from JupyterHub"),
         ("/metrics", "docs/metrics.md describes it"),
         ("/sign-in", "a page, and its form: docs/access.md describes them"),
-        ("/sign-in/link", "the dashboard's button: docs/access.md describes it"),
         ("/sign-out", "the dashboard's button: docs/access.md describes it"),
     ];
 
