@@ -67,6 +67,24 @@ fn access(config: &Config) -> Result<Access, Failure> {
     }
 }
 
+fn gate(
+    config: &Config,
+    access: &Access,
+    rates: &Arc<Rates>,
+    audit: &Audit,
+    drain: &Drain,
+) -> Gate {
+    Gate::new(
+        ConnectionLimiter::new(config.http.connections, config.http.connections_per_address),
+        config.http.origins.clone(),
+        config.http.edge.proxies.clone(),
+        access.clone(),
+        Arc::clone(rates),
+        audit.clone(),
+        drain.clone(),
+    )
+}
+
 pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failure> {
     let owner = format!("progress-relay serve, pid {}, on {url}", std::process::id());
     // Before the database: a file that is wrong ends the start at once.
@@ -97,15 +115,7 @@ pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failu
     let rates = Rates::new(&config.http.edge.rates);
     access.keep(Sessions::new(pages.clone()));
     let audit = Audit::new(!access.is_open());
-    let gate = Gate::new(
-        ConnectionLimiter::new(config.http.connections, config.http.connections_per_address),
-        config.http.origins.clone(),
-        config.http.edge.proxies.clone(),
-        access.clone(),
-        Arc::clone(&rates),
-        audit.clone(),
-        drain.clone(),
-    );
+    let gate = gate(config, &access, &rates, &audit, &drain);
     let mut relay = Relay {
         gate,
         base_path: config.http.edge.base_path.clone(),

@@ -42,7 +42,27 @@ class FakeSocket {
   }
 }
 
+class FakeStream {
+  closed = false;
+
+  constructor(url) {
+    this.url = url;
+    streams.push(this);
+  }
+
+  close() {
+    this.closed = true;
+  }
+
+  receive(frame) {
+    this.onmessage?.({ data: JSON.stringify(frame) });
+  }
+}
+
 let sockets;
+let streams;
+/** The answer to "who am I". */
+let me;
 let requests;
 /** Answers to requests, in order. */
 let answers;
@@ -54,12 +74,15 @@ let connection;
 beforeEach(() => {
   fakePage();
   timers = fakeTimers();
-  [sockets, requests, answers, states] = [[], [], [], []];
+  [sockets, streams, requests, answers, states] = [[], [], [], [], []];
+  me = new TypeError("no relay");
   told = { summaries: [], events: [] };
   setGlobal("WebSocket", FakeSocket);
+  setGlobal("EventSource", FakeStream);
   setGlobal("fetch", async (url) => {
-    requests.push(String(url));
-    const answer = answers.shift() ?? summary("k1");
+    const isMe = String(url) === "api/me";
+    if (!isMe) requests.push(String(url));
+    const answer = isMe ? me : (answers.shift() ?? summary("k1"));
     if (answer instanceof Error) throw answer;
     return answer;
   });
@@ -102,7 +125,7 @@ test("a summary is loaded, then followed from its cursor", async () => {
   sockets[0].receive({ type: "progress", events: [{ id: 1 }, { id: 2 }], cursor: "k2" });
   sockets[0].receive({ type: "live", cursor: "k2" });
   assert.deepEqual(told.events, [{ id: 1 }, { id: 2 }]);
-  assert.deepEqual(current(), { name: "live", since: null, retryAt: null, reason: null });
+  assert.deepEqual([current().name, current().since, current().retryAt], ["live", null, null]);
 });
 
 test("a lost connection is resumed from the last cursor, without a new summary", async () => {
@@ -241,4 +264,100 @@ test("a connection that was closed does nothing more", async () => {
   document.dispatchEvent(new Event("visibilitychange"));
   assert.equal(sockets.length, 1);
   assert.equal(states.length, known);
+});
+
+const problem = (status, name) =>
+  Response.json({ type: `urn:progress-relay:problem:${name}`, detail: name }, { status });
+const page = (status) =>
+  new Response("<p>sign in", { status, headers: { "content-type": "text/html" } });
+
+test("a signed-out page waits for a sign-in, and then goes on from its cursor", async () => {
+  await connectLive();
+  sockets[0].lose(1008, "expired: the credential has expired");
+  assert.deepEqual([current().name, current().login], ["signedOut", "relay"]);
+  assert.notEqual(current().since, null);
+  me = problem(401, "unauthorized");
+  await timers.pass(15_000);
+  assert.equal(current().name, "signedOut");
+  assert.equal(sockets.length, 1);
+  me = Response.json({ subject: "ann" });
+  await connection.lookForSignIn();
+  assert.equal(cursorOf(sockets[1]), "k1");
+  assert.equal(requests.length, 1);
+});
+
+test("answers that ask for a sign-in are told from a relay that is away", async () => {
+  const redirect = Object.defineProperty(new Response(""), "type", { value: "opaqueredirect" });
+  for (const [answer, login] of [
+    [problem(401, "unauthorized"), "relay"],
+    [page(200), "proxy"],
+    [page(401), "proxy"],
+    [page(403), "proxy"],
+    [redirect, "proxy"],
+  ]) {
+    answers.push(answer);
+    await connect();
+    assert.deepEqual([current().name, current().login], ["signedOut", login]);
+    connection.close();
+  }
+  answers.push(page(502));
+  await connect();
+  assert.deepEqual([current().name, current().login], ["offline", null]);
+});
+
+test("a class that is another's, and a service of sign-ins that is away", async () => {
+  answers.push(problem(403, "class-not-allowed"));
+  await connect();
+  assert.equal(current().name, "forbidden");
+  connection.close();
+  answers.push(problem(503, "sign-in-unavailable"));
+  await connect();
+  assert.deepEqual([current().name, current().isSignInAway], ["offline", true]);
+  await timers.pass(300);
+  sockets[0].lose(1008, "class: not yours");
+  assert.equal(current().name, "forbidden");
+});
+
+test("WebSockets that are blocked give way to the stream, until one comes through", async () => {
+  me = Response.json(null);
+  mock.method(globalThis, "fetch", async (url) =>
+    String(url) === "api/me" ? Response.json(null) : summary("k1"),
+  );
+  await connect();
+  sockets[0].lose();
+  await settled();
+  assert.equal(streams.length, 0);
+  await timers.pass(300);
+  sockets[1].lose();
+  await settled();
+  assert.equal(streams.length, 1);
+  assert.equal(String(streams[0].url), "http://relay.test/api/class/stream?class=c&cursor=k1");
+  streams[0].receive({ type: "progress", events: [{ id: 1 }], cursor: "k2" });
+  streams[0].receive({ type: "live", cursor: "k2" });
+  assert.deepEqual([current().name, current().isByStream], ["live", true]);
+  // A mark comes before each silence is over.
+  for (let passed = 0; passed < 300; passed += 20) {
+    streams[0].receive({ type: "mark", cursor: "k3" });
+    await timers.pass(20_000);
+  }
+  assert.equal(sockets.length, 3);
+  sockets[2].receive({ type: "mark", cursor: "k3" });
+  assert.ok(streams[0].closed && sockets[2].closed);
+  assert.equal(cursorOf(sockets[3]), "k3");
+  sockets[3].receive({ type: "live", cursor: "k3" });
+  assert.deepEqual([current().name, current().isByStream], ["live", false]);
+});
+
+test("a relay that is away is no reason to take the stream", async () => {
+  await connect();
+  for (let attempt = 0; attempt < 5; attempt += 1) {
+    sockets.at(-1).lose();
+    await settled();
+    await timers.pass(15_000);
+  }
+  assert.equal(streams.length, 0);
+  me = problem(401, "unauthorized");
+  sockets.at(-1).lose();
+  await settled();
+  assert.equal(current().name, "signedOut");
 });

@@ -177,8 +177,11 @@ window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", res
 window.addEventListener("popstate", enter);
 // A page that the browser had put aside may show a class to somebody who has signed out.
 window.addEventListener("pageshow", (event) => event.persisted && enter());
-setInterval(() => {
-  store.tick();
-  askRejections();
-}, 1000);
-enter();
+// A browser that is too old shows a sentence instead: too-old.js.
+if (!("tooOld" in document.documentElement.dataset)) {
+  setInterval(() => {
+    store.tick();
+    askRejections();
+  }, 1000);
+  enter();
+}

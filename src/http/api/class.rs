@@ -6,7 +6,9 @@ use std::time::Duration;
 use warp::reply::Response;
 
 use super::request::ApiRequest;
-use crate::event::{EventId, ObjectWriter};
+use crate::access::Right;
+use crate::database::ClassRow;
+use crate::event::{ClassId, EventId, ObjectWriter};
 use crate::http::problem::Problem;
 use crate::http::representation::{if_none_match, not_modified, tagged, takes_gzip};
 use crate::state::{MAX_MINUTES, MINUTE, SummaryParts, buckets, minute_of};
@@ -19,6 +21,8 @@ const DEFAULT_MINUTES: i64 = 60;
 /// Classes in one answer, and the most that may be asked for.
 const DEFAULT_CLASSES: i64 = 1_000;
 const MAX_CLASSES: i64 = 10_000;
+/// The most pages of all classes that are read for one page of a caller's own.
+const MAX_PAGES: usize = 20;
 
 impl ApiRequest<'_> {
     /// Waits until this replica has folded every event that was acknowledged before. Returns the id
@@ -29,6 +33,11 @@ impl ApiRequest<'_> {
     }
 
     pub(super) async fn summary(&self) -> Result<Response, Problem> {
+        if self.caller.own_student().is_some() {
+            return Err(Problem::forbidden(
+                "the summary shows every student; a student reads its own events",
+            ));
+        }
         let (class, parts) = (self.class()?, self.parts()?);
         let min_cursor = self.caught_up().await;
         let summary = self.relay.classes.summary(&class, parts, min_cursor).await?;
@@ -105,7 +114,7 @@ impl ApiRequest<'_> {
             return Err(Problem::bad_parameter("after", "contains U+0000"));
         }
         self.caught_up().await;
-        let (listed, more) = self.relay.classes.list(after, limit).await?;
+        let (listed, next) = self.own_classes(after, limit).await?;
         let object = ObjectWriter::object(|object| {
             object.objects("classes", &listed, |object, (class, row)| {
                 object.text("classId", class.as_str());
@@ -115,10 +124,43 @@ impl ApiRequest<'_> {
                     object.text("lastReceivedAt", &at.to_rfc3339());
                 }
             });
-            if let Some((class, _)) = listed.last().filter(|_| more) {
-                object.text("next", class.as_str());
-            }
+            object.opt_text("next", next.as_ref().map(ClassId::as_str));
         });
         self.answer_stamped(&object).await
+    }
+
+    /// At most `limit` of the classes that the caller may read, by name, after `after`; and the
+    /// class from which the list goes on, if it may. A caller of a few among many classes may get
+    /// fewer than `limit`, and goes on all the same.
+    async fn own_classes(
+        &self,
+        after: &str,
+        limit: usize,
+    ) -> Result<(Vec<(ClassId, ClassRow)>, Option<ClassId>), Problem> {
+        let mut listed = Vec::new();
+        let mut last: Option<ClassId> = None;
+        for _ in 0..MAX_PAGES {
+            let from = last.as_ref().map_or(after, ClassId::as_str);
+            let (page, mut more) = self.relay.classes.list(from, limit).await?;
+            let count = page.len();
+            for (at, (class, row)) in page.into_iter().enumerate() {
+                last = Some(class.clone());
+                if !self.caller.may(Right::Read, &class) {
+                    continue;
+                }
+                listed.push((class, row));
+                if listed.len() == limit {
+                    more |= at + 1 < count;
+                    break;
+                }
+            }
+            if !more {
+                return Ok((listed, None));
+            }
+            if listed.len() == limit {
+                break;
+            }
+        }
+        Ok((listed, last))
     }
 }

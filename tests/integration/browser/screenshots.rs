@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::support::browser::{Chrome, Page, classroom, page_of, says};
-use crate::support::{Database, Relay};
+use crate::support::{Database, Issuer, Relay};
 
 /// The largest file that belongs into a README.
 const MOST_BYTES: usize = 200 * 1024;
@@ -96,6 +96,47 @@ async fn screenshots() {
     relay.kill().await;
     page.until("!document.querySelector('.connection-banner').hidden").await;
     take(&page, "offline").await;
+}
+
+/// The pages of signing in, in both languages and themes.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "writes docs/screenshots"]
+async fn sign_in_screenshots() {
+    let database = Database::migrated().await;
+    classroom::fill(&database, "python-101", &classroom::lesson(40, 7)).await;
+    let issuer = Issuer::new();
+    let relay = issuer.relay(&database, &[]).await;
+    let chrome = Chrome::start().await;
+    for (name, chosen) in
+        [("sign-in", r#"{"theme":"light"}"#), ("sign-in-ja", r#"{"language":"ja","theme":"dark"}"#)]
+    {
+        let page = chrome.blank().await;
+        page.call("Network.clearBrowserCookies", json!({})).await;
+        page.size(1280, 800, 1.0).await;
+        let script = format!("localStorage.setItem('progress-relay', {})", json!(chosen));
+        page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await;
+        page.go(&format!("{}/sign-in?next=/%3Fclass=python-101", relay.url)).await;
+        page.until("document.querySelector('#token') !== null").await;
+        page.value("document.querySelector('#token').value = 'wrong'").await;
+        page.click(".sign-in button").await;
+        page.until("document.querySelector('.sign-in-error') !== null").await;
+        take(&page, name).await;
+        let token = issuer.token_for(
+            "ann@school.example",
+            "instructor",
+            &["python-101"],
+            std::time::Duration::from_secs(8),
+        );
+        page.value(&format!("document.querySelector('#token').value = {}", json!(token))).await;
+        page.click(".sign-in button").await;
+        page.until("document.documentElement.dataset.connection === 'live'").await;
+        page.click(".account .icon-button").await;
+        page.until("document.querySelector('.link-address').value.includes('#')").await;
+        take(&page, &format!("{name}-link")).await;
+        page.value("document.querySelector('.link-dialog').close()").await;
+        page.until("document.documentElement.dataset.connection === 'signedOut'").await;
+        take(&page, &format!("{name}-again")).await;
+    }
 }
 
 /// Serves the same classes until it is stopped, for work on the page: `cargo test --test

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use progress_relay::client::BaseUrl;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,6 +26,15 @@ struct Road {
 impl Proxy {
     /// A proxy that leads to `url`.
     pub async fn to(url: &BaseUrl) -> Self {
+        Self::start(url, true).await
+    }
+
+    /// A proxy that leads to `url` and ends a connection on which a WebSocket is asked for.
+    pub async fn without_upgrades(url: &BaseUrl) -> Self {
+        Self::start(url, false).await
+    }
+
+    async fn start(url: &BaseUrl, lets_upgrades: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let road = Road { to: url.authority(), cut: CancellationToken::new(), connections: 0 };
@@ -40,6 +50,10 @@ impl Proxy {
                 };
                 tokio::spawn(cut.run_until_cancelled_owned(async move {
                     let Ok(mut far) = TcpStream::connect(&to).await else { return };
+                    if !lets_upgrades {
+                        copy_without_upgrades(near, far).await;
+                        return;
+                    }
                     // The end of one side ends both. A cancelled copy drops both connections
                     // without a close.
                     let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
@@ -64,5 +78,31 @@ impl Proxy {
     /// The number of connections so far.
     pub fn connections(&self) -> usize {
         self.road.lock().expect("a road").connections
+    }
+}
+
+/// Copies until a request asks for a WebSocket.
+async fn copy_without_upgrades(near: TcpStream, far: TcpStream) {
+    let (mut from_near, mut to_near) = near.into_split();
+    let (mut from_far, mut to_far) = far.into_split();
+    let requests = async {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match from_near.read(&mut buffer).await {
+                Ok(count) if count > 0 => {
+                    // A browser sends the headers of a request at once.
+                    let text = String::from_utf8_lossy(&buffer[..count]).to_ascii_lowercase();
+                    let asks = text.contains("upgrade: websocket");
+                    if asks || to_far.write_all(&buffer[..count]).await.is_err() {
+                        return;
+                    }
+                }
+                _ => return,
+            }
+        }
+    };
+    tokio::select! {
+        () = requests => {}
+        _ = tokio::io::copy(&mut from_far, &mut to_near) => {}
     }
 }

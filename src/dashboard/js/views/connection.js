@@ -1,6 +1,6 @@
 // A sentence across the page when it is not current.
 
-import { h, setText, show } from "../dom.js";
+import { h, setAttribute, setText, show } from "../dom.js";
 import { signInAddress } from "../me.js";
 
 /**
@@ -39,6 +39,8 @@ export default function connectionBanner(page) {
     show(button, retryAt !== null);
     show(signIn, login !== null);
     // A proxy asks for the sign-in once the page is loaded again.
+    // In a frame of another page the sign-in page does not show.
+    setAttribute(signIn, "target", window.top === window ? null : "_blank");
     if (login !== null) signIn.href = login === "relay" ? signInAddress(location) : location.href;
     drawNextAttempt();
   }
