@@ -11,7 +11,8 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchain node python browser fault-tools jupyterhub build run test lint format figures docs
+.PHONY: help setup toolchain node python browser fault-tools jupyterhub build run test lint format
+.PHONY: figures docs
 .PHONY: check bench bench-quick hostile memory summary cost names faults churn model fuzz
 .PHONY: pictures frames openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
@@ -54,7 +55,7 @@ run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for fl
 
 # Installs Chromium, HAProxy, nginx, Caddy, PgBouncer, Patroni, etcd, Node, Python and JupyterHub
 # when they are missing.
-test: setup browser fault-tools python jupyterhub lint ## lint, and all tests; installs what they need
+test: setup browser fault-tools python jupyterhub lint ## lint, and all tests; installs tools
 	npm test --silent
 	cargo test --locked
 

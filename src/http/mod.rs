@@ -8,7 +8,8 @@
 //! - `base_path`: the path below which the routes lie; `security_headers`: what a browser is told
 //!   about every answer
 //! - `ingest`: events in; `subscribe`: WebSockets and Server-Sent Events; `api`: reading, and what
-//!   instructors do; `dashboard`: the page's files; `sign_in`: how a browser signs in; `health`, `metrics`: for operators
+//!   instructors do; `dashboard`: the page's files; `sign_in`: how a browser signs in; `health`,
+//!   `metrics`: for operators
 //! - `measures`: the metrics of requests and subscribers
 //! - `config`: bounds and rules, validated; `context`: the parts of the relay that handlers use;
 //!   `request`, `query`: the handlers' inputs; `representation`, `problem`, `budget`: the handlers'

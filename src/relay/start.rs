@@ -67,6 +67,24 @@ fn access(config: &Config) -> Result<Access, Failure> {
     }
 }
 
+fn gate(
+    config: &Config,
+    access: &Access,
+    rates: &Arc<Rates>,
+    audit: &Audit,
+    drain: &Drain,
+) -> Gate {
+    Gate::new(
+        ConnectionLimiter::new(config.http.connections, config.http.connections_per_address),
+        config.http.origins.clone(),
+        config.http.edge.proxies.clone(),
+        access.clone(),
+        Arc::clone(rates),
+        audit.clone(),
+        drain.clone(),
+    )
+}
+
 pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failure> {
     let owner = format!("progress-relay serve, pid {}, on {url}", std::process::id());
     // Before the database: a file that is wrong ends the start at once.
@@ -94,20 +112,10 @@ pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failu
         Writer::start(&after_migrations, &agreement, config.writer, &supervisor);
     let prober = prober::start(&connector, &agreement, &supervisor);
     let drain = Drain::new(config.stop.drain);
-    let connections =
-        ConnectionLimiter::new(config.http.connections, config.http.connections_per_address);
-    let rates = Arc::new(Rates::new(&config.http.edge.rates));
+    let rates = Rates::new(&config.http.edge.rates);
     access.keep(Sessions::new(pages.clone()));
     let audit = Audit::new(!access.is_open());
-    let gate = Gate::new(
-        connections,
-        config.http.origins.clone(),
-        config.http.edge.proxies.clone(),
-        access.clone(),
-        Arc::clone(&rates),
-        audit.clone(),
-        drain.clone(),
-    );
+    let gate = gate(config, &access, &rates, &audit, &drain);
     let mut relay = Relay {
         gate,
         base_path: config.http.edge.base_path.clone(),
@@ -134,8 +142,7 @@ pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failu
     let relay = Arc::new(relay);
     let rejections = relay.rejections.start(relay.pages.clone());
     let audit = relay.audit.start(relay.pages.clone());
-    let forgetting =
-        supervisor.spawn("memory of rates", async move { rates.forget_forever().await });
+    let forgetting = supervisor.spawn("memory of rates", rates.forget_forever());
     let others = [tail_task, prober, rejections, audit, eviction, forgetting];
     let tasks = Tasks { writer: writer_tasks, housekeeping, others };
     Ok(Parts { relay, tasks, private, migrated, connector, supervisor, access })

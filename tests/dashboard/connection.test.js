@@ -271,7 +271,7 @@ const problem = (status, name) =>
 const page = (status) =>
   new Response("<p>sign in", { status, headers: { "content-type": "text/html" } });
 
-test("a page that is signed out waits for a sign-in, and then goes on from its cursor", async () => {
+test("a signed-out page waits for a sign-in, and then goes on from its cursor", async () => {
   await connectLive();
   sockets[0].lose(1008, "expired: the credential has expired");
   assert.deepEqual([current().name, current().login], ["signedOut", "relay"]);

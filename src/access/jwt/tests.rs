@@ -179,3 +179,33 @@ fn nothing_shows_a_secret() {
     let error = Verifier::start(&config, &watch::Sender::new(0)).expect_err("too short");
     assert!(error.contains("31 bytes") && !error.contains("0123456789"), "{error}");
 }
+
+proptest::proptest! {
+    /// Whatever is changed in a good token makes it a bad one, and no text is a panic.
+    #[test]
+    fn no_changed_token_is_accepted(
+        which in 0usize..16, at in 0usize..2_000, removed in 0usize..40,
+        put in "[A-Za-z0-9._=-]{0,12}|.{0,3}",
+        text in ".{0,60}",
+    ) {
+        use futures::FutureExt;
+        static VERIFIER: std::sync::OnceLock<(Folder, Verifier)> = std::sync::OnceLock::new();
+        let (_, verifier) = VERIFIER.get_or_init(|| {
+            let folder = Folder::new("changed");
+            let verifier = folder.verifier(&folder.config());
+            (folder, verifier)
+        });
+        let vectors = vectors();
+        let good: Vec<&str> =
+            vectors["good"].as_object().expect("tokens").values()
+                .filter_map(Value::as_str).collect();
+        let token = good[which % good.len()];
+        let begin = at % token.len();
+        let end = (begin + removed).min(token.len());
+        let changed = format!("{}{put}{}", &token[..begin], &token[end..]);
+        for text in [&changed, &text] {
+            let found = verifier.verify(text).now_or_never().expect("no key is fetched");
+            proptest::prop_assert!(found.is_err() || good.contains(&&**text), "{}", text);
+        }
+    }
+}

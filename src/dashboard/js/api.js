@@ -6,7 +6,8 @@
  */
 
 /**
- * Where to sign in: at the relay, or at a proxy before it, which asks once the page is loaded again.
+ * Where to sign in: at the relay, or at a proxy before it, which asks once the page is
+ * loaded again.
  *
  * @typedef {"relay" | "proxy"} Login
  */
@@ -112,7 +113,9 @@ function segment(text) {
 /**
  * Who is signed in.
  *
- * @typedef {{ subject: string, name?: string, role: string, classes: string[], expiresAt?: string }}
+ * @typedef {{
+ *   subject: string, name?: string, role: string, classes: string[], expiresAt?: string
+ * }}
  *   Caller
  */
 

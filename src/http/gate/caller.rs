@@ -12,7 +12,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::origin::OriginPolicy;
 use super::proxied::UserHeaders;
@@ -237,9 +237,12 @@ fn authorization(value: &HeaderValue) -> Result<String, Denial> {
 /// The value of the relay's cookie. Behind TLS only a name with a prefix counts: another host of
 /// the domain, or a page without TLS, cannot have set it.
 pub(in crate::http) fn cookie(request: &Request) -> Option<&str> {
+    cookie_of(&request.headers, request.client.is_https())
+}
+
+fn cookie_of(headers: &HeaderMap, is_https: bool) -> Option<&str> {
     let value_of = |wanted: &str| {
-        request
-            .headers
+        headers
             .get_all(header::COOKIE)
             .iter()
             .filter_map(|line| line.to_str().ok())
@@ -247,7 +250,7 @@ pub(in crate::http) fn cookie(request: &Request) -> Option<&str> {
             .filter_map(|pair| pair.trim().split_once('='))
             .find_map(|(name, value)| (name == wanted).then_some(value))
     };
-    let value = if request.client.is_https() {
+    let value = if is_https {
         value_of(HOST_COOKIE).or_else(|| value_of(SECURE_COOKIE))
     } else {
         value_of(COOKIE)
@@ -276,4 +279,66 @@ pub(super) fn from_own_page(request: &Request) -> Result<(), Problem> {
         "another site's page may not act with this browser's sign-in",
         "a request that changes something must come from the relay's own page",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A line of a header: parts of lines that mean something, and bytes that mean nothing.
+    fn line() -> impl Strategy<Value = Vec<u8>> {
+        let known = [
+            "Bearer ",
+            "bearer",
+            "token ",
+            " ",
+            "; ",
+            "=",
+            ",",
+            "\t",
+            "\"",
+            "__Host-",
+            "__Secure-",
+            "progress-relay",
+            "progress-relay=",
+            "a.b.c",
+            "x",
+        ];
+        let piece = prop_oneof![
+            proptest::sample::select(known.to_vec()).prop_map(|text| text.as_bytes().to_vec()),
+            proptest::collection::vec(any::<u8>(), 0..8),
+        ];
+        proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn no_authorization_panics(line in line()) {
+            let Ok(value) = HeaderValue::from_bytes(&line) else { return Ok(()) };
+            if let Ok(token) = authorization(&value) {
+                prop_assert_eq!(token.trim(), &token);
+                prop_assert!(value.to_str().is_ok_and(|text| text.contains(&token)));
+            }
+        }
+
+        #[test]
+        fn no_cookie_panics_and_tls_demands_the_prefix(lines in
+            proptest::collection::vec(line(), 0..4), is_https in any::<bool>())
+        {
+            let mut headers = HeaderMap::new();
+            for value in lines.iter().filter_map(|line| HeaderValue::from_bytes(line).ok()) {
+                headers.append(header::COOKIE, value);
+            }
+            if let Some(value) = cookie_of(&headers, is_https) {
+                prop_assert!(!value.is_empty() && value.len() <= MAX_CREDENTIAL);
+                let prefix = if is_https { "__" } else { "" };
+                let is_named = headers.values().any(|line| {
+                    line.to_str().is_ok_and(|text| text.contains(prefix) && text.contains(COOKIE))
+                });
+                prop_assert!(is_named);
+            }
+        }
+    }
 }

@@ -273,4 +273,26 @@ mod tests {
         assert_eq!(address_of("10.0.0.1", &[("forwarded", "for=_hidden")]), "10.0.0.1");
         assert_eq!(address_of("10.0.0.1", &[("forwarded", "for=\"1.2.3.4")]), "10.0.0.1");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_panics_and_none_counts_from_elsewhere(
+            lists in proptest::collection::vec(proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "10.0.0.1", "192.0.2.1", "[fd00::1]:5", "::ffff:10.0.0.2", "for=", "proto=",
+                    "host=", "\"", ";", ",", " ", "https", "unknown", "_x", "[", "]", ":",
+                    "\\", "é",
+                ]), 0..14), 0..6),
+        ) {
+            let names =
+                ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"];
+            let lists: Vec<String> = lists.iter().map(|pieces| pieces.concat()).collect();
+            let lines = names.into_iter().cycle().zip(lists.iter().map(String::as_str));
+            let lines: Vec<_> = lines.collect();
+            let elsewhere = client("192.0.2.9", &lines);
+            proptest::prop_assert!(!elsewhere.is_proxied && elsewhere.host.is_none());
+            proptest::prop_assert_eq!(elsewhere.address.to_string(), "192.0.2.9");
+            proptest::prop_assert!(client("10.0.0.9", &lines).is_proxied);
+        }
+    }
 }

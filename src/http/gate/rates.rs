@@ -18,7 +18,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::str::FromStr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
@@ -84,15 +84,15 @@ pub(crate) struct Rates {
 
 impl Rates {
     /// Limits by a configuration.
-    pub(crate) fn new(config: &RateConfig) -> Self {
+    pub(crate) fn new(config: &RateConfig) -> Arc<Self> {
         let limits = &["caller", "address", "wrong-credentials"];
-        Self {
+        Arc::new(Self {
             caller: config.caller.map(Buckets::new),
             address: config.address.map(Buckets::new),
             wrong: config.wrong_credentials.map(WrongCredentials::new),
             trusted: config.trusted.clone(),
             limited: CounterBy::new("limit", limits),
-        }
+        })
     }
 
     /// Registers the metrics.
@@ -105,7 +105,7 @@ impl Rates {
     }
 
     /// Forgets buckets that are full again, for as long as the relay runs.
-    pub(crate) async fn forget_forever(&self) {
+    pub(crate) async fn forget_forever(self: Arc<Self>) {
         loop {
             tokio::time::sleep(FORGET_INTERVAL).await;
             for buckets in [&self.caller, &self.address].into_iter().flatten() {
@@ -290,7 +290,7 @@ mod tests {
     use super::*;
     use crate::access::Scope;
 
-    fn rates(caller: &str, address: &str, wrong: &str) -> Rates {
+    fn rates(caller: &str, address: &str, wrong: &str) -> Arc<Rates> {
         let rate = |text: &str| text.parse().ok();
         Rates::new(&RateConfig {
             caller: rate(caller),

@@ -1,5 +1,5 @@
-//! Signing in through JupyterHub: `GET /sign-in/hub` sends the browser to the hub, and the hub sends
-//! it back to `GET /oauth_callback`.
+//! Signing in through JupyterHub: `GET /sign-in/hub` sends the browser to the hub, and the hub
+//! sends it back to `GET /oauth_callback`.
 //!
 //! Between the two, the browser keeps the sign-in that it has begun in a short-lived cookie of its
 //! own. It is removed at the end, whatever the end is. A person for whom it has not worked gets the

@@ -379,3 +379,28 @@ impl<I> Write for Adapter<'_, '_, I> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_first_message_panics(pieces in proptest::collection::vec(prop_oneof![
+            proptest::sample::select(vec![
+                "{", "}", "[", "\"", ":", ",", "\"type\":", "\"auth\"", "\"token\":", "\"ping\"",
+                "\"x\"", "null", "\\u0000", "\\ud800", "1e999",
+                "{\"type\":\"auth\",\"token\":\"a\"",
+            ]).prop_map(str::to_owned),
+            any::<String>(),
+        ], 0..16)) {
+            let text = pieces.concat();
+            if let Some(Incoming::Auth(Credential::Token(token))) = understood(&text) {
+                prop_assert!(text.contains("auth"), "{}", text);
+                prop_assert!(token.len() <= text.len());
+            }
+        }
+    }
+}
