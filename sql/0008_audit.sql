@@ -32,6 +32,11 @@ CREATE FUNCTION progress_audit_prune(age_seconds bigint, most integer) RETURNS i
 DECLARE
     deleted integer;
 BEGIN
+    -- The function has its owner's rights, so it looks itself whether the caller keeps the audit.
+    IF NOT has_table_privilege(session_user, 'audit_entry', 'INSERT')
+        AND NOT has_column_privilege(session_user, 'audit_entry', 'action', 'INSERT') THEN
+        RAISE insufficient_privilege USING MESSAGE = 'permission denied for table audit_entry';
+    END IF;
     DELETE FROM audit_entry WHERE id IN (
         SELECT id FROM audit_entry
         WHERE at < now() - make_interval(secs => greatest(age_seconds, 86400))
@@ -40,4 +45,3 @@ BEGIN
     RETURN deleted;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION progress_audit_prune(bigint, integer) FROM PUBLIC;

@@ -153,6 +153,7 @@ pub const LEFT_OUT: &[(&str, &str)] = &[
     ("progress_event_ring()", TRIGGER),
     ("progress_event_deleted()", TRIGGER),
     ("progress_event_truncated()", TRIGGER),
+    ("audit_entry_id_seq", "an INSERT takes the ids of an identity column without a right on it"),
 ];
 
 const TRIGGER: &str =

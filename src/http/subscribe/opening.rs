@@ -64,7 +64,10 @@ impl Refusal {
     /// It is not known who the peer is.
     pub(super) fn denied(denial: &Denial) -> Self {
         let (close, word) = match denial {
-            Denial::Unavailable { .. } => return Self::later(denial.to_string()),
+            // The page tells this apart from a relay without room.
+            Denial::Unavailable { .. } => {
+                return Self::later(format!("sign-in-unavailable: {denial}"));
+            }
             Denial::Expired => (Close::Expired, "expired"),
             _ => (Close::Unauthorized, "unauthorized"),
         };

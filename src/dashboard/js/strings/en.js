@@ -176,8 +176,8 @@ export const en = {
       `You have no right in class “${classId}”. The list above has the classes that you may see.`,
     refusedWhy: (reason) => `The relay does not serve this class to this page: ${reason}`,
     byStream:
-      "This network lets no WebSockets through, so the page follows the class by a stream. " +
-      "It shows the same, perhaps a little later.",
+      "This network lets no WebSockets through, so the page follows the class by an event " +
+      "stream. It shows the same, perhaps a little later.",
     retryIn: (seconds) => `Next attempt in ${seconds} s.`,
     retrying: "Trying now …",
     retry: "Try now",
