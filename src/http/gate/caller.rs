@@ -240,16 +240,19 @@ pub(in crate::http) fn cookie(request: &Request) -> Option<&str> {
     cookie_of(&request.headers, request.client.is_https())
 }
 
+/// The value of the first cookie of this name.
+pub(in crate::http) fn cookie_named<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(name, value)| (name == wanted).then_some(value))
+}
+
 fn cookie_of(headers: &HeaderMap, is_https: bool) -> Option<&str> {
-    let value_of = |wanted: &str| {
-        headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find_map(|(name, value)| (name == wanted).then_some(value))
-    };
+    let value_of = |wanted| cookie_named(headers, wanted);
     let value = if is_https {
         value_of(HOST_COOKIE).or_else(|| value_of(SECURE_COOKIE))
     } else {

@@ -16,6 +16,7 @@ use crate::access::{Caller, Denial, Hub, Right, SignInError};
 use crate::audit::Action;
 use crate::http::audit::note_step;
 use crate::http::context::Relay;
+use crate::http::gate::caller::cookie_named;
 use crate::http::gate::caller::denied;
 use crate::http::gate::refused::note_denial;
 use crate::http::problem::Problem;
@@ -152,12 +153,5 @@ fn keep(
 
 /// The sign-in that the browser has begun.
 fn begun(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(name, value)| (name == BEGUN_COOKIE).then_some(value))
-        .filter(|value| value.len() <= MAX_COOKIE)
+    cookie_named(headers, BEGUN_COOKIE).filter(|value| value.len() <= MAX_COOKIE)
 }
