@@ -15,7 +15,8 @@ pub(in crate::cli) struct RateFlags {
     /// others' share.
     #[arg(long, env = "RELAY_RATE_LIMIT_CALLER", value_name = "N:BURST", default_value = "20:60")]
     rate_limit_caller: Limit,
-    /// Most requests from one address other than loopback, in the same way
+    /// Most requests from one address other than loopback, in the same way; those with a credential
+    /// that was good lately are counted apart from all others
     ///
     /// Too low: a class behind one address is refused. Too high: one machine may keep the relay
     /// busy.

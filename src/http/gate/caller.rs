@@ -40,8 +40,6 @@ pub(super) struct CredentialRules<'a> {
     pub(super) reads_cookie: bool,
     /// The headers in which a trusted proxy names its user.
     pub(super) user_headers: Option<&'a UserHeaders>,
-    /// The pages that may act with a user that a proxy knows by a cookie.
-    pub(super) origins: &'a OriginPolicy,
 }
 
 /// The result of the check.
@@ -58,26 +56,28 @@ pub(super) enum CallerCheck {
     NotAllowed(Arc<Caller>, Option<Credential>, Problem),
 }
 
-/// Who calls, and whether the caller has the right that the route needs in the classes that the
-/// URL names.
+/// Who calls with the request's credential, and whether the caller has the right that the route
+/// needs in the classes that the URL names. A user that a proxy knows by a cookie acts from the
+/// pages of `origins` alone.
 pub(super) async fn check(
     access: &Access,
     rates: &Rates,
-    rules: CredentialRules<'_>,
+    origins: &OriginPolicy,
     right: Right,
     request: &Request,
+    credential: Result<Option<Credential>, Denial>,
 ) -> CallerCheck {
     if access.is_open() {
         return CallerCheck::Admitted(Arc::new(Caller::anyone()), None);
     }
     let query = Query::parse(&request.query);
-    let credential = match credential(request, &query, rules) {
+    let credential = match credential {
         Ok(credential) => credential,
         Err(denial) => return CallerCheck::Denied(denial),
     };
     if matches!(credential, Some(Credential::Proxied { .. }))
         && changes_something(request)
-        && let Err(problem) = rules.origins.check(&request.headers, &request.client)
+        && let Err(problem) = origins.check(&request.headers, &request.client)
     {
         return CallerCheck::Forbidden(problem);
     }
@@ -196,9 +196,8 @@ pub(in crate::http) fn denied(denial: &Denial) -> Problem {
 }
 
 /// The credential that a request brings.
-fn credential(
+pub(super) fn credential(
     request: &Request,
-    query: &Query<'_>,
     rules: CredentialRules<'_>,
 ) -> Result<Option<Credential>, Denial> {
     let headers = &request.headers;
@@ -208,7 +207,7 @@ fn credential(
             return Err(Denial::Invalid("Authorization is given twice".to_owned()));
         }
         Some(value) => Some(authorization(value)?),
-        None => query.first("token").map(str::to_owned),
+        None => Query::parse(&request.query).first("token").map(str::to_owned),
     };
     if let Some(token) = token {
         if token.is_empty() || token.len() > MAX_CREDENTIAL {

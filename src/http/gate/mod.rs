@@ -181,6 +181,10 @@ impl Gate {
 
     /// Makes the checks of a route; the first that fails decides.
     pub(super) async fn admit(&self, policy: &Policy, request: &Request) -> Admission {
+        let credential = match policy.right {
+            Some(_) => self.credential(policy.cors != Cors::AnyOrigin, request),
+            None => Ok(None),
+        };
         for check in ORDER.iter().filter(|check| policy.checks.contains(check)) {
             match check {
                 Check::Connections if !request.permit.is_admitted() => return Admission::TooMany,
@@ -191,7 +195,8 @@ impl Gate {
                     }
                 }
                 Check::Rates => {
-                    if let Err(limited) = self.rates.check_address(request.client.address) {
+                    let known = credential.as_ref().ok().and_then(Option::as_ref);
+                    if let Err(limited) = self.rates.check_address(request.client.address, known) {
                         return Admission::Limited(too_many(limited, request.method.as_ref()));
                     }
                 }
@@ -207,7 +212,7 @@ impl Gate {
             return Admission::Admitted(Admitted { caller: None, credential: None });
         };
         let limit = |limited| Admission::Limited(too_many(limited, request.method.as_ref()));
-        match self.check_caller(right, policy.cors != Cors::AnyOrigin, request).await {
+        match self.check_caller(right, request, credential).await {
             CallerCheck::Limited(limited) => limit(limited),
             CallerCheck::Admitted(caller, credential) => {
                 let address = request.client.address;
@@ -254,22 +259,34 @@ impl Gate {
     /// Whether the sender of a request may see the relay itself: by the listener for operators, or
     /// as one.
     pub(super) async fn sees_relay(&self, request: &Request) -> bool {
+        let credential = self.credential(true, request);
         request.door == Door::Admin
             || matches!(
-                self.check_caller(Right::Operate, true, request).await,
+                self.check_caller(Right::Operate, request, credential).await,
                 CallerCheck::Admitted(..)
             )
+    }
+
+    /// The credential of a request; none where everyone may do everything.
+    fn credential(
+        &self,
+        reads_cookie: bool,
+        request: &Request,
+    ) -> Result<Option<Credential>, Denial> {
+        if self.access.is_open() {
+            return Ok(None);
+        }
+        let user_headers = self.proxies.user_headers.as_ref();
+        caller::credential(request, CredentialRules { reads_cookie, user_headers })
     }
 
     async fn check_caller(
         &self,
         right: Right,
-        reads_cookie: bool,
         request: &Request,
+        credential: Result<Option<Credential>, Denial>,
     ) -> CallerCheck {
-        let user_headers = self.proxies.user_headers.as_ref();
-        let rules = CredentialRules { reads_cookie, user_headers, origins: &self.origins };
-        caller::check(&self.access, &self.rates, rules, right, request).await
+        caller::check(&self.access, &self.rates, &self.origins, right, request, credential).await
     }
 
     /// Admits a subscriber by the credential of its first message. The other checks were made when

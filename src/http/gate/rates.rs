@@ -1,7 +1,9 @@
 //! The check of rates: how many requests a caller, and an address, may make.
 //!
-//! - An **address** is counted before the credential is looked at, so that a flood costs little.
-//!   The limit is far above what a class behind one address makes.
+//! - An **address** is counted before the credential is verified, so that a flood costs little.
+//!   The limit is far above what a class behind one address makes. Requests with a credential that
+//!   was good lately are counted apart: a flood of others from the same address, as of wrong tokens
+//!   behind a school's one address, takes nothing of the class's share.
 //! - A **caller** is counted once it is known. Students and instructors are persons: a limit that
 //!   no person reaches stops a program that runs wild. Writers' tokens are shared by a class, and
 //!   operators are programs: the limit of their address is theirs.
@@ -123,13 +125,26 @@ impl Rates {
         address.is_loopback() || self.trusted.iter().any(|network| network.contains(address))
     }
 
-    /// Counts a request of an address.
-    pub(super) fn check_address(&self, address: IpAddr) -> Result<(), Limited> {
+    /// Counts a request of an address, with the credential that it brings.
+    pub(super) fn check_address(
+        &self,
+        address: IpAddr,
+        credential: Option<&Credential>,
+    ) -> Result<(), Limited> {
         match &self.address {
             Some(buckets) if !self.is_trusted(address) => {
-                buckets.check(&network_of(address)).inspect_err(|_| self.limited.inc("address"))
+                let key = (network_of(address), self.was_good(credential));
+                buckets.check(&key).inspect_err(|_| self.limited.inc("address"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether a credential was good lately.
+    fn was_good(&self, credential: Option<&Credential>) -> bool {
+        match (&self.wrong, credential.and_then(secret)) {
+            (Some(wrong), Some(secret)) => wrong.was_good(secret),
+            _ => false,
         }
     }
 
@@ -242,11 +257,15 @@ impl WrongCredentials {
         let bucket = self.buckets.bucket(&network_of(address));
         let Some(until) = lock(&self.blocked).get(&bucket).copied() else { return Ok(()) };
         let left = until.saturating_duration_since(Instant::now());
-        let hash = self.buckets.hasher.hash_one(secret);
-        if left.is_zero() || lock(&self.good).iter().any(|good| good.contains(&hash)) {
+        if left.is_zero() || self.was_good(secret) {
             return Ok(());
         }
         Err(Limited(left))
+    }
+
+    fn was_good(&self, secret: &str) -> bool {
+        let hash = self.buckets.hasher.hash_one(secret);
+        lock(&self.good).iter().any(|good| good.contains(&hash))
     }
 
     fn accepted(&self, secret: &str) {
@@ -320,16 +339,33 @@ mod tests {
     #[test]
     fn an_address_has_a_limit_and_others_have_theirs() {
         let rates = rates("off", "1:3", "off");
-        let admitted =
-            |text: &str| (0..10).take_while(|_| rates.check_address(address(text)).is_ok()).count();
+        let admitted = |text: &str| {
+            (0..10).take_while(|_| rates.check_address(address(text), None).is_ok()).count()
+        };
         assert_eq!(admitted("192.0.2.1"), 3);
         assert_eq!(admitted("192.0.2.2"), 3, "another bucket, but for one time in 65,536");
         assert_eq!(admitted("2001:db8::1"), 3);
         assert_eq!(admitted("2001:db8::2"), 0, "one network of a client's");
         assert_eq!(admitted("127.0.0.1"), 10);
         assert_eq!(admitted("10.1.2.3"), 10, "trusted");
-        let wait = rates.check_address(address("192.0.2.1")).expect_err("a wait");
+        let wait = rates.check_address(address("192.0.2.1"), None).expect_err("a wait");
         assert!(wait.0 <= Duration::from_secs(1) && wait.retry_after() == Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_flood_takes_nothing_from_good_credentials_of_its_address() {
+        let rates = rates("off", "1:5", "1:5");
+        let token = |text: &str| Credential::Token(text.to_owned());
+        let here = address("192.0.2.1");
+        rates.accepted(&token("good"));
+        let admitted = |text: &str| {
+            let token = token(text);
+            let check = |_: &i32| rates.check_address(here, Some(&token)).is_ok();
+            (0..10).take_while(check).count()
+        };
+        assert_eq!(admitted("a guess"), 5);
+        assert_eq!(admitted("another"), 0, "guesses share one limit");
+        assert_eq!(admitted("good"), 5, "and it has a limit too");
     }
 
     #[test]
@@ -371,7 +407,7 @@ mod tests {
         let token = |n: u32| Credential::Token(n.to_string());
         for n in 0..200_000_u32 {
             let from = IpAddr::from((0x0c00_0000 + n).to_be_bytes());
-            let _ = rates.check_address(from);
+            let _ = rates.check_address(from, None);
             rates.refused(from, &token(n));
             rates.accepted(&token(n));
         }

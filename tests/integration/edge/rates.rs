@@ -135,7 +135,10 @@ async fn wrong_tokens_are_limited_beside_a_class_at_work() {
     let (_folder, file) = folder_with("secret", SECRET);
     let database = Database::migrated().await;
     let secret = ["--jwt-secret-file", file.to_str().expect("UTF-8")];
-    let relay = Relay::start(&database, &[secret, ["--trusted-proxy", PROXY]].concat()).await;
+    let proxy = ["--trusted-proxy", PROXY];
+    // A flood that is beyond the address's own limit too, on any machine.
+    let limit = ["--rate-limit-address", "500:1000"];
+    let relay = Relay::start(&database, &[secret, proxy, limit].concat()).await;
     let post = async |token: &str| {
         let bearer = format!("Bearer {token}");
         let body = event_of("c", 1).to_string();
