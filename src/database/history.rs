@@ -167,6 +167,7 @@ impl Pages {
                         students: row.try_get(3)?,
                         last_received_at: last_received_at.map(|at| at.0.in_years()),
                         last_event: row.try_get(5)?,
+                        ..ClassRow::default()
                     },
                 })
             });

@@ -10,6 +10,8 @@
 
 use std::borrow::Cow;
 
+use super::names;
+use super::settings::Settings;
 use crate::event::{EventId, Micros, StoredEvent, json, parse_rfc3339};
 
 /// Longest name, path or id in bytes: the ingest's own bound.
@@ -26,11 +28,39 @@ const YEAR_2101: Micros = Micros(4_133_980_800_000_000);
 /// The rules of the fold that an event falls under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EventKind {
+    /// A cell was run.
     Run,
     Help,
     HelpStop,
-    HelpResolved,
+    /// A student did something else.
     Other,
+    /// An instructor has come to a raised hand.
+    HelpResolved,
+    /// An instructor is on the way to a raised hand, or is not any more.
+    HelpClaimed,
+    LessonStarted,
+    SettingsChanged,
+    /// An instructor looks at the class. It says nothing about the class.
+    Viewing,
+    /// Another event of the relay's.
+    OfTheRelay,
+}
+
+impl EventKind {
+    fn of(event_type: Option<&str>) -> Self {
+        match event_type {
+            Some("cell_executed") => Self::Run,
+            Some("help") => Self::Help,
+            Some("help_stop") => Self::HelpStop,
+            Some("help_resolved") => Self::HelpResolved,
+            Some("help_claimed") => Self::HelpClaimed,
+            Some("lesson_started") => Self::LessonStarted,
+            Some("settings_changed") => Self::SettingsChanged,
+            Some("instructor_viewing") => Self::Viewing,
+            Some("student_erased" | "class_deleted") => Self::OfTheRelay,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// An event as the fold sees it.
@@ -52,12 +82,35 @@ pub(super) struct NormalizedEvent<'a> {
     pub(super) cell_index: Option<i64>,
     pub(super) execution_count: Option<i64>,
     pub(super) failed: bool,
-    /// The message by which an error is counted.
+    /// The first line of a failed run's error.
     pub(super) message: Option<String>,
+    /// Whether a `help` stays until its `help_stop`.
+    pub(super) until_stop: bool,
+    /// Whether the client has not been told who its student is.
+    pub(super) unconfigured: bool,
+    /// Whoever claims a hand; none if it is released.
+    pub(super) claimed_by: Option<Cow<'a, str>>,
+    /// The title of a lesson.
+    pub(super) title: Option<Cow<'a, str>>,
+    /// Settings, as JSON.
+    pub(super) settings: Option<&'a str>,
+}
+
+/// The fields that more than one rule looks at.
+#[derive(Default)]
+struct Fields<'a> {
+    cell_type: Option<Cow<'a, str>>,
+    cell_id: Option<Cow<'a, str>>,
+    notebook: Option<Cow<'a, str>>,
+    error: Option<&'a str>,
+    actor: Option<Cow<'a, str>>,
+    by: Option<Cow<'a, str>>,
+    released: bool,
 }
 
 impl<'a> NormalizedEvent<'a> {
-    pub(super) fn of(event: &StoredEvent<'a>) -> Self {
+    /// The event, by the rules and the settings of its class.
+    pub(super) fn of(event: &StoredEvent<'a>, settings: &Settings) -> Self {
         let received = event.received_at.in_years();
         let mut this = Self {
             id: EventId(event.id),
@@ -75,36 +128,60 @@ impl<'a> NormalizedEvent<'a> {
             execution_count: None,
             failed: false,
             message: None,
+            until_stop: false,
+            unconfigured: false,
+            claimed_by: None,
+            title: None,
+            settings: None,
         };
-        let mut error = None;
+        let mut fields = Fields::default();
         // Of a key that comes twice, the last counts, as in JavaScript.
         for (key, value) in json::members(event.body) {
-            match &*key {
-                "eventType" => this.event_type = text(value),
-                "eventTime" => this.time = time(value).unwrap_or(received),
-                "userName" => this.user_name = text(value),
-                "teamName" => this.team_name = text(value),
-                "sessionId" => this.session = text(value),
-                "notebookPath" => this.notebook = text(value),
-                "cellId" => this.cell = text(value),
-                "cellIndex" => this.cell_index = integer(value),
-                "executionCount" => this.execution_count = integer(value),
-                "hasError" => this.failed = value == "true",
-                "errorMessage" => error = Some(value),
-                _ => {}
-            }
+            this.take(&key, value, &mut fields);
         }
-        this.kind = match this.event_type.as_deref() {
-            Some("cell_executed") => EventKind::Run,
-            Some("help") => EventKind::Help,
-            Some("help_stop") => EventKind::HelpStop,
-            Some("help_resolved") => EventKind::HelpResolved,
-            _ => EventKind::Other,
-        };
+        this.notebook =
+            fields.notebook.and_then(|path| names::notebook(path, settings.notebooks_by));
+        this.cell = names::cell(fields.cell_id, this.cell_index, settings.cells_by);
+        this.kind = EventKind::of(this.event_type.as_deref());
+        // Clients report aborted, empty and markdown cells too.
+        if this.kind == EventKind::Run
+            && let Some(cell_type) = fields.cell_type
+            && !(cell_type == "code" && (this.execution_count.is_some() || this.failed))
+        {
+            this.kind = EventKind::Other;
+        }
         if this.kind == EventKind::Run && this.failed {
-            this.message = error.and_then(message);
+            this.message = fields.error.and_then(message);
+        }
+        if !fields.released {
+            this.claimed_by = fields.by.or(fields.actor);
         }
         this
+    }
+
+    fn take(&mut self, key: &str, value: &'a str, fields: &mut Fields<'a>) {
+        match key {
+            "eventType" => self.event_type = text(value),
+            "eventTime" => self.time = time(value).unwrap_or(self.received),
+            "userName" => self.user_name = text(value),
+            "teamName" => self.team_name = text(value),
+            "sessionId" => self.session = text(value),
+            "notebookPath" => fields.notebook = text(value),
+            "cellId" => fields.cell_id = text(value),
+            "cellType" => fields.cell_type = text(value),
+            "cellIndex" => self.cell_index = integer(value),
+            "executionCount" => self.execution_count = integer(value),
+            "hasError" => self.failed = value == "true",
+            "errorMessage" => fields.error = Some(value),
+            "until" => self.until_stop = text(value).as_deref() == Some("help_stop"),
+            "unconfigured" => self.unconfigured = value == "true",
+            "actor" => fields.actor = text(value),
+            "by" => fields.by = text(value),
+            "released" => fields.released = value == "true",
+            "title" => self.title = text(value),
+            "settings" => self.settings = Some(value),
+            _ => {}
+        }
     }
 
     /// When the event happened, as far as can be told: a client's clock that is ahead is not
@@ -123,11 +200,11 @@ fn string(value: &str) -> Option<Cow<'_, str>> {
     Some(if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { text })
 }
 
-fn text(value: &str) -> Option<Cow<'_, str>> {
+pub(super) fn text(value: &str) -> Option<Cow<'_, str>> {
     string(value).filter(|text| !text.is_empty() && text.len() <= MAX_TEXT_BYTES)
 }
 
-fn integer(value: &str) -> Option<i64> {
+pub(super) fn integer(value: &str) -> Option<i64> {
     let number = match value.parse::<i64>() {
         Ok(number) => number,
         // 2.0 and 2e0 are integers to JavaScript.

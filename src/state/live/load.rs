@@ -136,6 +136,9 @@ impl Loader {
                 body: &event.body,
             });
         }
+        if past.state.needs_refold() {
+            return Err(LoadError::Restarted);
+        }
         let (events, read, elapsed) = (past.state.events(), past.read, began.elapsed());
         tracing::debug!(%class, events, read, ?elapsed, "the class is loaded");
         let mut live = LiveClass::new(class.clone(), epoch, past.end());
