@@ -39,6 +39,7 @@ ALTER TABLE student_state
 
 ALTER TABLE student_cell_state
     -- Of the latest run; the time is the client's.
+    ADD COLUMN last_run_event_id        bigint NOT NULL,
     ADD COLUMN last_run_time            timestamptz NOT NULL,
     ADD COLUMN last_run_execution_count bigint,
     ADD COLUMN last_run_session_id      text;

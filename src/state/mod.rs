@@ -66,6 +66,8 @@ mod view;
 
 pub(crate) use fold::activity::{MAX_MINUTES, MINUTE, minute_of};
 pub use fold::class::ClassState;
+pub(crate) use fold::lesson::ListedLesson;
+pub(crate) use fold::settings::{MAX_ROSTER, Settings};
 pub(crate) use live::class_table::Round;
 pub(crate) use live::classes::Classes;
 pub(crate) use live::live_class::{TakenChanges, UnsavedChanges};

@@ -102,6 +102,7 @@ impl ClassState {
             time: row.last_run_time,
             execution_count: row.last_run_execution_count,
             session: row.last_run_session_id,
+            event: row.last_run_event,
         };
         let names = PairNames { student: student_name, cell: cell_name };
         self.pairs.restore(pair, last_event, PairRuns { names, runs });
@@ -398,7 +399,8 @@ impl CellNames {
     fn row(&mut self, entry: &Entry<Pair, PairRuns>) -> StudentCellRow {
         let PairRuns { names, runs } = &entry.value;
         let (notebook_path, cell_id) = self.parts(&names.cell);
-        let Runs { runs, failed_runs, failed, at, time, execution_count, session } = runs.clone();
+        let Runs { runs, failed_runs, failed, at, time, execution_count, session, event } =
+            runs.clone();
         StudentCellRow {
             student_id: Arc::clone(&names.student),
             notebook_path,
@@ -411,6 +413,7 @@ impl CellNames {
             last_run_time: time,
             last_run_execution_count: execution_count,
             last_run_session_id: session,
+            last_run_event: event,
         }
     }
 }

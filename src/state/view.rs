@@ -102,12 +102,17 @@ pub(super) fn write_absent(out: &mut String, absent: &Absent<'_>) {
 }
 
 /// Writes `"lesson":{…},`, if there is a lesson.
-pub(super) fn write_lesson(out: &mut String, lesson: Option<&Lesson>) {
+pub(super) fn write_lesson(
+    out: &mut String,
+    lesson: Option<&Lesson>,
+    last_received_at: Option<Micros>,
+) {
     let Some(lesson) = lesson else { return };
     out.push_str("\"lesson\":");
     let mut object = ObjectWriter::begin(out);
     object.text("id", &lesson.first.0.to_string());
     object.time("startedAt", lesson.started_at);
+    object.opt_time("lastReceivedAt", last_received_at);
     object.opt_text("title", lesson.title.as_deref());
     object.end();
     out.push(',');

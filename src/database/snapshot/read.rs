@@ -245,6 +245,7 @@ async fn student_cell_rows(rows: RowStream) -> Result<Vec<StudentCellRow>, Error
             last_run_time: time(&row, 8)?,
             last_run_execution_count: row.try_get(9)?,
             last_run_session_id: row.try_get(10)?,
+            last_run_event: row.try_get(11)?,
         });
     }
     Ok(student_cells)

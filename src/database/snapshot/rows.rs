@@ -105,6 +105,7 @@ pub struct StudentCellRow {
     pub last_run_time: Micros,
     pub last_run_execution_count: Option<i64>,
     pub last_run_session_id: Option<Box<str>>,
+    pub last_run_event: EventId,
 }
 
 /// A row of `activity_state`.

@@ -56,6 +56,7 @@ const STUDENT_CELL: Columns = &[
     ("last_run_time", "timestamptz"),
     ("last_run_execution_count", "bigint"),
     ("last_run_session_id", "text"),
+    ("last_run_event_id", "bigint"),
 ];
 const MINUTE: Columns =
     &[("start", "timestamptz"), ("runs", "bigint"), ("errors", "bigint"), ("help", "bigint")];

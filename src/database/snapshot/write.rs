@@ -271,7 +271,7 @@ async fn upsert_student_cells(
     class: &str,
     rows: &[StudentCellRow],
 ) -> Result<(), Error> {
-    let parameters: [&(dyn ToSql + Sync); 12] = [
+    let parameters: [&(dyn ToSql + Sync); 13] = [
         &class,
         &column(rows, |row| &*row.student_id),
         &column(rows, |row| &*row.notebook_path),
@@ -284,6 +284,7 @@ async fn upsert_student_cells(
         &column(rows, |row| PgMicros(row.last_run_time)),
         &column(rows, |row| row.last_run_execution_count),
         &column(rows, |row| row.last_run_session_id.as_deref()),
+        &column(rows, |row| row.last_run_event),
     ];
     transaction.execute(statement, &parameters).await.map(drop)
 }

@@ -8,7 +8,7 @@ use super::heap::{Heap, text_bytes};
 use super::names::message_key;
 use super::normalized_event::NormalizedEvent;
 use super::student::is_repeat_of;
-use crate::event::Micros;
+use crate::event::{EventId, Micros};
 
 /// Messages stored of a cell. A new one takes the place of the rarest; of equally rare ones, of the
 /// one that was counted longest ago.
@@ -152,6 +152,8 @@ pub(crate) struct Runs {
     pub(crate) time: Micros,
     pub(crate) execution_count: Option<i64>,
     pub(crate) session: Option<Box<str>>,
+    /// The latest run's event.
+    pub(crate) event: EventId,
 }
 
 impl Runs {
@@ -165,6 +167,7 @@ impl Runs {
             time: moment,
             execution_count: None,
             session: None,
+            event: EventId::NONE,
         }
     }
 
@@ -174,7 +177,7 @@ impl Runs {
         // A late run does not become the latest.
         if event.moment() >= self.at {
             (self.failed, self.at, self.time) = (event.failed, event.moment(), event.time);
-            self.execution_count = event.execution_count;
+            (self.execution_count, self.event) = (event.execution_count, event.id);
             if self.session.as_deref() != event.session.as_deref() {
                 self.session = event.session.as_deref().map(Into::into);
             }

@@ -4,8 +4,10 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use super::activity::{Activity, Minute};
-use super::cell::{Cell, NumberedCell, Pair, PairNames, PairRuns, Runs, write_cell_name};
-use super::lesson::{EndedLesson, Lesson, Lessons};
+use super::cell::{
+    Cell, NumberedCell, Pair, PairNames, PairRuns, Runs, cell_name, write_cell_name,
+};
+use super::lesson::{EndedLesson, Lesson, Lessons, ListedLesson};
 use super::lru_map::{Consumer, Evicted, LruMap};
 use super::normalized_event::{EventKind, NormalizedEvent};
 use super::settings::Settings;
@@ -193,6 +195,36 @@ impl ClassState {
             runs,
             title: lesson.title.clone(),
         }
+    }
+
+    /// The latest run of a cell by each student, as events, the newest first.
+    pub(crate) fn latest_runs(&self, notebook: Option<&str>, cell: &str) -> Vec<EventId> {
+        let Some(cell) = self.cells.get(&*cell_name(notebook, cell)) else { return Vec::new() };
+        let pairs = cell.students.iter().map(|&student| Pair { student, cell: cell.number });
+        let runs = pairs.filter_map(|pair| self.pairs.get(&pair));
+        let mut events: Vec<EventId> = runs.map(|pair| pair.runs.event).collect();
+        events.sort_unstable_by(|a, b| b.cmp(a));
+        events
+    }
+
+    /// The name of a notebook by the class's settings.
+    pub(crate) fn notebook_name(&self, path: &str) -> Option<String> {
+        self.settings.notebook_name(path)
+    }
+
+    /// The lessons that there were, the newest first.
+    pub(crate) fn lessons_listed(&self) -> Vec<ListedLesson> {
+        let current = self.lesson.as_ref().map(|lesson| {
+            let EndedLesson { last, started_at, students, runs, title, .. } = self.ended(lesson);
+            let first = lesson.first;
+            ListedLesson { first, last, started_at, ended_at: None, students, runs, title }
+        });
+        let ended = self.lessons.iter().rev().map(|(first, lesson)| {
+            let EndedLesson { last, started_at, ended_at, students, runs, title } = lesson.clone();
+            let ended_at = Some(ended_at);
+            ListedLesson { first, last, started_at, ended_at, students, runs, title }
+        });
+        current.into_iter().chain(ended).collect()
     }
 
     /// How many students are here, and their runs.
@@ -453,7 +485,6 @@ impl ClassState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cell::cell_name;
     use super::*;
 
     /// `student`'s run of `cell`, as the class's event `id`.

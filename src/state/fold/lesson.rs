@@ -55,6 +55,20 @@ pub(crate) struct EndedLesson {
     pub(crate) title: Option<Box<str>>,
 }
 
+/// A lesson as it is listed.
+#[derive(Debug)]
+pub(crate) struct ListedLesson {
+    pub(crate) first: EventId,
+    /// Its last event so far.
+    pub(crate) last: EventId,
+    pub(crate) started_at: Micros,
+    /// `None` for the current one.
+    pub(crate) ended_at: Option<Micros>,
+    pub(crate) students: i64,
+    pub(crate) runs: i64,
+    pub(crate) title: Option<Box<str>>,
+}
+
 /// The lessons that have ended, by their first events.
 #[derive(Debug, Default)]
 pub(in crate::state) struct Lessons {

@@ -5,7 +5,25 @@
 
 use std::borrow::Cow;
 
-use super::settings::{CellsBy, NotebooksBy};
+/// By which of its fields a cell is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum CellsBy {
+    /// The cell's id.
+    #[default]
+    Id,
+    /// The cell's place in its notebook.
+    Position,
+}
+
+/// By which part of its path a notebook is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum NotebooksBy {
+    /// The whole path.
+    #[default]
+    Path,
+    /// The file's name.
+    Name,
+}
 
 /// Digits that only an id or the hash of a file's name has.
 const ID_DIGITS: usize = 7;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::heap::text_bytes;
+use super::names::{self, CellsBy, NotebooksBy};
 use super::normalized_event::{integer, text};
 use crate::event::json;
 
@@ -21,26 +22,6 @@ const MAX_STUDENT_ID: usize = 200;
 const STUCK_FAILURES: i64 = 3;
 /// How long any event keeps a student's status at `active`, unless the class says otherwise.
 const ACTIVE_SPAN: Duration = Duration::from_secs(120);
-
-/// By which of its fields a cell is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum CellsBy {
-    /// The cell's id.
-    #[default]
-    Id,
-    /// The cell's place in its notebook.
-    Position,
-}
-
-/// By which part of its path a notebook is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum NotebooksBy {
-    /// The whole path.
-    #[default]
-    Path,
-    /// The file's name.
-    Name,
-}
 
 /// The settings of a class.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,6 +117,11 @@ impl Settings {
             }
         }
         self.roster = roster.into();
+    }
+
+    /// The name of a notebook.
+    pub(crate) fn notebook_name(&self, path: &str) -> Option<String> {
+        names::notebook(path.into(), self.notebooks_by).map(Cow::into_owned)
     }
 
     /// A student's entry in the roster.

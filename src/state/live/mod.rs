@@ -12,6 +12,7 @@
 pub(super) mod class_table;
 pub(super) mod classes;
 mod clock;
+mod earlier;
 mod evict;
 pub(super) mod intake;
 pub(super) mod live_class;

@@ -29,6 +29,8 @@ pub(super) struct SummaryHead {
 #[derive(Debug)]
 pub(in crate::state) struct ClassMembers {
     pub(in crate::state) lesson: Option<Lesson>,
+    /// When the newest event was received.
+    pub(in crate::state) last_received_at: Option<Micros>,
     pub(in crate::state) settings: Arc<Settings>,
     pub(in crate::state) minutes: Vec<(Micros, Minute)>,
 }
@@ -37,6 +39,7 @@ impl ClassMembers {
     pub(in crate::state) fn of(state: &ClassState) -> Self {
         Self {
             lesson: state.lesson.clone(),
+            last_received_at: state.last_received_at(),
             settings: Arc::clone(&state.settings),
             minutes: state.minutes_since(Micros::MIN),
         }
@@ -59,7 +62,7 @@ pub(crate) struct RenderedSummary {
     pub(crate) etag: String,
     /// The class's last event when the summary was rendered.
     pub(super) last_event: EventId,
-    pub(super) rendered_at: Micros,
+    pub(crate) rendered_at: Micros,
     /// From this moment on, time alone has changed a student's status.
     pub(super) valid_until: Micros,
     /// The members, compressed when that is first asked for.
@@ -153,7 +156,7 @@ pub(in crate::state) fn write_members(
     parts: SummaryParts,
     out: &mut String,
 ) -> Micros {
-    view::write_lesson(out, members.lesson.as_ref());
+    view::write_lesson(out, members.lesson.as_ref(), members.last_received_at);
     let valid_until = write_students(rows, &members.settings, now, out);
     if parts.settings {
         out.push_str(",\"settings\":");
