@@ -99,7 +99,10 @@ const summary = (cursor) => Response.json({ now: "", cursor, students: [] });
 async function connect() {
   connection = new Connection("c", {
     summary: ({ cursor }) => told.summaries.push(cursor),
-    events: (events) => told.events.push(...events),
+    events: (events) => {
+      told.events.push(...events);
+      return events.some(({ refold }) => refold);
+    },
     state: (state) => states.push(state),
   });
   await settled();
@@ -117,7 +120,7 @@ const current = () => connection.state;
 
 test("a summary is loaded, then followed from its cursor", async () => {
   await connect();
-  assert.deepEqual(requests, ["api/class/summary?class=c&include=grid%2Cactivity"]);
+  assert.deepEqual(requests, ["api/class/summary?class=c&include=grid%2Cactivity%2Csettings"]);
   assert.deepEqual(told.summaries, ["k1"]);
   assert.equal(String(sockets[0].url), "ws://relay.test/ws/connect?class=c&cursor=k1");
   assert.equal(current().name, "connecting");
@@ -188,6 +191,40 @@ test("a reset loads a new summary", async () => {
   await settled();
   assert.deepEqual(told.summaries, ["k1", "n1"]);
   assert.equal(cursorOf(sockets[1]), "n1");
+});
+
+test("settings that change load a new summary", async () => {
+  await connectLive();
+  answers.push(summary("n1"));
+  sockets[0].receive({ type: "progress", events: [{ id: 7, refold: true }], cursor: "k7" });
+  assert.equal(current().name, "resynchronising");
+  assert.ok(sockets[0].closed);
+  await settled();
+  assert.deepEqual(told.summaries, ["k1", "n1"]);
+  assert.equal(cursorOf(sockets[1]), "n1");
+});
+
+test("a summary that is needed again soon is waited for", async () => {
+  let now = 100_000;
+  mock.method(performance, "now", () => now);
+  await connectLive();
+  const lose = async () => {
+    sockets.at(-1).open();
+    sockets.at(-1).receive({ type: "reset" });
+    await settled();
+    const waits = sockets.at(-1).closed ? [...timers.waits] : [];
+    now += waits[0] ?? 0;
+    await timers.pass(waits[0] ?? 0);
+    return waits;
+  };
+  assert.deepEqual(await lose(), []);
+  assert.deepEqual(await lose(), [1_000]);
+  assert.deepEqual(await lose(), [2_000]);
+  assert.equal(told.summaries.length, 4);
+  for (const wait of [4_000, 8_000, 15_000, 15_000]) assert.deepEqual(await lose(), [wait]);
+  now += 30_000;
+  assert.deepEqual(await lose(), []);
+  assert.deepEqual(await lose(), [1_000]);
 });
 
 test("a relay that does not serve the class is not asked again", async () => {

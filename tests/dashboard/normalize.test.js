@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { compareTexts, normalize } from "../../src/dashboard/js/normalize.js";
+import { compareTexts } from "../../src/dashboard/js/fields.js";
+import { normalize } from "../../src/dashboard/js/normalize.js";
+import { readSettings } from "../../src/dashboard/js/settings.js";
 import { parseTime } from "../../src/dashboard/js/time.js";
 
 const RECEIVED = "2026-04-01T09:00:00.000000Z";
 
-const event = (fields) => normalize({ id: 1, studentId: "s1", receivedAt: RECEIVED, ...fields });
+const event = (fields, settings = {}) =>
+  normalize({ id: 1, studentId: "s1", receivedAt: RECEIVED, ...fields }, readSettings(settings));
 
 test("a field that is unusable is absent", () => {
   const { userName, cellIndex, executionCount, eventType, kind, failed, message } = event({

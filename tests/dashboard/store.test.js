@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
+import { cellName } from "../../src/dashboard/js/cell.js";
 import { addChanges, newChanges } from "../../src/dashboard/js/changes.js";
 import { Clock } from "../../src/dashboard/js/clock.js";
 import { Store } from "../../src/dashboard/js/store.js";
 import { renderSummary } from "../../src/dashboard/js/summary.js";
-import { MINUTE, SECOND, formatTime } from "../../src/dashboard/js/time.js";
+import { HOUR, MINUTE, SECOND, formatTime } from "../../src/dashboard/js/time.js";
 
 /** Both clocks, in microseconds. */
 let now;
@@ -30,11 +31,12 @@ function event(studentId, eventType, fields = {}) {
   return { id, studentId, receivedAt: at, eventTime: at, eventType, ...fields };
 }
 
-const run = (studentId, errorMessage) =>
+const run = (studentId, errorMessage, fields) =>
   event(studentId, "cell_executed", {
     cellId: "c1",
     notebookPath: "lesson1.ipynb",
     ...(errorMessage ? { hasError: true, errorMessage } : {}),
+    ...fields,
   });
 
 const summaryOf = ({ state }) => ({
@@ -105,27 +107,72 @@ test("the failures in a row are followed", () => {
   now += SECOND;
   store.fold([run("s1", "TypeError: y")]);
   const row = store.rows.get("s1");
-  assert.deepEqual(row.streak, { message: "TypeError: y", since: began });
+  const cell = cellName("lesson1.ipynb", "c1");
+  assert.deepEqual(row.failing, { cell, message: "TypeError: y", since: began });
+  assert.equal(row.streak?.failures, 2);
   store.fold([run("s1")]);
-  assert.equal(row.streak, null);
+  assert.deepEqual([row.failing, row.streak], [null, null]);
+});
+
+test("of several cells that fail, the one that makes stuck is followed", () => {
+  const other = { cellId: "c2" };
+  store.fold([1, 2, 3].map(() => run("s1", "NameError: x")));
+  store.fold([run("s1", "TypeError: y", other)]);
+  const row = store.rows.get("s1");
+  assert.deepEqual([row.streak?.cellId, row.failing?.message], ["c1", "NameError: x"]);
+  store.fold([run("s1")]);
+  // What the error of the other cell was is looked up.
+  assert.deepEqual([row.streak?.cellId, row.failing], ["c2", null]);
+});
+
+test("a lesson that begins forgets the students, and draws everything", () => {
+  store.fold([run("s1", "NameError: x"), event("s2", "help")]);
+  store.takeChanges();
+  now += 6 * HOUR;
+  store.fold([run("s2")]);
+  assert.ok(store.takeChanges().all);
+  assert.deepEqual([...store.rows.keys()], ["s2"]);
+  assert.deepEqual(store.counts, { help: 0, stuck: 0, error: 0, active: 1, idle: 0 });
+  assert.deepEqual(store.totals, { runs: 1, errors: 0 });
+  assert.deepEqual(
+    store.state.absent().map(({ studentId }) => studentId),
+    ["s1"],
+  );
+});
+
+test("an instructor's act for somebody who is not here makes no row", () => {
+  store.fold([event("s1", "help"), event("@class", "lesson_started")]);
+  store.fold([event("s1", "help_resolved"), event("s1", "help_claimed", { by: "Ito" })]);
+  assert.equal(store.rows.size, 0);
+});
+
+test("settings that change in a lesson ask for a new summary", () => {
+  const change = (settings) => event("@class", "settings_changed", { settings });
+  // At the beginning of the lesson nothing has to be folded again.
+  assert.equal(store.fold([change({ stuckAfter: 2 }), run("s1", "E"), run("s1", "E")]), false);
+  assert.equal(store.counts.stuck, 1);
+  const later = run("s2");
+  assert.equal(store.fold([run("s1"), change({ cellsBy: "position" }), later]), true);
+  assert.equal(store.rows.has("s2"), false);
+  assert.equal(store.counts.active, 1);
 });
 
 test("a summary replaces the state and keeps what was looked up", () => {
   store.fold([run("s1", "NameError: x"), run("s1", "NameError: x"), run("s2")]);
   const summary = JSON.parse(JSON.stringify(summaryOf(store)));
-  const { streak } = store.rows.get("s1");
+  const { failing } = store.rows.get("s1");
   const reloaded = mock.fn();
   store.watch({ event: () => {}, reloaded });
   store.load(summary, now / 1000);
   assert.equal(reloaded.mock.callCount(), 1);
   assert.ok(store.loaded && store.takeChanges().all);
-  assert.deepEqual(store.rows.get("s1").streak, streak);
+  assert.deepEqual(store.rows.get("s1").failing, failing);
   assert.deepEqual(store.totals, { runs: 3, errors: 2 });
   assert.deepEqual([...store.notebooks], ["lesson1.ipynb"]);
   // Another number of failures: what was known says nothing about them.
-  summary.students[0].consecutiveErrors += 1;
+  summary.students[0].streaks[0].failures += 1;
   store.load(summary, now / 1000);
-  assert.equal(store.rows.get("s1").streak, null);
+  assert.equal(store.rows.get("s1").failing, null);
 });
 
 test("clearing forgets the class", () => {

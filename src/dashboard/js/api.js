@@ -144,7 +144,7 @@ export const api = {
    * @returns {Promise<Summary>}
    */
   summary: (classId, signal) =>
-    request("api/class/summary", { class: classId, include: "grid,activity" }, { signal }),
+    request("api/class/summary", { class: classId, include: "grid,activity,settings" }, { signal }),
 
   /**
    * @param {string} classId

@@ -1,7 +1,7 @@
 // The changes since the last drawing.
 
 /**
- * @import { Cell } from "./fold.js"
+ * @import { Cell } from "./cell.js"
  * @import { Row } from "./store.js"
  */
 

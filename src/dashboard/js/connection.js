@@ -1,7 +1,8 @@
 // The connection of a page to one class: a summary, then the WebSocket from the summary's cursor,
 // and after every disconnect the WebSocket again from the last cursor. No event is missed and none
 // is polled for. The page asks for a new summary only when the relay answers `reset`: it says so
-// when it cannot resume from the cursor.
+// when it cannot resume from the cursor. And when the class's settings have changed, which is told
+// by an event, since they change what the lesson's earlier events say.
 //
 // A WebSocket that does not come about says nothing of the cause. So the page then asks the relay
 // who it is: an answer means that WebSockets are blocked on the way, and after the second such
@@ -39,6 +40,11 @@ const STREAM_SPAN = 5 * 60_000;
 /** How often a page that is signed out looks whether it still is. */
 const SIGN_IN_PACE = 15_000;
 
+/** A summary that is needed sooner than this after the last one is waited for. */
+const RESYNC_SPAN = 30_000;
+/** The first such wait. Each further one is twice as long. */
+const RESYNC_FIRST = 1_000;
+
 /** The relay's word for it when it cannot find out who calls. */
 const SIGN_IN_AWAY = "sign-in-unavailable";
 
@@ -73,7 +79,7 @@ const NOT_ALLOWED = 1008;
 /**
  * @typedef {object} Listener
  * @property {(summary: Summary, asked: number) => void} summary
- * @property {(events: DeliveredEvent[]) => void} events
+ * @property {(events: DeliveredEvent[]) => boolean} events whether a new summary is needed
  * @property {(state: ConnectionState) => void} state
  */
 
@@ -102,6 +108,9 @@ export class Connection {
   #socketTimer;
   /** Attempts since the page was last current. */
   #attempt = 0;
+  /** When a new summary was last asked for, by `performance.now()`. */
+  #resyncAt = -Infinity;
+  #resyncWait = RESYNC_FIRST;
   #abort = new AbortController();
 
   /**
@@ -227,21 +236,38 @@ export class Connection {
   #take(frame) {
     this.#hasFrames = true;
     this.#received();
-    if (frame.type === "reset") {
-      // The state may lack events. A new summary has them, and says up to where it reaches.
-      this.#drop();
-      this.#cursor = null;
-      this.#set("resynchronising", { since: this.state.since ?? Date.now() });
-      this.#load();
+    // The state may lack events. A new summary has them, and says up to where it reaches.
+    const isLost = frame.type === "reset";
+    if (isLost || (frame.type === "progress" && this.#listener.events(frame.events))) {
+      this.#resynchronise();
       return;
     }
-    if (frame.type === "progress") this.#listener.events(frame.events);
     if (typeof frame.cursor === "string") this.#cursor = frame.cursor;
     if (frame.type === "live") {
       this.#attempt = 0;
       if (!this.#isBlocked) this.#blocked = 0;
       this.#set("live");
     }
+  }
+
+  /**
+   * Loads a new summary: the first time at once; when it is needed again soon, after a wait, so
+   * that neither settings that change again and again nor a relay that keeps on sending `reset`
+   * make every page of a class ask without end.
+   */
+  #resynchronise() {
+    this.#drop();
+    this.#cursor = null;
+    this.#set("resynchronising", { since: this.state.since ?? Date.now() });
+    const isSoon = performance.now() - this.#resyncAt < RESYNC_SPAN;
+    const wait = isSoon ? this.#resyncWait : 0;
+    this.#resyncWait = isSoon ? Math.min(BACKOFF_CAP, 2 * wait) : RESYNC_FIRST;
+    const load = () => {
+      this.#resyncAt = performance.now();
+      this.#load();
+    };
+    if (wait === 0) load();
+    else this.#retryTimer = setTimeout(load, wait);
   }
 
   /**

@@ -2,54 +2,50 @@
 // fold in Rust; both pass tests/vectors/state.json. Nothing here knows the page, the network or the
 // time of day.
 
+import {
+  SEPARATOR,
+  addMessage,
+  addRun,
+  cellName,
+  compareCells,
+  newCell,
+  newRuns,
+  removeStudent,
+} from "./cell.js";
+import { claim, resolve } from "./hand.js";
 import { LruMap } from "./lru-map.js";
-import { compareTexts, normalize } from "./normalize.js";
-import { foldStudent, isRepeat, newStudent, resolve } from "./student.js";
-import { MINUTE } from "./time.js";
+import { normalize } from "./normalize.js";
+import { readSettings } from "./settings.js";
+import { enroll, foldStudent, isRepeat, leave, newStudent } from "./student.js";
+import { HOUR, MINUTE } from "./time.js";
 
 /**
+ * @import { Cell } from "./cell.js"
  * @import { DeliveredEvent, NormalizedEvent } from "./normalize.js"
+ * @import { Settings } from "./settings.js"
  * @import { Student } from "./student.js"
  */
 
 const MAX_STUDENTS = 10_000;
 const MAX_CELLS = 5_000;
 const MAX_PAIRS = 100_000;
-/**
- * The most messages of a cell. A new one replaces the rarest; among equally rare ones, the one that
- * was seen longest ago.
- */
-const MAX_MESSAGES = 20;
 /** The most minutes of activity: a day. */
 const MAX_MINUTES = 24 * 60;
 
-/** Stands between the parts of a key. No text of an event contains it. */
-const SEPARATOR = "\0";
-
-/**
- * A cell's key in the maps of a class and of a student.
- *
- * @param {string | null} notebookPath
- * @param {string} cellId
- */
-export function cellName(notebookPath, cellId) {
-  return `${notebookPath ?? ""}${SEPARATOR}${cellId}`;
-}
-
-/**
- * @typedef {object} Cell
- * @property {string | null} notebookPath
- * @property {string} cellId
- * @property {number | null} cellIndex
- * @property {number} runs
- * @property {number} failedRuns
- * @property {number} failingStudents
- * @property {[message: string, count: number][]} messages the most frequent first
- * @property {Set<Student>} students those whose runs of the cell are in `Student.cells`
- */
+/** After this long without an event the next one begins a lesson. */
+const LESSON_GAP = 6 * HOUR;
+/** A lesson ends after this long. */
+const LESSON_SPAN = 7 * 24 * HOUR;
 
 /**
  * @typedef {{ start: number, runs: number, errors: number, help: number }} ActivityMinute
+ */
+
+/**
+ * @typedef {object} Lesson
+ * @property {number} first the id of its first event
+ * @property {number} startedAt when that was received
+ * @property {string | null} title
  */
 
 /**
@@ -57,27 +53,49 @@ export function cellName(notebookPath, cellId) {
  *
  * @typedef {object} Folded
  * @property {NormalizedEvent} event
- * @property {Student} student
+ * @property {Student | null} student the student that changed, if it is one alone
  * @property {Cell | null} cell
  * @property {boolean} raised whether a hand went up
+ * @property {boolean} began whether a lesson began, so that everything has changed
+ * @property {boolean} refold whether the lesson has to be folded again, under new settings; see
+ *   `ClassState.beginRefold`
  */
 
-/** The state of a class. */
+/** The state of a class: that of its current lesson. */
 export class ClassState {
-  /** By student id. */
-  students = /** @type {LruMap<string, Student>} */ (new LruMap(MAX_STUDENTS));
-  /** By `cellName`. */
-  cells = /** @type {LruMap<string, Cell>} */ (new LruMap(MAX_CELLS));
-  /** Every pair of a student and a cell that the student ran, to bound their number. */
-  #pairs = /** @type {LruMap<string, [Student, Cell]>} */ (new LruMap(MAX_PAIRS));
+  /**
+   * By student id: those who are here, and those who are known.
+   *
+   * @type {LruMap<string, Student>}
+   */
+  students = new LruMap(MAX_STUDENTS);
+  /**
+   * By `cellName`.
+   *
+   * @type {LruMap<string, Cell>}
+   */
+  cells = new LruMap(MAX_CELLS);
+  /**
+   * Every pair of a student and a cell that the student ran, to bound their number.
+   *
+   * @type {LruMap<string, [Student, Cell]>}
+   */
+  #pairs = new LruMap(MAX_PAIRS);
   /**
    * By the minute's start.
    *
    * @type {Map<number, ActivityMinute>}
    */
   minutes = new Map();
+  settings = readSettings(null);
+  /** @type {Lesson | null} */
+  lesson = null;
+  /** When the newest event of the class was received, what instructors look at aside. */
+  lastReceivedAt = -Infinity;
   #newestMinute = -Infinity;
   #lastEvent = 0;
+  /** The event that made the settings. */
+  #settingsEvent = 0;
 
   /**
    * Folds the class's next event. Returns `null` if the event changed nothing.
@@ -88,24 +106,55 @@ export class ClassState {
   fold(delivered) {
     if (delivered.id <= this.#lastEvent) return null;
     this.#lastEvent = delivered.id;
-    const event = normalize(delivered);
+    const event = normalize(delivered, this.settings);
+    // Who looks at the page is no part of the lesson.
+    if (event.kind === "instructor_viewing") return null;
+    const began = this.#beginsLesson(event);
+    if (began) this.#beginLesson(event);
+    this.lastReceivedAt = Math.max(this.lastReceivedAt, event.received);
+    const folded = this.#foldKind(event, delivered);
+    if (folded === null && !began) return null;
+    return { event, student: null, cell: null, raised: false, refold: false, ...folded, began };
+  }
+
+  /**
+   * Folds an event by the rules of its kind. Returns what it changed.
+   *
+   * @param {NormalizedEvent} event
+   * @param {DeliveredEvent} delivered
+   * @returns {Partial<Folded> | null}
+   */
+  #foldKind(event, delivered) {
     const known = this.students.get(event.student);
-    if (event.kind === "help_resolved") {
-      if (known === undefined) return null;
-      resolve(known);
-      return { event, student: known, cell: null, raised: false };
+    switch (event.kind) {
+      case "lesson_started":
+      case "erased":
+        return null;
+      case "settings_changed":
+        return this.#changeSettings(event.id, delivered.settings);
+      case "help_resolved":
+      case "help_claimed":
+        if (known === undefined) return null;
+        if (event.kind === "help_resolved") resolve(known);
+        else claim(known, event);
+        return { student: known };
+      default:
+        if (event.kind === "run" && known !== undefined && isRepeat(known, event)) return null;
+        return this.#foldStudent(event);
     }
-    if (event.kind === "cell_executed" && known !== undefined && isRepeat(known, event)) {
-      return null;
-    }
+  }
+
+  /** @param {NormalizedEvent} event of a student */
+  #foldStudent(event) {
     const student = this.students.touch(
       event.student,
       () => newStudent(event.student, event.received),
       (evicted) => this.#studentEvicted(evicted),
     );
-    const raised = foldStudent(student, event);
+    const enrolled = student.onRoster ? this.settings.roster.get(event.student) : undefined;
+    const raised = foldStudent(student, event, enrolled);
     let cell = null;
-    if (event.kind === "cell_executed") {
+    if (event.kind === "run") {
       const minute = this.#minute(event.received);
       if (minute !== null) {
         minute.runs += 1;
@@ -116,7 +165,80 @@ export class ClassState {
       const minute = this.#minute(event.received);
       if (minute !== null) minute.help += 1;
     }
-    return { event, student, cell, raised };
+    return { student, cell, raised };
+  }
+
+  /** @param {NormalizedEvent} event */
+  #beginsLesson({ id, kind, received }) {
+    const { lesson } = this;
+    if (lesson === null) return true;
+    // The lesson is folded again.
+    if (id === lesson.first) return false;
+    return (
+      kind === "lesson_started" ||
+      received >= this.lastReceivedAt + LESSON_GAP ||
+      received >= lesson.startedAt + LESSON_SPAN
+    );
+  }
+
+  /** @param {NormalizedEvent} event */
+  #beginLesson({ id, kind, received, title }) {
+    const named = kind === "lesson_started" ? title : null;
+    this.lesson = { first: id, startedAt: received, title: named };
+    this.#empty();
+  }
+
+  /** Forgets everything of the lesson. The students are known, but not here. */
+  #empty() {
+    for (const student of this.students.values()) leave(student);
+    this.cells.clear();
+    this.#pairs.clear();
+    this.minutes.clear();
+    this.#newestMinute = -Infinity;
+  }
+
+  /**
+   * @param {number} id of the event that changes them
+   * @param {unknown} settings as somebody wrote them
+   * @returns {Partial<Folded> | null}
+   */
+  #changeSettings(id, settings) {
+    if (id <= this.#settingsEvent) return null;
+    this.#settingsEvent = id;
+    this.settings = readSettings(settings);
+    if (id !== this.lesson?.first) return { refold: true };
+    this.#applyRoster();
+    return {};
+  }
+
+  /**
+   * Begins to fold the lesson again, after an event with `Folded.refold`. The lesson's events from
+   * `lesson.first` on have to follow. The relay reads them from its table; a page takes a summary
+   * instead.
+   */
+  beginRefold() {
+    this.#empty();
+    this.#applyRoster();
+    this.#lastEvent = (this.lesson?.first ?? 1) - 1;
+  }
+
+  #applyRoster() {
+    for (const student of this.students.values()) student.onRoster = false;
+    for (const [id, enrolled] of this.settings.roster) {
+      const make = () => leave(newStudent(id, -Infinity));
+      const student = this.students.touch(id, make, (evicted) => this.#studentEvicted(evicted));
+      enroll(student, enrolled);
+    }
+  }
+
+  /**
+   * The students who are known and not here. With a roster, those who are on it alone.
+   */
+  absent() {
+    const all = this.settings.roster.size === 0;
+    return [...this.students.values()].filter(
+      (student) => !student.here && (all || student.onRoster),
+    );
   }
 
   /**
@@ -137,7 +259,7 @@ export class ClassState {
     if (event.message !== null) addMessage(cell.messages, event.message);
     let runs = student.cells.get(name);
     if (runs === undefined) {
-      runs = { runs: 0, failedRuns: 0, failed: false, at: event.moment };
+      runs = newRuns(event.moment);
       student.cells.set(name, runs);
       cell.students.add(student);
     }
@@ -147,13 +269,7 @@ export class ClassState {
       (evicted) => pairEvicted(...evicted),
     );
     if (event.failed && runs.failedRuns === 0) cell.failingStudents += 1;
-    runs.runs += 1;
-    if (event.failed) runs.failedRuns += 1;
-    // A run that arrives late does not change whether the latest one failed.
-    if (event.moment >= runs.at) {
-      runs.failed = event.failed;
-      runs.at = event.moment;
-    }
+    addRun(runs, event);
     return cell;
   }
 
@@ -184,7 +300,7 @@ export class ClassState {
     for (const name of student.cells.keys()) {
       this.#pairs.delete(pairName(student, name));
       const cell = this.cells.get(name);
-      if (cell !== undefined) removeStudent(cell, student, name);
+      if (cell !== undefined) removeStudent(cell, student);
     }
   }
 
@@ -201,12 +317,10 @@ export class ClassState {
    * Fills an empty state with the contents of a summary, each list in the order in which its
    * entries were touched as far as that is known. See summary.js.
    *
-   * @param {Student[]} students
-   * @param {Cell[]} cells
-   * @param {[Student, Cell][]} pairs
-   * @param {ActivityMinute[]} minutes
+   * @param {Restored} restored
    */
-  restore(students, cells, pairs, minutes) {
+  restore({ settings, lesson, lastReceivedAt, students, cells, pairs, minutes }) {
+    Object.assign(this, { settings, lesson, lastReceivedAt });
     const ignored = () => {};
     for (const student of students) this.students.touch(student.studentId, () => student, ignored);
     for (const cell of cells) {
@@ -222,45 +336,23 @@ export class ClassState {
     }
   }
 
-  /** The cells by notebook, by their place in it (those without one last) and by id. */
   orderedCells() {
-    return [...this.cells.values()].sort(
-      (a, b) =>
-        compareTexts(a.notebookPath ?? "", b.notebookPath ?? "") ||
-        compareIndexes(a.cellIndex, b.cellIndex) ||
-        compareTexts(a.cellId, b.cellId),
-    );
+    return [...this.cells.values()].sort(compareCells);
   }
 }
 
 /**
- * @param {number | null} a
- * @param {number | null} b
- */
-function compareIndexes(a, b) {
-  // Two infinities have no difference.
-  return a === b ? 0 : (a ?? Infinity) - (b ?? Infinity);
-}
-
-/**
- * A cell that no student has run.
+ * The contents of a summary.
  *
- * @param {string | null} notebookPath
- * @param {string} cellId
- * @returns {Cell}
+ * @typedef {object} Restored
+ * @property {Settings} settings
+ * @property {Lesson | null} lesson
+ * @property {number} lastReceivedAt
+ * @property {Student[]} students
+ * @property {Cell[]} cells
+ * @property {[Student, Cell][]} pairs
+ * @property {ActivityMinute[]} minutes
  */
-export function newCell(notebookPath, cellId) {
-  return {
-    notebookPath,
-    cellId,
-    cellIndex: null,
-    runs: 0,
-    failedRuns: 0,
-    failingStudents: 0,
-    messages: [],
-    students: new Set(),
-  };
-}
 
 /**
  * @param {Student} student
@@ -275,37 +367,6 @@ function pairName(student, cell) {
  * @param {Cell} cell
  */
 function pairEvicted(student, cell) {
-  const name = cellName(cell.notebookPath, cell.cellId);
-  removeStudent(cell, student, name);
-  student.cells.delete(name);
-}
-
-/**
- * @param {Cell} cell
- * @param {Student} student
- * @param {string} name the cell's `cellName`
- */
-function removeStudent(cell, student, name) {
-  cell.students.delete(student);
-  const runs = student.cells.get(name);
-  if (runs !== undefined && runs.failedRuns > 0) cell.failingStudents -= 1;
-}
-
-/**
- * Counts a message, and moves it before those that are not more frequent.
- *
- * @param {Cell["messages"]} messages
- * @param {string} message
- */
-function addMessage(messages, message) {
-  const known = messages.findIndex(([other]) => other === message);
-  let count = 1;
-  if (known >= 0) {
-    count += messages[known][1];
-    messages.splice(known, 1);
-  } else if (messages.length >= MAX_MESSAGES) {
-    messages.length = MAX_MESSAGES - 1;
-  }
-  const after = messages.findIndex(([, other]) => other <= count);
-  messages.splice(after < 0 ? messages.length : after, 0, [message, count]);
+  removeStudent(cell, student);
+  student.cells.delete(cellName(cell.notebookPath, cell.cellId));
 }

@@ -63,6 +63,10 @@ export class LruMap {
     return value;
   }
 
+  clear() {
+    this.#entries.clear();
+  }
+
   /** @param {K} key */
   delete(key) {
     const value = this.#entries.get(key);

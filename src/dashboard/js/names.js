@@ -1,6 +1,6 @@
 // How students, notebooks and cells are called on the page.
 
-import { cellName } from "./fold.js";
+import { cellName } from "./cell.js";
 
 /**
  * @import { Text } from "./i18n.js"

@@ -1,11 +1,13 @@
 // The few fields of an event that the fold reads, each either usable or absent. The relay's own
 // fold normalizes events by the same rules; the shared test vectors compare both.
 
+import { integer, text, wellFormed } from "./fields.js";
+import { cellOf, notebookOf } from "./matching.js";
 import { parseClientTime, parseTime } from "./time.js";
 
-/** The longest name, path or id, in bytes of UTF-8. */
-const MAX_TEXT_BYTES = 1024;
-/** An error is counted by this many characters of its first line. */
+/** @import { Settings } from "./settings.js" */
+
+/** An error is shown, and counted, by this many characters of its first line. */
 const MAX_MESSAGE_CHARS = 200;
 
 /**
@@ -16,7 +18,11 @@ const MAX_MESSAGE_CHARS = 200;
  */
 
 /**
- * @typedef {"cell_executed" | "help" | "help_stop" | "help_resolved" | "other"} EventKind
+ * The rules that an event falls under. `run`: a cell ran. `erased`: something of the class was
+ * erased, which is told to those who keep copies.
+ *
+ * @typedef {"run" | "help" | "help_stop" | "help_resolved" | "help_claimed" | "lesson_started"
+ *   | "settings_changed" | "instructor_viewing" | "erased" | "other"} EventKind
  */
 
 /**
@@ -33,26 +39,47 @@ const MAX_MESSAGE_CHARS = 200;
  * @property {string | null} userName
  * @property {string | null} teamName
  * @property {string | null} session
- * @property {string | null} notebook
- * @property {string | null} cell
+ * @property {string | null} notebook by the name by which the class knows it
+ * @property {string | null} cell likewise
  * @property {number | null} cellIndex
  * @property {number | null} executionCount
  * @property {boolean} failed
  * @property {string | null} message the first line of a failed run's error
+ * @property {boolean} isUntilStop whether a hand stays up until `help_stop`
+ * @property {boolean} isUnconfigured whether the client does not know whose it is
+ * @property {string | null} by the instructor who acted
+ * @property {boolean} isReleased whether a claim is given up
+ * @property {string | null} title of a lesson
  */
 
-const KINDS = new Set(["cell_executed", "help", "help_stop", "help_resolved"]);
-const encoder = new TextEncoder();
+/**
+ * The kinds of the types that have a rule, `cell_executed` aside.
+ *
+ * @type {Map<string | null, EventKind>}
+ */
+const KINDS = new Map([
+  ["help", "help"],
+  ["help_stop", "help_stop"],
+  ["help_resolved", "help_resolved"],
+  ["help_claimed", "help_claimed"],
+  ["lesson_started", "lesson_started"],
+  ["settings_changed", "settings_changed"],
+  ["instructor_viewing", "instructor_viewing"],
+  ["student_erased", "erased"],
+  ["class_deleted", "erased"],
+]);
 
 /**
  * @param {DeliveredEvent} event
+ * @param {Pick<Settings, "cellsBy" | "notebooksBy">} settings of the class
  * @returns {NormalizedEvent}
  */
-export function normalize(event) {
+export function normalize(event, settings) {
   const received = parseTime(event.receivedAt) ?? 0;
   const time = parseClientTime(event.eventTime) ?? received;
-  const eventType = text(event.eventType);
+  const cellIndex = integer(event.cellIndex);
   const failed = event.hasError === true;
+  const kind = kindOf(event);
   return {
     id: event.id,
     student: event.studentId,
@@ -60,57 +87,47 @@ export function normalize(event) {
     time,
     // A client's clock that is ahead of the database's is not believed.
     moment: Math.min(time, received),
-    kind: kindOf(eventType),
-    eventType,
+    kind,
+    eventType: text(event.eventType),
     userName: text(event.userName),
     teamName: text(event.teamName),
     session: text(event.sessionId),
-    notebook: text(event.notebookPath),
-    cell: text(event.cellId),
-    cellIndex: integer(event.cellIndex),
+    notebook: notebookOf(text(event.notebookPath), settings),
+    cell: cellOf(text(event.cellId), cellIndex, settings),
+    cellIndex,
     executionCount: integer(event.executionCount),
     failed,
-    message: eventType === "cell_executed" && failed ? firstLine(event.errorMessage) : null,
+    message: kind === "run" && failed ? firstLine(event.errorMessage) : null,
+    isUntilStop: event.until === "help_stop",
+    isUnconfigured: event.unconfigured === true,
+    by: text(event.by) ?? text(event.actor),
+    isReleased: event.released === true,
+    title: text(event.title),
   };
 }
 
 /**
- * @param {string | null} eventType
+ * @param {DeliveredEvent} event
  * @returns {EventKind}
  */
-function kindOf(eventType) {
-  if (eventType === null || !KINDS.has(eventType)) return "other";
-  return /** @type {EventKind} */ (eventType);
+function kindOf(event) {
+  if (event.eventType === "cell_executed") return isRun(event) ? "run" : "other";
+  return KINDS.get(text(event.eventType)) ?? "other";
 }
 
 /**
- * Replaces what UTF-8 or PostgreSQL cannot hold by U+FFFD, as the relay does: a surrogate without
- * its other half, and NUL.
+ * Whether a cell ran. Clients report cells of text, empty ones, and those that a failure above them
+ * kept from running.
  *
- * @param {string} value
+ * @param {DeliveredEvent} event
  */
-function wellFormed(value) {
-  const text = value.replace(/\p{Surrogate}/gu, "\ufffd");
-  return text.includes("\0") ? text.replaceAll("\0", "\ufffd") : text;
-}
-
-/** @param {unknown} value */
-function text(value) {
-  if (typeof value !== "string" || value === "") return null;
-  const text = wellFormed(value);
-  // A UTF-16 unit takes at most three bytes: only a long text has to be encoded to be measured.
-  if (text.length * 3 > MAX_TEXT_BYTES && encoder.encode(text).length > MAX_TEXT_BYTES) return null;
-  return text;
-}
-
-/** @param {unknown} value */
-function integer(value) {
-  // Adding zero turns minus zero into zero.
-  return Number.isSafeInteger(value) ? Number(value) + 0 : null;
+function isRun({ cellType, executionCount, hasError }) {
+  if (typeof cellType !== "string" || cellType === "") return true;
+  return cellType === "code" && (integer(executionCount) !== null || hasError === true);
 }
 
 /**
- * The beginning of the first line that is not empty; an error is counted by it.
+ * The beginning of the first line that is not empty.
  *
  * @param {unknown} value
  */
@@ -121,28 +138,4 @@ function firstLine(value) {
   // A character takes at most two UTF-16 units.
   const head = wellFormed(line.slice(0, MAX_MESSAGE_CHARS * 2));
   return head.length > MAX_MESSAGE_CHARS ? [...head].slice(0, MAX_MESSAGE_CHARS).join("") : head;
-}
-
-/**
- * Compares texts by code point. The relay compares the bytes of UTF-8, which gives the same order.
- *
- * @param {string} a
- * @param {string} b
- */
-export function compareTexts(a, b) {
-  const length = Math.min(a.length, b.length);
-  for (let at = 0; at < length; at += 1) {
-    const [x, y] = [a.charCodeAt(at), b.charCodeAt(at)];
-    if (x !== y) return rank(x) - rank(y);
-  }
-  return a.length - b.length;
-}
-
-/**
- * Surrogates stand for the code points above all those that take one unit.
- *
- * @param {number} unit
- */
-function rank(unit) {
-  return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit;
 }

@@ -2,23 +2,27 @@
 // which time alone can change; and the changes since the last drawing.
 
 import { newChanges } from "./changes.js";
+import { cellName } from "./cell.js";
 import { ClassState } from "./fold.js";
-import { emptyCounts, statusAt } from "./student.js";
+import { emptyCounts, statusAt, worstStreak } from "./student.js";
 import { restoreState } from "./summary.js";
 
 /**
  * @import { Note } from "./changes.js"
+ * @import { Cell } from "./cell.js"
  * @import { Clock } from "./clock.js"
- * @import { Cell, Folded } from "./fold.js"
+ * @import { Folded } from "./fold.js"
  * @import { DeliveredEvent, NormalizedEvent } from "./normalize.js"
+ * @import { Streak } from "./streaks.js"
  * @import { Status, Student } from "./student.js"
  * @import { Summary } from "./summary.js"
  */
 
 /**
- * The failures in a row of a student.
+ * What the state does not say of a student's failures in a row.
  *
- * @typedef {object} Streak
+ * @typedef {object} Failing
+ * @property {string} cell the `cellName` of the cell that fails
  * @property {string | null} message the latest one's error
  * @property {number | null} since when the first one was received; `null` if that is not known
  */
@@ -30,7 +34,8 @@ import { restoreState } from "./summary.js";
  * @property {Student} student
  * @property {Status} status
  * @property {number} until when time alone changes the status
- * @property {Streak | null} streak `null` if it is not known, or if there is none
+ * @property {Streak | null} streak the failures in a row that say most about the student
+ * @property {Failing | null} failing more about them; `null` if it is not known
  * @property {number} runs the student's share of `Store.totals`
  * @property {number} errors
  * @property {{ cell: Cell, at: number } | null} ran the latest run, and when it was folded by
@@ -94,13 +99,13 @@ export class Store {
     for (const cell of this.state.cells.values()) this.notebooks.add(cell.notebookPath);
     const now = this.#clock.now();
     for (const student of this.state.students.values()) {
+      if (!student.here) continue;
       const row = this.#addRow(student, now);
       // The same number of failures in a row: what was looked up about them still holds.
       const known = before.get(student.studentId);
-      if (known?.student.consecutiveErrors === student.consecutiveErrors) row.streak = known.streak;
+      if (isSameStreak(known?.streak, row.streak)) row.failing = known?.failing ?? null;
     }
     this.loaded = true;
-    this.#changes.all = true;
     for (const watcher of this.#watchers) watcher.reloaded();
     this.#changed();
   }
@@ -108,43 +113,54 @@ export class Store {
   /** Forgets the class. */
   clear() {
     this.#reset();
-    this.#changes = { ...newChanges(), all: true };
     this.#changed();
   }
 
   #reset() {
     this.state = new ClassState();
+    this.loaded = false;
+    this.#resetRows();
+  }
+
+  /** Forgets the students who are here: a lesson began, or another class is shown. */
+  #resetRows() {
     this.rows = new Map();
     this.notebooks = new Set();
     this.counts = emptyCounts();
     this.totals = { runs: 0, errors: 0 };
-    this.loaded = false;
+    this.#changes = { ...newChanges(), all: true };
   }
 
   /**
-   * Folds events in the order of their ids.
+   * Folds events in the order of their ids. Returns whether a new summary is needed: the class's
+   * settings have changed, and with them what the lesson's earlier events say.
    *
    * @param {DeliveredEvent[]} events
    */
   fold(events) {
     for (const delivered of events) {
       const folded = this.state.fold(delivered);
+      if (folded?.refold) return true;
       for (const watcher of this.#watchers) watcher.event(delivered, folded);
       if (folded !== null) this.#apply(folded);
     }
     if (this.rows.size > this.state.students.size) this.#removeEvicted();
     this.#changed();
+    return false;
   }
 
   /** @param {Folded} folded */
-  #apply({ event, student, cell, raised }) {
+  #apply({ event, student, cell, raised, began }) {
     this.#clock.atLeast(event.received);
+    if (began) this.#resetRows();
+    // An instructor's act for somebody who is not here changes nothing that is shown.
+    if (student === null || !student.here) return;
     const now = this.#clock.now();
     const row = this.rows.get(student.studentId) ?? this.#addRow(student, now);
     // A student who was evicted and came back is another object.
     row.student = student;
-    if (event.kind === "cell_executed") {
-      updateStreak(row, event);
+    if (event.kind === "run") {
+      this.#updateStreak(row, event);
       this.#changes.minutes = true;
     }
     this.#count(row);
@@ -213,10 +229,10 @@ export class Store {
    * Takes what was looked up about a student's failures in a row.
    *
    * @param {Row} row
-   * @param {Streak} streak
+   * @param {Failing} failing
    */
-  setStreak(row, streak) {
-    row.streak = streak;
+  setFailing(row, failing) {
+    row.failing = failing;
     this.#changes.students.add(row);
     this.#changed();
   }
@@ -226,9 +242,11 @@ export class Store {
    * @param {number} now
    */
   #addRow(student, now) {
-    const [status, until] = statusAt(student, now);
+    const { settings } = this.state;
+    const [status, until] = statusAt(student, now, settings);
+    const streak = worstStreak(student, settings);
     /** @type {Row} */
-    const row = { student, status, until, streak: null, runs: 0, errors: 0, ran: null };
+    const row = { student, status, until, streak, failing: null, runs: 0, errors: 0, ran: null };
     this.rows.set(student.studentId, row);
     this.counts[status] += 1;
     this.#changes.statuses = true;
@@ -249,13 +267,30 @@ export class Store {
    * @param {number} now
    */
   #updateStatus(row, now) {
-    const [status, until] = statusAt(row.student, now);
+    const [status, until] = statusAt(row.student, now, this.state.settings);
     row.until = until;
     if (status === row.status) return;
     this.counts[row.status] -= 1;
     this.counts[status] += 1;
     row.status = status;
     this.#changes.statuses = true;
+  }
+
+  /**
+   * @param {Row} row
+   * @param {NormalizedEvent} event a run
+   */
+  #updateStreak(row, event) {
+    const { lastRun } = row.student;
+    const streak = worstStreak(row.student, this.state.settings);
+    const cell = streakName(streak);
+    row.streak = streak;
+    if (streak === null || row.failing?.cell !== cell) row.failing = null;
+    const isCounted = lastRun?.at === event.time && lastRun.receivedAt === event.received;
+    const isOfStreak = streak?.cellId === event.cell && streak.notebookPath === event.notebook;
+    if (!event.failed || !isCounted || !isOfStreak) return;
+    const since = streak.failures === 1 ? event.received : (row.failing?.since ?? null);
+    row.failing = { cell, message: event.message, since };
   }
 
   /** Removes the rows of students that the state has evicted. */
@@ -272,17 +307,18 @@ export class Store {
 }
 
 /**
- * @param {Row} row
- * @param {NormalizedEvent} event a run
+ * @param {Streak | null} [a]
+ * @param {Streak | null} [b]
  */
-function updateStreak(row, event) {
-  const { consecutiveErrors, lastRun } = row.student;
-  if (consecutiveErrors === 0) {
-    row.streak = null;
-    return;
-  }
-  const isLast = lastRun?.at === event.time && lastRun.receivedAt === event.received;
-  if (!event.failed || !isLast) return;
-  const since = consecutiveErrors === 1 ? event.received : (row.streak?.since ?? null);
-  row.streak = { message: event.message, since };
+function isSameStreak(a, b) {
+  return a?.failures === b?.failures && streakName(a) === streakName(b);
+}
+
+/**
+ * The `cellName` of the cell of a student's failures in a row.
+ *
+ * @param {Streak | null} [streak]
+ */
+export function streakName(streak) {
+  return cellName(streak?.notebookPath ?? null, streak?.cellId ?? "");
 }

@@ -1,20 +1,23 @@
 // One student's state, and the rules by which an event changes it. The relay has the same rules in
 // Rust, with the reason for each: see src/state. Times are in microseconds; absent is `null`.
 
+import { cellName } from "./cell.js";
+import { handUntil, lower, raise } from "./hand.js";
+import { addFailure, afterSuccess } from "./streaks.js";
 import { MINUTE, SECOND } from "./time.js";
 
-/** @import { NormalizedEvent } from "./normalize.js" */
+/**
+ * @import { CellRuns } from "./cell.js"
+ * @import { NormalizedEvent } from "./normalize.js"
+ * @import { Enrolled, Settings } from "./settings.js"
+ * @import { Streak } from "./streaks.js"
+ */
 
-/** A run that repeats the last one has a time that is this close to it. */
+/** A run that repeats the latest one of its cell has a time that is this close to it. */
 const REPEAT_WINDOW = 5 * SECOND;
-/** A hand counts as lowered when `help` was not repeated for this long. */
-export const HELP_LAPSE = 75 * SECOND;
-/** A `help` that is older than the `help_stop` by less than this was overtaken on its way. */
-const OVERTAKEN_WINDOW = 10 * SECOND;
-/** So many failures in a row on one cell make a student stuck. */
-const STUCK_FAILURES = 3;
 const ERROR_SPAN = 5 * MINUTE;
-const ACTIVE_SPAN = 2 * MINUTE;
+/** A student who is stuck and of whom nothing is heard for this long has left. */
+const STUCK_LAPSE = 30 * MINUTE;
 
 /** @typedef {"help" | "stuck" | "error" | "active" | "idle"} Status */
 
@@ -45,16 +48,6 @@ export function emptyCounts() {
  */
 
 /**
- * One student's runs of one cell.
- *
- * @typedef {object} CellRuns
- * @property {number} runs
- * @property {number} failedRuns
- * @property {boolean} failed whether the latest run failed
- * @property {number} at when the latest run happened
- */
-
-/**
  * @typedef {object} Student
  * @property {string} studentId
  * @property {string | null} userName
@@ -64,16 +57,21 @@ export function emptyCounts() {
  * @property {number | null} cellIndex
  * @property {string | null} lastEventType
  * @property {number} lastEventTime
- * @property {number} lastReceivedAt
+ * @property {number} lastReceivedAt `-Infinity` if nothing was ever received
  * @property {number} cellsExecuted
  * @property {number} errorCount
- * @property {number} consecutiveErrors
- * @property {string | null} streakCell the cell of the failures in a row
+ * @property {Streak[]} streaks the failures in a row by cell, the cell that failed last at the end
  * @property {LastRun | null} lastRun
  * @property {number | null} helpSince
  * @property {number | null} lastHelpAt
+ * @property {boolean} helpUntilStop whether the hand stays up without a further `help`
+ * @property {string | null} helpClaimedBy who is on the way
+ * @property {number | null} helpClaimedAt
  * @property {boolean} handClosed whether an instructor resolved the hand that is up
  * @property {number | null} handLoweredAt
+ * @property {boolean} unconfigured whether the student's client does not know whose it is
+ * @property {boolean} here whether the student was heard of in this lesson
+ * @property {boolean} onRoster
  * @property {Map<string, CellRuns>} cells by `cellName`
  */
 
@@ -97,68 +95,115 @@ export function newStudent(studentId, received) {
     lastReceivedAt: received,
     cellsExecuted: 0,
     errorCount: 0,
-    consecutiveErrors: 0,
-    streakCell: null,
+    streaks: [],
     lastRun: null,
     helpSince: null,
     lastHelpAt: null,
+    helpUntilStop: false,
+    helpClaimedBy: null,
+    helpClaimedAt: null,
     handClosed: false,
     handLoweredAt: null,
+    unconfigured: false,
+    here: true,
+    onRoster: false,
     cells: new Map(),
   };
 }
 
 /**
- * Whether the event is the last run, sent again.
+ * Makes the student one who is not here yet: a lesson began.
  *
  * @param {Student} student
- * @param {NormalizedEvent} event
+ */
+export function leave(student) {
+  renew(student, student.lastReceivedAt);
+  student.here = false;
+  return student;
+}
+
+/**
+ * Makes the student, of whom something came at `received`, one who is here.
+ *
+ * @param {Student} student
+ * @param {number} received
+ */
+export function arrive(student, received) {
+  if (!student.here) renew(student, received);
+}
+
+/**
+ * Forgets all but the names.
+ *
+ * @param {Student} student
+ * @param {number} received
+ */
+function renew(student, received) {
+  const { studentId, userName, teamName, onRoster } = student;
+  Object.assign(student, newStudent(studentId, received), { userName, teamName, onRoster });
+}
+
+/**
+ * Puts a student on the roster, whose names are the student's.
+ *
+ * @param {Student} student
+ * @param {Enrolled} enrolled
+ */
+export function enroll(student, { name, team }) {
+  student.onRoster = true;
+  student.userName = name ?? student.userName;
+  student.teamName = team ?? student.teamName;
+}
+
+/**
+ * Whether the event is the cell's latest run, sent again. Runs that name no cell are compared with
+ * the last run.
+ *
+ * @param {Student} student
+ * @param {NormalizedEvent} event a run
  */
 export function isRepeat(student, event) {
+  if (event.executionCount === null) return false;
+  if (event.cell !== null) {
+    const runs = student.cells.get(cellName(event.notebook, event.cell));
+    return (
+      runs !== undefined &&
+      runs.executionCount === event.executionCount &&
+      runs.session === event.session &&
+      Math.abs(event.time - runs.time) <= REPEAT_WINDOW
+    );
+  }
   const last = student.lastRun;
   return (
     last !== null &&
-    event.executionCount !== null &&
-    last.executionCount === event.executionCount &&
-    last.cellId === event.cell &&
+    last.cellId === null &&
     last.notebookPath === event.notebook &&
+    last.executionCount === event.executionCount &&
     last.sessionId === event.session &&
     Math.abs(event.time - last.at) <= REPEAT_WINDOW
   );
 }
 
 /**
- * Folds an instructor's `help_resolved`, which changes nothing but the hand.
- *
- * @param {Student} student
- */
-export function resolve(student) {
-  if (student.helpSince === null) return;
-  student.helpSince = null;
-  student.handClosed = true;
-}
-
-/**
- * Folds any other event that is no repeat. Returns whether a hand went up.
+ * Folds an event of the student's that is no repeat. Returns whether a hand went up.
  *
  * @param {Student} student
  * @param {NormalizedEvent} event
+ * @param {Enrolled | undefined} enrolled the student's entry in the roster
  */
-export function foldStudent(student, event) {
+export function foldStudent(student, event, enrolled) {
+  arrive(student, event.received);
   const late = event.moment < Math.min(student.lastEventTime, student.lastReceivedAt);
   student.lastReceivedAt = Math.max(student.lastReceivedAt, event.received);
-  if (!late) updateLast(student, event);
+  if (!late) updateLast(student, event, enrolled);
   switch (event.kind) {
-    case "cell_executed":
-      foldRun(student, event, late);
+    case "run":
+      foldRun(student, event);
       return false;
     case "help":
-      return foldHelp(student, event);
+      return raise(student, event);
     case "help_stop":
-      student.helpSince = null;
-      student.lastHelpAt = null;
-      student.handClosed = false;
-      student.handLoweredAt = Math.max(student.handLoweredAt ?? -Infinity, event.moment);
+      lower(student, event);
       return false;
     default:
       return false;
@@ -166,16 +211,18 @@ export function foldStudent(student, event) {
 }
 
 /**
- * Takes the names and the place of the newest event.
+ * Takes the names and the place of the newest event. The roster's names are better.
  *
  * @param {Student} student
  * @param {NormalizedEvent} event
+ * @param {Enrolled | undefined} enrolled
  */
-function updateLast(student, event) {
+function updateLast(student, event, enrolled) {
   student.lastEventTime = event.time;
   student.lastEventType = event.eventType;
-  student.userName = event.userName ?? student.userName;
-  student.teamName = event.teamName ?? student.teamName;
+  student.userName = enrolled?.name ?? event.userName ?? student.userName;
+  student.teamName = enrolled?.team ?? event.teamName ?? student.teamName;
+  student.unconfigured = event.isUnconfigured;
   if (event.notebook !== null && event.notebook !== student.notebookPath) {
     student.notebookPath = event.notebook;
     student.cellId = null;
@@ -190,22 +237,15 @@ function updateLast(student, event) {
 /**
  * @param {Student} student
  * @param {NormalizedEvent} event
- * @param {boolean} late whether something newer was folded before
  */
-function foldRun(student, event, late) {
+function foldRun(student, event) {
   student.cellsExecuted += 1;
   if (event.failed) student.errorCount += 1;
-  if (late) return;
-  // A first run follows on a run of no cell.
-  const last = student.lastRun ?? { cellId: null, notebookPath: null };
-  const sameCell = last.cellId === event.cell && last.notebookPath === event.notebook;
-  if (event.failed) {
-    student.consecutiveErrors = sameCell ? student.consecutiveErrors + 1 : 1;
-    student.streakCell = event.cell;
-  } else {
-    student.consecutiveErrors = 0;
-    student.streakCell = null;
-  }
+  const last = student.lastRun;
+  // A run that happened before the last one does not follow on it.
+  if (last !== null && event.moment < Math.min(last.at, last.receivedAt)) return;
+  if (event.failed) addFailure(student.streaks, event);
+  else student.streaks = afterSuccess(student.streaks, event);
   student.lastRun = {
     sessionId: event.session,
     notebookPath: event.notebook,
@@ -217,41 +257,35 @@ function foldRun(student, event, late) {
 }
 
 /**
+ * The failures in a row that say most about a student: on the cell that failed last among those
+ * that make the student stuck, or else among all.
+ *
  * @param {Student} student
- * @param {NormalizedEvent} event
+ * @param {Settings} settings
  */
-function foldHelp(student, event) {
-  const lowered = student.handLoweredAt;
-  if (lowered !== null && lowered - OVERTAKEN_WINDOW < event.moment && event.moment < lowered) {
-    return false;
-  }
-  const lapsed = student.lastHelpAt === null || event.received - student.lastHelpAt >= HELP_LAPSE;
-  const raised = lapsed || (student.helpSince === null && !student.handClosed);
-  if (raised) {
-    student.helpSince = event.received;
-    student.handClosed = false;
-  }
-  student.lastHelpAt = Math.max(student.lastHelpAt ?? -Infinity, event.received);
-  return raised;
+export function worstStreak({ streaks }, { stuckAfter }) {
+  return streaks.findLast(({ failures }) => failures >= stuckAfter) ?? streaks.at(-1) ?? null;
 }
 
 /**
- * The student's status at `now`, by the database's clock, and the moment at which time alone ends
- * it (`Infinity`: never).
+ * The status at `now`, by the database's clock, of a student who is here, and the moment at which
+ * time alone ends it (`Infinity`: never).
  *
  * @param {Student} student
  * @param {number} now
+ * @param {Settings} settings of the class
  * @returns {[Status, number]}
  */
-export function statusAt(student, now) {
-  const { helpSince, lastHelpAt, consecutiveErrors, lastRun, lastReceivedAt } = student;
-  if (helpSince !== null && lastHelpAt !== null && now < lastHelpAt + HELP_LAPSE) {
-    return ["help", lastHelpAt + HELP_LAPSE];
-  }
-  if (consecutiveErrors >= STUCK_FAILURES) return ["stuck", Infinity];
-  if (consecutiveErrors > 0 && lastRun !== null && now < lastRun.receivedAt + ERROR_SPAN) {
-    return ["error", lastRun.receivedAt + ERROR_SPAN];
-  }
-  if (now < lastReceivedAt + ACTIVE_SPAN) return ["active", lastReceivedAt + ACTIVE_SPAN];
-  return ["idle", Infinity];
+export function statusAt(student, now, { stuckAfter, idleAfter }) {
+  const { streaks, lastReceivedAt } = student;
+  const last = streaks.at(-1);
+  const isStuck = streaks.some(({ failures }) => failures >= stuckAfter);
+  /** @type {[Status, number][]} */
+  const ends = [
+    ["help", handUntil(student)],
+    ["stuck", isStuck ? lastReceivedAt + STUCK_LAPSE : -Infinity],
+    ["error", last === undefined ? -Infinity : last.failedAt + ERROR_SPAN],
+    ["active", lastReceivedAt + idleAfter],
+  ];
+  return ends.find(([, until]) => now < until) ?? ["idle", Infinity];
 }

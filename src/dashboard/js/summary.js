@@ -1,13 +1,19 @@
 // A class's state from a summary, and a summary from a state. A rendered summary equals the relay's
 // member for member: the shared test vectors compare both.
 
-import { ClassState, cellName, newCell } from "./fold.js";
-import { compareTexts } from "./normalize.js";
-import { emptyCounts, newStudent, statusAt } from "./student.js";
+import { cellName, newCell } from "./cell.js";
+import { compareTexts } from "./fields.js";
+import { ClassState } from "./fold.js";
+import { messageKey } from "./matching.js";
+import { readSettings } from "./settings.js";
+import { emptyCounts, leave, newStudent, statusAt } from "./student.js";
 import { formatTime, parseTime } from "./time.js";
 
 /**
- * @import { Cell } from "./fold.js"
+ * @import { Cell, CellRuns } from "./cell.js"
+ * @import { Lesson } from "./fold.js"
+ * @import { Settings } from "./settings.js"
+ * @import { Streak } from "./streaks.js"
  * @import { LastRun, Student } from "./student.js"
  */
 
@@ -17,8 +23,11 @@ const STUDENT_TIMES = /** @type {const} */ ([
   "lastReceivedAt",
   "helpSince",
   "lastHelpAt",
+  "helpClaimedAt",
   "handLoweredAt",
 ]);
+/** The members of a student that are written only if they are true. */
+const STUDENT_FLAGS = /** @type {const} */ (["helpUntilStop", "unconfigured", "onRoster"]);
 const RUN_TIMES = /** @type {const} */ (["at", "receivedAt"]);
 
 /**
@@ -26,7 +35,17 @@ const RUN_TIMES = /** @type {const} */ (["at", "receivedAt"]);
  *
  * @typedef {Partial<Omit<LastRun, "at" | "receivedAt">> & { at: string, receivedAt: string }}
  *   WrittenRun
- * @typedef {{ studentId: string, lastRun?: WrittenRun, [member: string]: unknown }} WrittenStudent
+ * @typedef {Partial<Omit<Streak, "failedAt">> & { failures: number, failedAt: string }}
+ *   WrittenStreak
+ * @typedef {object} WrittenStudent
+ * @property {string} studentId
+ * @property {WrittenRun} [lastRun]
+ * @property {WrittenStreak[]} [streaks]
+ *
+ * @typedef {{
+ *   studentId: string, userName?: string, teamName?: string, lastReceivedAt?: string
+ * }}
+ *   WrittenAbsent
  */
 
 /**
@@ -42,10 +61,15 @@ const RUN_TIMES = /** @type {const} */ (["at", "receivedAt"]);
 
 /**
  * One student's runs: the cell's index in `Summary.cells`, runs, failed runs, whether the latest
- * failed, and when it happened.
+ * failed, and when it happened; of the latest, the execution count, the session's index in
+ * `WrittenRow.sessions`, and the time by the client's clock if that is another.
  *
- * @typedef {[index: number, runs: number, failedRuns: number, failed: boolean, at: string]}
+ * @typedef {[
+ *   index: number, runs: number, failedRuns: number, failed: boolean, at: string,
+ *   executionCount?: number | null, session?: number | null, time?: string | null,
+ * ]}
  *   GridRuns
+ * @typedef {{ studentId: string, sessions?: string[], runs: GridRuns[] }} WrittenRow
  */
 
 /**
@@ -54,64 +78,96 @@ const RUN_TIMES = /** @type {const} */ (["at", "receivedAt"]);
  * @typedef {object} Summary
  * @property {string} now
  * @property {string} cursor
- * @property {WrittenStudent[]} students
+ * @property {string} [lastReceivedAt]
+ * @property {{ id: string, startedAt: string, title?: string }} [lesson]
+ * @property {unknown} [settings]
+ * @property {WrittenStudent[]} students those who are here
+ * @property {WrittenAbsent[]} [absent]
  * @property {WrittenCell[]} [cells]
- * @property {{ studentId: string, runs: GridRuns[] }[]} [grid]
+ * @property {WrittenRow[]} [grid]
  * @property {{ start: string, runs: number, errors: number, help: number }[]} [activity]
  */
 
 /**
  * The state that a summary describes. Events after the summary's cursor can be folded onto it.
  *
- * @param {Pick<Summary, "students" | "cells" | "grid" | "activity">} summary
+ * @param {Omit<Summary, "now" | "cursor">} summary
  */
 export function restoreState(summary) {
-  const students = summary.students.map(restoreStudent);
+  const settings = readSettings(summary.settings);
+  const lesson = restoreLesson(summary);
+  const here = summary.students.map(restoreStudent);
+  const absent = (summary.absent ?? []).map((written) => restoreAbsent(written, settings));
   const cells = (summary.cells ?? []).map(restoreCell);
-  const byId = new Map(students.map((student) => [student.studentId, student]));
-  /** @type {[Student, Cell][]} */
-  const pairs = [];
-  for (const { studentId, runs } of summary.grid ?? []) {
-    const student = byId.get(studentId);
-    if (student === undefined) continue;
-    for (const [index, count, failedRuns, failed, at] of runs) {
-      const cell = cells[index];
-      const name = cellName(cell.notebookPath, cell.cellId);
-      student.cells.set(name, { runs: count, failedRuns, failed, at: readTime(at) });
-      cell.students.add(student);
-      pairs.push([student, cell]);
-    }
-  }
-  const minutes = (summary.activity ?? []).map((minute) => ({
-    ...minute,
-    start: readTime(minute.start),
-  }));
-  students.sort((a, b) => a.lastReceivedAt - b.lastReceivedAt);
+  // The one of whom nothing was ever received comes first.
+  const students = [...absent, ...here].sort((a, b) =>
+    a.lastReceivedAt === b.lastReceivedAt ? 0 : a.lastReceivedAt - b.lastReceivedAt,
+  );
   const state = new ClassState();
-  state.restore(students, cells, pairs, minutes);
+  state.restore({
+    settings,
+    lesson,
+    lastReceivedAt: Math.max(
+      readTime(summary.lastReceivedAt),
+      lesson?.startedAt ?? -Infinity,
+      students.at(-1)?.lastReceivedAt ?? -Infinity,
+    ),
+    students,
+    cells,
+    pairs: restorePairs(summary, here, cells),
+    minutes: (summary.activity ?? []).map((minute) => ({
+      ...minute,
+      start: readTime(minute.start),
+    })),
+  });
   return state;
 }
 
 /**
  * A time that the relay wrote.
  *
- * @param {string} text
+ * @param {string | undefined} text
  */
 function readTime(text) {
-  return parseTime(text) ?? 0;
+  return parseTime(text) ?? -Infinity;
+}
+
+/**
+ * @param {Pick<Summary, "lesson">} summary
+ * @returns {Lesson | null}
+ */
+function restoreLesson({ lesson }) {
+  if (lesson === undefined) return null;
+  const { id, startedAt, title } = lesson;
+  return { first: Number(id), startedAt: readTime(startedAt), title: title ?? null };
 }
 
 /** @param {WrittenStudent} written */
 function restoreStudent(written) {
-  const { lastRun, cells: _, ...members } = written;
-  const student = newStudent(written.studentId, 0);
-  const known = Object.keys(student).filter((name) => name in members);
+  const { lastRun, streaks, ...rest } = written;
+  const members = /** @type {{ [member: string]: unknown }} */ (rest);
+  const student = newStudent(written.studentId, -Infinity);
+  // `cells` is a member of the state, and was never one of a summary.
+  const known = Object.keys(student).filter((name) => name in members && name !== "cells");
   Object.assign(student, Object.fromEntries(known.map((name) => [name, members[name]])));
   for (const name of STUDENT_TIMES) {
     const text = members[name];
     if (typeof text === "string") student[name] = readTime(text);
   }
   if (lastRun !== undefined) student.lastRun = restoreRun(lastRun);
+  student.streaks = (streaks ?? []).map(restoreStreak);
+  return student;
+}
+
+/**
+ * @param {WrittenAbsent} written
+ * @param {Settings} settings
+ */
+function restoreAbsent({ studentId, userName, teamName, lastReceivedAt }, { roster }) {
+  const student = leave(newStudent(studentId, readTime(lastReceivedAt)));
+  student.userName = userName ?? null;
+  student.teamName = teamName ?? null;
+  student.onRoster = roster.has(studentId);
   return student;
 }
 
@@ -130,6 +186,20 @@ function restoreRun(written) {
   };
 }
 
+/**
+ * @param {WrittenStreak} written
+ * @returns {Streak}
+ */
+function restoreStreak(written) {
+  return {
+    notebookPath: written.notebookPath ?? null,
+    cellId: written.cellId ?? null,
+    cellIndex: written.cellIndex ?? null,
+    failures: written.failures,
+    failedAt: readTime(written.failedAt),
+  };
+}
+
 /** @param {WrittenCell} written */
 function restoreCell(written) {
   const cell = newCell(written.notebookPath ?? null, written.cellId);
@@ -137,45 +207,107 @@ function restoreCell(written) {
   cell.runs = written.runs;
   cell.failedRuns = written.failedRuns;
   cell.failingStudents = written.failingStudents;
-  cell.messages = written.topErrors.map(({ message, count }) => [message, count]);
+  cell.messages = written.topErrors.map(({ message, count }) => ({
+    message,
+    key: messageKey(message),
+    count,
+  }));
   return cell;
 }
 
 /**
- * The members of a summary that follow `now`.
+ * Gives the students and the cells their runs.
+ *
+ * @param {Pick<Summary, "grid">} summary
+ * @param {Student[]} students
+ * @param {Cell[]} cells
+ */
+function restorePairs({ grid }, students, cells) {
+  const byId = new Map(students.map((student) => [student.studentId, student]));
+  /** @type {[Student, Cell][]} */
+  const pairs = [];
+  for (const { studentId, sessions, runs } of grid ?? []) {
+    const student = byId.get(studentId);
+    if (student === undefined) continue;
+    for (const written of runs) {
+      const cell = cells[written[0]];
+      const name = cellName(cell.notebookPath, cell.cellId);
+      student.cells.set(name, restoreRuns(written, sessions ?? []));
+      cell.students.add(student);
+      pairs.push([student, cell]);
+    }
+  }
+  return pairs;
+}
+
+/**
+ * @param {GridRuns} written
+ * @param {string[]} sessions
+ * @returns {CellRuns}
+ */
+function restoreRuns([, runs, failedRuns, failed, at, executionCount, session, time], sessions) {
+  return {
+    runs,
+    failedRuns,
+    failed,
+    at: readTime(at),
+    executionCount: executionCount ?? null,
+    session: sessions[session ?? -1] ?? null,
+    time: readTime(time ?? at),
+  };
+}
+
+/**
+ * The members of a summary that follow `now`, but for the settings.
  *
  * @param {ClassState} state
  * @param {number} now
  */
 export function renderSummary(state, now) {
-  const students = [...state.students.values()].sort((a, b) =>
-    compareTexts(a.studentId, b.studentId),
-  );
+  const { lesson, settings } = state;
+  const students = [...state.students.values()].filter(({ here }) => here).sort(compareStudents);
+  const absent = state.absent().sort(compareStudents);
   const cells = state.orderedCells();
   const indices = new Map(
     cells.map((cell, index) => [cellName(cell.notebookPath, cell.cellId), index]),
   );
   const minutes = [...state.minutes.values()].sort((a, b) => a.start - b.start);
   return {
-    metrics: renderMetrics(students, now),
-    students: students.map((student) => renderStudent(student, now)),
+    ...(lesson && { lesson: renderLesson(lesson) }),
+    metrics: { ...renderMetrics(students, now, settings), absent: absent.length },
+    students: students.map((student) => renderStudent(student, now, settings)),
+    absent: absent.map(renderAbsent),
     cells: cells.map(renderCell),
     grid: students
       .filter((student) => student.cells.size > 0)
-      .map((student) => renderRuns(student, indices)),
+      .map((student) => renderRow(student, indices)),
     activity: minutes.map((minute) => ({ ...minute, start: formatTime(minute.start) })),
   };
 }
 
 /**
+ * @param {Student} a
+ * @param {Student} b
+ */
+function compareStudents(a, b) {
+  return compareTexts(a.studentId, b.studentId);
+}
+
+/** @param {Lesson} lesson */
+function renderLesson({ first, startedAt, title }) {
+  return present({ id: String(first), startedAt: formatTime(startedAt), title });
+}
+
+/**
  * @param {Student[]} students
  * @param {number} now
+ * @param {Settings} settings
  */
-function renderMetrics(students, now) {
+function renderMetrics(students, now, settings) {
   const counts = emptyCounts();
   const totals = { students: students.length, cellsExecuted: 0, errorCount: 0 };
   for (const student of students) {
-    counts[statusAt(student, now)[0]] += 1;
+    counts[statusAt(student, now, settings)[0]] += 1;
     totals.cellsExecuted += student.cellsExecuted;
     totals.errorCount += student.errorCount;
   }
@@ -185,17 +317,29 @@ function renderMetrics(students, now) {
 /**
  * @param {Student} student
  * @param {number} now
+ * @param {Settings} settings
  */
-function renderStudent(student, now) {
-  const { cells: _, lastRun, ...members } = student;
-  const [status, until] = statusAt(student, now);
+function renderStudent(student, now, settings) {
+  const { cells: _, here: __, lastRun, streaks, ...members } = student;
+  const [status, until] = statusAt(student, now, settings);
+  const last = streaks.at(-1);
   return present({
     ...members,
     ...writeTimes(members, STUDENT_TIMES),
+    ...Object.fromEntries(STUDENT_FLAGS.map((name) => [name, members[name] || null])),
+    consecutiveErrors: last?.failures ?? 0,
+    streakCell: last?.cellId ?? null,
+    streaks: streaks.map((streak) => present({ ...streak, failedAt: formatTime(streak.failedAt) })),
     lastRun: lastRun === null ? null : present({ ...lastRun, ...writeTimes(lastRun, RUN_TIMES) }),
     status,
     statusUntil: until === Infinity ? null : formatTime(until),
   });
+}
+
+/** @param {Student} student */
+function renderAbsent({ studentId, userName, teamName, lastReceivedAt }) {
+  const seen = lastReceivedAt === -Infinity ? null : formatTime(lastReceivedAt);
+  return present({ studentId, userName, teamName, lastReceivedAt: seen });
 }
 
 /** @param {Cell} cell */
@@ -204,7 +348,7 @@ function renderCell(cell) {
   return present({
     ...members,
     students: students.size,
-    topErrors: messages.map(([message, count]) => ({ message, count })),
+    topErrors: messages.map(({ message, count }) => ({ message, count })),
   });
 }
 
@@ -212,14 +356,22 @@ function renderCell(cell) {
  * @param {Student} student
  * @param {Map<string, number>} indices of the cells, by `cellName`
  */
-function renderRuns(student, indices) {
-  /** @type {GridRuns[]} */
-  const runs = [];
-  for (const [name, { runs: count, failedRuns, failed, at }] of student.cells) {
+function renderRow(student, indices) {
+  /** @type {[number, CellRuns][]} */
+  const cells = [];
+  for (const [name, runs] of student.cells) {
     const index = indices.get(name);
-    if (index !== undefined) runs.push([index, count, failedRuns, failed, formatTime(at)]);
+    if (index !== undefined) cells.push([index, runs]);
   }
-  return { studentId: student.studentId, runs: runs.sort((a, b) => a[0] - b[0]) };
+  cells.sort(([a], [b]) => a - b);
+  const named = cells.map(([, { session }]) => session).filter((session) => session !== null);
+  const sessions = [...new Set(named)];
+  const runs = cells.map(([index, { runs, failedRuns, failed, at, ...latest }]) => {
+    const session = latest.session === null ? null : sessions.indexOf(latest.session);
+    const time = latest.time === at ? null : formatTime(latest.time);
+    return [index, runs, failedRuns, failed, formatTime(at), latest.executionCount, session, time];
+  });
+  return { studentId: student.studentId, sessions, runs };
 }
 
 /**

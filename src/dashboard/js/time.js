@@ -3,6 +3,7 @@
 
 export const SECOND = 1_000_000;
 export const MINUTE = 60 * SECOND;
+export const HOUR = 60 * MINUTE;
 
 /** The years that a client's clock may show: 2000 to 2100. */
 const YEAR_2000 = Date.UTC(2000, 0) * 1000;

@@ -314,6 +314,7 @@ export const en = {
     event: {
       cell_executed: "ran",
       failed: "failed",
+      not_run: "did not run",
       notebook_opened: "opened",
       notebook_saved: "saved",
       notebook_closed: "closed",

@@ -213,6 +213,7 @@ export const ja = {
     event: {
       cell_executed: "実行",
       failed: "失敗",
+      not_run: "実行されなかった",
       notebook_opened: "開いた",
       notebook_saved: "保存",
       notebook_closed: "閉じた",

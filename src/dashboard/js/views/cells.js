@@ -2,11 +2,11 @@
 
 import { card, emptyState } from "../components/card.js";
 import { List, bdi, h, setAttribute, setText, setVariable, show } from "../dom.js";
-import { cellName } from "../fold.js";
+import { cellName } from "../cell.js";
 import { cellLabel, errorLine, notebookName } from "../names.js";
 
 /**
- * @import { Cell } from "../fold.js"
+ * @import { Cell } from "../cell.js"
  * @import { Page, View } from "./list.js"
  */
 
@@ -112,10 +112,12 @@ class CellRow {
     this.#students.update(t.cells.of(failingStudents, students), share);
     this.#runs.update(t.percent(failedRuns / cell.runs), failedRuns / cell.runs);
     setAttribute(this.#runs.element, "title", t.cells.of(failedRuns, cell.runs));
-    const [message, count] = messages[0] ?? ["", 0];
+    const { message, count } = messages[0] ?? { message: "", count: 0 };
     setText(this.#message, errorLine(message) || t.stuck.noMessage);
     const named = messages.slice(0, MAX_MESSAGES);
-    const lines = named.map(([text, times]) => `${t.cells.times(times)} ${errorLine(text)}`);
+    const lines = named.map(
+      ({ message, count }) => `${t.cells.times(count)} ${errorLine(message)}`,
+    );
     setAttribute(this.#message, "title", lines.join("\n"));
     const others = messages.length - 1;
     const times = [count > 0 ? t.cells.times(count) : "", others > 0 ? t.cells.more(others) : ""];

@@ -148,11 +148,12 @@ export class Timeline {
     for (const delivered of events) {
       if (this.#seen.has(delivered.id)) continue;
       this.#seen.add(delivered.id);
-      this.#events.push({ delivered, event: normalize(delivered) });
+      const event = normalize(delivered, this.#page.store.state.settings);
+      this.#events.push({ delivered, event });
     }
     this.#events.sort((a, b) => b.event.id - a.event.id);
     this.#events.length = Math.min(this.#events.length, MAX_EVENTS);
-    const run = this.#events.find(({ event }) => event.kind === "cell_executed");
+    const run = this.#events.find(({ event }) => event.kind === "run");
     if (run !== undefined) this.#showRun(run.delivered);
     if (!this.#drawRequested) {
       this.#drawRequested = true;
@@ -212,7 +213,7 @@ class EntryItem {
  * @param {Text} t
  */
 function placeOf({ kind, notebook, cell, cellIndex, executionCount }, t) {
-  if (kind !== "cell_executed") return notebook === null ? "" : notebookName(notebook, t);
+  if (kind !== "run" && cell === null) return notebook === null ? "" : notebookName(notebook, t);
   const label = cell === null ? "" : cellLabel({ cellId: cell, cellIndex }, t);
   const count = executionCount === null ? "" : t.drawer.execution(executionCount);
   return `${label} ${count}`.trim();
@@ -229,8 +230,7 @@ function entriesOf(events) {
   const entries = [];
   for (const entry of events) {
     const { event } = entry;
-    const isFailure = event.kind === "cell_executed" && event.failed;
-    const kind = isFailure ? "failed" : (event.eventType ?? "?");
+    const kind = kindOf(event);
     const last = entries.at(-1);
     if (last?.kind === kind && isSame(last.events[0].event, event)) last.events.push(entry);
     else entries.push({ kind, events: [entry] });
@@ -238,12 +238,18 @@ function entriesOf(events) {
   return entries;
 }
 
+/** @param {NormalizedEvent} event */
+function kindOf({ kind, eventType, failed }) {
+  if (eventType === "cell_executed" && kind !== "run") return "not_run";
+  return kind === "run" && failed ? "failed" : (eventType ?? "?");
+}
+
 /**
  * @param {NormalizedEvent} a
  * @param {NormalizedEvent} b of the same kind
  */
 function isSame(a, b) {
-  if (a.kind !== "cell_executed") return a.notebook === b.notebook;
+  if (a.kind !== "run") return a.notebook === b.notebook && a.cell === b.cell;
   return (
     a.cell === b.cell &&
     a.notebook === b.notebook &&

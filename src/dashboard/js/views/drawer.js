@@ -4,7 +4,7 @@
 import { iconButton } from "../components/buttons.js";
 import { statusMark } from "../components/status.js";
 import { bdi, h, moveFocus, setAttribute, setText, show } from "../dom.js";
-import { cellName } from "../fold.js";
+import { cellName } from "../cell.js";
 import { icon } from "../icons.js";
 import { cellLabel, placeLabel, studentName } from "../names.js";
 import { LatestRun } from "./drawer-run.js";
@@ -170,14 +170,14 @@ class StudentPanel {
       return;
     }
     const { student } = row;
-    const { consecutiveErrors } = student;
+    const failures = row.streak?.failures ?? 0;
     setText(this.#name, studentName(student));
     this.#updateStatus(row);
     setText(this.#place, `${t.status[row.status]} · ${placeLabel(student, store, t)}`);
     setText(this.#facts.team, student.teamName ?? "–");
     setText(this.#facts.id, student.studentId);
     setText(this.#facts.executed, t.number(student.cellsExecuted));
-    const streak = consecutiveErrors > 1 ? ` · ${t.drawer.inARow(consecutiveErrors)}` : "";
+    const streak = failures > 1 ? ` · ${t.drawer.inARow(failures)}` : "";
     setText(this.#facts.errors, `${t.number(student.errorCount)}${streak}`);
     this.#updateCells(student);
     this.#updateAge();

@@ -1,14 +1,14 @@
 // The students and cells that the grid shows, and their order.
 
-import { cellName } from "../fold.js";
+import { cellName } from "../cell.js";
 import { studentName } from "../names.js";
 import { STATUSES } from "../student.js";
 
 /**
- * @import { Cell } from "../fold.js"
+ * @import { Cell, CellRuns } from "../cell.js"
  * @import { Text } from "../i18n.js"
  * @import { Row, Store } from "../store.js"
- * @import { CellRuns, Status } from "../student.js"
+ * @import { Status } from "../student.js"
  */
 
 /**
@@ -80,7 +80,7 @@ function byAttention(a, b) {
   return (
     STATUSES.indexOf(a.status) - STATUSES.indexOf(b.status) ||
     waited ||
-    other.consecutiveErrors - student.consecutiveErrors ||
+    (b.streak?.failures ?? 0) - (a.streak?.failures ?? 0) ||
     byName(a, b)
   );
 }

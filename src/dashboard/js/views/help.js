@@ -126,8 +126,9 @@ class HelpItem {
     setText(this.#team, student.teamName ?? "");
     show(this.#team, student.teamName !== null);
     setText(this.#place, placeLabel(student, store, t));
-    setText(this.#streak, t.stuck.times(student.consecutiveErrors));
-    show(this.#streak, student.consecutiveErrors > 1);
+    const failures = row.streak?.failures ?? 0;
+    setText(this.#streak, t.stuck.times(failures));
+    show(this.#streak, failures > 1);
     setAttribute(this.#resolve, "aria-label", t.help.resolveName(studentName(student)));
     this.tick();
   }

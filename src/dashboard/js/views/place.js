@@ -3,12 +3,12 @@
 import { card, emptyState } from "../components/card.js";
 import { countByStatus, describe, statusBar } from "../components/status.js";
 import { List, bdi, h, setAttribute, setText, setVariable, show } from "../dom.js";
-import { cellName } from "../fold.js";
+import { cellName } from "../cell.js";
 import { cellLabel, notebookName } from "../names.js";
 import { SILENT_AFTER } from "./silent.js";
 
 /**
- * @import { Cell } from "../fold.js"
+ * @import { Cell } from "../cell.js"
  * @import { Row } from "../store.js"
  * @import { Page, View } from "./list.js"
  */

@@ -3,10 +3,12 @@
 
 import { api } from "../api.js";
 import { normalize } from "../normalize.js";
+import { streakName } from "../store.js";
 
 /**
  * @import { NormalizedEvent } from "../normalize.js"
- * @import { Row, Streak } from "../store.js"
+ * @import { Row } from "../store.js"
+ * @import { Streak } from "../streaks.js"
  * @import { Page } from "./list.js"
  */
 
@@ -39,7 +41,7 @@ export class StreakLookups {
    * @param {Row[]} rows
    */
   want(rows) {
-    this.#waiting = rows.filter((row) => row.streak === null || row.streak.since === null);
+    this.#waiting = rows.filter((row) => row.failing === null || row.failing.since === null);
     this.#next();
   }
 
@@ -61,8 +63,12 @@ export class StreakLookups {
       const { events } = await api.events(classId, studentId, { limit: EVENTS });
       // An event may have changed the row meanwhile. Its message is newer than the one read.
       if (store.rows.get(studentId) === row && row.status === "stuck") {
-        const found = latestStreak(events.map(normalize));
-        store.setStreak(row, { message: row.streak?.message ?? found.message, since: found.since });
+        const { lesson, settings } = store.state;
+        const inLesson = events.filter(({ id }) => id >= (lesson?.first ?? 0));
+        const read = inLesson.map((event) => normalize(event, settings));
+        const found = failuresOf(row.streak, read);
+        const message = row.failing?.message ?? found.message;
+        store.setFailing(row, { cell: streakName(row.streak), message, since: found.since });
       }
     } catch {
       // The row says less without it. It is wanted again with the next change.
@@ -75,19 +81,17 @@ export class StreakLookups {
 }
 
 /**
- * The failures in a row with which a history begins.
+ * The error of the latest of some failures in a row, and when the first was received.
  *
+ * @param {Streak | null} streak
  * @param {NormalizedEvent[]} events the newest first
- * @returns {Streak}
  */
-function latestStreak(events) {
-  const runs = events.filter((event) => event.kind === "cell_executed");
-  const [latest] = runs;
-  if (latest === undefined) return { message: null, since: 0 };
-  let first = latest;
-  for (const run of runs) {
-    if (!run.failed || run.cell !== latest.cell || run.notebook !== latest.notebook) break;
-    first = run;
-  }
-  return { message: latest.message, since: first.received };
+function failuresOf(streak, events) {
+  const runs = events.filter(
+    ({ kind, cell, notebook }) =>
+      kind === "run" && cell === streak?.cellId && notebook === streak.notebookPath,
+  );
+  const success = runs.findIndex((run) => !run.failed);
+  const failures = success < 0 ? runs : runs.slice(0, success);
+  return { message: failures[0]?.message ?? null, since: failures.at(-1)?.received ?? 0 };
 }

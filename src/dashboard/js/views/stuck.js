@@ -5,14 +5,13 @@ import { card, emptyState } from "../components/card.js";
 import { concerns } from "../components/status.js";
 import { studentButton } from "../components/student-button.js";
 import { List, bdi, h, setAttribute, setText, show } from "../dom.js";
-import { cellName } from "../fold.js";
 import { errorLine, placeLabel } from "../names.js";
+import { streakName } from "../store.js";
 import { StreakLookups } from "./stuck-lookups.js";
 
 /**
  * @import { Text } from "../i18n.js"
  * @import { Row, Store } from "../store.js"
- * @import { Student } from "../student.js"
  * @import { Page, View } from "./list.js"
  */
 
@@ -78,7 +77,7 @@ export default function stuckList(page) {
     const stuck = store.withStatus("stuck").sort(mostFailuresFirst);
     const groups = groupByCell(stuck, page);
     if (!groups.some((group) => group.name === only)) only = null;
-    const chosen = only === null ? stuck : stuck.filter((row) => streakCell(row) === only);
+    const chosen = only === null ? stuck : stuck.filter((row) => streakName(row.streak) === only);
     const shown = all ? chosen : chosen.slice(0, FEW);
     items.show(shown);
     cells.show(groups.length > 1 ? groups.slice(0, MAX_CHIPS) : []);
@@ -114,21 +113,12 @@ function chip(click) {
  * @param {Row} b
  */
 function mostFailuresFirst(a, b) {
-  const [since, otherSince] = [a.streak?.since ?? Infinity, b.streak?.since ?? Infinity];
+  const [since, otherSince] = [a.failing?.since ?? Infinity, b.failing?.since ?? Infinity];
   return (
-    b.student.consecutiveErrors - a.student.consecutiveErrors ||
+    (b.streak?.failures ?? 0) - (a.streak?.failures ?? 0) ||
     (since === otherSince ? 0 : since - otherSince) ||
     a.student.lastReceivedAt - b.student.lastReceivedAt
   );
-}
-
-/**
- * The `cellName` of the cell that a student fails on.
- *
- * @param {Row} row
- */
-function streakCell({ student }) {
-  return cellName(student.lastRun?.notebookPath ?? null, student.streakCell ?? "");
 }
 
 /**
@@ -139,8 +129,8 @@ function groupByCell(stuck, { store, t }) {
   /** @type {Map<string, CellGroup>} */
   const groups = new Map();
   for (const row of stuck) {
-    const name = streakCell(row);
-    const group = groups.get(name) ?? { name, count: 0, label: streakPlace(row.student, store, t) };
+    const name = streakName(row.streak);
+    const group = groups.get(name) ?? { name, count: 0, label: streakPlace(row, store, t) };
     group.count += 1;
     groups.set(name, group);
   }
@@ -150,13 +140,13 @@ function groupByCell(stuck, { store, t }) {
 /**
  * Where a student fails. The student may have looked at another cell since.
  *
- * @param {Student} student
+ * @param {Row} row
  * @param {Store} store
  * @param {Text} t
  */
-function streakPlace({ lastRun }, store, t) {
-  const { notebookPath, cellId } = lastRun ?? { notebookPath: null, cellId: null };
-  return placeLabel({ notebookPath, cellId, cellIndex: null }, store, t);
+function streakPlace({ streak }, store, t) {
+  const nowhere = { notebookPath: null, cellId: null, cellIndex: null };
+  return placeLabel(streak ?? nowhere, store, t);
 }
 
 class StuckItem {
@@ -193,13 +183,14 @@ class StuckItem {
   /** @param {Row} row */
   update(row) {
     const { store, t } = this.#page;
-    const { student, streak } = row;
+    const { student, failing } = row;
+    const failures = row.streak?.failures ?? 0;
     this.#row = row;
-    setText(this.#count, t.stuck.times(student.consecutiveErrors));
-    setAttribute(this.#count, "title", t.stuck.failed(student.consecutiveErrors));
+    setText(this.#count, t.stuck.times(failures));
+    setAttribute(this.#count, "title", t.stuck.failed(failures));
     this.#name.update(student);
-    setText(this.#place, streakPlace(student, store, t));
-    const found = streak === null ? t.stuck.loading : errorLine(streak.message);
+    setText(this.#place, streakPlace(row, store, t));
+    const found = failing === null ? t.stuck.loading : errorLine(failing.message);
     const message = found || t.stuck.noMessage;
     setText(this.#message, message);
     setAttribute(this.#message, "title", message);
@@ -209,7 +200,7 @@ class StuckItem {
   /** Writes how long the student has been failing. */
   tick() {
     const { clock, t } = this.#page;
-    const since = this.#row.streak?.since;
+    const since = this.#row.failing?.since;
     setText(this.#since, since ? t.for(t.span(clock.now() - since)) : "");
   }
 }
