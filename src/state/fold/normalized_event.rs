@@ -88,8 +88,10 @@ pub(super) struct NormalizedEvent<'a> {
     pub(super) until_stop: bool,
     /// Whether the client has not been told who its student is.
     pub(super) unconfigured: bool,
-    /// Whoever claims a hand; none if it is released.
+    /// Whoever claims a hand.
     pub(super) claimed_by: Option<Cow<'a, str>>,
+    /// Whether a claim of a hand is taken back.
+    pub(super) is_released: bool,
     /// The title of a lesson.
     pub(super) title: Option<Cow<'a, str>>,
     /// Settings, as JSON.
@@ -105,7 +107,6 @@ struct Fields<'a> {
     error: Option<&'a str>,
     actor: Option<Cow<'a, str>>,
     by: Option<Cow<'a, str>>,
-    released: bool,
 }
 
 impl<'a> NormalizedEvent<'a> {
@@ -131,6 +132,7 @@ impl<'a> NormalizedEvent<'a> {
             until_stop: false,
             unconfigured: false,
             claimed_by: None,
+            is_released: false,
             title: None,
             settings: None,
         };
@@ -153,9 +155,7 @@ impl<'a> NormalizedEvent<'a> {
         if this.kind == EventKind::Run && this.failed {
             this.message = fields.error.and_then(message);
         }
-        if !fields.released {
-            this.claimed_by = fields.by.or(fields.actor);
-        }
+        this.claimed_by = fields.by.or(fields.actor);
         this
     }
 
@@ -168,7 +168,7 @@ impl<'a> NormalizedEvent<'a> {
             "sessionId" => self.session = text(value),
             "notebookPath" => fields.notebook = text(value),
             "cellId" => fields.cell_id = text(value),
-            "cellType" => fields.cell_type = text(value),
+            "cellType" => fields.cell_type = string(value).filter(|text| !text.is_empty()),
             "cellIndex" => self.cell_index = integer(value),
             "executionCount" => self.execution_count = integer(value),
             "hasError" => self.failed = value == "true",
@@ -177,7 +177,7 @@ impl<'a> NormalizedEvent<'a> {
             "unconfigured" => self.unconfigured = value == "true",
             "actor" => fields.actor = text(value),
             "by" => fields.by = text(value),
-            "released" => fields.released = value == "true",
+            "released" => self.is_released = value == "true",
             "title" => self.title = text(value),
             "settings" => self.settings = Some(value),
             _ => {}

@@ -224,12 +224,14 @@ impl Student {
     /// An instructor is on the way to the raised hand, or is not any more. Returns whether that
     /// changed anything.
     pub(super) fn claim(&mut self, event: &NormalizedEvent<'_>) -> bool {
-        let is_up = self.hand_until(event.received).is_some();
-        if !is_up {
+        if self.hand_until(event.received).is_none() {
             return false;
         }
-        let by = event.claimed_by.as_deref();
-        self.claim = by.map(|by| Claim { by: by.into(), at: event.received });
+        match event.claimed_by.as_deref() {
+            _ if event.is_released => self.claim = None,
+            Some(by) => self.claim = Some(Claim { by: by.into(), at: event.received }),
+            None => return false,
+        }
         true
     }
 
