@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 
 import { ClassState } from "../../src/dashboard/js/fold.js";
 import { renderSummary, restoreState } from "../../src/dashboard/js/summary.js";
-import { formatTime, parseTime } from "../../src/dashboard/js/time.js";
+import { parseTime } from "../../src/dashboard/js/time.js";
 
 const vectors = JSON.parse(readFileSync(new URL("../vectors/state.json", import.meta.url), "utf8"));
 
@@ -23,9 +23,7 @@ function folded(events, state = new ClassState(), from = 0) {
 
 /** A summary as a page gets it. */
 function summaryOf(state, now) {
-  const { lastReceivedAt, settings } = state;
-  const position = lastReceivedAt > 0 ? { lastReceivedAt: formatTime(lastReceivedAt) } : {};
-  const summary = { ...position, settings: settings.written, ...renderSummary(state, now) };
+  const summary = { settings: state.settings.written, ...renderSummary(state, now) };
   return JSON.parse(JSON.stringify(summary));
 }
 

@@ -16,7 +16,7 @@ import { claim, resolve } from "./hand.js";
 import { LruMap } from "./lru-map.js";
 import { normalize } from "./normalize.js";
 import { readSettings } from "./settings.js";
-import { enroll, foldStudent, isRepeat, leave, newStudent } from "./student.js";
+import { foldStudent, isRepeat, leave, newStudent } from "./student.js";
 import { HOUR, MINUTE } from "./time.js";
 
 /**
@@ -46,6 +46,16 @@ const LESSON_SPAN = 7 * 24 * HOUR;
  * @property {number} first the id of its first event
  * @property {number} startedAt when that was received
  * @property {string | null} title
+ */
+
+/**
+ * Somebody who is not here yet.
+ *
+ * @typedef {object} Absent
+ * @property {string} studentId
+ * @property {string | null} userName
+ * @property {string | null} teamName
+ * @property {number | null} lastReceivedAt when something was last received; `null`: never
  */
 
 /**
@@ -151,8 +161,7 @@ export class ClassState {
       () => newStudent(event.student, event.received),
       (evicted) => this.#studentEvicted(evicted),
     );
-    const enrolled = student.onRoster ? this.settings.roster.get(event.student) : undefined;
-    const raised = foldStudent(student, event, enrolled);
+    const raised = foldStudent(student, event, this.settings.roster.get(event.student));
     let cell = null;
     if (event.kind === "run") {
       const minute = this.#minute(event.received);
@@ -206,9 +215,8 @@ export class ClassState {
     if (id <= this.#settingsEvent) return null;
     this.#settingsEvent = id;
     this.settings = readSettings(settings);
-    if (id !== this.lesson?.first) return { refold: true };
-    this.#applyRoster();
-    return {};
+    // Of a lesson that begins with the change, nothing was folded yet.
+    return { refold: id !== this.lesson?.first };
   }
 
   /**
@@ -218,27 +226,30 @@ export class ClassState {
    */
   beginRefold() {
     this.#empty();
-    this.#applyRoster();
     this.#lastEvent = (this.lesson?.first ?? 1) - 1;
   }
 
-  #applyRoster() {
-    for (const student of this.students.values()) student.onRoster = false;
-    for (const [id, enrolled] of this.settings.roster) {
-      const make = () => leave(newStudent(id, -Infinity));
-      const student = this.students.touch(id, make, (evicted) => this.#studentEvicted(evicted));
-      enroll(student, enrolled);
-    }
-  }
-
   /**
-   * The students who are known and not here. With a roster, those who are on it alone.
+   * Those who are not here, in no particular order: the others of the roster, or without one the
+   * students of earlier lessons.
+   *
+   * @returns {Absent[]}
    */
   absent() {
-    const all = this.settings.roster.size === 0;
-    return [...this.students.values()].filter(
-      (student) => !student.here && (all || student.onRoster),
-    );
+    const { roster } = this.settings;
+    if (roster.size === 0) return [...this.students.values()].filter(({ here }) => !here);
+    const absent = [];
+    for (const [studentId, { name, team }] of roster) {
+      const known = this.students.get(studentId);
+      if (known?.here) continue;
+      absent.push({
+        studentId,
+        userName: name ?? known?.userName ?? null,
+        teamName: team ?? known?.teamName ?? null,
+        lastReceivedAt: known?.lastReceivedAt ?? null,
+      });
+    }
+    return absent;
   }
 
   /**

@@ -85,8 +85,8 @@ export function resolve(student) {
  */
 export function claim(student, event) {
   if (event.received >= handUntil(student)) return;
-  if (event.isReleased) setClaim(student, null, null);
-  else if (event.by !== null) setClaim(student, event.by, event.received);
+  if (event.isReleased || event.by === null) setClaim(student, null, null);
+  else setClaim(student, event.by, event.received);
 }
 
 /**

@@ -122,7 +122,7 @@ function kindOf(event) {
  * @param {DeliveredEvent} event
  */
 function isRun({ cellType, executionCount, hasError }) {
-  if (typeof cellType !== "string" || cellType === "") return true;
+  if (text(cellType) === null) return true;
   return cellType === "code" && (integer(executionCount) !== null || hasError === true);
 }
 

@@ -57,7 +57,7 @@ export function emptyCounts() {
  * @property {number | null} cellIndex
  * @property {string | null} lastEventType
  * @property {number} lastEventTime
- * @property {number} lastReceivedAt `-Infinity` if nothing was ever received
+ * @property {number} lastReceivedAt
  * @property {number} cellsExecuted
  * @property {number} errorCount
  * @property {Streak[]} streaks the failures in a row by cell, the cell that failed last at the end
@@ -71,7 +71,6 @@ export function emptyCounts() {
  * @property {number | null} handLoweredAt
  * @property {boolean} unconfigured whether the student's client does not know whose it is
  * @property {boolean} here whether the student was heard of in this lesson
- * @property {boolean} onRoster
  * @property {Map<string, CellRuns>} cells by `cellName`
  */
 
@@ -106,7 +105,6 @@ export function newStudent(studentId, received) {
     handLoweredAt: null,
     unconfigured: false,
     here: true,
-    onRoster: false,
     cells: new Map(),
   };
 }
@@ -139,20 +137,8 @@ export function arrive(student, received) {
  * @param {number} received
  */
 function renew(student, received) {
-  const { studentId, userName, teamName, onRoster } = student;
-  Object.assign(student, newStudent(studentId, received), { userName, teamName, onRoster });
-}
-
-/**
- * Puts a student on the roster, whose names are the student's.
- *
- * @param {Student} student
- * @param {Enrolled} enrolled
- */
-export function enroll(student, { name, team }) {
-  student.onRoster = true;
-  student.userName = name ?? student.userName;
-  student.teamName = team ?? student.teamName;
+  const { studentId, userName, teamName } = student;
+  Object.assign(student, newStudent(studentId, received), { userName, teamName });
 }
 
 /**
@@ -195,7 +181,10 @@ export function foldStudent(student, event, enrolled) {
   arrive(student, event.received);
   const late = event.moment < Math.min(student.lastEventTime, student.lastReceivedAt);
   student.lastReceivedAt = Math.max(student.lastReceivedAt, event.received);
-  if (!late) updateLast(student, event, enrolled);
+  if (!late) updateLast(student, event);
+  // The roster's names are better than those that clients have.
+  student.userName = enrolled?.name ?? student.userName;
+  student.teamName = enrolled?.team ?? student.teamName;
   switch (event.kind) {
     case "run":
       foldRun(student, event);
@@ -211,17 +200,16 @@ export function foldStudent(student, event, enrolled) {
 }
 
 /**
- * Takes the names and the place of the newest event. The roster's names are better.
+ * Takes the names and the place of the newest event.
  *
  * @param {Student} student
  * @param {NormalizedEvent} event
- * @param {Enrolled | undefined} enrolled
  */
-function updateLast(student, event, enrolled) {
+function updateLast(student, event) {
   student.lastEventTime = event.time;
   student.lastEventType = event.eventType;
-  student.userName = enrolled?.name ?? event.userName ?? student.userName;
-  student.teamName = enrolled?.team ?? event.teamName ?? student.teamName;
+  student.userName = event.userName ?? student.userName;
+  student.teamName = event.teamName ?? student.teamName;
   student.unconfigured = event.isUnconfigured;
   if (event.notebook !== null && event.notebook !== student.notebookPath) {
     student.notebookPath = event.notebook;

@@ -11,7 +11,7 @@ import { formatTime, parseTime } from "./time.js";
 
 /**
  * @import { Cell, CellRuns } from "./cell.js"
- * @import { Lesson } from "./fold.js"
+ * @import { Absent, Lesson } from "./fold.js"
  * @import { Settings } from "./settings.js"
  * @import { Streak } from "./streaks.js"
  * @import { LastRun, Student } from "./student.js"
@@ -27,7 +27,7 @@ const STUDENT_TIMES = /** @type {const} */ ([
   "handLoweredAt",
 ]);
 /** The members of a student that are written only if they are true. */
-const STUDENT_FLAGS = /** @type {const} */ (["helpUntilStop", "unconfigured", "onRoster"]);
+const STUDENT_FLAGS = /** @type {const} */ (["helpUntilStop", "unconfigured"]);
 const RUN_TIMES = /** @type {const} */ (["at", "receivedAt"]);
 
 /**
@@ -73,13 +73,19 @@ const RUN_TIMES = /** @type {const} */ (["at", "receivedAt"]);
  */
 
 /**
+ * `lastReceivedAt` is when anything of the class was received last.
+ *
+ * @typedef {{ id: string, startedAt: string, lastReceivedAt?: string, title?: string }}
+ *   WrittenLesson
+ */
+
+/**
  * The answer of `/api/class/summary`.
  *
  * @typedef {object} Summary
  * @property {string} now
  * @property {string} cursor
- * @property {string} [lastReceivedAt]
- * @property {{ id: string, startedAt: string, title?: string }} [lesson]
+ * @property {WrittenLesson} [lesson]
  * @property {unknown} [settings]
  * @property {WrittenStudent[]} students those who are here
  * @property {WrittenAbsent[]} [absent]
@@ -94,24 +100,15 @@ const RUN_TIMES = /** @type {const} */ (["at", "receivedAt"]);
  * @param {Omit<Summary, "now" | "cursor">} summary
  */
 export function restoreState(summary) {
-  const settings = readSettings(summary.settings);
-  const lesson = restoreLesson(summary);
   const here = summary.students.map(restoreStudent);
-  const absent = (summary.absent ?? []).map((written) => restoreAbsent(written, settings));
+  const absent = (summary.absent ?? []).flatMap(restoreAbsent);
   const cells = (summary.cells ?? []).map(restoreCell);
-  // The one of whom nothing was ever received comes first.
-  const students = [...absent, ...here].sort((a, b) =>
-    a.lastReceivedAt === b.lastReceivedAt ? 0 : a.lastReceivedAt - b.lastReceivedAt,
-  );
+  const students = [...absent, ...here].sort((a, b) => a.lastReceivedAt - b.lastReceivedAt);
   const state = new ClassState();
   state.restore({
-    settings,
-    lesson,
-    lastReceivedAt: Math.max(
-      readTime(summary.lastReceivedAt),
-      lesson?.startedAt ?? -Infinity,
-      students.at(-1)?.lastReceivedAt ?? -Infinity,
-    ),
+    settings: readSettings(summary.settings),
+    lesson: restoreLesson(summary),
+    lastReceivedAt: readTime(summary.lesson?.lastReceivedAt),
     students,
     cells,
     pairs: restorePairs(summary, here, cells),
@@ -160,15 +157,16 @@ function restoreStudent(written) {
 }
 
 /**
+ * None for somebody who was never there, whom the roster alone knows.
+ *
  * @param {WrittenAbsent} written
- * @param {Settings} settings
  */
-function restoreAbsent({ studentId, userName, teamName, lastReceivedAt }, { roster }) {
+function restoreAbsent({ studentId, userName, teamName, lastReceivedAt }) {
+  if (lastReceivedAt === undefined) return [];
   const student = leave(newStudent(studentId, readTime(lastReceivedAt)));
   student.userName = userName ?? null;
   student.teamName = teamName ?? null;
-  student.onRoster = roster.has(studentId);
-  return student;
+  return [student];
 }
 
 /**
@@ -273,7 +271,7 @@ export function renderSummary(state, now) {
   );
   const minutes = [...state.minutes.values()].sort((a, b) => a.start - b.start);
   return {
-    ...(lesson && { lesson: renderLesson(lesson) }),
+    ...(lesson && { lesson: renderLesson(lesson, state.lastReceivedAt) }),
     metrics: { ...renderMetrics(students, now, settings), absent: absent.length },
     students: students.map((student) => renderStudent(student, now, settings)),
     absent: absent.map(renderAbsent),
@@ -286,16 +284,20 @@ export function renderSummary(state, now) {
 }
 
 /**
- * @param {Student} a
- * @param {Student} b
+ * @param {{ studentId: string }} a
+ * @param {{ studentId: string }} b
  */
 function compareStudents(a, b) {
   return compareTexts(a.studentId, b.studentId);
 }
 
-/** @param {Lesson} lesson */
-function renderLesson({ first, startedAt, title }) {
-  return present({ id: String(first), startedAt: formatTime(startedAt), title });
+/**
+ * @param {Lesson} lesson
+ * @param {number} lastReceivedAt
+ */
+function renderLesson({ first, startedAt, title }, lastReceivedAt) {
+  const times = writeTimes({ startedAt, lastReceivedAt }, ["startedAt", "lastReceivedAt"]);
+  return present({ id: String(first), ...times, title });
 }
 
 /**
@@ -327,6 +329,7 @@ function renderStudent(student, now, settings) {
     ...members,
     ...writeTimes(members, STUDENT_TIMES),
     ...Object.fromEntries(STUDENT_FLAGS.map((name) => [name, members[name] || null])),
+    onRoster: settings.roster.has(student.studentId) || null,
     consecutiveErrors: last?.failures ?? 0,
     streakCell: last?.cellId ?? null,
     streaks: streaks.map((streak) => present({ ...streak, failedAt: formatTime(streak.failedAt) })),
@@ -336,10 +339,10 @@ function renderStudent(student, now, settings) {
   });
 }
 
-/** @param {Student} student */
+/** @param {Absent} absent */
 function renderAbsent({ studentId, userName, teamName, lastReceivedAt }) {
-  const seen = lastReceivedAt === -Infinity ? null : formatTime(lastReceivedAt);
-  return present({ studentId, userName, teamName, lastReceivedAt: seen });
+  const seen = writeTimes({ lastReceivedAt }, ["lastReceivedAt"]);
+  return present({ studentId, userName, teamName, ...seen });
 }
 
 /** @param {Cell} cell */
