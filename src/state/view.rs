@@ -101,8 +101,8 @@ pub(super) fn write_absent(out: &mut String, absent: &Absent<'_>) {
     object.end();
 }
 
-/// Writes `"lesson":{…},"lastReceivedAt":…,`, if there is a lesson. The time is by which a page
-/// knows when the next lesson begins.
+/// Writes `"lesson":{…},`, if there is a lesson. By `lastReceivedAt`, when the class's newest event
+/// was received, a page knows when the next lesson begins.
 pub(super) fn write_lesson(
     out: &mut String,
     lesson: Option<&Lesson>,
@@ -113,12 +113,10 @@ pub(super) fn write_lesson(
     let mut object = ObjectWriter::begin(out);
     object.text("id", &lesson.first.0.to_string());
     object.time("startedAt", lesson.started_at);
+    object.opt_time("lastReceivedAt", last_received_at);
     object.opt_text("title", lesson.title.as_deref());
     object.end();
     out.push(',');
-    if let Some(at) = last_received_at {
-        let _ = write!(out, "\"lastReceivedAt\":\"{}\",", at.to_rfc3339());
-    }
 }
 
 /// Writes the members of a student that time changes, and the closing brace.

@@ -88,10 +88,8 @@ pub(super) struct NormalizedEvent<'a> {
     pub(super) until_stop: bool,
     /// Whether the client has not been told who its student is.
     pub(super) unconfigured: bool,
-    /// Whoever claims a hand.
+    /// Whoever claims a hand; none if the claim is taken back.
     pub(super) claimed_by: Option<Cow<'a, str>>,
-    /// Whether a claim of a hand is taken back.
-    pub(super) is_released: bool,
     /// The title of a lesson.
     pub(super) title: Option<Cow<'a, str>>,
     /// Settings, as JSON.
@@ -107,6 +105,7 @@ struct Fields<'a> {
     error: Option<&'a str>,
     actor: Option<Cow<'a, str>>,
     by: Option<Cow<'a, str>>,
+    is_released: bool,
 }
 
 impl<'a> NormalizedEvent<'a> {
@@ -132,7 +131,6 @@ impl<'a> NormalizedEvent<'a> {
             until_stop: false,
             unconfigured: false,
             claimed_by: None,
-            is_released: false,
             title: None,
             settings: None,
         };
@@ -155,7 +153,9 @@ impl<'a> NormalizedEvent<'a> {
         if this.kind == EventKind::Run && this.failed {
             this.message = fields.error.and_then(message);
         }
-        this.claimed_by = fields.by.or(fields.actor);
+        if !fields.is_released {
+            this.claimed_by = fields.by.or(fields.actor);
+        }
         this
     }
 
@@ -168,7 +168,7 @@ impl<'a> NormalizedEvent<'a> {
             "sessionId" => self.session = text(value),
             "notebookPath" => fields.notebook = text(value),
             "cellId" => fields.cell_id = text(value),
-            "cellType" => fields.cell_type = string(value).filter(|text| !text.is_empty()),
+            "cellType" => fields.cell_type = text(value),
             "cellIndex" => self.cell_index = integer(value),
             "executionCount" => self.execution_count = integer(value),
             "hasError" => self.failed = value == "true",
@@ -177,7 +177,7 @@ impl<'a> NormalizedEvent<'a> {
             "unconfigured" => self.unconfigured = value == "true",
             "actor" => fields.actor = text(value),
             "by" => fields.by = text(value),
-            "released" => self.is_released = value == "true",
+            "released" => fields.is_released = value == "true",
             "title" => self.title = text(value),
             "settings" => self.settings = Some(value),
             _ => {}

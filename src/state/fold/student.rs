@@ -227,11 +227,8 @@ impl Student {
         if self.hand_until(event.received).is_none() {
             return false;
         }
-        match event.claimed_by.as_deref() {
-            _ if event.is_released => self.claim = None,
-            Some(by) => self.claim = Some(Claim { by: by.into(), at: event.received }),
-            None => return false,
-        }
+        let by = event.claimed_by.as_deref();
+        self.claim = by.map(|by| Claim { by: by.into(), at: event.received });
         true
     }
 

@@ -179,7 +179,7 @@ pub fn state_of(summary: &Value) -> ClassState {
     let lesson = &summary["lesson"];
     snapshot.class = ClassRow {
         last_event,
-        last_received_at: time(&summary["lastReceivedAt"]),
+        last_received_at: time(&lesson["lastReceivedAt"]),
         lesson: text(&lesson["id"]).map(|id| LessonColumns {
             first_event: EventId(id.parse().expect("an id")),
             started_at: micros(&lesson["startedAt"]),
