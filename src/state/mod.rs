@@ -1,5 +1,6 @@
-//! Class state: the state of each class in its current lesson, derived from its events. It is a pure
-//! fold over the events in the order of their ids, held in memory for the classes in use, with snapshots in PostgreSQL.
+//! Class state: the state of each class in its current lesson, derived from its events. It is a
+//! pure fold over the events in the order of their ids, held in memory for the classes in use, with
+//! snapshots in PostgreSQL.
 //!
 //! - [`fold`]: the fold, with a file for each thing that the rules below are about
 //! - [`live`]: the classes in memory, kept up to date by the tail

@@ -16,3 +16,4 @@ pub(in crate::state) mod normalized_event;
 pub(in crate::state) mod settings;
 pub(in crate::state) mod streaks;
 pub(in crate::state) mod student;
+pub(in crate::state) mod values;

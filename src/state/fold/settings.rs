@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::heap::text_bytes;
 use super::names::{self, CellsBy, NotebooksBy};
-use super::normalized_event::{integer, text};
+use super::values::{integer, text};
 use crate::event::json;
 
 /// Students of a roster: as many as a class stores.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::class_table::ClassTable;
 use super::clock::Clock;
-use super::earlier::EarlierLessons;
+use super::earlier_cache::EarlierLessons;
 use super::evict;
 use super::intake::Intake;
 use super::live_class::LiveClass;

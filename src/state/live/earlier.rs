@@ -1,18 +1,18 @@
 //! Earlier lessons of a class, folded from the table when they are asked for.
 //!
 //! Such a lesson changes no more, so its summary is folded once and cached. Few are folded at a
-//! time, in the same turns as classes are loaded, and none for longer than a bounded time: a request
-//! for last year's largest lesson must not take the memory or the connections that the classes in
-//! use need.
+//! time, in the same turns as classes are loaded, and none for longer than a bounded time: a
+//! request for last year's largest lesson must not take the memory or the connections that the
+//! classes in use need.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::classes::Classes;
+use super::earlier_cache::Key;
 use super::load_error::LoadError;
 use super::rendered_rows::RenderedRows;
 use super::rendered_summary::{ClassMembers, RenderedSummary, SummaryHead};
@@ -23,53 +23,10 @@ use crate::state::fold::class::ClassState;
 use crate::state::fold::lesson::ListedLesson;
 use crate::state::view::SummaryParts;
 
-/// Summaries of earlier lessons that are cached, and the bytes that they may take up.
-const MAX_CACHED: usize = 64;
-const MAX_CACHED_BYTES: usize = 32 << 20;
 /// How long the folding of a lesson may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Events of one page.
 const PAGE_ROWS: usize = 10_000;
-
-/// A lesson's summary depends on these. Under another epoch ids may mean other events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Key {
-    class: ClassId,
-    first: EventId,
-    last: Cursor,
-    settings_event: EventId,
-    parts: SummaryParts,
-}
-
-/// The summaries that were folded, the one that was asked for last at the end.
-#[derive(Debug, Default)]
-pub(super) struct EarlierLessons(Mutex<VecDeque<(Key, Arc<RenderedSummary>)>>);
-
-impl EarlierLessons {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(Key, Arc<RenderedSummary>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn get(&self, key: &Key) -> Option<Arc<RenderedSummary>> {
-        let mut cached = self.lock();
-        let at = cached.iter().position(|(other, _)| other == key)?;
-        let found = cached.remove(at)?;
-        let summary = Arc::clone(&found.1);
-        cached.push_back(found);
-        Some(summary)
-    }
-
-    fn put(&self, key: Key, summary: &Arc<RenderedSummary>) {
-        let mut cached = self.lock();
-        cached.push_back((key, Arc::clone(summary)));
-        let bytes = |cached: &VecDeque<(Key, Arc<RenderedSummary>)>| {
-            cached.iter().map(|(_, summary)| summary.weight()).sum::<usize>()
-        };
-        while cached.len() > MAX_CACHED || bytes(&cached) > MAX_CACHED_BYTES {
-            cached.pop_front();
-        }
-    }
-}
 
 impl Classes {
     /// The summary of a lesson, as it was when the lesson ended; `None` if the class has had none
