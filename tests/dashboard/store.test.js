@@ -135,9 +135,29 @@ test("a lesson that begins forgets the students, and draws everything", () => {
   assert.deepEqual(store.counts, { help: 0, stuck: 0, error: 0, active: 1, idle: 0 });
   assert.deepEqual(store.totals, { runs: 1, errors: 0 });
   assert.deepEqual(
-    store.state.absent().map(({ studentId }) => studentId),
+    store.absent().map(({ studentId }) => studentId),
     ["s1"],
   );
+  store.fold([run("s1")]);
+  assert.deepEqual(store.absent(), []);
+});
+
+test("the roster's students are known before anybody comes", () => {
+  const roster = [{ id: "s1", name: "Ann" }, { id: "s2" }];
+  assert.equal(store.isKnown, false);
+  store.fold([event("@class", "settings_changed", { settings: { roster } })]);
+  assert.ok(store.isKnown);
+  assert.deepEqual(
+    store.absent().map(({ userName }) => userName),
+    ["Ann", null],
+  );
+});
+
+test("a lesson is over when the next event begins another one", () => {
+  assert.equal(store.state.isOver(now), false);
+  store.fold([run("s1")]);
+  assert.equal(store.state.isOver(now + 6 * HOUR - 1), false);
+  assert.equal(store.state.isOver(now + 6 * HOUR), true);
 });
 
 test("an instructor's act for somebody who is not here makes no row", () => {

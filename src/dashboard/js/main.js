@@ -67,7 +67,7 @@ const page = {
 let connection = null;
 /** @type {View[]} */
 let views = [];
-/** Holds the views of the slots `urgent` and `board`. It is hidden if the class has no students. */
+/** Holds the views of the slots `urgent` and `board`. It is hidden if no student is known. */
 let board = h("div");
 /** The changes that the calm views have not shown yet. */
 let pending = newChanges();
@@ -154,7 +154,7 @@ function build() {
 /** @param {import("./changes.js").Changes} changes */
 function draw(changes) {
   document.title = page.t.title(store.counts.help, page.classId);
-  show(board, store.loaded && store.rows.size > 0);
+  show(board, store.loaded && store.isKnown);
   for (const view of views) view.update?.(changes);
   addChanges(pending, changes);
 }

@@ -11,7 +11,7 @@ import { restoreState } from "./summary.js";
  * @import { Note } from "./changes.js"
  * @import { Cell } from "./cell.js"
  * @import { Clock } from "./clock.js"
- * @import { Folded } from "./fold.js"
+ * @import { Absent, Folded } from "./fold.js"
  * @import { DeliveredEvent, NormalizedEvent } from "./normalize.js"
  * @import { Streak } from "./streaks.js"
  * @import { Status, Student } from "./student.js"
@@ -70,6 +70,12 @@ export class Store {
   totals = { runs: 0, errors: 0 };
   /** Whether a summary was loaded. */
   loaded = false;
+  /**
+   * What `absent` found; `null` after somebody came or was forgotten.
+   *
+   * @type {Absent[] | null}
+   */
+  #absent = null;
   #clock;
   #changes = newChanges();
   #changed;
@@ -125,6 +131,7 @@ export class Store {
   /** Forgets the students who are here: a lesson began, or another class is shown. */
   #resetRows() {
     this.rows = new Map();
+    this.#absent = null;
     this.notebooks = new Set();
     this.counts = emptyCounts();
     this.totals = { runs: 0, errors: 0 };
@@ -225,6 +232,17 @@ export class Store {
     return [...this.rows.values()].filter((row) => row.status === status);
   }
 
+  /** Whether any student is known. */
+  get isKnown() {
+    return this.rows.size > 0 || this.absent().length > 0;
+  }
+
+  /** Those who are known and not here, in no particular order. */
+  absent() {
+    this.#absent ??= this.state.absent();
+    return this.#absent;
+  }
+
   /**
    * Takes what was looked up about a student's failures in a row.
    *
@@ -248,6 +266,7 @@ export class Store {
     /** @type {Row} */
     const row = { student, status, until, streak, failing: null, runs: 0, errors: 0, ran: null };
     this.rows.set(student.studentId, row);
+    this.#absent = null;
     this.counts[status] += 1;
     this.#changes.statuses = true;
     this.#count(row);
@@ -298,6 +317,7 @@ export class Store {
     for (const [id, row] of this.rows) {
       if (this.state.students.has(id)) continue;
       this.rows.delete(id);
+      this.#absent = null;
       this.counts[row.status] -= 1;
       this.totals.runs -= row.runs;
       this.totals.errors -= row.errors;

@@ -18,7 +18,7 @@ export function studentButton(page, studentId) {
   const element = h("button", { type: "button", class: "student-name", on: { click: open } }, name);
   return {
     element,
-    /** @param {Student} student */
+    /** @param {Pick<Student, "studentId" | "userName">} student */
     update: (student) => setText(name, studentName(student)),
   };
 }

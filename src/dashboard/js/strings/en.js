@@ -27,6 +27,7 @@
  * @property {Record<Status, string>} status
  * @property {Record<Status, string>} statusHint
  * @property {(count: number) => string} students
+ * @property {(here: number, absent: number) => string} attendance
  * @property {(count: number) => string} runs
  * @property {(count: number) => string} failures
  * @property {(index: number) => string} cell
@@ -49,8 +50,8 @@
  *   copied: string, close: string }} account
  * @property {{ summary: (count: number, since: string) => string, hint: string,
  *   times: (count: number) => string }} rejections
- * @property {{ heading: string, filter: (status: string, count: number) => string, download: string
- *   }} overview
+ * @property {{ heading: string, filter: (status: string, count: number) => string,
+ *   download: string, over: (day: string, time: string) => string }} overview
  * @property {{ heading: string, empty: string, emptyHint: string, resolve: string,
  *   resolving: string, resolveName: (name: string) => string, failed: string,
  *   raised: (names: string) => string, waiting: (wait: string) => string, long: string }} help
@@ -88,6 +89,7 @@
  *   failing: string, none: string }} teams
  * @property {{ heading: string, empty: string, since: string, more: (count: number) => string }}
  *   silent
+ * @property {{ heading: string, seen: (day: string) => string, never: string }} absent
  * @property {{ heading: (classId: string) => string, text: string, other: string }} empty
  * @property {string} loading
  */
@@ -129,6 +131,8 @@ export const en = {
     idle: "nothing for 2 minutes",
   },
   students: (count) => many(count, "1 student", `${n(count)} students`),
+  attendance: (here, absent) =>
+    absent > 0 ? `${n(here)} of ${n(here + absent)} here` : en.students(here),
   runs: (count) => many(count, "1 run", `${n(count)} runs`),
   failures: (count) => many(count, "1 failure", `${n(count)} failures`),
   cell: (index) => `Cell ${index}`,
@@ -209,6 +213,9 @@ export const en = {
     heading: "The class now",
     filter: (status, count) => `${status}: ${count}. Show only these in the grid`,
     download: "Download events (CSV)",
+    over: (day, time) =>
+      `This is the last lesson, as it was at its end on ${day} at ${time}. ` +
+      "The next one begins with the first event.",
   },
   help: {
     heading: "Help queue",
@@ -354,6 +361,11 @@ export const en = {
     empty: "Everyone was heard from in the last 10 minutes.",
     since: "nothing for 10 minutes or more",
     more: (count) => `and ${n(count)} more`,
+  },
+  absent: {
+    heading: "Not here yet",
+    seen: (day) => `last on ${day}`,
+    never: "never yet",
   },
   empty: {
     heading: (classId) => `Nothing has come from “${classId}” yet`,

@@ -38,6 +38,8 @@ export const ja = {
     idle: "2分以上操作なし",
   },
   students: (count) => `${n(count)}人`,
+  attendance: (here, absent) =>
+    absent > 0 ? `${n(here + absent)}人中${n(here)}人が参加` : ja.students(here),
   runs: (count) => `実行${n(count)}回`,
   failures: (count) => `失敗${n(count)}回`,
   cell: (index) => `セル${index}`,
@@ -110,6 +112,8 @@ export const ja = {
     heading: "現在のクラス",
     filter: (status, count) => `${status}：${count}。一覧をこの状態だけに絞る`,
     download: "記録をダウンロード（CSV）",
+    over: (day, time) =>
+      `前回の授業が終わった時点（${day} ${time}）の表示です。次の授業は、最初の記録が届くと始まります。`,
   },
   help: {
     heading: "ヘルプ待ち",
@@ -252,6 +256,11 @@ export const ja = {
     empty: "全員に10分以内の操作がありました。",
     since: "10分以上操作なし",
     more: (count) => `ほか${n(count)}人`,
+  },
+  absent: {
+    heading: "まだ来ていない人",
+    seen: (day) => `最後は${day}`,
+    never: "参加なし",
   },
   empty: {
     heading: (classId) => `「${classId}」からはまだ何も届いていません`,

@@ -166,7 +166,7 @@ class StudentPanel {
     const { store, t } = this.#page;
     const row = this.#row;
     if (row === undefined) {
-      setText(this.#name, this.studentId);
+      this.#updateAbsent();
       return;
     }
     const { student } = row;
@@ -181,6 +181,22 @@ class StudentPanel {
     setText(this.#facts.errors, `${t.number(student.errorCount)}${streak}`);
     this.#updateCells(student);
     this.#updateAge();
+  }
+
+  /** Writes what is known of somebody who is not here. */
+  #updateAbsent() {
+    const { store, t } = this.#page;
+    const absent = store.absent().find(({ studentId }) => studentId === this.studentId);
+    const lastSeen = absent?.lastReceivedAt ?? null;
+    this.#drawnStatus = null;
+    setText(this.#name, absent === undefined ? this.studentId : studentName(absent));
+    this.#status.replaceChildren(absent === undefined ? "" : t.absent.heading);
+    setText(this.#facts.team, absent?.teamName ?? "–");
+    setText(this.#facts.id, this.studentId);
+    setText(this.#facts.lastHeard, lastSeen === null ? "–" : t.dateTime(lastSeen));
+    setText(this.#facts.executed, "–");
+    setText(this.#facts.errors, "–");
+    show(this.#cells, false);
   }
 
   /** @param {Row} row */

@@ -2,7 +2,7 @@
 
 import { iconButton, segmentedControl, setPressed } from "../components/buttons.js";
 import { api } from "../api.js";
-import { h, s, setText } from "../dom.js";
+import { h, s, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { languages } from "../i18n.js";
 import { accountControl } from "./account.js";
@@ -21,15 +21,17 @@ const THEME_ICONS = { auto: "auto", light: "sun", dark: "moon" };
  * @returns {View}
  */
 export default function header(page) {
-  const { t } = page;
+  const { store, t } = page;
   const badge = connectionBadge(page);
   const account = accountControl(page);
+  const attendance = h("a", { class: "attendance", href: "#absent" });
   const settings = { class: "display-settings", role: "group", "aria-label": t.settings.label };
   const element = h(
     "header",
     { class: "page-header" },
     h("h1", { class: "brand" }, logo(), h("span", {}, t.product)),
     classPicker(page),
+    attendance,
     badge.element,
     account.element,
     h("div", settings, languageControl(page), themeButton(page), projectorButton(page)),
@@ -38,6 +40,11 @@ export default function header(page) {
     element,
     slot: "top",
     update(changes) {
+      if (changes.all || changes.statuses) {
+        const absent = store.absent().length;
+        setText(attendance, t.attendance(store.rows.size, absent));
+        show(attendance, absent > 0);
+      }
       if (changes.all || changes.connection) badge.update();
       if (changes.all || changes.me) account.update();
     },

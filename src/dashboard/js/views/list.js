@@ -72,6 +72,7 @@ const modules = await Promise.all([
   import("./activity.js"),
   import("./teams.js"),
   import("./silent.js"),
+  import("./absent.js"),
   import("./drawer.js"),
 ]);
 
