@@ -21,6 +21,8 @@ function defaults() {
     /** Whether the grid shows every student at once. */
     gridOverview: false,
     activityMinutes: 60,
+    /** How the other instructors call this one, where nobody signs in. */
+    ownName: "",
   };
 }
 

@@ -54,7 +54,10 @@
  *   download: string, over: (day: string, time: string) => string }} overview
  * @property {{ heading: string, empty: string, emptyHint: string, resolve: string,
  *   resolving: string, resolveName: (name: string) => string, failed: string,
- *   raised: (names: string) => string, waiting: (wait: string) => string, long: string }} help
+ *   raised: (names: string) => string, waiting: (wait: string) => string, long: string,
+ *   claim: string, claimName: (name: string) => string, release: string,
+ *   releaseName: (name: string) => string, going: (since: string) => string,
+ *   isGoing: (who: string, since: string) => string, ownName: string, cancel: string }} help
  * @property {{ heading: string, empty: string, emptyHint: string, times: (count: number) => string,
  *   failed: (count: number) => string, noMessage: string, loading: string,
  *   more: (count: number) => string, fewer: string, at: (cell: string, count: number) => string,
@@ -228,6 +231,14 @@ export const en = {
     raised: (names) => `Hand raised: ${names}`,
     waiting: (wait) => `waiting ${wait}`,
     long: "a long wait",
+    claim: "I am going",
+    claimName: (name) => `I am going to ${name}`,
+    release: "Not going",
+    releaseName: (name) => `I am not going to ${name} after all`,
+    going: (since) => `You are going · ${since}`,
+    isGoing: (who, since) => `${who} is going · ${since}`,
+    ownName: "Your name, for the other instructors",
+    cancel: "Cancel",
   },
   stuck: {
     heading: "Stuck",
