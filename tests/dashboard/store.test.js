@@ -212,6 +212,21 @@ test("a watcher is told every event until it ends", () => {
   assert.deepEqual(told, [1, 2]);
 });
 
+test("students of one name are told apart while there are several", () => {
+  const named = (studentId, userName) => event(studentId, "notebook_opened", { userName });
+  const isShared = () => store.hasNamesake(store.rows.get("s1").student);
+  store.fold([named("s1", "Ann"), named("s2", "Bea")]);
+  assert.equal(isShared(), false);
+  store.takeChanges();
+  store.fold([named("s3", "Ann")]);
+  assert.ok(isShared() && store.takeChanges().statuses);
+  // Somebody who is not here, of the same name as one who is.
+  assert.ok(store.hasNamesake({ studentId: "s9", userName: "Bea" }));
+  store.fold([named("s3", "Cora")]);
+  assert.equal(isShared(), false);
+  assert.ok(store.takeChanges().statuses);
+});
+
 test("a student that the state evicts has no row", () => {
   store.fold(Array.from({ length: 10_001 }, (_, number) => event(`s${number}`, "notebook_opened")));
   assert.equal(store.rows.size, 10_000);

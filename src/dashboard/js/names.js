@@ -16,6 +16,29 @@ export function studentName(student) {
   return student.userName ?? student.studentId;
 }
 
+/** The longest id that stands beside a name. */
+const LONG_ID = 24;
+
+/**
+ * An id to tell students of one name apart: of a long one its end, which differs.
+ *
+ * @param {string} id
+ */
+export function shortId(id) {
+  return id.length > LONG_ID ? `…${id.slice(-SHORT_ID)}` : id;
+}
+
+/**
+ * A student's name, and the id if somebody else has the same name.
+ *
+ * @param {Pick<Student, "userName" | "studentId">} student
+ * @param {Store} store
+ */
+export function fullName(student, store) {
+  const name = studentName(student);
+  return store.hasNamesake(student) ? `${name} ${shortId(student.studentId)}` : name;
+}
+
 /**
  * A notebook's name without its folders and ending.
  *

@@ -50,6 +50,8 @@
  *   copied: string, close: string }} account
  * @property {{ summary: (count: number, since: string) => string, hint: string,
  *   times: (count: number) => string }} rejections
+ * @property {{ summary: (count: number) => string, mark: string, tell: string, hint: string }}
+ *   unconfigured
  * @property {{ heading: string, filter: (status: string, count: number) => string,
  *   download: string, over: (day: string, time: string) => string }} overview
  * @property {{ heading: string, empty: string, emptyHint: string, resolve: string,
@@ -81,7 +83,7 @@
  *   executed: string, errors: string, inARow: (count: number) => string, code: string,
  *   result: string, error: string, noRun: string, cells: string, timeline: string, older: string,
  *   loading: string, failed: string, retry: string, beginning: string,
- *   cut: (chars: number) => string, cutByRelay: string, shared: string,
+ *   cut: (chars: number) => string, cutByRelay: string,
  *   execution: (count: number) => string, event: Record<string, string>,
  *   repeats: (count: number) => string }} drawer
  * @property {{ heading: string, span: (minutes: number) => string, spanLabel: string, runs: string,
@@ -211,6 +213,15 @@ export const en = {
       "The person who set up the students’ extension can see here what is wrong.",
     times: (count) => many(count, "once", `${n(count)} times`),
   },
+  unconfigured: {
+    summary: (count) =>
+      `${many(count, "1 student has", `${n(count)} students have`)} not said who they are`,
+    mark: "The extension was not told whose it is",
+    tell:
+      "Tell the student: in JupyterLab, open Settings › Settings Editor › Cell Monitor, write your " +
+      "own e-mail address and name in place of the example, and reload the page.",
+    hint: "Until then they are told apart by their sessions: whoever reloads comes back as another.",
+  },
 
   overview: {
     heading: "The class now",
@@ -327,7 +338,6 @@ export const en = {
     beginning: "That is the beginning.",
     cut: (chars) => `cut after ${n(chars)} characters`,
     cutByRelay: "cut by the relay: too long",
-    shared: "This is the extension’s default address: several students may be behind it.",
     execution: (count) => `[${count}]`,
     event: {
       cell_executed: "ran",

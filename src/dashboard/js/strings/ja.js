@@ -107,6 +107,14 @@ export const ja = {
     hint: "下の表示には含まれていません。受講者の拡張機能を設定した人は、ここで原因を確認できます。",
     times: (count) => `${n(count)}回`,
   },
+  unconfigured: {
+    summary: (count) => `名前を設定していない受講者が${n(count)}人います`,
+    mark: "拡張機能に本人の情報が設定されていません",
+    tell:
+      "受講者への伝え方：JupyterLabで「設定」›「設定エディター」›「Cell Monitor」を開き、" +
+      "例として入っているメールアドレスと名前を自分のものに書き換えて、ページを再読み込みしてください。",
+    hint: "それまではセッションごとに区別されます。再読み込みすると別の人として表示されます。",
+  },
 
   overview: {
     heading: "現在のクラス",
@@ -220,7 +228,6 @@ export const ja = {
     beginning: "ここが最初です。",
     cut: (chars) => `${n(chars)}文字まで表示`,
     cutByRelay: "長すぎるためリレーで切り詰められました",
-    shared: "拡張機能の初期設定のアドレスです。複数の受講者が含まれている可能性があります。",
     execution: (count) => `[${count}]`,
     event: {
       cell_executed: "実行",

@@ -17,8 +17,6 @@ import { outcome, outcomeText } from "./grid-model.js";
  * @import { Page, View } from "./list.js"
  */
 
-/** The address of the extension's default settings: all who did not change them share it. */
-const DEFAULT_ADDRESS = "student001@example.com";
 /** Below this width the drawer covers the page. */
 const NARROW = window.matchMedia("(max-width: 45rem)");
 
@@ -93,6 +91,7 @@ class StudentPanel {
   /** @type {Status | null} */
   #drawnStatus = null;
   #facts = { id: bdi(), team: bdi(), lastHeard: bdi(), executed: bdi(), errors: bdi() };
+  #unconfigured;
   #cells;
   #run;
   #timeline;
@@ -116,9 +115,8 @@ class StudentPanel {
       this.#fact(t.drawer.executed, this.#facts.executed),
       this.#fact(t.drawer.errors, this.#facts.errors),
     ];
-    const isShared = studentId === DEFAULT_ADDRESS;
-    const shared = h("p", { class: "drawer-warning", hidden: !isShared }, icon("warning"));
-    shared.append(t.drawer.shared);
+    this.#unconfigured = h("p", { class: "drawer-warning", hidden: true }, icon("warning"));
+    this.#unconfigured.append(`${t.unconfigured.mark}. ${t.unconfigured.tell}`);
     this.elements = [
       h(
         "header",
@@ -129,7 +127,7 @@ class StudentPanel {
       h(
         "div",
         { class: "drawer-body" },
-        shared,
+        this.#unconfigured,
         h("dl", { class: "student-facts" }, facts),
         this.#cells,
         this.#run.element,
@@ -172,6 +170,7 @@ class StudentPanel {
     const { student } = row;
     const failures = row.streak?.failures ?? 0;
     setText(this.#name, studentName(student));
+    show(this.#unconfigured, student.unconfigured);
     this.#updateStatus(row);
     setText(this.#place, `${t.status[row.status]} · ${placeLabel(student, store, t)}`);
     setText(this.#facts.team, student.teamName ?? "–");

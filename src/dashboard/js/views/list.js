@@ -61,6 +61,7 @@ const modules = await Promise.all([
   import("./header.js"),
   import("./connection.js"),
   import("./rejections.js"),
+  import("./unconfigured.js"),
   import("./loading.js"),
   import("./empty-class.js"),
   import("./overview.js"),
