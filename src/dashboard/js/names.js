@@ -51,13 +51,23 @@ export function notebookName(path, t) {
 }
 
 /**
- * A cell by its place in the notebook, or by its id if that is not known.
+ * A cell's number. Clients count from 0; JupyterLab, which students look at, from 1.
+ *
+ * @param {{ cellIndex: number | null }} cell
+ */
+export function cellNumber({ cellIndex }) {
+  return cellIndex === null ? null : cellIndex + 1;
+}
+
+/**
+ * A cell by its number in the notebook, or by its id if that is not known.
  *
  * @param {{ cellId: string, cellIndex: number | null }} cell
  * @param {Text} t
  */
 export function cellLabel(cell, t) {
-  if (cell.cellIndex !== null) return t.cell(cell.cellIndex);
+  const number = cellNumber(cell);
+  if (number !== null) return t.cell(number);
   return cell.cellId.length > SHORT_ID + 1 ? `${cell.cellId.slice(0, SHORT_ID)}…` : cell.cellId;
 }
 

@@ -30,7 +30,7 @@
  * @property {(here: number, absent: number) => string} attendance
  * @property {(count: number) => string} runs
  * @property {(count: number) => string} failures
- * @property {(index: number) => string} cell
+ * @property {(number: number) => string} cell
  * @property {(notebook: string, cell: string) => string} cellOf
  * @property {string} noCell
  * @property {string} noNotebook
@@ -140,7 +140,7 @@ export const en = {
     absent > 0 ? `${n(here)} of ${n(here + absent)} here` : en.students(here),
   runs: (count) => many(count, "1 run", `${n(count)} runs`),
   failures: (count) => many(count, "1 failure", `${n(count)} failures`),
-  cell: (index) => `Cell ${index}`,
+  cell: (number) => `Cell ${number}`,
   cellOf: (notebook, cell) => `${notebook} · ${cell}`,
   noCell: "no cell yet",
   noNotebook: "no notebook",

@@ -42,7 +42,7 @@ export const ja = {
     absent > 0 ? `${n(here + absent)}人中${n(here)}人が参加` : ja.students(here),
   runs: (count) => `実行${n(count)}回`,
   failures: (count) => `失敗${n(count)}回`,
-  cell: (index) => `セル${index}`,
+  cell: (number) => `セル${number}`,
   cellOf: (notebook, cell) => `${notebook} · ${cell}`,
   noCell: "セル未実行",
   noNotebook: "ノートブックなし",

@@ -6,7 +6,7 @@ import { statusMark } from "../components/status.js";
 import { bdi, h, moveFocus, setAttribute, setText, show } from "../dom.js";
 import { cellName } from "../cell.js";
 import { icon } from "../icons.js";
-import { cellLabel, placeLabel, studentName } from "../names.js";
+import { cellLabel, cellNumber, placeLabel, studentName } from "../names.js";
 import { LatestRun } from "./drawer-run.js";
 import { Timeline } from "./drawer-timeline.js";
 import { outcome, outcomeText } from "./grid-model.js";
@@ -228,7 +228,7 @@ class StudentPanel {
       const current = cell.cellId === student.cellId ? " is-current" : "";
       setAttribute(square, "class", `cell-square outcome-${outcome(runs)}${current}`);
       if (square.firstElementChild !== null) {
-        setText(square.firstElementChild, cell.cellIndex ?? "·");
+        setText(square.firstElementChild, cellNumber(cell) ?? "·");
       }
       setAttribute(square, "title", text);
       setAttribute(square, "aria-label", text);

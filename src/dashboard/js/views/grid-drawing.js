@@ -1,6 +1,6 @@
 // Draws rows, names and heads of the grid into its canvas.
 
-import { cellLabel, fullName } from "../names.js";
+import { cellLabel, cellNumber, fullName } from "../names.js";
 import { outcome } from "./grid-model.js";
 import { Cells, FittedNames, drawMark, drawOutline, readColours } from "./grid-shapes.js";
 
@@ -182,7 +182,7 @@ export class Drawing {
         if (index % every !== 0 && !isLit) continue;
         const label = cellLabel(cell, this.#page.t).slice(0, 4);
         context.fillStyle = isLit ? colours.accent : colours.inkSoft;
-        const text = cell.cellIndex === null ? label : String(cell.cellIndex);
+        const text = String(cellNumber(cell) ?? label);
         context.fillText(text, geometry.columnLeft(index) + column / 2, head / 2);
       }
     });
