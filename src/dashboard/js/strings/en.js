@@ -41,7 +41,7 @@
  * @property {{ label: string, loading: string, connecting: string, catching: string, live: string,
  *   offline: (time: string | null) => string, resynchronising: string, signedOut: string,
  *   forbidden: string, refused: string, asOf: (time: string) => string, unreached: string,
- *   resync: string, signedOutWhy: (time: string | null) => string, signIn: string,
+ *   resync: string, bySettings: string, signedOutWhy: (time: string | null) => string, signIn: string,
  *   signInAway: string, forbiddenWhy: (classId: string) => string,
  *   refusedWhy: (reason: string) => string, byStream: string, retryIn: (seconds: number) => string,
  *   retrying: string, retry: string }} connection
@@ -50,6 +50,8 @@
  *   copied: string, close: string }} account
  * @property {{ summary: (count: number, since: string) => string, hint: string,
  *   times: (count: number) => string }} rejections
+ * @property {{ label: string, sound: string, notification: string, tryOut: string,
+ *   example: string, awake: string, missing: string, denied: string }} alerts
  * @property {{ summary: (count: number) => string, mark: string, tell: string, hint: string }}
  *   unconfigured
  * @property {{ heading: string, filter: (status: string, count: number) => string,
@@ -171,6 +173,7 @@ export const en = {
       `The relay cannot be reached. You see the class as it was at ${time}; ` +
       "nothing is lost, what is missing follows.",
     unreached: "The relay cannot be reached.",
+    bySettings: "The class’s settings have changed: the lesson is being counted anew.",
     resync: "The relay’s log was replaced or pruned: the class is being read again.",
     signedOutWhy: (time) =>
       time
@@ -212,6 +215,16 @@ export const en = {
       "They are missing below. " +
       "The person who set up the students’ extension can see here what is wrong.",
     times: (count) => many(count, "once", `${n(count)} times`),
+  },
+  alerts: {
+    label: "When a hand goes up",
+    sound: "Play a sound",
+    notification: "Show a notification while this page is not in front",
+    tryOut: "Try it",
+    example: "This is how a raised hand will be shown.",
+    awake: "After the page was loaded, browsers play a sound only once you have clicked on it.",
+    missing: "This browser shows no notifications here: they need HTTPS.",
+    denied: "This browser forbids notifications here: allow them in its settings for this address.",
   },
   unconfigured: {
     summary: (count) =>

@@ -6,6 +6,7 @@ import { h, s, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { languages } from "../i18n.js";
 import { accountControl } from "./account.js";
+import { alertsControl } from "./alerts.js";
 
 /**
  * @import { IconName } from "../icons.js"
@@ -34,7 +35,14 @@ export default function header(page) {
     attendance,
     badge.element,
     account.element,
-    h("div", settings, languageControl(page), themeButton(page), projectorButton(page)),
+    h(
+      "div",
+      settings,
+      languageControl(page),
+      alertsControl(page).element,
+      themeButton(page),
+      projectorButton(page),
+    ),
   );
   return {
     element,

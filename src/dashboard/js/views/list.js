@@ -2,6 +2,7 @@
 // default export makes the view, and name the file here. Its style sheet is css/views/NAME.css.
 
 /**
+ * @import { Alerts } from "../alerts.js"
  * @import { Changes } from "../changes.js"
  * @import { Clock } from "../clock.js"
  * @import { ConnectionState } from "../connection.js"
@@ -20,6 +21,7 @@
  * @property {Store} store
  * @property {Clock} clock
  * @property {Preferences} preferences
+ * @property {Alerts} alerts
  * @property {Rejections} rejections
  * @property {Me} me
  * @property {Text} t the texts in the chosen language
