@@ -25,7 +25,7 @@
  * @property {string} justNow
  * @property {(age: string) => string} for
  * @property {Record<Status, string>} status
- * @property {Record<Status, string>} statusHint
+ * @property {(status: Status, failures: number, idleAfter: string) => string} statusHint
  * @property {(count: number) => string} students
  * @property {(here: number, absent: number) => string} attendance
  * @property {(count: number) => string} runs
@@ -62,7 +62,8 @@
  *   claim: string, claimName: (name: string) => string, release: string,
  *   releaseName: (name: string) => string, going: (since: string) => string,
  *   isGoing: (who: string, since: string) => string, ownName: string, cancel: string }} help
- * @property {{ heading: string, empty: string, emptyHint: string, times: (count: number) => string,
+ * @property {{ heading: string, empty: string, emptyHint: (failures: number) => string,
+ *   times: (count: number) => string,
  *   failed: (count: number) => string, noMessage: string, loading: string,
  *   more: (count: number) => string, fewer: string, at: (cell: string, count: number) => string,
  *   filter: string }} stuck
@@ -77,6 +78,7 @@
  *   filtered: (status: string) => string }} grid
  * @property {{ heading: string, empty: string, cell: string, students: string, share: string,
  *   message: string, of: (count: number, total: number) => string,
+ *   ofRuns: (count: number, total: number) => string,
  *   times: (count: number) => string, more: (count: number) => string }} cells
  * @property {{ heading: string, empty: string,
  *   here: (cell: string, students: string, parts: string) => string, median: string,
@@ -130,13 +132,14 @@ export const en = {
   for: (age) => `for ${age}`,
 
   status: { help: "Hand up", stuck: "Stuck", error: "Error", active: "Active", idle: "Idle" },
-  statusHint: {
-    help: "asks for help",
-    stuck: "3 failures in a row on a cell",
-    error: "the last run failed",
-    active: "something in the last 2 minutes",
-    idle: "nothing for 2 minutes",
-  },
+  statusHint: (status, failures, idleAfter) =>
+    ({
+      help: "asks for help",
+      stuck: `${many(failures, "1 failure", `${n(failures)} failures in a row`)} on a cell`,
+      error: "a cell failed in the last 5 minutes",
+      active: `something in the last ${idleAfter}`,
+      idle: `nothing for ${idleAfter}`,
+    })[status],
   students: (count) => many(count, "1 student", `${n(count)} students`),
   attendance: (here, absent) =>
     absent > 0 ? `${n(here)} of ${n(here + absent)} here` : en.students(here),
@@ -267,7 +270,9 @@ export const en = {
   stuck: {
     heading: "Stuck",
     empty: "No student is stuck.",
-    emptyHint: "Three failures in a row on one cell bring a student here.",
+    emptyHint: (failures) =>
+      `${many(failures, "One failure", `${n(failures)} failures in a row`)} on one cell ` +
+      `${many(failures, "brings", "bring")} a student here.`,
     times: (count) => `${n(count)}×`,
     failed: (count) => `failed ${n(count)} times in a row`,
     noMessage: "no error message",
@@ -318,6 +323,7 @@ export const en = {
     share: "Failing runs",
     message: "Most common error",
     of: (count, total) => `${n(count)} of ${n(total)}`,
+    ofRuns: (count, total) => `${n(count)} of ${many(total, "1 run", `${n(total)} runs`)}`,
     times: (count) => `${n(count)}×`,
     more: (count) => `+ ${many(count, "1 other message", `${n(count)} other messages`)}`,
   },

@@ -30,13 +30,14 @@ export const ja = {
     active: "作業中",
     idle: "停止中",
   },
-  statusHint: {
-    help: "助けを求めています",
-    stuck: "同じセルで3回続けて失敗",
-    error: "直前の実行が失敗",
-    active: "2分以内に操作あり",
-    idle: "2分以上操作なし",
-  },
+  statusHint: (status, failures, idleAfter) =>
+    ({
+      help: "助けを求めています",
+      stuck: `同じセルで${n(failures)}回続けて失敗`,
+      error: "5分以内にセルの実行が失敗",
+      active: `${idleAfter}以内に操作あり`,
+      idle: `${idleAfter}以上操作なし`,
+    })[status],
   students: (count) => `${n(count)}人`,
   attendance: (here, absent) =>
     absent > 0 ? `${n(here + absent)}人中${n(here)}人が参加` : ja.students(here),
@@ -158,7 +159,7 @@ export const ja = {
   stuck: {
     heading: "行き詰まり",
     empty: "行き詰まっている人はいません。",
-    emptyHint: "同じセルで3回続けて失敗した人がここに並びます。",
+    emptyHint: (failures) => `同じセルで${n(failures)}回続けて失敗した人がここに並びます。`,
     times: (count) => `${n(count)}回`,
     failed: (count) => `${n(count)}回続けて失敗`,
     noMessage: "エラーメッセージなし",
@@ -208,6 +209,7 @@ export const ja = {
     share: "実行の失敗率",
     message: "最も多いエラー",
     of: (count, total) => `${n(total)}人中${n(count)}人`,
+    ofRuns: (count, total) => `${n(total)}回中${n(count)}回`,
     times: (count) => `${n(count)}回`,
     more: (count) => `ほか${n(count)}種類`,
   },

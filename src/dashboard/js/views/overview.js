@@ -82,7 +82,6 @@ function statusTile(page, status) {
     {
       type: "button",
       class: "status-tile",
-      title: t.statusHint[status],
       data: { status },
       on: { click: choose },
     },
@@ -93,6 +92,8 @@ function statusTile(page, status) {
     element,
     update() {
       const count = store.counts[status];
+      const { stuckAfter, idleAfter } = store.state.settings;
+      setAttribute(element, "title", t.statusHint(status, stuckAfter, t.span(idleAfter)));
       setText(number, t.number(count));
       element.classList.toggle("is-zero", count === 0);
       setPressed(element, page.status === status);
