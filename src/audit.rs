@@ -75,6 +75,12 @@ pub(crate) enum Action {
     Exported,
     /// A hand was lowered.
     HandLowered,
+    /// An instructor was on the way to a raised hand, or was not any more.
+    HandClaimed,
+    /// A lesson was begun.
+    LessonBegun,
+    /// The settings of a class were changed.
+    SettingsChanged,
     /// The audit was read.
     AuditRead,
     /// A token or a session was refused.
@@ -85,7 +91,7 @@ pub(crate) enum Action {
 
 impl Action {
     /// All of them.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::SignedIn,
         Self::SignInRefused,
         Self::SignedOut,
@@ -95,6 +101,9 @@ impl Action {
         Self::StudentOpened,
         Self::Exported,
         Self::HandLowered,
+        Self::HandClaimed,
+        Self::LessonBegun,
+        Self::SettingsChanged,
         Self::AuditRead,
         Self::CredentialRefused,
         Self::NotAllowed,
@@ -112,6 +121,9 @@ impl Action {
             Self::StudentOpened => "student-opened",
             Self::Exported => "exported",
             Self::HandLowered => "hand-lowered",
+            Self::HandClaimed => "hand-claimed",
+            Self::LessonBegun => "lesson-begun",
+            Self::SettingsChanged => "settings-changed",
             Self::AuditRead => "audit-read",
             Self::CredentialRefused => "credential-refused",
             Self::NotAllowed => "not-allowed",

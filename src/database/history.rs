@@ -13,7 +13,7 @@ use super::pages::{PageError, Pages};
 use super::pooled_client::Leftover;
 use super::snapshot::ClassRow;
 use super::types::PgMicros;
-use crate::event::{ClassId, Epoch, StoredEvent};
+use crate::event::{ClassId, Epoch, EventId, StoredEvent};
 
 /// A student's events among this many of the class's newest are found by reading the class
 /// backwards. That is cheap for an active student, however long the history under that name is:
@@ -44,13 +44,14 @@ pub(crate) struct Listing {
 }
 
 /// The statements that read history, with their names, for a test of their plans.
-pub fn history_statements() -> [(&'static str, String); 5] {
+pub fn history_statements() -> [(&'static str, String); 6] {
     [
         ("class", by_class()),
         ("recent", recent()),
         ("recent count", recent_count()),
         ("student", by_student()),
         ("classes", classes()),
+        ("ids", by_ids()),
     ]
 }
 
@@ -83,6 +84,15 @@ fn by_student() -> String {
         "SELECT {COLUMNS} FROM progress_event \
          WHERE class_id = $1 AND student_id = $4 AND id + 0 < $2 \
          ORDER BY id + 0 DESC LIMIT $3"
+    )
+}
+
+/// `$1` the class, `$2` the ids, of which there may be as many as a class has students.
+fn by_ids() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM unnest($2::bigint[]) WITH ORDINALITY AS wanted (wanted_id, place) \
+         CROSS JOIN LATERAL (SELECT {COLUMNS} FROM progress_event WHERE class_id = $1 AND id = \
+         wanted_id) AS found ORDER BY place"
     )
 }
 
@@ -139,6 +149,33 @@ impl Pages {
         .await
     }
 
+    /// Hands the events of these ids to `each`, in the order of the ids as they are given, until
+    /// `each` breaks off. Those that the class does not have are left out.
+    ///
+    /// # Errors
+    /// If there is no connection, or the answer does not come in time.
+    pub(crate) async fn events_of_ids(
+        &self,
+        class: &ClassId,
+        ids: &[EventId],
+        mut each: impl FnMut(&StoredEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<(), PageError> {
+        let class = class.as_str();
+        self.run(async |client| {
+            self.check_epoch(client).await?;
+            let parameters: [&(dyn ToSql + Sync); 2] = [&class, &ids];
+            let statement = client.prepare_cached(&by_ids()).await?;
+            let mut found = Box::pin(client.query_raw(&statement, parameters).await?);
+            while let Some(row) = found.try_next().await? {
+                if each(&event(&row, 0)?).is_break() {
+                    return Ok(((), Leftover::Rows(found)));
+                }
+            }
+            Ok(((), Leftover::Nothing))
+        })
+        .await
+    }
+
     /// Reads at most `rows` classes that have a snapshot, in the order of their names, after
     /// `after`.
     ///
@@ -167,6 +204,7 @@ impl Pages {
                         students: row.try_get(3)?,
                         last_received_at: last_received_at.map(|at| at.0.in_years()),
                         last_event: row.try_get(5)?,
+                        ..ClassRow::default()
                     },
                 })
             });

@@ -84,8 +84,8 @@ pub(crate) use snapshot::{
     set_complete_through,
 };
 pub use snapshot::{
-    CellRow, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellRow, StudentRow, TopError,
-    select_statements,
+    CellRow, ClassRow, LastRunColumns, LessonColumns, LessonRow, MinuteRow, Snapshot, StreakColumn,
+    StudentCellRow, StudentRow, TopError, select_statements,
 };
 pub(crate) use survey::Surveyed;
 pub use target::Target;

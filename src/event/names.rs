@@ -138,6 +138,11 @@ impl StudentId {
         check_id(&text).map(|()| Self(text.into()))
     }
 
+    /// The student of an event that is about the class itself.
+    pub(crate) fn the_class() -> Self {
+        Self("@class".into())
+    }
+
     /// The student of this name in one session: `<id>#<session>`. Without a session the id stays
     /// as it is.
     pub(crate) fn in_session(self, session: &str) -> Self {

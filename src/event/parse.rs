@@ -21,6 +21,7 @@ const RESERVED_TYPES: &[&str] = &[
     "settings_changed",
     "student_erased",
     "class_deleted",
+    "instructor_viewing",
 ];
 /// Members that only the relay writes, into the body or on delivery. A client's are dropped.
 const RESERVED_MEMBERS: &[&str] =

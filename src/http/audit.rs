@@ -52,11 +52,16 @@ pub(super) fn note_operation(
         | Operation::Events
         | Operation::Cells
         | Operation::Activity
+        | Operation::Settings
+        | Operation::Lessons
         | Operation::Rejected => Action::ClassOpened,
         Operation::Export => Action::Exported,
         Operation::Resolve => Action::HandLowered,
+        Operation::Claim | Operation::Release => Action::HandClaimed,
+        Operation::BeginLesson => Action::LessonBegun,
+        Operation::ChangeSettings => Action::SettingsChanged,
         Operation::Audit => Action::AuditRead,
-        Operation::Me | Operation::Classes | Operation::Description => return,
+        Operation::Me | Operation::Classes | Operation::Description | Operation::View => return,
     };
     let Some(mut entry) = admitted.entry(action, request.client.address) else { return };
     // The handler has refused what is no class and no student.
@@ -66,7 +71,9 @@ pub(super) fn note_operation(
     }
     let student = match action {
         Action::StudentOpened => query.first("student").map(Cow::Borrowed),
-        Action::HandLowered => Some(percent_decode_str(parameter).decode_utf8_lossy()),
+        Action::HandLowered | Action::HandClaimed => {
+            Some(percent_decode_str(parameter).decode_utf8_lossy())
+        }
         _ => None,
     };
     if let Some(student) = student.and_then(|student| StudentId::new(&student).ok()) {

@@ -190,7 +190,7 @@ where
         Handler::Ingest => ingest::post(relay, &caller, request, body).await,
         Handler::Discard => StatusCode::NO_CONTENT.into_response(),
         Handler::Api(operation) => {
-            api::answer(relay, operation, &caller, request, asked.parameter).await
+            api::answer(relay, operation, &caller, (request, asked.parameter), body).await
         }
         Handler::Dashboard => dashboard::serve(asked.path, &request.headers).await,
         Handler::SignIn(step) => sign_in::answer(relay, step, &caller, request, body).await,

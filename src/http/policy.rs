@@ -63,7 +63,7 @@ impl Policy {
     /// What a student may read too: its own part of it.
     pub(super) const READ_OWN: Self = Self { right: Some(Right::ReadOwn), ..Self::READ };
     /// What instructors do.
-    pub(super) const ACT: Self = Self { right: Some(Right::Act), ..Self::READ };
+    pub(super) const ACT: Self = Self { right: Some(Right::Act), has_body: true, ..Self::READ };
     /// What describes the relay, and nothing of a class.
     pub(super) const DESCRIBE: Self = Self { right: None, ..Self::READ };
     /// The dashboard's files: they hold no data.

@@ -82,6 +82,18 @@ impl Problem {
         .with("field", "student")
     }
 
+    /// The class has had no such lesson.
+    pub(super) fn no_lesson() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no-such-lesson",
+            "the class has had no such lesson",
+            "GET /api/class/lessons lists its lessons; their ids change when events are restored \
+             from a dump",
+        )
+        .with("field", "lesson")
+    }
+
     /// The caller is known, and its role may not do this.
     pub(super) fn forbidden(detail: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "the caller's role may not do this", detail)

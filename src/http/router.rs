@@ -52,9 +52,20 @@ static ROUTES: &[Route] = &[
     get("/api/class/activity", Handler::Api(Operation::Activity), &Policy::READ),
     get("/api/class/export", Handler::Api(Operation::Export), &Policy::READ),
     get("/api/class/refused", Handler::Api(Operation::Rejected), &Policy::READ),
+    get("/api/class/settings", Handler::Api(Operation::Settings), &Policy::ACT),
+    put("/api/class/settings", Handler::Api(Operation::ChangeSettings), &Policy::ACT),
+    get("/api/class/lessons", Handler::Api(Operation::Lessons), &Policy::ACT),
+    post("/api/class/lessons", Handler::Api(Operation::BeginLesson), &Policy::ACT),
+    post("/api/class/viewing", Handler::Api(Operation::View), &Policy::ACT),
     post(
         "/api/class/students/{student}/help/resolve",
         Handler::Api(Operation::Resolve),
+        &Policy::ACT,
+    ),
+    post("/api/class/students/{student}/help/claim", Handler::Api(Operation::Claim), &Policy::ACT),
+    delete(
+        "/api/class/students/{student}/help/claim",
+        Handler::Api(Operation::Release),
         &Policy::ACT,
     ),
     get("/api/audit", Handler::Api(Operation::Audit), &Policy::AUDIT),
@@ -82,6 +93,14 @@ const fn get(path: &'static str, handler: Handler, policy: &'static Policy) -> R
 
 const fn post(path: &'static str, handler: Handler, policy: &'static Policy) -> Route {
     Route { method: Method::POST, path, handler, policy }
+}
+
+const fn put(path: &'static str, handler: Handler, policy: &'static Policy) -> Route {
+    Route { method: Method::PUT, path, handler, policy }
+}
+
+const fn delete(path: &'static str, handler: Handler, policy: &'static Policy) -> Route {
+    Route { method: Method::DELETE, path, handler, policy }
 }
 
 impl Route {

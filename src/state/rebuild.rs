@@ -8,8 +8,8 @@ use tokio_postgres::{Error, Transaction};
 
 use super::fold::class::ClassState;
 use crate::database::{
-    CellRow, Changes, ClassRow, MinuteRow, Session, Snapshot, SnapshotStatements, StoredSnapshot,
-    StudentCellRow, StudentRow, at_one_moment, begin_version_without, class_events,
+    CellRow, Changes, ClassRow, LessonRow, MinuteRow, Session, Snapshot, SnapshotStatements,
+    StoredSnapshot, StudentCellRow, StudentRow, at_one_moment, begin_version_without, class_events,
     classes_with_events, classes_with_snapshots, explain, read_in,
 };
 use crate::event::{ClassId, EventId};
@@ -187,12 +187,19 @@ async fn fold(
     state: &mut ClassState,
     through: EventId,
 ) -> Result<(), Error> {
-    let after = state.last_event();
-    let mut events = std::pin::pin!(class_events(transaction, class, after, through).await?);
-    while let Some(row) = events.try_next().await? {
-        state.fold(&row.event()?);
+    loop {
+        let after = state.last_event();
+        let mut events = std::pin::pin!(class_events(transaction, class, after, through).await?);
+        while let Some(row) = events.try_next().await?
+            && !state.needs_refold()
+        {
+            state.fold(&row.event()?);
+        }
+        if !state.needs_refold() {
+            return Ok(());
+        }
+        state.begin_refold();
     }
-    Ok(())
 }
 
 /// The differences between two snapshots whose rows are sorted.
@@ -212,6 +219,8 @@ fn compare(stored: &Snapshot, made: &Snapshot) -> (usize, Vec<Difference>) {
     found.rows("student_cell_state", &stored.student_cells, &made.student_cells, key);
     let key = |row: &MinuteRow| row.start.to_rfc3339();
     found.rows("activity_state", &stored.minutes, &made.minutes, key);
+    let key = |row: &LessonRow| row.first_event.0.to_string();
+    found.rows("lesson_state", &stored.lessons, &made.lessons, key);
     (found.count, found.differences)
 }
 

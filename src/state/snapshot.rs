@@ -9,11 +9,14 @@ use super::fold::cell::{
     write_cell_name,
 };
 use super::fold::class::ClassState;
+use super::fold::lesson::{EndedLesson, Lesson};
 use super::fold::lru_map::{Consumer, Entry};
-use super::fold::student::{LastRun, NumberedStudent, Student};
+use super::fold::settings::Settings;
+use super::fold::streaks::{Streak, Streaks};
+use super::fold::student::{Claim, LastRun, NumberedStudent, Student};
 use crate::database::{
-    CellKey, CellRow, Changes, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellKey,
-    StudentCellRow, StudentRow, TopError,
+    CellKey, CellRow, Changes, ClassRow, LastRunColumns, LessonColumns, LessonRow, MinuteRow,
+    Snapshot, StreakColumn, StudentCellKey, StudentCellRow, StudentRow, TopError,
 };
 use crate::event::{EventId, Micros};
 
@@ -25,9 +28,23 @@ impl ClassState {
 
     /// The same, in a class that is still empty.
     pub(super) fn filled(mut self, snapshot: Snapshot) -> Self {
-        self.events = snapshot.class.events;
-        self.last_event = snapshot.class.last_event;
-        self.last_received_at = snapshot.class.last_received_at;
+        let class = snapshot.class;
+        self.events = class.events;
+        self.last_event = class.last_event;
+        self.last_received_at = class.last_received_at;
+        self.settings = Arc::new(Settings::parse(&class.settings));
+        self.settings_event = class.settings_event;
+        self.lesson = class.lesson.map(|lesson| {
+            let LessonColumns { first_event: first, started_at, events_before, title } = lesson;
+            Lesson { first, started_at, events_before, title }
+        });
+        for row in snapshot.lessons {
+            let LessonRow { first_event, last_event, started_at, ended_at, students, runs, title } =
+                row;
+            let lesson =
+                EndedLesson { last: last_event, started_at, ended_at, students, runs, title };
+            self.lessons.restore(first_event, lesson);
+        }
         for row in snapshot.students {
             self.restore_student(row);
         }
@@ -76,8 +93,17 @@ impl ClassState {
         student.cells.insert(cell.number);
         cell.students.insert(student.number);
         let pair = Pair { student: student.number, cell: cell.number };
-        let StudentCellRow { last_event, runs, failed_runs, failed, last_run_at, .. } = row;
-        let runs = Runs { runs, failed_runs, failed, at: last_run_at };
+        let last_event = row.last_event;
+        let runs = Runs {
+            runs: row.runs,
+            failed_runs: row.failed_runs,
+            failed: row.failed,
+            at: row.last_run_at,
+            time: row.last_run_time,
+            execution_count: row.last_run_execution_count,
+            session: row.last_run_session_id,
+            event: row.last_run_event,
+        };
         let names = PairNames { student: student_name, cell: cell_name };
         self.pairs.restore(pair, last_event, PairRuns { names, runs });
     }
@@ -89,6 +115,7 @@ impl ClassState {
         self.pairs.track_changes(Consumer::Snapshot, on);
         self.evicted_pairs = Vec::new();
         self.activity.track_changes(on);
+        self.lessons.track_changes(on);
     }
 
     /// The changes since this was last called. All of the class's events up to `through` are
@@ -123,10 +150,17 @@ impl ClassState {
             changes.deleted_student_cells.push(key);
         }
         for start in self.activity.take_changed() {
-            let minute = self.activity.get(start);
-            changes.rows.minutes.extend(minute.map(|minute| minute_row(start, minute)));
+            match self.activity.get(start) {
+                Some(minute) => changes.rows.minutes.push(minute_row(start, minute)),
+                None => changes.deleted_minutes.push(start),
+            }
         }
-        changes.minutes_begin = self.activity.begin();
+        for first in self.lessons.take_changed() {
+            match self.lessons.get(first) {
+                Some(lesson) => changes.rows.lessons.push(lesson_row(first, lesson)),
+                None => changes.deleted_lessons.push(first),
+            }
+        }
         changes
     }
 
@@ -144,6 +178,7 @@ impl ClassState {
             cells: self.cells.entries().map(|(name, entry)| cell_row(name, entry)).collect(),
             student_cells: self.pairs.entries().map(|(_, entry)| names.row(entry)).collect(),
             minutes: minutes.map(|(start, minute)| minute_row(start, minute)).collect(),
+            lessons: self.lessons.iter().map(|(first, lesson)| lesson_row(first, lesson)).collect(),
         };
         snapshot.sort();
         snapshot
@@ -154,9 +189,15 @@ impl ClassState {
         ClassRow {
             through,
             events: self.events,
-            students: self.students.len() as i64,
+            students: self.attendance().0,
             last_received_at: self.last_received_at,
             last_event: self.last_event,
+            lesson: self.lesson.clone().map(|lesson| {
+                let Lesson { first: first_event, started_at, events_before, title } = lesson;
+                LessonColumns { first_event, started_at, events_before, title }
+            }),
+            settings: self.settings.text.clone(),
+            settings_event: self.settings_event,
         }
     }
 }
@@ -173,13 +214,16 @@ fn student_row(name: &str, entry: &Entry<Arc<str>, NumberedStudent>) -> StudentR
         last_received_at,
         cells_executed,
         error_count,
-        consecutive_errors,
-        streak_cell,
+        streaks,
         last_run,
         help_since,
         last_help_at,
         hand_closed,
         hand_lowered_at,
+        is_here,
+        is_unconfigured,
+        help_until_stop,
+        claim,
     } = entry.value.state.clone();
     StudentRow {
         student_id: name.into(),
@@ -194,8 +238,7 @@ fn student_row(name: &str, entry: &Entry<Arc<str>, NumberedStudent>) -> StudentR
         last_received_at,
         cells_executed,
         error_count,
-        consecutive_errors,
-        streak_cell,
+        streaks: streaks.iter().map(streak_column).collect(),
         last_run: last_run.map(|run| {
             let LastRun { session_id, notebook_path, cell_id, execution_count, at, received_at } =
                 run;
@@ -205,7 +248,21 @@ fn student_row(name: &str, entry: &Entry<Arc<str>, NumberedStudent>) -> StudentR
         last_help_at,
         hand_closed,
         hand_lowered_at,
+        is_here,
+        is_unconfigured,
+        help_until_stop,
+        claim: claim.map(|Claim { by, at }| (by, at)),
     }
+}
+
+fn streak_column(streak: &Streak) -> StreakColumn {
+    let Streak { notebook_path, cell_id, cell_index, failures, failed_at } = streak.clone();
+    StreakColumn { notebook_path, cell_id, cell_index, failures, failed_at }
+}
+
+fn streak_of(column: StreakColumn) -> Streak {
+    let StreakColumn { notebook_path, cell_id, cell_index, failures, failed_at } = column;
+    Streak { notebook_path, cell_id, cell_index, failures, failed_at }
 }
 
 /// The student's name, the last event that touched it, and the state.
@@ -223,13 +280,16 @@ fn student_of(row: StudentRow) -> (Box<str>, EventId, Student) {
         last_received_at,
         cells_executed,
         error_count,
-        consecutive_errors,
-        streak_cell,
+        streaks,
         last_run,
         help_since,
         last_help_at,
         hand_closed,
         hand_lowered_at,
+        is_here,
+        is_unconfigured,
+        help_until_stop,
+        claim,
     } = row;
     let student = Student {
         user_name,
@@ -242,8 +302,7 @@ fn student_of(row: StudentRow) -> (Box<str>, EventId, Student) {
         last_received_at,
         cells_executed,
         error_count,
-        consecutive_errors,
-        streak_cell,
+        streaks: Streaks::restore(streaks.into_iter().map(streak_of).collect()),
         last_run: last_run.map(|run| {
             let LastRunColumns {
                 session_id,
@@ -259,6 +318,10 @@ fn student_of(row: StudentRow) -> (Box<str>, EventId, Student) {
         last_help_at,
         hand_closed,
         hand_lowered_at,
+        is_here,
+        is_unconfigured,
+        help_until_stop,
+        claim: claim.map(|(by, at)| Claim { by, at }),
     };
     (student_id, last_event, student)
 }
@@ -314,6 +377,11 @@ fn minute_row(start: Micros, minute: Minute) -> MinuteRow {
     MinuteRow { start, runs, errors, help }
 }
 
+fn lesson_row(first_event: EventId, lesson: &EndedLesson) -> LessonRow {
+    let EndedLesson { last, started_at, ended_at, students, runs, title } = lesson.clone();
+    LessonRow { first_event, last_event: last, started_at, ended_at, students, runs, title }
+}
+
 /// The two parts of cells' names, each of which many rows share.
 #[derive(Default)]
 struct CellNames(HashMap<Arc<str>, (Arc<str>, Arc<str>)>);
@@ -331,7 +399,8 @@ impl CellNames {
     fn row(&mut self, entry: &Entry<Pair, PairRuns>) -> StudentCellRow {
         let PairRuns { names, runs } = &entry.value;
         let (notebook_path, cell_id) = self.parts(&names.cell);
-        let &Runs { runs, failed_runs, failed, at } = runs;
+        let Runs { runs, failed_runs, failed, at, time, execution_count, session, event } =
+            runs.clone();
         StudentCellRow {
             student_id: Arc::clone(&names.student),
             notebook_path,
@@ -341,6 +410,10 @@ impl CellNames {
             failed_runs,
             failed,
             last_run_at: at,
+            last_run_time: time,
+            last_run_execution_count: execution_count,
+            last_run_session_id: session,
+            last_run_event: event,
         }
     }
 }

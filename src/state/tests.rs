@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::fold::cell::MAX_MESSAGES;
 use super::live::rendered_rows::RenderedRows;
-use super::live::rendered_summary::{write_members, write_summary};
+use super::live::rendered_summary::{ClassMembers, write_members, write_summary};
 use super::{ClassState, SummaryParts};
 use crate::database::{CellKey, Changes, Snapshot, StudentCellKey};
 use crate::event::{EventId, Micros, StoredEvent, parse_rfc3339};
@@ -26,7 +26,21 @@ fn fold(class: &mut ClassState, event: &Value) {
     });
 }
 
-const ALL_PARTS: SummaryParts = SummaryParts { cells: true, grid: true, activity: true };
+/// Folds a class's events; after a change of the settings, the lesson's again.
+fn fold_all(class: &mut ClassState, events: &[Value]) {
+    let mut at = 0;
+    while let Some(event) = events.get(at) {
+        fold(class, event);
+        at += 1;
+        if class.needs_refold() {
+            let after = class.begin_refold();
+            at = events.iter().filter(|event| event["id"].as_i64() <= Some(after.0)).count();
+        }
+    }
+}
+
+const ALL_PARTS: SummaryParts =
+    SummaryParts { cells: true, grid: true, activity: true, settings: false };
 
 /// The members of a summary, and until when they are valid.
 fn summary(class: &mut ClassState, now: Micros) -> (Value, Micros) {
@@ -48,9 +62,7 @@ fn events(case: &Value) -> &[Value] {
 fn vectors() {
     for case in cases() {
         let mut class = ClassState::default();
-        for event in events(&case) {
-            fold(&mut class, event);
-        }
+        fold_all(&mut class, events(&case));
         let (summary, _) = summary(&mut class, time(&case["now"]));
         for (part, expected) in case["expect"].as_object().expect("the expected parts") {
             assert_eq!(&summary[part], expected, "{part} of {}", case["name"]);
@@ -66,8 +78,10 @@ fn rendering_in_between_changes_nothing() {
         let now = time(&case["now"]);
         for _ in 0..3 {
             let mut class = ClassState::default();
-            for event in events(&case) {
-                fold(&mut class, event);
+            let all = events(&case);
+            for end in 1..=all.len() {
+                // Events that are folded already change nothing.
+                fold_all(&mut class, &all[..end]);
                 if fastrand::u8(..4) == 0 {
                     let other = fastrand::i64(-1_000_000_000..1_000_000_000);
                     summary(&mut class, Micros(now.0 + other));
@@ -85,9 +99,7 @@ fn rendering_in_between_changes_nothing() {
 fn a_summary_says_until_when_it_is_valid() {
     for case in cases() {
         let mut class = ClassState::default();
-        for event in events(&case) {
-            fold(&mut class, event);
-        }
+        fold_all(&mut class, events(&case));
         let now = time(&case["now"]);
         let (before, valid_until) = summary(&mut class, now);
         if valid_until == Micros::MAX {
@@ -110,32 +122,72 @@ fn the_vectors_reach_the_bound_of_messages() {
     assert_eq!(longest, Some(MAX_MESSAGES));
 }
 
-/// A student's event of any kind, by clocks that are wrong at times.
+/// An event of any kind, by clocks that are wrong at times.
 fn random_body(n: i64) -> String {
-    let kind = [
-        "cell_executed",
-        "cell_executed",
-        "cell_executed",
-        "help",
-        "help_stop",
-        "help_resolved",
-        "other",
-    ];
-    let kind = kind[fastrand::usize(..kind.len())];
+    let kind = match fastrand::u16(..400) {
+        0..3 => r#"lesson_started","title":"L"#,
+        3..9 => r#"settings_changed"#,
+        9..60 => "help",
+        60..90 => "help_stop",
+        90..120 => "help_resolved",
+        120..150 => r#"help_claimed","actor":"ito"#,
+        150..160 => "instructor_viewing",
+        160..190 => "other",
+        _ => "cell_executed",
+    };
     let second = n / 4 + fastrand::i64(-8..8);
     format!(
         r#"{{"eventType":"{kind}","eventTime":"2026-04-01T09:{:02}:{:02}Z",
-            "notebookPath":"n{}","cellId":"c{}","cellIndex":{},
-            "executionCount":{},"hasError":{},"errorMessage":"E{}"}}"#,
+            "notebookPath":"n{}","cellId":"c{}","cellIndex":{},"sessionId":"k{}",
+            "executionCount":{},"hasError":{},"errorMessage":"E{}","until":"{}",
+            "settings":{{"cellsBy":"{}","notebooksBy":"name","stuckAfter":{},
+            "roster":[{{"id":"s{}","name":"R"}},{{"id":"never"}}]}}}}"#,
         second.rem_euclid(3600) / 60,
         second.rem_euclid(60),
         fastrand::u8(..2),
         fastrand::u8(..6),
         fastrand::u8(..9),
+        fastrand::u8(..2),
         fastrand::u8(..3),
         fastrand::bool(),
         fastrand::u8(..30),
+        if fastrand::u8(..5) == 0 { "help_stop" } else { "" },
+        if fastrand::bool() { "position" } else { "id" },
+        fastrand::u8(..5),
+        fastrand::u8(..8),
     )
+}
+
+/// The events of a class.
+#[derive(Default)]
+struct Log {
+    events: Vec<(String, Micros, String)>,
+    clock: Micros,
+}
+
+impl Log {
+    /// Adds an event of any kind. Now and then it is of the next morning.
+    fn add(&mut self) -> EventId {
+        let id = self.events.len() as i64 + 1;
+        let night = if fastrand::u8(..150) == 0 { 12 * 3_600_000_000 } else { 0 };
+        self.clock = Micros(self.clock.0.max(1_775_034_000_000_000) + 2_500_000 + night);
+        let student = format!("s{}", fastrand::u8(..8));
+        self.events.push((student, self.clock, random_body(id)));
+        EventId(id)
+    }
+
+    /// Folds the events that are not folded yet, as a replica does that has read them.
+    fn fold_into(&self, class: &mut ClassState) {
+        let mut next = class.last_event().0;
+        while let Some((student, received_at, body)) = self.events.get(next as usize) {
+            next += 1;
+            let (id, received_at) = (next, *received_at);
+            class.fold(&StoredEvent { id, class: "c", student, received_at, body });
+            if class.needs_refold() {
+                next = class.begin_refold().0;
+            }
+        }
+    }
 }
 
 /// Writes changes into the tables' rows, as the database does.
@@ -150,8 +202,9 @@ fn write(tables: &mut Snapshot, changes: Changes) {
         let key = StudentCellKey { student_id: row.student_id.clone(), notebook_path, cell_id };
         !changes.deleted_student_cells.contains(&key)
     });
-    tables.minutes.retain(|row| changes.minutes_begin.is_none_or(|begin| row.start >= begin));
-    let Snapshot { class, students, cells, student_cells, minutes } = changes.rows;
+    tables.minutes.retain(|row| !changes.deleted_minutes.contains(&row.start));
+    tables.lessons.retain(|row| !changes.deleted_lessons.contains(&row.first_event));
+    let Snapshot { class, students, cells, student_cells, minutes, lessons } = changes.rows;
     tables.class = class;
     tables.students.retain(|row| !students.iter().any(|new| new.student_id == row.student_id));
     tables.students.extend(students);
@@ -161,6 +214,8 @@ fn write(tables: &mut Snapshot, changes: Changes) {
     tables.student_cells.extend(student_cells);
     tables.minutes.retain(|row| !minutes.iter().any(|new| new.start == row.start));
     tables.minutes.extend(minutes);
+    tables.lessons.retain(|row| !lessons.iter().any(|new| new.first_event == row.first_event));
+    tables.lessons.extend(lessons);
     tables.sort();
 }
 
@@ -169,30 +224,58 @@ fn write(tables: &mut Snapshot, changes: Changes) {
 /// all the time.
 #[test]
 fn portions_snapshots_and_bounds_change_nothing() {
-    for _ in 0..30 {
+    let mut lessons = 0;
+    for _ in 0..40 {
         let fresh = || ClassState::bounded(5, 7, 15);
         let (mut whole, mut parts, mut tables) = (fresh(), fresh(), Snapshot::default());
+        let mut log = Log::default();
         parts.track_changes(true);
-        for id in 1..=600 {
-            let (student, body) = (format!("s{}", fastrand::u8(..8)), random_body(id));
-            let received_at = Micros(1_775_034_000_000_000 + id * 2_500_000);
-            let event = StoredEvent { id, class: "c", student: &student, received_at, body: &body };
-            whole.fold(&event);
-            parts.fold(&event);
+        for _ in 1..=600 {
+            let id = log.add();
+            log.fold_into(&mut whole);
+            log.fold_into(&mut parts);
             if fastrand::u8(..9) == 0 {
-                write(&mut tables, parts.take_changes(EventId(id)));
-                assert_eq!(tables, whole.snapshot(EventId(id)), "after {id}");
+                write(&mut tables, parts.take_changes(id));
+                assert_eq!(tables, whole.snapshot(id), "after {id:?}");
             }
             if fastrand::u8(..9) == 0 {
                 // Changes that are not written are folded again from the events; here they are
                 // written before the class is evicted.
-                write(&mut tables, parts.take_changes(EventId(id)));
-                assert_eq!(tables, parts.snapshot(EventId(id)));
-                parts = fresh().filled(parts.snapshot(EventId(id)));
+                write(&mut tables, parts.take_changes(id));
+                assert_eq!(tables, parts.snapshot(id));
+                parts = fresh().filled(parts.snapshot(id));
                 parts.track_changes(true);
             }
         }
         assert_eq!(parts.snapshot(EventId(600)), whole.snapshot(EventId(600)));
+        lessons += tables.lessons.len();
+    }
+    assert!(lessons > 40, "{lessons}");
+}
+
+/// A class that is loaded at any moment, from its newest snapshot or from all of its events, is as
+/// one that has folded every event as it came.
+#[test]
+fn a_class_that_is_loaded_is_as_one_that_was_there() {
+    for _ in 0..20 {
+        let (mut live, mut log) = (ClassState::default(), Log::default());
+        let mut snapshot = live.snapshot(EventId::NONE);
+        for _ in 0..300 {
+            let id = log.add();
+            log.fold_into(&mut live);
+            if fastrand::u8(..20) == 0 {
+                snapshot = live.snapshot(id);
+            }
+            if fastrand::u8(..20) == 0 {
+                let mut loaded = ClassState::restore(std::mem::take(&mut snapshot));
+                log.fold_into(&mut loaded);
+                assert_eq!(loaded.snapshot(id), live.snapshot(id));
+                snapshot = loaded.snapshot(id);
+            }
+        }
+        let mut loaded = ClassState::default();
+        log.fold_into(&mut loaded);
+        assert_eq!(loaded.snapshot(EventId(300)), live.snapshot(EventId(300)));
     }
 }
 
@@ -203,19 +286,10 @@ fn a_copy_in_portions_is_the_state() {
     let fresh = || ClassState::bounded(5, 7, 15);
     for _ in 0..30 {
         let (mut class, mut rows) = (fresh(), RenderedRows::default());
-        let fold = |class: &mut ClassState, id: i64| {
-            let (student, body) = (format!("s{}", fastrand::u8(..8)), random_body(id));
-            let received_at = Micros(1_775_034_000_000_000 + id * 2_500_000);
-            class.fold(&StoredEvent {
-                id,
-                class: "c",
-                student: &student,
-                received_at,
-                body: &body,
-            });
-        };
-        for id in 1..=600 {
-            fold(&mut class, id);
+        let mut log = Log::default();
+        for _ in 1..=600 {
+            let id = log.add();
+            log.fold_into(&mut class);
             if fastrand::u8(..4) == 0 {
                 rows.copy(&mut class, fastrand::usize(1..6));
             }
@@ -229,13 +303,13 @@ fn a_copy_in_portions_is_the_state() {
                 rows.render();
             }
             rows.render();
-            let minutes = class.minutes_since(Micros::MIN);
-            let now = class.last_received_at().expect("an event");
+            let members = ClassMembers::of(&class);
+            let now = class.last_received_at().unwrap_or(Micros(0));
             let (mut rendered, mut expected) = (String::new(), String::new());
-            write_members(&mut rows, &minutes, now, ALL_PARTS, &mut rendered);
-            let mut restored = fresh().filled(class.snapshot(EventId(id)));
+            write_members(&mut rows, &members, now, ALL_PARTS, &mut rendered);
+            let mut restored = fresh().filled(class.snapshot(id));
             write_summary(&mut restored, now, ALL_PARTS, &mut expected);
-            assert_eq!(rendered, expected, "after {id}");
+            assert_eq!(rendered, expected, "after {id:?}");
         }
     }
 }
@@ -244,13 +318,13 @@ fn a_copy_in_portions_is_the_state() {
 #[test]
 fn bytes_do_not_drift() {
     let fresh = || ClassState::bounded(5, 7, 15);
-    let mut class = fresh();
-    for id in 1..=5_000 {
-        let (student, body) = (format!("s{}", fastrand::u8(..8)), random_body(id));
-        let received_at = Micros(1_775_034_000_000_000 + id * 2_500_000);
-        class.fold(&StoredEvent { id, class: "c", student: &student, received_at, body: &body });
+    let (mut class, mut log) = (fresh(), Log::default());
+    let mut id = EventId::NONE;
+    for _ in 1..=5_000 {
+        id = log.add();
+        log.fold_into(&mut class);
     }
-    let again = fresh().filled(class.snapshot(EventId(5_000)));
+    let again = fresh().filled(class.snapshot(id));
     assert_eq!(class.heap(), again.heap());
     assert!(class.weight() < 64 * 1024, "{}", class.weight());
 }

@@ -92,6 +92,7 @@ pub const NEEDS: &[Need] = &[
     need(Object::Table("student_state"), KEPT, "snapshots of class state"),
     need(Object::Table("cell_state"), KEPT, "snapshots of class state"),
     need(Object::Table("student_cell_state"), KEPT, "snapshots of class state"),
+    need(Object::Table("lesson_state"), KEPT, "snapshots of class state"),
     need(Object::Table("activity_state"), KEPT, "snapshots of class state"),
     need(
         Object::Table("refused_event"),

@@ -14,6 +14,7 @@ pub use read::select_statements;
 pub(crate) use read::{StoredSnapshot, at_one_moment, read_in, read_snapshot};
 pub(crate) use rows::{CellKey, Changes, StudentCellKey};
 pub use rows::{
-    CellRow, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellRow, StudentRow, TopError,
+    CellRow, ClassRow, LastRunColumns, LessonColumns, LessonRow, MinuteRow, Snapshot, StreakColumn,
+    StudentCellRow, StudentRow, TopError,
 };
 pub(crate) use write::SnapshotStatements;

@@ -8,12 +8,13 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, IsolationLevel, Row, RowStream, Transaction};
 
 use super::rows::{
-    CellRow, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellRow, StudentRow, TopError,
+    CellRow, ClassRow, LastRunColumns, LessonColumns, LessonRow, MinuteRow, Snapshot, StreakColumn,
+    StudentCellRow, StudentRow, TopError,
 };
 use super::tables::{TABLES, Table};
 use crate::database::log_version::LogVersion;
 use crate::database::types::{PgMicros, RawJson};
-use crate::event::{ClassId, Epoch, EventId, Micros, json};
+use crate::event::{ClassId, Epoch, EventId, Micros, json, parse_rfc3339};
 
 /// The statements that read, for a test of their plans: `$1` is the class.
 pub fn select_statements() -> Vec<String> {
@@ -40,7 +41,9 @@ fn select_class() -> String {
     "SELECT greatest(stored.through_id, overall.through_id, 0), coalesce(events, 0), \
      coalesce(students, 0), \
             last_received_at, coalesce(last_event_id, 0), \
-            stored.through_id, progress_epoch(progress_log.nonce), progress_log.deletions \
+            stored.through_id, progress_epoch(progress_log.nonce), progress_log.deletions, \
+            lesson_first_event_id, lesson_started_at, lesson_events_before, lesson_title, \
+            coalesce(settings, '{}'), coalesce(settings_event_id, 0) \
      FROM progress_log \
      LEFT JOIN state_through AS overall ON overall.nonce = progress_log.nonce \
      LEFT JOIN class_state AS stored ON stored.class_id = $1 AND stored.nonce = progress_log.nonce"
@@ -85,9 +88,9 @@ pub(crate) async fn read_in(
     let class = class.as_str();
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&class, Type::TEXT)];
     let select = select_class();
-    let [students, cells, student_cells, minutes] = TABLES.map(Table::select);
+    let [students, cells, student_cells, minutes, lessons] = TABLES.map(Table::select);
     // These are sent one after the other without waiting, and answered in that order.
-    let (class, students, cells, student_cells, minutes) = future::try_join5(
+    let (class, students, cells, student_cells, (minutes, lessons)) = future::try_join5(
         transaction.query_typed(&select, &parameters),
         transaction.query_typed(&students, &parameters),
         transaction.query_typed(&cells, &parameters),
@@ -95,7 +98,10 @@ pub(crate) async fn read_in(
             let rows = transaction.query_typed_raw(&student_cells, parameters.clone()).await?;
             student_cell_rows(rows).await
         },
-        transaction.query_typed(&minutes, &parameters),
+        future::try_join(
+            transaction.query_typed(&minutes, &parameters),
+            transaction.query_typed(&lessons, &parameters),
+        ),
     )
     .await?;
     let Some(row) = class.first() else { return Ok(None) };
@@ -108,12 +114,23 @@ pub(crate) async fn read_in(
         snapshot.cells = cells.iter().map(cell_row).collect::<Result<_, _>>()?;
         snapshot.student_cells = student_cells;
         snapshot.minutes = minutes.iter().map(minute_row).collect::<Result<_, _>>()?;
+        snapshot.lessons = lessons.iter().map(lesson_row).collect::<Result<_, _>>()?;
     }
     Ok(Some(StoredSnapshot { snapshot, row_through, version }))
 }
 
 fn class_row(row: &Row) -> Result<ClassRow, Error> {
+    let lesson = match (row.try_get(8)?, opt_time(row, 9)?, row.try_get(10)?) {
+        (Some(first_event), Some(started_at), Some(events_before)) => {
+            let title = row.try_get(11)?;
+            Some(LessonColumns { first_event, started_at, events_before, title })
+        }
+        _ => None,
+    };
     Ok(ClassRow {
+        lesson,
+        settings: row.try_get::<_, RawJson<'_>>(12)?.0.into(),
+        settings_event: row.try_get(13)?,
         through: row.try_get(0)?,
         events: row.try_get(1)?,
         students: row.try_get(2)?,
@@ -132,12 +149,12 @@ fn opt_time(row: &Row, at: usize) -> Result<Option<Micros>, Error> {
 }
 
 fn student_row(row: &Row) -> Result<StudentRow, Error> {
-    let last_run = match (opt_time(row, 18)?, opt_time(row, 19)?) {
+    let last_run = match (opt_time(row, 17)?, opt_time(row, 18)?) {
         (Some(at), Some(received_at)) => Some(LastRunColumns {
-            session_id: row.try_get(14)?,
-            notebook_path: row.try_get(15)?,
-            cell_id: row.try_get(16)?,
-            execution_count: row.try_get(17)?,
+            session_id: row.try_get(13)?,
+            notebook_path: row.try_get(14)?,
+            cell_id: row.try_get(15)?,
+            execution_count: row.try_get(16)?,
             at,
             received_at,
         }),
@@ -156,13 +173,28 @@ fn student_row(row: &Row) -> Result<StudentRow, Error> {
         last_received_at: time(row, 9)?,
         cells_executed: row.try_get(10)?,
         error_count: row.try_get(11)?,
-        consecutive_errors: row.try_get(12)?,
-        streak_cell: row.try_get(13)?,
+        streaks: json::elements(row.try_get::<_, RawJson<'_>>(12)?.0).filter_map(streak).collect(),
         last_run,
-        help_since: opt_time(row, 20)?,
-        last_help_at: opt_time(row, 21)?,
-        hand_closed: row.try_get(22)?,
-        hand_lowered_at: opt_time(row, 23)?,
+        help_since: opt_time(row, 19)?,
+        last_help_at: opt_time(row, 20)?,
+        hand_closed: row.try_get(21)?,
+        hand_lowered_at: opt_time(row, 22)?,
+        is_here: row.try_get(23)?,
+        is_unconfigured: row.try_get(24)?,
+        help_until_stop: row.try_get(25)?,
+        claim: row.try_get::<_, Option<_>>(26)?.zip(opt_time(row, 27)?),
+    })
+}
+
+fn streak(value: &str) -> Option<StreakColumn> {
+    let text = |value: &str| value.starts_with('"').then(|| json::decode(value).into());
+    let mut members = json::elements(value);
+    Some(StreakColumn {
+        notebook_path: text(members.next()?),
+        cell_id: text(members.next()?),
+        cell_index: members.next()?.parse().ok(),
+        failures: members.next()?.parse().ok()?,
+        failed_at: parse_rfc3339(&json::decode(members.next()?))?.in_years(),
     })
 }
 
@@ -210,6 +242,10 @@ async fn student_cell_rows(rows: RowStream) -> Result<Vec<StudentCellRow>, Error
             failed_runs: row.try_get(5)?,
             failed: row.try_get(6)?,
             last_run_at: time(&row, 7)?,
+            last_run_time: time(&row, 8)?,
+            last_run_execution_count: row.try_get(9)?,
+            last_run_session_id: row.try_get(10)?,
+            last_run_event: row.try_get(11)?,
         });
     }
     Ok(student_cells)
@@ -221,5 +257,17 @@ fn minute_row(row: &Row) -> Result<MinuteRow, Error> {
         runs: row.try_get(1)?,
         errors: row.try_get(2)?,
         help: row.try_get(3)?,
+    })
+}
+
+fn lesson_row(row: &Row) -> Result<LessonRow, Error> {
+    Ok(LessonRow {
+        first_event: row.try_get(0)?,
+        last_event: row.try_get(1)?,
+        started_at: time(row, 2)?,
+        ended_at: time(row, 3)?,
+        students: row.try_get(4)?,
+        runs: row.try_get(5)?,
+        title: row.try_get(6)?,
     })
 }

@@ -29,13 +29,27 @@ pub struct StudentRow {
     pub last_received_at: Micros,
     pub cells_executed: i64,
     pub error_count: i64,
-    pub consecutive_errors: i64,
-    pub streak_cell: Option<Box<str>>,
+    pub streaks: Vec<StreakColumn>,
     pub last_run: Option<LastRunColumns>,
     pub help_since: Option<Micros>,
     pub last_help_at: Option<Micros>,
     pub hand_closed: bool,
     pub hand_lowered_at: Option<Micros>,
+    pub is_here: bool,
+    pub is_unconfigured: bool,
+    pub help_until_stop: bool,
+    /// The columns `claimed_by` and `claimed_at`, which are both null if nobody claims the hand.
+    pub claim: Option<(Box<str>, Micros)>,
+}
+
+/// An element of the column `streaks` of `student_state`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreakColumn {
+    pub notebook_path: Option<Box<str>>,
+    pub cell_id: Option<Box<str>>,
+    pub cell_index: Option<i64>,
+    pub failures: i64,
+    pub failed_at: Micros,
 }
 
 /// The columns `last_run_…` of `student_state`, which are all null if there was no run.
@@ -87,6 +101,11 @@ pub struct StudentCellRow {
     pub failed: bool,
     /// The lesser of the last run's two times.
     pub last_run_at: Micros,
+    /// The client's clock.
+    pub last_run_time: Micros,
+    pub last_run_execution_count: Option<i64>,
+    pub last_run_session_id: Option<Box<str>>,
+    pub last_run_event: EventId,
 }
 
 /// A row of `activity_state`.
@@ -109,6 +128,32 @@ pub struct ClassRow {
     pub last_received_at: Option<Micros>,
     /// The class's last event.
     pub last_event: EventId,
+    /// The columns `lesson_…`, which are null before the class's first event.
+    pub lesson: Option<LessonColumns>,
+    /// An object.
+    pub settings: Box<str>,
+    pub settings_event: EventId,
+}
+
+/// The columns `lesson_…` of `class_state`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LessonColumns {
+    pub first_event: EventId,
+    pub started_at: Micros,
+    pub events_before: i64,
+    pub title: Option<Box<str>>,
+}
+
+/// A row of `lesson_state`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LessonRow {
+    pub first_event: EventId,
+    pub last_event: EventId,
+    pub started_at: Micros,
+    pub ended_at: Micros,
+    pub students: i64,
+    pub runs: i64,
+    pub title: Option<Box<str>>,
 }
 
 /// All rows of a class.
@@ -119,6 +164,7 @@ pub struct Snapshot {
     pub cells: Vec<CellRow>,
     pub student_cells: Vec<StudentCellRow>,
     pub minutes: Vec<MinuteRow>,
+    pub lessons: Vec<LessonRow>,
 }
 
 impl CellRow {
@@ -142,6 +188,7 @@ impl Snapshot {
         self.cells.sort_unstable_by(|a, b| a.key().cmp(&b.key()));
         self.student_cells.sort_unstable_by(|a, b| a.key().cmp(&b.key()));
         self.minutes.sort_unstable_by_key(|minute| minute.start);
+        self.lessons.sort_unstable_by_key(|lesson| lesson.first_event);
     }
 }
 
@@ -155,8 +202,8 @@ pub(crate) struct Changes {
     pub(crate) deleted_students: Vec<Box<str>>,
     pub(crate) deleted_cells: Vec<CellKey>,
     pub(crate) deleted_student_cells: Vec<StudentCellKey>,
-    /// Rows of minutes that start earlier are deleted.
-    pub(crate) minutes_begin: Option<Micros>,
+    pub(crate) deleted_minutes: Vec<Micros>,
+    pub(crate) deleted_lessons: Vec<EventId>,
 }
 
 /// The key of a [`CellRow`] within its class.

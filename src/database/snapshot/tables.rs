@@ -16,8 +16,7 @@ const STUDENT: Columns = &[
     ("last_received_at", "timestamptz"),
     ("cells_executed", "bigint"),
     ("error_count", "bigint"),
-    ("consecutive_errors", "bigint"),
-    ("streak_cell", "text"),
+    ("streaks", "json"),
     ("last_run_session_id", "text"),
     ("last_run_notebook_path", "text"),
     ("last_run_cell_id", "text"),
@@ -28,6 +27,11 @@ const STUDENT: Columns = &[
     ("last_help_at", "timestamptz"),
     ("hand_closed", "boolean"),
     ("hand_lowered_at", "timestamptz"),
+    ("is_here", "boolean"),
+    ("is_unconfigured", "boolean"),
+    ("help_until_stop", "boolean"),
+    ("claimed_by", "text"),
+    ("claimed_at", "timestamptz"),
 ];
 const CELL: Columns = &[
     ("notebook_path", "text"),
@@ -49,9 +53,23 @@ const STUDENT_CELL: Columns = &[
     ("failed_runs", "bigint"),
     ("failed", "boolean"),
     ("last_run_at", "timestamptz"),
+    ("last_run_time", "timestamptz"),
+    ("last_run_execution_count", "bigint"),
+    ("last_run_session_id", "text"),
+    ("last_run_event_id", "bigint"),
 ];
 const MINUTE: Columns =
     &[("start", "timestamptz"), ("runs", "bigint"), ("errors", "bigint"), ("help", "bigint")];
+
+const LESSON: Columns = &[
+    ("first_event_id", "bigint"),
+    ("last_event_id", "bigint"),
+    ("started_at", "timestamptz"),
+    ("ended_at", "timestamptz"),
+    ("students", "bigint"),
+    ("runs", "bigint"),
+    ("title", "text"),
+];
 
 /// A table of snapshots.
 pub(super) struct Table {
@@ -65,10 +83,11 @@ pub(super) const CELLS: Table = Table { name: "cell_state", keys: 2, columns: CE
 pub(super) const STUDENT_CELLS: Table =
     Table { name: "student_cell_state", keys: 3, columns: STUDENT_CELL };
 pub(super) const MINUTES: Table = Table { name: "activity_state", keys: 1, columns: MINUTE };
-pub(super) const TABLES: [&Table; 4] = [&STUDENTS, &CELLS, &STUDENT_CELLS, &MINUTES];
+pub(super) const LESSONS: Table = Table { name: "lesson_state", keys: 1, columns: LESSON };
+pub(super) const TABLES: [&Table; 5] = [&STUDENTS, &CELLS, &STUDENT_CELLS, &MINUTES, &LESSONS];
 /// Their names.
-pub(in crate::database) const STATE_TABLES: [&str; 4] =
-    [STUDENTS.name, CELLS.name, STUDENT_CELLS.name, MINUTES.name];
+pub(in crate::database) const STATE_TABLES: [&str; 5] =
+    [STUDENTS.name, CELLS.name, STUDENT_CELLS.name, MINUTES.name, LESSONS.name];
 
 impl Table {
     fn names(&self, prefix: &str) -> String {

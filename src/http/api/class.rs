@@ -40,11 +40,21 @@ impl ApiRequest<'_> {
         }
         let (class, parts) = (self.class()?, self.parts()?);
         let min_cursor = self.caught_up().await;
-        let summary = self.relay.classes.summary(&class, parts, min_cursor).await?;
+        let (summary, now) = match self.earlier_lesson(&class).await? {
+            None => {
+                let summary = self.relay.classes.summary(&class, parts, min_cursor).await?;
+                (summary, self.relay.classes.now())
+            }
+            Some(lesson) => {
+                let found = self.relay.classes.earlier_lesson(&class, lesson.first, parts).await?;
+                let summary = found.ok_or_else(Problem::no_lesson)?;
+                let ended_at = summary.rendered_at;
+                (summary, ended_at)
+            }
+        };
         if if_none_match(self.headers, &summary.etag) {
             return Ok(not_modified(&summary.etag));
         }
-        let now = self.relay.classes.now();
         let answers = &self.relay.answers;
         if takes_gzip(self.headers)
             && let Some([begin, members, end]) = summary.gzip(now).await
@@ -64,11 +74,12 @@ impl ApiRequest<'_> {
                 "cells" => parts.cells = true,
                 "grid" => (parts.cells, parts.grid) = (true, true),
                 "activity" => parts.activity = true,
+                "settings" => parts.settings = true,
                 "" => {}
                 _ => {
                     return Err(Problem::bad_parameter(
                         "include",
-                        "takes cells, grid and activity",
+                        "takes cells, grid, activity and settings",
                     ));
                 }
             }

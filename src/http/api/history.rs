@@ -1,14 +1,17 @@
 //! `GET /api/class/events`: the events themselves, newest first.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use http::HeaderMap;
 use warp::reply::Response;
 
 use super::request::ApiRequest;
-use crate::event::{ObjectWriter, StudentId, json};
-use crate::http::budget;
+use crate::event::{ClassId, EventId, ObjectWriter, StoredEvent, StudentId, json};
+use crate::http::budget::{self, Reservation};
 use crate::http::problem::Problem;
 use crate::http::representation::Representation;
+use crate::state::Settings;
 
 /// Events of one answer, unless asked otherwise, and at most.
 const DEFAULT_EVENTS: i64 = 100;
@@ -21,6 +24,61 @@ const EVENT_BYTES: usize = 4096;
 /// a `next`.
 const MAX_LOOKED_AT: usize = 5_000;
 
+/// An answer as it grows: events, and what is to be asked for next.
+struct Events {
+    out: String,
+    taken: usize,
+    limit: usize,
+    /// The last event that was looked at.
+    last: i64,
+    /// Before which id the next answer begins, if there is more.
+    next: Option<i64>,
+    room: Reservation,
+    is_full: bool,
+}
+
+impl Events {
+    fn new(limit: usize, before: i64, room: Reservation) -> Self {
+        let out = String::from("[");
+        Self { out, taken: 0, limit, last: before, next: None, room, is_full: false }
+    }
+
+    /// Takes an event, if `fits` says so and there is room.
+    fn take(&mut self, event: &StoredEvent<'_>, fits: bool) -> ControlFlow<()> {
+        if self.taken == self.limit || self.out.len() > MAX_BYTES {
+            self.next = Some(self.last);
+            return ControlFlow::Break(());
+        }
+        if fits {
+            if !self.room.grow(self.out.len() + event.body.len() + EVENT_BYTES) {
+                // The client asks for the rest by `next`.
+                self.is_full = self.taken == 0;
+                self.next = Some(self.last);
+                return ControlFlow::Break(());
+            }
+            if self.taken > 0 {
+                self.out.push(',');
+            }
+            self.taken += 1;
+            event.write(&mut self.out);
+        }
+        self.last = event.id;
+        ControlFlow::Continue(())
+    }
+
+    async fn answer(mut self, headers: &HeaderMap) -> Result<Response, Problem> {
+        if self.is_full {
+            return Err(budget::full());
+        }
+        self.out.push(']');
+        let body = ObjectWriter::object(|object| {
+            object.json("events", self.out);
+            object.opt_json("next", self.next);
+        });
+        Representation::json(body).answer_within(headers, self.room).await
+    }
+}
+
 impl ApiRequest<'_> {
     pub(super) async fn events(&self) -> Result<Response, Problem> {
         let class = self.class()?;
@@ -31,56 +89,89 @@ impl ApiRequest<'_> {
         let notebook = self.once("notebook")?;
         let before = self.number("before", 1, i64::MAX)?.unwrap_or(i64::MAX);
         let limit = self.number("limit", 1, MAX_EVENTS)?.unwrap_or(DEFAULT_EVENTS) as usize;
+        if let Some(cell) = self.once("cell")? {
+            if student.is_some() {
+                return Err(Problem::bad_parameter(
+                    "cell",
+                    "gives every student's latest run: it cannot be asked for with student",
+                ));
+            }
+            return self.latest_runs(&class, notebook, cell, before, limit).await;
+        }
+        let lesson = self.lesson(&class).await?;
+        let first = lesson.as_ref().map_or(i64::MIN, |lesson| lesson.first.0);
+        let ended = lesson.as_ref().filter(|lesson| lesson.ended_at.is_some());
+        let before = ended.map_or(before, |lesson| before.min(lesson.last.0 + 1));
+        let notebook = self.notebook_of(&class, notebook).await?;
         // One more than asked for tells whether there are more.
         let rows = if notebook.is_some() { MAX_LOOKED_AT } else { limit + 1 };
-        let mut out = String::from("[");
-        let (mut taken, mut last, mut next) = (0, before, None);
         let student = student.as_ref().map(StudentId::as_str);
-        let (mut room, mut is_full) = (self.relay.answers.begin(), false);
-        let looked_at = self
-            .relay
-            .pages
-            .history(&class, student, before, rows, |event| {
-                if taken == limit || out.len() > MAX_BYTES {
-                    next = Some(last);
-                    return ControlFlow::Break(());
-                }
-                if notebook.is_none_or(|notebook| is_of(event.body, notebook)) {
-                    if !room.grow(out.len() + event.body.len() + EVENT_BYTES) {
-                        // The client asks for the rest by `next`.
-                        is_full = taken == 0;
-                        next = Some(last);
-                        return ControlFlow::Break(());
-                    }
-                    if taken > 0 {
-                        out.push(',');
-                    }
-                    taken += 1;
-                    event.write(&mut out);
-                }
-                last = event.id;
-                ControlFlow::Continue(())
-            })
-            .await?;
-        if is_full {
-            return Err(budget::full());
-        }
-        if next.is_none() && looked_at == rows {
-            next = Some(last);
-        }
-        out.push(']');
-        let body = ObjectWriter::object(|object| {
-            object.json("events", out);
-            if let Some(next) = next {
-                object.json("next", next);
+        let mut events = Events::new(limit, before, self.relay.answers.begin());
+        let mut is_over = false;
+        let looked_at = self.relay.pages.history(&class, student, before, rows, |event| {
+            is_over = event.id < first;
+            if is_over {
+                return ControlFlow::Break(());
             }
+            let fits = notebook.as_ref().is_none_or(|notebook| notebook.has(event.body));
+            events.take(event, fits)
         });
-        Representation::json(body).answer_within(self.headers, room).await
+        if looked_at.await? == rows && events.next.is_none() && !is_over {
+            events.next = Some(events.last);
+        }
+        events.answer(self.headers).await
+    }
+
+    /// Every student's latest run of a cell in the current lesson, the newest first.
+    async fn latest_runs(
+        &self,
+        class: &ClassId,
+        notebook: Option<&str>,
+        cell: &str,
+        before: i64,
+        limit: usize,
+    ) -> Result<Response, Problem> {
+        self.caught_up().await;
+        let ids = self.relay.classes.read(class, |state, _, _| {
+            let notebook = notebook.and_then(|path| state.notebook_name(path));
+            state.latest_runs(notebook.as_deref(), cell)
+        });
+        let ids = ids.await?.into_iter().filter(|id| id.0 < before);
+        let ids: Vec<EventId> = ids.take(limit + 1).collect();
+        let mut events = Events::new(limit, before, self.relay.answers.begin());
+        self.relay.pages.events_of_ids(class, &ids, |event| events.take(event, true)).await?;
+        events.answer(self.headers).await
+    }
+
+    /// The notebook of a path, by the settings of the class.
+    async fn notebook_of(
+        &self,
+        class: &ClassId,
+        path: Option<&str>,
+    ) -> Result<Option<WantedNotebook>, Problem> {
+        let Some(path) = path else { return Ok(None) };
+        let read = self.relay.classes.read(class, |state, _, _| {
+            let (settings, _) = state.settings();
+            let name = state.notebook_name(path);
+            WantedNotebook { name, settings: Arc::clone(settings) }
+        });
+        Ok(Some(read.await?))
     }
 }
 
-/// Whether an event names this notebook; of a key that comes twice, the last counts.
-fn is_of(body: &str, notebook: &str) -> bool {
-    let path = json::members(body).filter(|(key, _)| key == "notebookPath").last();
-    path.is_some_and(|(_, value)| value.starts_with('"') && json::decode(value) == notebook)
+/// A notebook whose events are wanted.
+struct WantedNotebook {
+    name: Option<String>,
+    settings: Arc<Settings>,
+}
+
+impl WantedNotebook {
+    /// Whether an event is of it; of a key that comes twice, the last counts.
+    fn has(&self, body: &str) -> bool {
+        let path = json::members(body).filter(|(key, _)| key == "notebookPath").last();
+        let path = path.filter(|(_, value)| value.starts_with('"'));
+        path.is_some_and(|(_, value)| {
+            self.name.is_some() && self.settings.notebook_name(&json::decode(value)) == self.name
+        })
+    }
 }

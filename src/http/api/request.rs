@@ -5,12 +5,12 @@ use warp::reply::Response;
 
 use crate::access::Caller;
 use crate::database::PageError;
-use crate::event::{ClassId, StudentId};
+use crate::event::{ClassId, EventId, StudentId};
 use crate::http::context::Relay;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::representation::Representation;
-use crate::state::LoadError;
+use crate::state::{ListedLesson, LoadError};
 
 /// How long a client is told to wait before it asks once more.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
@@ -22,6 +22,8 @@ pub(super) struct ApiRequest<'a> {
     pub(super) caller: &'a Caller,
     pub(super) headers: &'a HeaderMap,
     pub(super) query: Query<'a>,
+    /// Empty where the method has none.
+    pub(super) body: &'a [u8],
 }
 
 impl ApiRequest<'_> {
@@ -43,6 +45,22 @@ impl ApiRequest<'_> {
             }
             _ => Ok(Some(own)),
         }
+    }
+
+    /// The lesson that the request is about; `None` if it names none.
+    pub(super) async fn lesson(&self, class: &ClassId) -> Result<Option<ListedLesson>, Problem> {
+        let Some(first) = self.number("lesson", 1, i64::MAX)? else { return Ok(None) };
+        let found = self.relay.classes.lesson(class, EventId(first)).await?;
+        found.map(Some).ok_or_else(Problem::no_lesson)
+    }
+
+    /// The same, if that lesson has ended.
+    pub(super) async fn earlier_lesson(
+        &self,
+        class: &ClassId,
+    ) -> Result<Option<ListedLesson>, Problem> {
+        let lesson = self.lesson(class).await?;
+        Ok(lesson.filter(|lesson| lesson.ended_at.is_some()))
     }
 
     /// A parameter that may be given once.

@@ -47,7 +47,10 @@ impl Activity {
             return None;
         }
         while let Some(first) = self.minutes.first_entry().filter(|first| *first.key() < oldest) {
-            first.remove();
+            let (start, _) = first.remove_entry();
+            if let Some(changed) = &mut self.changed {
+                changed.insert(start);
+            }
         }
         if let Some(changed) = &mut self.changed {
             changed.insert(start);
@@ -55,9 +58,12 @@ impl Activity {
         Some(self.minutes.entry(start).or_default())
     }
 
-    /// The start of the oldest minute that is stored.
-    pub(in crate::state) fn begin(&self) -> Option<Micros> {
-        self.minutes.last_key_value().map(|(&newest, _)| newest - STORED_SPAN)
+    /// Removes all minutes: a lesson begins.
+    pub(in crate::state) fn clear(&mut self) {
+        let removed = std::mem::take(&mut self.minutes);
+        if let Some(changed) = &mut self.changed {
+            changed.extend(removed.into_keys());
+        }
     }
 
     /// The minutes that end after `from`, in order.
@@ -84,7 +90,7 @@ impl Activity {
         self.changed = on.then(BTreeSet::new);
     }
 
-    /// The starts of the minutes that have changed since this was last called.
+    /// The starts of the minutes that have changed, or were removed, since this was last called.
     pub(in crate::state) fn take_changed(&mut self) -> BTreeSet<Micros> {
         self.changed.as_mut().map(std::mem::take).unwrap_or_default()
     }
@@ -105,7 +111,7 @@ mod tests {
             activity.at(Micros(minute(number).0 + 7)).expect("new").runs += 1;
         }
         assert_eq!(activity.since(Micros(0)).count(), MAX_MINUTES as usize);
-        assert_eq!(activity.begin(), Some(minute(10)));
+        assert_eq!(activity.since(Micros(0)).next().map(|(start, _)| start), Some(minute(10)));
         assert!(activity.at(minute(9)).is_none(), "too old");
         assert!(activity.at(minute(10)).is_some());
         assert_eq!(activity.since(minute(MAX_MINUTES + 8)).count(), 2);

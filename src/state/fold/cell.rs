@@ -5,7 +5,10 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use super::heap::{Heap, text_bytes};
-use crate::event::Micros;
+use super::names::message_key;
+use super::normalized_event::NormalizedEvent;
+use super::student::is_repeat_of;
+use crate::event::{EventId, Micros};
 
 /// Messages stored of a cell. A new one takes the place of the rarest; of equally rare ones, of the
 /// one that was counted longest ago.
@@ -28,7 +31,8 @@ pub(crate) struct Cell {
     pub(crate) messages: Vec<MessageCount>,
 }
 
-/// An error message, and how often runs of the cell failed with it.
+/// An error message as it first came, and how often runs of the cell failed with it. Messages that
+/// differ only in what differs from run to run are counted as one.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MessageCount {
     pub(crate) message: Box<str>,
@@ -38,7 +42,8 @@ pub(crate) struct MessageCount {
 impl Cell {
     /// Counts a message. Returns whether it is a new one.
     pub(in crate::state) fn add_message(&mut self, message: &str) -> bool {
-        let known = self.messages.iter().position(|other| *other.message == *message);
+        let key = message_key(message);
+        let known = self.messages.iter().position(|other| message_key(&other.message) == key);
         let mut counted = match known {
             Some(at) => self.messages.remove(at),
             None => {
@@ -128,7 +133,7 @@ pub(in crate::state) struct PairRuns {
 
 impl Heap for PairRuns {
     fn heap(&self) -> usize {
-        0
+        self.runs.heap()
     }
 }
 
@@ -142,21 +147,51 @@ pub(crate) struct Runs {
     pub(crate) failed: bool,
     /// The latest run's moment.
     pub(crate) at: Micros,
+    /// The latest run's time by the client's clock, by which its repeats are known, with the
+    /// kernel's count and the session.
+    pub(crate) time: Micros,
+    pub(crate) execution_count: Option<i64>,
+    pub(crate) session: Option<Box<str>>,
+    /// The latest run's event.
+    pub(crate) event: EventId,
 }
 
 impl Runs {
     /// No runs so far; the first will be of `moment`.
     pub(in crate::state) fn new(moment: Micros) -> Self {
-        Self { runs: 0, failed_runs: 0, failed: false, at: moment }
+        Self {
+            runs: 0,
+            failed_runs: 0,
+            failed: false,
+            at: moment,
+            time: moment,
+            execution_count: None,
+            session: None,
+            event: EventId::NONE,
+        }
     }
 
-    pub(in crate::state) fn add(&mut self, failed: bool, moment: Micros) {
+    pub(super) fn add(&mut self, event: &NormalizedEvent<'_>) {
         self.runs += 1;
-        self.failed_runs += i64::from(failed);
+        self.failed_runs += i64::from(event.failed);
         // A late run does not become the latest.
-        if moment >= self.at {
-            (self.failed, self.at) = (failed, moment);
+        if event.moment() >= self.at {
+            (self.failed, self.at, self.time) = (event.failed, event.moment(), event.time);
+            (self.execution_count, self.event) = (event.execution_count, event.id);
+            if self.session.as_deref() != event.session.as_deref() {
+                self.session = event.session.as_deref().map(Into::into);
+            }
         }
+    }
+
+    /// The bytes that they hold on the heap.
+    pub(in crate::state) fn heap(&self) -> usize {
+        self.session.as_deref().map_or(0, text_bytes)
+    }
+
+    /// Whether the event repeats the latest run.
+    pub(super) fn is_repeat(&self, event: &NormalizedEvent<'_>) -> bool {
+        is_repeat_of(event, self.execution_count, self.session.as_deref(), self.time)
     }
 }
 

@@ -4,9 +4,13 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use super::activity::{Activity, Minute};
-use super::cell::{Cell, NumberedCell, Pair, PairNames, PairRuns, Runs, write_cell_name};
+use super::cell::{
+    Cell, NumberedCell, Pair, PairNames, PairRuns, Runs, cell_name, write_cell_name,
+};
+use super::lesson::{EndedLesson, Lesson, Lessons, ListedLesson};
 use super::lru_map::{Consumer, Evicted, LruMap};
 use super::normalized_event::{EventKind, NormalizedEvent};
+use super::settings::Settings;
 use super::student::{NumberedStudent, Student};
 use crate::event::{EventId, Micros, StoredEvent};
 
@@ -20,10 +24,22 @@ pub(crate) const MAX_CELLS: usize = 5_000;
 /// over these.
 pub(crate) const MAX_RUNS: usize = 100_000;
 
-/// A class as its events have made it. Nothing in it depends on when the events came, or in what
-/// portions.
+/// A class as the events of its current lesson have made it. Nothing in it depends on when the
+/// events came, or in what portions.
+///
+/// The whole lesson is folded by the class's newest settings. So an event that changes them makes
+/// the lesson's state void. [`Self::needs_refold`] says so, and no further event is folded before
+/// [`Self::begin_refold`] is called and the lesson's events are folded again from its first one on.
 #[derive(Debug)]
 pub struct ClassState {
+    pub(in crate::state) settings: Arc<Settings>,
+    /// The event that made these settings. Earlier changes do not count any more.
+    pub(in crate::state) settings_event: EventId,
+    needs_refold: bool,
+    /// `None` before the first event.
+    pub(in crate::state) lesson: Option<Lesson>,
+    pub(in crate::state) lessons: Lessons,
+    /// Those who are here, and those who were there in earlier lessons.
     pub(in crate::state) students: LruMap<Arc<str>, NumberedStudent>,
     pub(in crate::state) cells: LruMap<Arc<str>, NumberedCell>,
     pub(in crate::state) pairs: LruMap<Pair, PairRuns>,
@@ -52,6 +68,11 @@ impl ClassState {
     /// A class with other bounds than the usual, for tests.
     pub(in crate::state) fn bounded(students: usize, cells: usize, pairs: usize) -> Self {
         Self {
+            settings: Arc::default(),
+            settings_event: EventId::NONE,
+            needs_refold: false,
+            lesson: None,
+            lessons: Lessons::default(),
             students: LruMap::new(students),
             cells: LruMap::new(cells),
             pairs: LruMap::new(pairs),
@@ -65,20 +86,181 @@ impl ClassState {
         }
     }
 
-    /// Folds the class's next event. An event that is folded already changes nothing, so a read may
-    /// be repeated.
-    pub fn fold(&mut self, event: &StoredEvent<'_>) {
-        if EventId(event.id) > self.last_event {
-            self.fold_next(&NormalizedEvent::of(event));
+    /// A class that has nothing but an earlier lesson, from this event on: its events make no other
+    /// lesson, and its settings are these.
+    pub(in crate::state) fn of_lesson(
+        first: EventId,
+        started_at: Micros,
+        settings: Arc<Settings>,
+    ) -> Self {
+        let lesson = Lesson { first, started_at, events_before: 0, title: None };
+        Self {
+            settings,
+            settings_event: EventId::MAX,
+            lesson: Some(lesson),
+            last_event: EventId(first.0 - 1),
+            ..Self::default()
         }
     }
 
+    /// Folds the class's next event. An event that is folded already changes nothing, so a read may
+    /// be repeated.
+    pub fn fold(&mut self, event: &StoredEvent<'_>) {
+        if EventId(event.id) > self.last_event && !self.needs_refold {
+            let settings = Arc::clone(&self.settings);
+            self.fold_next(&NormalizedEvent::of(event, &settings));
+        }
+    }
+
+    /// Whether the settings have changed, so that the lesson has to be folded again.
+    pub fn needs_refold(&self) -> bool {
+        self.needs_refold
+    }
+
+    /// Begins to fold the lesson again. Returns the id after which its events follow.
+    pub fn begin_refold(&mut self) -> EventId {
+        self.needs_refold = false;
+        if let Some(lesson) = &self.lesson {
+            self.last_event = EventId(lesson.first.0 - 1);
+            self.events = lesson.events_before;
+        }
+        self.clear();
+        self.last_event
+    }
+
     fn fold_next(&mut self, event: &NormalizedEvent<'_>) {
+        if event.kind != EventKind::Viewing {
+            self.begin_lesson_with(event);
+            self.last_received_at = self.last_received_at.max(Some(event.received));
+        }
         self.events += 1;
         self.last_event = event.id;
-        self.last_received_at = self.last_received_at.max(Some(event.received));
-        if event.kind == EventKind::HelpResolved {
-            self.students.change(event.student, |student| student.state.resolve().then_some(()));
+        match event.kind {
+            EventKind::Viewing | EventKind::OfTheRelay | EventKind::LessonStarted => {}
+            EventKind::SettingsChanged => self.change_settings(event),
+            EventKind::HelpResolved => {
+                self.students
+                    .change(event.student, |student| student.state.resolve().then_some(()));
+            }
+            EventKind::HelpClaimed => {
+                self.students
+                    .change(event.student, |student| student.state.claim(event).then_some(()));
+            }
+            EventKind::Run | EventKind::Help | EventKind::HelpStop | EventKind::Other => {
+                self.fold_of_student(event);
+            }
+        }
+    }
+
+    /// Begins a lesson if one begins with the event.
+    fn begin_lesson_with(&mut self, event: &NormalizedEvent<'_>) {
+        let begins = match &self.lesson {
+            None => true,
+            // The lesson is folded again.
+            Some(lesson) if lesson.first == event.id => false,
+            // An earlier lesson is folded apart from the class.
+            Some(_) if self.settings_event == EventId::MAX => false,
+            Some(lesson) => {
+                event.kind == EventKind::LessonStarted
+                    || lesson.has_ended(event.received, self.last_received_at)
+            }
+        };
+        if !begins {
+            return;
+        }
+        if let Some(lesson) = self.lesson.take() {
+            let ended = self.ended(&lesson);
+            self.lessons.add(lesson.first, ended);
+        }
+        self.lesson = Some(Lesson {
+            first: event.id,
+            started_at: event.received,
+            events_before: self.events,
+            title: match event.kind {
+                EventKind::LessonStarted => event.title.as_deref().map(Into::into),
+                _ => None,
+            },
+        });
+        self.clear();
+    }
+
+    /// The lesson, as it is when another one begins.
+    fn ended(&self, lesson: &Lesson) -> EndedLesson {
+        let (students, runs) = self.attendance();
+        EndedLesson {
+            last: self.last_event,
+            started_at: lesson.started_at,
+            ended_at: self.last_received_at.unwrap_or(lesson.started_at),
+            students,
+            runs,
+            title: lesson.title.clone(),
+        }
+    }
+
+    /// The latest run of a cell by each student, as events, the newest first.
+    pub(crate) fn latest_runs(&self, notebook: Option<&str>, cell: &str) -> Vec<EventId> {
+        let Some(cell) = self.cells.get(&*cell_name(notebook, cell)) else { return Vec::new() };
+        let pairs = cell.students.iter().map(|&student| Pair { student, cell: cell.number });
+        let runs = pairs.filter_map(|pair| self.pairs.get(&pair));
+        let mut events: Vec<EventId> = runs.map(|pair| pair.runs.event).collect();
+        events.sort_unstable_by(|a, b| b.cmp(a));
+        events
+    }
+
+    /// The name of a notebook by the class's settings.
+    pub(crate) fn notebook_name(&self, path: &str) -> Option<String> {
+        self.settings.notebook_name(path)
+    }
+
+    /// The lessons that there were, the newest first.
+    pub(crate) fn lessons_listed(&self) -> Vec<ListedLesson> {
+        let current = self.lesson.as_ref().map(|lesson| {
+            let EndedLesson { last, started_at, students, runs, title, .. } = self.ended(lesson);
+            let first = lesson.first;
+            ListedLesson { first, last, started_at, ended_at: None, students, runs, title }
+        });
+        let ended = self.lessons.iter().rev().map(|(first, lesson)| {
+            let EndedLesson { last, started_at, ended_at, students, runs, title } = lesson.clone();
+            let ended_at = Some(ended_at);
+            ListedLesson { first, last, started_at, ended_at, students, runs, title }
+        });
+        current.into_iter().chain(ended).collect()
+    }
+
+    /// How many students are here, and their runs.
+    pub(in crate::state) fn attendance(&self) -> (i64, i64) {
+        let here = self.students.entries().map(|(_, entry)| &entry.value.state);
+        here.filter(|student| student.is_here)
+            .fold((0, 0), |(students, runs), student| (students + 1, runs + student.cells_executed))
+    }
+
+    /// Counts, cells, hands and failures in a row begin with nothing. The students are remembered.
+    fn clear(&mut self) {
+        if self.pairs.tracks_changes(Consumer::Snapshot) {
+            let names = self.pairs.entries().map(|(_, entry)| entry.value.names.clone());
+            self.evicted_pairs.extend(names);
+        }
+        self.pairs.clear();
+        self.cells.clear();
+        self.students.change_all(|student| {
+            student.state.leave();
+            student.cells.clear();
+        });
+        self.activity.clear();
+    }
+
+    fn change_settings(&mut self, event: &NormalizedEvent<'_>) {
+        if event.id <= self.settings_event {
+            return;
+        }
+        self.settings = Arc::new(Settings::parse(event.settings.unwrap_or("{}")));
+        self.settings_event = event.id;
+        // Of a lesson that begins with the change, nothing was folded yet.
+        self.needs_refold = self.lesson.as_ref().is_some_and(|lesson| lesson.first != event.id);
+    }
+
+    fn fold_of_student(&mut self, event: &NormalizedEvent<'_>) {
+        if event.kind == EventKind::Run && self.is_repeat(event) {
             return;
         }
         let number = self.next_number;
@@ -87,11 +269,13 @@ impl ClassState {
             state: Student::new(event.received),
             ..Default::default()
         };
+        let settings = Arc::clone(&self.settings);
+        let enrolled = settings.enrolled(event.student);
         let touched = self.students.touch(event.student, event.id, make, |student, is_new| {
-            if event.kind == EventKind::Run && student.state.is_repeat(event) {
-                return None;
+            if !student.state.is_here {
+                student.state.arrive(event.received);
             }
-            Some((student.state.fold(event), student.number, is_new))
+            Some((student.state.fold(event, enrolled), student.number, is_new))
         });
         let Some(((hand_went_up, student, is_new), evicted)) = touched else { return };
         self.next_number += u64::from(is_new);
@@ -103,6 +287,21 @@ impl ClassState {
         } else if hand_went_up && let Some(minute) = self.activity.at(event.received) {
             minute.help += 1;
         }
+    }
+
+    /// Whether the run is the student's last run of its cell, sent again.
+    fn is_repeat(&mut self, event: &NormalizedEvent<'_>) -> bool {
+        let Some(student) = self.students.get(event.student) else { return false };
+        let Some(id) = event.cell.as_deref() else { return student.state.is_repeat(event) };
+        if event.execution_count.is_none() {
+            return false;
+        }
+        let mut name = std::mem::take(&mut self.scratch);
+        write_cell_name(event.notebook.as_deref(), id, &mut name);
+        let cell = self.cells.get(&*name).map(|cell| cell.number);
+        self.scratch = name;
+        cell.and_then(|cell| self.pairs.get(&Pair { student: student.number, cell }))
+            .is_some_and(|pair| pair.runs.is_repeat(event))
     }
 
     /// Folds a run that is no repeat. `student` is the number of the event's student.
@@ -148,7 +347,7 @@ impl ClassState {
         };
         let touched = self.pairs.touch(&pair, event.id, make, |pair, is_new| {
             let failing = pair.runs.failed_runs > 0;
-            pair.runs.add(event.failed, event.moment());
+            pair.runs.add(event);
             Some((is_new, event.failed && !failing))
         });
         let Some(((is_new, fails_now), evicted)) = touched else { return };
@@ -245,6 +444,11 @@ impl ClassState {
         self.students.get(name).map(|student| &student.state)
     }
 
+    /// The settings, and the event that made them.
+    pub(crate) fn settings(&self) -> (&Arc<Settings>, EventId) {
+        (&self.settings, self.settings_event)
+    }
+
     /// How many students, cells and pairs there are.
     pub(in crate::state) fn rows(&self) -> usize {
         self.students.len() + self.cells.len() + self.pairs.len()
@@ -273,12 +477,14 @@ impl ClassState {
             + self.evicted_pairs.capacity() * size_of::<PairNames>()
             + self.activity.len() * MINUTES
             + self.scratch.capacity()
+            + self.settings.heap()
+            + self.lesson.as_ref().map_or(0, Lesson::heap)
+            + self.lessons.heap()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::cell::cell_name;
     use super::*;
 
     /// `student`'s run of `cell`, as the class's event `id`.

@@ -144,6 +144,23 @@ impl<K: Clone + Eq + Hash + Ord + Heap, V: Heap> LruMap<K, V> {
         Some(answer)
     }
 
+    /// Changes every entry, without touching it.
+    pub(in crate::state) fn change_all(&mut self, with: impl Fn(&mut V)) {
+        for entry in self.entries.values_mut() {
+            with(&mut entry.value);
+            recount(&mut self.heap, entry);
+            note_change(&mut self.changed, self.max, entry);
+        }
+    }
+
+    /// Removes every entry.
+    pub(in crate::state) fn clear(&mut self) {
+        for (_, mut entry) in std::mem::take(&mut self.entries) {
+            note_change(&mut self.changed, self.max, &mut entry);
+        }
+        (self.order, self.heap) = (None, 0);
+    }
+
     /// The stored key, to be shared.
     pub(in crate::state) fn key<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<K>
     where

@@ -1,36 +1,50 @@
 //! An event as the fold sees it: a few fields, each either usable or absent.
 //!
-//! The relay's ingest has checked its own events, but anyone may insert others with SQL. The
-//! dashboard's fold looks at the delivered JSON in the same way, so every rule here is one that
-//! both can follow. A text is absent when it is empty, longer than [`MAX_TEXT_BYTES`] or not a
-//! string; a number when it is not an integer that JavaScript holds exactly.
-//!
-//! Times are read by hand, not by the `time` crate: the dashboard has the same reader, and the
-//! library's set of accepted texts (leap seconds, for one) is another.
+//! [`super::values`] says which values are usable.
 
 use std::borrow::Cow;
 
-use crate::event::{EventId, Micros, StoredEvent, json, parse_rfc3339};
-
-/// Longest name, path or id in bytes: the ingest's own bound.
-pub(crate) const MAX_TEXT_BYTES: usize = 1024;
-/// How much of an error's first line identifies the error, in characters.
-pub(crate) const MAX_MESSAGE_CHARS: usize = 200;
-/// The largest integer that JavaScript holds exactly.
-const MAX_INTEGER: i64 = (1 << 53) - 1;
-
-/// The years that a client's clock may show: 2000-01-01 to the end of 2100.
-const YEAR_2000: Micros = Micros(946_684_800_000_000);
-const YEAR_2101: Micros = Micros(4_133_980_800_000_000);
+use super::names;
+use super::settings::Settings;
+use super::values::{integer, message, text, time};
+use crate::event::{EventId, Micros, StoredEvent, json};
 
 /// The rules of the fold that an event falls under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EventKind {
+    /// A cell was run.
     Run,
     Help,
     HelpStop,
-    HelpResolved,
+    /// A student did something else.
     Other,
+    /// An instructor has come to a raised hand.
+    HelpResolved,
+    /// An instructor is on the way to a raised hand, or is not any more.
+    HelpClaimed,
+    LessonStarted,
+    SettingsChanged,
+    /// An instructor looks at the class. It says nothing about the class.
+    Viewing,
+    /// Another event of the relay's.
+    OfTheRelay,
+}
+
+impl EventKind {
+    fn of(event_type: Option<&str>) -> Self {
+        match event_type {
+            Some("cell_executed") => Self::Run,
+            Some("help") => Self::Help,
+            Some("help_stop") => Self::HelpStop,
+            Some("help_resolved") => Self::HelpResolved,
+            Some("help_claimed") => Self::HelpClaimed,
+            Some("lesson_started") => Self::LessonStarted,
+            Some("settings_changed") => Self::SettingsChanged,
+            Some("instructor_viewing") => Self::Viewing,
+            Some("student_erased" | "class_deleted") => Self::OfTheRelay,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// An event as the fold sees it.
@@ -52,12 +66,35 @@ pub(super) struct NormalizedEvent<'a> {
     pub(super) cell_index: Option<i64>,
     pub(super) execution_count: Option<i64>,
     pub(super) failed: bool,
-    /// The message by which an error is counted.
+    /// The first line of a failed run's error.
     pub(super) message: Option<String>,
+    /// Whether a `help` stays until its `help_stop`.
+    pub(super) until_stop: bool,
+    /// Whether the client has not been told who its student is.
+    pub(super) unconfigured: bool,
+    /// Whoever claims a hand; none if the claim is taken back.
+    pub(super) claimed_by: Option<Cow<'a, str>>,
+    /// The title of a lesson.
+    pub(super) title: Option<Cow<'a, str>>,
+    /// Settings, as JSON.
+    pub(super) settings: Option<&'a str>,
+}
+
+/// The fields that more than one rule looks at.
+#[derive(Default)]
+struct Fields<'a> {
+    cell_type: Option<Cow<'a, str>>,
+    cell_id: Option<Cow<'a, str>>,
+    notebook: Option<Cow<'a, str>>,
+    error: Option<&'a str>,
+    actor: Option<Cow<'a, str>>,
+    by: Option<Cow<'a, str>>,
+    is_released: bool,
 }
 
 impl<'a> NormalizedEvent<'a> {
-    pub(super) fn of(event: &StoredEvent<'a>) -> Self {
+    /// The event, by the rules and the settings of its class.
+    pub(super) fn of(event: &StoredEvent<'a>, settings: &Settings) -> Self {
         let received = event.received_at.in_years();
         let mut this = Self {
             id: EventId(event.id),
@@ -75,100 +112,65 @@ impl<'a> NormalizedEvent<'a> {
             execution_count: None,
             failed: false,
             message: None,
+            until_stop: false,
+            unconfigured: false,
+            claimed_by: None,
+            title: None,
+            settings: None,
         };
-        let mut error = None;
+        let mut fields = Fields::default();
         // Of a key that comes twice, the last counts, as in JavaScript.
         for (key, value) in json::members(event.body) {
-            match &*key {
-                "eventType" => this.event_type = text(value),
-                "eventTime" => this.time = time(value).unwrap_or(received),
-                "userName" => this.user_name = text(value),
-                "teamName" => this.team_name = text(value),
-                "sessionId" => this.session = text(value),
-                "notebookPath" => this.notebook = text(value),
-                "cellId" => this.cell = text(value),
-                "cellIndex" => this.cell_index = integer(value),
-                "executionCount" => this.execution_count = integer(value),
-                "hasError" => this.failed = value == "true",
-                "errorMessage" => error = Some(value),
-                _ => {}
-            }
+            this.take(&key, value, &mut fields);
         }
-        this.kind = match this.event_type.as_deref() {
-            Some("cell_executed") => EventKind::Run,
-            Some("help") => EventKind::Help,
-            Some("help_stop") => EventKind::HelpStop,
-            Some("help_resolved") => EventKind::HelpResolved,
-            _ => EventKind::Other,
-        };
+        this.notebook =
+            fields.notebook.and_then(|path| names::notebook(path, settings.notebooks_by));
+        this.cell = names::cell(fields.cell_id, this.cell_index, settings.cells_by);
+        this.kind = EventKind::of(this.event_type.as_deref());
+        // Clients report aborted, empty and markdown cells too.
+        if this.kind == EventKind::Run
+            && let Some(cell_type) = fields.cell_type
+            && !(cell_type == "code" && (this.execution_count.is_some() || this.failed))
+        {
+            this.kind = EventKind::Other;
+        }
         if this.kind == EventKind::Run && this.failed {
-            this.message = error.and_then(message);
+            this.message = fields.error.and_then(message);
+        }
+        if !fields.is_released {
+            this.claimed_by = fields.by.or(fields.actor);
         }
         this
+    }
+
+    fn take(&mut self, key: &str, value: &'a str, fields: &mut Fields<'a>) {
+        match key {
+            "eventType" => self.event_type = text(value),
+            "eventTime" => self.time = time(value).unwrap_or(self.received),
+            "userName" => self.user_name = text(value),
+            "teamName" => self.team_name = text(value),
+            "sessionId" => self.session = text(value),
+            "notebookPath" => fields.notebook = text(value),
+            "cellId" => fields.cell_id = text(value),
+            "cellType" => fields.cell_type = text(value),
+            "cellIndex" => self.cell_index = integer(value),
+            "executionCount" => self.execution_count = integer(value),
+            "hasError" => self.failed = value == "true",
+            "errorMessage" => fields.error = Some(value),
+            "until" => self.until_stop = text(value).as_deref() == Some("help_stop"),
+            "unconfigured" => self.unconfigured = value == "true",
+            "actor" => fields.actor = text(value),
+            "by" => fields.by = text(value),
+            "released" => fields.is_released = value == "true",
+            "title" => self.title = text(value),
+            "settings" => self.settings = Some(value),
+            _ => {}
+        }
     }
 
     /// When the event happened, as far as can be told: a client's clock that is ahead is not
     /// believed.
     pub(super) fn moment(&self) -> Micros {
         self.time.min(self.received)
-    }
-}
-
-fn string(value: &str) -> Option<Cow<'_, str>> {
-    if !value.starts_with('"') {
-        return None;
-    }
-    let text = json::decode(value);
-    // U+0000 is delivered in this form, too.
-    Some(if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { text })
-}
-
-fn text(value: &str) -> Option<Cow<'_, str>> {
-    string(value).filter(|text| !text.is_empty() && text.len() <= MAX_TEXT_BYTES)
-}
-
-fn integer(value: &str) -> Option<i64> {
-    let number = match value.parse::<i64>() {
-        Ok(number) => number,
-        // 2.0 and 2e0 are integers to JavaScript.
-        Err(_) if value.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
-            let number: f64 = value.parse().ok()?;
-            if number.fract() != 0.0 || number.abs() > MAX_INTEGER as f64 {
-                return None;
-            }
-            number as i64
-        }
-        Err(_) => return None,
-    };
-    (-MAX_INTEGER..=MAX_INTEGER).contains(&number).then_some(number)
-}
-
-/// The first line that is not empty, its first [`MAX_MESSAGE_CHARS`] characters.
-fn message(value: &str) -> Option<String> {
-    let text = string(value)?;
-    let line = text.split(['\n', '\r']).find(|line| !line.is_empty())?;
-    Some(line.chars().take(MAX_MESSAGE_CHARS).collect())
-}
-
-fn time(value: &str) -> Option<Micros> {
-    let text = string(value)?;
-    let moment = parse_rfc3339(&text)?;
-    (YEAR_2000..YEAR_2101).contains(&moment).then_some(moment)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn integers_are_those_that_javascript_holds() {
-        for (text, number) in
-            [("0", 0), ("-7", -7), ("2.0", 2), ("1e3", 1000), ("9007199254740991", MAX_INTEGER)]
-        {
-            assert_eq!(integer(text), Some(number), "{text}");
-        }
-        for text in ["1.5", "\"3\"", "null", "9007199254740992", "1e300", "true", "[1]"] {
-            assert_eq!(integer(text), None, "{text}");
-        }
     }
 }

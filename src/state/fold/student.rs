@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::heap::{Heap, text_bytes};
 use super::normalized_event::{EventKind, NormalizedEvent};
+use super::settings::{Enrolled, Thresholds};
+use super::streaks::Streaks;
 use crate::event::Micros;
 
 /// A run with the session, notebook, cell and execution count of the last run, and a time this
@@ -18,23 +20,21 @@ const HELP_LAPSE: Duration = Duration::from_secs(75);
 /// Clients delay their events by up to 2.2 s and retry for 7 s; an older `help` is of another
 /// device's clock.
 const OVERTAKEN_WINDOW: Duration = Duration::from_secs(10);
-/// Failures in a row on one cell that make a student stuck.
-const STUCK_FAILURES: i64 = 3;
+/// How long a student is stuck after the student's last event.
+const STUCK_SPAN: Duration = Duration::from_secs(30 * 60);
 /// How long a failed run keeps a student's status at `error`.
 const ERROR_SPAN: Duration = Duration::from_secs(300);
-/// How long any event keeps a student's status at `active`.
-const ACTIVE_SPAN: Duration = Duration::from_secs(120);
 
 /// A student's status, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     /// The hand is up.
     Help,
-    /// Three failures in a row on a cell.
+    /// Some failures in a row on a cell: see [`Thresholds`].
     Stuck,
-    /// The last run failed, less than [`ERROR_SPAN`] ago.
+    /// A cell failed last less than [`ERROR_SPAN`] ago, and has not succeeded since.
     Error,
-    /// An event was received less than [`ACTIVE_SPAN`] ago.
+    /// An event was received lately: see [`Thresholds`].
     Active,
     /// None of these.
     Idle,
@@ -56,6 +56,11 @@ impl Status {
 /// The state of a student.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Student {
+    /// Whether an event of the student's was received in this lesson. Of others only the names and
+    /// `last_received_at` are known.
+    pub(crate) is_here: bool,
+    /// Whether the client has not been told who its student is.
+    pub(crate) is_unconfigured: bool,
     /// The last name that was not empty.
     pub(crate) user_name: Option<Box<str>>,
     /// The last team that was not empty.
@@ -76,10 +81,8 @@ pub(crate) struct Student {
     pub(crate) cells_executed: i64,
     /// Runs that failed.
     pub(crate) error_count: i64,
-    /// Failures in a row on the last run's cell; 0 when the last run succeeded.
-    pub(crate) consecutive_errors: i64,
-    /// That cell; none when it has no id or the count is 0.
-    pub(crate) streak_cell: Option<Box<str>>,
+    /// The cells that fail.
+    pub(crate) streaks: Streaks,
     /// The last run that was not late.
     pub(crate) last_run: Option<LastRun>,
     /// When the hand was raised, by the database's clock. [`Student::status`] says whether it is
@@ -87,13 +90,26 @@ pub(crate) struct Student {
     pub(crate) help_since: Option<Micros>,
     /// When `help` was last received.
     pub(crate) last_help_at: Option<Micros>,
+    /// Whether the hand stays up until a `help_stop`.
+    pub(crate) help_until_stop: bool,
+    /// The instructor who is on the way, and since when.
+    pub(crate) claim: Option<Claim>,
     /// Whether an instructor has resolved the request: repeats do not raise the hand again.
     pub(crate) hand_closed: bool,
     /// The moment of the last `help_stop`.
     pub(crate) hand_lowered_at: Option<Micros>,
 }
 
-/// The last run, by which its repeats are known.
+/// An instructor's word to be on the way to a raised hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) by: Box<str>,
+    /// By the database's clock.
+    pub(crate) at: Micros,
+}
+
+/// The last run. If it is of no cell, its repeats are known by it; see also
+/// [`Runs`](super::cell::Runs).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct LastRun {
     pub(crate) session_id: Option<Box<str>>,
@@ -135,31 +151,63 @@ impl Heap for Student {
             &self.notebook_path,
             &self.cell_id,
             &self.last_event_type,
-            &self.streak_cell,
         ]
         .into_iter()
         .chain(run)
         .filter_map(Option::as_deref)
+        .chain(self.claim.as_ref().map(|claim| &*claim.by))
         .map(text_bytes)
-        .sum()
+        .sum::<usize>()
+            + self.streaks.heap()
     }
 }
 
 impl Student {
     /// A student of whom an event was received at `received`, and nothing else is known.
     pub(super) fn new(received: Micros) -> Self {
-        Self { last_event_time: Micros::MIN, last_received_at: received, ..Self::default() }
+        Self {
+            is_here: true,
+            last_event_time: Micros::MIN,
+            last_received_at: received,
+            ..Self::default()
+        }
     }
 
-    /// Whether the event is a repeat: the last run sent again.
+    /// The student as the next lesson begins: remembered, and not here yet.
+    pub(super) fn leave(&mut self) {
+        *self = Self {
+            user_name: self.user_name.take(),
+            team_name: self.team_name.take(),
+            last_event_time: self.last_received_at,
+            last_received_at: self.last_received_at,
+            ..Self::default()
+        };
+    }
+
+    /// The student of whom the first event of the lesson was received at `received`.
+    pub(super) fn arrive(&mut self, received: Micros) {
+        self.is_here = true;
+        (self.last_event_time, self.last_received_at) = (Micros::MIN, received);
+    }
+
+    /// Takes the names of the roster, which count before those of the student's events.
+    pub(super) fn enrol(&mut self, enrolled: &Enrolled) {
+        let Enrolled { name, team, .. } = enrolled;
+        if name.is_some() {
+            set(&mut self.user_name, name.as_deref());
+        }
+        if team.is_some() {
+            set(&mut self.team_name, team.as_deref());
+        }
+    }
+
+    /// Whether the event repeats the last run, when neither has a cell.
     pub(super) fn is_repeat(&self, event: &NormalizedEvent<'_>) -> bool {
         let Some(last) = &self.last_run else { return false };
-        event.execution_count.is_some()
-            && last.execution_count == event.execution_count
-            && last.cell_id.as_deref() == event.cell.as_deref()
+        last.cell_id.is_none()
+            && event.cell.is_none()
             && last.notebook_path.as_deref() == event.notebook.as_deref()
-            && last.session_id.as_deref() == event.session.as_deref()
-            && event.time.distance(last.at) <= REPEAT_WINDOW
+            && is_repeat_of(event, last.execution_count, last.session_id.as_deref(), last.at)
     }
 
     /// Folds an instructor's act, which is no event of the student's and changes only the hand.
@@ -167,22 +215,43 @@ impl Student {
     pub(super) fn resolve(&mut self) -> bool {
         let was_up = self.help_since.take().is_some();
         self.hand_closed |= was_up;
+        if was_up {
+            self.claim = None;
+        }
         was_up
     }
 
-    /// Folds an event that is neither a repeat nor an instructor's. Returns whether the hand went
-    /// up.
-    pub(super) fn fold(&mut self, event: &NormalizedEvent<'_>) -> bool {
+    /// An instructor is on the way to the raised hand, or is not any more. Returns whether that
+    /// changed anything.
+    pub(super) fn claim(&mut self, event: &NormalizedEvent<'_>) -> bool {
+        if self.hand_until(event.received).is_none() {
+            return false;
+        }
+        let by = event.claimed_by.as_deref();
+        self.claim = by.map(|by| Claim { by: by.into(), at: event.received });
+        true
+    }
+
+    /// Folds an event that is neither a repeat nor an instructor's. `enrolled` is the student's
+    /// entry in the roster. Returns whether the hand went up.
+    pub(super) fn fold(
+        &mut self,
+        event: &NormalizedEvent<'_>,
+        enrolled: Option<&Enrolled>,
+    ) -> bool {
         let late = event.moment() < self.last_event_time.min(self.last_received_at);
         self.last_received_at = self.last_received_at.max(event.received);
         if !late {
             self.set_last(event);
         }
+        if let Some(enrolled) = enrolled {
+            self.enrol(enrolled);
+        }
         match event.kind {
-            EventKind::Run => self.run(event, late),
+            EventKind::Run => self.run(event),
             EventKind::Help => return self.help(event),
             EventKind::HelpStop => self.lower(event),
-            EventKind::HelpResolved | EventKind::Other => {}
+            _ => {}
         }
         false
     }
@@ -190,6 +259,7 @@ impl Student {
     /// The event becomes the student's last one: it says where the student is.
     fn set_last(&mut self, event: &NormalizedEvent<'_>) {
         self.last_event_time = event.time;
+        self.is_unconfigured = event.unconfigured;
         set(&mut self.last_event_type, event.event_type.as_deref());
         if let Some(name) = event.user_name.as_deref() {
             set(&mut self.user_name, Some(name));
@@ -209,22 +279,19 @@ impl Student {
         }
     }
 
-    fn run(&mut self, event: &NormalizedEvent<'_>, late: bool) {
+    fn run(&mut self, event: &NormalizedEvent<'_>) {
         self.cells_executed += 1;
         self.error_count += i64::from(event.failed);
-        if late {
+        if self.last_run.as_ref().is_some_and(|last| event.moment() < last.at.min(last.received_at))
+        {
             return;
         }
-        let last = self.last_run.get_or_insert_default();
-        let same_cell = last.cell_id.as_deref() == event.cell.as_deref()
-            && last.notebook_path.as_deref() == event.notebook.as_deref();
         if event.failed {
-            self.consecutive_errors = if same_cell { self.consecutive_errors + 1 } else { 1 };
-            set(&mut self.streak_cell, event.cell.as_deref());
+            self.streaks.failed(event);
         } else {
-            self.consecutive_errors = 0;
-            self.streak_cell = None;
+            self.streaks.succeeded(event);
         }
+        let last = self.last_run.get_or_insert_default();
         set(&mut last.session_id, event.session.as_deref());
         set(&mut last.notebook_path, event.notebook.as_deref());
         set(&mut last.cell_id, event.cell.as_deref());
@@ -238,42 +305,75 @@ impl Student {
         if self.hand_lowered_at.is_some_and(|at| at - OVERTAKEN_WINDOW < moment && moment < at) {
             return false;
         }
-        let lapsed = self.last_help_at.is_none_or(|last| event.received >= last + HELP_LAPSE);
+        let lapsed = self
+            .last_help_at
+            .is_none_or(|last| !self.help_until_stop && event.received >= last + HELP_LAPSE);
         let raised = lapsed || (self.help_since.is_none() && !self.hand_closed);
         if raised {
             self.help_since = Some(event.received);
             self.hand_closed = false;
+            self.claim = None;
         }
+        self.help_until_stop = event.until_stop;
         self.last_help_at = self.last_help_at.max(Some(event.received));
         raised
     }
 
     fn lower(&mut self, event: &NormalizedEvent<'_>) {
         (self.help_since, self.last_help_at, self.hand_closed) = (None, None, false);
+        (self.help_until_stop, self.claim) = (false, None);
         self.hand_lowered_at = self.hand_lowered_at.max(Some(event.moment()));
+    }
+
+    /// If the hand is up at `now`, until when; `Some(None)` if time alone does not lower it.
+    pub(crate) fn hand_until(&self, now: Micros) -> Option<Option<Micros>> {
+        self.help_since?;
+        if self.help_until_stop {
+            return Some(None);
+        }
+        let until = self.last_help_at? + HELP_LAPSE;
+        (now < until).then_some(Some(until))
     }
 
     /// The status at `now`, by the database's clock, and when it ends if no event is received;
     /// `None` if time alone does not end it.
-    pub(in crate::state) fn status(&self, now: Micros) -> (Status, Option<Micros>) {
-        let until = |from: Option<Micros>, span: Duration| {
-            from.map(|from| from + span).filter(|&until| now < until)
-        };
-        if let Some(until) = until(self.help_since.and(self.last_help_at), HELP_LAPSE) {
-            return (Status::Help, Some(until));
+    pub(in crate::state) fn status(
+        &self,
+        now: Micros,
+        thresholds: Thresholds,
+    ) -> (Status, Option<Micros>) {
+        if let Some(until) = self.hand_until(now) {
+            return (Status::Help, until);
         }
-        if self.consecutive_errors >= STUCK_FAILURES {
-            return (Status::Stuck, None);
+        let until = |from: Micros, span: Duration| Some(from + span).filter(|&until| now < until);
+        if self.streaks.longest() >= thresholds.stuck_after
+            && let Some(until) = until(self.last_received_at, STUCK_SPAN)
+        {
+            return (Status::Stuck, Some(until));
         }
-        let failed = self.last_run.as_ref().filter(|_| self.consecutive_errors > 0);
-        if let Some(until) = until(failed.map(|run| run.received_at), ERROR_SPAN) {
+        if let Some(failed) = self.streaks.last()
+            && let Some(until) = until(failed.failed_at, ERROR_SPAN)
+        {
             return (Status::Error, Some(until));
         }
-        match until(Some(self.last_received_at), ACTIVE_SPAN) {
+        match until(self.last_received_at, thresholds.idle_after) {
             Some(until) => (Status::Active, Some(until)),
             None => (Status::Idle, None),
         }
     }
+}
+
+/// Whether a run of a cell with this execution count, session and time repeats the run before.
+pub(super) fn is_repeat_of(
+    event: &NormalizedEvent<'_>,
+    execution_count: Option<i64>,
+    session: Option<&str>,
+    time: Micros,
+) -> bool {
+    event.execution_count.is_some()
+        && event.execution_count == execution_count
+        && event.session.as_deref() == session
+        && event.time.distance(time) <= REPEAT_WINDOW
 }
 
 /// Sets a text, without a new allocation if it is there already.

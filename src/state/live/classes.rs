@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::class_table::ClassTable;
 use super::clock::Clock;
+use super::earlier_cache::EarlierLessons;
 use super::evict;
 use super::intake::Intake;
 use super::live_class::LiveClass;
@@ -25,7 +26,8 @@ pub(crate) struct Classes {
     pub(super) table: Arc<ClassTable>,
     pub(super) loader: Loader,
     clock: Arc<Clock>,
-    pages: Pages,
+    pub(super) pages: Pages,
+    pub(super) earlier: Arc<EarlierLessons>,
 }
 
 impl Classes {
@@ -33,7 +35,7 @@ impl Classes {
     pub(crate) fn new(pages: Pages) -> Self {
         let table = Arc::new(ClassTable::new());
         let loader = Loader::new(Arc::clone(&table), pages.clone());
-        Self { table, loader, clock: Arc::default(), pages }
+        Self { table, loader, clock: Arc::default(), pages, earlier: Arc::default() }
     }
 
     /// How many classes there are, and whether this replica writes the snapshots.

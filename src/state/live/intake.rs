@@ -41,8 +41,12 @@ impl<'a> Intake<'a> {
                 self.current = Some(Current { class, slot, last: id });
             }
         }
-        if let Some(Current { slot: Some(slot), .. }) = &self.current {
-            slot.fold(event);
+        if let Some(Current { class, slot, .. }) = &mut self.current
+            && let Some(folding) = slot.as_ref()
+            && folding.fold(event)
+        {
+            self.table.remove(class, folding);
+            *slot = None;
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::rendered_rows::RenderedRows;
-use super::rendered_summary::{RenderedSummary, SummaryHead};
+use super::rendered_summary::{ClassMembers, RenderedSummary, SummaryHead};
 use crate::database::Changes;
 use crate::event::{ClassId, Cursor, Epoch, EventId, Micros, StoredEvent};
 use crate::state::fold::class::ClassState;
@@ -195,7 +195,7 @@ impl LiveClass {
             cursor: self.cursor(position),
             last_event: self.state.last_event(),
             now,
-            minutes: self.state.minutes_since(Micros::MIN),
+            members: ClassMembers::of(&self.state),
         })
     }
 

@@ -27,7 +27,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::class_table::ClassTable;
@@ -114,8 +114,7 @@ impl Loader {
     }
 
     async fn load(&self, class: &ClassId, slot: &Slot) -> Result<(), LoadError> {
-        let _turn = self.turns.acquire().await.map_err(|_| LoadError::Restarted)?;
-        self.wait_for_room().await?;
+        let _turn = self.turn().await?;
         let began = Instant::now();
         let epoch = self.table.epoch().ok_or(LoadError::NotStarted)?;
         let mut past = past::read(&self.pages, class, &epoch).await?;
@@ -136,6 +135,9 @@ impl Loader {
                 body: &event.body,
             });
         }
+        if past.state.needs_refold() {
+            return Err(LoadError::Restarted);
+        }
         let (events, read, elapsed) = (past.state.events(), past.read, began.elapsed());
         tracing::debug!(%class, events, read, ?elapsed, "the class is loaded");
         let mut live = LiveClass::new(class.clone(), epoch, past.end());
@@ -145,6 +147,16 @@ impl Loader {
         slot.set_weight(live.weight());
         *phase = Phase::Live(Box::new(live));
         Ok(())
+    }
+
+    /// Waits for a turn to read a class's past, and for memory for it.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, LoadError> {
+        let turn = self.turns.acquire().await.map_err(|_| LoadError::Restarted)?;
+        self.wait_for_room().await?;
+        Ok(turn)
     }
 
     /// Waits until there is memory for one more class. Classes that are not asked for are evicted;

@@ -19,6 +19,9 @@ pub(crate) enum LoadError {
     /// The classes in memory take up all the bytes that they may.
     #[error("the classes in use take up all the memory that they may have")]
     NoRoom,
+    /// An earlier lesson has too many events to be folded in time.
+    #[error("the lesson's events take too long to read")]
+    TooLong,
     /// The log's version changed, or the class was evicted, while it was read.
     #[error("it changed while it was read")]
     Restarted,

@@ -12,6 +12,8 @@
 pub(super) mod class_table;
 pub(super) mod classes;
 mod clock;
+mod earlier;
+mod earlier_cache;
 mod evict;
 pub(super) mod intake;
 pub(super) mod live_class;

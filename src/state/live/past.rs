@@ -66,7 +66,8 @@ async fn begin(pages: &Pages, class: &ClassId, epoch: &Epoch) -> Result<Past, Lo
 
 impl Past {
     /// Reads and folds the events after those that were read, up to the last event that is
-    /// committed by now. With `strict`, it fails if some of them may have been pruned.
+    /// committed by now. An event that changes the settings sends it back to the lesson's first
+    /// event. With `strict`, it fails if some of them may have been pruned.
     pub(super) async fn catch_up(
         &mut self,
         pages: &Pages,
@@ -90,13 +91,21 @@ impl Past {
                         LogRow::Header(_) => {}
                         LogRow::Event(event) => state.fold(event),
                     }
-                    if wrong.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    if wrong.is_some() || state.needs_refold() {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
                 })
                 .await?;
             if let Some(wrong) = wrong {
                 return Err(wrong);
             }
             self.read += extent.events;
+            if self.state.needs_refold() {
+                self.through = self.state.begin_refold();
+                continue;
+            }
             if extent.events < PAGE_ROWS {
                 // The class has no event between its last one and the newest of all classes.
                 self.through = EventId(extent.last.max(extent.header.newest.unwrap_or(0)));

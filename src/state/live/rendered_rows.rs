@@ -18,7 +18,7 @@ use crate::state::fold::cell::{Cell, MessageCount, Pair, Runs, cell_parts};
 use crate::state::fold::class::ClassState;
 use crate::state::fold::heap::Heap;
 use crate::state::fold::lru_map::Consumer;
-use crate::state::fold::student::{LastRun, Student};
+use crate::state::fold::student::Student;
 use crate::state::view;
 
 /// A class's rendered rows.
@@ -58,7 +58,7 @@ struct CellOrder {
 /// A student's rendered row.
 #[derive(Debug, Default)]
 pub(in crate::state) struct RenderedStudent {
-    name: Arc<str>,
+    pub(in crate::state) name: Arc<str>,
     /// The student's state, until it is rendered.
     copied: Option<Student>,
     /// The state without its texts: the status and the counts are made of it.
@@ -231,7 +231,10 @@ impl RenderedRows {
             let Some(row) = self.student_rows.get_mut(&number) else { continue };
             self.bytes -= row.bytes();
             if let Some(state) = row.copied.take() {
-                row.members = view::student_members(&row.name, &state);
+                row.members = match state.is_here {
+                    true => view::student_members(&row.name, &state),
+                    false => String::new(),
+                };
                 row.members.shrink_to_fit();
                 row.state = without_texts(&state);
             }
@@ -280,6 +283,11 @@ impl RenderedRows {
         self.students.values().filter_map(|number| self.student_rows.get(number))
     }
 
+    /// The student of this name.
+    pub(in crate::state) fn student(&self, name: &str) -> Option<&RenderedStudent> {
+        self.students.get(name).and_then(|number| self.student_rows.get(number))
+    }
+
     /// About how many bytes the students take on the wire.
     pub(in crate::state) fn students_len(&self) -> usize {
         self.students().map(|row| row.members.len() + 80).sum()
@@ -309,9 +317,14 @@ impl RenderedRows {
 impl RenderedStudent {
     fn bytes(&self) -> usize {
         // The tree's nodes are half full at worst.
-        let runs = self.runs.len() * 2 * size_of::<(u64, Runs)>();
+        let sessions: usize = self.runs.values().map(Runs::heap).sum();
+        let runs = self.runs.len() * 2 * size_of::<(u64, Runs)>() + sessions;
         let copied = self.copied.as_ref().map_or(0, Heap::heap);
-        copied + self.members.capacity() + runs + self.grid.as_ref().map_or(0, String::capacity)
+        copied
+            + self.state.heap()
+            + self.members.capacity()
+            + runs
+            + self.grid.as_ref().map_or(0, String::capacity)
     }
 }
 
@@ -324,20 +337,24 @@ impl RenderedCell {
     }
 }
 
-/// The part of a student's state that the status and the counts over students are made of.
+/// The part of a student's state that the status, the counts over students and the list of those
+/// who are not here are made of.
 fn without_texts(state: &Student) -> Student {
-    let last_run = state
-        .last_run
-        .as_ref()
-        .map(|run| LastRun { received_at: run.received_at, ..LastRun::default() });
+    let (user_name, team_name) = match state.is_here {
+        true => (None, None),
+        false => (state.user_name.clone(), state.team_name.clone()),
+    };
     Student {
+        is_here: state.is_here,
+        user_name,
+        team_name,
         last_received_at: state.last_received_at,
         cells_executed: state.cells_executed,
         error_count: state.error_count,
-        consecutive_errors: state.consecutive_errors,
-        last_run,
+        streaks: state.streaks.without_texts(),
         help_since: state.help_since,
         last_help_at: state.last_help_at,
+        help_until_stop: state.help_until_stop,
         ..Student::default()
     }
 }

@@ -1,6 +1,6 @@
 //! A summary of a class, rendered and ready to be sent to everyone who asks.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
@@ -10,7 +10,9 @@ use crate::encoding::{self, Deflated};
 use crate::event::{ClassId, Cursor, EventId, Micros, json};
 use crate::state::fold::activity::Minute;
 use crate::state::fold::class::ClassState;
-use crate::state::view::{self, Metrics, SummaryParts};
+use crate::state::fold::lesson::Lesson;
+use crate::state::fold::settings::Settings;
+use crate::state::view::{self, Absent, Metrics, SummaryParts};
 
 /// The head of a summary: its members beside the rows. It is read with the lock held under which
 /// the last of the rows were copied, so that both are of one moment.
@@ -20,7 +22,28 @@ pub(super) struct SummaryHead {
     pub(super) cursor: Cursor,
     pub(super) last_event: EventId,
     pub(super) now: Micros,
-    pub(super) minutes: Vec<(Micros, Minute)>,
+    pub(super) members: ClassMembers,
+}
+
+/// The parts of a class's state that are in no row, and its minutes.
+#[derive(Debug)]
+pub(in crate::state) struct ClassMembers {
+    pub(in crate::state) lesson: Option<Lesson>,
+    /// When the newest event was received.
+    pub(in crate::state) last_received_at: Option<Micros>,
+    pub(in crate::state) settings: Arc<Settings>,
+    pub(in crate::state) minutes: Vec<(Micros, Minute)>,
+}
+
+impl ClassMembers {
+    pub(in crate::state) fn of(state: &ClassState) -> Self {
+        Self {
+            lesson: state.lesson.clone(),
+            last_received_at: state.last_received_at(),
+            settings: Arc::clone(&state.settings),
+            minutes: state.minutes_since(Micros::MIN),
+        }
+    }
 }
 
 /// A summary of a class as it was at its cursor.
@@ -39,7 +62,7 @@ pub(crate) struct RenderedSummary {
     pub(crate) etag: String,
     /// The class's last event when the summary was rendered.
     pub(super) last_event: EventId,
-    pub(super) rendered_at: Micros,
+    pub(crate) rendered_at: Micros,
     /// From this moment on, time alone has changed a student's status.
     pub(super) valid_until: Micros,
     /// The members, compressed when that is first asked for.
@@ -60,12 +83,12 @@ impl RenderedSummary {
         summary: SummaryHead,
         parts: SummaryParts,
     ) -> Self {
-        let SummaryHead { class, cursor, last_event, now, minutes } = summary;
+        let SummaryHead { class, cursor, last_event, now, members: class_members } = summary;
         let mut head = String::from("{\"classId\":");
         json::write_string(class.as_str(), &mut head);
         head.push_str(&format!(",\"cursor\":\"{cursor}\""));
         let mut members = String::new();
-        let valid_until = write_members(rows, &minutes, now, parts, &mut members);
+        let valid_until = write_members(rows, &class_members, now, parts, &mut members);
         members.push('}');
         let etag = encoding::etag((&head, &members));
         members.shrink_to_fit();
@@ -121,19 +144,24 @@ pub fn write_summary(
     let mut rows = RenderedRows::default();
     while !rows.copy(class, usize::MAX) {}
     rows.render();
-    let minutes = class.minutes_since(Micros::MIN);
-    write_members(&mut rows, &minutes, now, parts, out)
+    let members = ClassMembers::of(class);
+    write_members(&mut rows, &members, now, parts, out)
 }
 
 /// The same of rows that are copied and rendered.
 pub(in crate::state) fn write_members(
     rows: &mut RenderedRows,
-    minutes: &[(Micros, Minute)],
+    members: &ClassMembers,
     now: Micros,
     parts: SummaryParts,
     out: &mut String,
 ) -> Micros {
-    let valid_until = write_students(rows, now, out);
+    view::write_lesson(out, members.lesson.as_ref(), members.last_received_at);
+    let valid_until = write_students(rows, &members.settings, now, out);
+    if parts.settings {
+        out.push_str(",\"settings\":");
+        out.push_str(&members.settings.text);
+    }
     if parts.cells || parts.grid {
         out.push(',');
         write_cells(rows, None, out);
@@ -146,28 +174,76 @@ pub(in crate::state) fn write_members(
     }
     if parts.activity {
         out.push_str(",\"activity\":");
-        view::array(out, minutes, |out, &(start, minute)| view::write_minute(out, start, minute));
+        view::array(out, &members.minutes, |out, &(start, minute)| {
+            view::write_minute(out, start, minute)
+        });
     }
     valid_until
 }
 
-/// Writes `"metrics":{…},"students":[…]`, the students by name. Returns until when these are valid
-/// if no event is folded.
-fn write_students(rows: &RenderedRows, now: Micros, out: &mut String) -> Micros {
+/// Writes `"metrics":{…},"students":[…],"absent":[…]`, the students by name. Returns until when
+/// these are valid if no event is folded.
+fn write_students(
+    rows: &RenderedRows,
+    settings: &Settings,
+    now: Micros,
+    out: &mut String,
+) -> Micros {
     let mut metrics = Metrics::default();
     let mut valid_until = Micros::MAX;
     let mut students = String::with_capacity(rows.students_len());
-    view::array(&mut students, rows.students(), |out, student| {
-        let (status, until) = student.state.status(now);
+    let here = rows.students().filter(|student| student.state.is_here);
+    view::array(&mut students, here, |out, student| {
+        let (status, until) = student.state.status(now, settings.thresholds);
         out.push_str(&student.members);
-        view::finish_student(status, until, out);
+        let on_roster = settings.enrolled(&student.name).is_some();
+        view::finish_student(status, until, on_roster, out);
         valid_until = until.map_or(valid_until, |until| until.min(valid_until));
         metrics.add(&student.state, status);
     });
+    let absent = absent(rows, settings);
+    metrics.add_absent(absent.len());
     metrics.write(out);
     out.push_str(",\"students\":");
     out.push_str(&students);
+    out.push_str(",\"absent\":");
+    view::array(out, &absent, view::write_absent);
     valid_until
+}
+
+/// The students who are not here, by name: those of the roster, or without one those who were there
+/// in earlier lessons.
+fn absent<'a>(rows: &'a RenderedRows, settings: &'a Settings) -> Vec<Absent<'a>> {
+    if settings.roster.is_empty() {
+        let absent = rows.students().filter(|student| !student.state.is_here);
+        let absent = absent.map(|student| Absent {
+            student: &student.name,
+            name: student.state.user_name.as_deref(),
+            team: student.state.team_name.as_deref(),
+            last_received_at: Some(student.state.last_received_at),
+        });
+        return absent.collect();
+    }
+    let mut absent: Vec<Absent<'_>> = settings
+        .roster
+        .iter()
+        .filter_map(|enrolled| match rows.student(&enrolled.student) {
+            Some(known) if known.state.is_here => None,
+            known => {
+                let known = known.map(|known| &known.state);
+                let name = known.and_then(|known| known.user_name.as_deref());
+                let team = known.and_then(|known| known.team_name.as_deref());
+                Some(Absent {
+                    student: &enrolled.student,
+                    name: enrolled.name.as_deref().or(name),
+                    team: enrolled.team.as_deref().or(team),
+                    last_received_at: known.map(|known| known.last_received_at),
+                })
+            }
+        })
+        .collect();
+    absent.sort_unstable_by_key(|absent| absent.student);
+    absent
 }
 
 /// Writes `"cells":[…]`, of one notebook or of all.

@@ -127,13 +127,25 @@ impl Slot {
         }
     }
 
-    /// Takes an event of the tail's.
-    pub(super) fn fold(&self, event: &StoredEvent<'_>) {
-        match &mut *self.lock() {
-            Phase::Live(live) => drop(live.fold(event).map(|weight| self.set_weight(weight))),
+    /// Takes an event of the tail's. Returns whether the class was dropped: the event has changed
+    /// its settings, so that its lesson has to be read and folded again.
+    pub(super) fn fold(&self, event: &StoredEvent<'_>) -> bool {
+        let mut phase = self.lock();
+        match &mut *phase {
+            Phase::Live(live) => {
+                if let Some(weight) = live.fold(event) {
+                    self.set_weight(weight);
+                }
+                if live.state.needs_refold() {
+                    drop(phase);
+                    drop_on_another_thread(vec![self.close()]);
+                    return true;
+                }
+            }
             Phase::Joining(buffer) => buffer.add(event),
             Phase::Loading | Phase::Gone => {}
         }
+        false
     }
 }
 

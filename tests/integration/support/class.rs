@@ -1,7 +1,8 @@
 //! Random events of a class, and the state of a class as a dashboard has it.
 
 use progress_relay::database::{
-    CellRow, ClassRow, LastRunColumns, MinuteRow, Snapshot, StudentCellRow, StudentRow, TopError,
+    CellRow, ClassRow, LastRunColumns, LessonColumns, MinuteRow, Snapshot, StreakColumn,
+    StudentCellRow, StudentRow, TopError,
 };
 use progress_relay::event::{EventId, Micros, StoredEvent};
 use progress_relay::state::{ClassState, SummaryParts, write_summary};
@@ -57,11 +58,20 @@ pub fn random_event(class: &str, students: usize) -> Value {
     event
 }
 
+fn text(value: &Value) -> Option<Box<str>> {
+    value.as_str().map(Box::from)
+}
+
+fn time(value: &Value) -> Option<Micros> {
+    value.as_str().map(|_| micros(value))
+}
+
+fn number(value: &Value) -> i64 {
+    value.as_i64().unwrap_or_else(|| panic!("a number: {value}"))
+}
+
 /// The state in a summary with all its parts, to be folded forward as a dashboard does.
 pub fn state_of(summary: &Value) -> ClassState {
-    let text = |value: &Value| value.as_str().map(Box::<str>::from);
-    let time = |value: &Value| value.as_str().map(|_| micros(value));
-    let number = |value: &Value| value.as_i64().unwrap_or_else(|| panic!("a number: {value}"));
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut snapshot = Snapshot::default();
     for (index, student) in list(&summary["students"]).iter().enumerate() {
@@ -87,13 +97,28 @@ pub fn state_of(summary: &Value) -> ClassState {
             last_received_at: micros(&student["lastReceivedAt"]),
             cells_executed: number(&student["cellsExecuted"]),
             error_count: number(&student["errorCount"]),
-            consecutive_errors: number(&student["consecutiveErrors"]),
-            streak_cell: text(&student["streakCell"]),
+            streaks: list(&student["streaks"]).iter().map(streak).collect(),
             last_run,
             help_since: time(&student["helpSince"]),
             last_help_at: time(&student["lastHelpAt"]),
             hand_closed: student["handClosed"].as_bool().expect("a boolean"),
             hand_lowered_at: time(&student["handLoweredAt"]),
+            is_here: true,
+            is_unconfigured: student["unconfigured"] == true,
+            help_until_stop: student["helpUntilStop"] == true,
+            claim: text(&student["helpClaimedBy"]).zip(time(&student["helpClaimedAt"])),
+        });
+    }
+    for (index, student) in list(&summary["absent"]).iter().enumerate() {
+        let last_seen = time(&student["lastReceivedAt"]).unwrap_or_default();
+        snapshot.students.push(StudentRow {
+            student_id: text(&student["studentId"]).expect("a name"),
+            last_event: EventId(-1 - index as i64),
+            user_name: text(&student["userName"]),
+            team_name: text(&student["teamName"]),
+            last_event_time: last_seen,
+            last_received_at: last_seen,
+            ..StudentRow::default()
         });
     }
     let cells = list(&summary["cells"]);
@@ -134,6 +159,13 @@ pub fn state_of(summary: &Value) -> ClassState {
                 failed_runs: number(&runs[2]),
                 failed: runs[3].as_bool().expect("a boolean"),
                 last_run_at: micros(&runs[4]),
+                last_run_execution_count: runs[5].as_i64(),
+                last_run_session_id: runs[6]
+                    .as_u64()
+                    .and_then(|session| text(&row["sessions"][session as usize])),
+                last_run_time: time(&runs[7]).unwrap_or_else(|| micros(&runs[4])),
+                // The summary has no event ids of runs.
+                last_run_event: EventId(0),
             });
         }
     }
@@ -144,8 +176,32 @@ pub fn state_of(summary: &Value) -> ClassState {
     }
     let cursor = summary["cursor"].as_str().expect("a cursor");
     let last_event = EventId(cursor_id(cursor));
-    snapshot.class = ClassRow { last_event, ..ClassRow::default() };
+    let lesson = &summary["lesson"];
+    snapshot.class = ClassRow {
+        last_event,
+        last_received_at: time(&lesson["lastReceivedAt"]),
+        lesson: text(&lesson["id"]).map(|id| LessonColumns {
+            first_event: EventId(id.parse().expect("an id")),
+            started_at: micros(&lesson["startedAt"]),
+            events_before: 0,
+            title: text(&lesson["title"]),
+        }),
+        settings: summary["settings"].to_string().into(),
+        // Settings from before do not count again.
+        settings_event: last_event,
+        ..ClassRow::default()
+    };
     ClassState::restore(snapshot)
+}
+
+fn streak(streak: &Value) -> StreakColumn {
+    StreakColumn {
+        notebook_path: text(&streak["notebookPath"]),
+        cell_id: text(&streak["cellId"]),
+        cell_index: streak["cellIndex"].as_i64(),
+        failures: number(&streak["failures"]),
+        failed_at: micros(&streak["failedAt"]),
+    }
 }
 
 /// The id in a cursor.
@@ -184,10 +240,13 @@ pub fn without_times(mut summary: Value) -> Value {
     })
 }
 
+const ALL_PARTS: SummaryParts =
+    SummaryParts { cells: true, grid: true, activity: true, settings: false };
+
 /// The summary of a state at the time `now`, with all parts and without the members before `now`.
 pub fn summary_of(state: &mut ClassState, now: Micros) -> Value {
     let mut out = String::from("{");
-    write_summary(state, now, SummaryParts { cells: true, grid: true, activity: true }, &mut out);
+    write_summary(state, now, ALL_PARTS, &mut out);
     out.push('}');
     serde_json::from_str(&out).expect("JSON")
 }

@@ -1,0 +1,190 @@
+//! What an instructor does in a class. Each act is an event like any other: it is stored, and every
+//! dashboard on every replica sees it as it sees every other event.
+//!
+//! - `POST …/students/{student}/help/resolve`: a hand is lowered
+//! - `POST` and `DELETE …/students/{student}/help/claim`: the instructor is on the way to a raised
+//!   hand, or is not any more
+//! - `POST /api/class/lessons`: a lesson begins
+//! - `POST /api/class/viewing`: the instructor looks at the class, or at a student
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use uuid::Uuid;
+use warp::reply::Response;
+
+use super::request::ApiRequest;
+use crate::event::{ClassId, Cursor, Event, ObjectWriter, StudentId};
+use crate::http::ingest;
+use crate::http::problem::Problem;
+use crate::writer::Outcome;
+
+/// The longest name of an instructor, title of a lesson, and id of a student, in bytes.
+const MAX_TEXT: usize = 200;
+
+/// The body of an act.
+#[derive(Debug, Deserialize, Default)]
+#[serde(default)]
+struct Words {
+    /// The instructor, where callers are not known.
+    by: Option<String>,
+    /// Of a lesson.
+    title: Option<String>,
+    /// Whom the instructor looks at.
+    student: Option<String>,
+}
+
+/// An act that was stored.
+pub(super) struct Stored {
+    event_id: Uuid,
+    /// `None` if the connection was lost at the commit, and the event was there when it was sent
+    /// again.
+    pub(super) cursor: Option<Cursor>,
+}
+
+impl Stored {
+    /// Writes the members that name the event.
+    pub(super) fn write(&self, object: &mut ObjectWriter<'_>) {
+        object.text("eventId", &self.event_id.to_string());
+        object.opt_text("cursor", self.cursor.as_ref().map(Cursor::to_string).as_deref());
+    }
+}
+
+impl ApiRequest<'_> {
+    pub(super) async fn resolve(&self, student: &str) -> Result<Response, Problem> {
+        let (class, student) = (self.class()?, student_of(student)?);
+        if !self.is_hand_up(&class, &student).await? {
+            // Another instructor was there first, or the student has lowered the hand: either way
+            // it is down, as the request demands.
+            let body = ObjectWriter::object(|object| object.json("resolved", false));
+            return self.answer(body).await;
+        }
+        let actor = self.actor(&Words::default())?;
+        let write = |object: &mut ObjectWriter<'_>| object.text("actor", &actor);
+        let stored = self.store("help_resolved", class, Some(student), write).await?;
+        let body = ObjectWriter::object(|object| {
+            object.json("resolved", true);
+            stored.write(object);
+        });
+        self.answer(body).await
+    }
+
+    /// The instructor is on the way to a raised hand (`claims`), or is not any more.
+    pub(super) async fn claim(&self, student: &str, claims: bool) -> Result<Response, Problem> {
+        let (class, student) = (self.class()?, student_of(student)?);
+        let actor = self.actor(&self.words()?)?;
+        if !self.is_hand_up(&class, &student).await? {
+            let body = ObjectWriter::object(|object| object.json("claimed", false));
+            return self.answer(body).await;
+        }
+        let write = |object: &mut ObjectWriter<'_>| {
+            object.text("actor", &actor);
+            object.text("by", &actor);
+            if !claims {
+                object.json("released", true);
+            }
+        };
+        let stored = self.store("help_claimed", class, Some(student), write).await?;
+        let body = ObjectWriter::object(|object| {
+            object.json("claimed", claims);
+            stored.write(object);
+        });
+        self.answer(body).await
+    }
+
+    pub(super) async fn begin_lesson(&self) -> Result<Response, Problem> {
+        let (class, words) = (self.class()?, self.words()?);
+        let (actor, title) = (self.actor(&words)?, short("title", words.title.as_deref())?);
+        let write = |object: &mut ObjectWriter<'_>| {
+            object.text("actor", &actor);
+            object.opt_text("title", title);
+        };
+        let stored = self.store("lesson_started", class, None, write).await?;
+        self.answer(ObjectWriter::object(|object| stored.write(object))).await
+    }
+
+    pub(super) async fn viewing(&self) -> Result<Response, Problem> {
+        let (class, words) = (self.class()?, self.words()?);
+        let (actor, student) = (self.actor(&words)?, short("student", words.student.as_deref())?);
+        let write = |object: &mut ObjectWriter<'_>| {
+            object.text("actor", &actor);
+            object.opt_text("student", student);
+        };
+        let stored = self.store("instructor_viewing", class, None, write).await?;
+        self.answer(ObjectWriter::object(|object| stored.write(object))).await
+    }
+
+    /// Whether the student's hand is up.
+    async fn is_hand_up(&self, class: &ClassId, student: &StudentId) -> Result<bool, Problem> {
+        self.caught_up().await;
+        let is_up = self.relay.classes.read(class, |state, _, _| {
+            let student = state.student(student.as_str());
+            student.filter(|student| student.is_here).map(|student| student.help_since.is_some())
+        });
+        is_up.await?.ok_or_else(|| Problem::no_student(student.as_str()))
+    }
+
+    /// The body of the request; one that is empty says nothing.
+    fn words(&self) -> Result<Words, Problem> {
+        if self.body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Words::default());
+        }
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Problem::bad_parameter("body", &format!("is no such object: {error}")))
+    }
+
+    /// Who acts. Where callers are known, the caller: nobody acts in another's name.
+    fn actor(&self, words: &Words) -> Result<String, Problem> {
+        let named =
+            short("by", words.by.as_deref())?.filter(|_| self.relay.gate.access().is_open());
+        let known = self.caller.name.as_deref().unwrap_or(&self.caller.subject);
+        Ok(named.unwrap_or(known).to_owned())
+    }
+
+    /// Stores an event of the relay's own, about a student or about the class.
+    pub(super) async fn store(
+        &self,
+        event_type: &str,
+        class: ClassId,
+        student: Option<StudentId>,
+        members: impl FnOnce(&mut ObjectWriter<'_>),
+    ) -> Result<Stored, Problem> {
+        let now = self.relay.classes.now();
+        let event_id = Uuid::new_v4();
+        let body = ObjectWriter::object(|object| {
+            object.text("eventId", &event_id.to_string());
+            object.text("eventType", event_type);
+            object.text("eventTime", &now.to_rfc3339());
+            members(object);
+        });
+        let student = student.unwrap_or_else(StudentId::the_class);
+        let event = Event { event_id, class, student, occurred_at: now, body };
+        let written = self.relay.writer.write(vec![event]).await.map_err(ingest::not_written)?;
+        let cursor = match written.outcomes.into_iter().next() {
+            Some(Outcome::Stored(id)) => Some(Cursor { epoch: written.epoch, id }),
+            Some(Outcome::Duplicate) => None,
+            Some(Outcome::Rejected(reason) | Outcome::Failed(reason)) => {
+                return Err(Problem::refused(&reason));
+            }
+            None => return Err(Problem::refused("it was not stored")),
+        };
+        Ok(Stored { event_id, cursor })
+    }
+}
+
+/// The student that a path names.
+fn student_of(parameter: &str) -> Result<StudentId, Problem> {
+    let student = percent_decode_str(parameter)
+        .decode_utf8()
+        .map_err(|_| Problem::bad_parameter("student", "is not UTF-8"))?;
+    StudentId::new(&student).map_err(|error| Problem::bad_parameter("student", &error.to_string()))
+}
+
+/// A text of a person's, without blanks around it; `None` if nothing is left.
+fn short<'a>(name: &str, text: Option<&'a str>) -> Result<Option<&'a str>, Problem> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
+        let most = format!("may have {MAX_TEXT} bytes and no control characters");
+        return Err(Problem::bad_parameter(name, &most));
+    }
+    Ok(Some(text))
+}

@@ -1,0 +1,293 @@
+//! `GET` and `PUT /api/class/settings`: how a class is counted and shown.
+//!
+//! Settings are stored as an event that holds all of them. Here they are checked; the fold takes
+//! whatever it finds, since anyone may store such an event with SQL.
+
+use http::header::IF_MATCH;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Map, Value};
+use warp::reply::Response;
+
+use super::request::ApiRequest;
+use crate::event::{ObjectWriter, StudentId};
+use crate::http::problem::Problem;
+use crate::state::MAX_ROSTER;
+
+/// Notebooks of an outline, and cells of each.
+const MAX_NOTEBOOKS: usize = 50;
+const MAX_OUTLINE_CELLS: usize = 2_000;
+/// Headings above a cell.
+const MAX_HEADINGS: usize = 6;
+/// The longest text, in bytes.
+const MAX_TEXT: usize = 1024;
+
+impl ApiRequest<'_> {
+    pub(super) async fn settings(&self) -> Result<Response, Problem> {
+        let class = self.class()?;
+        self.caught_up().await;
+        let read = self.relay.classes.read(&class, |state, _, _| {
+            let (settings, event) = state.settings();
+            (settings.text.clone(), event)
+        });
+        let (settings, event) = read.await?;
+        let version = event.0.to_string();
+        let body = ObjectWriter::object(|object| {
+            object.text("classId", class.as_str());
+            object.json("settings", settings);
+            object.text("version", &version);
+        });
+        let mut response = self.answer(body).await?;
+        let tag = HeaderValue::try_from(format!("\"{version}\""));
+        tag.into_iter().for_each(|tag| drop(response.headers_mut().insert(header::ETAG, tag)));
+        Ok(response)
+    }
+
+    pub(super) async fn change_settings(&self) -> Result<Response, Problem> {
+        let class = self.class()?;
+        let settings = serde_json::from_slice(&self.body).map_err(|error| {
+            Problem::bad_parameter("body", &format!("is no JSON object of settings: {error}"))
+        })?;
+        let settings = checked(&settings).map_err(|fault| invalid(&fault))?;
+        if let Some(wanted) = self.headers.get(IF_MATCH) {
+            self.caught_up().await;
+            let read = self.relay.classes.read(&class, |state, _, _| state.settings().1);
+            let version = format!("\"{}\"", read.await?.0);
+            if wanted != "*" && wanted.as_bytes() != version.as_bytes() {
+                return Err(Problem::new(
+                    StatusCode::PRECONDITION_FAILED,
+                    "settings-changed",
+                    "the settings were changed by somebody else meanwhile",
+                    "read them again, and make the change on top of what they are now",
+                ));
+            }
+        }
+        let text = settings.to_string();
+        let actor = self.caller.name.as_deref().unwrap_or(&self.caller.subject);
+        let write = |object: &mut ObjectWriter<'_>| {
+            object.text("actor", actor);
+            object.json("settings", &text);
+        };
+        let stored = self.store("settings_changed", class, None, write).await?;
+        let body = ObjectWriter::object(|object| {
+            object
+                .opt_text("version", stored.cursor.as_ref().map(|at| at.id.to_string()).as_deref());
+            stored.write(object);
+        });
+        self.answer(body).await
+    }
+}
+
+/// What is wrong with settings, and where.
+struct Fault {
+    member: String,
+    reason: &'static str,
+}
+
+fn fault<T>(member: impl Into<String>, reason: &'static str) -> Result<T, Fault> {
+    Err(Fault { member: member.into(), reason })
+}
+
+fn invalid(fault: &Fault) -> Problem {
+    let Fault { member, reason } = fault;
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "invalid-settings",
+        "the settings were not changed",
+        &format!("{member} {reason}"),
+    )
+}
+
+/// Settings in the form in which they are stored.
+fn checked(settings: &Value) -> Result<Value, Fault> {
+    let Value::Object(members) = settings else { return fault("body", "must be an object") };
+    let mut out = Map::new();
+    for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+        let value = match name.as_str() {
+            "cellsBy" => one_of(name, value, &["id", "position"], "must be id or position")?,
+            "notebooksBy" => one_of(name, value, &["path", "name"], "must be path or name")?,
+            "capture" => one_of(
+                name,
+                value,
+                &["all", "no-output", "no-code", "metadata"],
+                "must be all, no-output, no-code or metadata",
+            )?,
+            "stuckAfter" => {
+                whole(name, value, 1, 100, "must be a whole number of failures from 1 to 100")?
+            }
+            "idleAfter" => {
+                whole(name, value, 10, 86_400, "must be whole seconds from 10 to 86400")?
+            }
+            "roster" => roster(value)?,
+            "outline" => outline(value)?,
+            _ => return fault(name, "is no setting"),
+        };
+        out.insert(name.clone(), value);
+    }
+    Ok(Value::Object(out))
+}
+
+fn one_of(name: &str, value: &Value, words: &[&str], reason: &'static str) -> Result<Value, Fault> {
+    match value.as_str() {
+        Some(word) if words.contains(&word) => Ok(value.clone()),
+        _ => fault(name, reason),
+    }
+}
+
+fn whole(
+    name: &str,
+    value: &Value,
+    least: i64,
+    most: i64,
+    reason: &'static str,
+) -> Result<Value, Fault> {
+    match value.as_i64() {
+        Some(number) if (least..=most).contains(&number) => Ok(value.clone()),
+        _ => fault(name, reason),
+    }
+}
+
+fn roster(value: &Value) -> Result<Value, Fault> {
+    let Value::Array(entries) = value else { return fault("roster", "must be an array") };
+    if entries.len() > MAX_ROSTER {
+        return fault("roster", "may have 10000 students");
+    }
+    let checked = entries.iter().enumerate().map(|(at, entry)| {
+        let here = |name: &str| format!("roster[{at}].{name}");
+        let Value::Object(members) = entry else {
+            return fault(format!("roster[{at}]"), "must be an object");
+        };
+        let Some(id) = members.get("id").and_then(Value::as_str) else {
+            return fault(here("id"), "must be the student's id, a text");
+        };
+        // As clients' ids are stored: trimmed, and an address in lower case.
+        let Ok(id) = StudentId::of_client(id) else {
+            return fault(here("id"), "must have 1 to 200 bytes and no control characters");
+        };
+        let mut out = Map::from_iter([("id".to_owned(), id.as_str().into())]);
+        for name in ["name", "team"] {
+            if let Some(text) = text(members.get(name), || here(name))? {
+                out.insert(name.to_owned(), text.into());
+            }
+        }
+        Ok(Value::Object(out))
+    });
+    checked.collect::<Result<Vec<_>, _>>().map(Value::Array)
+}
+
+fn outline(value: &Value) -> Result<Value, Fault> {
+    let Value::Array(notebooks) = value else { return fault("outline", "must be an array") };
+    if notebooks.len() > MAX_NOTEBOOKS {
+        return fault("outline", "may have 50 notebooks");
+    }
+    let checked = notebooks.iter().enumerate().map(|(at, notebook)| {
+        let here = |name: &str| format!("outline[{at}].{name}");
+        let Some(path) = text(notebook.get("notebook"), || here("notebook"))? else {
+            return fault(here("notebook"), "must be the notebook's path");
+        };
+        let Some(Value::Array(cells)) = notebook.get("cells") else {
+            return fault(here("cells"), "must be an array");
+        };
+        if cells.len() > MAX_OUTLINE_CELLS {
+            return fault(here("cells"), "may have 2000 cells");
+        }
+        let cells = cells.iter().enumerate();
+        let cells = cells.map(|(cell_at, cell)| outline_cell(cell, &here("cells"), cell_at));
+        let cells = cells.collect::<Result<Vec<_>, _>>()?;
+        Ok(serde_json::json!({"notebook": path, "cells": cells}))
+    });
+    checked.collect::<Result<Vec<_>, _>>().map(Value::Array)
+}
+
+fn outline_cell(cell: &Value, cells: &str, at: usize) -> Result<Value, Fault> {
+    let here = |name: &str| format!("{cells}[{at}].{name}");
+    let mut out = Map::new();
+    if let Some(id) = text(cell.get("id"), || here("id"))? {
+        out.insert("id".to_owned(), id.into());
+    }
+    match cell.get("index") {
+        None | Some(Value::Null) => {}
+        Some(index) => {
+            let index = whole(&here("index"), index, 0, 1 << 20, "must be a place from 0 on")?;
+            out.insert("index".to_owned(), index);
+        }
+    }
+    if out.is_empty() {
+        return fault(here("id"), "or index must say which cell it is");
+    }
+    if let Some(title) = text(cell.get("title"), || here("title"))? {
+        out.insert("title".to_owned(), title.into());
+    }
+    if cell.get("exercise") == Some(&Value::Bool(true)) {
+        out.insert("exercise".to_owned(), true.into());
+    }
+    if let Some(Value::Array(headings)) = cell.get("headings") {
+        let headings = headings.iter().take(MAX_HEADINGS);
+        let headings: Vec<&str> = headings
+            .map(|heading| text(Some(heading), || here("headings")))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect();
+        out.insert("headings".to_owned(), headings.into());
+    }
+    Ok(Value::Object(out))
+}
+
+/// A text that may be absent; an empty one is.
+fn text<'a>(
+    value: Option<&'a Value>,
+    member: impl FnOnce() -> String,
+) -> Result<Option<&'a str>, Fault> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.len() <= MAX_TEXT && !text.contains('\0') => {
+            Ok(Some(text.trim()).filter(|text| !text.is_empty()))
+        }
+        Some(_) => fault(member(), "must be a text of at most 1024 bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::state::Settings;
+
+    fn wrong(settings: &Value) -> String {
+        checked(settings).map_or_else(|fault| fault.member, |_| panic!("{settings} is taken"))
+    }
+
+    #[test]
+    fn settings_are_stored_in_one_form() {
+        let settings = json!({
+            "cellsBy": "position", "notebooksBy": null, "idleAfter": 300,
+            "roster": [{"id": " Ann@Example.com ", "name": "Ann", "team": "", "mail": "x"}],
+            "outline": [{"notebook": "a.ipynb", "cells": [
+                {"index": 3, "headings": ["One", ""], "exercise": true, "title": "x = 1"}]}],
+        });
+        let stored = checked(&settings).unwrap_or_else(|fault| panic!("{}", fault.member));
+        assert_eq!(stored["roster"], json!([{"id": "ann@example.com", "name": "Ann"}]));
+        assert_eq!(stored["outline"][0]["cells"][0]["headings"], json!(["One"]));
+        assert_eq!(stored.get("notebooksBy"), None);
+        let read = Settings::parse(&stored.to_string());
+        assert!(read.enrolled("ann@example.com").is_some());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (settings, member) in [
+            (json!([]), "body"),
+            (json!({"cellBy": "id"}), "cellBy"),
+            (json!({"cellsBy": "place"}), "cellsBy"),
+            (json!({"stuckAfter": 0}), "stuckAfter"),
+            (json!({"idleAfter": "60"}), "idleAfter"),
+            (json!({"roster": [{"id": "a"}, {"name": "b"}]}), "roster[1].id"),
+            (json!({"roster": [{"id": "a", "name": 7}]}), "roster[0].name"),
+            (json!({"outline": [{"cells": []}]}), "outline[0].notebook"),
+            (json!({"outline": [{"notebook": "a", "cells": [{}]}]}), "outline[0].cells[0].id"),
+        ] {
+            assert_eq!(wrong(&settings), member, "{settings}");
+        }
+    }
+}

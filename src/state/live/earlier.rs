@@ -1,0 +1,134 @@
+//! Earlier lessons of a class, folded from the table when they are asked for.
+//!
+//! Such a lesson changes no more, so its summary is folded once and cached. Few are folded at a
+//! time, in the same turns as classes are loaded, and none for longer than a bounded time: a
+//! request for last year's largest lesson must not take the memory or the connections that the
+//! classes in use need.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::classes::Classes;
+use super::earlier_cache::Key;
+use super::load_error::LoadError;
+use super::rendered_rows::RenderedRows;
+use super::rendered_summary::{ClassMembers, RenderedSummary, SummaryHead};
+use crate::background;
+use crate::database::LogRow;
+use crate::event::{ClassId, Cursor, EventId};
+use crate::state::fold::class::ClassState;
+use crate::state::fold::lesson::ListedLesson;
+use crate::state::view::SummaryParts;
+
+/// How long the folding of a lesson may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Events of one page.
+const PAGE_ROWS: usize = 10_000;
+
+impl Classes {
+    /// The summary of a lesson, as it was when the lesson ended; `None` if the class has had none
+    /// that begins with this event, or if it has not ended.
+    ///
+    /// # Errors
+    /// If the class or the lesson's events cannot be read.
+    pub(crate) async fn earlier_lesson(
+        &self,
+        class: &ClassId,
+        first: EventId,
+        parts: SummaryParts,
+    ) -> Result<Option<Arc<RenderedSummary>>, LoadError> {
+        let found = self.read(class, |state, cursor, _| {
+            let lesson = state.lessons_listed().into_iter().find(|lesson| lesson.first == first)?;
+            let (settings, event) = state.settings();
+            Some((lesson, Arc::clone(settings), event, cursor.epoch.clone()))
+        });
+        let Some((lesson, settings, settings_event, epoch)) = found.await? else { return Ok(None) };
+        let Some(ended_at) = lesson.ended_at else { return Ok(None) };
+        let last = Cursor { epoch, id: lesson.last.0 };
+        let key = Key { class: class.clone(), first, last: last.clone(), settings_event, parts };
+        if let Some(summary) = self.earlier.get(&key) {
+            return Ok(Some(summary));
+        }
+        let mut state = ClassState::of_lesson(first, lesson.started_at, settings);
+        let fold = async {
+            let _turn = self.loader.turn().await?;
+            // Another request may have waited for the same turn.
+            if let Some(summary) = self.earlier.get(&key) {
+                return Ok(Some(summary));
+            }
+            self.fold_lesson(&mut state, class, &last).await.map(|()| None)
+        };
+        if let Some(summary) = timeout(PATIENCE, fold).await.map_err(|_| LoadError::TooLong)?? {
+            return Ok(Some(summary));
+        }
+        if let Some(current) = &mut state.lesson {
+            current.title = lesson.title;
+        }
+        let class = class.clone();
+        let rendered = background::run(move || {
+            let mut rows = RenderedRows::default();
+            while !rows.copy(&mut state, usize::MAX) {}
+            rows.render();
+            let (last_event, members) = (state.last_event(), ClassMembers::of(&state));
+            let head = SummaryHead { class, cursor: last, last_event, now: ended_at, members };
+            Arc::new(RenderedSummary::render(&mut rows, head, parts))
+        });
+        let summary = rendered.await.ok_or(LoadError::Restarted)?;
+        self.earlier.put(key, &summary);
+        Ok(Some(summary))
+    }
+
+    /// Folds a class's events after those that `state` has, up to `last`.
+    async fn fold_lesson(
+        &self,
+        state: &mut ClassState,
+        class: &ClassId,
+        last: &Cursor,
+    ) -> Result<(), LoadError> {
+        let classes = std::slice::from_ref(class);
+        let mut from = state.last_event().0;
+        loop {
+            let mut is_same = true;
+            let extent = self
+                .pages
+                .read(classes, from, PAGE_ROWS, |row| match row {
+                    LogRow::Header(header) if header.epoch != last.epoch => {
+                        is_same = false;
+                        ControlFlow::Break(())
+                    }
+                    LogRow::Event(event) if event.id > last.id => ControlFlow::Break(()),
+                    LogRow::Event(event) => {
+                        state.fold(event);
+                        ControlFlow::Continue(())
+                    }
+                    LogRow::Header(_) => ControlFlow::Continue(()),
+                })
+                .await?;
+            if !is_same {
+                return Err(LoadError::Restarted);
+            }
+            if extent.events < PAGE_ROWS || extent.last >= last.id {
+                return Ok(());
+            }
+            from = extent.last;
+        }
+    }
+
+    /// The events of a lesson: its first one, and its last one if it has ended.
+    ///
+    /// # Errors
+    /// If the class cannot be loaded.
+    pub(crate) async fn lesson(
+        &self,
+        class: &ClassId,
+        first: EventId,
+    ) -> Result<Option<ListedLesson>, LoadError> {
+        let find = |state: &ClassState| {
+            state.lessons_listed().into_iter().find(|lesson| lesson.first == first)
+        };
+        self.read(class, |state, _, _| find(state)).await
+    }
+}
