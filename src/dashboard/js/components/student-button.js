@@ -8,8 +8,8 @@ import { shortId, studentName } from "../names.js";
  */
 
 /**
- * A student's name as a button that opens the student's drawer. Beside it stands the id, if somebody
- * else has the same name, and a mark, if the name says nothing.
+ * A student's name as a button that opens the student's drawer. Beside it stands the id, if
+ * somebody else has the same name, and a mark, if the name says nothing.
  *
  * @param {Page} page
  * @param {string} studentId

@@ -41,8 +41,8 @@
  * @property {{ label: string, loading: string, connecting: string, catching: string, live: string,
  *   offline: (time: string | null) => string, resynchronising: string, signedOut: string,
  *   forbidden: string, refused: string, asOf: (time: string) => string, unreached: string,
- *   resync: string, bySettings: string, signedOutWhy: (time: string | null) => string, signIn: string,
- *   signInAway: string, forbiddenWhy: (classId: string) => string,
+ *   resync: string, bySettings: string, signedOutWhy: (time: string | null) => string,
+ *   signIn: string, signInAway: string, forbiddenWhy: (classId: string) => string,
  *   refusedWhy: (reason: string) => string, byStream: string, retryIn: (seconds: number) => string,
  *   retrying: string, retry: string }} connection
  * @property {{ label: string, role: (role: string) => string, signOut: string, link: string,
@@ -234,9 +234,11 @@ export const en = {
       `${many(count, "1 student has", `${n(count)} students have`)} not said who they are`,
     mark: "The extension was not told whose it is",
     tell:
-      "Tell the student: in JupyterLab, open Settings › Settings Editor › Cell Monitor, write your " +
-      "own e-mail address and name in place of the example, and reload the page.",
-    hint: "Until then they are told apart by their sessions: whoever reloads comes back as another.",
+      "Tell the student: in JupyterLab, open Settings › Settings Editor › Cell Monitor, write " +
+      "your own e-mail address and name in place of the example, and reload the page.",
+    hint:
+      "Until then they are told apart by their sessions: " +
+      "whoever reloads the page comes back as another.",
   },
 
   overview: {

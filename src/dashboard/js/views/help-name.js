@@ -1,5 +1,5 @@
-// How the other instructors call this one. Where people sign in, the relay knows; elsewhere the page
-// asks once, when it is first needed.
+// How the other instructors call this one. Where people sign in, the relay knows; elsewhere the
+// page asks once, when it is first needed.
 
 import { h } from "../dom.js";
 
@@ -16,9 +16,10 @@ const MAX_NAME = 50;
 
 /**
  * @param {Page} page
- * @returns {OwnName & { element: HTMLDialogElement }}
+ * @param {HTMLElement} parent holds the dialog while it asks
+ * @returns {OwnName}
  */
-export function nameDialog({ me, preferences, t }) {
+export function nameDialog({ me, preferences, t }, parent) {
   const input = h("input", {
     type: "text",
     id: "own-name",
@@ -44,12 +45,13 @@ export function nameDialog({ me, preferences, t }) {
 
   const known = () => me.caller?.name ?? me.caller?.subject ?? preferences.get("ownName");
   return {
-    element,
     known,
     async ask() {
       if (known() === "") {
+        parent.append(element);
         element.showModal();
         await new Promise((done) => element.addEventListener("close", done, { once: true }));
+        element.remove();
       }
       return known();
     },

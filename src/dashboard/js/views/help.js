@@ -23,14 +23,14 @@ export default function helpQueue(page) {
   const list = h("ol", { class: "help-list" });
   // Screen readers are told each hand here: they would read the whole queue again at every second.
   const announcer = h("p", { class: "visually-hidden", "aria-live": "polite" });
-  const dialog = nameDialog(page);
-  view.body.append(empty.element, list, announcer, dialog.element);
+  view.body.append(empty.element, list, announcer);
+  const ownName = nameDialog(page, view.body);
   view.element.tabIndex = -1;
 
   /** @type {List<Row, HelpItem>} */
   const items = new List(list, {
     key: (row) => row.student.studentId,
-    create: (row) => new HelpItem(page, row, dialog),
+    create: (row) => new HelpItem(page, row, ownName),
     update: (item, row) => item.update(row),
   });
 
