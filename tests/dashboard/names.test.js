@@ -12,8 +12,8 @@ test("a notebook is named without its folders and ending", () => {
   assert.equal(notebookName(null, t), "no notebook");
 });
 
-test("a cell is named by its place, or by the beginning of its id", () => {
-  assert.equal(cellLabel({ cellId: "abc", cellIndex: 3 }, t), "Cell 3");
+test("a cell is named by its number in JupyterLab, or by the beginning of its id", () => {
+  assert.equal(cellLabel({ cellId: "abc", cellIndex: 0 }, t), "Cell 1");
   assert.equal(cellLabel({ cellId: "123456789", cellIndex: null }, t), "123456789");
   assert.equal(cellLabel({ cellId: "1234567890", cellIndex: null }, t), "12345678…");
 });

@@ -135,9 +135,29 @@ test("a lesson that begins forgets the students, and draws everything", () => {
   assert.deepEqual(store.counts, { help: 0, stuck: 0, error: 0, active: 1, idle: 0 });
   assert.deepEqual(store.totals, { runs: 1, errors: 0 });
   assert.deepEqual(
-    store.state.absent().map(({ studentId }) => studentId),
+    store.absent().map(({ studentId }) => studentId),
     ["s1"],
   );
+  store.fold([run("s1")]);
+  assert.deepEqual(store.absent(), []);
+});
+
+test("the roster's students are known before anybody comes", () => {
+  const roster = [{ id: "s1", name: "Ann" }, { id: "s2" }];
+  assert.equal(store.isKnown, false);
+  store.fold([event("@class", "settings_changed", { settings: { roster } })]);
+  assert.ok(store.isKnown);
+  assert.deepEqual(
+    store.absent().map(({ userName }) => userName),
+    ["Ann", null],
+  );
+});
+
+test("a lesson is over when the next event begins another one", () => {
+  assert.equal(store.state.isOver(now), false);
+  store.fold([run("s1")]);
+  assert.equal(store.state.isOver(now + 6 * HOUR - 1), false);
+  assert.equal(store.state.isOver(now + 6 * HOUR), true);
 });
 
 test("an instructor's act for somebody who is not here makes no row", () => {
@@ -190,6 +210,21 @@ test("a watcher is told every event until it ends", () => {
   end();
   store.fold([run("s3")]);
   assert.deepEqual(told, [1, 2]);
+});
+
+test("students of one name are told apart while there are several", () => {
+  const named = (studentId, userName) => event(studentId, "notebook_opened", { userName });
+  const isShared = () => store.hasNamesake(store.rows.get("s1").student);
+  store.fold([named("s1", "Ann"), named("s2", "Bea")]);
+  assert.equal(isShared(), false);
+  store.takeChanges();
+  store.fold([named("s3", "Ann")]);
+  assert.ok(isShared() && store.takeChanges().statuses);
+  // Somebody who is not here, of the same name as one who is.
+  assert.ok(store.hasNamesake({ studentId: "s9", userName: "Bea" }));
+  store.fold([named("s3", "Cora")]);
+  assert.equal(isShared(), false);
+  assert.ok(store.takeChanges().statuses);
 });
 
 test("a student that the state evicts has no row", () => {

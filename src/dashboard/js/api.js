@@ -43,9 +43,9 @@ const PROBLEM = "urn:progress-relay:problem:";
  * @param {string} path
  * @param {{ [name: string]: string | number | undefined }} parameters of the query; `undefined` is
  *   left out
- * @param {{ method?: string, signal?: AbortSignal }} [options]
+ * @param {{ method?: string, content?: object, signal?: AbortSignal }} [options]
  */
-async function request(path, parameters, { method = "GET", signal } = {}) {
+async function request(path, parameters, { method = "GET", content, signal } = {}) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     if (value !== undefined) query.set(name, String(value));
@@ -57,6 +57,10 @@ async function request(path, parameters, { method = "GET", signal } = {}) {
     // The relay redirects no request of this page: who does is a proxy that wants a sign-in.
     const init = {
       method,
+      ...(content && {
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(content),
+      }),
       signal: AbortSignal.any(signals),
       redirect: /** @type {const} */ ("manual"),
     };
@@ -175,5 +179,30 @@ export const api = {
   resolve: (classId, student) => {
     const path = `api/class/students/${segment(student)}/help/resolve`;
     return request(path, { class: classId }, { method: "POST" });
+  },
+
+  /**
+   * Says that somebody is on the way to a student's hand. The relay knows who acts where somebody
+   * has signed in; elsewhere it takes `by`.
+   *
+   * @param {string} classId
+   * @param {string} student
+   * @param {string} by
+   */
+  claim: (classId, student, by) => {
+    const path = `api/class/students/${segment(student)}/help/claim`;
+    return request(path, { class: classId }, { method: "POST", content: { by } });
+  },
+
+  /**
+   * Says that nobody is on the way any more.
+   *
+   * @param {string} classId
+   * @param {string} student
+   * @param {string} by
+   */
+  release: (classId, student, by) => {
+    const path = `api/class/students/${segment(student)}/help/claim`;
+    return request(path, { class: classId }, { method: "DELETE", content: { by } });
   },
 };

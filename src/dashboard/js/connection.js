@@ -72,6 +72,7 @@ const NOT_ALLOWED = 1008;
  * @property {number | null} retryAt when the next attempt begins, by `Date.now()`
  * @property {string | null} reason the relay's own words
  * @property {Login | null} login where to sign in
+ * @property {boolean} isBySettings whether the summary is loaded again for new settings
  * @property {boolean} isSignInAway whether the relay cannot find out who calls
  * @property {boolean} isByStream whether WebSockets are blocked, and the event stream is used
  */
@@ -83,7 +84,13 @@ const NOT_ALLOWED = 1008;
  * @property {(state: ConnectionState) => void} state
  */
 
-const QUIET = { retryAt: null, reason: null, login: null, isSignInAway: false };
+const QUIET = {
+  retryAt: null,
+  reason: null,
+  login: null,
+  isSignInAway: false,
+  isBySettings: false,
+};
 
 /** @type {ConnectionState} */
 export const LOADING = { name: "loading", since: null, isByStream: false, ...QUIET };
@@ -237,10 +244,9 @@ export class Connection {
     this.#hasFrames = true;
     this.#received();
     // The state may lack events. A new summary has them, and says up to where it reaches.
-    const isLost = frame.type === "reset";
-    if (isLost || (frame.type === "progress" && this.#listener.events(frame.events))) {
-      this.#resynchronise();
-      return;
+    if (frame.type === "reset") return this.#resynchronise(false);
+    if (frame.type === "progress" && this.#listener.events(frame.events)) {
+      return this.#resynchronise(true);
     }
     if (typeof frame.cursor === "string") this.#cursor = frame.cursor;
     if (frame.type === "live") {
@@ -254,11 +260,13 @@ export class Connection {
    * Loads a new summary: the first time at once; when it is needed again soon, after a wait, so
    * that neither settings that change again and again nor a relay that keeps on sending `reset`
    * make every page of a class ask without end.
+   *
+   * @param {boolean} isBySettings
    */
-  #resynchronise() {
+  #resynchronise(isBySettings) {
     this.#drop();
     this.#cursor = null;
-    this.#set("resynchronising", { since: this.state.since ?? Date.now() });
+    this.#set("resynchronising", { since: this.state.since ?? Date.now(), isBySettings });
     const isSoon = performance.now() - this.#resyncAt < RESYNC_SPAN;
     const wait = isSoon ? this.#resyncWait : 0;
     this.#resyncWait = isSoon ? Math.min(BACKOFF_CAP, 2 * wait) : RESYNC_FIRST;

@@ -197,6 +197,15 @@ export class ClassState {
     this.#empty();
   }
 
+  /**
+   * Whether the lesson is over at `now`: the next event begins another one.
+   *
+   * @param {number} now
+   */
+  isOver(now) {
+    return this.lesson !== null && now >= this.lastReceivedAt + LESSON_GAP;
+  }
+
   /** Forgets everything of the lesson. The students are known, but not here. */
   #empty() {
     for (const student of this.students.values()) leave(student);

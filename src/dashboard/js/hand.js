@@ -1,7 +1,7 @@
 // The rules of a student's hand: it goes up, is repeated, lapses, is claimed by an instructor, and
 // goes down.
 
-import { SECOND } from "./time.js";
+import { MINUTE, SECOND } from "./time.js";
 
 /**
  * @import { NormalizedEvent } from "./normalize.js"
@@ -10,6 +10,8 @@ import { SECOND } from "./time.js";
 
 /** A hand counts as lowered when `help` was not repeated for this long. */
 const HELP_LAPSE = 75 * SECOND;
+/** An instructor who said so long ago to be on the way is not any more, as far as can be told. */
+const CLAIM_LAPSE = 10 * MINUTE;
 /** A `help` that is older than the `help_stop` by less than this was overtaken on its way. */
 const OVERTAKEN_WINDOW = 10 * SECOND;
 
@@ -87,6 +89,16 @@ export function claim(student, event) {
   if (event.received >= handUntil(student)) return;
   if (event.isReleased || event.by === null) setClaim(student, null, null);
   else setClaim(student, event.by, event.received);
+}
+
+/**
+ * Who is on the way to a student's hand, and since when.
+ *
+ * @param {Student} student
+ * @param {number} now
+ */
+export function claimOf({ helpClaimedBy: by, helpClaimedAt: at }, now) {
+  return by === null || at === null || now >= at + CLAIM_LAPSE ? null : { by, at };
 }
 
 /**

@@ -56,6 +56,7 @@ export function speak(code) {
   const percent = new Intl.NumberFormat(locale, { style: "percent" });
   const minute = time({ hour: "2-digit", minute: "2-digit" });
   const second = time({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const date = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
   const day = time({ dateStyle: "medium", timeStyle: "medium" });
   return {
     ...strings,
@@ -71,6 +72,12 @@ export function speak(code) {
     clockMinute: (moment) => minute.format(moment / 1000),
     /** @param {number} moment */
     clock: (moment) => second.format(moment / 1000),
+    /**
+     * The day, without the year.
+     *
+     * @param {number} moment
+     */
+    day: (moment) => date.format(moment / 1000),
     /** @param {number} moment */
     dateTime: (moment) => day.format(moment / 1000),
     /**

@@ -1,5 +1,6 @@
 // The page: the class that it shows, the views that it is made of, and when each is updated.
 
+import { Alerts } from "./alerts.js";
 import { addChanges, newChanges } from "./changes.js";
 import { api } from "./api.js";
 import { Clock } from "./clock.js";
@@ -33,11 +34,14 @@ const preferences = new Preferences((name) => {
   if (name === "theme" || name === "projector") restyle();
 });
 
+const alerts = new Alerts(preferences, () => document.getElementById("help")?.focus());
+
 /** @type {Page} */
 const page = {
   store,
   clock,
   preferences,
+  alerts,
   rejections,
   me,
   t: speak(preferences.get("language")),
@@ -67,7 +71,7 @@ const page = {
 let connection = null;
 /** @type {View[]} */
 let views = [];
-/** Holds the views of the slots `urgent` and `board`. It is hidden if the class has no students. */
+/** Holds the views of the slots `urgent` and `board`. It is hidden if no student is known. */
 let board = h("div");
 /** The changes that the calm views have not shown yet. */
 let pending = newChanges();
@@ -154,8 +158,11 @@ function build() {
 /** @param {import("./changes.js").Changes} changes */
 function draw(changes) {
   document.title = page.t.title(store.counts.help, page.classId);
-  show(board, store.loaded && store.rows.size > 0);
+  show(board, store.loaded && store.isKnown);
   for (const view of views) view.update?.(changes);
+  if (page.connection.name === "live") {
+    alerts.tell(changes.raised, clock.now(), (names) => page.t.help.raised(names.join(", ")));
+  }
   addChanges(pending, changes);
 }
 

@@ -16,6 +16,29 @@ export function studentName(student) {
   return student.userName ?? student.studentId;
 }
 
+/** The longest id that stands beside a name. */
+const LONG_ID = 24;
+
+/**
+ * An id to tell students of one name apart: of a long one its end, which differs.
+ *
+ * @param {string} id
+ */
+export function shortId(id) {
+  return id.length > LONG_ID ? `…${id.slice(-SHORT_ID)}` : id;
+}
+
+/**
+ * A student's name, and the id if somebody else has the same name.
+ *
+ * @param {Pick<Student, "userName" | "studentId">} student
+ * @param {Store} store
+ */
+export function fullName(student, store) {
+  const name = studentName(student);
+  return store.hasNamesake(student) ? `${name} ${shortId(student.studentId)}` : name;
+}
+
 /**
  * A notebook's name without its folders and ending.
  *
@@ -28,13 +51,23 @@ export function notebookName(path, t) {
 }
 
 /**
- * A cell by its place in the notebook, or by its id if that is not known.
+ * A cell's number. Clients count from 0; JupyterLab, which students look at, from 1.
+ *
+ * @param {{ cellIndex: number | null }} cell
+ */
+export function cellNumber({ cellIndex }) {
+  return cellIndex === null ? null : cellIndex + 1;
+}
+
+/**
+ * A cell by its number in the notebook, or by its id if that is not known.
  *
  * @param {{ cellId: string, cellIndex: number | null }} cell
  * @param {Text} t
  */
 export function cellLabel(cell, t) {
-  if (cell.cellIndex !== null) return t.cell(cell.cellIndex);
+  const number = cellNumber(cell);
+  if (number !== null) return t.cell(number);
   return cell.cellId.length > SHORT_ID + 1 ? `${cell.cellId.slice(0, SHORT_ID)}…` : cell.cellId;
 }
 

@@ -21,6 +21,11 @@ function defaults() {
     /** Whether the grid shows every student at once. */
     gridOverview: false,
     activityMinutes: 60,
+    /** How the other instructors call this one, where nobody signs in. */
+    ownName: "",
+    /** Whether a hand that goes up is heard, and whether it is shown beside other programs. */
+    handSound: false,
+    handNotification: false,
   };
 }
 

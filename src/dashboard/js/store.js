@@ -4,6 +4,7 @@
 import { newChanges } from "./changes.js";
 import { cellName } from "./cell.js";
 import { ClassState } from "./fold.js";
+import { studentName } from "./names.js";
 import { emptyCounts, statusAt, worstStreak } from "./student.js";
 import { restoreState } from "./summary.js";
 
@@ -11,7 +12,7 @@ import { restoreState } from "./summary.js";
  * @import { Note } from "./changes.js"
  * @import { Cell } from "./cell.js"
  * @import { Clock } from "./clock.js"
- * @import { Folded } from "./fold.js"
+ * @import { Absent, Folded } from "./fold.js"
  * @import { DeliveredEvent, NormalizedEvent } from "./normalize.js"
  * @import { Streak } from "./streaks.js"
  * @import { Status, Student } from "./student.js"
@@ -32,6 +33,7 @@ import { restoreState } from "./summary.js";
  *
  * @typedef {object} Row
  * @property {Student} student
+ * @property {string} name as it is counted in the store
  * @property {Status} status
  * @property {number} until when time alone changes the status
  * @property {Streak | null} streak the failures in a row that say most about the student
@@ -70,6 +72,18 @@ export class Store {
   totals = { runs: 0, errors: 0 };
   /** Whether a summary was loaded. */
   loaded = false;
+  /**
+   * How many students who are here have a name.
+   *
+   * @type {Map<string, number>}
+   */
+  #names = new Map();
+  /**
+   * What `absent` found; `null` after somebody came or was forgotten.
+   *
+   * @type {Absent[] | null}
+   */
+  #absent = null;
   #clock;
   #changes = newChanges();
   #changed;
@@ -125,6 +139,8 @@ export class Store {
   /** Forgets the students who are here: a lesson began, or another class is shown. */
   #resetRows() {
     this.rows = new Map();
+    this.#names = new Map();
+    this.#absent = null;
     this.notebooks = new Set();
     this.counts = emptyCounts();
     this.totals = { runs: 0, errors: 0 };
@@ -159,6 +175,7 @@ export class Store {
     const row = this.rows.get(student.studentId) ?? this.#addRow(student, now);
     // A student who was evicted and came back is another object.
     row.student = student;
+    this.#rename(row, studentName(student));
     if (event.kind === "run") {
       this.#updateStreak(row, event);
       this.#changes.minutes = true;
@@ -225,6 +242,17 @@ export class Store {
     return [...this.rows.values()].filter((row) => row.status === status);
   }
 
+  /** Whether any student is known. */
+  get isKnown() {
+    return this.rows.size > 0 || this.absent().length > 0;
+  }
+
+  /** Those who are known and not here, in no particular order. */
+  absent() {
+    this.#absent ??= this.state.absent();
+    return this.#absent;
+  }
+
   /**
    * Takes what was looked up about a student's failures in a row.
    *
@@ -246,12 +274,53 @@ export class Store {
     const [status, until] = statusAt(student, now, settings);
     const streak = worstStreak(student, settings);
     /** @type {Row} */
-    const row = { student, status, until, streak, failing: null, runs: 0, errors: 0, ran: null };
+    const row = {
+      student,
+      name: "",
+      status,
+      until,
+      streak,
+      failing: null,
+      runs: 0,
+      errors: 0,
+      ran: null,
+    };
     this.rows.set(student.studentId, row);
+    this.#rename(row, studentName(student));
+    this.#absent = null;
     this.counts[status] += 1;
     this.#changes.statuses = true;
     this.#count(row);
     return row;
+  }
+
+  /**
+   * @param {Row} row
+   * @param {string} name `""` if the row is no more
+   */
+  #rename(row, name) {
+    if (row.name === name) return;
+    for (const [changed, step] of /** @type {const} */ ([
+      [row.name, -1],
+      [name, 1],
+    ])) {
+      const count = (this.#names.get(changed) ?? 0) + step;
+      if (count > 0) this.#names.set(changed, count);
+      else this.#names.delete(changed);
+      // Those of the same name are told apart by their ids from now on, or no longer.
+      if (Math.max(count, count - step) === 2) this.#changes.statuses = true;
+    }
+    row.name = name;
+  }
+
+  /**
+   * Whether somebody else who is here has the same name.
+   *
+   * @param {Pick<Student, "studentId" | "userName">} student
+   */
+  hasNamesake(student) {
+    const own = this.rows.has(student.studentId) ? 1 : 0;
+    return (this.#names.get(studentName(student)) ?? 0) > own;
   }
 
   /** @param {Row} row */
@@ -298,6 +367,8 @@ export class Store {
     for (const [id, row] of this.rows) {
       if (this.state.students.has(id)) continue;
       this.rows.delete(id);
+      this.#rename(row, "");
+      this.#absent = null;
       this.counts[row.status] -= 1;
       this.totals.runs -= row.runs;
       this.totals.errors -= row.errors;

@@ -156,7 +156,7 @@ async fn keyboard_language_and_address() {
     for key in ["ArrowDown", "ArrowDown", "ArrowRight"] {
         page.press(key).await;
     }
-    page.until("/, Cell 2: /.test(document.querySelector('.grid-scroll [aria-live]').textContent)")
+    page.until("/, Cell 3: /.test(document.querySelector('.grid-scroll [aria-live]').textContent)")
         .await;
     page.press("Enter").await;
     page.until("document.activeElement.id === 'drawer-name'").await;

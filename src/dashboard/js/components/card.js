@@ -38,12 +38,13 @@ export function card(name, heading, ...controls) {
  */
 export function emptyState(text, { hint, good = false } = {}) {
   const message = h("p", {}, text);
+  const more = h("p", { class: "hint" }, hint);
   const element = h(
     "div",
     { class: "empty-state" },
     good ? icon("active") : null,
     message,
-    hint === undefined ? null : h("p", { class: "hint" }, hint),
+    hint === undefined ? null : more,
   );
-  return { element, message };
+  return { element, message, hint: more };
 }

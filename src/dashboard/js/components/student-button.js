@@ -1,5 +1,6 @@
-import { bdi, h, setText } from "../dom.js";
-import { studentName } from "../names.js";
+import { bdi, h, setAttribute, setText, show } from "../dom.js";
+import { icon } from "../icons.js";
+import { shortId, studentName } from "../names.js";
 
 /**
  * @import { Student } from "../student.js"
@@ -7,18 +8,31 @@ import { studentName } from "../names.js";
  */
 
 /**
- * A student's name as a button that opens the student's drawer.
+ * A student's name as a button that opens the student's drawer. Beside it stands the id, if
+ * somebody else has the same name, and a mark, if the name says nothing.
  *
  * @param {Page} page
  * @param {string} studentId
  */
 export function studentButton(page, studentId) {
+  const { store, t } = page;
   const name = bdi();
   const open = () => page.open(studentId);
-  const element = h("button", { type: "button", class: "student-name", on: { click: open } }, name);
+  const button = h("button", { type: "button", class: "student-name", on: { click: open } }, name);
+  const id = bdi("", { class: "student-id" });
+  const mark = h("span", { class: "unconfigured-mark", title: t.unconfigured.mark });
+  mark.append(icon("warning"), h("span", { class: "visually-hidden" }, t.unconfigured.mark));
   return {
-    element,
-    /** @param {Student} student */
-    update: (student) => setText(name, studentName(student)),
+    element: h("span", { class: "student" }, button, mark, id),
+    /** @param {Pick<Student, "studentId" | "userName"> & { unconfigured?: boolean }} student */
+    update(student) {
+      const isShared = store.hasNamesake(student) && student.userName !== null;
+      setText(name, studentName(student));
+      setAttribute(button, "title", name.textContent);
+      setText(id, isShared ? shortId(studentId) : "");
+      setAttribute(id, "title", studentId);
+      show(id, isShared);
+      show(mark, student.unconfigured === true);
+    },
   };
 }

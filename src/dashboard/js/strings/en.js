@@ -25,11 +25,12 @@
  * @property {string} justNow
  * @property {(age: string) => string} for
  * @property {Record<Status, string>} status
- * @property {Record<Status, string>} statusHint
+ * @property {(status: Status, failures: number, idleAfter: string) => string} statusHint
  * @property {(count: number) => string} students
+ * @property {(here: number, absent: number) => string} attendance
  * @property {(count: number) => string} runs
  * @property {(count: number) => string} failures
- * @property {(index: number) => string} cell
+ * @property {(number: number) => string} cell
  * @property {(notebook: string, cell: string) => string} cellOf
  * @property {string} noCell
  * @property {string} noNotebook
@@ -40,8 +41,8 @@
  * @property {{ label: string, loading: string, connecting: string, catching: string, live: string,
  *   offline: (time: string | null) => string, resynchronising: string, signedOut: string,
  *   forbidden: string, refused: string, asOf: (time: string) => string, unreached: string,
- *   resync: string, signedOutWhy: (time: string | null) => string, signIn: string,
- *   signInAway: string, forbiddenWhy: (classId: string) => string,
+ *   resync: string, bySettings: string, signedOutWhy: (time: string | null) => string,
+ *   signIn: string, signInAway: string, forbiddenWhy: (classId: string) => string,
  *   refusedWhy: (reason: string) => string, byStream: string, retryIn: (seconds: number) => string,
  *   retrying: string, retry: string }} connection
  * @property {{ label: string, role: (role: string) => string, signOut: string, link: string,
@@ -49,12 +50,20 @@
  *   copied: string, close: string }} account
  * @property {{ summary: (count: number, since: string) => string, hint: string,
  *   times: (count: number) => string }} rejections
- * @property {{ heading: string, filter: (status: string, count: number) => string, download: string
- *   }} overview
+ * @property {{ label: string, sound: string, notification: string, tryOut: string,
+ *   example: string, awake: string, missing: string, denied: string }} alerts
+ * @property {{ summary: (count: number) => string, mark: string, tell: string, hint: string }}
+ *   unconfigured
+ * @property {{ heading: string, filter: (status: string, count: number) => string,
+ *   download: string, over: (day: string, time: string) => string }} overview
  * @property {{ heading: string, empty: string, emptyHint: string, resolve: string,
  *   resolving: string, resolveName: (name: string) => string, failed: string,
- *   raised: (names: string) => string, waiting: (wait: string) => string, long: string }} help
- * @property {{ heading: string, empty: string, emptyHint: string, times: (count: number) => string,
+ *   raised: (names: string) => string, waiting: (wait: string) => string, long: string,
+ *   claim: string, claimName: (name: string) => string, release: string,
+ *   releaseName: (name: string) => string, going: (since: string) => string,
+ *   isGoing: (who: string, since: string) => string, ownName: string, cancel: string }} help
+ * @property {{ heading: string, empty: string, emptyHint: (failures: number) => string,
+ *   times: (count: number) => string,
  *   failed: (count: number) => string, noMessage: string, loading: string,
  *   more: (count: number) => string, fewer: string, at: (cell: string, count: number) => string,
  *   filter: string }} stuck
@@ -69,6 +78,7 @@
  *   filtered: (status: string) => string }} grid
  * @property {{ heading: string, empty: string, cell: string, students: string, share: string,
  *   message: string, of: (count: number, total: number) => string,
+ *   ofRuns: (count: number, total: number) => string,
  *   times: (count: number) => string, more: (count: number) => string }} cells
  * @property {{ heading: string, empty: string,
  *   here: (cell: string, students: string, parts: string) => string, median: string,
@@ -77,7 +87,7 @@
  *   executed: string, errors: string, inARow: (count: number) => string, code: string,
  *   result: string, error: string, noRun: string, cells: string, timeline: string, older: string,
  *   loading: string, failed: string, retry: string, beginning: string,
- *   cut: (chars: number) => string, cutByRelay: string, shared: string,
+ *   cut: (chars: number) => string, cutByRelay: string,
  *   execution: (count: number) => string, event: Record<string, string>,
  *   repeats: (count: number) => string }} drawer
  * @property {{ heading: string, span: (minutes: number) => string, spanLabel: string, runs: string,
@@ -88,6 +98,7 @@
  *   failing: string, none: string }} teams
  * @property {{ heading: string, empty: string, since: string, more: (count: number) => string }}
  *   silent
+ * @property {{ heading: string, seen: (day: string) => string, never: string }} absent
  * @property {{ heading: (classId: string) => string, text: string, other: string }} empty
  * @property {string} loading
  */
@@ -121,17 +132,20 @@ export const en = {
   for: (age) => `for ${age}`,
 
   status: { help: "Hand up", stuck: "Stuck", error: "Error", active: "Active", idle: "Idle" },
-  statusHint: {
-    help: "asks for help",
-    stuck: "3 failures in a row on a cell",
-    error: "the last run failed",
-    active: "something in the last 2 minutes",
-    idle: "nothing for 2 minutes",
-  },
+  statusHint: (status, failures, idleAfter) =>
+    ({
+      help: "asks for help",
+      stuck: `${many(failures, "1 failure", `${n(failures)} failures in a row`)} on a cell`,
+      error: "a cell failed in the last 5 minutes",
+      active: `something in the last ${idleAfter}`,
+      idle: `nothing for ${idleAfter}`,
+    })[status],
   students: (count) => many(count, "1 student", `${n(count)} students`),
+  attendance: (here, absent) =>
+    absent > 0 ? `${n(here)} of ${n(here + absent)} here` : en.students(here),
   runs: (count) => many(count, "1 run", `${n(count)} runs`),
   failures: (count) => many(count, "1 failure", `${n(count)} failures`),
-  cell: (index) => `Cell ${index}`,
+  cell: (number) => `Cell ${number}`,
   cellOf: (notebook, cell) => `${notebook} · ${cell}`,
   noCell: "no cell yet",
   noNotebook: "no notebook",
@@ -162,6 +176,7 @@ export const en = {
       `The relay cannot be reached. You see the class as it was at ${time}; ` +
       "nothing is lost, what is missing follows.",
     unreached: "The relay cannot be reached.",
+    bySettings: "The class’s settings have changed: the lesson is being counted anew.",
     resync: "The relay’s log was replaced or pruned: the class is being read again.",
     signedOutWhy: (time) =>
       time
@@ -204,11 +219,35 @@ export const en = {
       "The person who set up the students’ extension can see here what is wrong.",
     times: (count) => many(count, "once", `${n(count)} times`),
   },
+  alerts: {
+    label: "When a hand goes up",
+    sound: "Play a sound",
+    notification: "Show a notification while this page is not in front",
+    tryOut: "Try it",
+    example: "This is how a raised hand will be shown.",
+    awake: "After the page was loaded, browsers play a sound only once you have clicked on it.",
+    missing: "This browser shows no notifications here: they need HTTPS.",
+    denied: "This browser forbids notifications here: allow them in its settings for this address.",
+  },
+  unconfigured: {
+    summary: (count) =>
+      `${many(count, "1 student has", `${n(count)} students have`)} not said who they are`,
+    mark: "The extension was not told whose it is",
+    tell:
+      "Tell the student: in JupyterLab, open Settings › Settings Editor › Cell Monitor, write " +
+      "your own e-mail address and name in place of the example, and reload the page.",
+    hint:
+      "Until then they are told apart by their sessions: " +
+      "whoever reloads the page comes back as another.",
+  },
 
   overview: {
     heading: "The class now",
     filter: (status, count) => `${status}: ${count}. Show only these in the grid`,
     download: "Download events (CSV)",
+    over: (day, time) =>
+      `This is the last lesson, as it was at its end on ${day} at ${time}. ` +
+      "The next one begins with the first event.",
   },
   help: {
     heading: "Help queue",
@@ -221,11 +260,21 @@ export const en = {
     raised: (names) => `Hand raised: ${names}`,
     waiting: (wait) => `waiting ${wait}`,
     long: "a long wait",
+    claim: "I am going",
+    claimName: (name) => `I am going to ${name}`,
+    release: "Not going",
+    releaseName: (name) => `I am not going to ${name} after all`,
+    going: (since) => `You are going · ${since}`,
+    isGoing: (who, since) => `${who} is going · ${since}`,
+    ownName: "Your name, for the other instructors",
+    cancel: "Cancel",
   },
   stuck: {
     heading: "Stuck",
     empty: "No student is stuck.",
-    emptyHint: "Three failures in a row on one cell bring a student here.",
+    emptyHint: (failures) =>
+      `${many(failures, "One failure", `${n(failures)} failures in a row`)} on one cell ` +
+      `${many(failures, "brings", "bring")} a student here.`,
     times: (count) => `${n(count)}×`,
     failed: (count) => `failed ${n(count)} times in a row`,
     noMessage: "no error message",
@@ -276,6 +325,7 @@ export const en = {
     share: "Failing runs",
     message: "Most common error",
     of: (count, total) => `${n(count)} of ${n(total)}`,
+    ofRuns: (count, total) => `${n(count)} of ${many(total, "1 run", `${n(total)} runs`)}`,
     times: (count) => `${n(count)}×`,
     more: (count) => `+ ${many(count, "1 other message", `${n(count)} other messages`)}`,
   },
@@ -309,7 +359,6 @@ export const en = {
     beginning: "That is the beginning.",
     cut: (chars) => `cut after ${n(chars)} characters`,
     cutByRelay: "cut by the relay: too long",
-    shared: "This is the extension’s default address: several students may be behind it.",
     execution: (count) => `[${count}]`,
     event: {
       cell_executed: "ran",
@@ -354,6 +403,11 @@ export const en = {
     empty: "Everyone was heard from in the last 10 minutes.",
     since: "nothing for 10 minutes or more",
     more: (count) => `and ${n(count)} more`,
+  },
+  absent: {
+    heading: "Not here yet",
+    seen: (day) => `last on ${day}`,
+    never: "never yet",
   },
   empty: {
     heading: (classId) => `Nothing has come from “${classId}” yet`,

@@ -30,17 +30,20 @@ export const ja = {
     active: "作業中",
     idle: "停止中",
   },
-  statusHint: {
-    help: "助けを求めています",
-    stuck: "同じセルで3回続けて失敗",
-    error: "直前の実行が失敗",
-    active: "2分以内に操作あり",
-    idle: "2分以上操作なし",
-  },
+  statusHint: (status, failures, idleAfter) =>
+    ({
+      help: "助けを求めています",
+      stuck: `同じセルで${n(failures)}回続けて失敗`,
+      error: "5分以内にセルの実行が失敗",
+      active: `${idleAfter}以内に操作あり`,
+      idle: `${idleAfter}以上操作なし`,
+    })[status],
   students: (count) => `${n(count)}人`,
+  attendance: (here, absent) =>
+    absent > 0 ? `${n(here + absent)}人中${n(here)}人が参加` : ja.students(here),
   runs: (count) => `実行${n(count)}回`,
   failures: (count) => `失敗${n(count)}回`,
-  cell: (index) => `セル${index}`,
+  cell: (number) => `セル${number}`,
   cellOf: (notebook, cell) => `${notebook} · ${cell}`,
   noCell: "セル未実行",
   noNotebook: "ノートブックなし",
@@ -70,6 +73,7 @@ export const ja = {
     asOf: (time) =>
       `リレーに接続できません。表示は${time}時点のものです。再接続すると、その後の内容も欠けることなく届きます。`,
     unreached: "リレーに接続できません。",
+    bySettings: "クラスの設定が変更されたため、授業を集計し直しています。",
     resync: "リレーの記録が置き換えられたか整理されたため、クラスを読み直しています。",
     signedOutWhy: (time) =>
       time
@@ -105,11 +109,32 @@ export const ja = {
     hint: "下の表示には含まれていません。受講者の拡張機能を設定した人は、ここで原因を確認できます。",
     times: (count) => `${n(count)}回`,
   },
+  alerts: {
+    label: "挙手の知らせ方",
+    sound: "音を鳴らす",
+    notification: "このページが前面にないときに通知を表示する",
+    tryOut: "試す",
+    example: "挙手があると、このように表示されます。",
+    awake: "ページを読み込んだ後、一度クリックするまで、ブラウザーは音を鳴らしません。",
+    missing: "このブラウザーではここで通知を表示できません。HTTPSが必要です。",
+    denied:
+      "通知がブロックされています。ブラウザーの設定で、このアドレスの通知を許可してください。",
+  },
+  unconfigured: {
+    summary: (count) => `名前を設定していない受講者が${n(count)}人います`,
+    mark: "拡張機能に本人の情報が設定されていません",
+    tell:
+      "受講者への伝え方：JupyterLabで「設定」›「設定エディター」›「Cell Monitor」を開き、" +
+      "例として入っているメールアドレスと名前を自分のものに書き換えて、ページを再読み込みしてください。",
+    hint: "それまではセッションごとに区別されます。再読み込みすると別の人として表示されます。",
+  },
 
   overview: {
     heading: "現在のクラス",
     filter: (status, count) => `${status}：${count}。一覧をこの状態だけに絞る`,
     download: "記録をダウンロード（CSV）",
+    over: (day, time) =>
+      `前回の授業が終わった時点（${day} ${time}）の表示です。次の授業は、最初の記録が届くと始まります。`,
   },
   help: {
     heading: "ヘルプ待ち",
@@ -122,11 +147,19 @@ export const ja = {
     raised: (names) => `挙手：${names}`,
     waiting: (wait) => `待ち時間 ${wait}`,
     long: "長く待っています",
+    claim: "向かいます",
+    claimName: (name) => `${name}さんのところへ向かう`,
+    release: "取り消す",
+    releaseName: (name) => `${name}さんのところへ向かうのを取り消す`,
+    going: (since) => `あなたが対応中 · ${since}`,
+    isGoing: (who, since) => `${who}さんが対応中 · ${since}`,
+    ownName: "ほかの講師に表示するお名前",
+    cancel: "キャンセル",
   },
   stuck: {
     heading: "行き詰まり",
     empty: "行き詰まっている人はいません。",
-    emptyHint: "同じセルで3回続けて失敗した人がここに並びます。",
+    emptyHint: (failures) => `同じセルで${n(failures)}回続けて失敗した人がここに並びます。`,
     times: (count) => `${n(count)}回`,
     failed: (count) => `${n(count)}回続けて失敗`,
     noMessage: "エラーメッセージなし",
@@ -176,6 +209,7 @@ export const ja = {
     share: "実行の失敗率",
     message: "最も多いエラー",
     of: (count, total) => `${n(total)}人中${n(count)}人`,
+    ofRuns: (count, total) => `${n(total)}回中${n(count)}回`,
     times: (count) => `${n(count)}回`,
     more: (count) => `ほか${n(count)}種類`,
   },
@@ -208,7 +242,6 @@ export const ja = {
     beginning: "ここが最初です。",
     cut: (chars) => `${n(chars)}文字まで表示`,
     cutByRelay: "長すぎるためリレーで切り詰められました",
-    shared: "拡張機能の初期設定のアドレスです。複数の受講者が含まれている可能性があります。",
     execution: (count) => `[${count}]`,
     event: {
       cell_executed: "実行",
@@ -252,6 +285,11 @@ export const ja = {
     empty: "全員に10分以内の操作がありました。",
     since: "10分以上操作なし",
     more: (count) => `ほか${n(count)}人`,
+  },
+  absent: {
+    heading: "まだ来ていない人",
+    seen: (day) => `最後は${day}`,
+    never: "参加なし",
   },
   empty: {
     heading: (classId) => `「${classId}」からはまだ何も届いていません`,

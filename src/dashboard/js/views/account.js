@@ -71,11 +71,11 @@ function dialogOfLink({ t }) {
   );
   const element = h(
     "dialog",
-    { class: "link-dialog", "aria-label": t.account.link },
+    { class: "page-dialog link-dialog", "aria-label": t.account.link },
     h("h2", {}, t.account.link),
     address,
     hint,
-    h("div", { class: "link-buttons" }, copy, close),
+    h("div", { class: "dialog-buttons" }, copy, close),
   );
   return {
     element,

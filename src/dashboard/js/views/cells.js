@@ -111,7 +111,7 @@ class CellRow {
     const share = students > 0 ? failingStudents / students : 0;
     this.#students.update(t.cells.of(failingStudents, students), share);
     this.#runs.update(t.percent(failedRuns / cell.runs), failedRuns / cell.runs);
-    setAttribute(this.#runs.element, "title", t.cells.of(failedRuns, cell.runs));
+    setAttribute(this.#runs.element, "title", t.cells.ofRuns(failedRuns, cell.runs));
     const { message, count } = messages[0] ?? { message: "", count: 0 };
     setText(this.#message, errorLine(message) || t.stuck.noMessage);
     const named = messages.slice(0, MAX_MESSAGES);

@@ -68,12 +68,14 @@ export default function connectionBanner(page) {
  * @param {Text} t
  */
 function explain({ connection, classId }, t) {
-  const { name, since, reason, isSignInAway } = connection;
+  const { name, since, reason, isBySettings, isSignInAway } = connection;
   const time = since === null ? null : t.clockMinute(since * 1000);
   if (name === "signedOut") return t.connection.signedOutWhy(time);
   if (name === "forbidden") return t.connection.forbiddenWhy(classId);
   if (name === "refused") return t.connection.refusedWhy(reason ?? "");
-  if (name === "resynchronising") return t.connection.resync;
+  if (name === "resynchronising") {
+    return isBySettings ? t.connection.bySettings : t.connection.resync;
+  }
   if (isSignInAway) return t.connection.signInAway;
   if (time !== null) return t.connection.asOf(time);
   return reason === null ? t.connection.unreached : `${t.connection.unreached} (${reason})`;

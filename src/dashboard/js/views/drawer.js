@@ -6,7 +6,7 @@ import { statusMark } from "../components/status.js";
 import { bdi, h, moveFocus, setAttribute, setText, show } from "../dom.js";
 import { cellName } from "../cell.js";
 import { icon } from "../icons.js";
-import { cellLabel, placeLabel, studentName } from "../names.js";
+import { cellLabel, cellNumber, placeLabel, studentName } from "../names.js";
 import { LatestRun } from "./drawer-run.js";
 import { Timeline } from "./drawer-timeline.js";
 import { outcome, outcomeText } from "./grid-model.js";
@@ -17,8 +17,6 @@ import { outcome, outcomeText } from "./grid-model.js";
  * @import { Page, View } from "./list.js"
  */
 
-/** The address of the extension's default settings: all who did not change them share it. */
-const DEFAULT_ADDRESS = "student001@example.com";
 /** Below this width the drawer covers the page. */
 const NARROW = window.matchMedia("(max-width: 45rem)");
 
@@ -93,6 +91,7 @@ class StudentPanel {
   /** @type {Status | null} */
   #drawnStatus = null;
   #facts = { id: bdi(), team: bdi(), lastHeard: bdi(), executed: bdi(), errors: bdi() };
+  #unconfigured;
   #cells;
   #run;
   #timeline;
@@ -116,9 +115,8 @@ class StudentPanel {
       this.#fact(t.drawer.executed, this.#facts.executed),
       this.#fact(t.drawer.errors, this.#facts.errors),
     ];
-    const isShared = studentId === DEFAULT_ADDRESS;
-    const shared = h("p", { class: "drawer-warning", hidden: !isShared }, icon("warning"));
-    shared.append(t.drawer.shared);
+    this.#unconfigured = h("p", { class: "drawer-warning", hidden: true }, icon("warning"));
+    this.#unconfigured.append(`${t.unconfigured.mark}. ${t.unconfigured.tell}`);
     this.elements = [
       h(
         "header",
@@ -129,7 +127,7 @@ class StudentPanel {
       h(
         "div",
         { class: "drawer-body" },
-        shared,
+        this.#unconfigured,
         h("dl", { class: "student-facts" }, facts),
         this.#cells,
         this.#run.element,
@@ -166,12 +164,13 @@ class StudentPanel {
     const { store, t } = this.#page;
     const row = this.#row;
     if (row === undefined) {
-      setText(this.#name, this.studentId);
+      this.#updateAbsent();
       return;
     }
     const { student } = row;
     const failures = row.streak?.failures ?? 0;
     setText(this.#name, studentName(student));
+    show(this.#unconfigured, student.unconfigured);
     this.#updateStatus(row);
     setText(this.#place, `${t.status[row.status]} · ${placeLabel(student, store, t)}`);
     setText(this.#facts.team, student.teamName ?? "–");
@@ -181,6 +180,22 @@ class StudentPanel {
     setText(this.#facts.errors, `${t.number(student.errorCount)}${streak}`);
     this.#updateCells(student);
     this.#updateAge();
+  }
+
+  /** Writes what is known of somebody who is not here. */
+  #updateAbsent() {
+    const { store, t } = this.#page;
+    const absent = store.absent().find(({ studentId }) => studentId === this.studentId);
+    const lastSeen = absent?.lastReceivedAt ?? null;
+    this.#drawnStatus = null;
+    setText(this.#name, absent === undefined ? this.studentId : studentName(absent));
+    this.#status.replaceChildren(absent === undefined ? "" : t.absent.heading);
+    setText(this.#facts.team, absent?.teamName ?? "–");
+    setText(this.#facts.id, this.studentId);
+    setText(this.#facts.lastHeard, lastSeen === null ? "–" : t.dateTime(lastSeen));
+    setText(this.#facts.executed, "–");
+    setText(this.#facts.errors, "–");
+    show(this.#cells, false);
   }
 
   /** @param {Row} row */
@@ -213,7 +228,7 @@ class StudentPanel {
       const current = cell.cellId === student.cellId ? " is-current" : "";
       setAttribute(square, "class", `cell-square outcome-${outcome(runs)}${current}`);
       if (square.firstElementChild !== null) {
-        setText(square.firstElementChild, cell.cellIndex ?? "·");
+        setText(square.firstElementChild, cellNumber(cell) ?? "·");
       }
       setAttribute(square, "title", text);
       setAttribute(square, "aria-label", text);

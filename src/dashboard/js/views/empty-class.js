@@ -47,6 +47,6 @@ export default function emptyClass(page) {
   return {
     element,
     slot: "main",
-    update: () => show(element, store.loaded && store.rows.size === 0),
+    update: () => show(element, store.loaded && !store.isKnown),
   };
 }

@@ -2,7 +2,7 @@
 // sight only those are drawn in which something happened.
 
 import { h, setText, show } from "../dom.js";
-import { cellLabel, studentName } from "../names.js";
+import { cellLabel, fullName } from "../names.js";
 import { Drawing } from "./grid-drawing.js";
 import { Geometry } from "./grid-geometry.js";
 import { outcomeText } from "./grid-model.js";
@@ -57,7 +57,7 @@ export class GridCanvas {
   /** @param {Page} page */
   constructor(page) {
     this.#page = page;
-    this.#drawing = new Drawing(this.#canvas, page.t);
+    this.#drawing = new Drawing(this.#canvas, page);
     const properties = { class: "grid-scroll", tabindex: "0", role: "application" };
     this.element = h("div", properties, this.#spacer, this.#tip, this.#voice);
     const { element } = this;
@@ -299,9 +299,9 @@ export class GridCanvas {
 
   /** @param {Spot} spot */
   #describe({ row, column }) {
-    const { t } = this.#page;
+    const { store, t } = this.#page;
     const { student, status } = this.#rows[row];
-    const name = `\u2068${studentName(student)}\u2069`;
+    const name = `\u2068${fullName(student, store)}\u2069`;
     if (column === null) return `${name} · ${t.status[status]}`;
     const { cell, name: key } = this.#columns[column];
     return t.grid.at(name, cellLabel(cell, t), outcomeText(student.cells.get(key), t));

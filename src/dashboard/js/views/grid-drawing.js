@@ -1,11 +1,11 @@
 // Draws rows, names and heads of the grid into its canvas.
 
-import { cellLabel, studentName } from "../names.js";
+import { cellLabel, cellNumber, fullName } from "../names.js";
 import { outcome } from "./grid-model.js";
 import { Cells, FittedNames, drawMark, drawOutline, readColours } from "./grid-shapes.js";
 
 /**
- * @import { Text } from "../i18n.js"
+ * @import { Page } from "./list.js"
  * @import { Row } from "../store.js"
  * @import { Geometry } from "./grid-geometry.js"
  * @import { Column } from "./grid-model.js"
@@ -28,19 +28,19 @@ const STILL = window.matchMedia("(prefers-reduced-motion: reduce)");
 export class Drawing {
   #canvas;
   #context;
-  #t;
+  #page;
   #names = new FittedNames();
   /** @type {Colours | null} */
   #colours = null;
 
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {Text} t
+   * @param {Page} page
    */
-  constructor(canvas, t) {
+  constructor(canvas, page) {
     this.#canvas = canvas;
     this.#context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-    this.#t = t;
+    this.#page = page;
   }
 
   /** Colours or sizes have changed. */
@@ -139,6 +139,7 @@ export class Drawing {
    */
   #rowNames(geometry, rows) {
     const { rem, gutter, isNamed } = geometry;
+    const { store } = this.#page;
     const context = this.#context;
     const colours = this.#palette;
     context.textBaseline = "middle";
@@ -154,7 +155,7 @@ export class Drawing {
       }
       drawMark(context, colours[status], status, [0.6 * rem, middle], 0.26 * rem);
       context.fillStyle = status === "idle" ? colours.inkFaint : colours.ink;
-      const name = this.#names.fit(context, studentName(student), gutter - 1.75 * rem);
+      const name = this.#names.fit(context, fullName(student, store), gutter - 1.75 * rem);
       context.fillText(name, 1.25 * rem, middle + 0.5);
     }
   }
@@ -179,9 +180,9 @@ export class Drawing {
         const { cell } = columns[index];
         const isLit = lit?.column === index;
         if (index % every !== 0 && !isLit) continue;
-        const label = cellLabel(cell, this.#t).slice(0, 4);
+        const label = cellLabel(cell, this.#page.t).slice(0, 4);
         context.fillStyle = isLit ? colours.accent : colours.inkSoft;
-        const text = cell.cellIndex === null ? label : String(cell.cellIndex);
+        const text = String(cellNumber(cell) ?? label);
         context.fillText(text, geometry.columnLeft(index) + column / 2, head / 2);
       }
     });

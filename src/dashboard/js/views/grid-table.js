@@ -3,7 +3,7 @@
 import { statusMark } from "../components/status.js";
 import { studentButton } from "../components/student-button.js";
 import { bdi, h, setText, show } from "../dom.js";
-import { cellLabel } from "../names.js";
+import { cellLabel, cellNumber } from "../names.js";
 import { outcome, outcomeText } from "./grid-model.js";
 
 /**
@@ -78,7 +78,7 @@ export class GridTable {
     const focused = this.#focusedKey();
     const heads = this.#columns.map(({ cell }) => {
       const label = cellLabel(cell, t);
-      return h("th", { scope: "col", title: label }, bdi(cell.cellIndex ?? label));
+      return h("th", { scope: "col", title: label }, bdi(cellNumber(cell) ?? label));
     });
     this.#head.replaceChildren(h("th", { scope: "col" }, t.grid.student), ...heads);
     const elements = shown.map((row) => this.#row(row));

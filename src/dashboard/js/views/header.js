@@ -2,10 +2,11 @@
 
 import { iconButton, segmentedControl, setPressed } from "../components/buttons.js";
 import { api } from "../api.js";
-import { h, s, setText } from "../dom.js";
+import { h, s, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { languages } from "../i18n.js";
 import { accountControl } from "./account.js";
+import { alertsControl } from "./alerts.js";
 
 /**
  * @import { IconName } from "../icons.js"
@@ -21,23 +22,39 @@ const THEME_ICONS = { auto: "auto", light: "sun", dark: "moon" };
  * @returns {View}
  */
 export default function header(page) {
-  const { t } = page;
+  const { store, t } = page;
   const badge = connectionBadge(page);
   const account = accountControl(page);
+  const picker = classPicker(page);
+  const attendance = h("a", { class: "attendance", href: "#absent" });
   const settings = { class: "display-settings", role: "group", "aria-label": t.settings.label };
   const element = h(
     "header",
     { class: "page-header" },
     h("h1", { class: "brand" }, logo(), h("span", {}, t.product)),
-    classPicker(page),
+    picker.element,
+    attendance,
     badge.element,
     account.element,
-    h("div", settings, languageControl(page), themeButton(page), projectorButton(page)),
+    h(
+      "div",
+      settings,
+      languageControl(page),
+      alertsControl(page).element,
+      themeButton(page),
+      projectorButton(page),
+    ),
   );
   return {
     element,
     slot: "top",
     update(changes) {
+      if (changes.all || changes.statuses) {
+        const absent = store.absent().length;
+        setText(attendance, t.attendance(store.rows.size, absent));
+        show(attendance, absent > 0);
+        picker.update();
+      }
       if (changes.all || changes.connection) badge.update();
       if (changes.all || changes.me) account.update();
     },
@@ -128,20 +145,17 @@ function projectorButton({ preferences, t }) {
 }
 
 /**
- * Chooses the class. The list of the others is asked for when someone is about to choose.
+ * Chooses the class. The list of the others is asked for when someone is about to choose; the
+ * students of the one that is shown are counted here.
  *
  * @param {Page} page
  */
 function classPicker(page) {
-  const { t, classId } = page;
+  const { store, t, classId } = page;
   const choose = () => page.choose(select.value);
   const select = h("select", { id: "class-picker", on: { change: choose } });
-  /**
-   * @param {string} id
-   * @param {string} text
-   */
-  const option = (id, text) => h("option", { value: id }, text);
-  select.append(option(classId, classId));
+  const shown = h("option", { value: classId }, classId);
+  select.append(shown);
   let listed = "";
   const refresh = async () => {
     try {
@@ -150,11 +164,12 @@ function classPicker(page) {
       // Replacing a list that someone chooses from would close it: new counts are not worth that.
       if (ids === listed && document.activeElement === select) return;
       listed = ids;
-      const options = classes.map((other) =>
-        option(other.classId, t.picker.option(other.classId, t.students(other.students))),
+      const options = classes.map(({ classId: id, students }) =>
+        id === classId
+          ? shown
+          : h("option", { value: id }, t.picker.option(id, t.students(students))),
       );
-      const known = classes.some((other) => other.classId === classId);
-      if (!known) options.unshift(option(classId, classId));
+      if (!options.includes(shown)) options.unshift(shown);
       select.replaceChildren(...options);
       select.value = classId;
     } catch {
@@ -164,5 +179,12 @@ function classPicker(page) {
   select.addEventListener("pointerenter", refresh);
   select.addEventListener("focus", refresh);
   refresh();
-  return h("label", { class: "class-picker" }, h("span", {}, t.picker.label), select);
+  const element = h("label", { class: "class-picker" }, h("span", {}, t.picker.label), select);
+  return {
+    element,
+    update() {
+      const { isKnown, rows } = store;
+      setText(shown, isKnown ? t.picker.option(classId, t.students(rows.size)) : classId);
+    },
+  };
 }

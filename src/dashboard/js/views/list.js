@@ -2,6 +2,7 @@
 // default export makes the view, and name the file here. Its style sheet is css/views/NAME.css.
 
 /**
+ * @import { Alerts } from "../alerts.js"
  * @import { Changes } from "../changes.js"
  * @import { Clock } from "../clock.js"
  * @import { ConnectionState } from "../connection.js"
@@ -20,6 +21,7 @@
  * @property {Store} store
  * @property {Clock} clock
  * @property {Preferences} preferences
+ * @property {Alerts} alerts
  * @property {Rejections} rejections
  * @property {Me} me
  * @property {Text} t the texts in the chosen language
@@ -61,6 +63,7 @@ const modules = await Promise.all([
   import("./header.js"),
   import("./connection.js"),
   import("./rejections.js"),
+  import("./unconfigured.js"),
   import("./loading.js"),
   import("./empty-class.js"),
   import("./overview.js"),
@@ -72,6 +75,7 @@ const modules = await Promise.all([
   import("./activity.js"),
   import("./teams.js"),
   import("./silent.js"),
+  import("./absent.js"),
   import("./drawer.js"),
 ]);
 

@@ -16,21 +16,24 @@ import { STATUSES } from "../student.js";
  * @returns {View}
  */
 export default function overview(page) {
-  const { store, t, classId } = page;
+  const { store, clock, t, classId } = page;
   const tiles = STATUSES.map((status) => statusTile(page, status));
   const bar = statusBar(t);
   const totals = h("span");
+  const over = h("p", { class: "lesson-over", role: "status" });
   const query = new URLSearchParams({ class: classId, format: "csv" });
   const download = h("a", { href: `api/class/export?${query}`, download: "" }, t.overview.download);
+  const numbers = h(
+    "div",
+    { class: "status-tiles" },
+    tiles.map((tile) => tile.element),
+  );
   const element = h(
     "section",
     { class: "overview", "aria-labelledby": "overview-heading" },
     h("h2", { class: "visually-hidden", id: "overview-heading" }, t.overview.heading),
-    h(
-      "div",
-      { class: "status-tiles" },
-      tiles.map((tile) => tile.element),
-    ),
+    over,
+    numbers,
     bar.element,
     h("p", { class: "class-totals" }, totals, download),
   );
@@ -39,9 +42,20 @@ export default function overview(page) {
     for (const tile of tiles) tile.update();
     bar.update(store.counts, store.rows.size);
     const { runs, errors } = store.totals;
-    const texts = [t.students(store.rows.size), t.runs(runs), t.failures(errors)];
-    setText(totals, texts.join(" · "));
-    show(element, store.rows.size > 0);
+    const here = t.attendance(store.rows.size, store.absent().length);
+    setText(totals, [here, t.runs(runs), t.failures(errors)].join(" · "));
+    show(element, store.isKnown);
+  }
+
+  /** Says that what is shown is the lesson that was: nobody is idle since yesterday. */
+  function drawLesson() {
+    const { lastReceivedAt } = store.state;
+    const isOver = store.state.isOver(clock.now());
+    show(over, isOver);
+    show(numbers, !isOver);
+    show(bar.element, !isOver);
+    if (isOver)
+      setText(over, t.overview.over(t.day(lastReceivedAt), t.clockMinute(lastReceivedAt)));
   }
 
   return {
@@ -50,6 +64,7 @@ export default function overview(page) {
     update(changes) {
       const changed = changes.all || changes.filter || changes.statuses;
       if (changed || changes.students.size > 0) draw();
+      if (changes.all || changes.tick) drawLesson();
     },
   };
 }
@@ -67,7 +82,6 @@ function statusTile(page, status) {
     {
       type: "button",
       class: "status-tile",
-      title: t.statusHint[status],
       data: { status },
       on: { click: choose },
     },
@@ -78,6 +92,8 @@ function statusTile(page, status) {
     element,
     update() {
       const count = store.counts[status];
+      const { stuckAfter, idleAfter } = store.state.settings;
+      setAttribute(element, "title", t.statusHint(status, stuckAfter, t.span(idleAfter)));
       setText(number, t.number(count));
       element.classList.toggle("is-zero", count === 0);
       setPressed(element, page.status === status);

@@ -24,7 +24,7 @@ export default function rejectionsNotice({ rejections, t }) {
   const text = h("summary");
   const list = h("ul");
   const hint = h("p", {}, t.rejections.hint);
-  const element = h("details", { class: "rejections", hidden: true }, text, hint, list);
+  const element = h("details", { class: "notice rejections", hidden: true }, text, hint, list);
 
   function draw() {
     const { answer } = rejections;

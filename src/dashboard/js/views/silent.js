@@ -43,14 +43,15 @@ export default function silent(page) {
     slot: "board",
     updateCalmly() {
       const now = clock.now();
-      const gone = [...store.rows.values()].filter(
-        (row) => now - row.student.lastReceivedAt >= SILENT_AFTER,
-      );
+      // After the lesson everybody is silent.
+      const rows = store.state.isOver(now) ? [] : [...store.rows.values()];
+      const gone = rows.filter((row) => now - row.student.lastReceivedAt >= SILENT_AFTER);
       // The student who left last may still be found.
       gone.sort((a, b) => b.student.lastReceivedAt - a.student.lastReceivedAt);
       items.show(gone.slice(0, MAX_NAMES));
       setText(view.count, gone.length);
       setText(more, t.silent.more(gone.length - MAX_NAMES));
+      show(view.element, !store.state.isOver(now));
       show(empty.element, gone.length === 0);
       show(note, gone.length > 0);
       show(list, gone.length > 0);

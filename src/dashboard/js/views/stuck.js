@@ -33,7 +33,7 @@ const MAX_CHIPS = 5;
 export default function stuckList(page) {
   const { store, t } = page;
   const view = card("stuck", t.stuck.heading);
-  const empty = emptyState(t.stuck.empty, { hint: t.stuck.emptyHint, good: true });
+  const empty = emptyState(t.stuck.empty, { hint: "", good: true });
   const chips = h("div", { class: "stuck-chips", role: "group", "aria-label": t.stuck.filter });
   const list = h("ul", { class: "stuck-list" });
   const toggle = () => {
@@ -83,6 +83,7 @@ export default function stuckList(page) {
     cells.show(groups.length > 1 ? groups.slice(0, MAX_CHIPS) : []);
     lookups.want(shown);
     setText(view.count, stuck.length);
+    setText(empty.hint, t.stuck.emptyHint(store.state.settings.stuckAfter));
     show(empty.element, stuck.length === 0);
     show(chips, groups.length > 1);
     show(list, stuck.length > 0);

@@ -2,7 +2,7 @@
 
 import { card, emptyState } from "../components/card.js";
 import { countByStatus, statusBar } from "../components/status.js";
-import { List, bdi, h, setText, show } from "../dom.js";
+import { List, bdi, h, setAttribute, setText, show } from "../dom.js";
 
 /**
  * @import { Row, Store } from "../store.js"
@@ -82,7 +82,7 @@ function teamsOf(store) {
 class TeamRow {
   element;
   #t;
-  #name = bdi();
+  #name = bdi("", { class: "team-name" });
   #bar;
   #size = h("span", { class: "number" });
   #runs = h("span");
@@ -106,6 +106,7 @@ class TeamRow {
   update({ name, rows, runs, errors }) {
     const t = this.#t;
     setText(this.#name, name ?? t.teams.none);
+    setAttribute(this.#name, "title", name);
     this.#bar.update(countByStatus(rows), rows.length);
     setText(this.#size, t.number(rows.length));
     setText(this.#runs, t.number(runs));

@@ -1,0 +1,86 @@
+// Those who are known and not here yet: of the roster, or of earlier lessons.
+
+import { card } from "../components/card.js";
+import { studentButton } from "../components/student-button.js";
+import { List, bdi, h, setAttribute, setText, show } from "../dom.js";
+import { studentName } from "../names.js";
+
+/**
+ * @import { Absent } from "../fold.js"
+ * @import { Page, View } from "./list.js"
+ */
+
+/** So many students are named until more are asked for. */
+const FEW = 60;
+
+/**
+ * @param {Page} page
+ * @returns {View}
+ */
+export default function absentList(page) {
+  const { store, t } = page;
+  const view = card("absent", t.absent.heading);
+  view.element.tabIndex = -1;
+  const list = h("ul", { class: "absent-list" });
+  const toggle = () => {
+    all = !all;
+    draw();
+  };
+  const more = h("button", { type: "button", class: "text-button", on: { click: toggle } });
+  view.body.append(list, more);
+  /** Whether all students are named. */
+  let all = false;
+  const order = new Intl.Collator(t.locale, { numeric: true });
+
+  /** @type {List<Absent, ReturnType<typeof absentItem>>} */
+  const items = new List(list, {
+    key: ({ studentId }) => studentId,
+    create: ({ studentId }) => absentItem(page, studentId),
+    update: (item, absent) => item.update(absent),
+  });
+
+  function draw() {
+    const absent = [...store.absent()].sort(
+      (a, b) =>
+        order.compare(studentName(a), studentName(b)) || (a.studentId < b.studentId ? -1 : 1),
+    );
+    items.show(all ? absent : absent.slice(0, FEW));
+    setText(view.count, absent.length);
+    show(view.element, absent.length > 0);
+    show(more, absent.length > FEW);
+    setText(more, all ? t.stuck.fewer : t.stuck.more(absent.length - FEW));
+  }
+
+  return {
+    element: view.element,
+    slot: "board",
+    updateCalmly(changes) {
+      if (changes.all || changes.statuses) draw();
+    },
+  };
+}
+
+/**
+ * @param {Page} page
+ * @param {string} studentId
+ */
+function absentItem(page, studentId) {
+  const { t } = page;
+  const name = studentButton(page, studentId);
+  const team = bdi("", { class: "student-team" });
+  const seen = h("span", { class: "absent-since" });
+  const line = h("div", { class: "student-line" }, name.element, team);
+  return {
+    element: h("li", {}, line, seen),
+    /** @param {Absent} absent */
+    update(absent) {
+      const { teamName, lastReceivedAt } = absent;
+      name.update(absent);
+      setText(team, teamName ?? "");
+      setAttribute(team, "title", teamName);
+      const never = lastReceivedAt === null;
+      setText(seen, never ? t.absent.never : t.absent.seen(t.day(lastReceivedAt)));
+      setAttribute(seen, "title", never ? null : t.dateTime(lastReceivedAt));
+    },
+  };
+}
