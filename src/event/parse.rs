@@ -24,7 +24,10 @@ const RESERVED_TYPES: &[&str] = &[
 ];
 /// Members that only the relay writes, into the body or on delivery. A client's are dropped.
 const RESERVED_MEMBERS: &[&str] =
-    &["id", "classId", "studentId", "receivedAt", "truncated", "placeholder"];
+    &["id", "classId", "studentId", "receivedAt", "truncated", "unconfigured"];
+/// The end of a body that is marked. No other body ends so: a client's member of that name is
+/// dropped, and within a value more than one brace would follow.
+const UNCONFIGURED_END: &str = ",\"unconfigured\":true}";
 /// Names that a known client sends for every student until it is configured.
 const PLACEHOLDERS: &[&str] = &["student001@example.com"];
 /// The most characters of an unknown field's name that a rejection repeats.
@@ -48,6 +51,16 @@ pub struct Event {
 }
 
 impl Event {
+    /// Makes it the event of `student`, whom the credential names whatever the body says. That
+    /// student's client is told apart by its credential, so the mark of an unconfigured one goes.
+    pub(crate) fn bind(&mut self, student: StudentId) {
+        self.student = student;
+        if let Some(members) = self.body.strip_suffix(UNCONFIGURED_END) {
+            self.body.truncate(members.len());
+            self.body.push('}');
+        }
+    }
+
     /// The bytes that the event takes in the writer's queue.
     pub(crate) fn weight(&self) -> usize {
         self.body.len() + self.student.as_str().len() + std::mem::size_of::<Self>()
@@ -83,9 +96,9 @@ pub(super) fn parse_event(
     let (occurred_at, event_time) =
         moment::parse(&time_text).map_err(|reason| fault("eventTime", reason))?;
 
-    let (student, is_placeholder) = student(&fields)?;
+    let (student, is_unconfigured) = student(&fields)?;
     let class = class(&fields, url_class)?;
-    let body = body(&fields, &event_time, is_placeholder, max_field)?;
+    let body = body(&fields, &event_time, is_unconfigured, max_field)?;
     Ok(Event { event_id, class, student, occurred_at, body })
 }
 
@@ -141,7 +154,7 @@ fn class_of_url(url_class: Option<&str>) -> Result<ClassId, Fault> {
 fn body(
     fields: &Fields<'_>,
     event_time: &str,
-    is_placeholder: bool,
+    is_unconfigured: bool,
     max_field: usize,
 ) -> Result<String, Fault> {
     let mut out = String::with_capacity(512);
@@ -180,10 +193,7 @@ fn body(
         out.push_str(&truncated.join("\",\""));
         out.push_str("\"]");
     }
-    if is_placeholder {
-        out.push_str(",\"placeholder\":true");
-    }
-    out.push('}');
+    out.push_str(if is_unconfigured { UNCONFIGURED_END } else { "}" });
     Ok(out)
 }
 

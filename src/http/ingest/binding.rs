@@ -17,7 +17,7 @@ pub(super) fn bind(batch: Batch, caller: &Caller) -> Result<Batch, Problem> {
     let (mut bound, mut other) = (Vec::with_capacity(events.len()), None);
     for (index, mut event) in events {
         if let Some(student) = &own {
-            event.student = student.clone();
+            event.bind(student.clone());
             if let Some(class) = caller.scope.single() {
                 event.class = class.clone();
             }
