@@ -9,6 +9,7 @@ use tokio_postgres::types::ToSql;
 
 use super::log::event;
 use super::log_version::LogVersion;
+use super::moments::{first_from, newest};
 use super::pages::{PageError, Pages};
 use super::pooled_client::Leftover;
 use super::snapshot::ClassRow;
@@ -44,13 +45,15 @@ pub(crate) struct Listing {
 }
 
 /// The statements that read history, with their names, for a test of their plans.
-pub fn history_statements() -> [(&'static str, String); 5] {
+pub fn history_statements() -> [(&'static str, String); 7] {
     [
         ("class", by_class()),
         ("recent", recent()),
         ("recent count", recent_count()),
         ("student", by_student()),
         ("classes", classes()),
+        ("first from", first_from()),
+        ("newest", newest()),
     ]
 }
 

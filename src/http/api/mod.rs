@@ -52,7 +52,8 @@ pub(super) async fn answer(
     parameter: &str,
 ) -> Response {
     let query = Query::parse(&request.query);
-    let request = ApiRequest { relay, caller, headers: &request.headers, query };
+    let request =
+        ApiRequest { relay, caller, headers: &request.headers, client: &request.client, query };
     let answer = match operation {
         Operation::Summary => request.summary().await,
         Operation::Classes => request.classes().await,
