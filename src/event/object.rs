@@ -140,7 +140,10 @@ mod tests {
         });
         assert_eq!(
             text,
-            r#"{"a\"":"line\n","n":7,"list":[{"n":1},{"n":2}],"raw":[true],"in":{"n":3},"more":null}"#
+            concat!(
+                r#"{"a\"":"line\n","n":7,"list":[{"n":1},{"n":2}],"raw":[true],"in":{"n":3},"#,
+                r#""more":null}"#
+            )
         );
         assert_eq!(ObjectWriter::object(|_| {}), "{}");
     }

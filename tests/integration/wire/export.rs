@@ -190,7 +190,7 @@ async fn statements(relay: &Relay, parameters: &str) -> Vec<Value> {
         "the validator is missing: scripts/setup node"
     );
     let mut validator = Command::new("node")
-        .arg(folder.join("tests/statements/check.js"))
+        .arg(folder.join("tests/xapi/check.js"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

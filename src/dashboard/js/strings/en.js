@@ -49,7 +49,8 @@
  *   copied: string, close: string }} account
  * @property {{ summary: (count: number, since: string) => string, hint: string,
  *   times: (count: number) => string }} rejections
- * @property {{ heading: string, filter: (status: string, count: number) => string, download: string
+ * @property {{ heading: string, filter: (status: string, count: number) => string,
+ *   download: string, downloads: Record<"csv" | "students" | "ndjson" | "xapi", string>
  *   }} overview
  * @property {{ heading: string, empty: string, emptyHint: string, resolve: string,
  *   resolving: string, resolveName: (name: string) => string, failed: string,
@@ -208,7 +209,13 @@ export const en = {
   overview: {
     heading: "The class now",
     filter: (status, count) => `${status}: ${count}. Show only these in the grid`,
-    download: "Download events (CSV)",
+    download: "Download",
+    downloads: {
+      csv: "All events, for spreadsheets (CSV)",
+      students: "A row for each student (CSV)",
+      ndjson: "All events, for programs (NDJSON)",
+      xapi: "Statements for a learning record store (xAPI)",
+    },
   },
   help: {
     heading: "Help queue",

@@ -109,7 +109,13 @@ export const ja = {
   overview: {
     heading: "現在のクラス",
     filter: (status, count) => `${status}：${count}。一覧をこの状態だけに絞る`,
-    download: "記録をダウンロード（CSV）",
+    download: "ダウンロード",
+    downloads: {
+      csv: "すべての記録（表計算用CSV）",
+      students: "受講者ごとの集計（CSV）",
+      ndjson: "すべての記録（プログラム用NDJSON）",
+      xapi: "学習記録ストア用のステートメント（xAPI）",
+    },
   },
   help: {
     heading: "ヘルプ待ち",
