@@ -42,7 +42,7 @@ async fn every_download_of_the_menu_is_there() {
     let relay = Relay::start(&database, &[]).await;
     relay.post(&json!([run("c ü", "s1", 1, None)])).await;
     let chrome = Chrome::start().await;
-    let page = chrome.open(&page_of(&relay, "c%20%C3%BC")).await;
+    let page = chrome.open(&page_of(&relay, "c ü")).await;
     page.until(&says("#grid .card-count", "1")).await;
     page.click(".downloads > summary").await;
     page.until("document.querySelector('.downloads-list a').checkVisibility()").await;
