@@ -23,9 +23,10 @@ fn event(body: &Value) -> Value {
 }
 
 fn pioneer(name: &str, info: &Value) -> Value {
+    let time = 1_795_448_171_840_i64;
     json!({
         "data": {
-            "eventDetail": {"eventName": name, "eventTime": 1_795_448_171_840_i64, "eventInfo": info},
+            "eventDetail": {"eventName": name, "eventTime": time, "eventInfo": info},
             "notebookState": {
                 "sessionID": "be577795-d803-41ce-a27c-7d64abbeed54",
                 "notebookPath": "lesson1.ipynb",

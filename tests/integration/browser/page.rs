@@ -46,11 +46,8 @@ async fn every_download_of_the_menu_is_there() {
     page.until(&says("#grid .card-count", "1")).await;
     page.click(".downloads > summary").await;
     page.until("document.querySelector('.downloads-list a').checkVisibility()").await;
-    let links = page
-        .value(
-            "[...document.querySelectorAll('.downloads-list a')].map((a) => a.getAttribute('href'))",
-        )
-        .await;
+    let links = "[...document.querySelectorAll('.downloads-list a')]";
+    let links = page.value(&format!("{links}.map((a) => a.getAttribute('href'))")).await;
     let links = links.as_array().expect("links").clone();
     assert_eq!(links.len(), 4);
     for link in links {

@@ -334,40 +334,6 @@ async fn events_are_paged_newest_first() {
 }
 
 #[tokio::test]
-async fn an_export_has_every_event_in_both_forms() {
-    let (_database, relay) = filled(1).await;
-    for _ in 0..3 {
-        let events: Vec<Value> = (0..400).map(|_| random_event("a", 20)).collect();
-        relay.post(&events.into()).await;
-    }
-    let mut hostile = random_event("a", 1);
-    hostile["userName"] = "=HYPERLINK(\"http://evil\")".into();
-    hostile["code"] = "a,\"b\"\nc".into();
-    relay.post(&hostile).await;
-    let response = ask(&relay, "GET", "/api/class/export?class=a&format=ndjson", &[]).await;
-    assert!(response.header("content-disposition").expect("a header").contains("a.ndjson"));
-    let text = String::from_utf8(response.body.to_vec()).expect("UTF-8");
-    let ids: Vec<i64> = text
-        .lines()
-        .map(|line| {
-            serde_json::from_str::<Value>(line).expect("an event")["id"].as_i64().expect("an id")
-        })
-        .collect();
-    assert_eq!(ids, (1..=1202).collect::<Vec<_>>());
-    let response = ask(&relay, "GET", "/api/class/export?class=a", &[]).await;
-    let text = String::from_utf8(response.body.to_vec()).expect("UTF-8");
-    assert_eq!(text.lines().filter(|line| line.contains(",s0")).count(), 1202);
-    assert!(text.contains("\"'=HYPERLINK(\"\"http://evil\"\")\""), "no formula");
-    assert!(text.contains("\"a,\"\"b\"\"\nc\""));
-    let nothing = ask(&relay, "GET", "/api/class/export?class=nobody", &[]).await;
-    assert_eq!(
-        String::from_utf8_lossy(&nothing.body).lines().count(),
-        1,
-        "the names of the columns"
-    );
-}
-
-#[tokio::test]
 async fn classes_are_listed_with_their_newest_events() {
     let database = Database::migrated().await;
     let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];

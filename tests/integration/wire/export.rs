@@ -61,6 +61,28 @@ fn field<'a>(rows: &'a [Vec<String>], row: usize, column: &str) -> &'a str {
 }
 
 #[tokio::test]
+async fn an_export_has_every_event() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    // Several pages.
+    for _ in 0..3 {
+        let events: Vec<Value> = (0..400).map(|_| random_event("a", 20)).collect();
+        relay.post(&events.into()).await;
+    }
+    let response = export(&relay, "format=ndjson").await;
+    assert!(response.header("content-disposition").expect("a header").contains("a.ndjson"));
+    let ids: Vec<Value> =
+        lines(&relay, "format=ndjson").await.iter().map(|event| event["id"].clone()).collect();
+    assert_eq!(json!(ids), json!((1..=1200).collect::<Vec<_>>()));
+    let csv = text(&relay, "").await;
+    let rows = rows(csv.trim_start_matches('\u{feff}'));
+    let ids: Vec<&str> = (1..rows.len()).map(|row| field(&rows, row, "id")).collect();
+    assert_eq!(ids, (1..=1200).map(|id| id.to_string()).collect::<Vec<_>>());
+    let nothing = text(&relay, "to=2001-01-01T00:00:00Z").await;
+    assert_eq!(nothing.lines().count(), 1, "the names of the columns");
+}
+
+#[tokio::test]
 async fn csv_opens_in_spreadsheets_as_it_was_meant() {
     let database = Database::migrated().await;
     let relay = Relay::start(&database, &[]).await;
