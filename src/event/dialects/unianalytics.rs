@@ -52,8 +52,11 @@ pub(super) fn translate(body: Value<'_>) -> Option<Translated> {
         copy(event, "eventTime", time);
         copy(event, "studentId", body.get("user_id"));
         copy(event, "notebookPath", body.get("notebook_id"));
-        // The id of the teacher's cell is the same for all students, even in copies.
-        copy(event, "cellId", body.get("orig_cell_id").or(body.get("cell_id")));
+        // A cell that a student adds has the original id of the cell above it, so that id alone would
+        // make one cell of two. Copies of the teacher's notebook keep the cells' own ids.
+        let original = body.get("orig_cell_id");
+        copy(event, "cellId", body.get("cell_id"));
+        copy(event, "originalCellId", original.filter(|id| Some(id) != body.get("cell_id").json()));
         match kind {
             "cell_executed" => run(event, body),
             "cell_skipped" => {

@@ -184,3 +184,45 @@ async fn jupyterlab_pioneer() {
     let student = &summary["students"][0];
     assert_eq!((&student["cellsExecuted"], &student["errorCount"]), (&2.into(), &1.into()));
 }
+
+/// Real bodies of the extension jupyterlab-unianalytics-telemetry, at the address that its setting
+/// makes of one of the relay's: the path of its own stands in the query.
+#[tokio::test]
+async fn jupyter_analytics() {
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &[]).await;
+    let mut connection = relay.connection().await;
+    let mut posts = 0;
+    for request in captured(include_str!("../../captures/jupyter-analytics-5.1.1.jsonl")) {
+        for round in 0..2 {
+            let response = replay(&mut connection, &request).await;
+            assert_cors(&request, &response);
+            if request.method == "POST" {
+                let answer: Value = response.json().expect("an answer");
+                let counts = (&answer["accepted"], &answer["duplicates"]);
+                assert_eq!(counts, (&(1 - round).into(), &round.into()), "{}", request.body);
+                posts += 1 - round;
+            }
+        }
+    }
+    let export = connection.get("/api/class/export?class=demo&format=ndjson").await;
+    let export = String::from_utf8(export.expect("an answer").body.to_vec()).expect("UTF-8");
+    let events: Vec<Value> =
+        export.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(events.len(), posts);
+    assert!(events.iter().all(|event| event["studentId"] == "hubuser1"));
+    let runs: Vec<(&Value, &Value, &Value)> = events
+        .iter()
+        .filter(|event| event["eventType"] == "cell_executed")
+        .map(|event| (&event["cellId"], &event["code"], &event["hasError"]))
+        .collect();
+    let expected = json!([
+        ["c-ok", "x = 6*7\nx", false],
+        ["c-print", "print('hello')", false],
+        ["c-print", "print('hello')", false],
+        ["c-ok", "x = 6*7\nx", false],
+        ["c-err", "1/0", true],
+        ["9e6e2a5d-7e1d-4d84-8a38-a87567840e04", "y = 1", false]
+    ]);
+    assert_eq!(json!(runs), expected);
+}
