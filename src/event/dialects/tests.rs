@@ -234,7 +234,8 @@ fn a_run_of_jupyter_analytics_has_code_result_and_error() {
     let expected = json!({
         "eventId": stored["eventId"], "eventType": "cell_executed",
         "eventTime": "2026-11-23T15:36:13.004Z", "classId": "of the URL", "studentId": "s1",
-        "notebookPath": "nb-123", "cellId": "copy-1", "originalCellId": "c-1", "code": "print(1)\n42", "hasError": false,
+        "notebookPath": "nb-123", "cellId": "copy-1", "originalCellId": "c-1",
+        "code": "print(1)\n42", "hasError": false,
         "result": "1\n42", "executionCount": 5, "executionDurationMs": 1099
     });
     assert_eq!(stored, expected);

@@ -52,8 +52,8 @@ pub(super) fn translate(body: Value<'_>) -> Option<Translated> {
         copy(event, "eventTime", time);
         copy(event, "studentId", body.get("user_id"));
         copy(event, "notebookPath", body.get("notebook_id"));
-        // A cell that a student adds has the original id of the cell above it, so that id alone would
-        // make one cell of two. Copies of the teacher's notebook keep the cells' own ids.
+        // A cell that a student adds has the original id of the cell above it, so that id alone
+        // would make one cell of two. Copies of the teacher's notebook keep the cells' own ids.
         let original = body.get("orig_cell_id");
         copy(event, "cellId", body.get("cell_id"));
         copy(event, "originalCellId", original.filter(|id| Some(id) != body.get("cell_id").json()));
