@@ -79,6 +79,7 @@
  *   result: string, error: string, noRun: string, cells: string, timeline: string, older: string,
  *   loading: string, failed: string, retry: string, beginning: string,
  *   cut: (chars: number) => string, cutByRelay: string, shared: string,
+ *   unconfigured: string,
  *   execution: (count: number) => string, event: Record<string, string>,
  *   repeats: (count: number) => string }} drawer
  * @property {{ heading: string, span: (minutes: number) => string, spanLabel: string, runs: string,
@@ -317,6 +318,9 @@ export const en = {
     cut: (chars) => `cut after ${n(chars)} characters`,
     cutByRelay: "cut by the relay: too long",
     shared: "This is the extension’s default address: several students may be behind it.",
+    unconfigured:
+      "This student has not set an address in the extension’s settings. " +
+      "Until then every new session counts as another student.",
     execution: (count) => `[${count}]`,
     event: {
       cell_executed: "ran",

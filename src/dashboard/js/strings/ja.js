@@ -215,6 +215,8 @@ export const ja = {
     cut: (chars) => `${n(chars)}文字まで表示`,
     cutByRelay: "長すぎるためリレーで切り詰められました",
     shared: "拡張機能の初期設定のアドレスです。複数の受講者が含まれている可能性があります。",
+    unconfigured:
+      "この受講者は拡張機能の設定でアドレスを入力していません。入力するまで、セッションごとに別の受講者として数えられます。",
     execution: (count) => `[${count}]`,
     event: {
       cell_executed: "実行",

@@ -17,7 +17,10 @@ import { outcome, outcomeText } from "./grid-model.js";
  * @import { Page, View } from "./list.js"
  */
 
-/** The address of the extension's default settings: all who did not change them share it. */
+/**
+ * The address of the extension's default settings. All who did not change them share it; the relay
+ * tells them apart by session, `address#session`, where the extension names one.
+ */
 const DEFAULT_ADDRESS = "student001@example.com";
 /** Below this width the drawer covers the page. */
 const NARROW = window.matchMedia("(max-width: 45rem)");
@@ -117,8 +120,10 @@ class StudentPanel {
       this.#fact(t.drawer.errors, this.#facts.errors),
     ];
     const isShared = studentId === DEFAULT_ADDRESS;
-    const shared = h("p", { class: "drawer-warning", hidden: !isShared }, icon("warning"));
-    shared.append(t.drawer.shared);
+    const isUnconfigured = studentId.startsWith(`${DEFAULT_ADDRESS}#`);
+    const hidden = !isShared && !isUnconfigured;
+    const warning = h("p", { class: "drawer-warning", hidden }, icon("warning"));
+    warning.append(isUnconfigured ? t.drawer.unconfigured : t.drawer.shared);
     this.elements = [
       h(
         "header",
@@ -129,7 +134,7 @@ class StudentPanel {
       h(
         "div",
         { class: "drawer-body" },
-        shared,
+        warning,
         h("dl", { class: "student-facts" }, facts),
         this.#cells,
         this.#run.element,
