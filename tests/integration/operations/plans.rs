@@ -114,6 +114,8 @@ async fn history_goes_by_its_indexes(database: &Database) {
             "recent count" => ("'class 1', 50000, 's1'", "progress_event_class"),
             "student" => ("'class 1', 50000, 100, 's1'", "progress_event_identity"),
             "ids" => ("'class 1', '{100,7,5}'", "progress_event_pkey"),
+            "first from" => ("'class 1', 50000", "progress_event_class"),
+            "newest" => ("'class 1'", "progress_event_class"),
             // `state_is_read_by_its_keys` has its plan.
             "classes" => continue,
             name => panic!("{name}: a statement without a test of its plan"),
