@@ -1,7 +1,7 @@
 //! Pages of other sites, in the browser of somebody who has signed in: they show the relay in a
 //! frame, plant a cookie, open a WebSocket, point a name of theirs at the relay, or wait for a
-//! token in `Referer`. Each test also sees the browser do for the relay's own page, or for an allowed
-//! one, what it refuses to the others.
+//! token in `Referer`. Each test also sees the browser do for the relay's own page, or for an
+//! allowed one, what it refuses to the others.
 
 use serde_json::{Value, json};
 

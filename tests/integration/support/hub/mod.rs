@@ -14,6 +14,7 @@ use progress_relay::client::BaseUrl;
 use progress_relay::client::http::{Connection, Response};
 use serde_json::{Value, json};
 
+use super::browser::Page;
 use super::postgres::entrust_process;
 use super::{Database, data_folder, until, within};
 
@@ -63,11 +64,10 @@ impl Hub {
         hub
     }
 
-    /// Starts the hub of a release for a relay at this port, which the hub does not start.
-    pub async fn start_beside(release: &str, relay_port: u16) -> Self {
-        let hub = Self::begin(release, Some(relay_port), &[]);
-        hub.ready().await;
-        hub
+    /// Starts the hub of a release for a relay at this port, which the hub does not start. Start the
+    /// relay before [`Self::ready`]: a hub waits half a minute for a service that does not answer.
+    pub fn start_beside(release: &str, relay_port: u16) -> Self {
+        Self::begin(release, Some(relay_port), &[])
     }
 
     fn begin(release: &str, outside: Option<u16>, environment: &[(&str, &str)]) -> Self {
@@ -247,6 +247,16 @@ impl Hub {
             hops: hops.map(|hop| (text(&hop["url"]), text(&hop["setCookie"]))).collect(),
             cookies: pairs.collect::<Vec<_>>().join("; "),
         }
+    }
+
+    /// A person fills in the hub's login page, which a browser shows.
+    pub async fn log_in(&self, page: &Page, person: &str) {
+        page.until("document.querySelector('#login_submit') !== null").await;
+        for (field, text) in [("username", person), ("password", PASSWORD)] {
+            let field = format!("document.querySelector('#{field}_input').value = '{text}'");
+            page.value(&field).await;
+        }
+        page.click("#login_submit").await;
     }
 
     /// Sends the hub itself a signal, and none to its proxy.
