@@ -64,8 +64,8 @@ impl Hub {
         hub
     }
 
-    /// Starts the hub of a release for a relay at this port, which the hub does not start. Start the
-    /// relay before [`Self::ready`]: a hub waits half a minute for a service that does not answer.
+    /// Starts the hub of a release for a relay at this port, which the hub does not start. Start
+    /// the relay before [`Self::ready`]: a hub waits half a minute for a service without an answer.
     pub fn start_beside(release: &str, relay_port: u16) -> Self {
         Self::begin(release, Some(relay_port), &[])
     }
