@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::browser::Page;
 use super::postgres::entrust_process;
+use super::secrecy::{assert_no_secrets, keep};
 use super::{Database, data_folder, until, within};
 
 /// How long a hub may take to end by itself.
@@ -58,6 +59,7 @@ impl Hub {
                 ("RELAY_BIND", &bind),
                 ("DATABASE_URL", &database.url()),
                 ("PROGRESS_RELAY", env!("CARGO_BIN_EXE_progress-relay")),
+                ("RELAY_LOG", "info,progress_relay::answers=trace"),
             ],
         );
         hub.reachable("/services/relay/readyz").await;
@@ -71,6 +73,7 @@ impl Hub {
     }
 
     fn begin(release: &str, outside: Option<u16>, environment: &[(&str, &str)]) -> Self {
+        keep(RELAY_TOKEN);
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let programs = root.join("target/jupyterhub");
         let python = programs.join(release).join("bin/python");
@@ -191,7 +194,9 @@ impl Hub {
         let scopes = json!({ "scopes": ["access:services!service=relay"] });
         let answer = self.ask("POST", &path, &scopes).await;
         let body: Value = answer.json().expect("JSON");
-        body["token"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
+        let token = body["token"].as_str().unwrap_or_else(|| panic!("{body}"));
+        keep(token);
+        token.to_owned()
     }
 
     /// Starts a person's server, and returns its environment.
@@ -238,8 +243,11 @@ impl Hub {
         let hops = visit["hops"].as_array().expect("hops").iter();
         let cookies = visit["cookies"].as_array().expect("cookies").iter();
         let of_relay = cookies.filter(|cookie| cookie["path"] == "/services/relay/");
-        let pairs =
-            of_relay.map(|cookie| format!("{}={}", text(&cookie["name"]), text(&cookie["value"])));
+        let pairs = of_relay.map(|cookie| {
+            let value = text(&cookie["value"]);
+            keep(&value);
+            format!("{}={value}", text(&cookie["name"]))
+        });
         Visit {
             status: visit["status"].as_u64().expect("a status"),
             url: text(&visit["url"]),
@@ -325,6 +333,12 @@ impl Drop for Hub {
             std::thread::sleep(Duration::from_millis(20));
         }
         let _ = killpg(self.pid(), Signal::SIGKILL);
+        if !std::thread::panicking() {
+            let log = self.log();
+            let of_relay: Vec<_> =
+                log.lines().filter(|line| line.contains(" progress_relay::")).collect();
+            assert_no_secrets("a line of the hub's relay", &of_relay.join("\n"));
+        }
         for pid in others.into_iter().filter_map(|pid| pid.try_into().ok()) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
