@@ -7,6 +7,7 @@
 //! told by the fixtures that make them ([`keep`]).
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// The code of the tests' events begins so.
@@ -92,4 +93,39 @@ fn secrets_are_found_by_their_form() {
     for harmless in ["token=TOKEN", "--token FILE", "eyJ", "eyJhbGciOi.x", "progress-relay serve"] {
         assert_eq!(secrets_in(harmless), [""; 0], "{harmless}");
     }
+}
+
+/// Files that name the program, and why a relay that they start is looked at all the same.
+const STARTERS: [(&str, &str); 7] = [
+    ("support/relay.rs", "it looks"),
+    ("support/hub/mod.rs", "the hub starts it, and its lines in the hub's log are looked at"),
+    ("edge/container.rs", "a copy, which support/relay.rs starts"),
+    ("edge/deploy.rs", "its name alone"),
+    ("operations/start.rs", "it does not begin to serve"),
+    ("commands/tail.rs", "a client"),
+    ("examples.rs", "the folder beside it"),
+];
+
+/// A test that starts a relay in another way would not be looked at.
+#[test]
+fn no_relay_is_started_elsewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration");
+    let (mut folders, mut found) = (vec![root.clone()], BTreeSet::new());
+    // In two parts, so that this file is none of them.
+    let name = ["CARGO_BIN_EXE", "progress-relay"].join("_");
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs")
+                && std::fs::read_to_string(&path).expect("a source").contains(&name)
+            {
+                let path = path.strip_prefix(&root).expect("below the tests");
+                found.insert(path.display().to_string());
+            }
+        }
+    }
+    let known: BTreeSet<_> = STARTERS.iter().map(|(file, _)| (*file).to_owned()).collect();
+    assert_eq!(found, known, "start relays by support/relay.rs, which looks for secrets");
 }
