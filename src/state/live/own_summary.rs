@@ -116,7 +116,8 @@ mod tests {
             let (cell, failed) = (id % 4, id % 2 == 0);
             let body = json!({
                 "eventType": "cell_executed", "notebookPath": "n.ipynb",
-                "cellId": format!("c{cell}"), "cellIndex": cell, "executionCount": id, "hasError": failed,
+                "cellId": format!("c{cell}"), "cellIndex": cell, "executionCount": id,
+                "hasError": failed,
                 "userName": format!("name of {student}"),
             });
             let body = body.to_string();
