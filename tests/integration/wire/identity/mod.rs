@@ -4,7 +4,7 @@
 mod claims;
 // The commands that make tokens and look at them.
 mod command;
-// Sockets and streams end when their token does.
+// What SIGHUP reads again: revocations, the secret.
 mod live;
 // Every route, by every caller, by every way on which a credential travels.
 mod matrix;

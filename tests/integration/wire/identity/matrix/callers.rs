@@ -42,6 +42,8 @@ impl Caller {
 pub struct Issuing {
     known: SigningKey,
     stranger: SigningKey,
+    /// The relay's own, by which it signs sessions.
+    session_key: Vec<u8>,
 }
 
 impl Issuing {
@@ -49,7 +51,7 @@ impl Issuing {
         let (known, stranger) = (keys.key("known", "RSA"), keys.key("stranger", "RSA"));
         keys.write("jwks", &json!({"keys": [known.jwk()]}).to_string());
         keys.write("revoked", "# lost laptops\nlost\nsub:gone\n");
-        Self { known, stranger }
+        Self { known, stranger, session_key: Vec::new() }
     }
 
     /// The flags of a relay that accepts these keys and nothing else. The test makes far more
@@ -72,11 +74,11 @@ impl Issuing {
     }
 
     /// All callers. A relay of this database has to be there: it makes the key of the sessions.
-    pub async fn callers(&self, relay: &Relay, database: &Database) -> Vec<Caller> {
+    pub async fn callers(&mut self, relay: &Relay, database: &Database) -> Vec<Caller> {
         let browser = sign_in(relay, &self.token("instructor", "i", &["algebra"])).await;
         let row = database.client().await.query_one("SELECT key FROM sign_in_key", &[]).await;
-        let key: Vec<u8> = row.expect("a key").get(0);
-        let mut callers = self.wrong(&key);
+        self.session_key = row.expect("a key").get(0);
+        let mut callers = self.wrong();
         callers.push(Caller {
             name: "none",
             token: None,
@@ -95,10 +97,12 @@ impl Issuing {
             ("operator", "operator", "o", &[]),
         ] {
             let claims = claims(role, subject, classes);
-            let of_browser = (name == "instructor").then(|| browser.clone());
             callers.push(Caller {
                 name,
-                session: Some(of_browser.unwrap_or_else(|| session(&key, &claims))),
+                session: Some(match name {
+                    "instructor" => browser.clone(),
+                    _ => self.session(&claims),
+                }),
                 token: Some(signed(&own(claims))),
                 standing: Standing::Known { role: role.as_bytes()[0].into(), classes },
             });
@@ -106,8 +110,30 @@ impl Issuing {
         callers
     }
 
+    /// An instructor of `algebra` whose credentials end so many seconds from now, and are revoked
+    /// by this id.
+    pub fn instructor(&self, subject: &str, id: &str, seconds: i64) -> Caller {
+        let claims = claims("instructor", subject, &["algebra"]);
+        // The clocks of issuers may be 30 s late; a session's clock is the relay's own.
+        let token = with(with(claims.clone(), "jti", id), "exp", in_seconds(seconds - 30));
+        let session = with(with(claims, "from", id), "exp", in_seconds(seconds));
+        Caller {
+            name: "an instructor",
+            token: Some(signed(&own(token))),
+            session: Some(self.session(&session)),
+            standing: Standing::Known { role: 'i', classes: &["algebra"] },
+        }
+    }
+
+    /// A session as the relay signs it.
+    fn session(&self, claims: &Value) -> String {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let claims = with(claims.clone(), "jti", id);
+        signed_with(&self.session_key, &json!({"alg": "HS256", "typ": "JWT"}), &claims)
+    }
+
     /// Credentials that the relay must refuse. They would be an operator's.
-    fn wrong(&self, key: &[u8]) -> Vec<Caller> {
+    fn wrong(&self) -> Vec<Caller> {
         let good = || own(claims("operator", "o", &["*"]));
         let of_browser = || claims("operator", "o", &["*"]);
         let hs256 = || json!({"alg": "HS256", "typ": "JWT"});
@@ -126,13 +152,13 @@ impl Issuing {
             standing: Standing::Nobody("unauthorized"),
         };
         let lost = |claims| with(claims, "jti", "lost");
-        let from_lost = session(key, &with(of_browser(), "from", "lost"));
+        let from_lost = self.session(&with(of_browser(), "from", "lost"));
         let gone = |claims| with(claims, "sub", "gone");
         vec![
             Caller {
                 name: "expired",
                 token: Some(signed(&with(good(), "exp", in_seconds(-31)))),
-                session: Some(session(key, &with(of_browser(), "exp", in_seconds(-1)))),
+                session: Some(self.session(&with(of_browser(), "exp", in_seconds(-1)))),
                 standing: Standing::Nobody("expired"),
             },
             unauthorized("garbage", "garbage".to_owned(), None),
@@ -158,15 +184,15 @@ impl Issuing {
             unauthorized(
                 "revoked subject",
                 signed(&gone(good())),
-                Some(session(key, &gone(of_browser()))),
+                Some(self.session(&gone(of_browser()))),
             ),
             unauthorized("no role", signed(&with(good(), "role", Value::Null)), None),
             unauthorized(
                 "unknown role",
                 signed(&with(good(), "role", "admin")),
-                Some(session(key, &with(of_browser(), "role", "admin"))),
+                Some(self.session(&with(of_browser(), "role", "admin"))),
             ),
-            unauthorized("a session as a token", session(key, &of_browser()), None),
+            unauthorized("a session as a token", self.session(&of_browser()), None),
         ]
         .into_iter()
         .map(|caller| match caller.name {
@@ -185,12 +211,6 @@ fn own(claims: Value) -> Value {
 
 fn signed(claims: &Value) -> String {
     signed_with(SECRET.as_bytes(), &json!({"alg": "HS256", "typ": "JWT"}), claims)
-}
-
-/// A session as the relay signs it.
-fn session(key: &[u8], claims: &Value) -> String {
-    let id = uuid::Uuid::new_v4().simple().to_string();
-    signed_with(key, &json!({"alg": "HS256", "typ": "JWT"}), &with(claims.clone(), "jti", id))
 }
 
 /// Signs a browser in, and returns its session.

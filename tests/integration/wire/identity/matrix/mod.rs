@@ -8,6 +8,10 @@
 
 // Who calls: wrong credentials of every kind, and good ones of every role.
 mod callers;
+// Sockets and streams end with their credential, whichever way it came.
+mod endings;
+// Two credentials in one request.
+mod mixed;
 // Requests and their answers.
 mod requests;
 // Who may use which route.
@@ -67,13 +71,15 @@ struct Scene {
     relay: Relay,
     callers: Vec<Caller>,
     database: Database,
+    keys: Keys,
+    issuing: Issuing,
 }
 
 impl Scene {
     async fn new() -> Self {
         let database = Database::new().await;
         let keys = Keys::new();
-        let issuing = Issuing::new(&keys);
+        let mut issuing = Issuing::new(&keys);
         let flags = issuing.flags(&keys);
         let flags: Vec<_> = flags.iter().map(String::as_str).collect();
         let relay = Relay::start(&database, &flags).await;
@@ -93,6 +99,11 @@ impl Scene {
             assert_eq!(posted.expect("an answer").status, 200);
         }
         let callers = issuing.callers(&relay, &database).await;
-        Self { relay, callers, database }
+        Self { relay, callers, database, keys, issuing }
+    }
+
+    /// The caller of this name.
+    fn caller(&self, name: &str) -> &Caller {
+        self.callers.iter().find(|caller| caller.name == name).expect("a caller of the list")
     }
 }

@@ -158,7 +158,7 @@ async fn all_routes(scene: &Scene, anyone: &[u16], caller: &Caller, way: Way) ->
 
 /// The statuses of all routes without a credential.
 async fn without_a_credential(scene: &Scene) -> Vec<u16> {
-    let none = scene.callers.iter().find(|caller| caller.token.is_none()).expect("none");
+    let none = scene.caller("none");
     let mut client = Client::new(&scene.relay).await;
     let mut statuses = Vec::new();
     for route in &ROUTES {
@@ -203,9 +203,48 @@ async fn only_the_intended_requests_pass() {
     assert_eq!(stored(&scene).await, posts, "nothing else is stored");
     // So that the marks are worth looking for.
     let mut client = Client::new(&scene.relay).await;
-    let operator = scene.callers.iter().find(|caller| caller.name == "operator");
-    let summary = ROUTES.iter().find(|route| route.path == "/api/class/summary");
-    let (operator, summary) = (operator.expect("one"), summary.expect("one"));
-    let answer = client.ask("GET", summary, operator, Way::Bearer).await;
+    let summary = ROUTES.iter().find(|route| route.path == "/api/class/summary").expect("one");
+    let answer = client.ask("GET", summary, scene.caller("operator"), Way::Bearer).await;
     assert!(String::from_utf8_lossy(&answer.body).contains(OF_ALGEBRA));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_list_of_classes_is_the_callers_own() {
+    let scene = Scene::new().await;
+    let mut client = Client::new(&scene.relay).await;
+    let route = ROUTES.iter().find(|route| route.path == "/api/classes").expect("a route");
+    for (name, expected) in [
+        ("instructor", &["algebra"] as &[&str]),
+        ("instructor of another class", &["physics"]),
+        ("instructor of both", &["algebra", "physics"]),
+        ("instructor of none", &[]),
+        ("operator", &["algebra", "physics"]),
+    ] {
+        for way in WAYS {
+            let answer = client.ask("GET", route, scene.caller(name), way).await;
+            let answer: Value = answer.json().expect("JSON");
+            let listed = answer["classes"].as_array().expect("classes");
+            let listed: Vec<_> = listed.iter().map(|class| class["classId"].clone()).collect();
+            assert_eq!(listed, expected, "{name} by {way:?}");
+        }
+    }
+}
+
+/// A class that is there is refused as one that is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_does_not_tell_whether_a_class_exists() {
+    let scene = Scene::new().await;
+    let mut connection = scene.relay.connection().await;
+    for name in ["student", "instructor"] {
+        let mut refusals = Vec::new();
+        for class in ["physics", "physicx"] {
+            let path = format!("/api/class/summary?class={class}");
+            let target = Way::Query.target(&path, scene.caller(name));
+            let answer = connection.get(&target).await.expect("an answer");
+            assert_eq!(answer.status, 403);
+            let body = String::from_utf8_lossy(&answer.body).replace(class, "CLASS");
+            refusals.push(body);
+        }
+        assert_eq!(refusals[0], refusals[1]);
+    }
 }

@@ -68,13 +68,8 @@ fn take(frame: &[u8], classes: &mut BTreeSet<String>) -> bool {
     text(&frame, "type") == "live"
 }
 
-/// The classes whose events a socket was sent before `live`, or the reason of its close.
-async fn socket(
-    relay: &Relay,
-    way: Way,
-    caller: &Caller,
-    query: &str,
-) -> Result<BTreeSet<String>, String> {
+/// Asks for a socket, and tells who asks.
+pub async fn begin_socket(relay: &Relay, way: Way, caller: &Caller, query: &str) -> TcpStream {
     let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
     let query = way.target(query, caller);
     handshake_with(&mut stream, relay, &query, &head_line(way, caller)).await;
@@ -82,9 +77,14 @@ async fn socket(
         let message = json!({"type": "auth", "token": token}).to_string();
         stream.write_all(&masked(message.as_bytes())).await.expect("sent");
     }
+    stream
+}
+
+/// The classes whose events a socket was sent before `live`, or the reason of its close.
+pub async fn until_live(stream: &mut TcpStream) -> Result<BTreeSet<String>, String> {
     let mut classes = BTreeSet::new();
     loop {
-        match within("a frame", read_frame(&mut stream)).await.expect("a frame") {
+        match within("a frame", read_frame(stream)).await.expect("a frame") {
             (0x81, frame) if take(&frame, &mut classes) => return Ok(classes),
             (0x88, payload) => {
                 assert_eq!(u16::from_be_bytes([payload[0], payload[1]]), 1008);
@@ -96,18 +96,23 @@ async fn socket(
     }
 }
 
-/// The same of a stream; a refusal is its problem's type.
-async fn event_stream(
+/// Asks for a stream.
+pub async fn begin_stream(
     relay: &Relay,
     way: Way,
     caller: &Caller,
     (query, header): (&str, &str),
-) -> Result<BTreeSet<String>, String> {
+) -> TcpStream {
     let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
     let target = way.target(&format!("/api/class/stream{query}"), caller);
     let line = head_line(way, caller);
     let request = format!("GET {target} HTTP/1.0\r\nHost: localhost\r\n{header}{line}\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
+    stream
+}
+
+/// The same of a stream; a refusal is its problem's type.
+pub async fn until_live_of_stream(stream: &mut TcpStream) -> Result<BTreeSet<String>, String> {
     let (mut read, mut classes, mut taken) = (Vec::new(), BTreeSet::new(), 0);
     loop {
         let count = within("the stream", stream.read_buf(&mut read)).await.expect("bytes");
@@ -133,7 +138,8 @@ async fn event_stream(
 
 async fn check_socket(scene: &Scene, way: Way, caller: &Caller, asked: Asked, first: &str) {
     let what = format!("{asked:?} as {} by {way:?}", caller.name);
-    let came = socket(&scene.relay, way, caller, &asked.query(first)).await;
+    let mut socket = begin_socket(&scene.relay, way, caller, &asked.query(first)).await;
+    let came = until_live(&mut socket).await;
     match (came, asked.expected(caller)) {
         (Ok(came), Ok(expected)) => assert_eq!(came, expected, "{what}"),
         (Err(reason), Err(word)) => {
@@ -155,7 +161,8 @@ async fn check_stream(scene: &Scene, way: Way, caller: &Caller, asked: Asked, fi
     }
     for request in requests {
         let what = format!("a stream of {request:?} as {} by {way:?}", caller.name);
-        let came = event_stream(&scene.relay, way, caller, request).await;
+        let mut stream = begin_stream(&scene.relay, way, caller, request).await;
+        let came = until_live_of_stream(&mut stream).await;
         let expected = asked.expected(caller).map_err(|word| match (word, caller.standing) {
             ("class", _) => "class-not-allowed",
             ("unauthorized", Standing::Known { .. }) => "forbidden",
@@ -168,9 +175,9 @@ async fn check_stream(scene: &Scene, way: Way, caller: &Caller, asked: Asked, fi
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_intended_subscriptions_begin() {
     let scene = Scene::new().await;
-    let operator = scene.callers.iter().find(|caller| caller.name == "operator").expect("one");
     let first = {
         let mut connection = scene.relay.connection().await;
+        let operator = scene.caller("operator");
         let target = Way::Query.target("/api/class/summary?class=algebra", operator);
         let summary: Value =
             connection.get(&target).await.expect("an answer").json().expect("JSON");
@@ -189,7 +196,7 @@ async fn only_the_intended_subscriptions_begin() {
         }
     });
     let silent = async {
-        let none = scene.callers.iter().find(|caller| caller.token.is_none()).expect("one");
+        let none = scene.caller("none");
         check_socket(&scene, Way::FirstMessage, none, ASKED[3], &first).await;
         check_stream(&scene, Way::Bearer, none, ASKED[3], &first).await;
     };
