@@ -12,3 +12,5 @@ mod matrix;
 mod own;
 // Keys at a URL: rotation, and services that are slow, lost or hostile.
 mod remote;
+// A sign-out ends the session, for every copy of the cookie.
+mod sign_out;
