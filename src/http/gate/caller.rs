@@ -225,7 +225,7 @@ pub(super) fn credential(
 }
 
 /// The token of `Authorization: Bearer TOKEN`, or of `token TOKEN` as JupyterHub writes it.
-fn authorization(value: &HeaderValue) -> Result<String, Denial> {
+pub(in crate::http) fn authorization(value: &HeaderValue) -> Result<String, Denial> {
     let wrong = || Denial::Invalid("Authorization is neither Bearer TOKEN nor token TOKEN".into());
     let (scheme, token) =
         value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(wrong)?;
@@ -250,7 +250,7 @@ pub(in crate::http) fn cookie_named<'a>(headers: &'a HeaderMap, wanted: &str) ->
         .find_map(|(name, value)| (name == wanted).then_some(value))
 }
 
-fn cookie_of(headers: &HeaderMap, is_https: bool) -> Option<&str> {
+pub(in crate::http) fn cookie_of(headers: &HeaderMap, is_https: bool) -> Option<&str> {
     let value_of = |wanted| cookie_named(headers, wanted);
     let value = if is_https {
         value_of(HOST_COOKIE).or_else(|| value_of(SECURE_COOKIE))
