@@ -195,6 +195,13 @@ async fn only_the_intended_requests_pass() {
             let passed = all_routes(&scene, &anyone, caller, way).await;
             let is_known = matches!(caller.standing, Standing::Known { .. });
             assert_eq!(passed > 0, is_known, "{} by {way:?}", caller.name);
+            if way == Way::Cookie {
+                // The last of the routes was the sign-out.
+                let me = ROUTES.iter().find(|route| route.path == "/api/me").expect("a route");
+                let mut client = Client::new(&scene.relay).await;
+                let answer = client.ask("GET", me, caller, way).await;
+                assert_eq!(answer.status, 401, "{} has signed out", caller.name);
+            }
             if way != Way::Cookie && caller.has("wso", &["algebra"]) {
                 posts.insert(format!("{}, {way:?}", caller.name));
             }

@@ -72,12 +72,13 @@ pub const ROUTES: [Route; 27] = [
     route("GET", "/sign-in", Kind::Open, "", "/sign-in"),
     route("POST", "/sign-in", Kind::Open, "", "/sign-in"),
     route("POST", "/sign-in/link", Kind::OfNoClass, "io", "/sign-in/link"),
-    route("POST", "/sign-out", Kind::Open, "", "/sign-out"),
     route("GET", "/sign-in/hub", Kind::Open, "", "/sign-in/hub"),
     route("GET", "/oauth_callback", Kind::Open, "", "/oauth_callback"),
     route("GET", "/healthz", Kind::Open, "", "/healthz"),
     route("GET", "/readyz", Kind::Open, "", "/readyz"),
     route("GET", "/metrics", Kind::OfNoClass, "o", "/metrics"),
+    // Last, since it ends the session.
+    route("POST", "/sign-out", Kind::Open, "", "/sign-out"),
 ];
 
 /// The routes of docs/access.md, whose table is made from the router's.
