@@ -1,5 +1,6 @@
 //! Sockets and streams end with their credential, whichever way it came.
 
+use futures::future::join_all;
 use nix::sys::signal::Signal;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -19,18 +20,20 @@ struct Live {
 }
 
 impl Live {
+    /// All at once: some callers have a few seconds left.
     async fn begin(relay: &Relay, caller: &Caller) -> Self {
-        let (mut sockets, mut streams) = (Vec::new(), Vec::new());
-        for way in WAYS {
+        let sockets = WAYS.map(async |way| {
             let mut socket = begin_socket(relay, way, caller, QUERY).await;
             until_live(&mut socket).await.unwrap_or_else(|reason| panic!("{way:?}: {reason}"));
-            sockets.push((way, socket));
-        }
-        for way in WAYS.into_iter().filter(|way| *way != Way::FirstMessage) {
+            (way, socket)
+        });
+        let streams = WAYS.into_iter().filter(|way| *way != Way::FirstMessage);
+        let streams = streams.map(async |way| {
             let mut stream = begin_stream(relay, way, caller, (QUERY, "")).await;
             until_live_of_stream(&mut stream).await.expect("live");
-            streams.push((way, stream));
-        }
+            (way, stream)
+        });
+        let (sockets, streams) = tokio::join!(join_all(sockets), join_all(streams));
         Self { sockets, streams }
     }
 
