@@ -25,6 +25,8 @@ const ICONS = new Map([
   ["help", "help"],
   ["help_stop", "help"],
   ["help_resolved", "active"],
+  ["help_claimed", "help"],
+  ["help_released", "help"],
 ]);
 
 /**
@@ -42,6 +44,12 @@ export class Timeline {
   #page;
   #studentId;
   #showRun;
+  /**
+   * The run that was chosen; `null`: the latest is shown.
+   *
+   * @type {DeliveredEvent | null}
+   */
+  #chosen = null;
   /**
    * The newest first.
    *
@@ -70,7 +78,8 @@ export class Timeline {
   /**
    * @param {Page} page
    * @param {string} studentId
-   * @param {(event: DeliveredEvent) => void} showRun is called with the newest run
+   * @param {(event: DeliveredEvent, isLatest: boolean) => void} showRun is called with the latest
+   *   run, or the one that was chosen
    */
   constructor(page, studentId, showRun) {
     this.#page = page;
@@ -92,7 +101,7 @@ export class Timeline {
     /** @type {List<Entry, EntryItem>} */
     this.#list = new List(list, {
       key: (entry) => String(entry.events[0].event.id),
-      create: () => new EntryItem(t),
+      create: (entry) => new EntryItem(t, entry, (run) => this.choose(run)),
       update: (item, entry) => item.update(entry),
     });
     this.#unwatch = store.watch({
@@ -102,6 +111,7 @@ export class Timeline {
       // The log may have been replaced: events that were read before need not be in it.
       reloaded: () => {
         this.#events = [];
+        this.#chosen = null;
         this.#seen.clear();
         this.#next = null;
         this.#read();
@@ -151,14 +161,26 @@ export class Timeline {
       const event = normalize(delivered, this.#page.store.state.settings);
       this.#events.push({ delivered, event });
     }
-    this.#events.sort((a, b) => b.event.id - a.event.id);
+    // In the order of the header, which says where the student is.
+    this.#events.sort((a, b) => b.event.moment - a.event.moment || b.event.id - a.event.id);
     this.#events.length = Math.min(this.#events.length, MAX_EVENTS);
-    const run = this.#events.find(({ event }) => event.kind === "run");
-    if (run !== undefined) this.#showRun(run.delivered);
+    this.choose(this.#chosen);
     if (!this.#drawRequested) {
       this.#drawRequested = true;
       requestAnimationFrame(() => this.#draw());
     }
+  }
+
+  /**
+   * Shows a run.
+   *
+   * @param {DeliveredEvent | null} run `null`: the latest
+   */
+  choose(run) {
+    this.#chosen = run;
+    const latest = this.#events.find(({ event }) => event.kind === "run")?.delivered;
+    const shown = run ?? latest;
+    if (shown !== undefined) this.#showRun(shown, shown === latest);
   }
 
   #draw() {
@@ -173,15 +195,22 @@ class EntryItem {
   #t;
   #time = h("time");
   #mark = h("span", { class: "event-mark" });
-  #kind = h("span", { class: "event-kind" });
+  #kind;
   #place = bdi("", { class: "event-place" });
   #repeats = h("span", { class: "event-repeats" });
   #message = bdi("", { class: "error-message" });
   #drawn = 0;
 
-  /** @param {Text} t */
-  constructor(t) {
+  /**
+   * @param {Text} t
+   * @param {Entry} entry
+   * @param {(run: DeliveredEvent) => void} choose is called when a run is to be shown
+   */
+  constructor(t, { events: [{ event, delivered }] }, choose) {
     this.#t = t;
+    const click = () => choose(delivered);
+    const button = { type: "button", class: "event-kind", title: t.drawer.show, on: { click } };
+    this.#kind = event.kind === "run" ? h("button", button) : h("span", { class: "event-kind" });
     const line = h("div", {}, this.#kind, " ", this.#place, " ", this.#repeats);
     this.element = h("li", {}, this.#time, this.#mark, h("div", {}, line, this.#message));
   }
@@ -239,7 +268,8 @@ function entriesOf(events) {
 }
 
 /** @param {NormalizedEvent} event */
-function kindOf({ kind, eventType, failed }) {
+function kindOf({ kind, eventType, failed, isReleased }) {
+  if (kind === "help_claimed" && isReleased) return "help_released";
   if (eventType === "cell_executed" && kind !== "run") return "not_run";
   return kind === "run" && failed ? "failed" : (eventType ?? "?");
 }
