@@ -13,7 +13,7 @@ import { studentName } from "../names.js";
 
 /** So many students are named until more are asked for. */
 const FEW = 60;
-/** More than so many are sorted without a language's rules, which would take a tenth of a second. */
+/** More than so many are sorted without a language's rules, which take a tenth of a second. */
 const MANY = 1_000;
 
 /**
