@@ -373,6 +373,7 @@ export const en = {
       notebook_closed: "closed",
       help: "asked for help",
       help_stop: "lowered the hand",
+      lapsed: "the hand lapsed: it was not repeated",
       help_resolved: "an instructor resolved the hand",
       help_claimed: "an instructor was on the way",
       help_released: "the instructor did not go after all",

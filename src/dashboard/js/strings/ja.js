@@ -255,6 +255,7 @@ export const ja = {
       notebook_closed: "閉じた",
       help: "挙手",
       help_stop: "手を下ろした",
+      lapsed: "挙手が途絶えた（再送信なし）",
       help_resolved: "講師が対応済みにした",
       help_claimed: "講師が対応に向かった",
       help_released: "講師が対応を取り消した",

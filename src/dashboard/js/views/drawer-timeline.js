@@ -2,9 +2,12 @@
 
 import { api } from "../api.js";
 import { List, bdi, h, setText, show } from "../dom.js";
+import { HELP_LAPSE } from "../hand.js";
 import { icon } from "../icons.js";
+import { lapses } from "../lapses.js";
 import { cellLabel, errorLine, notebookName } from "../names.js";
 import { normalize } from "../normalize.js";
+import { formatTime } from "../time.js";
 
 /**
  * @import { Text } from "../i18n.js"
@@ -24,6 +27,7 @@ const ICONS = new Map([
   ["failed", "error"],
   ["help", "help"],
   ["help_stop", "help"],
+  ["lapsed", "help"],
   ["help_resolved", "active"],
   ["help_claimed", "help"],
   ["help_released", "help"],
@@ -74,6 +78,8 @@ export class Timeline {
   #abort = new AbortController();
   #unwatch;
   #drawRequested = false;
+  /** The number of lapses that are shown. */
+  #lapsed = 0;
 
   /**
    * @param {Page} page
@@ -125,9 +131,15 @@ export class Timeline {
     this.#unwatch();
   }
 
-  /** Draws at once if events wait for a frame, which a hidden page does not get. */
+  /** Draws if a hand lapsed, or if events wait for a frame, which a hidden page does not get. */
   tick() {
-    if (this.#drawRequested) this.#draw();
+    if (this.#drawRequested || this.#lapses().length !== this.#lapsed) this.#draw();
+  }
+
+  /** The lapses of the student's hands. */
+  #lapses() {
+    const events = this.#events.map(({ event }) => event).sort((a, b) => a.id - b.id);
+    return lapses(events, this.#page.clock.now()).map(lapseOf);
   }
 
   async #read() {
@@ -162,7 +174,7 @@ export class Timeline {
       this.#events.push({ delivered, event });
     }
     // In the order of the header, which says where the student is.
-    this.#events.sort((a, b) => b.event.moment - a.event.moment || b.event.id - a.event.id);
+    this.#events.sort(newestFirst);
     this.#events.length = Math.min(this.#events.length, MAX_EVENTS);
     this.choose(this.#chosen);
     if (!this.#drawRequested) {
@@ -185,8 +197,36 @@ export class Timeline {
 
   #draw() {
     this.#drawRequested = false;
-    if (!this.#abort.signal.aborted) this.#list.show(entriesOf(this.#events));
+    if (this.#abort.signal.aborted) return;
+    const lapsed = this.#lapses();
+    this.#lapsed = lapsed.length;
+    this.#list.show(entriesOf([...this.#events, ...lapsed].sort(newestFirst)));
   }
+}
+
+/**
+ * @param {TimelineEvent} a
+ * @param {TimelineEvent} b
+ */
+function newestFirst({ event: a }, { event: b }) {
+  return b.moment - a.moment || b.id - a.id;
+}
+
+/**
+ * A lapse in the form of an event.
+ *
+ * @param {NormalizedEvent} help the hand's last `help`
+ * @returns {TimelineEvent}
+ */
+function lapseOf(help) {
+  const at = help.received + HELP_LAPSE;
+  // Between the hand's event and the next.
+  const id = help.id + 0.5;
+  const event = { ...help, id, kind: /** @type {const} */ ("other"), eventType: "lapsed" };
+  return {
+    delivered: { id, studentId: help.student, receivedAt: formatTime(at) },
+    event: { ...event, moment: at, received: at, notebook: null, cell: null },
+  };
 }
 
 /** An entry of the list. Its events are those of one kind; only their number grows. */
