@@ -1,7 +1,7 @@
 import js from "@eslint/js";
 
 export default [
-  { files: ["src/dashboard/**/*.js", "tests/dashboard/**/*.js", "eslint.config.js"] },
+  { files: ["src/dashboard/**/*.js", "tests/{dashboard,xapi}/**/*.js", "eslint.config.js"] },
   { ignores: ["target/", "docs/", "examples/", "bench/"] },
   js.configs.recommended,
   {

@@ -9,6 +9,7 @@ use tokio_postgres::types::ToSql;
 
 use super::log::event;
 use super::log_version::LogVersion;
+use super::moments::{first_from, newest};
 use super::pages::{PageError, Pages};
 use super::pooled_client::Leftover;
 use super::snapshot::ClassRow;
@@ -44,7 +45,7 @@ pub(crate) struct Listing {
 }
 
 /// The statements that read history, with their names, for a test of their plans.
-pub fn history_statements() -> [(&'static str, String); 6] {
+pub fn history_statements() -> [(&'static str, String); 8] {
     [
         ("class", by_class()),
         ("recent", recent()),
@@ -52,6 +53,8 @@ pub fn history_statements() -> [(&'static str, String); 6] {
         ("student", by_student()),
         ("classes", classes()),
         ("ids", by_ids()),
+        ("first from", first_from()),
+        ("newest", newest()),
     ]
 }
 

@@ -8,8 +8,8 @@
 //! - `log`: the header and the events of one read; `identity`: whether ids still mean the same
 //!   events
 //! - `pages`: the pool on which history is read; `readers`: its sessions; `pooled_client`: the
-//!   clean-up after a read that was given up; `history`, `rejected`, `audit`: the API's reads on
-//!   the pool
+//!   clean-up after a read that was given up; `history`, `moments`, `rejected`, `audit`: the
+//!   API's reads on the pool
 //! - `snapshot`: the snapshots of class state; `election`: the lock of the leader; `scan`,
 //!   `class_events`: the classes with new events, and the events of one; `log_version`: the epoch
 //!   and the number of deletions, held still by a transaction
@@ -32,6 +32,7 @@ mod identity;
 mod lock_wait;
 mod log;
 mod log_version;
+mod moments;
 mod pages;
 mod pooled_client;
 mod privileges;
@@ -68,6 +69,7 @@ pub(crate) use lock_wait::{Blocker, BlockerWatch, is_active, terminate};
 pub(crate) use log::{Header, LogRow, current_epoch};
 pub use log::{LogReader, READ_SETTINGS};
 pub(crate) use log_version::{LogVersion, begin_version_without, hold_log};
+pub(crate) use moments::IdRange;
 pub use pages::Pages;
 pub(crate) use pages::{MOST_SESSIONS, PageError};
 pub use privileges::{LEFT_OUT, NEEDS, Names, Object, PrivilegeError, listed};

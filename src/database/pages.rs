@@ -147,16 +147,16 @@ impl Pages {
         self.epoch.borrow().as_ref().is_none_or(|expected| expected == epoch)
     }
 
-    /// Fails if the connection reads another epoch than the tail's.
-    pub(super) async fn check_epoch(&self, client: &Object) -> Result<(), PageError> {
+    /// The epoch that the connection reads.
+    ///
+    /// # Errors
+    /// If it is another than the tail's.
+    pub(super) async fn check_epoch(&self, client: &Object) -> Result<Epoch, PageError> {
         let statement =
             client.prepare_cached("SELECT progress_epoch(nonce) FROM progress_log").await?;
         let row = client.query_opt(&statement, &[]).await?.ok_or(ReadError::NoHeader)?;
-        if self.is_expected(&Epoch::new(row.try_get(0)?)) {
-            Ok(())
-        } else {
-            Err(PageError::OtherEpoch)
-        }
+        let epoch = Epoch::new(row.try_get(0)?);
+        if self.is_expected(&epoch) { Ok(epoch) } else { Err(PageError::OtherEpoch) }
     }
 
     /// The statement of a page: `$1` the classes, `$2` the id after which, `$3` the number of

@@ -56,6 +56,8 @@ pub struct Batch {
     pub events: Vec<(usize, Event)>,
     /// The events that were rejected.
     pub rejected: Vec<Rejection>,
+    /// The bodies of other clients that say nothing that is stored.
+    pub ignored: usize,
 }
 
 /// Parses a request's body. `url_class` is the class of the request's URL, for events that name no
@@ -105,7 +107,8 @@ pub fn parse_body(
 impl Batch {
     fn add(&mut self, index: usize, text: &str, url_class: Option<&str>, limits: Limits) {
         match parse_event(text, url_class, limits.max_field) {
-            Ok(event) => self.events.push((index, event)),
+            Ok(Some(event)) => self.events.push((index, event)),
+            Ok(None) => self.ignored += 1,
             Err((field, reason)) => {
                 let class = class_of(text, url_class);
                 self.rejected.push(Rejection { index, field, reason, class });

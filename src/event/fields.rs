@@ -117,6 +117,11 @@ impl<'a> Fields<'a> {
         Self { members }
     }
 
+    /// Whether a field is present, even if it is null.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.members.iter().any(|(name, _)| name == key)
+    }
+
     /// The value of a field that is present and not null.
     fn value(&self, key: &str) -> Option<&'a str> {
         self.members

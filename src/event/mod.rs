@@ -2,8 +2,8 @@
 //! the relay: an [`Event`] or a [`ClassId`] that exists is within its bounds, and no other part
 //! checks it again.
 //!
-//! - `batch`: a request's body; `parse`: one event of it; `fields`: the rules of its fields;
-//!   `moment`, `calendar`: the forms of a time
+//! - `batch`: a request's body; `parse`: one event of it; `dialects`: bodies of other clients;
+//!   `fields`: the rules of its fields; `moment`, `calendar`: the forms of a time
 //! - `names`: the ids of classes and students; `event_id`: an event's id; `micros`: a moment;
 //!   `cursor`: a position in the log; `fingerprint`: a hash that tells long texts apart
 //! - `stored`: an event of the table; [`json`]: reading and writing JSON text; `object`: writing a
@@ -12,6 +12,7 @@
 mod batch;
 mod calendar;
 mod cursor;
+mod dialects;
 mod event_id;
 mod fields;
 mod fingerprint;

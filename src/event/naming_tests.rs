@@ -134,7 +134,7 @@ fn a_placeholder_is_told_apart_by_session() {
     ] {
         let (event, body) = accepted(members);
         assert_eq!(event.student.as_str(), expected, "{members}");
-        assert_eq!(body["placeholder"], true, "{members}");
+        assert_eq!(body["unconfigured"], true, "{members}");
     }
     // For every session id the name is within its bound, has no control characters, and differs
     // from the others.
@@ -162,8 +162,23 @@ fn a_placeholder_is_told_apart_by_session() {
         200
     );
     // No other student is marked, even if the client sends the mark.
-    let (event, body) = accepted(r#""userId":"s001","placeholder":true,"sessionId":"s-1""#);
-    assert_eq!((event.student.as_str(), body.get("placeholder")), ("s001", None));
-    let (_, body) = accepted(r#""userId":"student001@example.com","placeholder":false"#);
-    assert_eq!(body["placeholder"], true);
+    let (event, body) = accepted(r#""userId":"s001","unconfigured":true,"sessionId":"s-1""#);
+    assert_eq!((event.student.as_str(), body.get("unconfigured")), ("s001", None));
+    let (_, body) = accepted(r#""userId":"student001@example.com","unconfigured":false"#);
+    assert_eq!(body["unconfigured"], true);
+}
+
+#[test]
+fn a_student_whom_the_credential_names_is_configured() {
+    const NAME: &str = "student001@example.com";
+    for extra in ["", r#","x":{"unconfigured":true}"#, r#","result":",\"unconfigured\":true}""#] {
+        for name in [NAME, "s001"] {
+            let (mut event, body) = accepted(&format!(r#""userId":"{name}"{extra}"#));
+            event.bind(StudentId::new("hub-7").expect("an id"));
+            let mut expected = body;
+            expected.as_object_mut().expect("an object").remove("unconfigured");
+            let bound: serde_json::Value = serde_json::from_str(&event.body).expect("JSON");
+            assert_eq!((event.student.as_str(), bound), ("hub-7", expected), "{name} {extra}");
+        }
+    }
 }

@@ -102,6 +102,13 @@ impl<'a> ObjectWriter<'a> {
         self.out.push(']');
     }
 
+    /// Writes a member whose value is an object.
+    pub(crate) fn nested(&mut self, name: &str, write: impl FnOnce(&mut ObjectWriter<'_>)) {
+        let mut object = ObjectWriter::begin(self.key(name));
+        write(&mut object);
+        object.end();
+    }
+
     /// Appends members that are already JSON text: at least one, with commas between them.
     pub(crate) fn members(&mut self, members: &str) {
         if !self.is_empty {
@@ -128,11 +135,15 @@ mod tests {
             object.json("n", 7);
             object.objects("list", [1, 2], |inner, n| inner.json("n", n));
             object.written("raw", |out| out.push_str("[true]"));
+            object.nested("in", |inner| inner.json("n", 3));
             object.members("\"more\":null");
         });
         assert_eq!(
             text,
-            r#"{"a\"":"line\n","n":7,"list":[{"n":1},{"n":2}],"raw":[true],"more":null}"#
+            concat!(
+                r#"{"a\"":"line\n","n":7,"list":[{"n":1},{"n":2}],"raw":[true],"in":{"n":3},"#,
+                r#""more":null}"#
+            )
         );
         assert_eq!(ObjectWriter::object(|_| {}), "{}");
     }

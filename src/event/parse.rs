@@ -3,6 +3,7 @@
 
 use uuid::Uuid;
 
+use super::dialects::{self, Foreign};
 use super::fields::{
     Fault, FieldKind, Fields, MAX_NAME_BYTES, boolean, cut_name, fault, kind_of, name_of, rounded,
     text_of,
@@ -25,9 +26,14 @@ const RESERVED_TYPES: &[&str] = &[
 ];
 /// Members that only the relay writes, into the body or on delivery. A client's are dropped.
 const RESERVED_MEMBERS: &[&str] =
-    &["id", "classId", "studentId", "receivedAt", "truncated", "placeholder"];
+    &["id", "classId", "studentId", "receivedAt", "truncated", "unconfigured"];
+/// The end of a body that is marked. No other body ends so: a client's member of that name is
+/// dropped, and within a value more than one brace would follow.
+const UNCONFIGURED_END: &str = ",\"unconfigured\":true}";
 /// Names that a known client sends for every student until it is configured.
 const PLACEHOLDERS: &[&str] = &["student001@example.com"];
+/// The field at fault of an event that names no student.
+const NAMELESS: &str = "studentId";
 /// The most characters of an unknown field's name that a rejection repeats.
 const SHOWN_NAME_CHARS: usize = 64;
 
@@ -49,13 +55,24 @@ pub struct Event {
 }
 
 impl Event {
+    /// Makes it the event of `student`, whom the credential names whatever the body says. That
+    /// student's client is told apart by its credential, so the mark of an unconfigured one goes.
+    pub(crate) fn bind(&mut self, student: StudentId) {
+        self.student = student;
+        if let Some(members) = self.body.strip_suffix(UNCONFIGURED_END) {
+            self.body.truncate(members.len());
+            self.body.push('}');
+        }
+    }
+
     /// The bytes that the event takes in the writer's queue.
     pub(crate) fn weight(&self) -> usize {
         self.body.len() + self.student.as_str().len() + std::mem::size_of::<Self>()
     }
 }
 
-/// Reads one event from `text`, a valid JSON value.
+/// Reads one event from `text`, a valid JSON value. `None` if it is of another client, and says
+/// nothing that is stored.
 ///
 /// # Errors
 /// The first field at fault.
@@ -63,12 +80,37 @@ pub(super) fn parse_event(
     text: &str,
     url_class: Option<&str>,
     max_field: usize,
-) -> Result<Event, Fault> {
+) -> Result<Option<Event>, Fault> {
     if !text.starts_with('{') {
         return Err((None, "an event must be a JSON object".to_owned()));
     }
     let fields = Fields::read(text);
+    match foreign(text, &fields) {
+        None => parse_own(&fields, url_class, max_field).map(Some),
+        Some(Foreign::Ignored) => Ok(None),
+        Some(Foreign::Event { text, no_student }) => {
+            let fields = Fields::read(&text);
+            let event = parse_own(&fields, url_class, max_field);
+            event.map(Some).map_err(|(field, reason)| match field.as_deref() {
+                Some(NAMELESS) => fault(NAMELESS, no_student),
+                _ => (field, reason),
+            })
+        }
+    }
+}
 
+/// The event that a body of another client becomes. Every event of the relay's own has an id and a
+/// type, and pays nothing for the others.
+fn foreign(text: &str, fields: &Fields<'_>) -> Option<Foreign> {
+    let is_own = fields.has("eventId") || fields.has("eventType");
+    if is_own { None } else { dialects::translate(text) }
+}
+
+fn parse_own(
+    fields: &Fields<'_>,
+    url_class: Option<&str>,
+    max_field: usize,
+) -> Result<Event, Fault> {
     let id_text = fields.required("eventId")?;
     let event_id = Uuid::try_parse(&id_text).map_err(|_| fault("eventId", "must be a UUID"))?;
 
@@ -84,16 +126,21 @@ pub(super) fn parse_event(
     let (occurred_at, event_time) =
         moment::parse(&time_text).map_err(|reason| fault("eventTime", reason))?;
 
-    let (student, is_placeholder) = student(&fields)?;
-    let class = class(&fields, url_class)?;
-    let body = body(&fields, &event_time, is_placeholder, max_field)?;
+    let (student, is_unconfigured) = student(fields)?;
+    let class = class(fields, url_class)?;
+    let body = body(fields, &event_time, is_unconfigured, max_field)?;
     Ok(Event { event_id, class, student, occurred_at, body })
 }
 
 /// The class that a rejected event named; the default class if it named none, or none that is
 /// valid. `text` is a valid JSON value.
 pub(super) fn class_of(text: &str, url_class: Option<&str>) -> ClassId {
-    class(&Fields::read(text), url_class).or_else(|_| class_of_url(url_class)).unwrap_or_default()
+    let fields = Fields::read(text);
+    let class = match foreign(text, &fields) {
+        Some(Foreign::Event { text, .. }) => class(&Fields::read(&text), url_class),
+        _ => class(&fields, url_class),
+    };
+    class.or_else(|_| class_of_url(url_class)).unwrap_or_default()
 }
 
 /// The student: the first of the three names that is not empty. Also whether that name is a
@@ -114,7 +161,7 @@ fn student(fields: &Fields<'_>) -> Result<(StudentId, bool), Fault> {
         return Ok((student.in_session(&session), true));
     }
     Err(fault(
-        "studentId",
+        NAMELESS,
         "is required: neither studentId nor emailAddress nor userId names the student",
     ))
 }
@@ -142,7 +189,7 @@ fn class_of_url(url_class: Option<&str>) -> Result<ClassId, Fault> {
 fn body(
     fields: &Fields<'_>,
     event_time: &str,
-    is_placeholder: bool,
+    is_unconfigured: bool,
     max_field: usize,
 ) -> Result<String, Fault> {
     let mut out = String::with_capacity(512);
@@ -181,10 +228,7 @@ fn body(
         out.push_str(&truncated.join("\",\""));
         out.push_str("\"]");
     }
-    if is_placeholder {
-        out.push_str(",\"placeholder\":true");
-    }
-    out.push('}');
+    out.push_str(if is_unconfigured { UNCONFIGURED_END } else { "}" });
     Ok(out)
 }
 

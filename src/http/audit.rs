@@ -80,8 +80,10 @@ pub(super) fn note_operation(
         entry = entry.student(student.as_str());
     }
     if action == Action::Exported {
-        entry = entry.detail(match query.first("format") {
-            Some("ndjson") => "ndjson",
+        entry = entry.detail(match (query.first("format"), query.first("rows")) {
+            (Some("ndjson"), _) => "ndjson",
+            (Some("xapi" | "xapi-ndjson"), _) => "xapi",
+            (_, Some("students")) => "students",
             _ => "csv",
         });
     }

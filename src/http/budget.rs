@@ -27,6 +27,7 @@ pub(crate) struct AnswerBudget {
 }
 
 /// The part of the budget that an answer has.
+#[derive(Debug)]
 pub(super) struct Reservation {
     budget: AnswerBudget,
     permit: Option<OwnedSemaphorePermit>,

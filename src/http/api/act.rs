@@ -128,7 +128,7 @@ impl ApiRequest<'_> {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Words::default());
         }
-        serde_json::from_slice(&self.body)
+        serde_json::from_slice(self.body)
             .map_err(|error| Problem::bad_parameter("body", &format!("is no such object: {error}")))
     }
 

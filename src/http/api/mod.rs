@@ -105,7 +105,8 @@ where
     };
     let query = Query::parse(&request.query);
     let body = body.as_ref().map_or(&[][..], |body| &body.bytes);
-    let request = ApiRequest { relay, caller, headers: &request.headers, query, body };
+    let (headers, client) = (&request.headers, &request.client);
+    let request = ApiRequest { relay, caller, headers, client, query, body };
     let answer = match operation {
         Operation::Summary => request.summary().await,
         Operation::Classes => request.classes().await,

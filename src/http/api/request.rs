@@ -7,6 +7,7 @@ use crate::access::Caller;
 use crate::database::PageError;
 use crate::event::{ClassId, EventId, StudentId};
 use crate::http::context::Relay;
+use crate::http::gate::client::Client;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::representation::Representation;
@@ -21,6 +22,8 @@ pub(super) struct ApiRequest<'a> {
     /// Who asks; the gate has compared its rights with the classes of the URL.
     pub(super) caller: &'a Caller,
     pub(super) headers: &'a HeaderMap,
+    /// Who sent the request, and how.
+    pub(super) client: &'a Client,
     pub(super) query: Query<'a>,
     /// Empty where the method has none.
     pub(super) body: &'a [u8],

@@ -44,7 +44,7 @@ impl ApiRequest<'_> {
 
     pub(super) async fn change_settings(&self) -> Result<Response, Problem> {
         let class = self.class()?;
-        let settings = serde_json::from_slice(&self.body).map_err(|error| {
+        let settings = serde_json::from_slice(self.body).map_err(|error| {
             Problem::bad_parameter("body", &format!("is no JSON object of settings: {error}"))
         })?;
         let settings = checked(&settings).map_err(|fault| invalid(&fault))?;
@@ -93,7 +93,7 @@ fn invalid(fault: &Fault) -> Problem {
         StatusCode::UNPROCESSABLE_ENTITY,
         "invalid-settings",
         "the settings were not changed",
-        &format!("{member} {reason}"),
+        format!("{member} {reason}"),
     )
 }
 
@@ -234,10 +234,7 @@ fn outline_cell(cell: &Value, cells: &str, at: usize) -> Result<Value, Fault> {
 }
 
 /// A text that may be absent; an empty one is.
-fn text<'a>(
-    value: Option<&'a Value>,
-    member: impl FnOnce() -> String,
-) -> Result<Option<&'a str>, Fault> {
+fn text(value: Option<&Value>, member: impl FnOnce() -> String) -> Result<Option<&str>, Fault> {
     match value {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.len() <= MAX_TEXT && !text.contains('\0') => {

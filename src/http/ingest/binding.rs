@@ -12,12 +12,12 @@ use crate::http::problem::Problem;
 /// # Errors
 /// If every event is of such a class, or the caller's subject cannot be a student.
 pub(super) fn bind(batch: Batch, caller: &Caller) -> Result<Batch, Problem> {
-    let Batch { events, mut rejected } = batch;
+    let Batch { events, mut rejected, ignored } = batch;
     let own = caller.own_student().map(own_student).transpose()?;
     let (mut bound, mut other) = (Vec::with_capacity(events.len()), None);
     for (index, mut event) in events {
         if let Some(student) = &own {
-            event.student = student.clone();
+            event.bind(student.clone());
             if let Some(class) = caller.scope.single() {
                 event.class = class.clone();
             }
@@ -33,7 +33,7 @@ pub(super) fn bind(batch: Batch, caller: &Caller) -> Result<Batch, Problem> {
         Some(class) if bound.is_empty() && rejected.iter().all(is_of_other_class) => {
             Err(other_class(&class))
         }
-        _ => Ok(Batch { events: bound, rejected }),
+        _ => Ok(Batch { events: bound, rejected, ignored }),
     }
 }
 

@@ -110,7 +110,7 @@ fn refused(error: BodyError) -> Problem {
 }
 
 async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
-    let Batch { events, mut rejected } = batch;
+    let Batch { events, mut rejected, ignored } = batch;
     relay.rejections.note_events(&rejected);
     let sources: Vec<(usize, ClassId)> =
         events.iter().map(|(index, event)| (*index, event.class.clone())).collect();
@@ -143,7 +143,7 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
     relay.metrics.accepted.inc_by(accepted);
     relay.metrics.duplicates.inc_by(duplicates);
     rejected.sort_by_key(|rejection| rejection.index);
-    let nothing = accepted + duplicates == 0 && !rejected.is_empty();
+    let nothing = accepted + duplicates == 0 && ignored == 0 && !rejected.is_empty();
     let rejected = serde_json::to_value(rejected).unwrap_or(Value::Null);
     if nothing {
         return Err(Problem::new(
@@ -157,6 +157,9 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
         .with("rejected", rejected));
     }
     let mut answer = json!({"accepted": accepted, "duplicates": duplicates, "rejected": rejected});
+    if ignored > 0 {
+        answer["ignored"] = ignored.into();
+    }
     if let (Some(id), Some(epoch)) = (last, epoch) {
         answer["cursor"] = Cursor { epoch, id }.to_string().into();
     }

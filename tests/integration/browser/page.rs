@@ -37,6 +37,33 @@ async fn a_class_is_shown_and_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_download_of_the_menu_is_there() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    relay.post(&json!([run("c ü", "s1", 1, None)])).await;
+    let chrome = Chrome::start().await;
+    let page = chrome.open(&page_of(&relay, "c ü")).await;
+    page.until(&says("#grid .card-count", "1")).await;
+    page.click(".downloads > summary").await;
+    page.until("document.querySelector('.downloads-list a').checkVisibility()").await;
+    let links = "[...document.querySelectorAll('.downloads-list a')]";
+    let links = page.value(&format!("{links}.map((a) => a.getAttribute('href'))")).await;
+    let links = links.as_array().expect("links").clone();
+    assert_eq!(links.len(), 4);
+    for link in links {
+        let target = format!("/{}", link.as_str().expect("a link"));
+        let answer = relay.connection().await.get(&target).await.expect("an answer");
+        assert_eq!(answer.status, 200, "{target}");
+        let text = String::from_utf8(answer.body.to_vec()).expect("UTF-8");
+        assert!(text.contains("s1"), "{target}: {text}");
+    }
+    page.value("document.querySelector('.downloads-list a').focus()").await;
+    page.press("Escape").await;
+    page.until("!document.querySelector('.downloads').open").await;
+    assert_eq!(page.complaints(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hand_goes_up_and_down_on_every_page() {
     let database = Database::migrated().await;
     let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];

@@ -179,6 +179,9 @@ async fn disturb(roles: &Roles, admin: &Client, relay: &Relay) {
          OVERRIDING SYSTEM VALUE \
          SELECT 900 + n, gen_random_uuid(), 'A', 's', now(), '{}' FROM generate_series(1, 3) AS n";
     renewed_after(roles, admin, ids).await;
+    let lesson = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
+         VALUES (gen_random_uuid(), 'A', '@class', now(), '{\"eventType\":\"lesson_started\"}')";
+    admin.batch_execute(lesson).await.expect("a lesson");
     relay.post(&event_of("A", 9)).await;
     saved(admin).await;
     // A single event that the database refuses: the control row tells whose fault that is.

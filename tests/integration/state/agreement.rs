@@ -14,7 +14,8 @@ use tokio_postgres::Client;
 
 use super::{check, newest, saved};
 use crate::support::class::{
-    cursor_id, fold, micros, random_event, state_of, summary_of, without_times,
+    cursor_id, fold, fold_all, micros, random_act, random_event, state_of, summary_of,
+    without_times,
 };
 use crate::support::{Database, Follower, PATIENCE, Relay, run, until};
 
@@ -80,8 +81,11 @@ async fn insert_random(client: Client, class: &'static str, left: Arc<AtomicUsiz
         {
             return;
         }
-        let events =
-            Value::Array((0..count).map(|_| random_event(class, 60)).collect()).to_string();
+        let any = || match fastrand::u8(..100) {
+            0 => random_act(class, 60),
+            _ => random_event(class, 60),
+        };
+        let events = Value::Array((0..count).map(|_| any()).collect()).to_string();
         client.execute(INSERT, &[&class, &events]).await.expect("an insert");
     }
 }
@@ -134,9 +138,7 @@ async fn three_replicas_agree_though_the_leader_is_killed_twice() {
     while cursor_id(follower.cursor.as_deref().expect("a cursor")) < newest {
         assert!(follower.step().await, "the connection was lost");
     }
-    for event in &follower.events {
-        fold(&mut expected, event);
-    }
+    fold_all(&mut expected, &follower.events);
     let expected = without_times(summary_of(&mut expected, Micros(0)));
     for relay in &relays {
         let summary = summary(relay, "r").await;

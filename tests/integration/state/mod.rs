@@ -4,6 +4,8 @@
 mod agreement;
 // One elected replica writes the snapshots, and another one follows when it freezes or vanishes.
 mod leader;
+// Lessons, settings and the acts of instructors, on every replica and after a restart.
+mod lessons;
 // A snapshot equals the fold of its events, also after the epoch, the table or the leader changed.
 mod snapshots;
 

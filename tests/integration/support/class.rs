@@ -224,6 +224,43 @@ pub fn fold(state: &mut ClassState, event: &Value) {
     });
 }
 
+/// Folds a class's events in the form in which they were delivered; after a change of the settings,
+/// the lesson's again.
+pub fn fold_all(state: &mut ClassState, events: &[Value]) {
+    let mut at = 0;
+    while let Some(event) = events.get(at) {
+        fold(state, event);
+        at += 1;
+        if state.needs_refold() {
+            let after = state.begin_refold().0;
+            at = events.partition_point(|event| event["id"].as_i64() <= Some(after));
+        }
+    }
+}
+
+/// A random act of an instructor, as the relay stores it.
+pub fn random_act(class: &str, students: usize) -> Value {
+    let student = format!("s{:03}", fastrand::usize(..students));
+    let mut act = json!({"classId": class, "userId": student, "actor": "ito"});
+    act["eventType"] = match fastrand::u8(..10) {
+        0 => "lesson_started",
+        1..4 => "settings_changed",
+        4..7 => "help_claimed",
+        _ => "help_resolved",
+    }
+    .into();
+    let roster: Vec<Value> = (0..fastrand::usize(..4))
+        .map(|n| json!({"id": format!("s{:03}", n * 7), "name": format!("Enrolled {n}")}))
+        .collect();
+    act["settings"] = json!({
+        "cellsBy": if fastrand::bool() { "position" } else { "id" },
+        "notebooksBy": if fastrand::bool() { "name" } else { "path" },
+        "stuckAfter": fastrand::u8(1..5),
+        "roster": roster,
+    });
+    act
+}
+
 /// The members of a summary without the times and states that depend on the time of the request.
 pub fn without_times(mut summary: Value) -> Value {
     for student in summary["students"].as_array_mut().into_iter().flatten() {
@@ -233,6 +270,8 @@ pub fn without_times(mut summary: Value) -> Value {
     }
     let part = |name: &str| summary[name].clone();
     json!({
+        "lesson": part("lesson"),
+        "absent": part("absent"),
         "students": part("students"),
         "cells": part("cells"),
         "grid": part("grid"),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::{Database, Follower, Relay, Tail, event, parts, text};
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Captured {
     method: String,
     path: String,
@@ -116,24 +116,113 @@ async fn cell_monitor_0_1_0() {
     replay_and_follow(include_str!("../../captures/cell-monitor-0.1.0.jsonl"), "s001").await;
 }
 
-/// A format that the relay does not know. It is refused, and neither stored nor logged, because it
-/// can carry a whole environment.
+/// Another client's bodies become events. A retry is a duplicate, and whatever else the bodies
+/// carry, a whole environment among it, is neither stored nor logged, also if they are refused.
 #[tokio::test]
-async fn jupyterlab_pioneer_is_refused() {
+async fn jupyterlab_pioneer() {
     let database = Database::new().await;
     let relay = Relay::start(&database, &["--log", "trace"]).await;
     let mut connection = relay.connection().await;
-    for request in captured(include_str!("../../captures/jupyterlab-pioneer-1.7.3.jsonl")) {
-        let response = replay(&mut connection, &request).await;
-        assert_eq!(response.status, 422);
-        assert_eq!(response.header("content-type"), Some("application/problem+json"));
-        let problem: Value = response.json().expect("a problem");
-        assert_eq!((&problem["accepted"], &problem["duplicates"]), (&0.into(), &0.into()));
-        assert_eq!(problem["rejected"][0]["field"], "eventId");
+    let mut requests = captured(include_str!("../../captures/jupyterlab-pioneer-1.7.3.jsonl"));
+    let open = json!({
+        "data": {
+            "eventDetail": {
+                "eventName": "NotebookOpenEvent",
+                "eventTime": 1_795_448_170_000_i64,
+                "eventInfo": {"environ": {"API_TOKEN": "a-secret"}}
+            },
+            "notebookState": {"sessionID": "s", "notebookPath": "lesson1.ipynb"}
+        },
+        "params": {"class": "demo"},
+        "env": [{"JUPYTERHUB_USER": "hubuser1"}, {"JUPYTERHUB_API_TOKEN": "a-secret"}]
+    });
+    let mut nameless = open.clone();
+    nameless["env"] = json!([{"JUPYTERHUB_API_TOKEN": "a-secret"}]);
+    let mut ignored = open.clone();
+    ignored["data"]["eventDetail"]["eventName"] = "NotebookScrollEvent".into();
+    let bodies = [(open, 200), (nameless, 422), (ignored, 200)];
+    let answers: Vec<u16> = requests.iter().map(|_| 200).collect();
+    let answers = [answers, bodies.iter().map(|(_, status)| *status).collect()].concat();
+    let like = requests.last().expect("a request").clone();
+    requests
+        .extend(bodies.iter().map(|(body, _)| Captured { body: body.to_string(), ..like.clone() }));
+    for round in 0..2 {
+        for (request, &status) in requests.iter().zip(&answers) {
+            let response = replay(&mut connection, request).await;
+            assert_eq!(response.status, status, "{}", request.body);
+            let answer: Value = response.json().expect("an answer");
+            if status == 422 {
+                assert_eq!(answer["rejected"][0]["field"], "studentId");
+                let reason = answer["rejected"][0]["reason"].as_str().expect("a reason");
+                assert!(reason.contains("JUPYTERHUB_USER"), "{reason}");
+                assert!(!answer.to_string().contains("a-secret"), "{answer}");
+            } else if request.body.contains("Scroll") {
+                assert_eq!((&answer["accepted"], &answer["ignored"]), (&0.into(), &1.into()));
+            } else {
+                let counts = (&answer["accepted"], &answer["duplicates"]);
+                assert_eq!(counts, (&(1 - round).into(), &round.into()), "{}", request.body);
+            }
+        }
     }
-    let rows =
-        database.client().await.query("SELECT FROM progress_event", &[]).await.expect("an answer");
-    assert!(rows.is_empty());
+    let rows = database
+        .client()
+        .await
+        .query("SELECT class_id, student_id, body::text FROM progress_event ORDER BY id", &[])
+        .await
+        .expect("an answer");
+    let bodies: Vec<String> = rows.iter().map(|row| row.get(2)).collect();
+    assert_eq!(bodies.len(), 4, "{bodies:?}");
+    for row in &rows {
+        assert_eq!((row.get(0), row.get(1)), ("demo", "hubuser1"));
+    }
+    assert!(bodies[1].contains("\"code\":\"x = 6*7\\nx\""), "{bodies:?}");
+    assert!(!bodies.concat().contains("a-secret") && !relay.log().contains("a-secret"));
     assert!(!relay.log().contains("hubuser1"), "the request is in the log");
     assert!(relay.log().contains("DEBUG"), "the log would have shown it");
+    let summary = connection.get("/api/class/summary?class=demo").await.expect("an answer");
+    let summary: Value = summary.json().expect("a summary");
+    let student = &summary["students"][0];
+    assert_eq!((&student["cellsExecuted"], &student["errorCount"]), (&2.into(), &1.into()));
+}
+
+/// Real bodies of the extension jupyterlab-unianalytics-telemetry, at the address that its setting
+/// makes of one of the relay's: the path of its own stands in the query.
+#[tokio::test]
+async fn jupyter_analytics() {
+    let database = Database::new().await;
+    let relay = Relay::start(&database, &[]).await;
+    let mut connection = relay.connection().await;
+    let mut posts = 0;
+    for request in captured(include_str!("../../captures/jupyter-analytics-5.1.1.jsonl")) {
+        for round in 0..2 {
+            let response = replay(&mut connection, &request).await;
+            assert_cors(&request, &response);
+            if request.method == "POST" {
+                let answer: Value = response.json().expect("an answer");
+                let counts = (&answer["accepted"], &answer["duplicates"]);
+                assert_eq!(counts, (&(1 - round).into(), &round.into()), "{}", request.body);
+                posts += 1 - round;
+            }
+        }
+    }
+    let export = connection.get("/api/class/export?class=demo&format=ndjson").await;
+    let export = String::from_utf8(export.expect("an answer").body.to_vec()).expect("UTF-8");
+    let events: Vec<Value> =
+        export.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(events.len(), posts);
+    assert!(events.iter().all(|event| event["studentId"] == "hubuser1"));
+    let runs: Vec<(&Value, &Value, &Value)> = events
+        .iter()
+        .filter(|event| event["eventType"] == "cell_executed")
+        .map(|event| (&event["cellId"], &event["code"], &event["hasError"]))
+        .collect();
+    let expected = json!([
+        ["c-ok", "x = 6*7\nx", false],
+        ["c-print", "print('hello')", false],
+        ["c-print", "print('hello')", false],
+        ["c-ok", "x = 6*7\nx", false],
+        ["c-err", "1/0", true],
+        ["9e6e2a5d-7e1d-4d84-8a38-a87567840e04", "y = 1", false]
+    ]);
+    assert_eq!(json!(runs), expected);
 }

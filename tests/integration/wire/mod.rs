@@ -8,6 +8,8 @@ mod captures;
 mod edges;
 // Tokens: who calls, and what ends with them.
 mod identity;
+// Exports, as spreadsheets and learning record stores read them.
+mod export;
 // A batch: one bad event is rejected, and the others are stored.
 mod ingest;
 // `fields` and `max`: clients that limit the size of a frame can follow a class of large events.

@@ -165,7 +165,7 @@ async fn unconfigured_students_are_told_apart() {
             event["userId"] = "student001@example.com".into();
             event["sessionId"] = format!("session-{}", n % 12).into();
             event["eventType"] = if n < 12 { "cell_executed" } else { "help" }.into();
-            event["placeholder"] = false.into();
+            event["unconfigured"] = false.into();
             event
         })
         .collect();
@@ -176,7 +176,7 @@ async fn unconfigured_students_are_told_apart() {
         .await
         .iter()
         .map(|event| {
-            (event["studentId"].as_str().expect("text").to_owned(), event["placeholder"] == true)
+            (event["studentId"].as_str().expect("text").to_owned(), event["unconfigured"] == true)
         })
         .collect();
     let expected: BTreeSet<(String, bool)> =

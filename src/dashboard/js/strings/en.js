@@ -55,7 +55,8 @@
  * @property {{ summary: (count: number) => string, mark: string, tell: string, hint: string }}
  *   unconfigured
  * @property {{ heading: string, filter: (status: string, count: number) => string,
- *   download: string, over: (day: string, time: string) => string }} overview
+ *   download: string, downloads: Record<"csv" | "students" | "ndjson" | "xapi", string>,
+ *   over: (day: string, time: string) => string }} overview
  * @property {{ heading: string, empty: string, emptyHint: string, resolve: string,
  *   resolving: string, resolveName: (name: string) => string, failed: string,
  *   raised: (names: string) => string, waiting: (wait: string) => string, long: string,
@@ -245,7 +246,13 @@ export const en = {
   overview: {
     heading: "The class now",
     filter: (status, count) => `${status}: ${count}. Show only these in the grid`,
-    download: "Download events (CSV)",
+    download: "Download",
+    downloads: {
+      csv: "All events, for spreadsheets (CSV)",
+      students: "A row for each student (CSV)",
+      ndjson: "All events, for programs (NDJSON)",
+      xapi: "Statements for a learning record store (xAPI)",
+    },
     over: (day, time) =>
       `This is the last lesson, as it was at its end on ${day} at ${time}. ` +
       "The next one begins with the first event.",

@@ -132,7 +132,13 @@ export const ja = {
   overview: {
     heading: "現在のクラス",
     filter: (status, count) => `${status}：${count}。一覧をこの状態だけに絞る`,
-    download: "記録をダウンロード（CSV）",
+    download: "ダウンロード",
+    downloads: {
+      csv: "すべての記録（表計算用CSV）",
+      students: "受講者ごとの集計（CSV）",
+      ndjson: "すべての記録（プログラム用NDJSON）",
+      xapi: "学習記録ストア用のステートメント（xAPI）",
+    },
     over: (day, time) =>
       `前回の授業が終わった時点（${day} ${time}）の表示です。次の授業は、最初の記録が届くと始まります。`,
   },

@@ -5,6 +5,7 @@ import { statusBar } from "../components/status.js";
 import { h, setAttribute, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { STATUSES } from "../student.js";
+import { downloads } from "./overview-downloads.js";
 
 /**
  * @import { Status } from "../student.js"
@@ -16,13 +17,11 @@ import { STATUSES } from "../student.js";
  * @returns {View}
  */
 export default function overview(page) {
-  const { store, clock, t, classId } = page;
+  const { store, clock, t } = page;
   const tiles = STATUSES.map((status) => statusTile(page, status));
   const bar = statusBar(t);
   const totals = h("span");
   const over = h("p", { class: "lesson-over", role: "status" });
-  const query = new URLSearchParams({ class: classId, format: "csv" });
-  const download = h("a", { href: `api/class/export?${query}`, download: "" }, t.overview.download);
   const numbers = h(
     "div",
     { class: "status-tiles" },
@@ -35,7 +34,7 @@ export default function overview(page) {
     over,
     numbers,
     bar.element,
-    h("p", { class: "class-totals" }, totals, download),
+    h("div", { class: "class-totals" }, totals, downloads(page)),
   );
 
   function draw() {

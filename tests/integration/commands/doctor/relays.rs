@@ -73,7 +73,7 @@ async fn a_relay_that_answers_otherwise_is_noticed() {
     let what = assert_wrong("relay.ready", &[], &flags).await;
     assert!(what.contains("/readyz"), "{what}");
 
-    let (this, other) = ("\"release\":\"0.1", "\"release\":\"0.0");
+    let (this, other) = ("\"release\":\"0.2", "\"release\":\"0.0");
     let old = Rewriter::before(address(&relay), this, other).await;
     let url = format!("http://{}", old.address);
     let flags = ["--database-url", &*installation.url, "--url", &url];

@@ -86,7 +86,7 @@ fn event_text() -> impl Strategy<Value = String> {
         "notebookPath",
         "sessionId",
         "cellId",
-        "placeholder",
+        "unconfigured",
         "code",
         "result",
         "errorMessage",
