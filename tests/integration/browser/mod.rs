@@ -2,6 +2,8 @@
 
 // Events of a client's page from another origin arrive, even when its tab is closed.
 mod beacon;
+// Extensions of other projects post from a real JupyterLab.
+mod extensions;
 // The page folds events and summaries exactly as the relay does.
 mod fold;
 // The page under an instructor's hands: views, drawer, grid, languages.
