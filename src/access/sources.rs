@@ -15,6 +15,7 @@ use super::jwt::Verifier;
 use super::proxied::ProxiedUsers;
 use super::revocations::Revocations;
 use super::session::{NewSession, Sessions};
+use super::sign_outs;
 
 /// Why a caller's live connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,15 +104,22 @@ impl Access {
     }
 
     /// Reads keys and revocations again. Connections of callers that are no longer admitted end.
-    pub(crate) fn reread(&self) {
-        let Sources { jwt, revocations, changes, .. } = &*self.sources;
+    pub(crate) async fn reread(&self) {
+        let Sources { jwt, revocations, changes, sessions, .. } = &*self.sources;
         if let Some(jwt) = jwt {
             jwt.reread();
         }
         if let Some(revocations) = revocations {
             revocations.reread();
         }
-        changes.send_modify(|changes| *changes += 1);
+        let announce = || changes.send_modify(|changes| *changes += 1);
+        announce();
+        // What was revoked does not wait for the database.
+        let Some(sessions) = sessions.get() else { return };
+        match sessions.reread().await {
+            Ok(()) => announce(),
+            Err(denial) => tracing::warn!("the key of the sessions stays: {denial}"),
+        }
     }
 
     /// Who calls with this credential.
@@ -128,6 +136,26 @@ impl Access {
         let caller = self.known(credential.ok_or(Denial::Missing)?).await?;
         if self.sources.revocations.as_ref().is_some_and(|list| list.name(&caller)) {
             return Err(Denial::Revoked);
+        }
+        if let (Some(Credential::Session(value)), Some(sessions)) = (credential, self.sessions())
+            && sessions.sign_outs().has(value).await?
+        {
+            return Err(Denial::Revoked);
+        }
+        Ok(caller)
+    }
+
+    /// Ends a session before its time. Its live connections end too.
+    ///
+    /// # Errors
+    /// Why it is none, or goes on until its end.
+    pub(crate) async fn sign_out(&self, session: &Credential) -> Result<Arc<Caller>, Denial> {
+        let caller = self.resolve(Some(session)).await?;
+        if let (Credential::Session(value), Some(sessions)) = (session, self.sessions())
+            && let Some(expires_at) = caller.expires_at
+        {
+            sessions.sign_outs().add(value, expires_at).await?;
+            self.sources.changes.send_modify(|changes| *changes += 1);
         }
         Ok(caller)
     }
@@ -205,6 +233,11 @@ impl Access {
     pub(crate) async fn ended(&self, caller: &Caller, credential: &Credential) -> CallerEnd {
         let mut changes = self.sources.changes.subscribe();
         let is_of_hub = self.is_of_hub(credential);
+        // Nothing announces a change at the hub, or a sign-out at another replica.
+        let unannounced = match credential {
+            Credential::Session(_) => Some(sign_outs::PACE),
+            _ => is_of_hub.then_some(CHECK_AGAIN),
+        };
         let expired = async {
             match caller.expires_at {
                 Some(at) => {
@@ -229,9 +262,8 @@ impl Access {
                     Ok(_) | Err(Denial::Unavailable { .. }) => {}
                 }
                 let change = changes.changed();
-                if is_of_hub {
-                    // Nothing announces a change at the hub.
-                    let _ = tokio::time::timeout(CHECK_AGAIN, change).await;
+                if let Some(pace) = unannounced {
+                    let _ = tokio::time::timeout(pace, change).await;
                 } else if change.await.is_err() {
                     pending::<()>().await;
                 }
