@@ -2,6 +2,8 @@
 
 // Events of a client's page from another origin arrive, even when its tab is closed.
 mod beacon;
+// Extensions of other projects post from a real JupyterLab.
+mod extensions;
 // Pages of other sites, and what they try with the relay.
 mod foreign_pages;
 // The page folds events and summaries exactly as the relay does.
