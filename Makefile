@@ -11,7 +11,7 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchain node python browser fault-tools jupyterhub build run test lint format
+.PHONY: help setup toolchain node python browser fault-tools jupyterhub clients build run test lint format
 .PHONY: figures docs
 .PHONY: check bench bench-quick hostile memory summary cost names faults churn model fuzz
 .PHONY: pictures frames openapi-fuzz deny clean
@@ -47,16 +47,21 @@ python:
 jupyterhub: setup
 	@bash scripts/setup jupyterhub
 
+# The Jupyter programs in which the tests run clients/python.
+clients: setup
+	@bash scripts/setup clients
+
 build: toolchain ## the release build
 	cargo build --release --locked
 
 run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for flags
 	cargo run --release --locked -- serve $(ARGS)
 
-# Installs Chromium, HAProxy, nginx, Caddy, PgBouncer, Patroni, etcd, Node, Python and JupyterHub
-# when they are missing.
-test: setup browser fault-tools python jupyterhub lint ## lint, and all tests; installs tools
+# Installs Chromium, HAProxy, nginx, Caddy, PgBouncer, Patroni, etcd, Node, Python, JupyterHub and
+# JupyterLab when they are missing.
+test: setup browser fault-tools python jupyterhub clients lint ## lint, and all tests; installs tools
 	npm test --silent
+	PYTHONPATH=clients/python/src python3 -m unittest discover --start-directory clients/python/tests
 	cargo test --locked
 
 lint: toolchain node ## formatting, widths, clippy, documentation; the page: prettier, eslint, tsc

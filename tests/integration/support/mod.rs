@@ -8,6 +8,7 @@ mod follower;
 pub mod https;
 pub mod hub;
 mod issuer;
+pub mod kernel;
 mod load;
 mod pooler;
 mod postgres;

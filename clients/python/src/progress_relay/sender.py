@@ -140,7 +140,6 @@ class Sender:
 
     def _send(self, batch: Batch) -> bool:
         """Sends a batch and draws the conclusions; waits after a failure. Whether it succeeded."""
-        self._ask_who_i_am()
         try:
             answer = self._connection.post(b"[" + b",".join(batch.lines) + b"]")
         except (Unreachable, OSError) as error:
@@ -149,6 +148,7 @@ class Sender:
             judged = _judge(answer, len(batch.lines))
             if judged is not None:
                 self._settle(batch, answer, judged)
+                self._ask_who_i_am()
                 return True
         if answer.status in (400, 413):
             return self._divide(batch, answer)
@@ -199,7 +199,8 @@ class Sender:
         return False
 
     def _ask_who_i_am(self) -> None:
-        """Once: a token of a student's decides who the student is, whatever the settings say."""
+        """Once the relay takes this client's events: a token of a student's decides who the
+        student is, whatever the settings say."""
         if self._asked or self._stopping:
             return
         try:
