@@ -11,8 +11,8 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchain node python browser fault-tools jupyterhub clients build run test lint format
-.PHONY: figures docs
+.PHONY: help setup toolchain node python browser fault-tools jupyterhub clients build run test
+.PHONY: lint format figures docs
 .PHONY: check bench bench-quick hostile memory summary cost names faults churn model fuzz
 .PHONY: pictures frames openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
@@ -59,7 +59,7 @@ run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for fl
 
 # Installs Chromium, HAProxy, nginx, Caddy, PgBouncer, Patroni, etcd, Node, Python, JupyterHub and
 # JupyterLab when they are missing.
-test: setup browser fault-tools python jupyterhub clients lint ## lint, and all tests; installs tools
+test: setup browser fault-tools python jupyterhub clients lint ## lint, all tests; installs tools
 	npm test --silent
 	PYTHONPATH=clients/python/src python3 -m unittest discover --start-directory clients/python/tests
 	cargo test --locked

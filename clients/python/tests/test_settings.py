@@ -25,7 +25,8 @@ class TheSettings(unittest.TestCase):
         self.assertEqual(settings.problems, [])
 
     def test_the_url_that_token_mint_prints_has_everything(self):
-        settings = read({"RELAY_URL": "https://relay.example/api/v1/events?class=algebra&token=abc"})
+        url = "https://relay.example/api/v1/events?class=algebra&token=abc"
+        settings = read({"RELAY_URL": url})
         self.assertEqual(settings.url, "https://relay.example")
         self.assertEqual(settings.class_id, "algebra")
         self.assertEqual(settings.authorization(), "Bearer abc")

@@ -97,11 +97,11 @@ async fn ten_thousand_quick_runs_are_each_a_row() {
     let mut kernel = home.kernel(&road.url(), &[]).await;
     // Without a front end between, so that nothing slows them down.
     let quick =
-        "shell = get_ipython()\nfor n in range(2500):\n    shell.run_cell('n', store_history=True)";
+        "shell = get_ipython()\nfor n in range(1000):\n    shell.run_cell('n', store_history=True)";
     let resident = "int(open('/proc/self/statm').read().split()[1]) * 4096 // 1024 // 1024";
     kernel.run("import sys; out, sys.displayhook = sys.displayhook, lambda value: None").await;
     let mut largest = 0;
-    for round in 0..4 {
+    for round in 0..10 {
         // Half of them while the relay is away.
         road.lead_to(&if round % 2 == 0 { relay.url.clone() } else { nowhere() });
         kernel.run(quick).await;
@@ -114,11 +114,11 @@ async fn ten_thousand_quick_runs_are_each_a_row() {
         .filter_map(|output| output["text"].as_str())
         .find_map(|text| text.trim().parse().ok())
         .expect("a size");
-    // The runs, the four cells in which they ran, the first and the last.
-    let rows = runs(&database, 10_006).await;
-    assert_eq!(rows.len(), 10_006);
+    // The runs, the ten cells in which they ran, the first and the last.
+    let rows = runs(&database, 10_012).await;
+    assert_eq!(rows.len(), 10_012);
     let ids: BTreeSet<_> = each(&rows, "eventId").iter().map(ToString::to_string).collect();
-    assert_eq!(ids.len(), 10_006, "each once");
+    assert_eq!(ids.len(), 10_012, "each once");
     assert!(largest < 8 << 20, "the spool had {largest} bytes");
     assert!(resident < 250, "the kernel has {resident} MiB");
     kernel.shut_down().await;

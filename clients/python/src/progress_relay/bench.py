@@ -1,8 +1,8 @@
 """What the client adds to a cell: `python -m progress_relay bench`.
 
-It runs cells in a real IPython shell, against a stand-in for the relay in another process, and times
-the two calls that IPython makes into this package, which is all that a cell waits for. The runs
-follow each other without a pause, so the sender is at work all the time: the worst case.
+It runs cells in a real IPython shell, against a stand-in for the relay in another process, and
+times the two calls that IPython makes into this package, which is all that a cell waits for. The
+runs follow each other without a pause, so the sender is at work all the time: the worst case.
 
 On a busy machine a call of any kind is now and then interrupted for milliseconds. So a control is
 timed beside it in every cell: a call of the same length that does nothing of use. The processor's

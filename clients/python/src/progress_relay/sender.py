@@ -3,8 +3,8 @@
 One rule: an event leaves the spool when the relay has said that it has it (accepted, or a duplicate
 of what it has), or when the relay has refused this very event, which is then kept aside. Every
 other answer keeps it: no answer, 5xx, 429, a refused credential, a wrong address, a redirect, the
-page of a captive portal that answers 200. The wait before the next attempt grows, has jitter so that
-a class does not return at once, and is never shorter than the relay's Retry-After.
+page of a captive portal that answers 200. The wait before the next attempt grows, has jitter so
+that a class does not return at once, and is never shorter than the relay's Retry-After.
 """
 
 from __future__ import annotations
