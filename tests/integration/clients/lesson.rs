@@ -21,7 +21,8 @@ const LESSON: &[(&str, Option<&str>, Option<&str>)] = &[
     ("# \u{1f600} 日本語だけ", None, None),
     // A student's repr and str are called by IPython alone: the counters say how often.
     (
-        "class R:\n    calls = 0\n    def __repr__(self):\n        R.calls += 1\n        return 'R!'",
+        "class R:\n    calls = 0\n    def __repr__(self):\n        R.calls += 1\n        \
+         return 'R!'",
         None,
         None,
     ),
@@ -33,7 +34,8 @@ const LESSON: &[(&str, Option<&str>, Option<&str>)] = &[
         None,
     ),
     (
-        "class E(Exception):\n    calls = 0\n    def __str__(self):\n        E.calls += 1\n        return 'E!'\nbefore = E.calls",
+        "class E(Exception):\n    calls = 0\n    def __str__(self):\n        E.calls += 1\n        \
+         return 'E!'\nbefore = E.calls",
         None,
         None,
     ),
@@ -131,7 +133,8 @@ async fn large_cells_interrupts_forks_and_an_exit_are_recorded_too() {
     kernel.run("import asyncio\nasyncio.current_task().cancel()\nawait asyncio.sleep(1)").await;
     let fork = "import os\npid = os.fork()\nif pid == 0:\n    os._exit(0)\nos.waitpid(pid, 0)[1]";
     kernel.run(fork).await;
-    let nested = "get_ipython().run_cell('1', store_history=False)\nget_ipython().run_line_magic('time', '2')";
+    let nested = "shell = get_ipython()\nshell.run_cell('1', store_history=False)\n\
+                  shell.run_line_magic('time', '2')";
     kernel.run(nested).await;
     kernel.run("   ").await;
     kernel.run("exit").await;
