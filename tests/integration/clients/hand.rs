@@ -40,7 +40,7 @@ async fn reported(kernel: &mut Kernel, text: &str) -> String {
 }
 
 /// The relay makes this event when an instructor says that they are on the way.
-async fn claim(database: &Database, student: &str, by: &str) {
+pub async fn claim(database: &Database, student: &str, by: &str) {
     let body = json!({
         "eventId": uuid::Uuid::new_v4().to_string(),
         "eventType": "help_claimed",

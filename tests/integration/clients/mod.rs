@@ -6,6 +6,8 @@ mod hand;
 mod lesson;
 // What is lost when something fails: nothing.
 mod losses;
+// JupyterLab and Notebook, in a browser.
+mod pages;
 
 use serde_json::Value;
 

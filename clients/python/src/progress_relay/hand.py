@@ -64,16 +64,15 @@ class Hand:
 
     def status(self) -> str:
         with self._lock:
-            up, claimed, by = self._raised is not None, self._claimed, self._by
+            is_up, claimed, by = self._raised is not None, self._claimed, self._by
             resolved = self._resolved
-        if not up:
+        if not is_up:
             return say("resolved") if resolved else say("down")
         if claimed:
             return say("claimed", by=by) if by else say("claimed_by_someone")
         waiting = self._sender.next_attempt is not None
-        first = say("up_waiting") if waiting else say(
-            "up", class_id=self._settings.class_id or "default"
-        )
+        up = say("up", class_id=self._sender.class_id)
+        first = say("up_waiting") if waiting else up
         return f"{first} {say('lower')}"
 
     def put_up(self, text: str) -> None:
@@ -149,7 +148,7 @@ class Hand:
         connection.close()
 
     def _path(self) -> str:
-        class_id = quote(self._settings.class_id or "default", safe="")
+        class_id = quote(self._sender.class_id, safe="")
         return f"/api/class/stream?class={class_id}&fields=-code,-result&max={MAX_FRAME}"
 
     def _read(self, data: str) -> None:

@@ -159,7 +159,7 @@ def report(client: Client) -> str:
     rows = [
         ("recording", _state(client)),
         ("sends", sent),
-        ("to", f"{settings.url or 'nowhere'}, class {settings.class_id or 'default'}"),
+        ("to", f"{settings.url or 'nowhere'}, class {sender.class_id}"),
         ("as", f"{name} ({settings.source_of_identity})"),
         ("sent", f"{sender.sent + sender.duplicates}{_when(', the last', sender.last_sent)}"),
         ("waiting", f"{waiting}{_next(sender.next_attempt)}"),

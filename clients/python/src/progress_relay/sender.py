@@ -70,6 +70,16 @@ class Sender:
         self._live: Optional[bytes] = None
         self._thread = threading.Thread(target=self._run, name="progress-relay", daemon=True)
 
+    @property
+    def class_id(self) -> str:
+        """The class in which the relay stores this student's events: the only one of a token's
+        counts where no other one is set."""
+        classes = (self.caller or {}).get("classes")
+        if not self.settings.class_id and isinstance(classes, list) and len(classes) == 1:
+            if "*" not in str(classes[0]):
+                return str(classes[0])
+        return self.settings.class_id or "default"
+
     def start(self) -> None:
         self._thread.start()
 

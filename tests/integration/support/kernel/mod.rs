@@ -3,6 +3,8 @@
 //! `scripts/setup clients` installs the packages of Jupyter into target/clients. The package of
 //! clients/python is taken from the sources, so that a test runs what stands there now.
 
+pub mod server;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
