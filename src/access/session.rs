@@ -188,6 +188,20 @@ impl Sessions {
                 return Ok(current);
             }
         }
+        self.fetch_key(&mut read_at).await
+    }
+
+    /// Reads the key again, since an operator may have deleted it so that all sessions end. The old
+    /// one counts until there is another.
+    ///
+    /// # Errors
+    /// [`Denial::Unavailable`] if the database is away.
+    pub(crate) async fn reread(&self) -> Result<(), Denial> {
+        let mut read_at = self.shared.read_at.lock().await;
+        self.fetch_key(&mut read_at).await.map(drop)
+    }
+
+    async fn fetch_key(&self, read_at: &mut Option<Instant>) -> Result<Arc<Key>, Denial> {
         let mut fresh = [0; 32];
         crypto_provider().secure_random.fill(&mut fresh).map_err(|_| Denial::Unavailable {
             reason: "this machine gives no random numbers".to_owned(),

@@ -103,15 +103,22 @@ impl Access {
     }
 
     /// Reads keys and revocations again. Connections of callers that are no longer admitted end.
-    pub(crate) fn reread(&self) {
-        let Sources { jwt, revocations, changes, .. } = &*self.sources;
+    pub(crate) async fn reread(&self) {
+        let Sources { jwt, revocations, changes, sessions, .. } = &*self.sources;
         if let Some(jwt) = jwt {
             jwt.reread();
         }
         if let Some(revocations) = revocations {
             revocations.reread();
         }
-        changes.send_modify(|changes| *changes += 1);
+        let announce = || changes.send_modify(|changes| *changes += 1);
+        announce();
+        // What was revoked does not wait for the database.
+        let Some(sessions) = sessions.get() else { return };
+        match sessions.reread().await {
+            Ok(()) => announce(),
+            Err(denial) => tracing::warn!("the key of the sessions stays: {denial}"),
+        }
     }
 
     /// Who calls with this credential.

@@ -1,7 +1,15 @@
 // Applies the theme, the size of type and the language that were chosen, before the first paint:
-// otherwise the page would flash. This is a classic script, since a module runs after that paint.
+// otherwise the page would flash. Removes a token from the address. This is a classic script, since
+// a module runs after that paint.
 
 (() => {
+  // The page takes no token from its address, since a link could then sign a browser in as somebody
+  // else. One that stands there must not stay in the history, nor go on to the sign-in page.
+  const address = new URL(location.href);
+  if (address.searchParams.has("token")) {
+    address.searchParams.delete("token");
+    history.replaceState(null, "", address);
+  }
   const root = document.documentElement;
   try {
     const chosen = JSON.parse(localStorage.getItem("progress-relay") ?? "{}");

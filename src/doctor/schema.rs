@@ -18,8 +18,18 @@ const TRIGGERS: [(&str, &str); 5] = [
     ("progress_event_truncated", "progress_event_truncated"),
 ];
 /// The indexes without which statements fail or read whole tables.
-const INDEXES: [&str; 4] =
-    ["progress_event_pkey", "progress_event_identity", "progress_event_class", "refused_event_age"];
+const INDEXES: [&str; 10] = [
+    "progress_event_pkey",
+    "progress_event_identity",
+    "progress_event_class",
+    "refused_event_age",
+    "sign_in_link_pkey",
+    "sign_in_link_subject",
+    "audit_entry_pkey",
+    "audit_entry_at",
+    "audit_entry_class",
+    "audit_entry_subject",
+];
 /// The fewest ids that must be left: a thousand years at ten million a second. No sequence that
 /// counts to the end of bigint has fewer.
 const MIN_IDS_LEFT: i64 = 1 << 40;
@@ -153,7 +163,10 @@ fn judge_indexes(rows: &[IndexRow], notes: &Notes) {
         .extend(invalid.iter().map(|row| format!("REINDEX INDEX CONCURRENTLY {};", row.full_name)));
     notes.wrong(
         Check::Indexes,
-        format!("{}: events are refused, stored twice, or read slowly", faults.join(", ")),
+        format!(
+            "{}: events are refused, stored twice or read slowly, and so are links and the audit",
+            faults.join(", ")
+        ),
         commands.join("\n"),
     );
 }

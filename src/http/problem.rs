@@ -1,6 +1,7 @@
 //! The answer to a request that fails: `application/problem+json` (RFC 9457), one type for every
 //! route.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -9,6 +10,13 @@ use warp::reply::Response;
 
 /// The beginning of a problem's `type`; the rest is stable and for programs.
 const TYPE_PREFIX: &str = "urn:progress-relay:problem:";
+
+/// Logs what a client is told when something fails, as the client gets it, at
+/// `--log progress_relay::answers=trace`. Operators see so what a client was told; the tests look
+/// there for secrets in all that any test is answered.
+pub(super) fn trace_refusal(told: &dyn fmt::Display) {
+    tracing::trace!(target: "progress_relay::answers", "{told}");
+}
 
 /// A problem's name, as an extension of its answer: what a 503 is counted by.
 #[derive(Debug, Clone, Copy)]
@@ -149,7 +157,9 @@ impl warp::Reply for Problem {
         body.insert("status".to_owned(), self.status.as_u16().into());
         body.insert("detail".to_owned(), self.detail.into());
         body.extend(self.members);
-        let mut response = Response::new(Value::Object(body).to_string().into());
+        let body = Value::Object(body).to_string();
+        trace_refusal(&body);
+        let mut response = Response::new(body.into());
         *response.status_mut() = self.status;
         response.extensions_mut().insert(ProblemName(self.name));
         let headers = response.headers_mut();

@@ -149,6 +149,6 @@ async fn reread_forever(mut hangups: Hangups, access: Access, tls: Option<Tls>) 
         if let Some(tls) = &tls {
             tls.reread();
         }
-        access.reread();
+        access.reread().await;
     }
 }

@@ -6,7 +6,7 @@ import { Clock } from "./clock.js";
 import { Connection, LOADING } from "./connection.js";
 import { h, show } from "./dom.js";
 import { speak } from "./i18n.js";
-import { Me, signInAddress } from "./me.js";
+import { Me, leave } from "./me.js";
 import { Preferences } from "./preferences.js";
 import { Rejections } from "./rejections.js";
 import { Schedule } from "./schedule.js";
@@ -25,7 +25,7 @@ const me = new Me(
   () => store.note("me"),
   (news) => {
     if (news === "signed-in") connection?.lookForSignIn();
-    else location.assign(signInAddress(location));
+    else leave();
   },
 );
 const preferences = new Preferences((name) => {

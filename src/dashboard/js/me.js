@@ -18,6 +18,14 @@ export function signInAddress({ pathname, search }) {
   return `sign-in?${new URLSearchParams({ next: pathname + search })}`;
 }
 
+/** Whether another page shows this one in a frame. No frame shows the sign-in page. */
+export const isFramed = () => window.top !== window;
+
+/** Goes to the sign-in page. In a frame the dashboard says itself that it is signed out. */
+export function leave() {
+  location.assign(isFramed() ? location.href : signInAddress(location));
+}
+
 export class Me {
   /**
    * `null` before the relay has said, and at a relay where nobody signs in.
@@ -54,6 +62,7 @@ export class Me {
   async signOut() {
     await api.signOut();
     this.#channel.postMessage("signed-out");
-    location.assign("sign-in");
+    if (isFramed()) leave();
+    else location.assign("sign-in");
   }
 }

@@ -59,7 +59,7 @@ pub(crate) async fn index_rows(session: &Session) -> Result<Vec<IndexRow>, Troub
                 (SELECT relnamespace FROM pg_class WHERE oid = 'progress_event'::regclass) \
           AND indexed.relname IN ('progress_event', 'progress_log', 'progress_deletion', \
             'class_state', 'state_through', 'student_state', 'cell_state', 'student_cell_state', \
-            'activity_state', 'refused_event', 'audit_entry')";
+            'activity_state', 'refused_event', 'sign_in_key', 'sign_in_link', 'audit_entry')";
     rows(session, INDEXES).await
 }
 

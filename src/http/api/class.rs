@@ -139,9 +139,11 @@ impl ApiRequest<'_> {
     ) -> Result<(Vec<(ClassId, ClassRow)>, Option<ClassId>), Problem> {
         let mut listed = Vec::new();
         let mut last: Option<ClassId> = None;
-        for _ in 0..MAX_PAGES {
+        for number in 0..MAX_PAGES {
             let from = last.as_ref().map_or(after, ClassId::as_str);
-            let (page, mut more) = self.relay.classes.list(from, limit).await?;
+            // Where the first page was not enough, most classes are others'.
+            let size = if number == 0 { limit } else { limit.max(DEFAULT_CLASSES as usize) };
+            let (page, mut more) = self.relay.classes.list(from, size).await?;
             let count = page.len();
             for (at, (class, row)) in page.into_iter().enumerate() {
                 last = Some(class.clone());

@@ -220,7 +220,7 @@ pub(super) fn credential(
     {
         return Ok(Some(proxied));
     }
-    let session = rules.reads_cookie.then(|| cookie(request)).flatten();
+    let session = if rules.reads_cookie { cookie(request)? } else { None };
     Ok(session.map(|session| Credential::Session(session.to_owned())))
 }
 
@@ -233,31 +233,46 @@ fn authorization(value: &HeaderValue) -> Result<String, Denial> {
     is_known.then(|| token.trim().to_owned()).ok_or_else(wrong)
 }
 
-/// The value of the relay's cookie. Behind TLS only a name with a prefix counts: another host of
-/// the domain, or a page without TLS, cannot have set it.
-pub(in crate::http) fn cookie(request: &Request) -> Option<&str> {
+/// The value of the relay's cookie. Behind TLS only a name with a prefix counts: a page without TLS
+/// cannot have set it, and with `__Host-` no other host of the domain either.
+///
+/// # Errors
+/// If there are two with different values. Another host of the domain can set one beside the
+/// relay's, and a browser may send that one first: whoever has signed in would act as whoever
+/// planted it.
+pub(in crate::http) fn cookie(request: &Request) -> Result<Option<&str>, Denial> {
     cookie_of(&request.headers, request.client.is_https())
 }
 
 /// The value of the first cookie of this name.
 pub(in crate::http) fn cookie_named<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
+    cookies_named(headers, wanted).next()
+}
+
+fn cookies_named<'a>(headers: &'a HeaderMap, wanted: &str) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(name, value)| (name == wanted).then_some(value))
+        .filter_map(move |(name, value)| (name == wanted).then_some(value))
 }
 
-fn cookie_of(headers: &HeaderMap, is_https: bool) -> Option<&str> {
-    let value_of = |wanted| cookie_named(headers, wanted);
-    let value = if is_https {
-        value_of(HOST_COOKIE).or_else(|| value_of(SECURE_COOKIE))
-    } else {
-        value_of(COOKIE)
-    };
-    value.filter(|value| !value.is_empty() && value.len() <= MAX_CREDENTIAL)
+fn cookie_of(headers: &HeaderMap, is_https: bool) -> Result<Option<&str>, Denial> {
+    let names: &[&str] = if is_https { &[HOST_COOKIE, SECURE_COOKIE] } else { &[COOKIE] };
+    for name in names {
+        let mut values = cookies_named(headers, name);
+        let Some(value) = values.next() else { continue };
+        if values.any(|other| other != value) {
+            let reason = "the browser sends two of the relay's cookies: another site of the same \
+                          domain has set one. Delete this site's cookies and sign in again";
+            return Err(Denial::Invalid(reason.to_owned()));
+        }
+        let is_usable = !value.is_empty() && value.len() <= MAX_CREDENTIAL;
+        return Ok(is_usable.then_some(value));
+    }
+    Ok(None)
 }
 
 fn changes_something(request: &Request) -> bool {
@@ -315,6 +330,23 @@ mod tests {
         proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
     }
 
+    #[test]
+    fn of_two_cookies_none_counts() {
+        let of = |line: &str, is_https| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::COOKIE, HeaderValue::from_str(line).expect("a header"));
+            cookie_of(&headers, is_https).map(|value| value.map(str::to_owned)).map_err(|_| ())
+        };
+        let good = |value: &str| Ok(Some(value.to_owned()));
+        assert_eq!(of("progress-relay=a; progress-relay=b", false), Err(()));
+        assert_eq!(of("progress-relay=a; x=y; progress-relay=a", false), good("a"));
+        assert_eq!(of("__Secure-progress-relay=a; __Secure-progress-relay=b", true), Err(()));
+        // Nobody else can have set this one.
+        let lines = "__Secure-progress-relay=a; __Host-progress-relay=b; progress-relay=c";
+        assert_eq!(of(lines, true), good("b"));
+        assert_eq!(of("progress-relay=c", true), Ok(None));
+    }
+
     proptest! {
         #[test]
         fn no_authorization_panics(line in line()) {
@@ -333,7 +365,7 @@ mod tests {
             for value in lines.iter().filter_map(|line| HeaderValue::from_bytes(line).ok()) {
                 headers.append(header::COOKIE, value);
             }
-            if let Some(value) = cookie_of(&headers, is_https) {
+            if let Ok(Some(value)) = cookie_of(&headers, is_https) {
                 prop_assert!(!value.is_empty() && value.len() <= MAX_CREDENTIAL);
                 let prefix = if is_https { "__" } else { "" };
                 let is_named = headers.values().any(|line| {

@@ -14,7 +14,7 @@ use warp::Reply;
 use warp::reply::Response;
 
 use super::context::Relay;
-use super::problem::Problem;
+use super::problem::{Problem, trace_refusal};
 use super::query::Query;
 use super::request::Request;
 use crate::access::Caller;
@@ -155,6 +155,9 @@ async fn store(relay: &Relay, batch: Batch) -> Result<Response, Problem> {
         .with("accepted", 0)
         .with("duplicates", 0)
         .with("rejected", rejected));
+    }
+    if rejected != json!([]) {
+        trace_refusal(&rejected);
     }
     let mut answer = json!({"accepted": accepted, "duplicates": duplicates, "rejected": rejected});
     if let (Some(id), Some(epoch)) = (last, epoch) {

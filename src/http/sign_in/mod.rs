@@ -184,7 +184,7 @@ async fn link(
 }
 
 async fn sign_out(relay: &Relay, request: &Request) -> Response {
-    if let Some(session) = cookie_value(request) {
+    if let Ok(Some(session)) = cookie_value(request) {
         let session = Credential::Session(session.to_owned());
         if let Ok(caller) = relay.gate.access().resolve(Some(&session)).await {
             note_step(relay, Action::SignedOut, request, &caller, session.source());

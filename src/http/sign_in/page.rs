@@ -6,6 +6,7 @@ use url::form_urlencoded;
 use warp::reply::Response;
 
 use crate::http::context::Relay;
+use crate::http::gate::caller::cookie;
 use crate::http::problem::Problem;
 use crate::http::request::Request;
 
@@ -36,6 +37,13 @@ const FAILED: [&str; 2] = [
     "Signing in through JupyterHub has not worked, or took too long. Try again.",
     "JupyterHubでのサインインに失敗したか、時間がかかりすぎました。もう一度お試しください。",
 ];
+/// The browser's cookies are at fault: whatever token follows, signing in would not work.
+const TWO_COOKIES: [&str; 2] = [
+    "Another site of this domain has set a cookie of this relay’s name. Delete this site’s cookies \
+     in the browser, then sign in.",
+    "同じドメインの別のサイトが、このリレーと同じ名前のCookieを設定しました。\
+     ブラウザーでこのサイトのCookieを削除してから、サインインしてください。",
+];
 /// The way to the hub.
 const HUB: [&str; 2] = ["Sign in with JupyterHub", "JupyterHubでサインイン"];
 const AWAY: [&str; 2] = [
@@ -50,8 +58,8 @@ pub(super) fn show(
     next: &str,
     problem: Option<&Problem>,
 ) -> Response {
-    let error = problem.map(|problem| {
-        let [en, ja] = words(problem);
+    let planted = cookie(request).is_err().then_some(TWO_COOKIES);
+    let error = problem.map(words).or(planted).map(|[en, ja]| {
         format!(
             "<p class=\"sign-in-error\" role=\"alert\"><span lang=\"en\">{en}</span>\
              <span lang=\"ja\">{ja}</span></p>"

@@ -26,6 +26,7 @@ use super::session::Transport;
 use super::session::messages::{Close, FrameKind, Incoming, Outgoing};
 use super::session::outbox::{Dropped, Outbox};
 use crate::access::Credential;
+use crate::http::problem::trace_refusal;
 use crate::http::server::timeouts::LastActivity;
 
 /// Allocated for as long as the connection lives; clients send next to nothing.
@@ -133,6 +134,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
 
     /// The same, with another reason than the one that `close` has for all.
     pub(super) async fn close_with_reason(mut self, close: Close, reason: &str) {
+        if !reason.is_empty() {
+            trace_refusal(&reason);
+        }
         // A frame that is half written is finished. The peer gets the others when it comes back
         // with its cursor.
         self.outbox.truncate(usize::from(self.written > 0));

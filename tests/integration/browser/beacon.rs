@@ -1,29 +1,9 @@
 //! Events of a client's page from another origin arrive, even when its tab is closed.
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
-use crate::support::browser::{Chrome, counts, event, page_of, says};
+use crate::support::browser::{Chrome, Site, counts, event, page_of, says};
 use crate::support::{Database, Follower, Relay};
-
-/// Serves an empty page on another site, and returns its URL.
-async fn site() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request).await;
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: \
-                 close\r\nSet-Cookie: a=b\r\n";
-            let answer = format!("{head}Content-Length: 15\r\n\r\n<!doctype html>");
-            let _ = stream.write_all(answer.as_bytes()).await;
-        }
-    });
-    // `localhost` is another site than `127.0.0.1`.
-    format!("http://localhost:{port}/")
-}
 
 /// A browser sends a preflight before a JSON body. With credentials it accepts only an answer that
 /// names its own origin. A beacon cannot even tell its page that it was dropped.
@@ -34,7 +14,9 @@ async fn a_beacon_with_json_arrives() {
     let mut follower = Follower::new(&relay.url, &["c"], None).await;
     let chrome = Chrome::start().await;
     let page = chrome.blank().await;
-    page.go(&site().await).await;
+    let site = Site::start().await;
+    // `localhost` is another site than `127.0.0.1`.
+    page.go(&site.origin("localhost")).await;
     page.until("location.protocol === 'http:' && document.readyState === 'complete'").await;
     let url = |path: &str| format!("{}{path}", relay.url);
     let body = |n: usize| {

@@ -2,6 +2,8 @@
 
 // Events of a client's page from another origin arrive, even when its tab is closed.
 mod beacon;
+// Pages of other sites, and what they try with the relay.
+mod foreign_pages;
 // The page folds events and summaries exactly as the relay does.
 mod fold;
 // The page under an instructor's hands: views, drawer, grid, languages.
@@ -12,3 +14,19 @@ mod recovery;
 mod screenshots;
 // A browser signs in and out, by a token or a one-time link, and what others try with it.
 mod sign_in;
+
+use serde_json::json;
+
+use crate::support::browser::Page;
+
+/// Whether the connection of the page is in this state.
+fn is(state: &str) -> String {
+    format!("document.documentElement.dataset.connection === {}", json!(state))
+}
+
+/// Fills in the form of the sign-in page and sends it.
+async fn give(page: &Page, token: &str) {
+    page.until("document.querySelector('.sign-in #token') !== null").await;
+    page.value(&format!("document.querySelector('#token').value = {}", json!(token))).await;
+    page.click(".sign-in button").await;
+}

@@ -4,20 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::browser::{Chrome, MARK, MARKED, Page, event, page_of, run, says};
+use super::{give, is};
+use crate::support::browser::{Chrome, MARK, MARKED, event, page_of, run, says};
 use crate::support::{Database, Issuer, Proxy, Relay};
-
-/// Whether the connection of the page is in this state.
-fn is(state: &str) -> String {
-    format!("document.documentElement.dataset.connection === {}", json!(state))
-}
-
-/// Fills in the form of the sign-in page and sends it.
-async fn give(page: &Page, token: &str) {
-    page.until("document.querySelector('.sign-in #token') !== null").await;
-    page.value(&format!("document.querySelector('#token').value = {}", json!(token))).await;
-    page.click(".sign-in button").await;
-}
 
 /// The shown text of the sign-in page's error.
 const ERROR: &str = "document.querySelector('.sign-in-error')?.innerText";
@@ -210,7 +199,20 @@ async fn the_sign_in_leads_nowhere_else() {
     let token = issuer.token("ann", "instructor", &["c"]);
     let chrome = Chrome::start().await;
     let page = chrome.blank().await;
-    for next in ["https://evil.example/", "//evil.example", "/\\evil.example", "/\t/evil.example"] {
+    for next in [
+        "https://evil.example/",
+        "HTTPS:evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        " //evil.example",
+        "/.//evil.example",
+        "/%2e//evil.example",
+        "/%09/evil.example",
+        "/@evil.example/../..//evil.example",
+        "javascript:location='https://evil.example'",
+        "/\r\nLocation: https://evil.example/",
+    ] {
         let mut url = url::Url::parse(&format!("{}/sign-in", relay.url)).expect("a URL");
         url.query_pairs_mut().append_pair("next", next);
         page.go(url.as_str()).await;

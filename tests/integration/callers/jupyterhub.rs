@@ -10,6 +10,7 @@ use progress_relay::client::http::{Connection, Response};
 use progress_relay::client::ws::{Frame, Subscriber};
 use serde_json::{Value, json};
 
+use crate::support::browser::{Chrome, MARK, MARKED, says};
 use crate::support::hub::{Hub, RELAY_TOKEN};
 use crate::support::{Database, Relay, event, text, until, within};
 
@@ -81,8 +82,12 @@ async fn a_class_behind_jupyterhub(release: &str) {
     let database = Database::new().await;
     let hub = Hub::start(release, &database).await;
 
-    // An instructor opens the dashboard, signs in at the hub, and follows the class live.
-    let emmy = hub.visit("emmy", "/services/relay/sign-in/hub?next=/services/relay/").await;
+    // An instructor opens the dashboard, signs in at the hub, and follows the class live. A
+    // student's server starts meanwhile.
+    let (emmy, ada) = tokio::join!(
+        hub.visit("emmy", "/services/relay/sign-in/hub?next=/services/relay/"),
+        hub.server_of("ada")
+    );
     assert_eq!(emmy.status, 200, "{}", emmy.body);
     assert_eq!(emmy.url, hub.relay().to_string() + "/", "the dashboard");
     assert!(
@@ -91,7 +96,6 @@ async fn a_class_behind_jupyterhub(release: &str) {
     let mut live = subscribe(&hub, "algebra", &emmy.cookies).await;
 
     // A student's server posts with the token that it has, directly and through the hub's proxy.
-    let ada = hub.server_of("ada").await;
     let (token, to) = (ada("JUPYTERHUB_API_TOKEN"), ada("PROGRESS_RELAY_URL"));
     let direct = BaseUrl::parse(to.trim_end_matches("/student-progress")).expect("a URL");
     for (n, url) in [&direct, &hub.relay()].into_iter().enumerate() {
@@ -137,11 +141,59 @@ async fn a_class_behind_jupyterhub(release: &str) {
     assert_eq!(known["students"].as_array().map(Vec::len), Some(1), "{known}");
 
     only_the_browser_that_began_ends_a_sign_in(&hub, &emmy.hops).await;
+    the_button_of_the_sign_in_page(&hub, &direct, &token).await;
     let log = hub.log();
     for secret in [&token, &isaac, emmy.cookies.split_once('=').expect("a cookie").1] {
         let relays: Vec<_> = log.lines().filter(|line| line.contains(secret)).collect();
         assert!(relays.is_empty(), "{relays:?}");
     }
+}
+
+/// In a browser: an instructor opens the class, signs in at the hub by the button, and sees an
+/// event of a student's server live. Links that lead elsewhere after signing in lead to the
+/// dashboard. The instructor of another class is told so.
+async fn the_button_of_the_sign_in_page(hub: &Hub, direct: &BaseUrl, student: &str) {
+    let chrome = Chrome::start().await;
+    let page = chrome.blank().await;
+    let relay = hub.relay().to_string();
+    let connection = "document.documentElement.dataset.connection";
+    let banner = "document.querySelector('.connection-banner').innerText";
+    page.go(&format!("{relay}/?class=algebra")).await;
+    page.until(&format!("{connection} === 'signedOut'")).await;
+    page.click(".sign-in-link").await;
+    page.click(".sign-in-hub").await;
+    hub.log_in(&page, "emmy").await;
+    page.until(&format!("{connection} === 'live'")).await;
+    let own = json!(format!("{relay}/?class=algebra"));
+    assert_eq!(page.value("location.href").await, own, "the class that was opened");
+    page.until(&says(".account-name", "emmy")).await;
+    page.value(MARK).await;
+    let mut help = event(20);
+    help["eventType"] = "help".into();
+    assert_eq!(post(direct, student, &help).await.status, 200);
+    page.until("document.querySelector('#help .help-item')?.innerText.includes('ada')").await;
+    assert_eq!(page.value(MARKED).await, true);
+
+    for next in ["https://evil.test/", "//evil.test/", "/\\evil.test", "/hub/home", "/user/ada/"] {
+        let mut url = url::Url::parse(&format!("{relay}/sign-in/hub")).expect("a URL");
+        url.query_pairs_mut().append_pair("next", next);
+        page.go("about:blank").await;
+        page.go(url.as_str()).await;
+        page.until(&format!("{connection} === 'live'")).await;
+        let landed = page.value("location.origin + location.pathname").await;
+        assert_eq!(landed, format!("{relay}/"), "{next}");
+    }
+
+    // The instructor of another class, by the same link.
+    page.call("Network.clearBrowserCookies", json!({})).await;
+    page.go("about:blank").await;
+    page.go(&format!("{relay}/?class=algebra")).await;
+    page.until(&format!("{connection} === 'signedOut'")).await;
+    page.click(".sign-in-link").await;
+    page.click(".sign-in-hub").await;
+    hub.log_in(&page, "lise").await;
+    page.until(&format!("{connection} === 'forbidden'")).await;
+    page.until(&format!("{banner}.includes('“algebra”. Choose one of your classes')")).await;
 }
 
 /// The address by which a browser came back from the hub is of no use to another browser, nor a
@@ -165,7 +217,7 @@ async fn a_hub_that_is_away_lets_nobody_new_in_and_nobody_out() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let bind = port.local_addr().expect("an address");
     drop(port);
-    let mut hub = Hub::start_beside("6.1", bind.port()).await;
+    let mut hub = Hub::start_beside("6.1", bind.port());
     let token_file = hub.file("relay-token", &format!("{RELAY_TOKEN}\n"));
     let (bind, api, public) = (bind.to_string(), hub.api_url(), hub.url("").to_string());
     let relay = Relay::start(
@@ -192,6 +244,7 @@ async fn a_hub_that_is_away_lets_nobody_new_in_and_nobody_out() {
         ],
     )
     .await;
+    hub.ready().await;
     let direct = BaseUrl::parse(&format!("http://{bind}/services/relay")).expect("a URL");
     let emmy = hub.visit("emmy", "/services/relay/sign-in/hub").await;
     assert_eq!(emmy.status, 200, "{}", emmy.body);

@@ -1,17 +1,15 @@
-//! The files of deploy/ that no test can run as they are: systemd's unit, the container's steps,
-//! and compose's services. As much of them as this machine can is run, and the rest is checked.
+//! The files of deploy/ that no test can run as they are: systemd's unit and compose's services. As
+//! much of them as this machine can is run, and the rest is checked. `container` has the image.
 
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
 
 use crate::support::stage::{folder_with, shipped};
 use crate::support::{Database, Relay, run, within};
-
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 fn output(command: &mut Command) -> Output {
     let line = format!("{command:?}");
@@ -90,75 +88,6 @@ async fn the_service_manager_is_told() {
     relay.signal(Signal::SIGTERM);
     while next().await != "STOPPING=1" {}
     assert!(relay.ended(crate::support::PATIENCE).await.success());
-}
-
-/// The steps of the Containerfile: what it copies is all that the build needs, and the program that
-/// it makes needs only the libraries of the image.
-#[test]
-fn the_container_is_built_from_what_is_copied() {
-    let text = shipped("Containerfile");
-    let steps: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-    let copied: Vec<&str> = steps
-        .iter()
-        .filter_map(|line| line.strip_prefix("COPY "))
-        .filter(|line| !line.starts_with("--from"))
-        .collect();
-    let (folder, _) = folder_with("empty", "");
-    for line in copied {
-        let mut words: Vec<&str> = line.split_whitespace().collect();
-        let to = folder.join(words.pop().expect("a place"));
-        for from in words {
-            let from = Path::new(ROOT).join(from);
-            let to =
-                if from.is_dir() { to.clone() } else { to.join(from.file_name().expect("a name")) };
-            let copied = output(Command::new("cp").arg("-r").arg(&from).arg(&to));
-            assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
-        }
-    }
-    // The build itself takes minutes; that cargo accepts the folder and that every file which is
-    // compiled in is there, takes none.
-    let mut metadata = Command::new("cargo");
-    metadata.args(["metadata", "--locked", "--offline", "--no-deps", "--format-version", "1"]);
-    let metadata = output(metadata.current_dir(&folder));
-    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
-    for place in included(&folder.join("src")) {
-        assert!(place.exists(), "{} is compiled in, and not copied", place.display());
-    }
-    // One build, by a toolchain that is new enough.
-    let version = std::fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("Cargo.toml");
-    let version =
-        version.lines().find_map(|line| line.strip_prefix("rust-version = ")).expect("one");
-    assert!(text.contains(&format!("rust:{}-", version.trim_matches('"'))), "{version}");
-    let user = steps.iter().find_map(|line| line.strip_prefix("USER ")).expect("a user");
-    assert!(user.split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0)), "{user}");
-    let mut libraries = Command::new("ldd");
-    let libraries = output(libraries.arg(env!("CARGO_BIN_EXE_progress-relay")));
-    for line in String::from_utf8_lossy(&libraries.stdout).lines() {
-        let name = line.split_whitespace().next().unwrap_or_default();
-        let name = name.rsplit('/').next().unwrap_or_default();
-        let known = ["linux-vdso", "libc.so", "libm.so", "libgcc_s.so", "ld-linux"];
-        assert!(known.iter().any(|known| name.starts_with(known)), "{line} is not in the image");
-    }
-}
-
-/// The files that the sources compile in, outside of tests.
-fn included(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(included(&path));
-        } else if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("tests.rs") {
-            let text = std::fs::read_to_string(&path).expect("a source");
-            let text =
-                text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
-            for part in text.split("include_str!(\"").skip(1) {
-                let name = part.split('"').next().unwrap_or_default();
-                found.push(path.parent().expect("a folder").join(name));
-            }
-        }
-    }
-    found
 }
 
 /// HAProxy in compose's network is HAProxy as the tests run it, with other addresses.

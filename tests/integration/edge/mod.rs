@@ -4,6 +4,8 @@
 mod admin;
 // The path below which the routes lie.
 mod base_path;
+// The image of deploy/Containerfile, step by step, without an engine.
+mod container;
 // The files of deploy/ that no test can run as they are.
 mod deploy;
 // The headers by which a browser protects the page and its data.

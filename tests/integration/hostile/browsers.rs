@@ -1,10 +1,12 @@
 //! A browser that has signed in is made to ask by somebody else: another site's page, a name that
-//! points here, a session that was planted. `browser` tries the same in Chromium.
+//! points here, a session that was planted or taken. `browser` tries the same in Chromium.
 
+use nix::sys::signal::Signal;
+use progress_relay::client::ws::{Frame, Subscriber};
 use serde_json::json;
 
 use super::{GUARDED, origin, send, sign_in};
-use crate::support::{Database, Issuer, event_of};
+use crate::support::{Database, Issuer, Relay, event_of, until, within};
 
 /// Acts: what changes something by a browser's session.
 const ACTS: [&str; 4] =
@@ -75,6 +77,54 @@ async fn a_planted_session_stays_the_planters() {
     let headers = [("authorization", &*bearer)];
     let answer = send(&relay, ("GET", "/api/class/summary?class=m"), &headers, "").await;
     assert_eq!(answer.status, 401);
+}
+
+/// Whoever has taken a session loses it with the key: an operator deletes the key, and no relay has
+/// to be restarted. Another replica learns of the new key by the first session that it signs.
+#[tokio::test]
+async fn all_sessions_end_with_their_key() {
+    let database = Database::migrated().await;
+    let issuer = Issuer::new();
+    let relays = [issuer.relay(&database, &[]).await, issuer.relay(&database, &[]).await];
+    let token = issuer.token("ann", "instructor", &["a"]);
+    let before = sign_in(&relays[0], &token, "").await;
+    let status = async |relay, cookie: &str| {
+        let asked = send(relay, ("GET", "/api/me"), &[("cookie", cookie)], "").await;
+        asked.status.as_u16()
+    };
+    for relay in &relays {
+        assert_eq!(status(relay, &before).await, 200);
+    }
+    let mut socket = subscribe(&relays[0], &before).await;
+    let client = database.client().await;
+    client.batch_execute("DELETE FROM sign_in_key").await.expect("deleted");
+    assert_eq!(status(&relays[0], &before).await, 200, "the key is kept until the signal");
+    for relay in &relays {
+        relay.signal(Signal::SIGHUP);
+        until("the session to end", async || (status(relay, &before).await == 401).then_some(()))
+            .await;
+    }
+    let reason = within("the close", async {
+        loop {
+            if let Frame::Closed { reason, .. } = socket.next().await.expect("a frame") {
+                return reason;
+            }
+        }
+    });
+    assert!(reason.await.starts_with("unauthorized"));
+    let after = sign_in(&relays[0], &token, &before).await;
+    for relay in &relays {
+        assert_eq!(status(relay, &after).await, 200);
+    }
+}
+
+async fn subscribe(relay: &Relay, cookie: &str) -> Subscriber {
+    let (classes, headers) = (["a".to_owned()], [("cookie", cookie)]);
+    let subscribed = Subscriber::connect_with(&relay.url, &classes, None, &headers);
+    let mut socket = within("the handshake", subscribed).await.expect("a subscription");
+    let first = within("a frame", socket.next()).await.expect("a frame");
+    assert!(matches!(first, Frame::Live { .. }), "{first:?}");
+    socket
 }
 
 /// A name of the enemy's that points to the relay (DNS rebinding): its pages are of the same origin

@@ -220,6 +220,12 @@ async fn no_secret_leaves_the_relay() {
         secrets.assert_absent(what, text);
         assert!(!text.contains(CODE), "{what} has a student's code");
     }
+    // Every relay's end is looked at as this one was.
+    let answers = relay.answers();
+    for told in ["events-rejected", "unauthorized", "class-not-allowed", "not-committed-in-time"] {
+        assert!(answers.contains(told), "{told} is not among the answers: {answers}");
+    }
+    assert!(relay.last_metrics().expect("metrics").contains("relay_accepted_events_total 1"));
     // The code is there where it belongs.
     let events = send(&relay, ("GET", "/api/class/events?class=a"), &bearer, "").await;
     let events: Value = events.json().expect("events");

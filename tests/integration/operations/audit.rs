@@ -8,14 +8,18 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::support::described::assert_described;
 use crate::support::{Database, Issuer, Relay, event_of, text, until};
 
-/// Sends a request with a token.
+/// Sends a request with a token, and compares the answer with `/openapi.json`.
 async fn ask(relay: &Relay, method: &str, target: &str, token: &str) -> Response {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", &*bearer)];
     let mut connection = relay.connection().await;
-    connection.request(method, target, &headers, Bytes::new()).await.expect("an answer")
+    let answer = connection.request(method, target, &headers, Bytes::new()).await;
+    let answer = answer.expect("an answer");
+    assert_described(relay, (method, target), &answer).await;
+    answer
 }
 
 /// A page of the audit.

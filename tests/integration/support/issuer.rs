@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
+use super::secrecy::keep;
 use super::{Database, Relay, data_folder};
 
 /// An issuer of tokens.
@@ -21,6 +22,7 @@ impl Issuer {
         std::fs::create_dir_all(&folder).expect("a folder");
         let file = folder.join("secret").display().to_string();
         std::fs::write(&file, &secret).expect("a file");
+        keep(&secret);
         Self { secret, file }
     }
 

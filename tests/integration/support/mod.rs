@@ -4,6 +4,7 @@ pub mod authority;
 pub mod browser;
 pub mod checker;
 pub mod class;
+pub mod described;
 mod follower;
 pub mod https;
 pub mod hub;

@@ -1,8 +1,10 @@
 //! Relays and other runs of the program, as processes.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -18,6 +20,11 @@ use super::secrecy::assert_no_secrets;
 use super::{PATIENCE, until, within};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_progress-relay");
+
+/// How long a relay that ends may take to answer.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the token for the last metrics is good: longer than any test.
+const LIFETIME: Duration = Duration::from_secs(6 * 3600);
 
 /// The program, without the variables of this environment that would configure it.
 fn command(by: &[String]) -> Command {
@@ -76,6 +83,10 @@ pub struct Relay {
     process: Child,
     pub url: BaseUrl,
     log: Arc<Mutex<String>>,
+    /// The errors that it has told its clients: see [`super::secrecy`].
+    answers: Arc<Mutex<String>>,
+    /// The request for its metrics, as an operator.
+    metrics: String,
 }
 
 impl Relay {
@@ -102,8 +113,11 @@ impl Relay {
     pub async fn begin_by(by: &[String], flags: &[&str]) -> Self {
         let bind: &[&str] =
             if flags.contains(&"--bind") { &[] } else { &["--bind", "127.0.0.1:0"] };
-        let mut process = spawn_by(by, &[&["serve"], bind, flags].concat(), &[]);
-        let log = collect(process.stderr.take().expect("a pipe"));
+        let metrics = metrics_request(flags);
+        let flags = with_answers(flags);
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let mut process = spawn_by(by, &[&["serve"], bind, &flags].concat(), &[]);
+        let (log, answers) = collect(process.stderr.take().expect("a pipe"));
         let mut stdout = BufReader::new(process.stdout.take().expect("a pipe"));
         let mut line = String::new();
         let read = tokio::time::timeout(PATIENCE, stdout.read_line(&mut line)).await;
@@ -115,7 +129,7 @@ impl Relay {
         // This client speaks no TLS: the tests of it bring their own.
         let url = BaseUrl::parse(&url.replace("https://", "http://")).expect("a URL");
         tokio::spawn(async move { rest.read_to_end(&mut Vec::new()).await });
-        Self { process, url, log }
+        Self { process, url, log, answers, metrics }
     }
 
     /// Waits until `/readyz` answers 200.
@@ -172,6 +186,24 @@ impl Relay {
         self.ended(PATIENCE).await;
     }
 
+    /// The errors that it has told its clients so far.
+    pub fn answers(&self) -> String {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its metrics, if it answers: a relay at its end may be stopped, or speak TLS.
+    pub fn last_metrics(&self) -> std::io::Result<String> {
+        let address = self.url.authority().parse().map_err(std::io::Error::other)?;
+        let mut stream = TcpStream::connect_timeout(&address, LAST_PATIENCE)?;
+        stream.set_read_timeout(Some(LAST_PATIENCE))?;
+        stream.write_all(self.metrics.as_bytes())?;
+        let mut answer = Vec::new();
+        // What came before an error counts too.
+        let read = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        if answer.is_empty() { read.map(|_| answer) } else { Ok(answer) }
+    }
+
     /// The log so far.
     pub fn log(&self) -> String {
         // The lock is poisoned if a test panicked while it held it; the text is good all the same.
@@ -207,6 +239,10 @@ impl Drop for Relay {
     /// Kills the process and waits for its end, so that it does not disturb the next step of a
     /// test. Prints the log if the test has failed, and fails a test whose log has secrets in it.
     fn drop(&mut self) {
+        let metrics = match self.process.try_wait() {
+            Ok(None) if !std::thread::panicking() => self.last_metrics().unwrap_or_default(),
+            _ => String::new(),
+        };
         let _ = self.process.start_kill();
         let begin = Instant::now();
         while matches!(self.process.try_wait(), Ok(None)) && begin.elapsed() < PATIENCE {
@@ -217,6 +253,8 @@ impl Drop for Relay {
         } else {
             // So every test looks for secrets, whatever it is about.
             assert_no_secrets("the log of the relay", &self.log());
+            assert_no_secrets("an answer of the relay", &self.answers());
+            assert_no_secrets("the metrics of the relay", &metrics);
         }
     }
 }
@@ -239,7 +277,7 @@ impl Tail {
         let arguments = ["tail", "--json", "--url", url, "--class", class, "--cursor", cursor];
         let mut process = spawn(&arguments, environment);
         let lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        let stderr = collect(process.stderr.take().expect("a pipe"));
+        let (stderr, _) = collect(process.stderr.take().expect("a pipe"));
         Self { process, lines, stderr }
     }
 
@@ -269,17 +307,55 @@ impl Tail {
     }
 }
 
-/// Collects the lines of a pipe.
-fn collect(pipe: impl AsyncRead + Send + Unpin + 'static) -> Arc<Mutex<String>> {
-    let collected = Arc::new(Mutex::new(String::new()));
-    let writing = Arc::clone(&collected);
+/// The target of the lines in which a relay logs what it has told its clients of errors.
+const ANSWERS: &str = "progress_relay::answers";
+
+/// The flags, with these lines in the log.
+fn with_answers(flags: &[&str]) -> Vec<String> {
+    let mut flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+    match flags.iter().position(|flag| flag == "--log") {
+        Some(at) => flags[at + 1] += &format!(",{ANSWERS}=trace"),
+        None => flags.extend(["--log".to_owned(), format!("info,{ANSWERS}=trace")]),
+    }
+    flags
+}
+
+/// A request for the metrics of a relay with these flags, by an operator's token if the relay
+/// verifies tokens by a secret.
+fn metrics_request(flags: &[&str]) -> String {
+    let value = |flag: &str| {
+        let at = flags.iter().position(|given| *given == flag)?;
+        flags.get(at + 1).copied()
+    };
+    let token = value("--jwt-secret-file").and_then(|file| std::fs::read(file).ok());
+    let token = token.map(|secret| {
+        let end = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time") + LIFETIME;
+        let claims = serde_json::json!({ "sub": "end", "role": "operator", "exp": end.as_secs() });
+        let key = jsonwebtoken::EncodingKey::from_secret(secret.trim_ascii_end());
+        let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key);
+        format!("Authorization: Bearer {}\r\n", token.expect("a token"))
+    });
+    let base = value("--base-path").unwrap_or_default().trim_end_matches('/').to_owned();
+    format!(
+        "GET {base}/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{}\r\n",
+        token.unwrap_or_default()
+    )
+}
+
+/// Collects the lines of a pipe; what clients were told apart from the others.
+fn collect(
+    pipe: impl AsyncRead + Send + Unpin + 'static,
+) -> (Arc<Mutex<String>>, Arc<Mutex<String>>) {
+    let (log, answers): (Arc<Mutex<String>>, Arc<Mutex<String>>) = Default::default();
+    let writing = [Arc::clone(&log), Arc::clone(&answers)];
     tokio::spawn(async move {
         let mut lines = BufReader::new(pipe).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            let mut collected = writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let place = &writing[usize::from(line.contains(ANSWERS))];
+            let mut collected = place.lock().unwrap_or_else(PoisonError::into_inner);
             collected.push_str(&line);
             collected.push('\n');
         }
     });
-    collected
+    (log, answers)
 }

@@ -7,88 +7,16 @@ use progress_relay::client::http::Response;
 use serde_json::{Value, json};
 
 use crate::support::class::{cursor_id, random_event};
-use crate::support::{Database, Follower, Relay, event_of, until};
+use crate::support::described::assert_described;
+use crate::support::{Database, Follower, Issuer, Relay, event_of, until};
 
-/// Sends a GET and compares the answer with `/openapi.json`.
+/// Sends a request and compares the answer with `/openapi.json`.
 async fn ask(relay: &Relay, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
     let mut connection = relay.connection().await;
     let response =
         connection.request(method, target, headers, Bytes::new()).await.expect("an answer");
-    let described = relay.connection().await.get("/openapi.json").await.expect("a description");
-    let described: Value = described.json().expect("a description");
-    let path = target.split('?').next().unwrap_or_default();
-    let item = match path.starts_with("/api/class/students/") {
-        true => "/api/class/students/{student}/help/resolve",
-        false => path,
-    };
-    let operation = &described["paths"][item][method.to_lowercase()];
-    let answer = &operation["responses"][response.status.as_str()];
-    assert!(answer.is_object(), "{method} {target}: {} is not described", response.status);
-    let gzip = response.header("content-encoding") == Some("gzip");
-    if let Some(media) = response.header("content-type").filter(|_| !gzip && response.status != 304)
-    {
-        let media = media.split(';').next().unwrap_or_default();
-        let schema = &answer["content"][media]["schema"];
-        assert!(schema.is_object(), "{method} {target}: {media} is not described");
-        if media.ends_with("json") && !media.contains("ndjson") {
-            let body: Value = response.json().expect("JSON");
-            conforms(&described, schema, &body, target);
-        }
-    }
+    assert_described(relay, (method, target), &response).await;
     response
-}
-
-/// The part of JSON Schema that the description uses. A member that is not described is an error.
-fn conforms(described: &Value, schema: &Value, value: &Value, at: &str) {
-    if let Some(name) = schema["$ref"].as_str() {
-        let schema =
-            described.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{name}"));
-        return conforms(described, schema, value, at);
-    }
-    if let Some(allowed) = schema["enum"].as_array() {
-        assert!(allowed.contains(value), "{at}: {value}");
-    }
-    match schema["type"].as_str() {
-        Some("object") => {
-            let members = value.as_object().unwrap_or_else(|| panic!("{at}: {value} is no object"));
-            let Some(properties) = schema["properties"].as_object() else { return };
-            for required in schema["required"].as_array().into_iter().flatten() {
-                assert!(
-                    members.contains_key(required.as_str().unwrap_or_default()),
-                    "{at}: no {required}"
-                );
-            }
-            for (name, member) in members {
-                match properties.get(name) {
-                    Some(schema) => conforms(described, schema, member, &format!("{at}.{name}")),
-                    None => assert_eq!(
-                        schema["additionalProperties"], true,
-                        "{at}.{name} is not described"
-                    ),
-                }
-            }
-        }
-        Some("array") => {
-            let elements = value.as_array().unwrap_or_else(|| panic!("{at}: {value} is no array"));
-            if let Some(most) = schema["maxItems"].as_u64() {
-                assert!(elements.len() as u64 <= most, "{at}");
-            }
-            for (index, element) in elements.iter().enumerate() {
-                let schema = schema["prefixItems"].get(index).unwrap_or(&schema["items"]);
-                conforms(described, schema, element, &format!("{at}[{index}]"));
-            }
-        }
-        Some("string") => assert!(value.is_string(), "{at}: {value}"),
-        Some("boolean") => assert!(value.is_boolean(), "{at}: {value}"),
-        Some("integer") => {
-            let number = value.as_i64().unwrap_or_else(|| panic!("{at}: {value}"));
-            assert!(
-                schema["minimum"].as_i64().is_none_or(|least| number >= least),
-                "{at}: {value}"
-            );
-        }
-        _ => {}
-    }
 }
 
 async fn get(relay: &Relay, target: &str) -> Value {
@@ -389,6 +317,39 @@ async fn classes_are_listed_with_their_newest_events() {
     let second = get(&relays[1], "/api/classes?limit=2&after=b").await;
     assert_eq!(second["classes"][0]["classId"], "c é");
     assert_eq!(second["next"], Value::Null);
+}
+
+/// A caller of a few among many classes gets those alone, by pages that follow each other, whatever
+/// lies between them.
+#[tokio::test]
+async fn a_callers_own_classes_are_listed_by_pages() {
+    let database = Database::migrated().await;
+    let issuer = Issuer::new();
+    let relay = issuer.relay(&database, &[]).await;
+    let all: Vec<Value> = (0..90).map(|n| event_of(&format!("c{n:02}"), n)).collect();
+    issuer.post(&relay, &all.into()).await;
+    let bearer = format!("Bearer {}", issuer.token("ann", "instructor", &["c0*", "c4*", "c88"]));
+    let mine = |name: &&str| ["c0", "c4", "c88"].iter().any(|own| name.starts_with(own));
+    for limit in [1, 2, 3, 7, 21, 90] {
+        let (mut listed, mut after, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let target = format!("/api/classes?limit={limit}{after}");
+            let page = ask(&relay, "GET", &target, &[("authorization", &*bearer)]).await;
+            let page: Value = page.json().expect("JSON");
+            let names = page["classes"].as_array().expect("classes").iter();
+            let names: Vec<_> = names.filter_map(|c| c["classId"].as_str()).collect();
+            assert!(names.len() <= limit && names.iter().all(mine), "{limit}: {names:?}");
+            listed.extend(names.into_iter().map(str::to_owned));
+            pages += 1;
+            let Some(next) = page["next"].as_str() else { break };
+            assert_eq!(Some(next), listed.last().map(String::as_str), "no other class is named");
+            after = format!("&after={next}");
+        }
+        let expected: Vec<_> =
+            (0..90).map(|n| format!("c{n:02}")).filter(|n| mine(&&**n)).collect();
+        assert_eq!(listed, expected, "{limit}");
+        assert!(pages <= expected.len() / limit + 1, "{pages} pages of {limit}");
+    }
 }
 
 #[tokio::test]

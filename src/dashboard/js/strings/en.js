@@ -173,7 +173,8 @@ export const en = {
       "The service that knows who you are cannot be reached; the relay itself works. " +
       "Nothing is lost.",
     forbiddenWhy: (classId) =>
-      `You have no right in class “${classId}”. The list above has the classes that you may see.`,
+      `You have no right in class “${classId}”. Choose one of your classes in the list above. If ` +
+      "this one should be there, ask the person who runs the relay for the right.",
     refusedWhy: (reason) => `The relay does not serve this class to this page: ${reason}`,
     byStream:
       "This network lets no WebSockets through, so the page follows the class by an event " +

@@ -1,7 +1,7 @@
 // A sentence across the page when it is not current.
 
 import { h, setAttribute, setText, show } from "../dom.js";
-import { signInAddress } from "../me.js";
+import { isFramed, signInAddress } from "../me.js";
 
 /**
  * @import { Text } from "../i18n.js"
@@ -22,6 +22,8 @@ export default function connectionBanner(page) {
   const retry = { type: "button", class: "primary-button", on: { click: page.retry } };
   const button = h("button", retry, t.connection.retry);
   const signIn = h("a", { class: "primary-button sign-in-link" }, t.connection.signIn);
+  // The frame goes on by itself once somebody has signed in in the other tab.
+  if (isFramed()) signIn.target = "_blank";
   const element = h(
     "div",
     { class: "connection-banner", hidden: true },

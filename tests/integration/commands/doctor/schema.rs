@@ -96,6 +96,18 @@ async fn indexes_that_are_missing_or_not_valid_are_wrong() {
     installation.sql("DROP INDEX progress_event_class").await;
     let what = assert_wrong("indexes", &[], &flags).await;
     assert!(what.contains("progress_event_class is missing") && !what.contains("not valid"));
+
+    // It knows every index that the migrations make.
+    let made = "SELECT relname::text FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid \
+         WHERE relnamespace = 'public'::regnamespace AND NOT indisprimary";
+    let made = installation.client().await.query(made, &[]).await.expect("the indexes");
+    let made: Vec<String> = made.iter().map(|row| row.get(0)).collect();
+    assert!(made.len() >= 6, "{made:?}");
+    installation.sql(&format!("DROP INDEX {}", made.join(", "))).await;
+    let what = assert_wrong("indexes", &[], &flags).await;
+    for index in made {
+        assert!(what.contains(&format!("{index} is missing")), "{what}");
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{MutexGuard, mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{data_folder, within};
+use crate::support::{data_folder, until, within};
 
 /// Without a window, and without a sandbox, which root has not: containers run the tests as root.
 const FLAGS: &[&str] = &[
@@ -31,6 +31,8 @@ const FLAGS: &[&str] = &[
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
     "--lang=en",
+    // Names for tests of names: RFC 6761 gives `.test` to nobody.
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
     "--remote-debugging-port=0",
 ];
 
@@ -128,7 +130,7 @@ impl Chrome {
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session = self.link.call(None, "Target.attachToTarget", attach).await;
         let session = session["sessionId"].as_str().expect("a session").to_owned();
-        let page = Page { link: self.link.clone(), session };
+        let page = Page { link: self.link.clone(), session, context: None };
         for domain in ["Page", "Runtime", "Log"] {
             page.call(&format!("{domain}.enable"), json!({})).await;
         }
@@ -178,10 +180,12 @@ async fn connect(url: &str) -> Link {
     Link { commands, answers, events, next: Arc::default() }
 }
 
-/// An open page.
+/// An open page, or a frame of one.
 pub struct Page {
     link: Link,
     session: String,
+    /// Where expressions are evaluated, if it is a frame in its page's process.
+    context: Option<Value>,
 }
 
 impl Page {
@@ -203,7 +207,7 @@ impl Page {
 
     /// The value of an expression, awaited if it is a promise.
     pub async fn value(&self, expression: &str) -> Value {
-        let ask = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let ask = self.question(expression);
         let answer = self.call("Runtime.evaluate", ask).await;
         assert!(
             answer.get("exceptionDetails").is_none(),
@@ -213,6 +217,48 @@ impl Page {
         answer["result"]["value"].clone()
     }
 
+    fn question(&self, expression: &str) -> Value {
+        let ask = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let Some(context) = &self.context else { return ask };
+        let Value::Object(mut ask) = ask else { unreachable!("an object") };
+        ask.insert("contextId".to_owned(), context.clone());
+        ask.into()
+    }
+
+    /// The frame of the page whose address begins so, once there is one.
+    pub async fn frame(&self, url: &str) -> Self {
+        until(&format!("a frame of {url}"), || self.find_frame(url)).await
+    }
+
+    /// The frame of the page whose address begins so, unless the browser has refused to show it.
+    pub async fn find_frame(&self, url: &str) -> Option<Self> {
+        let frame = self.frame_at(url).await?;
+        let shown = frame.value("location.href").await;
+        shown.as_str().is_some_and(|shown| shown.starts_with(url)).then_some(frame)
+    }
+
+    async fn frame_at(&self, url: &str) -> Option<Self> {
+        let is = |frame: &Value| frame["url"].as_str().is_some_and(|own| own.starts_with(url));
+        let tree = self.call("Page.getFrameTree", json!({})).await;
+        let frames = tree["frameTree"]["childFrames"].as_array().cloned().unwrap_or_default();
+        if let Some(frame) = frames.iter().map(|child| &child["frame"]).find(|frame| is(frame)) {
+            let of = json!({ "frameId": frame["id"] });
+            let world = self.call("Page.createIsolatedWorld", of).await;
+            let context = Some(world["executionContextId"].clone());
+            return Some(Self { link: self.link.clone(), session: self.session.clone(), context });
+        }
+        // A frame of another site is in a process of its own.
+        let targets = self.link.call(None, "Target.getTargets", json!({})).await;
+        let targets = targets["targetInfos"].as_array().expect("targets");
+        let target = targets.iter().find(|target| target["type"] == "iframe" && is(target))?;
+        let attach = json!({ "targetId": target["targetId"], "flatten": true });
+        let session = self.link.call(None, "Target.attachToTarget", attach).await;
+        let session = session["sessionId"].as_str().expect("a session").to_owned();
+        let frame = Self { link: self.link.clone(), session, context: None };
+        frame.call("Log.enable", json!({})).await;
+        Some(frame)
+    }
+
     /// Waits until an expression is true, and checks it once a frame.
     pub async fn until(&self, expression: &str) {
         // A page that is being left loses the expression, so it is sent again.
@@ -220,7 +266,7 @@ impl Page {
             "new Promise((done) => {{ const look = () => ({expression}) ? done(true) : \
                  requestAnimationFrame(look); look(); }})"
         );
-        let ask = json!({ "expression": ask, "awaitPromise": true, "returnByValue": true });
+        let ask = self.question(&ask);
         let holds = async {
             loop {
                 let id = self.link.next.fetch_add(1, Ordering::Relaxed);
@@ -293,7 +339,7 @@ impl Page {
         let is = |event: &Value, method: &str| {
             event["method"] == method && event["sessionId"] == self.session.as_str()
         };
-        crate::support::until("the trace", || async {
+        until("the trace", || async {
             let mut events = self.link.events.lock().expect("events");
             events.iter().any(|event| is(event, "Tracing.tracingComplete")).then(|| {
                 let (own, others) = events.drain(..).partition(|event| {

@@ -3,12 +3,14 @@
 
 mod chrome;
 pub mod classroom;
+mod site;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub use chrome::{Chrome, Page};
+pub use site::Site;
 
 use super::Relay;
 

@@ -14,7 +14,9 @@ use progress_relay::client::BaseUrl;
 use progress_relay::client::http::{Connection, Response};
 use serde_json::{Value, json};
 
+use super::browser::Page;
 use super::postgres::entrust_process;
+use super::secrecy::{assert_no_secrets, keep};
 use super::{Database, data_folder, until, within};
 
 /// How long a hub may take to end by itself.
@@ -57,20 +59,21 @@ impl Hub {
                 ("RELAY_BIND", &bind),
                 ("DATABASE_URL", &database.url()),
                 ("PROGRESS_RELAY", env!("CARGO_BIN_EXE_progress-relay")),
+                ("RELAY_LOG", "info,progress_relay::answers=trace"),
             ],
         );
         hub.reachable("/services/relay/readyz").await;
         hub
     }
 
-    /// Starts the hub of a release for a relay at this port, which the hub does not start.
-    pub async fn start_beside(release: &str, relay_port: u16) -> Self {
-        let hub = Self::begin(release, Some(relay_port), &[]);
-        hub.ready().await;
-        hub
+    /// Starts the hub of a release for a relay at this port, which the hub does not start. Start
+    /// the relay before [`Self::ready`]: a hub waits half a minute for a service without an answer.
+    pub fn start_beside(release: &str, relay_port: u16) -> Self {
+        Self::begin(release, Some(relay_port), &[])
     }
 
     fn begin(release: &str, outside: Option<u16>, environment: &[(&str, &str)]) -> Self {
+        keep(RELAY_TOKEN);
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let programs = root.join("target/jupyterhub");
         let python = programs.join(release).join("bin/python");
@@ -191,7 +194,9 @@ impl Hub {
         let scopes = json!({ "scopes": ["access:services!service=relay"] });
         let answer = self.ask("POST", &path, &scopes).await;
         let body: Value = answer.json().expect("JSON");
-        body["token"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
+        let token = body["token"].as_str().unwrap_or_else(|| panic!("{body}"));
+        keep(token);
+        token.to_owned()
     }
 
     /// Starts a person's server, and returns its environment.
@@ -238,8 +243,11 @@ impl Hub {
         let hops = visit["hops"].as_array().expect("hops").iter();
         let cookies = visit["cookies"].as_array().expect("cookies").iter();
         let of_relay = cookies.filter(|cookie| cookie["path"] == "/services/relay/");
-        let pairs =
-            of_relay.map(|cookie| format!("{}={}", text(&cookie["name"]), text(&cookie["value"])));
+        let pairs = of_relay.map(|cookie| {
+            let value = text(&cookie["value"]);
+            keep(&value);
+            format!("{}={value}", text(&cookie["name"]))
+        });
         Visit {
             status: visit["status"].as_u64().expect("a status"),
             url: text(&visit["url"]),
@@ -247,6 +255,16 @@ impl Hub {
             hops: hops.map(|hop| (text(&hop["url"]), text(&hop["setCookie"]))).collect(),
             cookies: pairs.collect::<Vec<_>>().join("; "),
         }
+    }
+
+    /// A person fills in the hub's login page, which a browser shows.
+    pub async fn log_in(&self, page: &Page, person: &str) {
+        page.until("document.querySelector('#login_submit') !== null").await;
+        for (field, text) in [("username", person), ("password", PASSWORD)] {
+            let field = format!("document.querySelector('#{field}_input').value = '{text}'");
+            page.value(&field).await;
+        }
+        page.click("#login_submit").await;
     }
 
     /// Sends the hub itself a signal, and none to its proxy.
@@ -315,6 +333,12 @@ impl Drop for Hub {
             std::thread::sleep(Duration::from_millis(20));
         }
         let _ = killpg(self.pid(), Signal::SIGKILL);
+        if !std::thread::panicking() {
+            let log = self.log();
+            let of_relay: Vec<_> =
+                log.lines().filter(|line| line.contains(" progress_relay::")).collect();
+            assert_no_secrets("a line of the hub's relay", &of_relay.join("\n"));
+        }
         for pid in others.into_iter().filter_map(|pid| pid.try_into().ok()) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
