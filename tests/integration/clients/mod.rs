@@ -2,10 +2,14 @@
 
 // The hand that a student raises, and what the student sees of it.
 mod hand;
+// The client of a student of a JupyterHub.
+mod hub;
 // Kernels: what is recorded, and what is not disturbed.
 mod lesson;
 // What is lost when something fails: nothing.
 mod losses;
+// The package: how it is built and installed.
+mod package;
 // JupyterLab and Notebook, in a browser.
 mod pages;
 

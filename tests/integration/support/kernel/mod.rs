@@ -16,6 +16,9 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use super::postgres::entrust_process;
 use super::{data_folder, within};
 
+/// The file by which a kernel begins to record.
+pub const STARTUP: &str = "50-progress-relay.py";
+
 /// The Python of target/clients.
 pub fn python() -> PathBuf {
     let python = root().join("target/clients/bin/python");
@@ -39,11 +42,17 @@ pub struct Home {
 
 impl Home {
     pub fn new() -> Self {
+        let home = Self::bare();
+        let startup = home.folder.join("ipython/profile_default/startup");
+        fs::create_dir_all(&startup).expect("a folder");
+        fs::copy(package().join("startup").join(STARTUP), startup.join(STARTUP)).expect("a file");
+        home
+    }
+
+    /// A home without that file.
+    pub fn bare() -> Self {
         let folder = data_folder();
-        let startup = folder.join("ipython/profile_default/startup");
-        fs::create_dir_all(&startup).expect("a home");
-        let name = "50-progress-relay.py";
-        fs::copy(package().join("startup").join(name), startup.join(name)).expect("a file");
+        fs::create_dir_all(&folder).expect("a home");
         Self { folder }
     }
 
@@ -75,11 +84,23 @@ impl Home {
         .to_vec()
     }
 
-    /// Starts a kernel with further variables.
+    /// Starts a kernel with further variables. One that is empty is left out.
     pub async fn kernel(&self, url: &str, more: &[(&str, &str)]) -> Kernel {
-        let mut environment = self.environment(url);
-        environment.extend(more.iter().map(|(name, value)| ((*name).into(), (*value).into())));
-        Kernel::start(environment).await
+        self.kernel_of(&python(), url, more).await
+    }
+
+    /// Starts a kernel of another Python.
+    pub async fn kernel_of(&self, python: &Path, url: &str, more: &[(&str, &str)]) -> Kernel {
+        let mut environment: serde_json::Map<_, _> =
+            self.environment(url).into_iter().map(|(name, value)| (name, value.into())).collect();
+        for (name, value) in more {
+            if value.is_empty() {
+                environment.remove(*name);
+            } else {
+                environment.insert((*name).to_owned(), (*value).into());
+            }
+        }
+        Kernel::start(python, environment.into()).await
     }
 }
 
@@ -98,9 +119,9 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    async fn start(environment: Vec<(String, String)>) -> Self {
+    async fn start(python: &Path, environment: Value) -> Self {
         let driver = root().join("tests/integration/support/kernel/kernel.py");
-        let mut command = Command::new(python());
+        let mut command = Command::new(python);
         // What this machine has set for its users must not reach the kernel.
         for (name, _) in std::env::vars() {
             if ["RELAY_", "PROGRESS_RELAY", "JUPYTER", "JPY_"].iter().any(|p| name.starts_with(p)) {
@@ -113,8 +134,6 @@ impl Kernel {
         let commands = process.stdin.take().expect("a pipe");
         let answers = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let mut kernel = Self { _process: process, commands, answers, cells: 0 };
-        let environment: serde_json::Map<_, _> =
-            environment.into_iter().map(|(name, value)| (name, value.into())).collect();
         kernel.ask(json!({ "do": "start", "env": environment })).await;
         kernel
     }
