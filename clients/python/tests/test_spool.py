@@ -76,6 +76,15 @@ class TheSpool(InFolder):
         self.assertEqual(self.folder.stat().st_mode & 0o777, 0o700)
         self.assertEqual(self.files()[0].stat().st_mode & 0o777, 0o600)
 
+    def test_a_folder_of_another_user_is_not_used(self):
+        self.folder.mkdir(parents=True)
+        with mock.patch("os.geteuid", return_value=os.geteuid() + 1):
+            spool = self.spool()
+            spool.append(line(0))
+            self.assertIn("belongs to another user", spool.problem)
+            self.assertEqual(self.files(), [])
+        self.assertEqual(everything(spool), [0], "from memory")
+
     def test_deletes_segments_that_are_done(self):
         with mock.patch.object(spool_module, "SEGMENT_BYTES", 2000):
             spool = self.spool()

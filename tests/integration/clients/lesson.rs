@@ -13,7 +13,7 @@ const LESSON: &[(&str, Option<&str>, Option<&str>)] = &[
     ("_ + 1", None, Some("43")),
     ("print('こんにちは')", None, Some("こんにちは")),
     ("1 / 0", Some("ZeroDivisionError: division by zero"), None),
-    ("x = (", Some("SyntaxError: incomplete input"), None),
+    ("x = = 1", Some("SyntaxError: invalid syntax"), None),
     ("raise ValueError('一つ\\n二つ')", Some("ValueError: 一つ\n二つ"), None),
     ("import asyncio\nawait asyncio.sleep(0.05)\n'slept'", None, Some("'slept'")),
     ("%%time\npass", None, None),

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use progress_relay::client::BaseUrl;
 use serde_json::json;
 
 use super::{each, runs};
-use crate::support::kernel::Home;
-use crate::support::stage::{mount_small, unmount};
-use crate::support::{Database, Proxy, Relay};
+use crate::support::kernel::{Home, python};
+use crate::support::stage::{Netns, mount_small, unmount};
+use crate::support::{Database, PATIENCE, Proxy, Relay};
 
 /// An address at which nothing listens.
 fn nowhere() -> BaseUrl {
@@ -85,6 +86,43 @@ async fn a_relay_that_was_away_for_long_gets_everything_once() {
     let rows = runs(&database, 61).await;
     let expected: Vec<_> = (0..=60).map(|number| json!(format!("'run {number}'"))).collect();
     assert_eq!(each(&rows, "code"), expected.iter().collect::<Vec<_>>(), "in order, each once");
+    kernel.shut_down().await;
+}
+
+/// A laptop that sleeps: packets are lost, and no end learns of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_laptop_that_was_asleep_sends_the_rest() {
+    let Some(laptop) = Netns::new() else { return };
+    let database = Database::new().await;
+    let bind = format!("{}:0", laptop.outside);
+    let relay = Relay::start(&database, &["--bind", &bind, "--insecure"]).await;
+    let home = Home::new();
+    let mut by = laptop.prefix().to_vec();
+    by.push(python().display().to_string());
+    let mut kernel = home.kernel_by(&by, &relay.url.to_string(), &[]).await;
+    kernel.run("'awake'").await;
+    runs(&database, 1).await;
+
+    laptop.cut();
+    for number in 0..20 {
+        kernel.run(&format!("{number}")).await;
+    }
+    // The connection that was open gives up by itself.
+    let mut report = String::new();
+    for _ in 0..PATIENCE.as_secs() * 10 {
+        report = kernel.progress().await;
+        if report.contains("last error  no answer from") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(report.contains("last error  no answer from"), "{report}");
+    assert!(report.contains("waiting     20"), "{report}");
+    laptop.mend();
+    let rows = runs(&database, 21).await;
+    assert_eq!(rows.len(), 21);
+    let codes: BTreeSet<_> = each(&rows, "code").iter().map(ToString::to_string).collect();
+    assert_eq!(codes.len(), 21, "each once");
     kernel.shut_down().await;
 }
 

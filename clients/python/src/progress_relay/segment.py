@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -37,6 +38,19 @@ _O_BINARY = getattr(os, "O_BINARY", 0)
 
 def _header(acked: int) -> bytes:
     return MAGIC + b"%014d\n" % acked
+
+
+def _check_owner(folder: Path) -> None:
+    """Raises OSError where another user owns the folder, or the one that holds it in the system's
+    folder for temporary files, where anyone can make one of this name: they could read the runs."""
+    if not hasattr(os, "geteuid"):
+        return
+    folders = [folder]
+    if folder.parent.parent == Path(tempfile.gettempdir()):
+        folders.append(folder.parent)
+    for path in folders:
+        if os.stat(path).st_uid != os.geteuid():
+            raise OSError(errno.EPERM, f"{path} belongs to another user")
 
 
 def _lock(fd: int) -> bool:
@@ -77,6 +91,7 @@ class Segment:
     @classmethod
     def create(cls, folder: Path) -> Segment:
         os.makedirs(folder, mode=0o700, exist_ok=True)
+        _check_owner(folder)
         name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
         path = folder / name
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_BINARY, 0o600)

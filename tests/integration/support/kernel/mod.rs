@@ -91,6 +91,11 @@ impl Home {
 
     /// Starts a kernel of another Python.
     pub async fn kernel_of(&self, python: &Path, url: &str, more: &[(&str, &str)]) -> Kernel {
+        self.kernel_by(&[python.display().to_string()], url, more).await
+    }
+
+    /// Starts a kernel by a command that ends with the Python.
+    pub async fn kernel_by(&self, by: &[String], url: &str, more: &[(&str, &str)]) -> Kernel {
         let mut environment: serde_json::Map<_, _> =
             self.environment(url).into_iter().map(|(name, value)| (name, value.into())).collect();
         for (name, value) in more {
@@ -100,7 +105,7 @@ impl Home {
                 environment.insert((*name).to_owned(), (*value).into());
             }
         }
-        Kernel::start(python, environment.into()).await
+        Kernel::start(by, environment.into()).await
     }
 }
 
@@ -119,16 +124,21 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    async fn start(python: &Path, environment: Value) -> Self {
+    async fn start(by: &[String], environment: Value) -> Self {
         let driver = root().join("tests/integration/support/kernel/kernel.py");
-        let mut command = Command::new(python);
+        let mut command = Command::new(&by[0]);
         // What this machine has set for its users must not reach the kernel.
         for (name, _) in std::env::vars() {
             if ["RELAY_", "PROGRESS_RELAY", "JUPYTER", "JPY_"].iter().any(|p| name.starts_with(p)) {
                 command.env_remove(name);
             }
         }
-        command.arg(driver).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command
+            .args(&by[1..])
+            .arg(driver)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
         let mut process = command.kill_on_drop(true).spawn().expect("python");
         entrust_process(process.id().expect("it was just started"));
         let commands = process.stdin.take().expect("a pipe");
