@@ -8,10 +8,10 @@ use warp::reply::Response;
 use super::request::ApiRequest;
 use crate::access::Right;
 use crate::database::ClassRow;
-use crate::event::{ClassId, EventId, ObjectWriter};
+use crate::event::{ClassId, EventId, Micros, ObjectWriter};
 use crate::http::problem::Problem;
 use crate::http::representation::{if_none_match, not_modified, tagged, takes_gzip};
-use crate::state::{MAX_MINUTES, MINUTE, SummaryParts, buckets, minute_of};
+use crate::state::{MAX_MINUTES, MINUTE, RenderedSummary, SummaryParts, buckets, minute_of};
 
 /// How long a reader waits for this replica to have every event that was acknowledged before the
 /// request. Without an answer the database is away, and an older state is better than none.
@@ -33,28 +33,39 @@ impl ApiRequest<'_> {
     }
 
     pub(super) async fn summary(&self) -> Result<Response, Problem> {
-        if self.caller.own_student().is_some() {
-            return Err(Problem::forbidden(
-                "the summary shows every student; a student reads its own events",
-            ));
-        }
-        let (class, parts) = (self.class()?, self.parts()?);
+        let (class, parts, student) = (self.class()?, self.parts()?, self.own_or(None)?);
         let min_cursor = self.caught_up().await;
-        let (summary, now) = match self.earlier_lesson(&class).await? {
-            None => {
-                let summary = self.relay.classes.summary(&class, parts, min_cursor).await?;
-                (summary, self.relay.classes.now())
+        let classes = &self.relay.classes;
+        if let Some(own) = student {
+            if parts.activity || self.once("lesson")?.is_some() {
+                return Err(Problem::forbidden(
+                    "activity and earlier lessons are counted over all students; a student reads \
+                     its own state",
+                ));
             }
-            Some(lesson) => {
-                let found = self.relay.classes.earlier_lesson(&class, lesson.first, parts).await?;
-                let summary = found.ok_or_else(Problem::no_lesson)?;
-                let ended_at = summary.rendered_at;
-                (summary, ended_at)
-            }
+            return self
+                .answer_summary(&classes.own_summary(&class, &own, parts).await?, None)
+                .await;
+        }
+        let Some(lesson) = self.earlier_lesson(&class).await? else {
+            let summary = classes.summary(&class, parts, min_cursor).await?;
+            return self.answer_summary(&summary, None).await;
         };
+        let summary = classes.earlier_lesson(&class, lesson.first, parts).await?;
+        let summary = summary.ok_or_else(Problem::no_lesson)?;
+        self.answer_summary(&summary, Some(summary.rendered_at)).await
+    }
+
+    /// Answers with a summary as it is now, or as it was at the end of an earlier lesson.
+    async fn answer_summary(
+        &self,
+        summary: &RenderedSummary,
+        ended_at: Option<Micros>,
+    ) -> Result<Response, Problem> {
         if if_none_match(self.headers, &summary.etag) {
             return Ok(not_modified(&summary.etag));
         }
+        let now = ended_at.unwrap_or_else(|| self.relay.classes.now());
         let answers = &self.relay.answers;
         if takes_gzip(self.headers)
             && let Some([begin, members, end]) = summary.gzip(now).await

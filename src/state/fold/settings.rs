@@ -119,6 +119,12 @@ impl Settings {
         self.roster = roster.into();
     }
 
+    /// The settings as a student may see them: without the roster and the outline.
+    pub(in crate::state) fn without_names(&self) -> Self {
+        let &Self { cells_by, notebooks_by, thresholds, .. } = self;
+        Self { cells_by, notebooks_by, thresholds, ..Self::default() }
+    }
+
     /// The name of a notebook.
     pub(crate) fn notebook_name(&self, path: &str) -> Option<String> {
         names::notebook(path.into(), self.notebooks_by).map(Cow::into_owned)
