@@ -14,7 +14,7 @@ const MAX_LINE = 120;
 /**
  * @typedef {object} OutlineCell
  * @property {string} [id]
- * @property {number} index counted from 0 over all cells, as clients do
+ * @property {number} [index] counted from 0 over all cells, as clients do
  * @property {string} [title] the first line of its code
  * @property {string[]} [headings] those above it, the outermost first
  * @property {boolean} [exercise]

@@ -119,7 +119,7 @@ export function outlinePart(page) {
 
     /** @param {OutlineCell} cell */
     function box(cell) {
-      const label = t.cell(cell.index + 1);
+      const label = cell.index === undefined ? (cell.id ?? "") : t.cell(cell.index + 1);
       const input = h("input", {
         type: "checkbox",
         "aria-label": t.outline.exercise(label),
