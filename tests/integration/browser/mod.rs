@@ -2,10 +2,14 @@
 
 // Events of a client's page from another origin arrive, even when its tab is closed.
 mod beacon;
+// Extensions of other projects post from a real JupyterLab.
+mod extensions;
 // Pages of other sites, and what they try with the relay.
 mod foreign_pages;
 // The page folds events and summaries exactly as the relay does.
 mod fold;
+// Lessons that begin, settings that change, hands that are claimed.
+mod lessons;
 // The page under an instructor's hands: views, drawer, grid, languages.
 mod page;
 // An open page when the relay, or its log, is replaced.

@@ -1,4 +1,4 @@
-// A student's latest run: the code, and its result or error.
+// A student's latest run, or another one that was chosen: the code, and its result or error.
 
 import { terminalText } from "../components/terminal.js";
 import { h, setText, show } from "../dom.js";
@@ -23,24 +23,37 @@ export class LatestRun {
   #code;
   #error;
   #result;
+  #heading = h("span");
+  #latest;
   /** @type {DeliveredEvent | null} */
   #shown = null;
 
-  /** @param {Page} page */
-  constructor({ t }) {
+  /**
+   * @param {Page} page
+   * @param {() => void} showLatest goes back to the latest run
+   */
+  constructor({ t }, showLatest) {
     this.#t = t;
+    const latest = { type: "button", class: "text-button show-latest", on: { click: showLatest } };
+    this.#latest = h("button", latest, t.drawer.latest);
     this.#none = h("p", { class: "note" }, t.drawer.noRun);
-    this.#code = new RunText("run-code", h("h3", {}, t.drawer.code, this.#time), t);
+    this.#code = new RunText("run-code", h("h3", {}, this.#heading, this.#time), t);
     this.#error = new RunText("run-error", h("h3", {}, t.drawer.error), t);
     this.#result = new RunText("run-result", h("h3", {}, t.drawer.result), t);
     const texts = [this.#code, this.#error, this.#result].map((text) => text.element);
-    this.#body = h("div", { hidden: true }, texts);
+    this.#body = h("div", { hidden: true }, this.#latest, texts);
     const properties = { class: "latest-run", "aria-label": t.drawer.code };
     this.element = h("section", properties, this.#none, this.#body);
   }
 
-  /** @param {DeliveredEvent} event the newest run */
-  update(event) {
+  /**
+   * @param {DeliveredEvent} event
+   * @param {boolean} isLatest
+   */
+  update(event, isLatest) {
+    const t = this.#t;
+    setText(this.#heading, isLatest ? t.drawer.code : t.drawer.codeOfThen);
+    show(this.#latest, !isLatest);
     if (event === this.#shown) return;
     this.#shown = event;
     show(this.#none, false);

@@ -2,9 +2,12 @@
 
 import { api } from "../api.js";
 import { List, bdi, h, setText, show } from "../dom.js";
+import { HELP_LAPSE } from "../hand.js";
 import { icon } from "../icons.js";
+import { lapses } from "../lapses.js";
 import { cellLabel, errorLine, notebookName } from "../names.js";
 import { normalize } from "../normalize.js";
+import { formatTime } from "../time.js";
 
 /**
  * @import { Text } from "../i18n.js"
@@ -24,7 +27,10 @@ const ICONS = new Map([
   ["failed", "error"],
   ["help", "help"],
   ["help_stop", "help"],
+  ["lapsed", "help"],
   ["help_resolved", "active"],
+  ["help_claimed", "help"],
+  ["help_released", "help"],
 ]);
 
 /**
@@ -42,6 +48,12 @@ export class Timeline {
   #page;
   #studentId;
   #showRun;
+  /**
+   * The run that was chosen; `null`: the latest is shown.
+   *
+   * @type {DeliveredEvent | null}
+   */
+  #chosen = null;
   /**
    * The newest first.
    *
@@ -66,11 +78,14 @@ export class Timeline {
   #abort = new AbortController();
   #unwatch;
   #drawRequested = false;
+  /** The number of lapses that are shown. */
+  #lapsed = 0;
 
   /**
    * @param {Page} page
    * @param {string} studentId
-   * @param {(event: DeliveredEvent) => void} showRun is called with the newest run
+   * @param {(event: DeliveredEvent, isLatest: boolean) => void} showRun is called with the latest
+   *   run, or the one that was chosen
    */
   constructor(page, studentId, showRun) {
     this.#page = page;
@@ -92,7 +107,7 @@ export class Timeline {
     /** @type {List<Entry, EntryItem>} */
     this.#list = new List(list, {
       key: (entry) => String(entry.events[0].event.id),
-      create: () => new EntryItem(t),
+      create: (entry) => new EntryItem(t, entry, (run) => this.choose(run)),
       update: (item, entry) => item.update(entry),
     });
     this.#unwatch = store.watch({
@@ -102,6 +117,7 @@ export class Timeline {
       // The log may have been replaced: events that were read before need not be in it.
       reloaded: () => {
         this.#events = [];
+        this.#chosen = null;
         this.#seen.clear();
         this.#next = null;
         this.#read();
@@ -115,9 +131,15 @@ export class Timeline {
     this.#unwatch();
   }
 
-  /** Draws at once if events wait for a frame, which a hidden page does not get. */
+  /** Draws if a hand lapsed, or if events wait for a frame, which a hidden page does not get. */
   tick() {
-    if (this.#drawRequested) this.#draw();
+    if (this.#drawRequested || this.#lapses().length !== this.#lapsed) this.#draw();
+  }
+
+  /** The lapses of the student's hands. */
+  #lapses() {
+    const events = this.#events.map(({ event }) => event).sort((a, b) => a.id - b.id);
+    return lapses(events, this.#page.clock.now()).map(lapseOf);
   }
 
   async #read() {
@@ -152,20 +174,60 @@ export class Timeline {
       const event = normalize(delivered, this.#page.store.state.settings);
       this.#events.push({ delivered, event });
     }
-    this.#events.sort((a, b) => b.event.id - a.event.id);
+    // In the order of the header, which says where the student is.
+    this.#events.sort(newestFirst);
     this.#events.length = Math.min(this.#events.length, MAX_EVENTS);
-    const run = this.#events.find(({ event }) => event.kind === "run");
-    if (run !== undefined) this.#showRun(run.delivered);
+    this.choose(this.#chosen);
     if (!this.#drawRequested) {
       this.#drawRequested = true;
       requestAnimationFrame(() => this.#draw());
     }
   }
 
+  /**
+   * Shows a run.
+   *
+   * @param {DeliveredEvent | null} run `null`: the latest
+   */
+  choose(run) {
+    this.#chosen = run;
+    const latest = this.#events.find(({ event }) => event.kind === "run")?.delivered;
+    const shown = run ?? latest;
+    if (shown !== undefined) this.#showRun(shown, shown === latest);
+  }
+
   #draw() {
     this.#drawRequested = false;
-    if (!this.#abort.signal.aborted) this.#list.show(entriesOf(this.#events));
+    if (this.#abort.signal.aborted) return;
+    const lapsed = this.#lapses();
+    this.#lapsed = lapsed.length;
+    this.#list.show(entriesOf([...this.#events, ...lapsed].sort(newestFirst)));
   }
+}
+
+/**
+ * @param {TimelineEvent} a
+ * @param {TimelineEvent} b
+ */
+function newestFirst({ event: a }, { event: b }) {
+  return b.moment - a.moment || b.id - a.id;
+}
+
+/**
+ * A lapse in the form of an event.
+ *
+ * @param {NormalizedEvent} help the hand's last `help`
+ * @returns {TimelineEvent}
+ */
+function lapseOf(help) {
+  const at = help.received + HELP_LAPSE;
+  // Between the hand's event and the next.
+  const id = help.id + 0.5;
+  const event = { ...help, id, kind: /** @type {const} */ ("other"), eventType: "lapsed" };
+  return {
+    delivered: { id, studentId: help.student, receivedAt: formatTime(at) },
+    event: { ...event, moment: at, received: at, notebook: null, cell: null },
+  };
 }
 
 /** An entry of the list. Its events are those of one kind; only their number grows. */
@@ -174,15 +236,22 @@ class EntryItem {
   #t;
   #time = h("time");
   #mark = h("span", { class: "event-mark" });
-  #kind = h("span", { class: "event-kind" });
+  #kind;
   #place = bdi("", { class: "event-place" });
   #repeats = h("span", { class: "event-repeats" });
   #message = bdi("", { class: "error-message" });
   #drawn = 0;
 
-  /** @param {Text} t */
-  constructor(t) {
+  /**
+   * @param {Text} t
+   * @param {Entry} entry
+   * @param {(run: DeliveredEvent) => void} choose is called when a run is to be shown
+   */
+  constructor(t, { events: [{ event, delivered }] }, choose) {
     this.#t = t;
+    const click = () => choose(delivered);
+    const button = { type: "button", class: "event-kind", title: t.drawer.show, on: { click } };
+    this.#kind = event.kind === "run" ? h("button", button) : h("span", { class: "event-kind" });
     const line = h("div", {}, this.#kind, " ", this.#place, " ", this.#repeats);
     this.element = h("li", {}, this.#time, this.#mark, h("div", {}, line, this.#message));
   }
@@ -240,7 +309,8 @@ function entriesOf(events) {
 }
 
 /** @param {NormalizedEvent} event */
-function kindOf({ kind, eventType, failed }) {
+function kindOf({ kind, eventType, failed, isReleased }) {
+  if (kind === "help_claimed" && isReleased) return "help_released";
   if (eventType === "cell_executed" && kind !== "run") return "not_run";
   return kind === "run" && failed ? "failed" : (eventType ?? "?");
 }

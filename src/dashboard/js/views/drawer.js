@@ -108,8 +108,10 @@ class StudentPanel {
     this.studentId = studentId;
     const { t } = page;
     this.#cells = h("div", { class: "cell-strip", role: "list", "aria-label": t.drawer.cells });
-    this.#run = new LatestRun(page);
-    this.#timeline = new Timeline(page, studentId, (event) => this.#run.update(event));
+    this.#run = new LatestRun(page, () => this.#timeline.choose(null));
+    this.#timeline = new Timeline(page, studentId, (event, isLatest) =>
+      this.#run.update(event, isLatest),
+    );
     const facts = [
       this.#fact(t.drawer.id, this.#facts.id),
       this.#fact(t.drawer.team, this.#facts.team),
