@@ -27,8 +27,8 @@
  *   count: (cells: number, exercises: number) => string, remove: (notebook: string) => string,
  *   exercise: (cell: string) => string, exercises: string, full: (most: number) => string,
  *   fault: (file: string, fault: NotebookFault) => string }} outline
- * @property {{ text: Record<Suggestion, string>, apply: Record<Suggestion, string>, applying: string,
- *   dismiss: string, failed: string }} suggestions
+ * @property {{ text: Record<Suggestion, string>, apply: Record<Suggestion, string>,
+ *   applying: string, dismiss: string, failed: string }} suggestions
  * @property {{ heading: string, newHeading: string, newText: string, title: string, begin: string,
  *   beginFailed: string, cancel: string, close: string, current: string, none: string,
  *   loading: string, failed: string, numbers: (students: string, runs: string) => string,
