@@ -43,9 +43,10 @@ const PROBLEM = "urn:progress-relay:problem:";
  * @param {string} path
  * @param {{ [name: string]: string | number | undefined }} parameters of the query; `undefined` is
  *   left out
- * @param {{ method?: string, content?: object, signal?: AbortSignal }} [options]
+ * @param {{ method?: string, content?: object, version?: string, signal?: AbortSignal }} [options]
+ *   `version`: of what is to be replaced
  */
-async function request(path, parameters, { method = "GET", content, signal } = {}) {
+async function request(path, parameters, { method = "GET", content, version, signal } = {}) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     if (value !== undefined) query.set(name, String(value));
@@ -58,7 +59,10 @@ async function request(path, parameters, { method = "GET", content, signal } = {
     const init = {
       method,
       ...(content && {
-        headers: { "content-type": "application/json" },
+        headers: {
+          "content-type": "application/json",
+          ...(version !== undefined && { "if-match": `"${version}"` }),
+        },
         body: JSON.stringify(content),
       }),
       signal: AbortSignal.any(signals),
@@ -111,7 +115,11 @@ function segment(text) {
  * @typedef {{ field: string, reason: string, count: number, firstAt: string, lastAt: string }}
  *   Rejection
  * @typedef {{ now: string, refused: Rejection[] }} Rejections
- * @typedef {{ before?: number, limit: number, signal?: AbortSignal }} EventsOptions
+ * @typedef {{ before?: number, limit: number, lesson?: string, signal?: AbortSignal }}
+ *   EventsOptions
+ * @typedef {{ settings: { [member: string]: unknown }, version: string }} StoredSettings
+ * @typedef {{ id: string, startedAt: string, endedAt?: string, students: number, runs: number,
+ *   title?: string, current?: true }} ListedLesson
  */
 
 /**
@@ -144,11 +152,15 @@ export const api = {
 
   /**
    * @param {string} classId
+   * @param {string | null} lesson an earlier one
    * @param {AbortSignal} signal
    * @returns {Promise<Summary>}
    */
-  summary: (classId, signal) =>
-    request("api/class/summary", { class: classId, include: "grid,activity,settings" }, { signal }),
+  summary: (classId, lesson, signal) => {
+    const include = "grid,activity,settings";
+    const parameters = { class: classId, include, lesson: lesson ?? undefined };
+    return request("api/class/summary", parameters, { signal });
+  },
 
   /**
    * @param {string} classId
@@ -167,8 +179,49 @@ export const api = {
    * @param {EventsOptions} options
    * @returns {Promise<{ events: DeliveredEvent[], next?: number }>}
    */
-  events: (classId, student, { before, limit, signal }) =>
-    request("api/class/events", { class: classId, student, before, limit }, { signal }),
+  events: (classId, student, { before, limit, lesson, signal }) =>
+    request("api/class/events", { class: classId, student, before, limit, lesson }, { signal }),
+
+  /**
+   * @param {string} classId
+   * @returns {Promise<StoredSettings>}
+   */
+  settings: (classId) => request("api/class/settings", { class: classId }),
+
+  /**
+   * Replaces the settings, unless they are not those of the version any more.
+   *
+   * @param {string} classId
+   * @param {StoredSettings} stored
+   */
+  changeSettings: (classId, { settings, version }) => {
+    const options = { method: "PUT", content: settings, version };
+    return request("api/class/settings", { class: classId }, options);
+  },
+
+  /**
+   * The newest first.
+   *
+   * @param {string} classId
+   * @returns {Promise<{ lessons: ListedLesson[] }>}
+   */
+  lessons: (classId) => request("api/class/lessons", { class: classId }),
+
+  /**
+   * @param {string} classId
+   * @param {{ title: string, by: string }} content
+   */
+  beginLesson: (classId, content) =>
+    request("api/class/lessons", { class: classId }, { method: "POST", content }),
+
+  /**
+   * Tells the other instructors what this one looks at.
+   *
+   * @param {string} classId
+   * @param {{ by: string, student?: string }} content
+   */
+  view: (classId, content) =>
+    request("api/class/viewing", { class: classId }, { method: "POST", content }),
 
   /**
    * Lowers a student's hand.

@@ -18,9 +18,11 @@
  * @property {boolean} filter the status that the grid is limited to changed
  * @property {boolean} rejections the list of rejected events changed
  * @property {boolean} me somebody else is signed in
+ * @property {boolean} presence other instructors look at something else
  */
 
-/** @typedef {"all" | "tick" | "connection" | "filter" | "rejections" | "me"} Note */
+/** @typedef {"all" | "tick" | "connection" | "filter" | "rejections" | "me"
+ *   | "presence"} Note */
 
 /** @returns {Changes} */
 export function newChanges() {
@@ -36,6 +38,7 @@ export function newChanges() {
     filter: false,
     rejections: false,
     me: false,
+    presence: false,
   };
 }
 
@@ -57,4 +60,5 @@ export function addChanges(changes, later) {
   changes.filter ||= later.filter;
   changes.rejections ||= later.rejections;
   changes.me ||= later.me;
+  changes.presence ||= later.presence;
 }

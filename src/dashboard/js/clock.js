@@ -5,10 +5,25 @@ import { parseTime } from "./time.js";
 export class Clock {
   /** Microseconds to add to this machine's clock. */
   #offset = 0;
+  /**
+   * The end of an earlier lesson, which is looked at as it was then; `null`: time passes.
+   *
+   * @type {number | null}
+   */
+  #held = null;
 
   /** The database's time now, in microseconds. */
   now() {
-    return Date.now() * 1000 + this.#offset;
+    return this.#held ?? Date.now() * 1000 + this.#offset;
+  }
+
+  /**
+   * Stops the clock at a moment, or lets it go on.
+   *
+   * @param {number | null} moment
+   */
+  hold(moment) {
+    this.#held = moment;
   }
 
   /**

@@ -60,9 +60,10 @@ const NOT_ALLOWED = 1008;
  * is current. `offline`: a new attempt is waited for. `resynchronising`: the summary is loaded
  * again, after a `reset`. `signedOut`: the page waits until somebody signs in. `forbidden`: the
  * caller has no right in the class. `refused`: the relay does not serve the class to this page.
+ * `earlier`: an earlier lesson was loaded, which does not change any more.
  *
  * @typedef {"loading" | "connecting" | "catching" | "live" | "offline" | "resynchronising"
- *   | "signedOut" | "forbidden" | "refused"} StateName
+ *   | "signedOut" | "forbidden" | "refused" | "earlier"} StateName
  */
 
 /**
@@ -99,6 +100,7 @@ export class Connection {
   state = LOADING;
   #classId;
   #listener;
+  #lesson;
   /** @type {string | null} */
   #cursor = null;
   /** @type {Feed | null} */
@@ -123,10 +125,12 @@ export class Connection {
   /**
    * @param {string} classId
    * @param {Listener} listener
+   * @param {string | null} [lesson] an earlier one, which is loaded and not followed
    */
-  constructor(classId, listener) {
+  constructor(classId, listener, lesson = null) {
     this.#classId = classId;
     this.#listener = listener;
+    this.#lesson = lesson;
     const { signal } = this.#abort;
     window.addEventListener("online", () => this.retry(), { signal });
     // A laptop that slept may hold a connection that is long gone; and somebody who comes back to
@@ -187,9 +191,10 @@ export class Connection {
   async #load() {
     const asked = Date.now();
     try {
-      const summary = await api.summary(this.#classId, this.#abort.signal);
+      const summary = await api.summary(this.#classId, this.#lesson, this.#abort.signal);
       if (this.#abort.signal.aborted) return;
       this.#listener.summary(summary, asked);
+      if (this.#lesson !== null) return this.#set("earlier");
       this.#cursor = summary.cursor;
       this.#connect(summary.cursor);
     } catch (error) {

@@ -1,15 +1,20 @@
 // The page's language, and how it writes numbers, times and ages.
 
+import { classEn } from "./strings/class-en.js";
+import { classJa } from "./strings/class-ja.js";
 import { en } from "./strings/en.js";
 import { ja } from "./strings/ja.js";
 import { MINUTE, SECOND } from "./time.js";
 
-/** @import { Strings } from "./strings/en.js" */
+/**
+ * @import { ClassStrings } from "./strings/class-en.js"
+ * @import { Strings } from "./strings/en.js"
+ */
 
 /** @typedef {"en" | "ja"} Language */
 
-/** @type {Record<Language, Strings>} */
-const LANGUAGES = { en, ja };
+/** @type {Record<Language, Strings & ClassStrings>} */
+const LANGUAGES = { en: { ...en, ...classEn }, ja: { ...ja, ...classJa } };
 
 /**
  * Code and own name of each language.
@@ -48,7 +53,7 @@ function isLanguage(code) {
  * @param {Language} code
  */
 export function speak(code) {
-  const strings = LANGUAGES[code] ?? en;
+  const strings = LANGUAGES[code] ?? LANGUAGES.en;
   const { locale } = strings;
   /** @param {Intl.DateTimeFormatOptions} options */
   const time = (options) => new Intl.DateTimeFormat(locale, { ...options, hourCycle: "h23" });
@@ -57,6 +62,7 @@ export function speak(code) {
   const minute = time({ hour: "2-digit", minute: "2-digit" });
   const second = time({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
   const date = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+  const dayOfYear = new Intl.DateTimeFormat(locale, { dateStyle: "medium" });
   const day = time({ dateStyle: "medium", timeStyle: "medium" });
   return {
     ...strings,
@@ -78,6 +84,12 @@ export function speak(code) {
      * @param {number} moment
      */
     day: (moment) => date.format(moment / 1000),
+    /**
+     * The day, with the year.
+     *
+     * @param {number} moment
+     */
+    dayOfYear: (moment) => dayOfYear.format(moment / 1000),
     /** @param {number} moment */
     dateTime: (moment) => day.format(moment / 1000),
     /**

@@ -9,9 +9,12 @@ import { h, show } from "./dom.js";
 import { speak } from "./i18n.js";
 import { Me, leave } from "./me.js";
 import { Preferences } from "./preferences.js";
+import { Presence } from "./presence.js";
 import { Rejections } from "./rejections.js";
 import { Schedule } from "./schedule.js";
 import { Store } from "./store.js";
+import { parseTime } from "./time.js";
+import { ownName } from "./views/help-name.js";
 import { makers } from "./views/list.js";
 
 /** @import { Page, Slot, View } from "./views/list.js" */
@@ -32,6 +35,13 @@ const me = new Me(
 const preferences = new Preferences((name) => {
   if (name === "language") build();
   if (name === "theme" || name === "projector") restyle();
+  if (name === "ownName") presence.tell();
+});
+const presence = new Presence({
+  name: () => ownName({ me, preferences }),
+  now: () => clock.now(),
+  send: (looksAt) => api.view(page.classId, looksAt),
+  changed: () => store.note("presence"),
 });
 
 const alerts = new Alerts(preferences, () => document.getElementById("help")?.focus());
@@ -44,8 +54,10 @@ const page = {
   alerts,
   rejections,
   me,
+  presence,
   t: speak(preferences.get("language")),
   classId: DEFAULT_CLASS,
+  lessonId: null,
   studentId: null,
   status: null,
   connection: LOADING,
@@ -55,14 +67,19 @@ const page = {
   },
   opened: (studentId) => {
     page.studentId = studentId;
-    history.replaceState(null, "", addressOf(page.classId, studentId));
+    history.replaceState(null, "", addressOf(page));
+    presence.look(studentId);
   },
   filter: (status) => {
     page.status = status;
     store.note("filter");
   },
   choose: (classId) => {
-    history.pushState(null, "", addressOf(classId, null));
+    history.pushState(null, "", addressOf({ classId }));
+    enter();
+  },
+  showLesson: (lessonId) => {
+    history.pushState(null, "", addressOf({ classId: page.classId, lessonId }));
     enter();
   },
 };
@@ -76,20 +93,22 @@ let board = h("div");
 /** The changes that the calm views have not shown yet. */
 let pending = newChanges();
 
-/** The class and the student that the address names. */
+/** The class, the lesson and the student that the address names. */
 function address() {
   const query = new URLSearchParams(location.search);
-  return { classId: query.get("class") || DEFAULT_CLASS, studentId: query.get("student") };
+  return {
+    classId: query.get("class") || DEFAULT_CLASS,
+    lessonId: query.get("lesson") || null,
+    studentId: query.get("student"),
+  };
 }
 
-/**
- * @param {string} classId
- * @param {string | null} studentId
- */
-function addressOf(classId, studentId) {
+/** @param {{ classId: string, lessonId?: string | null, studentId?: string | null }} shown */
+function addressOf({ classId, lessonId = null, studentId = null }) {
   const url = new URL(location.href);
   url.search = "";
   if (classId !== DEFAULT_CLASS) url.searchParams.set("class", classId);
+  if (lessonId !== null) url.searchParams.set("lesson", lessonId);
   if (studentId !== null) url.searchParams.set("student", studentId);
   return url;
 }
@@ -97,12 +116,18 @@ function addressOf(classId, studentId) {
 /** Shows the class that the address names. The page stays, and reads everything again. */
 function enter() {
   connection?.close();
-  const { classId, studentId } = address();
-  Object.assign(page, { classId, studentId, connection: LOADING });
+  const { classId, lessonId, studentId } = address();
+  Object.assign(page, { classId, lessonId, studentId, connection: LOADING });
+  clock.hold(null);
   store.clear();
+  presence.clear();
   build();
-  connection = new Connection(classId, {
-    summary: (summary, asked) => store.load(summary, asked),
+  /** @type {import("./connection.js").Listener} */
+  const listener = {
+    summary: (summary, asked) => {
+      if (lessonId !== null) clock.hold(parseTime(summary.now));
+      store.load(summary, asked);
+    },
     events: (events) => store.fold(events),
     state: (state) => {
       const wasLive = page.connection.name === "live";
@@ -111,10 +136,12 @@ function enter() {
       store.note("connection");
       askRejections();
       // After a sign-in it may be somebody else.
-      if (state.name === "live" && !wasLive) me.ask();
+      if (state.name === "live" && !wasLive) me.ask().then(() => presence.begin(page.studentId));
+      if (state.name === "earlier") me.ask();
       if (state.name === "forbidden") enterAny();
     },
-  });
+  };
+  connection = new Connection(classId, listener, lessonId);
 }
 
 /** Shows a class that the caller may see, if the address names none. */
@@ -122,7 +149,7 @@ async function enterAny() {
   if (new URLSearchParams(location.search).has("class")) return;
   const { classes } = await api.classes();
   if (classes.length === 0) return;
-  history.replaceState(null, "", addressOf(classes[0].classId, null));
+  history.replaceState(null, "", addressOf(classes[0]));
   enter();
 }
 
@@ -182,12 +209,15 @@ function restyle() {
 
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
 window.addEventListener("popstate", enter);
+document.addEventListener("visibilitychange", () => presence.tell());
+store.watch({ event: (delivered) => presence.hear(delivered), reloaded: () => {} });
 // A page that the browser had put aside may show a class to somebody who has signed out.
 window.addEventListener("pageshow", (event) => event.persisted && enter());
 // A browser that is too old shows a sentence instead: too-old.js.
 if (!("tooOld" in document.documentElement.dataset)) {
   setInterval(() => {
     store.tick();
+    presence.tick();
     askRejections();
   }, 1000);
   enter();

@@ -23,6 +23,8 @@ function defaults() {
     activityMinutes: 60,
     /** How the other instructors call this one, where nobody signs in. */
     ownName: "",
+    /** Suggestions that are not wanted again, each with its class. */
+    dismissed: /** @type {string[]} */ ([]),
     /** Whether a hand that goes up is heard, and whether it is shown beside other programs. */
     handSound: false,
     handNotification: false,
@@ -41,7 +43,9 @@ export class Preferences {
     try {
       const stored = JSON.parse(localStorage.getItem(KEY) ?? "{}");
       const known = Object.entries(this.#choices).filter(
-        ([name, value]) => typeof stored[name] === typeof value,
+        ([name, value]) =>
+          typeof stored[name] === typeof value &&
+          Array.isArray(stored[name]) === Array.isArray(value),
       );
       Object.assign(this.#choices, Object.fromEntries(known.map(([name]) => [name, stored[name]])));
     } catch {

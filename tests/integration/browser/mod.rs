@@ -16,6 +16,8 @@ mod page;
 mod recovery;
 // The screenshots of the documentation: `make pictures`.
 mod screenshots;
+// A class's settings, its earlier lessons, and who looks at what.
+mod settings;
 // A browser signs in and out, by a token or a one-time link, and what others try with it.
 mod sign_in;
 

@@ -143,13 +143,14 @@ export class Timeline {
   }
 
   async #read() {
-    const { t, classId } = this.#page;
+    const { t, classId, lessonId } = this.#page;
     const { signal } = this.#abort;
     setText(this.#note, t.drawer.loading);
     show(this.#note, true);
     show(this.#older, false);
     try {
-      const options = { before: this.#next ?? undefined, limit: PAGE, signal };
+      const lesson = lessonId ?? undefined;
+      const options = { before: this.#next ?? undefined, limit: PAGE, lesson, signal };
       const answer = await api.events(classId, this.#studentId, options);
       this.#next = answer.next ?? null;
       this.#add(answer.events);

@@ -74,6 +74,7 @@ export default function drawer(page) {
       const row = page.store.rows.get(panel.studentId);
       if (changes.all || (row !== undefined && changes.students.has(row))) panel.update();
       if (changes.tick) panel.tick();
+      if (changes.all || changes.presence) panel.updateViewers();
     },
     end: () => panel?.close(),
   };
@@ -92,6 +93,7 @@ class StudentPanel {
   #drawnStatus = null;
   #facts = { id: bdi(), team: bdi(), lastHeard: bdi(), executed: bdi(), errors: bdi() };
   #unconfigured;
+  #viewers = h("p", { class: "viewers", role: "status" });
   #cells;
   #run;
   #timeline;
@@ -129,6 +131,7 @@ class StudentPanel {
       h(
         "div",
         { class: "drawer-body" },
+        this.#viewers,
         this.#unconfigured,
         h("dl", { class: "student-facts" }, facts),
         this.#cells,
@@ -137,6 +140,7 @@ class StudentPanel {
       ),
     ];
     this.update();
+    this.updateViewers();
     this.tick();
   }
 
@@ -182,6 +186,14 @@ class StudentPanel {
     setText(this.#facts.errors, `${t.number(student.errorCount)}${streak}`);
     this.#updateCells(student);
     this.#updateAge();
+  }
+
+  /** Writes which other instructors look at the student. */
+  updateViewers() {
+    const { presence, t } = this.#page;
+    const viewers = presence.viewersOf(this.studentId);
+    setText(this.#viewers, viewers.length > 0 ? t.presence.looking(viewers) : "");
+    show(this.#viewers, viewers.length > 0);
   }
 
   /** Writes what is known of somebody who is not here. */

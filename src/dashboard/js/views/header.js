@@ -7,6 +7,8 @@ import { icon } from "../icons.js";
 import { languages } from "../i18n.js";
 import { accountControl } from "./account.js";
 import { alertsControl } from "./alerts.js";
+import { classMenu } from "./class-menu.js";
+import { presenceList } from "./presence.js";
 
 /**
  * @import { IconName } from "../icons.js"
@@ -26,6 +28,8 @@ export default function header(page) {
   const badge = connectionBadge(page);
   const account = accountControl(page);
   const picker = classPicker(page);
+  const presence = presenceList(page);
+  const menu = classMenu(page);
   const attendance = h("a", { class: "attendance", href: "#absent" });
   const settings = { class: "display-settings", role: "group", "aria-label": t.settings.label };
   const element = h(
@@ -33,7 +37,9 @@ export default function header(page) {
     { class: "page-header" },
     h("h1", { class: "brand" }, logo(), h("span", {}, t.product)),
     picker.element,
+    menu.element,
     attendance,
+    presence.element,
     badge.element,
     account.element,
     h(
@@ -56,7 +62,11 @@ export default function header(page) {
         picker.update();
       }
       if (changes.all || changes.connection) badge.update();
-      if (changes.all || changes.me) account.update();
+      if (changes.all || changes.me) {
+        account.update();
+        menu.update();
+      }
+      if (changes.all || changes.presence) presence.update();
     },
   };
 }
@@ -94,7 +104,7 @@ function connectionBadge(page) {
         // The time of this machine's clock, which the instructor can compare with.
         setText(text, t.connection.offline(since === null ? null : t.clockMinute(since * 1000)));
       } else {
-        setText(text, t.connection[name]);
+        setText(text, name === "earlier" ? t.lessons.badge : t.connection[name]);
       }
     },
   };

@@ -35,8 +35,10 @@ export class HelpItem {
   #place = h("span", { class: "student-place" });
   #streak;
   #claimed = h("p", { class: "help-claimed" });
+  #viewers = h("p", { class: "viewers" });
   #failed;
   #claim;
+  #actions;
   #release;
   #resolve;
   /** Whether the relay has not answered yet. */
@@ -64,14 +66,17 @@ export class HelpItem {
       icon("warning"),
       h("span", { class: "visually-hidden" }, t.help.long),
     );
+    this.#actions = h("div", { class: "help-actions" }, this.#claim, this.#release, this.#resolve);
+    // What was an earlier lesson's cannot be changed.
+    show(this.#actions, page.lessonId === null);
     this.element = h(
       "li",
       { class: "help-item" },
       h("div", { class: "help-wait" }, this.#wait, this.#warning),
       h("div", { class: "student-line" }, this.#name.element, this.#team),
       h("div", { class: "student-line secondary-text" }, this.#place, this.#streak),
-      h("div", { class: "help-actions" }, this.#claim, this.#release, this.#resolve),
-      h("div", { class: "help-notes" }, this.#claimed, this.#failed),
+      this.#actions,
+      h("div", { class: "help-notes" }, this.#claimed, this.#viewers, this.#failed),
     );
   }
 
@@ -101,7 +106,7 @@ export class HelpItem {
 
   /** Writes how long the student has waited, and who is on the way. */
   tick() {
-    const { clock, t } = this.#page;
+    const { clock, presence, t } = this.#page;
     const now = clock.now();
     const waited = now - this.#since;
     setText(this.#wait, t.wait(waited));
@@ -112,6 +117,10 @@ export class HelpItem {
     show(this.#warning, isLong);
     this.element.classList.toggle("is-long-wait", isLong);
     this.element.classList.toggle("is-claimed", claim !== null);
+    const { studentId } = this.#row.student;
+    const viewers = presence.viewersOf(studentId).filter((name) => name !== claim?.by);
+    setText(this.#viewers, viewers.length > 0 ? t.presence.looking(viewers) : "");
+    show(this.#viewers, viewers.length > 0);
     show(this.#claimed, claim !== null);
     show(this.#claim, !isOwn);
     show(this.#release, isOwn);

@@ -15,11 +15,21 @@ const MAX_NAME = 50;
  */
 
 /**
+ * The name of this instructor as far as it is known, or else `""`.
+ *
+ * @param {Pick<Page, "me" | "preferences">} page
+ */
+export function ownName({ me, preferences }) {
+  return me.caller?.name ?? me.caller?.subject ?? preferences.get("ownName");
+}
+
+/**
  * @param {Page} page
  * @param {HTMLElement} parent holds the dialog while it asks
  * @returns {OwnName}
  */
-export function nameDialog({ me, preferences, t }, parent) {
+export function nameDialog(page, parent) {
+  const { preferences, t } = page;
   const input = h("input", {
     type: "text",
     id: "own-name",
@@ -43,7 +53,7 @@ export function nameDialog({ me, preferences, t }, parent) {
   const element = h("dialog", { class: "page-dialog", "aria-label": t.help.ownName }, form);
   form.addEventListener("submit", () => preferences.set("ownName", input.value.trim()));
 
-  const known = () => me.caller?.name ?? me.caller?.subject ?? preferences.get("ownName");
+  const known = () => ownName(page);
   return {
     known,
     async ask() {

@@ -50,7 +50,7 @@ export default function helpQueue(page) {
       const names = changes.raised.map((row) => studentName(row.student));
       if (names.length > 0) setText(announcer, t.help.raised(names.join(", ")));
       if (concerns(changes, "help")) draw();
-      else if (changes.tick) for (const item of items.parts()) item.tick();
+      else if (changes.tick || changes.presence) for (const item of items.parts()) item.tick();
     },
   };
 }

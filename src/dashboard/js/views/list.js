@@ -9,6 +9,7 @@
  * @import { Text } from "../i18n.js"
  * @import { Me } from "../me.js"
  * @import { Preferences } from "../preferences.js"
+ * @import { Presence } from "../presence.js"
  * @import { Rejections } from "../rejections.js"
  * @import { Store } from "../store.js"
  * @import { Status } from "../student.js"
@@ -24,8 +25,10 @@
  * @property {Alerts} alerts
  * @property {Rejections} rejections
  * @property {Me} me
+ * @property {Presence} presence
  * @property {Text} t the texts in the chosen language
  * @property {string} classId
+ * @property {string | null} lessonId an earlier lesson that is shown; `null`: the current one
  * @property {string | null} studentId the student whose drawer is open
  * @property {Status | null} status the status that the grid is limited to
  * @property {ConnectionState} connection
@@ -34,6 +37,8 @@
  * @property {(studentId: string | null) => void} opened notes that a drawer was opened or closed
  * @property {(status: Status | null) => void} filter limits the grid to a status
  * @property {(classId: string) => void} choose shows another class
+ * @property {(lessonId: string | null) => void} showLesson shows an earlier lesson, or the current
+ *   one
  */
 
 /**
@@ -64,6 +69,8 @@ const modules = await Promise.all([
   import("./connection.js"),
   import("./rejections.js"),
   import("./unconfigured.js"),
+  import("./earlier-lesson.js"),
+  import("./suggestion.js"),
   import("./loading.js"),
   import("./empty-class.js"),
   import("./overview.js"),

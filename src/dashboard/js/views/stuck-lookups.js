@@ -56,11 +56,14 @@ export class StreakLookups {
 
   /** @param {Row} row */
   async #lookUp(row) {
-    const { classId, store } = this.#page;
+    const { classId, lessonId, store } = this.#page;
     const { studentId } = row.student;
     this.#running.add(studentId);
     try {
-      const { events } = await api.events(classId, studentId, { limit: EVENTS });
+      const { events } = await api.events(classId, studentId, {
+        limit: EVENTS,
+        lesson: lessonId ?? undefined,
+      });
       // An event may have changed the row meanwhile. Its message is newer than the one read.
       if (store.rows.get(studentId) === row && row.status === "stuck") {
         const { lesson, settings } = store.state;

@@ -1,0 +1,58 @@
+// The menu of the class in the header: its settings, and its lessons.
+
+import { h, show } from "../dom.js";
+import { icon } from "../icons.js";
+import { settingsDialog } from "./class-settings.js";
+import { lessonsDialog, newLessonDialog } from "./lessons.js";
+
+/** @import { Page } from "./list.js" */
+
+/** Those who may act in a class. */
+const ROLES = ["instructor", "operator"];
+
+/** @param {Page} page */
+export function classMenu(page) {
+  const { t } = page;
+  /** @type {[string, string, { element: HTMLElement, open: () => void }][]} */
+  const acts = [
+    ["settings", t.classMenu.settings, settingsDialog(page)],
+    ["new-lesson", t.classMenu.newLesson, newLessonDialog(page)],
+  ];
+  /** @type {typeof acts} */
+  const items = [["lessons", t.classMenu.lessons, lessonsDialog(page)]];
+  // What was an earlier lesson's cannot be changed.
+  if (page.lessonId === null) items.unshift(...acts);
+  const list = h(
+    "ul",
+    { class: "class-menu-list" },
+    items.map(([name, text, dialog]) => {
+      const open = () => {
+        element.open = false;
+        dialog.open();
+      };
+      const button = { type: "button", class: `class-menu-item open-${name}`, on: { click: open } };
+      return h("li", {}, h("button", button, text));
+    }),
+  );
+  const summary = {
+    class: "icon-button",
+    title: t.classMenu.label,
+    "aria-label": t.classMenu.label,
+  };
+  const element = h("details", { class: "class-menu" }, h("summary", summary, icon("menu")), list);
+  element.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !element.open) return;
+    element.open = false;
+    element.querySelector("summary")?.focus();
+    event.stopPropagation();
+  });
+  element.addEventListener("focusout", (event) => {
+    const next = event.relatedTarget;
+    if (next instanceof Node && !element.contains(next)) element.open = false;
+  });
+  const dialogs = items.map(([, , dialog]) => dialog.element);
+  return {
+    element: h("div", { class: "class-menu-control" }, element, dialogs),
+    update: () => show(element, page.me.caller === null || ROLES.includes(page.me.caller.role)),
+  };
+}

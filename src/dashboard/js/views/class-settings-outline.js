@@ -1,0 +1,162 @@
+// The part of the class's settings that holds the outline: the lesson's notebooks, as they are
+// handed out.
+
+import { iconButton } from "../components/buttons.js";
+import { bytesOf, fileDrop } from "../components/file-drop.js";
+import { bdi, h, setText } from "../dom.js";
+import { MAX_FILE, MAX_NOTEBOOKS, readNotebookFile } from "../notebook.js";
+import { problemText } from "./class-settings-counting.js";
+
+/**
+ * @import { OutlineCell, OutlineNotebook } from "../notebook.js"
+ * @import { SettingsPart } from "./class-settings.js"
+ * @import { Page } from "./list.js"
+ */
+
+/**
+ * @param {Page} page
+ * @returns {SettingsPart}
+ */
+export function outlinePart(page) {
+  const { t } = page;
+  /** @type {OutlineNotebook[]} */
+  let outline = [];
+  const state = h("p", { role: "status" });
+  const list = h("div", { class: "outline-list" });
+  const problem = problemText();
+  const drop = fileDrop(
+    {
+      name: "outline-drop",
+      label: t.outline.choose,
+      hint: t.outline.hint,
+      accept: ".ipynb,application/json",
+      multiple: true,
+    },
+    take,
+  );
+  const element = h(
+    "fieldset",
+    { class: "settings-part outline-part" },
+    h("legend", {}, t.outline.heading),
+    drop,
+    problem.element,
+    state,
+    list,
+  );
+
+  /** @param {File[]} files */
+  async function take(files) {
+    problem.say("");
+    const faults = [];
+    for (const file of files) {
+      const read = readNotebookFile(await bytesOf(file, MAX_FILE), pathOf(file.name, page));
+      if ("fault" in read) faults.push(t.outline.fault(file.name, read.fault));
+      else if (!put(read.notebook)) faults.push(t.outline.full(MAX_NOTEBOOKS));
+    }
+    problem.say(faults.join(" "));
+    draw();
+  }
+
+  /**
+   * Adds a notebook, or replaces the one of its path.
+   *
+   * @param {OutlineNotebook} notebook
+   */
+  function put(notebook) {
+    const at = outline.findIndex((other) => other.notebook === notebook.notebook);
+    if (at < 0 && outline.length >= MAX_NOTEBOOKS) return false;
+    if (at < 0) outline.push(notebook);
+    else outline[at] = notebook;
+    return true;
+  }
+
+  function draw() {
+    setText(state, outline.length === 0 ? t.outline.none : t.outline.exercises);
+    list.replaceChildren(...outline.map(item));
+  }
+
+  /** @param {OutlineNotebook} notebook */
+  function item(notebook) {
+    const count = h("span", { class: "hint" });
+    const recount = () => {
+      const exercises = notebook.cells.filter(({ exercise }) => exercise === true).length;
+      setText(count, t.outline.count(notebook.cells.length, exercises));
+    };
+    recount();
+    const path = h("input", {
+      type: "text",
+      "aria-label": t.outline.path,
+      title: t.outline.path,
+      value: notebook.notebook,
+      on: { change: () => (notebook.notebook = path.value.trim() || notebook.notebook) },
+    });
+    const remove = iconButton("close", t.outline.remove(notebook.notebook), () => {
+      outline = outline.filter((other) => other !== notebook);
+      draw();
+      drop.querySelector("input")?.focus();
+    });
+    const cells = h("details", { class: "outline-cells" }, h("summary", {}, count));
+    // A notebook may have thousands of cells: they are drawn when somebody looks.
+    cells.addEventListener("toggle", () => {
+      if (cells.childElementCount === 1) cells.append(cellList(notebook, recount));
+    });
+    return h("div", { class: "outline-item" }, path, remove, cells);
+  }
+
+  /**
+   * @param {OutlineNotebook} notebook
+   * @param {() => void} changed
+   */
+  function cellList(notebook, changed) {
+    let above = "";
+    const items = notebook.cells.flatMap((cell) => {
+      const headings = (cell.headings ?? []).join(" › ");
+      const isNew = headings !== above;
+      above = headings;
+      return [isNew ? h("li", { class: "outline-heading" }, bdi(headings)) : null, box(cell)];
+    });
+    return h("ol", {}, items);
+
+    /** @param {OutlineCell} cell */
+    function box(cell) {
+      const label = cell.index === undefined ? (cell.id ?? "") : t.cell(cell.index + 1);
+      const input = h("input", {
+        type: "checkbox",
+        "aria-label": t.outline.exercise(label),
+        checked: cell.exercise === true,
+        on: {
+          change: () => {
+            cell.exercise = input.checked || undefined;
+            changed();
+          },
+        },
+      });
+      const title = h("code", {}, bdi(cell.title ?? ""));
+      return h("li", {}, h("label", { class: "checkbox" }, input, h("span", {}, label), title));
+    }
+  }
+
+  return {
+    element,
+    members: ["outline"],
+    show({ outline: written }) {
+      // The relay has checked it.
+      outline = Array.isArray(written) ? structuredClone(written) : [];
+      problem.say("");
+      draw();
+    },
+    read: () => ({ outline: outline.length > 0 ? outline : undefined }),
+    say: problem.say,
+  };
+}
+
+/**
+ * The path by which the class has a file, as far as it is known.
+ *
+ * @param {string} name
+ * @param {Page} page
+ */
+function pathOf(name, { store }) {
+  const known = [...store.notebooks].filter((path) => path?.endsWith(`/${name}`));
+  return store.notebooks.has(name) || known.length !== 1 ? name : (known[0] ?? name);
+}
