@@ -120,10 +120,10 @@ model: toolchain ## check the snapshots' rule for larger numbers than make test 
 	cargo test --release --locked --test model -- --ignored --nocapture
 
 FUZZ_SECONDS ?= 300
-fuzz: toolchain ## fuzz events, batches, cursors and URLs, FUZZ_SECONDS (300) each; by cargo-fuzz
+fuzz: toolchain ## fuzz events, URLs, cursors, credentials, FUZZ_SECONDS (300) each; by cargo-fuzz
 	@command -v cargo-fuzz >/dev/null || \
 	  { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2; exit 1; }
-	for target in event batch cursor url; do \
+	for target in event batch cursor url token authorization cookie first_message; do \
 	  mkdir -p fuzz/corpus/$$target && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target \
 	    fuzz/corpus/$$target fuzz/seeds/$$target -- \
 	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 || exit 1; \

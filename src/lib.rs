@@ -18,6 +18,7 @@
 //! - [`event`]: events, classes, cursors; input is checked here, once
 //! - [`backoff`], `background`, `cryptography`, `encoding`, [`error`], [`metrics`], [`repeated`],
 //!   `supervisor`: leaves, below everything
+//! - `testing`: what the fuzzer needs
 
 pub(crate) mod access;
 pub(crate) mod agreement;
@@ -46,4 +47,6 @@ pub(crate) mod repeated;
 pub mod state;
 pub(crate) mod supervisor;
 pub(crate) mod tail;
+#[doc(hidden)]
+pub mod testing;
 pub mod writer;

@@ -36,6 +36,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 6, name: "0006_schema", sql: include_str!("../sql/0006_schema.sql") },
     Migration { version: 7, name: "0007_sign_in", sql: include_str!("../sql/0007_sign_in.sql") },
     Migration { version: 8, name: "0008_audit", sql: include_str!("../sql/0008_audit.sql") },
+    Migration { version: 9, name: "0009_sign_out", sql: include_str!("../sql/0009_sign_out.sql") },
 ];
 
 /// This binary's release.

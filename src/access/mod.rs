@@ -4,7 +4,8 @@
 //! - `credential`: what a request brings to prove who calls; `denial`: why it does not
 //! - `sources`: asks the configured sources who a credential belongs to; `config`: which they are
 //! - `jwt`: tokens; `revocations`: what is revoked; `files`: reads files, with bounds
-//! - `session`: the sessions of browsers that have signed in, and one-time links
+//! - `session`: the sessions of browsers that have signed in, and one-time links; `sign_outs`: the
+//!   sessions that were signed out
 //! - `hub`: users of a JupyterHub; `proxied`: users of a trusted proxy; `groups`: from
 //!   a user's groups to a role and classes
 //!
@@ -23,6 +24,7 @@ mod proxied;
 mod revocations;
 mod scope;
 mod session;
+mod sign_outs;
 mod sources;
 
 pub(crate) use caller::{Caller, Right, Role};

@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::denial::Denial;
 use super::scope::Scope;
+use super::sign_outs::SignOuts;
 use crate::cryptography::crypto_provider;
 use crate::database::{NewLink, PageError, Pages};
 
@@ -51,6 +52,7 @@ pub(crate) struct Sessions {
 
 struct Shared {
     pages: Pages,
+    sign_outs: SignOuts,
     key: RwLock<Option<Arc<Key>>>,
     /// When the key was last read. Held while it is being read, so that one read serves everyone.
     read_at: Mutex<Option<Instant>>,
@@ -89,7 +91,9 @@ pub(crate) struct NewSession {
 impl Sessions {
     /// Sessions whose key is in the database behind `pages`.
     pub(crate) fn new(pages: Pages) -> Self {
-        let shared = Shared { pages, key: RwLock::default(), read_at: Mutex::default() };
+        let sign_outs = SignOuts::new(pages.clone());
+        let (key, read_at) = (RwLock::default(), Mutex::default());
+        let shared = Shared { pages, sign_outs, key, read_at };
         Self { shared: Arc::new(shared) }
     }
 
@@ -128,6 +132,11 @@ impl Sessions {
             }
             checked => checked.map_err(|kind| denial(&kind))?.caller(),
         }
+    }
+
+    /// The sessions that were signed out.
+    pub(super) fn sign_outs(&self) -> &SignOuts {
+        &self.shared.sign_outs
     }
 
     /// Makes a one-time link that signs a browser in as this caller, and returns its code.

@@ -15,6 +15,7 @@ use super::jwt::Verifier;
 use super::proxied::ProxiedUsers;
 use super::revocations::Revocations;
 use super::session::{NewSession, Sessions};
+use super::sign_outs;
 
 /// Why a caller's live connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +137,26 @@ impl Access {
         if self.sources.revocations.as_ref().is_some_and(|list| list.name(&caller)) {
             return Err(Denial::Revoked);
         }
+        if let (Some(Credential::Session(value)), Some(sessions)) = (credential, self.sessions())
+            && sessions.sign_outs().has(value).await?
+        {
+            return Err(Denial::Revoked);
+        }
+        Ok(caller)
+    }
+
+    /// Ends a session before its time. Its live connections end too.
+    ///
+    /// # Errors
+    /// Why it is none, or goes on until its end.
+    pub(crate) async fn sign_out(&self, session: &Credential) -> Result<Arc<Caller>, Denial> {
+        let caller = self.resolve(Some(session)).await?;
+        if let (Credential::Session(value), Some(sessions)) = (session, self.sessions())
+            && let Some(expires_at) = caller.expires_at
+        {
+            sessions.sign_outs().add(value, expires_at).await?;
+            self.sources.changes.send_modify(|changes| *changes += 1);
+        }
         Ok(caller)
     }
 
@@ -212,6 +233,11 @@ impl Access {
     pub(crate) async fn ended(&self, caller: &Caller, credential: &Credential) -> CallerEnd {
         let mut changes = self.sources.changes.subscribe();
         let is_of_hub = self.is_of_hub(credential);
+        // Nothing announces a change at the hub, or a sign-out at another replica.
+        let unannounced = match credential {
+            Credential::Session(_) => Some(sign_outs::PACE),
+            _ => is_of_hub.then_some(CHECK_AGAIN),
+        };
         let expired = async {
             match caller.expires_at {
                 Some(at) => {
@@ -236,9 +262,8 @@ impl Access {
                     Ok(_) | Err(Denial::Unavailable { .. }) => {}
                 }
                 let change = changes.changed();
-                if is_of_hub {
-                    // Nothing announces a change at the hub.
-                    let _ = tokio::time::timeout(CHECK_AGAIN, change).await;
+                if let Some(pace) = unannounced {
+                    let _ = tokio::time::timeout(pace, change).await;
                 } else if change.await.is_err() {
                     pending::<()>().await;
                 }

@@ -1,4 +1,5 @@
-//! The tables of signing in: the key that signs the sessions of browsers, and the one-time links.
+//! The tables of signing in and out: the key that signs the sessions of browsers, the one-time
+//! links, and the sessions that were signed out.
 
 use std::time::Duration;
 
@@ -26,6 +27,18 @@ const ADD_LINK: &str = "\
 /// Two browsers with one link: the second finds no row once the first has committed.
 const TAKE_LINK: &str = "\
     DELETE FROM sign_in_link WHERE code_hash = $1 RETURNING caller, expires_at > now()";
+
+/// Deletes the sign-outs of sessions that have ended, and beyond `$1` those that end first.
+const PRUNE_SIGN_OUTS: &str = "\
+    DELETE FROM sign_out WHERE expires_at <= now() OR session_hash IN (\
+      SELECT session_hash FROM sign_out ORDER BY expires_at DESC, session_hash OFFSET $1)";
+
+/// `$1` the hash, `$2` the seconds until the session ends. A second sign-out changes nothing.
+const ADD_SIGN_OUT: &str = "\
+    INSERT INTO sign_out (session_hash, expires_at) \
+    VALUES ($1, now() + make_interval(secs => $2)) ON CONFLICT DO NOTHING";
+
+const SIGN_OUTS: &str = "SELECT session_hash FROM sign_out WHERE expires_at > now()";
 
 /// A one-time link to store.
 #[derive(Debug)]
@@ -98,6 +111,45 @@ impl Pages {
             };
             transaction.commit().await?;
             Ok((taken, Leftover::Nothing))
+        })
+        .await
+    }
+
+    /// Stores that the session of this hash was signed out, which would have ended after `left`. Of
+    /// more than `most`, the ones that end first are forgotten.
+    ///
+    /// # Errors
+    /// If there is no connection, or the database does not answer in time.
+    pub(crate) async fn add_sign_out(
+        &self,
+        session_hash: &[u8; 32],
+        left: Duration,
+        most: usize,
+    ) -> Result<(), PageError> {
+        let others = i64::try_from(most.saturating_sub(1)).unwrap_or(i64::MAX);
+        let (hash, seconds) = (session_hash.as_slice(), left.as_secs_f64());
+        self.run(async |client| {
+            let transaction = client.build_transaction().read_only(false).start().await?;
+            transaction.execute(PRUNE_SIGN_OUTS, &[&others]).await?;
+            transaction.execute(ADD_SIGN_OUT, &[&hash, &seconds]).await?;
+            transaction.commit().await?;
+            Ok(((), Leftover::Nothing))
+        })
+        .await
+    }
+
+    /// The hashes of the sessions that were signed out and would not have ended yet.
+    ///
+    /// # Errors
+    /// If there is no connection, or the database does not answer in time.
+    pub(crate) async fn sign_outs(&self) -> Result<Vec<[u8; 32]>, PageError> {
+        self.run(async |client| {
+            let rows = client.query(SIGN_OUTS, &[]).await?;
+            let hashes = rows.iter().map(|row| row.try_get::<_, &[u8]>(0));
+            // The table holds hashes of 32 bytes alone.
+            let hashes: Result<Vec<_>, _> = hashes.collect();
+            let hashes = hashes?.into_iter().filter_map(|hash| hash.try_into().ok()).collect();
+            Ok((hashes, Leftover::Nothing))
         })
         .await
     }

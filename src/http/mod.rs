@@ -14,6 +14,7 @@
 //! - `config`: bounds and rules, validated; `context`: the parts of the relay that handlers use;
 //!   `request`, `query`: the handlers' inputs; `representation`, `problem`, `budget`: the handlers'
 //!   answers
+//! - `testing`: what the fuzzer needs
 
 mod api;
 mod audit;
@@ -38,6 +39,7 @@ mod security_headers;
 mod server;
 mod sign_in;
 mod subscribe;
+pub(crate) mod testing;
 
 pub(crate) use base_path::BasePath;
 pub(crate) use budget::AnswerBudget;

@@ -41,6 +41,7 @@ const IMPORTS: &[(&str, &str)] = &[
         "access agreement audit backoff cryptography database encoding error event listener log \
          metrics migrate rejections repeated state tail writer",
     ),
+    ("testing", "access cryptography http"),
     ("doctor", "client database migrate"),
     (
         "relay",

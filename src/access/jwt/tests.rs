@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use proptest::strategy::Strategy as _;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -10,6 +11,7 @@ use crate::access::caller::{Caller, Role};
 use crate::access::config::{ClaimPointers, JwtConfig, KeysLocation};
 use crate::access::denial::Denial;
 use crate::access::scope::Scope;
+use crate::testing::Tokens;
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../../../tests/vectors/jwt.json")).expect("the vectors")
@@ -206,6 +208,36 @@ proptest::proptest! {
         for text in [&changed, &text] {
             let found = verifier.verify(text).now_or_never().expect("no key is fetched");
             proptest::prop_assert!(found.is_err() || good.contains(&&**text), "{}", text);
+        }
+    }
+
+    /// Whatever an issuer has signed is a caller, or a refusal.
+    #[test]
+    fn no_signed_claims_panic(pieces in proptest::collection::vec(proptest::prop_oneof![
+        proptest::sample::select(vec![
+            "{", "}", "[", "]", "\"", ":", ",", "\"sub\":", "\"role\":", "\"classes\":", "\"exp\":",
+            "\"nbf\":", "\"jti\":", "\"student\"", "\"operator\"", "4102444800", "1e999", "-1",
+            "null",
+            "\\ud800", "\"sub\":\"s\",\"role\":\"student\",\"exp\":4102444800",
+        ]).prop_map(str::to_owned),
+        ".{0,4}",
+    ], 0..12)) {
+        use futures::FutureExt;
+        static VERIFIER: std::sync::OnceLock<(Folder, Verifier)> = std::sync::OnceLock::new();
+        let (_, verifier) = VERIFIER.get_or_init(|| {
+            let folder = Folder::new("signed");
+            let verifier = folder.verifier(&folder.config());
+            (folder, verifier)
+        });
+        let (vectors, inner) = (vectors(), pieces.concat());
+        let secret = text(&vectors, "secret").as_bytes();
+        for claims in [inner.clone(), format!("{{{inner}}}")] {
+            let header = br#"{"alg":"HS256"}"#;
+            let token = Tokens::signed(secret, header, claims.as_bytes()).expect("a token");
+            match verifier.verify(&token).now_or_never().expect("no key is fetched") {
+                Ok(caller) => proptest::prop_assert!(claims.contains(&caller.role.to_string())),
+                Err(denial) => proptest::prop_assert!(!denial.to_string().contains(&token)),
+            }
         }
     }
 }

@@ -114,6 +114,11 @@ pub const NEEDS: &[Need] = &[
         "one-time links for projectors and phones",
     ),
     need(
+        Object::Table("sign_out"),
+        &[whole("SELECT"), whole("INSERT"), whole("DELETE")],
+        "the sessions that were signed out",
+    ),
+    need(
         Object::Table("audit_entry"),
         &[
             whole("SELECT"),

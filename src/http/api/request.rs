@@ -32,7 +32,8 @@ impl ApiRequest<'_> {
         class.map_err(|error| Problem::bad_parameter("class", &error.to_string()))
     }
 
-    /// The student whose events are asked for: a student reads its own, and no others.
+    /// The student about whom the answer is, `None` for all: a student reads about itself, and no
+    /// others.
     pub(super) fn own_or(&self, wanted: Option<StudentId>) -> Result<Option<StudentId>, Problem> {
         let Some(own) = self.caller.own_student() else { return Ok(wanted) };
         let own = StudentId::of_client(own)

@@ -225,7 +225,7 @@ pub(super) fn credential(
 }
 
 /// The token of `Authorization: Bearer TOKEN`, or of `token TOKEN` as JupyterHub writes it.
-fn authorization(value: &HeaderValue) -> Result<String, Denial> {
+pub(in crate::http) fn authorization(value: &HeaderValue) -> Result<String, Denial> {
     let wrong = || Denial::Invalid("Authorization is neither Bearer TOKEN nor token TOKEN".into());
     let (scheme, token) =
         value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(wrong)?;
@@ -259,7 +259,10 @@ fn cookies_named<'a>(headers: &'a HeaderMap, wanted: &str) -> impl Iterator<Item
         .filter_map(move |(name, value)| (name == wanted).then_some(value))
 }
 
-fn cookie_of(headers: &HeaderMap, is_https: bool) -> Result<Option<&str>, Denial> {
+pub(in crate::http) fn cookie_of(
+    headers: &HeaderMap,
+    is_https: bool,
+) -> Result<Option<&str>, Denial> {
     let names: &[&str] = if is_https { &[HOST_COOKIE, SECURE_COOKIE] } else { &[COOKIE] };
     for name in names {
         let mut values = cookies_named(headers, name);

@@ -35,7 +35,7 @@ use super::gate::caller::{cookie as cookie_value, denied};
 use super::problem::Problem;
 use super::query::Query;
 use super::request::Request;
-use crate::access::{Caller, Credential, LINK_LIFETIME, Right, Sessions};
+use crate::access::{Caller, Credential, Denial, LINK_LIFETIME, Right, Sessions};
 use crate::audit::Action;
 use crate::event::ObjectWriter;
 
@@ -186,8 +186,16 @@ async fn link(
 async fn sign_out(relay: &Relay, request: &Request) -> Response {
     if let Ok(Some(session)) = cookie_value(request) {
         let session = Credential::Session(session.to_owned());
-        if let Ok(caller) = relay.gate.access().resolve(Some(&session)).await {
-            note_step(relay, Action::SignedOut, request, &caller, session.source());
+        match relay.gate.access().sign_out(&session).await {
+            Ok(caller) => note_step(relay, Action::SignedOut, request, &caller, session.source()),
+            Err(denial @ Denial::Unavailable { .. }) => {
+                tracing::warn!(
+                    "a browser signs out: its cookie is removed, but its session goes on until its \
+                     end for whoever has a copy, since it cannot be ended now: {denial}"
+                );
+            }
+            // It was no session, or had ended.
+            Err(_) => {}
         }
     }
     let mut response = see_other(next::SIGN_IN);

@@ -6,7 +6,7 @@
 //! - `session`: one subscriber's cursor over the log; it knows a stream and a sink, and no socket
 
 mod opening;
-mod session;
+pub(super) mod session;
 mod socket;
 pub(super) mod sse;
 pub(super) mod websocket;

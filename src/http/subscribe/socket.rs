@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Sink, Stream};
-use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -25,7 +24,6 @@ use tokio_tungstenite::tungstenite::protocol::{
 use super::session::Transport;
 use super::session::messages::{Close, FrameKind, Incoming, Outgoing};
 use super::session::outbox::{Dropped, Outbox};
-use crate::access::Credential;
 use crate::http::problem::trace_refusal;
 use crate::http::server::timeouts::LastActivity;
 
@@ -264,7 +262,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Stream for Socket<I> {
                 }
             }
             return Poll::Ready(Some(match ready!(self.poll_message(cx)) {
-                Ok(Message::Text(text)) => match understood(&text) {
+                Ok(Message::Text(text)) => match Incoming::of_text(&text) {
                     Some(message) => message,
                     None => continue,
                 },
@@ -333,22 +331,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Transport for Socket<I> {
     }
 }
 
-/// The message that a text is; `None` for one that another release may understand.
-fn understood(text: &str) -> Option<Incoming> {
-    #[derive(Deserialize)]
-    struct Message<'a> {
-        r#type: &'a str,
-        #[serde(default)]
-        token: Option<String>,
-    }
-    let message: Message<'_> = serde_json::from_str(text).ok()?;
-    match (message.r#type, message.token) {
-        ("ping", _) => Some(Incoming::Ping),
-        ("auth", Some(token)) => Some(Incoming::Auth(Credential::Token(token))),
-        _ => None,
-    }
-}
-
 /// The stream that tungstenite is given: it reads the socket, and writes into a buffer.
 struct Adapter<'a, 'c, I> {
     io: &'a mut I,
@@ -381,30 +363,5 @@ impl<I> Write for Adapter<'_, '_, I> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn no_first_message_panics(pieces in proptest::collection::vec(prop_oneof![
-            proptest::sample::select(vec![
-                "{", "}", "[", "\"", ":", ",", "\"type\":", "\"auth\"", "\"token\":", "\"ping\"",
-                "\"x\"", "null", "\\u0000", "\\ud800", "1e999",
-                "{\"type\":\"auth\",\"token\":\"a\"",
-            ]).prop_map(str::to_owned),
-            any::<String>(),
-        ], 0..16)) {
-            let text = pieces.concat();
-            if let Some(Incoming::Auth(Credential::Token(token))) = understood(&text) {
-                prop_assert!(text.contains("auth"), "{}", text);
-                prop_assert!(token.len() <= text.len());
-            }
-        }
     }
 }

@@ -5,7 +5,7 @@
 //! - [`load`]: loading a class while the tail goes on, with its [`past`]; [`intake`]: the tail's
 //!   events; [`evict`]: which classes are dropped
 //! - [`rendered_rows`], [`rendered_summary`], [`render`]: summaries, rendered without the class's
-//!   lock, of a large class on a thread of low priority
+//!   lock, of a large class on a thread of low priority; [`own_summary`]: a student's own
 //! - [`classes`]: for those who read; [`rounds`]: for the leader's snapshot writer; [`clock`]: the
 //!   database's
 
@@ -17,6 +17,7 @@ pub(super) mod intake;
 pub(super) mod live_class;
 mod load;
 pub(super) mod load_error;
+mod own_summary;
 mod past;
 mod render;
 pub(super) mod rendered_rows;

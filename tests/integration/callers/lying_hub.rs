@@ -66,6 +66,7 @@ async fn answer(
     let mut status = "200 OK";
     match token.unwrap_or_default() {
         "good" => {}
+        "a-teachers-token" => model["groups"] = json!(["instructors-algebra"]),
         "name" => model["name"] = json!({"first": "ada"}),
         "groups" => model["groups"] = json!("algebra"),
         "scopes" => model["scopes"] = json!("access:services"),
@@ -107,26 +108,49 @@ async fn post(relay: &Relay, token: &str, event: &Value) -> Response {
         .expect("an answer")
 }
 
+/// A relay that is a service of the hub.
+async fn start(database: &Database, hub: &LyingHub) -> Relay {
+    let token_file = data_folder().display().to_string();
+    std::fs::write(&token_file, "the-services-own").expect("a file");
+    let mut flags = vec!["--hub-api-url", &hub.url, "--hub-token-file", &token_file];
+    flags.extend(["--hub-service-name", "relay", "--students", "{class}"]);
+    flags.extend(["--instructors", "instructors-{class}"]);
+    Relay::start(database, &flags).await
+}
+
+/// The hub knows nothing of the sign-out, and its token stays good.
+#[tokio::test]
+async fn a_sign_out_ends_a_session_that_a_token_of_the_hub_began() {
+    let database = Database::new().await;
+    let hub = LyingHub::start().await;
+    let relay = start(&database, &hub).await;
+    let origin = format!("http://{}", relay.url.authority());
+    let send = async |method: &str, path: &str, cookie: &str, body: Value| {
+        let mut connection = relay.connection().await;
+        let headers =
+            [("origin", &*origin), ("cookie", cookie), ("content-type", "application/json")];
+        let answer = connection.request(method, path, &headers, body.to_string().into()).await;
+        answer.expect("an answer")
+    };
+    let sign_in = async || {
+        let answer = send("POST", "/sign-in", "", json!({"token": "a-teachers-token"})).await;
+        assert_eq!(answer.status, 303);
+        let cookie = answer.header("set-cookie").expect("a cookie");
+        cookie.split(';').next().expect("a pair").to_owned()
+    };
+    let (first, second) = (sign_in().await, sign_in().await);
+    let path = "/api/class/summary?class=algebra";
+    let read = async |cookie: &str| send("GET", path, cookie, Value::Null).await.status.as_u16();
+    assert_eq!((read(&first).await, read(&second).await), (200, 200));
+    assert_eq!(send("POST", "/sign-out", &first, Value::Null).await.status, 303);
+    assert_eq!((read(&first).await, read(&second).await), (401, 200));
+}
+
 #[tokio::test]
 async fn a_lying_hub_lets_nobody_in_and_costs_little() {
     let database = Database::new().await;
     let hub = LyingHub::start().await;
-    let token_file = data_folder().display().to_string();
-    std::fs::write(&token_file, "the-services-own").expect("a file");
-    let relay = Relay::start(
-        &database,
-        &[
-            "--hub-api-url",
-            &hub.url,
-            "--hub-token-file",
-            &token_file,
-            "--hub-service-name",
-            "relay",
-            "--students",
-            "{class}",
-        ],
-    )
-    .await;
+    let relay = start(&database, &hub).await;
     assert_eq!(post(&relay, "good", &event(0)).await.status, 200);
     for (token, status) in [
         ("name", 503),

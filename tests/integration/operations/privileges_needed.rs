@@ -39,6 +39,8 @@ const WORK: &[&str] = &[
     "INSERT INTO refused_event",
     "DELETE FROM refused_event",
     "INSERT INTO sign_in_link",
+    "INSERT INTO sign_out",
+    "SELECT session_hash FROM sign_out",
     "INSERT INTO audit_entry",
     "FROM audit_entry",
     "SELECT progress_audit_prune",
@@ -157,6 +159,7 @@ async fn audited(roles: &Roles) -> Relay {
         (!page["entries"].as_array()?.is_empty()).then_some(())
     })
     .await;
+    assert_eq!(ask("POST", "/sign-out", cookie, json!({})).await.status, 303);
     relay
 }
 

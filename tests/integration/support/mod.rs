@@ -36,7 +36,7 @@ pub use pooler::Pooler;
 pub use postgres::{Database, data_folder};
 pub use privileges::Roles;
 pub use proxy::Proxy;
-pub use raw::{Raw, RawFrame, handshake, handshake_at, handshake_with, read_frame};
+pub use raw::{Raw, RawFrame, handshake, handshake_at, handshake_with, masked, read_frame};
 pub use relay::{Finished, Relay, Tail, run};
 pub use rewriter::Rewriter;
 pub use roles::{installation, login, quoted, role};

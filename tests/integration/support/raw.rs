@@ -88,6 +88,22 @@ pub async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<(u8, Ve
     Some((first, payload))
 }
 
+/// A text frame of a client, masked with zeros.
+pub fn masked(text: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x81];
+    match u16::try_from(text.len()) {
+        Ok(length) if length < 126 => frame.push(0x80 | length as u8),
+        Ok(length) => {
+            frame.push(0x80 | 126);
+            frame.extend(length.to_be_bytes());
+        }
+        Err(_) => panic!("too long"),
+    }
+    frame.extend([0; 4]);
+    frame.extend_from_slice(text);
+    frame
+}
+
 impl Raw {
     /// Subscribes to new events of the default class.
     pub async fn connect(relay: &Relay) -> Self {

@@ -1,6 +1,7 @@
 //! The messages between a session and its transport.
 
 use bytes::Bytes;
+use serde::Deserialize;
 
 use crate::access::Credential;
 use crate::event::Cursor;
@@ -46,6 +47,24 @@ pub(in crate::http) enum Incoming {
     Auth(Credential),
     /// The session is over.
     Close(Close),
+}
+
+impl Incoming {
+    /// The message that a text is; `None` for one that another release may understand.
+    pub(in crate::http) fn of_text(text: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Message<'a> {
+            r#type: &'a str,
+            #[serde(default)]
+            token: Option<String>,
+        }
+        let message: Message<'_> = serde_json::from_str(text).ok()?;
+        match (message.r#type, message.token) {
+            ("ping", _) => Some(Self::Ping),
+            ("auth", Some(token)) => Some(Self::Auth(Credential::Token(token))),
+            _ => None,
+        }
+    }
 }
 
 /// Why a session is over.
@@ -95,5 +114,30 @@ impl Close {
             Self::TooLarge => (1009, "a message may have 64 KiB"),
             Self::TryAgainLater => (1013, "try again later"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_first_message_panics(pieces in proptest::collection::vec(prop_oneof![
+            proptest::sample::select(vec![
+                "{", "}", "[", "\"", ":", ",", "\"type\":", "\"auth\"", "\"token\":", "\"ping\"",
+                "\"x\"", "null", "\\u0000", "\\ud800", "1e999",
+                "{\"type\":\"auth\",\"token\":\"a\"",
+            ]).prop_map(str::to_owned),
+            any::<String>(),
+        ], 0..16)) {
+            let text = pieces.concat();
+            if let Some(Incoming::Auth(Credential::Token(token))) = Incoming::of_text(&text) {
+                prop_assert!(text.contains("auth"), "{}", text);
+                prop_assert!(token.len() <= text.len());
+            }
+        }
     }
 }

@@ -24,7 +24,7 @@ mod frames;
 mod heartbeat;
 mod json_prefix;
 pub(super) mod leave;
-pub(super) mod messages;
+pub(in crate::http) mod messages;
 pub(super) mod outbox;
 mod pages;
 pub(super) mod start;

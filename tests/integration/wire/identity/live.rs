@@ -1,13 +1,11 @@
-//! Sockets and streams end when their token does.
+//! What SIGHUP reads again: revocations, the secret.
 
 use nix::sys::signal::Signal;
 use progress_relay::client::BaseUrl;
 use progress_relay::client::ws::{Frame, Subscriber};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use crate::support::tokens::{Keys, claims, in_seconds, token, with};
+use crate::support::tokens::{Keys, claims, token, with};
 use crate::support::{Database, Relay, event_of, until, within};
 
 async fn start(database: &Database, keys: &Keys) -> Relay {
@@ -47,33 +45,6 @@ async fn post(relay: &Relay, token: &str, body: &Value) -> u16 {
         progress_relay::client::http::Connection::open(&sent(relay, token)).await.expect("open");
     let answer = connection.post_json("/student-progress", body.to_string()).await;
     answer.expect("an answer").status.as_u16()
-}
-
-/// The leeway of 30 s is part of a token's life: this one has two seconds left.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_and_a_stream_end_with_their_token() {
-    let database = Database::new().await;
-    let keys = Keys::new();
-    let relay = start(&database, &keys).await;
-    let short = token(&with(claims("instructor", "i", &["algebra"]), "exp", in_seconds(-28)));
-    let long = token(&claims("instructor", "i", &["algebra"]));
-    let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
-    let request = format!(
-        "GET /api/class/stream?class=algebra&token={short} HTTP/1.0\r\nHost: localhost\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut socket = subscribe(&relay, &short).await;
-    let mut stays = subscribe(&relay, &long).await;
-    assert!(closed(&mut socket).await.starts_with("expired"));
-    let mut rest = Vec::new();
-    within("the stream's end", stream.read_to_end(&mut rest)).await.expect("bytes");
-    assert!(String::from_utf8_lossy(&rest).contains("\"live\""), "the stream had begun");
-    let writer = token(&claims("writer", "w", &["*"]));
-    assert_eq!(post(&relay, &writer, &event_of("algebra", 7)).await, 200);
-    match within("the event", stays.next()).await.expect("a frame") {
-        Frame::Progress { events, .. } => assert!(events[0].get().contains("\"n\":7")),
-        other => panic!("{other:?}"),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
