@@ -5,11 +5,11 @@ kernel that is killed leaves no hand up for ever. The first `help` and the `help
 the spool like runs; a repeat is sent only where the relay can be reached now, since an old one says
 nothing.
 
-What the relay says comes by its event stream, which is open only while the hand is up. A relay that
-lets students read nothing but their own state is asked for that state instead, every 3 s.
+What the relay says comes by its event stream, which is open only while the hand is up. A relay
+that lets students read nothing but their own state is asked for that state instead, every 3 s.
 
-When an instructor has taken the hand down, the client sends `help_stop` all the same: without it the
-relay would take the next `help` within 75 s for a repeat of the hand that is closed.
+When an instructor has taken the hand down, the client sends `help_stop` all the same: without it
+the relay would take the next `help` within 75 s for a repeat of the hand that is closed.
 """
 
 from __future__ import annotations
