@@ -113,7 +113,7 @@ class TheHand(unittest.TestCase):
     def test_follows_the_stream(self):
         relay, hand = self.hand(has_stream=True)
         told = []
-        hand.listen(lambda: told.append(hand.status()))
+        hand.listen("cell", lambda: told.append(hand.status()))
         hand.put_up("問題3")
         up = "Your hand is up in class 代数. %hand_down takes it down."
         self.assertEqual(hand.status(), up)

@@ -18,7 +18,7 @@ import json
 import random
 import threading
 import unicodedata
-from typing import Callable, List, Optional
+from typing import Callable, Dict, Optional
 from urllib.parse import quote
 
 from .sender import Sender
@@ -53,7 +53,7 @@ class Hand:
         self._sender = sender
         self._record = record
         self._repeat = repeat
-        self._listeners: List[Callable[[], None]] = []
+        self._listeners: Dict[str, Callable[[], None]] = {}
         self._lock = threading.Lock()
         # One object for each time that the hand is raised, which ends its threads.
         self._raised: Optional[threading.Event] = None
@@ -68,9 +68,10 @@ class Hand:
     def is_up(self) -> bool:
         return self._raised is not None
 
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Calls the listener, from any thread, when `status` has changed."""
-        self._listeners.append(listener)
+    def listen(self, place: str, listener: Callable[[], None]) -> None:
+        """Calls the listener, from any thread, when `status` has changed. A place has one listener:
+        what an earlier cell has shown stays as it is."""
+        self._listeners[place] = listener
 
     def status(self) -> str:
         with self._lock:
@@ -124,12 +125,12 @@ class Hand:
         return {"message": self._text} if self._text else {}
 
     def _tell(self) -> None:
-        for listener in list(self._listeners):
+        for place, listener in list(self._listeners.items()):
             try:
                 listener()
             except Exception:
                 # A display that is gone: its output was cleared, its page closed.
-                self._listeners.remove(listener)
+                self._listeners.pop(place, None)
 
     def _repeat_until(self, ended: threading.Event) -> None:
         while not ended.wait(REPEAT_EVERY):
