@@ -114,6 +114,8 @@ def _show(client: Client) -> None:
 
     display(bundle(), display_id=display_id, raw=True)
     client.hand.listen("cell", update)
+    # What has changed since it was displayed.
+    update()
 
 
 def _show_button(client: Client) -> bool:
