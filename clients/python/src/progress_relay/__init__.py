@@ -24,10 +24,11 @@ def load_ipython_extension(shell) -> None:
     """`%load_ext progress_relay`. It says something only where nothing could be sent."""
     if _client is None:
         _start(shell)
+        if _client and not _client.settings.url:
+            print("progress-relay: RELAY_URL is not set. %progress to URL [class=NAME] [user=NAME]")
+            return
         for problem in _client.settings.problems if _client else ():
             print(f"progress-relay: {problem}")
-        if _client and not _client.settings.url:
-            print("progress-relay: %progress to URL [class=NAME] sets it")
 
 
 def unload_ipython_extension(shell) -> None:

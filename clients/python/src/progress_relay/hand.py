@@ -5,7 +5,11 @@ kernel that is killed leaves no hand up for ever. The first `help` and the `help
 the spool like runs; a repeat is sent only where the relay can be reached now, since an old one says
 nothing.
 
-What the relay says comes by its event stream, which is open only while the hand is up.
+What the relay says comes by its event stream, which is open only while the hand is up. A relay
+that lets students read nothing but their own state is asked for that state instead, every 3 s.
+
+When an instructor has taken the hand down, the client sends `help_stop` all the same: without it
+the relay would take the next `help` within 75 s for a repeat of the hand that is closed.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import json
 import random
 import threading
 import unicodedata
-from typing import Callable, List, Optional
+from typing import Callable, Dict, Optional
 from urllib.parse import quote
 
 from .sender import Sender
@@ -27,7 +31,11 @@ MAX_TEXT = 500
 # Between attempts to follow the relay's stream.
 SHORTEST_PAUSE = 1.0
 LONGEST_PAUSE = 15.0
-# A relay that lets no student read is asked rarely.
+POLL_EVERY = 3.0
+# Answers in a row without the hand, until it counts as taken down. A hand that has lapsed while the
+# network was away is up again with the next repeat.
+POLLS_WITHOUT_HAND = 3
+# A relay that lets this client read nothing is asked rarely.
 REFUSED_PAUSE = 60.0
 # The largest frame of the stream.
 MAX_FRAME = 65536
@@ -45,7 +53,7 @@ class Hand:
         self._sender = sender
         self._record = record
         self._repeat = repeat
-        self._listeners: List[Callable[[], None]] = []
+        self._listeners: Dict[str, Callable[[], None]] = {}
         self._lock = threading.Lock()
         # One object for each time that the hand is raised, which ends its threads.
         self._raised: Optional[threading.Event] = None
@@ -53,14 +61,17 @@ class Hand:
         self._by: Optional[str] = None
         self._claimed = False
         self._resolved = False
+        # Whether the relay's own state has shown this hand.
+        self.is_shown = False
 
     @property
     def is_up(self) -> bool:
         return self._raised is not None
 
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Calls the listener, from any thread, when `status` has changed."""
-        self._listeners.append(listener)
+    def listen(self, place: str, listener: Callable[[], None]) -> None:
+        """Calls the listener, from any thread, when `status` has changed. A place has one listener:
+        what an earlier cell has shown stays as it is."""
+        self._listeners[place] = listener
 
     def status(self) -> str:
         with self._lock:
@@ -114,12 +125,12 @@ class Hand:
         return {"message": self._text} if self._text else {}
 
     def _tell(self) -> None:
-        for listener in list(self._listeners):
+        for place, listener in list(self._listeners.items()):
             try:
                 listener()
             except Exception:
                 # A display that is gone: its output was cleared, its page closed.
-                self._listeners.remove(listener)
+                self._listeners.pop(place, None)
 
     def _repeat_until(self, ended: threading.Event) -> None:
         while not ended.wait(REPEAT_EVERY):
@@ -140,16 +151,62 @@ class Hand:
                     if ended.is_set():
                         break
             except Refused as refused:
-                pause = REFUSED_PAUSE if refused.status < 500 else pause
+                if refused.status < 500:
+                    self._poll_until(ended, connection)
+                    pause = REFUSED_PAUSE
             except Unreachable:
                 pass
             ended.wait(pause * (0.5 + random.random()))
             pause = min(pause * 2, LONGEST_PAUSE)
         connection.close()
 
+    def _poll_until(self, ended: threading.Event, connection: Connection) -> None:
+        """Asks for the student's own state, until the hand is down or the relay refuses that."""
+        self.is_shown, without = False, 0
+        while not ended.is_set():
+            try:
+                answer = connection.get(f"/api/class/summary?class={self._class()}")
+            except Unreachable:
+                ended.wait(POLL_EVERY * (0.5 + random.random()))
+                continue
+            if 400 <= answer.status < 500 and answer.status != 429:
+                return
+            state = self._own_state(answer.json()) if answer.status == 200 else None
+            if state is not None and state.get("helpSince"):
+                self.is_shown, without = True, 0
+                self._set_claim("helpClaimedBy" in state, state.get("helpClaimedBy"))
+            elif state is not None and self.is_shown and self._sender.next_attempt is None:
+                without += 1
+                if without >= POLLS_WITHOUT_HAND:
+                    self._was_resolved()
+            ended.wait(POLL_EVERY * (0.5 + random.random()))
+
+    def _own_state(self, summary: object) -> Optional[dict]:
+        students = summary.get("students") if isinstance(summary, dict) else None
+        for student in students if isinstance(students, list) else ():
+            if isinstance(student, dict) and student.get("studentId") == self._me():
+                return student
+        return None
+
+    def _set_claim(self, claimed: bool, by: object) -> None:
+        by = by[:100] if isinstance(by, str) else None
+        with self._lock:
+            claimed = claimed and self._raised is not None
+            changed = (claimed, by) != (self._claimed, self._by)
+            self._claimed, self._by = claimed, by
+        if changed:
+            self._tell()
+
+    def _was_resolved(self) -> None:
+        if self._end(resolved=True):
+            self._record("help_stop", {})
+            self._tell()
+
+    def _class(self) -> str:
+        return quote(self._sender.class_id, safe="")
+
     def _path(self) -> str:
-        class_id = quote(self._sender.class_id, safe="")
-        return f"/api/class/stream?class={class_id}&fields=-code,-result&max={MAX_FRAME}"
+        return f"/api/class/stream?class={self._class()}&fields=-code,-result&max={MAX_FRAME}"
 
     def _read(self, data: str) -> None:
         """Looks in a frame for what concerns this student. An open relay sends all students'
@@ -165,12 +222,10 @@ class Hand:
             kind = event.get("eventType")
             if kind == "help_claimed":
                 by = event.get("by") or event.get("actor")
-                with self._lock:
-                    self._claimed = self._raised is not None
-                    self._by = by[:100] if isinstance(by, str) else None
-                self._tell()
-            elif kind == "help_resolved" and self._end(resolved=True):
-                self._tell()
+                # An instructor can think better of it.
+                self._set_claim(event.get("released") is not True, by)
+            elif kind == "help_resolved":
+                self._was_resolved()
 
     def _me(self) -> str:
         """The student's id as the relay has it."""

@@ -113,7 +113,9 @@ def _show(client: Client) -> None:
             update_display(bundle(), display_id=display_id, raw=True)
 
     display(bundle(), display_id=display_id, raw=True)
-    client.hand.listen(update)
+    client.hand.listen("cell", update)
+    # What has changed since it was displayed.
+    update()
 
 
 def _show_button(client: Client) -> bool:
@@ -138,7 +140,7 @@ def _show_button(client: Client) -> bool:
             client.hand.put_up("")
 
     button.on_click(clicked)
-    client.hand.listen(update)
+    client.hand.listen("button", update)
     update()
     display(ipywidgets.HBox([button, label]))
     return True
