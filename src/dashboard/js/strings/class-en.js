@@ -19,7 +19,8 @@
  *   failed: string, conflict: string, takeTheirs: string, inMember: (member: string, reason:
  *   string) => string, unread: string, close: string }} classSettings
  * @property {{ heading: string, hint: string, choose: string, none: string, remove: string,
- *   count: (students: number, named: number, teams: number) => string, fresh: string,
+ *   count: (students: number, named: number, teams: number) => string,
+ *   fresh: (what: string) => string,
  *   wrong: (count: number) => string, more: (count: number) => string,
  *   line: (line: number, what: string) => string,
  *   fault: (fault: RosterFault, other: number) => string }} roster
@@ -96,7 +97,7 @@ export const classEn = {
       ]
         .filter((part) => part !== "")
         .join(", "),
-    fresh: "It takes effect when you save.",
+    fresh: (what) => `${what.replace(/\.$/, "")}. It takes effect when you save.`,
     wrong: (count) => `The roster was not taken: ${many(count, "error")}.`,
     more: (count) => `and ${many(count, "further error")}`,
     line: (line, what) => `Line ${digits.format(line)}: ${what}`,

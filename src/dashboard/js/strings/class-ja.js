@@ -53,7 +53,7 @@ export const classJa = {
       ]
         .filter((part) => part !== "")
         .join("、"),
-    fresh: "保存すると反映されます。",
+    fresh: (what) => `${what.replace(/。$/, "")}。保存すると反映されます。`,
     wrong: (count) => `名簿は読み込まれませんでした。エラー${n(count)}件`,
     more: (count) => `ほか${n(count)}件のエラー`,
     line: (line, what) => `${n(line)}行目：${what}`,
