@@ -111,7 +111,8 @@ function segment(text) {
  * @typedef {{ field: string, reason: string, count: number, firstAt: string, lastAt: string }}
  *   Rejection
  * @typedef {{ now: string, refused: Rejection[] }} Rejections
- * @typedef {{ before?: number, limit: number, signal?: AbortSignal }} EventsOptions
+ * @typedef {{ before?: number, limit: number, notebook?: string, signal?: AbortSignal }}
+ *   EventsOptions
  */
 
 /**
@@ -167,8 +168,21 @@ export const api = {
    * @param {EventsOptions} options
    * @returns {Promise<{ events: DeliveredEvent[], next?: number }>}
    */
-  events: (classId, student, { before, limit, signal }) =>
-    request("api/class/events", { class: classId, student, before, limit }, { signal }),
+  events: (classId, student, { before, limit, notebook, signal }) =>
+    request("api/class/events", { class: classId, student, notebook, before, limit }, { signal }),
+
+  /**
+   * Every student's latest run of a cell in the current lesson, the newest first.
+   *
+   * @param {string} classId
+   * @param {{ notebookPath: string | null, cellId: string }} place
+   * @param {EventsOptions} options
+   * @returns {Promise<{ events: DeliveredEvent[], next?: number }>}
+   */
+  latestRuns: (classId, { notebookPath, cellId }, { before, limit, signal }) => {
+    const place = { cell: cellId, notebook: notebookPath ?? undefined };
+    return request("api/class/events", { class: classId, ...place, before, limit }, { signal });
+  },
 
   /**
    * Lowers a student's hand.

@@ -6,6 +6,7 @@ import { api } from "./api.js";
 import { Clock } from "./clock.js";
 import { Connection, LOADING } from "./connection.js";
 import { h, show } from "./dom.js";
+import { Focus } from "./focus.js";
 import { speak } from "./i18n.js";
 import { Me, leave } from "./me.js";
 import { Preferences } from "./preferences.js";
@@ -48,10 +49,14 @@ const page = {
   classId: DEFAULT_CLASS,
   studentId: null,
   status: null,
+  focus: new Focus(),
   connection: LOADING,
   retry: () => connection?.retry(),
-  open: (studentId) => {
-    for (const view of views) view.open?.(studentId);
+  open: (studentId, place) => {
+    for (const view of views) view.open?.(studentId, place);
+  },
+  openCell: (place) => {
+    for (const view of views) view.openCell?.(place);
   },
   opened: (studentId) => {
     page.studentId = studentId;
@@ -59,6 +64,13 @@ const page = {
   },
   filter: (status) => {
     page.status = status;
+    store.note("filter");
+  },
+  limit: (choice) => {
+    page.focus.set(choice);
+    const { team, minutes } = page.focus;
+    preferences.setFocus(page.classId, { team, minutes });
+    history.replaceState(null, "", addressOf(page.classId, page.studentId));
     store.note("filter");
   },
   choose: (classId) => {
@@ -79,7 +91,11 @@ let pending = newChanges();
 /** The class and the student that the address names. */
 function address() {
   const query = new URLSearchParams(location.search);
-  return { classId: query.get("class") || DEFAULT_CLASS, studentId: query.get("student") };
+  return {
+    classId: query.get("class") || DEFAULT_CLASS,
+    studentId: query.get("student"),
+    limits: { team: query.get("team") ?? undefined, minutes: query.get("minutes") ?? undefined },
+  };
 }
 
 /**
@@ -91,14 +107,21 @@ function addressOf(classId, studentId) {
   url.search = "";
   if (classId !== DEFAULT_CLASS) url.searchParams.set("class", classId);
   if (studentId !== null) url.searchParams.set("student", studentId);
+  // Another class has other teams.
+  const { team, minutes } = page.classId === classId ? page.focus : new Focus();
+  if (team !== null) url.searchParams.set("team", team);
+  if (minutes > 0) url.searchParams.set("minutes", String(minutes));
   return url;
 }
 
 /** Shows the class that the address names. The page stays, and reads everything again. */
 function enter() {
   connection?.close();
-  const { classId, studentId } = address();
-  Object.assign(page, { classId, studentId, connection: LOADING });
+  const { classId, studentId, limits } = address();
+  const focus = new Focus();
+  focus.set(preferences.focusOf(classId));
+  focus.set(limits);
+  Object.assign(page, { classId, studentId, focus, connection: LOADING });
   store.clear();
   build();
   connection = new Connection(classId, {

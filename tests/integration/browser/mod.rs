@@ -6,6 +6,8 @@ mod beacon;
 mod foreign_pages;
 // The page folds events and summaries exactly as the relay does.
 mod fold;
+// A lesson as an instructor reads it: one cell of all students, any run, an outline, a team.
+mod lesson;
 // The page under an instructor's hands: views, drawer, grid, languages.
 mod page;
 // An open page when the relay, or its log, is replaced.

@@ -40,7 +40,8 @@ export default function absentList(page) {
   });
 
   function draw() {
-    const absent = [...store.absent()].sort(
+    const ofTeam = store.absent().filter((student) => page.focus.hasTeam(student));
+    const absent = ofTeam.sort(
       (a, b) =>
         order.compare(studentName(a), studentName(b)) || (a.studentId < b.studentId ? -1 : 1),
     );
@@ -55,7 +56,7 @@ export default function absentList(page) {
     element: view.element,
     slot: "board",
     updateCalmly(changes) {
-      if (changes.all || changes.statuses) draw();
+      if (changes.all || changes.filter || changes.statuses) draw();
     },
   };
 }

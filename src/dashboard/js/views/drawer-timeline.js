@@ -10,13 +10,16 @@ import { normalize } from "../normalize.js";
  * @import { Text } from "../i18n.js"
  * @import { IconName } from "../icons.js"
  * @import { DeliveredEvent, NormalizedEvent } from "../normalize.js"
- * @import { Page } from "./list.js"
+ * @import { Page, Place } from "./list.js"
  */
 
 /** The number of events that are read at a time. */
 const PAGE = 50;
 /** The most events that are shown. */
 const MAX_EVENTS = 1_000;
+/** So many older events are read at a time, and so often, to find a run of a cell. */
+const SEARCHED = 200;
+const MAX_SEARCHED = 10;
 
 /** @type {Map<string, IconName>} */
 const ICONS = new Map([
@@ -42,6 +45,13 @@ export class Timeline {
   #page;
   #studentId;
   #showRun;
+  /**
+   * The cell whose latest run is to be shown as soon as it is found.
+   *
+   * @type {Place | null}
+   */
+  #wanted = null;
+  #chooseRun;
   /**
    * The newest first.
    *
@@ -71,11 +81,13 @@ export class Timeline {
    * @param {Page} page
    * @param {string} studentId
    * @param {(event: DeliveredEvent) => void} showRun is called with the newest run
+   * @param {(run: TimelineEvent) => void} chooseRun is called with a run that was chosen
    */
-  constructor(page, studentId, showRun) {
+  constructor(page, studentId, showRun, chooseRun) {
     this.#page = page;
     this.#studentId = studentId;
     this.#showRun = showRun;
+    this.#chooseRun = chooseRun;
     const { t, store } = page;
     const list = h("ol", { class: "timeline" });
     const click = () => this.#read();
@@ -92,7 +104,7 @@ export class Timeline {
     /** @type {List<Entry, EntryItem>} */
     this.#list = new List(list, {
       key: (entry) => String(entry.events[0].event.id),
-      create: () => new EntryItem(t),
+      create: () => new EntryItem(t, chooseRun),
       update: (item, entry) => item.update(entry),
     });
     this.#unwatch = store.watch({
@@ -115,6 +127,56 @@ export class Timeline {
     this.#unwatch();
   }
 
+  /**
+   * Chooses the student's latest run of a cell. Older events are read until it is found.
+   *
+   * @param {Place} place
+   */
+  choose(place) {
+    this.#wanted = place;
+    if (!this.#find()) this.#search(place);
+  }
+
+  /** Looks for the wanted run among the events that were read. */
+  #find() {
+    const wanted = this.#wanted;
+    const run = this.#events.find(({ event }) => wanted !== null && isRunOf(event, wanted));
+    if (run === undefined) return false;
+    this.#wanted = null;
+    this.#chooseRun(run);
+    return true;
+  }
+
+  /**
+   * Reads the student's older events of the cell's notebook, within bounds.
+   *
+   * @param {Place} place
+   */
+  async #search(place) {
+    const { classId, store } = this.#page;
+    const { signal } = this.#abort;
+    let before = this.#next ?? undefined;
+    const first = store.state.lesson?.first ?? 0;
+    const notebook = place.notebookPath ?? undefined;
+    try {
+      for (let page = 0; page < MAX_SEARCHED && before !== undefined && before > first; page += 1) {
+        const options = { before, limit: SEARCHED, notebook, signal };
+        const answer = await api.events(classId, this.#studentId, options);
+        if (this.#wanted !== place) return;
+        for (const delivered of answer.events) {
+          const event = normalize(delivered, store.state.settings);
+          if (!isRunOf(event, place)) continue;
+          this.#wanted = null;
+          this.#chooseRun({ delivered, event });
+          return;
+        }
+        before = answer.next;
+      }
+    } catch {
+      // The latest run stays; what cannot be read now is said below the timeline.
+    }
+  }
+
   /** Draws at once if events wait for a frame, which a hidden page does not get. */
   tick() {
     if (this.#drawRequested) this.#draw();
@@ -135,6 +197,7 @@ export class Timeline {
       show(this.#note, this.#next === null && this.#events.length > 0);
       setText(this.#older, t.drawer.older);
       show(this.#older, this.#next !== null && this.#events.length < MAX_EVENTS);
+      if (this.#wanted !== null) this.#search(this.#wanted);
     } catch {
       if (signal.aborted) return;
       setText(this.#note, t.drawer.failed);
@@ -155,6 +218,7 @@ export class Timeline {
     this.#events.length = Math.min(this.#events.length, MAX_EVENTS);
     const run = this.#events.find(({ event }) => event.kind === "run");
     if (run !== undefined) this.#showRun(run.delivered);
+    this.#find();
     if (!this.#drawRequested) {
       this.#drawRequested = true;
       requestAnimationFrame(() => this.#draw());
@@ -175,14 +239,23 @@ class EntryItem {
   #mark = h("span", { class: "event-mark" });
   #kind = h("span", { class: "event-kind" });
   #place = bdi("", { class: "event-place" });
+  #open;
+  /** @type {TimelineEvent | null} */
+  #newest = null;
   #repeats = h("span", { class: "event-repeats" });
   #message = bdi("", { class: "error-message" });
   #drawn = 0;
 
-  /** @param {Text} t */
-  constructor(t) {
+  /**
+   * @param {Text} t
+   * @param {(run: TimelineEvent) => void} chooseRun
+   */
+  constructor(t, chooseRun) {
     this.#t = t;
-    const line = h("div", {}, this.#kind, " ", this.#place, " ", this.#repeats);
+    const click = () => this.#newest !== null && chooseRun(this.#newest);
+    const button = { type: "button", class: "event-run", title: t.drawer.openRun, on: { click } };
+    this.#open = h("button", button);
+    const line = h("div", {}, this.#kind, " ", this.#place, this.#open, " ", this.#repeats);
     this.element = h("li", {}, this.#time, this.#mark, h("div", {}, line, this.#message));
   }
 
@@ -192,6 +265,7 @@ class EntryItem {
     this.#drawn = events.length;
     const t = this.#t;
     const { event, delivered } = events[0];
+    [this.#newest] = events;
     this.element.dataset.event = kind;
     setText(this.#time, t.clock(event.received));
     this.#time.dateTime = delivered.receivedAt;
@@ -199,8 +273,14 @@ class EntryItem {
     const name = ICONS.get(kind);
     this.#mark.replaceChildren(...(name === undefined ? [] : [icon(name)]));
     const known = Object.hasOwn(t.drawer.event, kind) ? t.drawer.event[kind] : event.eventType;
-    setText(this.#kind, known ?? "?");
-    setText(this.#place, placeOf(event, t));
+    // A run can be opened: its words are the button.
+    const isRun = event.kind === "run";
+    const place = placeOf(event, t);
+    setText(this.#kind, isRun ? "" : (known ?? "?"));
+    setText(this.#place, isRun ? "" : place);
+    show(this.#open, isRun);
+    const kindText = h("span", { class: "event-kind" }, known ?? "?");
+    if (isRun) this.#open.replaceChildren(kindText, " ", bdi(place, { class: "event-place" }));
     setText(this.#repeats, events.length > 1 ? t.drawer.repeats(events.length) : "");
     const message = kind === "failed" ? errorLine(event.message) : "";
     setText(this.#message, message);
@@ -236,6 +316,14 @@ function entriesOf(events) {
     else entries.push({ kind, events: [entry] });
   }
   return entries;
+}
+
+/**
+ * @param {NormalizedEvent} event
+ * @param {Place} place
+ */
+function isRunOf({ kind, notebook, cell }, { notebookPath, cellId }) {
+  return kind === "run" && notebook === notebookPath && cell === cellId;
 }
 
 /** @param {NormalizedEvent} event */
