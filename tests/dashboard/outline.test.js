@@ -54,6 +54,17 @@ test("columns are the outline's, in its order; added cells are folded away", () 
   assert.deepEqual(shown({ isOpen: true }), ["c9", "c1", "c5", "own"]);
 });
 
+test("an outline without a folder is that of the notebook in any folder", () => {
+  plan([cell("c9", 0), cell("c1", 2)]);
+  run("s1", "c1", { notebookPath: "week 1/a.ipynb" });
+  assert.deepEqual(notebooks(store), ["week 1/a.ipynb"]);
+  const { columns } = columnsOf(store, "week 1/a.ipynb");
+  assert.deepEqual(
+    columns.map(({ done }) => done),
+    [0, 1],
+  );
+});
+
 test("a cell of the outline is found by its place where clients send no ids", () => {
   plan([cell("c9", 0), cell("c1", 2)]);
   run("s1", undefined, { cellIndex: 2 });

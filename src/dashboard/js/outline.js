@@ -74,6 +74,23 @@ function read(settings) {
 }
 
 /**
+ * The outline of a notebook. A file that was dropped onto the page has no folder: an outline that
+ * is named without one is that of a notebook of this name in any folder.
+ *
+ * @param {Settings} settings
+ * @param {string | null} notebook
+ */
+export function outlineFor(settings, notebook) {
+  const outline = outlineOf(settings);
+  return outline.get(notebook) ?? outline.get(nameOf(notebook));
+}
+
+/** @param {string | null} notebook */
+export function nameOf(notebook) {
+  return notebook === null ? null : notebook.slice(notebook.lastIndexOf("/") + 1);
+}
+
+/**
  * @param {unknown} value
  * @param {number} most
  * @returns {Record<string, unknown>[]}
@@ -90,7 +107,7 @@ function list(value, most) {
  * @param {{ notebookPath: string | null, cellId: string }} place
  */
 export function cellOutline(settings, { notebookPath, cellId }) {
-  const cells = outlineOf(settings).get(notebookPath);
+  const cells = outlineFor(settings, notebookPath);
   return cells?.find((cell) => cell.cellId === cellId || cell.place === cellId) ?? null;
 }
 

@@ -108,7 +108,8 @@
  *   otherCodes: (count: number) => string, full: (count: number) => string,
  *   open: (cell: string) => string }} oneCell
  * @property {{ label: string, team: string, all: string, span: string,
- *   lastly: (minutes: number) => string, lesson: string, whole: string }} limits
+ *   lastly: (minutes: number) => string, lesson: string, everything: string, whole: string }}
+ *   limits
  * @property {{ progress: (percent: string, done: number, here: number) => string,
  *   progressHint: (percent: string, done: number, here: number) => string,
  *   done: (done: number, exercises: number) => string, behind: string, ahead: string,
@@ -459,9 +460,10 @@ export const en = {
     label: "Limit the page to",
     team: "Team",
     all: "all teams",
-    span: "With a run in the",
-    lastly: (minutes) => `last ${minutes} min`,
-    lesson: "whole lesson",
+    span: "Time",
+    lastly: (minutes) => `Students and cells with a run in the last ${minutes} minutes`,
+    lesson: "lesson",
+    everything: "Students and cells of the whole lesson",
     whole: "of the whole class",
   },
   outline: {

@@ -324,9 +324,10 @@ export const ja = {
     label: "表示の絞り込み",
     team: "チーム",
     all: "すべてのチーム",
-    span: "実行のあった期間",
-    lastly: (minutes) => `直近${minutes}分`,
+    span: "期間",
+    lastly: (minutes) => `直近${minutes}分に実行のあった受講者とセル`,
     lesson: "授業全体",
+    everything: "授業全体の受講者とセル",
     whole: "クラス全体の値",
   },
   outline: {

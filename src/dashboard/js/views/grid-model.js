@@ -3,7 +3,7 @@
 import { cellName } from "../cell.js";
 import { Focus } from "../focus.js";
 import { studentName } from "../names.js";
-import { hasSucceeded, outlineOf, plannedCell } from "../outline.js";
+import { hasSucceeded, nameOf, outlineFor, outlineOf, plannedCell } from "../outline.js";
 import { STATUSES } from "../student.js";
 
 /**
@@ -42,8 +42,11 @@ const COMMON_SHARE = 1 / 20;
 export function notebooks(store) {
   /** @type {Map<string | null, number>} */
   const counts = new Map();
-  for (const path of outlineOf(store.state.settings).keys()) counts.set(path, 0);
   for (const cell of store.state.cells.values()) counts.set(cell.notebookPath, 0);
+  const names = new Set([...counts.keys()].flatMap((path) => [path, nameOf(path)]));
+  for (const path of outlineOf(store.state.settings).keys()) {
+    if (!names.has(path)) counts.set(path, 0);
+  }
   for (const { student } of store.rows.values()) {
     const count = counts.get(student.notebookPath);
     if (count !== undefined) counts.set(student.notebookPath, count + 1);
@@ -62,7 +65,7 @@ export function notebooks(store) {
  */
 export function columnsOf(store, notebook, { focus = new Focus(), now = 0, isOpen } = {}) {
   const { state } = store;
-  const outline = outlineOf(state.settings).get(notebook);
+  const outline = outlineFor(state.settings, notebook);
   const cells = state.orderedCells().filter((cell) => cell.notebookPath === notebook);
   /** @type {Map<Cell, OutlineCell | null>} */
   const shown = new Map();

@@ -21,7 +21,8 @@ export default function limits(page) {
   const team = h("label", { class: "limit" }, h("span", {}, t.limits.team), select);
   const options = SPANS.map((minutes) => ({
     value: minutes,
-    text: minutes === 0 ? t.limits.lesson : t.limits.lastly(minutes),
+    text: minutes === 0 ? t.limits.lesson : t.minutes(minutes),
+    name: minutes === 0 ? t.limits.everything : t.limits.lastly(minutes),
   }));
   const spans = segmentedControl(t.limits.span, options, (minutes) => page.limit({ minutes }));
   const span = h("div", { class: "limit" }, h("span", {}, t.limits.span), spans.element);

@@ -123,8 +123,8 @@ class CellPanel {
           { class: "one-cell-controls" },
           h("label", { class: "checkbox" }, names, t.oneCell.names),
           order.element,
-          iconButton("close", t.drawer.close, close),
         ),
+        iconButton("close", t.drawer.close, close),
       ),
       h("div", { class: "one-cell-body" }, this.#counts, this.#note, this.#retry, list, this.#more),
     ];
