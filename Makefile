@@ -11,8 +11,9 @@ RUNS ?= 5
 SECONDS_EACH ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchain node python browser fault-tools jupyterhub build run test lint format
-.PHONY: figures docs
+.PHONY: help setup toolchain node python browser fault-tools jupyterhub extensions clients build
+.PHONY: run test
+.PHONY: lint format figures docs
 .PHONY: check bench bench-quick hostile memory summary cost names faults churn model fuzz
 .PHONY: pictures frames openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
@@ -47,16 +48,25 @@ python:
 jupyterhub: setup
 	@bash scripts/setup jupyterhub
 
+# JupyterLab with extensions of other projects, whose events the relay understands.
+extensions: setup
+	@bash scripts/setup extensions
+
+# The Jupyter programs in which the tests run clients/python.
+clients: setup
+	@bash scripts/setup clients
+
 build: toolchain ## the release build
 	cargo build --release --locked
 
 run: setup ## build and serve on http://127.0.0.1:8000; ARGS="--bind …" for flags
 	cargo run --release --locked -- serve $(ARGS)
 
-# Installs Chromium, HAProxy, nginx, Caddy, PgBouncer, Patroni, etcd, Node, Python and JupyterHub
-# when they are missing.
-test: setup browser fault-tools python jupyterhub lint ## lint, and all tests; installs tools
+# Installs Chromium, HAProxy, nginx, Caddy, PgBouncer, Patroni, etcd, Node, Python, JupyterHub and
+# JupyterLab when they are missing.
+test: setup browser fault-tools python jupyterhub extensions clients lint ## lint, and all tests
 	npm test --silent
+	PYTHONPATH=clients/python/src python3 -m unittest discover --start-directory clients/python/tests
 	cargo test --locked
 
 lint: toolchain node ## formatting, widths, clippy, documentation; the page: prettier, eslint, tsc

@@ -18,13 +18,15 @@ const TRIGGERS: [(&str, &str); 5] = [
     ("progress_event_truncated", "progress_event_truncated"),
 ];
 /// The indexes without which statements fail or read whole tables.
-const INDEXES: [&str; 10] = [
+const INDEXES: [&str; 12] = [
     "progress_event_pkey",
     "progress_event_identity",
     "progress_event_class",
     "refused_event_age",
     "sign_in_link_pkey",
     "sign_in_link_subject",
+    "sign_out_pkey",
+    "sign_out_age",
     "audit_entry_pkey",
     "audit_entry_at",
     "audit_entry_class",

@@ -33,6 +33,7 @@ pub(crate) use moment::parse_rfc3339;
 pub use names::{ClassId, IdError, StudentId};
 pub(crate) use object::ObjectWriter;
 pub use parse::Event;
+pub(crate) use parse::is_made_by_relay;
 pub use stored::StoredEvent;
 
 #[cfg(test)]

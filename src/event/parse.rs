@@ -24,6 +24,11 @@ const RESERVED_TYPES: &[&str] = &[
     "class_deleted",
     "instructor_viewing",
 ];
+/// Whether only the relay itself may store events of this type: they are no student's doing.
+pub(crate) fn is_made_by_relay(event_type: &str) -> bool {
+    RESERVED_TYPES.contains(&event_type)
+}
+
 /// Members that only the relay writes, into the body or on delivery. A client's are dropped.
 const RESERVED_MEMBERS: &[&str] =
     &["id", "classId", "studentId", "receivedAt", "truncated", "unconfigured"];
@@ -118,7 +123,7 @@ fn parse_own(
     if event_type.is_empty() || event_type.chars().nth(MAX_TYPE_CHARS).is_some() {
         return Err(fault("eventType", format!("must have 1 to {MAX_TYPE_CHARS} characters")));
     }
-    if RESERVED_TYPES.contains(&&*event_type) {
+    if is_made_by_relay(&event_type) {
         return Err(fault("eventType", format!("{event_type} is made by the relay alone")));
     }
 

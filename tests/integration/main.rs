@@ -16,6 +16,8 @@ mod callers;
 mod architecture;
 // The dashboard in Chromium.
 mod browser;
+// The project's own clients, in the programs that students use.
+mod clients;
 // The size of the code: lines of files and functions, widths, words of doc comments.
 mod code_figures;
 // The program's commands, as they are typed in a terminal.

@@ -9,7 +9,7 @@ import { MINUTE, SECOND } from "./time.js";
  */
 
 /** A hand counts as lowered when `help` was not repeated for this long. */
-const HELP_LAPSE = 75 * SECOND;
+export const HELP_LAPSE = 75 * SECOND;
 /** An instructor who said so long ago to be on the way is not any more, as far as can be told. */
 const CLAIM_LAPSE = 10 * MINUTE;
 /** A `help` that is older than the `help_stop` by less than this was overtaken on its way. */

@@ -60,7 +60,7 @@ pub(crate) async fn index_rows(session: &Session) -> Result<Vec<IndexRow>, Troub
           AND indexed.relname IN ('progress_event', 'progress_log', 'progress_deletion', \
             'class_state', 'state_through', 'student_state', 'cell_state', 'student_cell_state', \
             'activity_state', 'lesson_state', 'refused_event', 'sign_in_key', 'sign_in_link', \
-            'audit_entry')";
+            'sign_out', 'audit_entry')";
     rows(session, INDEXES).await
 }
 

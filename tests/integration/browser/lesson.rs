@@ -108,16 +108,16 @@ async fn any_run_is_opened() {
     // A cell of the grid.
     page.value(&click_grid(0, "2.4 * rem")).await;
     page.until(&says(".drawer .run-code", "second")).await;
-    page.until(&counts(".drawer .timeline .event-run", 3)).await;
+    page.until(&counts(".drawer .timeline button.event-kind", 3)).await;
     // An entry of the timeline.
-    page.value("document.querySelectorAll('.timeline .event-run:not([hidden])')[2].click()").await;
+    page.value("document.querySelectorAll('.timeline button.event-kind')[2].click()").await;
     page.until(&says(".drawer .run-code", "first")).await;
     page.until(&says(".drawer .run-error", "E: first")).await;
     // What arrives meanwhile does not replace it.
     relay.post(&json!([answer("s1", 2, "fourth", None)])).await;
-    page.until(&counts(".drawer .timeline .event-run", 4)).await;
+    page.until(&counts(".drawer .timeline button.event-kind", 4)).await;
     assert_eq!(page.value("document.querySelector('.run-code').textContent").await, "first");
-    page.click(".drawer .run-part .text-button").await;
+    page.click(".drawer .show-latest").await;
     page.until(&says(".drawer .run-code", "fourth")).await;
     // A square of the strip.
     page.click(".drawer .cell-square").await;

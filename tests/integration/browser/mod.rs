@@ -2,12 +2,16 @@
 
 // Events of a client's page from another origin arrive, even when its tab is closed.
 mod beacon;
+// Extensions of other projects post from a real JupyterLab.
+mod extensions;
 // Pages of other sites, and what they try with the relay.
 mod foreign_pages;
 // The page folds events and summaries exactly as the relay does.
 mod fold;
 // A lesson as an instructor reads it: one cell of all students, any run, an outline, a team.
 mod lesson;
+// Lessons that begin, settings that change, hands that are claimed.
+mod lessons;
 // The page under an instructor's hands: views, drawer, grid, languages.
 mod page;
 // An open page when the relay, or its log, is replaced.

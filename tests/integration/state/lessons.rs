@@ -94,6 +94,9 @@ async fn a_lesson_begins_and_the_earlier_one_can_be_read() {
         assert_eq!(get(relay, &format!("{SUMMARY}&lesson={first}")).await, earlier);
         let events = get(relay, &format!("/api/class/events?class=c&lesson={first}")).await;
         assert_eq!(ids(&events["events"]), ["b", "a"]);
+        let export = format!("/api/class/export?class=c&format=ndjson&lesson={first}");
+        let export = ask(relay, "GET", &export, &Value::Null).await;
+        assert_eq!(String::from_utf8_lossy(&export.body).lines().count(), 2);
         let none = ask(relay, "GET", &format!("{SUMMARY}&lesson=999999"), &Value::Null).await;
         assert_eq!(none.status, 404);
     }

@@ -9,6 +9,8 @@ mod follower;
 pub mod https;
 pub mod hub;
 mod issuer;
+pub mod kernel;
+pub mod lab;
 mod load;
 mod pooler;
 mod postgres;

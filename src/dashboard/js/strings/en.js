@@ -87,11 +87,12 @@
  *   recent: string, others: (count: number) => string }} place
  * @property {{ close: string, id: string, team: string, lastHeard: string,
  *   executed: string, errors: string, inARow: (count: number) => string, code: string,
+ *   codeOfThen: string, latest: string, show: string,
  *   result: string, error: string, noRun: string, cells: string, timeline: string, older: string,
  *   loading: string, failed: string, retry: string, beginning: string,
  *   cut: (chars: number) => string, cutByRelay: string,
  *   execution: (count: number) => string, event: Record<string, string>,
- *   repeats: (count: number) => string, latest: string, openRun: string }} drawer
+ *   repeats: (count: number) => string }} drawer
  * @property {{ heading: string, span: (minutes: number) => string, spanLabel: string, runs: string,
  *   errors: string, help: string, perMinute: (count: number) => string,
  *   minute: (time: string, runs: string, errors: string, help: number) => string,
@@ -188,8 +189,8 @@ export const en = {
     forbidden: "No right in this class",
     refused: "Not allowed",
     asOf: (time) =>
-      `The relay cannot be reached. You see the class as it was at ${time}; ` +
-      "nothing is lost, what is missing follows.",
+      `The relay cannot be reached. You see the class as it was at ${time}. ` +
+      "What it has stored since then follows; what students’ extensions give up sending does not.",
     unreached: "The relay cannot be reached.",
     bySettings: "The class’s settings have changed: the lesson is being counted anew.",
     resync: "The relay’s log was replaced or pruned: the class is being read again.",
@@ -369,6 +370,9 @@ export const en = {
     errors: "Failures",
     inARow: (count) => `${n(count)} in a row`,
     code: "Latest code",
+    codeOfThen: "Code at that time",
+    latest: "Show the latest",
+    show: "Show this run’s code",
     result: "Result",
     error: "Error",
     noRun: "This student has not run a cell yet.",
@@ -389,13 +393,21 @@ export const en = {
       notebook_opened: "opened",
       notebook_saved: "saved",
       notebook_closed: "closed",
+      notebook_hidden: "away",
+      notebook_visible: "back",
+      cell_skipped: "passed, without running",
+      cell_selected: "went to",
+      cell_left: "left",
+      cell_added: "added",
+      cell_removed: "removed",
       help: "asked for help",
       help_stop: "lowered the hand",
+      lapsed: "the hand lapsed: it was not repeated",
       help_resolved: "an instructor resolved the hand",
+      help_claimed: "an instructor was on the way",
+      help_released: "the instructor did not go after all",
     },
     repeats: (count) => `${n(count)}×`,
-    latest: "Latest run",
-    openRun: "Show this run's code and result above",
   },
   activity: {
     heading: "Activity",

@@ -1,4 +1,4 @@
-// A run of a student, the latest one unless another was chosen: the code, its result or error.
+// A student's latest run, or another one that was chosen: the code, and its result or error.
 
 import { terminalText } from "../components/terminal.js";
 import { h, setText, show } from "../dom.js";
@@ -20,64 +20,41 @@ export class LatestRun {
   #none;
   #body;
   #time = h("span", { class: "run-time" });
-  #what = h("span");
-  #back;
   #code;
   #error;
   #result;
+  #heading = h("span");
+  #latest;
   /** @type {DeliveredEvent | null} */
   #shown = null;
-  /** @type {DeliveredEvent | null} */
-  #latest = null;
-  /** Whether a run was chosen, so that a newer one does not replace it. */
-  #isChosen = false;
 
-  /** @param {Page} page */
-  constructor({ t }) {
+  /**
+   * @param {Page} page
+   * @param {() => void} showLatest goes back to the latest run
+   */
+  constructor({ t }, showLatest) {
     this.#t = t;
+    const latest = { type: "button", class: "text-button show-latest", on: { click: showLatest } };
+    this.#latest = h("button", latest, t.drawer.latest);
     this.#none = h("p", { class: "note" }, t.drawer.noRun);
-    const back = { type: "button", class: "text-button", hidden: true };
-    this.#back = h("button", { ...back, on: { click: () => this.#release() } }, t.drawer.latest);
-    const heading = h("h3", {}, this.#what, this.#back, this.#time);
-    this.#code = new RunText("run-code", heading, t);
+    this.#code = new RunText("run-code", h("h3", {}, this.#heading, this.#time), t);
     this.#error = new RunText("run-error", h("h3", {}, t.drawer.error), t);
     this.#result = new RunText("run-result", h("h3", {}, t.drawer.result), t);
     const texts = [this.#code, this.#error, this.#result].map((text) => text.element);
-    this.#body = h("div", { hidden: true }, texts);
+    this.#body = h("div", { hidden: true }, this.#latest, texts);
     const properties = { class: "latest-run", "aria-label": t.drawer.code };
     this.element = h("section", properties, this.#none, this.#body);
   }
 
-  /** @param {DeliveredEvent} event the newest run */
-  update(event) {
-    this.#latest = event;
-    if (!this.#isChosen) this.#show(event, this.#t.drawer.code);
-  }
-
-  /**
-   * Shows a run that was chosen, until the latest one is asked for.
-   *
-   * @param {DeliveredEvent} event
-   * @param {string} label what it is a run of
-   */
-  choose(event, label) {
-    this.#isChosen = true;
-    this.#show(event, label);
-  }
-
-  #release() {
-    this.#isChosen = false;
-    if (this.#latest !== null) this.#show(this.#latest, this.#t.drawer.code);
-  }
-
   /**
    * @param {DeliveredEvent} event
-   * @param {string} label
+   * @param {boolean} isLatest
    */
-  #show(event, label) {
-    setText(this.#what, label);
-    show(this.#back, this.#isChosen);
-    this.element.classList.toggle("is-chosen", this.#isChosen);
+  update(event, isLatest) {
+    const t = this.#t;
+    setText(this.#heading, isLatest ? t.drawer.code : t.drawer.codeOfThen);
+    show(this.#latest, !isLatest);
+    this.element.classList.toggle("is-chosen", !isLatest);
     if (event === this.#shown) return;
     this.#shown = event;
     show(this.#none, false);

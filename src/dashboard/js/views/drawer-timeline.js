@@ -2,9 +2,12 @@
 
 import { api } from "../api.js";
 import { List, bdi, h, setText, show } from "../dom.js";
+import { HELP_LAPSE } from "../hand.js";
 import { icon } from "../icons.js";
+import { lapses } from "../lapses.js";
 import { cellLabel, errorLine, notebookName } from "../names.js";
 import { normalize } from "../normalize.js";
+import { formatTime } from "../time.js";
 
 /**
  * @import { Text } from "../i18n.js"
@@ -27,7 +30,10 @@ const ICONS = new Map([
   ["failed", "error"],
   ["help", "help"],
   ["help_stop", "help"],
+  ["lapsed", "help"],
   ["help_resolved", "active"],
+  ["help_claimed", "help"],
+  ["help_released", "help"],
 ]);
 
 /**
@@ -46,12 +52,17 @@ export class Timeline {
   #studentId;
   #showRun;
   /**
+   * The run that was chosen; `null`: the latest is shown.
+   *
+   * @type {DeliveredEvent | null}
+   */
+  #chosen = null;
+  /**
    * The cell whose latest run is to be shown as soon as it is found.
    *
    * @type {Place | null}
    */
   #wanted = null;
-  #chooseRun;
   /**
    * The newest first.
    *
@@ -76,18 +87,19 @@ export class Timeline {
   #abort = new AbortController();
   #unwatch;
   #drawRequested = false;
+  /** The number of lapses that are shown. */
+  #lapsed = 0;
 
   /**
    * @param {Page} page
    * @param {string} studentId
-   * @param {(event: DeliveredEvent) => void} showRun is called with the newest run
-   * @param {(run: TimelineEvent) => void} chooseRun is called with a run that was chosen
+   * @param {(event: DeliveredEvent, isLatest: boolean) => void} showRun is called with the latest
+   *   run, or the one that was chosen
    */
-  constructor(page, studentId, showRun, chooseRun) {
+  constructor(page, studentId, showRun) {
     this.#page = page;
     this.#studentId = studentId;
     this.#showRun = showRun;
-    this.#chooseRun = chooseRun;
     const { t, store } = page;
     const list = h("ol", { class: "timeline" });
     const click = () => this.#read();
@@ -101,10 +113,14 @@ export class Timeline {
       this.#note,
       this.#older,
     );
+    const choose = (/** @type {DeliveredEvent} */ run) => {
+      this.#wanted = null;
+      this.choose(run);
+    };
     /** @type {List<Entry, EntryItem>} */
     this.#list = new List(list, {
       key: (entry) => String(entry.events[0].event.id),
-      create: () => new EntryItem(t, chooseRun),
+      create: (entry) => new EntryItem(t, entry, choose),
       update: (item, entry) => item.update(entry),
     });
     this.#unwatch = store.watch({
@@ -114,6 +130,7 @@ export class Timeline {
       // The log may have been replaced: events that were read before need not be in it.
       reloaded: () => {
         this.#events = [];
+        this.#chosen = null;
         this.#seen.clear();
         this.#next = null;
         this.#read();
@@ -127,59 +144,15 @@ export class Timeline {
     this.#unwatch();
   }
 
-  /**
-   * Chooses the student's latest run of a cell. Older events are read until it is found.
-   *
-   * @param {Place} place
-   */
-  choose(place) {
-    this.#wanted = place;
-    if (!this.#find()) this.#search(place);
-  }
-
-  /** Looks for the wanted run among the events that were read. */
-  #find() {
-    const wanted = this.#wanted;
-    const run = this.#events.find(({ event }) => wanted !== null && isRunOf(event, wanted));
-    if (run === undefined) return false;
-    this.#wanted = null;
-    this.#chooseRun(run);
-    return true;
-  }
-
-  /**
-   * Reads the student's older events of the cell's notebook, within bounds.
-   *
-   * @param {Place} place
-   */
-  async #search(place) {
-    const { classId, store } = this.#page;
-    const { signal } = this.#abort;
-    let before = this.#next ?? undefined;
-    const first = store.state.lesson?.first ?? 0;
-    const notebook = place.notebookPath ?? undefined;
-    try {
-      for (let page = 0; page < MAX_SEARCHED && before !== undefined && before > first; page += 1) {
-        const options = { before, limit: SEARCHED, notebook, signal };
-        const answer = await api.events(classId, this.#studentId, options);
-        if (this.#wanted !== place) return;
-        for (const delivered of answer.events) {
-          const event = normalize(delivered, store.state.settings);
-          if (!isRunOf(event, place)) continue;
-          this.#wanted = null;
-          this.#chooseRun({ delivered, event });
-          return;
-        }
-        before = answer.next;
-      }
-    } catch {
-      // The latest run stays; what cannot be read now is said below the timeline.
-    }
-  }
-
-  /** Draws at once if events wait for a frame, which a hidden page does not get. */
+  /** Draws if a hand lapsed, or if events wait for a frame, which a hidden page does not get. */
   tick() {
-    if (this.#drawRequested) this.#draw();
+    if (this.#drawRequested || this.#lapses().length !== this.#lapsed) this.#draw();
+  }
+
+  /** The lapses of the student's hands. */
+  #lapses() {
+    const events = this.#events.map(({ event }) => event).sort((a, b) => a.id - b.id);
+    return lapses(events, this.#page.clock.now()).map(lapseOf);
   }
 
   async #read() {
@@ -197,7 +170,7 @@ export class Timeline {
       show(this.#note, this.#next === null && this.#events.length > 0);
       setText(this.#older, t.drawer.older);
       show(this.#older, this.#next !== null && this.#events.length < MAX_EVENTS);
-      if (this.#wanted !== null) this.#search(this.#wanted);
+      if (this.#wanted !== null) this.#searchWanted(this.#wanted);
     } catch {
       if (signal.aborted) return;
       setText(this.#note, t.drawer.failed);
@@ -214,21 +187,113 @@ export class Timeline {
       const event = normalize(delivered, this.#page.store.state.settings);
       this.#events.push({ delivered, event });
     }
-    this.#events.sort((a, b) => b.event.id - a.event.id);
+    // In the order of the header, which says where the student is.
+    this.#events.sort(newestFirst);
     this.#events.length = Math.min(this.#events.length, MAX_EVENTS);
-    const run = this.#events.find(({ event }) => event.kind === "run");
-    if (run !== undefined) this.#showRun(run.delivered);
-    this.#find();
+    if (!this.#findWanted()) this.choose(this.#chosen);
     if (!this.#drawRequested) {
       this.#drawRequested = true;
       requestAnimationFrame(() => this.#draw());
     }
   }
 
+  /**
+   * Shows a run.
+   *
+   * @param {DeliveredEvent | null} run `null`: the latest
+   */
+  choose(run) {
+    this.#chosen = run;
+    const latest = this.#events.find(({ event }) => event.kind === "run")?.delivered;
+    const shown = run ?? latest;
+    if (shown !== undefined) this.#showRun(shown, shown === latest);
+  }
+
+  /**
+   * Shows the student's latest run of a cell. Older events are read until it is found.
+   *
+   * @param {Place} place
+   */
+  chooseCell(place) {
+    this.#wanted = place;
+    if (!this.#findWanted()) this.#searchWanted(place);
+  }
+
+  /** Looks for the wanted run among the events that were read. */
+  #findWanted() {
+    const wanted = this.#wanted;
+    const run = this.#events.find(({ event }) => wanted !== null && isRunOf(event, wanted));
+    if (run === undefined) return false;
+    this.#wanted = null;
+    this.choose(run.delivered);
+    return true;
+  }
+
+  /**
+   * Reads the student's older events of the cell's notebook, within bounds.
+   *
+   * @param {Place} place
+   */
+  async #searchWanted(place) {
+    const { classId, store } = this.#page;
+    const { signal } = this.#abort;
+    let before = this.#next ?? undefined;
+    const first = store.state.lesson?.first ?? 0;
+    const notebook = place.notebookPath ?? undefined;
+    try {
+      for (let page = 0; page < MAX_SEARCHED && before !== undefined && before > first; page += 1) {
+        const options = { before, limit: SEARCHED, notebook, signal };
+        const answer = await api.events(classId, this.#studentId, options);
+        if (this.#wanted !== place) return;
+        const runs = answer.events.map((delivered) => ({
+          delivered,
+          event: normalize(delivered, store.state.settings),
+        }));
+        const run = runs.find(({ event }) => isRunOf(event, place));
+        if (run !== undefined) {
+          this.#wanted = null;
+          this.choose(run.delivered);
+          return;
+        }
+        before = answer.next;
+      }
+    } catch {
+      // The latest run stays; what cannot be read now is said below the timeline.
+    }
+  }
+
   #draw() {
     this.#drawRequested = false;
-    if (!this.#abort.signal.aborted) this.#list.show(entriesOf(this.#events));
+    if (this.#abort.signal.aborted) return;
+    const lapsed = this.#lapses();
+    this.#lapsed = lapsed.length;
+    this.#list.show(entriesOf([...this.#events, ...lapsed].sort(newestFirst)));
   }
+}
+
+/**
+ * @param {TimelineEvent} a
+ * @param {TimelineEvent} b
+ */
+function newestFirst({ event: a }, { event: b }) {
+  return b.moment - a.moment || b.id - a.id;
+}
+
+/**
+ * A lapse in the form of an event.
+ *
+ * @param {NormalizedEvent} help the hand's last `help`
+ * @returns {TimelineEvent}
+ */
+function lapseOf(help) {
+  const at = help.received + HELP_LAPSE;
+  // Between the hand's event and the next.
+  const id = help.id + 0.5;
+  const event = { ...help, id, kind: /** @type {const} */ ("other"), eventType: "lapsed" };
+  return {
+    delivered: { id, studentId: help.student, receivedAt: formatTime(at) },
+    event: { ...event, moment: at, received: at, notebook: null, cell: null },
+  };
 }
 
 /** An entry of the list. Its events are those of one kind; only their number grows. */
@@ -237,25 +302,23 @@ class EntryItem {
   #t;
   #time = h("time");
   #mark = h("span", { class: "event-mark" });
-  #kind = h("span", { class: "event-kind" });
+  #kind;
   #place = bdi("", { class: "event-place" });
-  #open;
-  /** @type {TimelineEvent | null} */
-  #newest = null;
   #repeats = h("span", { class: "event-repeats" });
   #message = bdi("", { class: "error-message" });
   #drawn = 0;
 
   /**
    * @param {Text} t
-   * @param {(run: TimelineEvent) => void} chooseRun
+   * @param {Entry} entry
+   * @param {(run: DeliveredEvent) => void} choose is called when a run is to be shown
    */
-  constructor(t, chooseRun) {
+  constructor(t, { events: [{ event, delivered }] }, choose) {
     this.#t = t;
-    const click = () => this.#newest !== null && chooseRun(this.#newest);
-    const button = { type: "button", class: "event-run", title: t.drawer.openRun, on: { click } };
-    this.#open = h("button", button);
-    const line = h("div", {}, this.#kind, " ", this.#place, this.#open, " ", this.#repeats);
+    const click = () => choose(delivered);
+    const button = { type: "button", class: "event-kind", title: t.drawer.show, on: { click } };
+    this.#kind = event.kind === "run" ? h("button", button) : h("span", { class: "event-kind" });
+    const line = h("div", {}, this.#kind, " ", this.#place, " ", this.#repeats);
     this.element = h("li", {}, this.#time, this.#mark, h("div", {}, line, this.#message));
   }
 
@@ -265,7 +328,6 @@ class EntryItem {
     this.#drawn = events.length;
     const t = this.#t;
     const { event, delivered } = events[0];
-    [this.#newest] = events;
     this.element.dataset.event = kind;
     setText(this.#time, t.clock(event.received));
     this.#time.dateTime = delivered.receivedAt;
@@ -273,14 +335,8 @@ class EntryItem {
     const name = ICONS.get(kind);
     this.#mark.replaceChildren(...(name === undefined ? [] : [icon(name)]));
     const known = Object.hasOwn(t.drawer.event, kind) ? t.drawer.event[kind] : event.eventType;
-    // A run can be opened: its words are the button.
-    const isRun = event.kind === "run";
-    const place = placeOf(event, t);
-    setText(this.#kind, isRun ? "" : (known ?? "?"));
-    setText(this.#place, isRun ? "" : place);
-    show(this.#open, isRun);
-    const kindText = h("span", { class: "event-kind" }, known ?? "?");
-    if (isRun) this.#open.replaceChildren(kindText, " ", bdi(place, { class: "event-place" }));
+    setText(this.#kind, known ?? "?");
+    setText(this.#place, placeOf(event, t));
     setText(this.#repeats, events.length > 1 ? t.drawer.repeats(events.length) : "");
     const message = kind === "failed" ? errorLine(event.message) : "";
     setText(this.#message, message);
@@ -327,7 +383,8 @@ function isRunOf({ kind, notebook, cell }, { notebookPath, cellId }) {
 }
 
 /** @param {NormalizedEvent} event */
-function kindOf({ kind, eventType, failed }) {
+function kindOf({ kind, eventType, failed, isReleased }) {
+  if (kind === "help_claimed" && isReleased) return "help_released";
   if (eventType === "cell_executed" && kind !== "run") return "not_run";
   return kind === "run" && failed ? "failed" : (eventType ?? "?");
 }

@@ -15,7 +15,6 @@ import { outcome, outcomeText } from "./grid-model.js";
  * @import { Cell } from "../cell.js"
  * @import { Row } from "../store.js"
  * @import { Status, Student } from "../student.js"
- * @import { TimelineEvent } from "./drawer-timeline.js"
  * @import { Page, Place, View } from "./list.js"
  */
 
@@ -116,12 +115,9 @@ class StudentPanel {
     this.studentId = studentId;
     const { t } = page;
     this.#cells = h("div", { class: "cell-strip", role: "list", "aria-label": t.drawer.cells });
-    this.#run = new LatestRun(page);
-    this.#timeline = new Timeline(
-      page,
-      studentId,
-      (event) => this.#run.update(event),
-      (run) => this.#show(run),
+    this.#run = new LatestRun(page, () => this.#timeline.choose(null));
+    this.#timeline = new Timeline(page, studentId, (event, isLatest) =>
+      this.#run.update(event, isLatest),
     );
     const facts = [
       this.#fact(t.drawer.id, this.#facts.id),
@@ -172,20 +168,7 @@ class StudentPanel {
 
   /** @param {Place} place whose latest run is to be shown */
   choose(place) {
-    this.#timeline.choose(place);
-  }
-
-  /**
-   * Shows a run that was chosen.
-   *
-   * @param {TimelineEvent} run
-   */
-  #show({ delivered, event: { cell, cellIndex, executionCount } }) {
-    const { t } = this.#page;
-    const label = cell === null ? t.noCell : cellLabel({ cellId: cell, cellIndex }, t);
-    const count = executionCount === null ? "" : ` ${t.drawer.execution(executionCount)}`;
-    this.#run.choose(delivered, `${label}${count}`);
-    this.#run.element.scrollIntoView({ block: "nearest" });
+    this.#timeline.chooseCell(place);
   }
 
   /** `undefined` if the student is not in the class's state. */

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::event::{Micros, StoredEvent, json, parse_rfc3339};
+use crate::event::{Micros, StoredEvent, is_made_by_relay, json, parse_rfc3339};
 
 /// The members of an event's body. Of a key that comes twice, the last counts.
 pub(super) struct Members<'a>(Vec<(Cow<'a, str>, &'a str)>);
@@ -52,17 +52,7 @@ impl<'a> Members<'a> {
 
     /// Whether an instructor, an operator or the relay made the event: it is no student's doing.
     pub(super) fn is_act(&self) -> bool {
-        matches!(
-            self.text("eventType").as_deref(),
-            Some(
-                "help_resolved"
-                    | "help_claimed"
-                    | "lesson_started"
-                    | "settings_changed"
-                    | "student_erased"
-                    | "class_deleted"
-            )
-        )
+        self.text("eventType").is_some_and(|event_type| is_made_by_relay(&event_type))
     }
 
     /// What tells the cell from the notebook's others: its id, else its position.

@@ -78,7 +78,15 @@ impl ApiRequest<'_> {
     /// The events that are asked for, by their ids.
     async fn range(&self, class: &ClassId) -> Result<IdRange, Problem> {
         let (from, to) = (self.moment("from")?, self.moment("to")?);
-        Ok(self.relay.pages.ids_received(class, from, to).await?)
+        let lesson = self.lesson(class).await?;
+        let mut range = self.relay.pages.ids_received(class, from, to).await?;
+        if let Some(lesson) = lesson {
+            range.first = range.first.max(lesson.first.0);
+            if lesson.ended_at.is_some() {
+                range.end = range.end.min(lesson.last.0 + 1);
+            }
+        }
+        Ok(range)
     }
 
     fn moment(&self, name: &str) -> Result<Option<Micros>, Problem> {

@@ -8,6 +8,7 @@ use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::event_with;
 use crate::support::{Database, Follower, Relay};
@@ -110,10 +111,46 @@ fn event_text() -> impl Strategy<Value = String> {
     )
 }
 
+/// A body of another client, with a few of its values replaced.
+fn foreign_text() -> impl Strategy<Value = String> {
+    const BODIES: [&str; 3] = [
+        r#"{"data":{"eventDetail":{"eventName":"CellExecuteEvent","eventTime":1795448171840,
+            "eventInfo":{"cells":[{"id":"c","index":1,"type":"code"}],"success":false,
+            "kernelError":{"errorName":"E","errorValue":"v","traceback":["a"]}}},
+            "notebookState":{"sessionID":"s","notebookPath":"n.ipynb","notebookContent":{"cells":
+            [{"id":"c","source":["x"],"outputs":[{"output_type":"stream","text":"t"}],
+            "execution_count":3}]}}},"params":{"class":"c","userName":"u"},
+            "env":[{"JUPYTERHUB_USER":"h"}]}"#,
+        r#"{"notebook_id":"n","cell_id":"c","orig_cell_id":"o","t_start":"2026-11-23T15:36:11.9Z",
+            "t_finish":"2026-11-23T15:36:12.9Z","status":"error","cell_input":"x",
+            "cell_output_model":[{"output_type":"error","ename":"E","evalue":"v",
+            "traceback":["a"]}],"user_id":"s"}"#,
+        r#"{"notebook_id":"n","cell_id":"c","orig_cell_id":"o","click_type":"ON",
+            "time":"2026-11-23T15:36:11.9Z","click_duration":null,"user_id":"s"}"#,
+    ];
+    let changes = vec((any::<Index>(), json_text()), 0..3);
+    (proptest::sample::select(&BODIES[..]), changes).prop_map(|(body, changes)| {
+        let mut text = body.to_owned();
+        for (at, value) in changes {
+            // The value behind one of the colons, if it is a plain one.
+            let colons: Vec<usize> = text.match_indices("\":").map(|(at, _)| at + 2).collect();
+            let begin = colons[at.index(colons.len())];
+            let end = text[begin..].find([',', '}', ']']).map_or(text.len(), |end| begin + end);
+            let mut changed = text.clone();
+            changed.replace_range(begin..end, &value);
+            if serde_json::from_str::<&RawValue>(&changed).is_ok() {
+                text = changed;
+            }
+        }
+        text
+    })
+}
+
 fn body() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         2 => event_text().prop_map(String::into_bytes),
-        4 => vec(prop_oneof![3 => event_text(), 1 => json_text()], 0..8)
+        1 => foreign_text().prop_map(String::into_bytes),
+        4 => vec(prop_oneof![3 => event_text(), 1 => foreign_text(), 1 => json_text()], 0..8)
             .prop_map(|events| format!("[{}]", events.join(",")).into_bytes()),
         2 => json_text().prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 0..200),

@@ -1,0 +1,258 @@
+"""The sender: which answers let an event go, and which keep it."""
+
+import json
+import socket
+import tempfile
+import threading
+import time
+import unittest
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from progress_relay.sender import Backoff, Sender
+from progress_relay.settings import Settings
+from progress_relay.spool import Spool
+
+PATIENCE = 20.0
+
+
+class Peer:
+    """A peer that answers as the test says: `answers` are called with the events, one a request;
+    the last one stays."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.requests = []
+        self.headers = []
+        peer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                events = json.loads(body)
+                peer.requests.append((time.monotonic(), [event["n"] for event in events]))
+                peer.headers.append(dict(self.headers))
+                answer = peer.answers.pop(0) if len(peer.answers) > 1 else peer.answers[0]
+                self.reply(*answer(events))
+
+            def do_GET(self):
+                self.reply(200, b"null", {})
+
+            def reply(self, status, body, headers):
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_arguments):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        serve = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        serve.start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def taken(events):
+    return 200, answer(accepted=len(events)), {}
+
+
+def answer(accepted=0, duplicates=0, rejected=()):
+    body = {"accepted": accepted, "duplicates": duplicates, "rejected": list(rejected)}
+    return json.dumps(body).encode()
+
+
+def status(code, body=b"", headers=None):
+    return lambda events: (code, body, headers or {})
+
+
+def problem(code, name, **more):
+    body = {"type": f"urn:progress-relay:problem:{name}", "title": name, "status": code, **more}
+    return status(code, json.dumps(body).encode())
+
+
+class TheSender(unittest.TestCase):
+    def send(self, *answers, events=5, longest_wait=0.05, **more):
+        """Sends events to a peer until none waits."""
+        peer = Peer(*answers)
+        self.addCleanup(peer.stop)
+        sender, spool = self.sender(peer.url, longest_wait, **more)
+        for number in range(events):
+            spool.append(b'{"n":%d}\n' % number)
+        sender.start()
+        sender.wake()
+        self.until(lambda: spool.waiting()[0] == 0, lambda: sender.last_error)
+        sender.stop(PATIENCE)
+        self.assertFalse(sender._thread.is_alive())
+        return peer, sender, spool
+
+    def sender(self, url, longest_wait=0.05, **more):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        spool = Spool(Path(temporary.name), 1 << 20)
+        self.addCleanup(spool.close)
+        settings = Settings(url=url, user="ada", longest_wait=longest_wait, **more)
+        return Sender(settings, spool), spool
+
+    def until(self, done, explain):
+        ends = time.monotonic() + PATIENCE
+        while not done():
+            self.assertLess(time.monotonic(), ends, explain())
+            time.sleep(0.005)
+
+    def test_sends_a_batch_and_counts_it(self):
+        peer, sender, _ = self.send(taken, token="secret")
+        self.assertEqual([sent for _, sent in peer.requests], [[0, 1, 2, 3, 4]])
+        self.assertEqual(sender.sent, 5)
+        self.assertEqual(peer.headers[0]["Authorization"], "Bearer secret")
+
+    def test_the_hubs_token_travels_as_the_hub_wants_it(self):
+        peer, _, _ = self.send(taken, hub_token="of-the-server")
+        self.assertEqual(peer.headers[0]["Authorization"], "token of-the-server")
+
+    def test_duplicates_are_there_already(self):
+        _, sender, _ = self.send(lambda events: (200, answer(2, len(events) - 2), {}))
+        self.assertEqual((sender.sent, sender.duplicates), (2, 3))
+
+    def test_an_answer_that_is_not_the_relays_keeps_every_event(self):
+        for odd in (
+            status(200, b"<html>sign in to the network</html>"),
+            status(200, b"{}"),
+            status(200, answer(accepted=99)),
+            status(200, answer(accepted=-1, duplicates=6)),
+            status(200, answer(accepted=4, rejected=[{"index": 77}])),
+            status(200, b"[" * 100_000),
+            status(204),
+            status(302, headers={"Location": "https://elsewhere.example/?secret=1"}),
+            status(400, b"<html>plain HTTP was sent to an HTTPS port</html>"),
+            status(422, b"{}"),
+            problem(401, "unauthorized"),
+            problem(403, "class-not-allowed"),
+            status(404),
+            status(408),
+            status(429, headers={"Retry-After": "0"}),
+            status(500),
+            problem(503, "queue-full"),
+        ):
+            # The odd answer several times, then a relay's.
+            peer, sender, spool = self.send(odd, odd, odd, odd, taken)
+            with self.subTest(sender.last_error):
+                self.assertEqual(sender.sent, 5)
+                self.assertEqual(spool.refused, 0)
+                self.assertGreaterEqual(len(peer.requests), 5)
+                self.assertNotIn("secret", sender.last_error)
+
+    def test_a_peer_that_hangs_up_or_sends_garbage_keeps_every_event(self):
+        server = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(server.close)
+        garbage = [
+            b"",
+            b"\x00\xff" * 50,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}",
+            b"220 ftp\r\n",
+        ]
+
+        def serve():
+            for words in garbage * 3:
+                try:
+                    peer, _ = server.accept()
+                except OSError:
+                    return
+                with peer:
+                    peer.recv(65536)
+                    peer.sendall(words)
+
+        threading.Thread(target=serve, daemon=True).start()
+        sender, spool = self.sender(f"http://127.0.0.1:{server.getsockname()[1]}")
+        spool.append(b'{"n":0}\n')
+        sender.start()
+        sender.wake()
+        self.until(lambda: sender._backoff.failures >= 6, lambda: "no attempts")
+        self.assertEqual(spool.waiting(), (1, 0))
+        self.assertIn("no answer from", sender.last_error)
+        sender.stop(PATIENCE)
+
+    def test_an_event_that_the_relay_rejects_is_set_aside_and_the_others_are_sent(self):
+        rejected = [{"index": 1, "field": "eventTime", "reason": "is no time"}]
+        _, sender, spool = self.send(
+            lambda events: (200, answer(len(events) - 1, rejected=rejected), {})
+        )
+        self.assertEqual((sender.sent, spool.refused), (4, 1))
+        entry = json.loads((spool.folder / "refused.jsonl").read_text())
+        self.assertEqual(entry["reason"], "eventTime: is no time")
+        self.assertEqual(json.loads(entry["event"]), {"n": 1})
+        self.assertIn("eventTime: is no time", sender.last_error)
+
+    def test_a_batch_of_which_every_event_is_rejected_is_set_aside(self):
+        every = [{"index": n, "field": "userId", "reason": "is missing"} for n in range(5)]
+        _, sender, spool = self.send(problem(422, "rejected", rejected=every))
+        self.assertEqual((sender.sent, spool.refused), (0, 5))
+
+    def test_one_event_that_cannot_be_read_is_found_by_halves(self):
+        def picky(events):
+            if any(event["n"] == 3 for event in events):
+                return problem(400, "body-not-json")(events)
+            return taken(events)
+
+        peer, sender, spool = self.send(picky, events=8)
+        self.assertEqual((sender.sent, spool.refused), (7, 1))
+        sent = [n for _, numbers in peer.requests for n in numbers if numbers != [3]]
+        self.assertEqual(set(sent), set(range(8)))
+
+    def test_a_batch_that_is_too_large_is_sent_in_parts(self):
+        peer, sender, spool = self.send(
+            lambda events: taken(events) if len(events) <= 2 else (413, b"too large", {}), events=9
+        )
+        self.assertEqual((sender.sent, spool.refused), (9, 0))
+
+    def test_retry_after_is_honoured(self):
+        peer, _, _ = self.send(status(503, headers={"Retry-After": "1"}), taken)
+        (first, _), (second, _) = peer.requests
+        self.assertGreaterEqual(second - first, 1.0)
+        self.assertLess(second - first, 3.0)
+
+    def test_a_token_that_no_header_can_carry_is_in_no_error(self):
+        sender, spool = self.sender("http://127.0.0.1:9", token="sec\nret-é")
+        spool.append(b'{"n":0}\n')
+        sender.start()
+        sender.wake()
+        self.until(lambda: sender.last_error, lambda: "no error")
+        self.assertIn("the token has characters", sender.last_error)
+        self.assertNotIn("ret-", sender.last_error)
+        sender.stop(PATIENCE)
+
+    def test_a_token_file_is_read_each_time(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "token"
+            file.write_text("first\n")
+            settings = Settings(token_file=str(file))
+            self.assertEqual(settings.authorization(), "Bearer first")
+            file.write_text("second\n")
+            self.assertEqual(settings.authorization(), "Bearer second")
+
+
+class TheBackoff(unittest.TestCase):
+    def test_waits_grow_to_the_longest_and_are_never_none(self):
+        backoff = Backoff(8.0)
+        for bound in (0.5, 1, 2, 4, 8, 8, 8):
+            self.assertTrue(bound * 0.1 <= backoff.next_wait(None) <= bound)
+        backoff.reset()
+        self.assertLessEqual(backoff.next_wait(None), 0.5)
+
+    def test_students_do_not_return_at_once(self):
+        waits = sorted(Backoff(60.0).next_wait(10.0) for _ in range(200))
+        self.assertGreaterEqual(waits[0], 10.0)
+        self.assertGreater(waits[-1] - waits[0], 1.0)
+
+
+if __name__ == "__main__":
+    unittest.main()
