@@ -27,7 +27,7 @@
  * @property {{ heading: string, hint: string, choose: string, none: string, path: string,
  *   count: (cells: number, exercises: number) => string, remove: (notebook: string) => string,
  *   exercise: (cell: string) => string, exercises: string, full: (most: number) => string,
- *   fault: (file: string, fault: NotebookFault) => string }} outline
+ *   fault: (file: string, fault: NotebookFault) => string }} outlineSettings
  * @property {{ text: Record<Suggestion, string>, apply: Record<Suggestion, string>,
  *   applying: string, dismiss: string, failed: string }} suggestions
  * @property {{ heading: string, newHeading: string, newText: string, title: string, begin: string,
@@ -116,7 +116,7 @@ export const classEn = {
         twice: `The id was there before, in line ${digits.format(other)}.`,
       })[fault],
   },
-  outline: {
+  outlineSettings: {
     heading: "Outline",
     hint:
       "The lesson’s notebooks as you hand them out: the page then knows cells that nobody has " +

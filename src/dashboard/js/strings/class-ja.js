@@ -72,7 +72,7 @@ export const classJa = {
         twice: `IDが${n(other)}行目と重複しています。`,
       })[fault],
   },
-  outline: {
+  outlineSettings: {
     heading: "アウトライン",
     hint:
       "配布するノートブックを登録すると、まだ誰も実行していないセルや課題のセルも分かります。" +
