@@ -115,8 +115,8 @@ function segment(text) {
  * @typedef {{ field: string, reason: string, count: number, firstAt: string, lastAt: string }}
  *   Rejection
  * @typedef {{ now: string, refused: Rejection[] }} Rejections
- * @typedef {{ before?: number, limit: number, lesson?: string, signal?: AbortSignal }}
- *   EventsOptions
+ * @typedef {{ before?: number, limit: number, notebook?: string, lesson?: string,
+ *   signal?: AbortSignal }} EventsOptions
  * @typedef {{ settings: { [member: string]: unknown }, version: string }} StoredSettings
  * @typedef {{ id: string, startedAt: string, endedAt?: string, students: number, runs: number,
  *   title?: string, current?: true }} ListedLesson
@@ -179,8 +179,10 @@ export const api = {
    * @param {EventsOptions} options
    * @returns {Promise<{ events: DeliveredEvent[], next?: number }>}
    */
-  events: (classId, student, { before, limit, lesson, signal }) =>
-    request("api/class/events", { class: classId, student, before, limit, lesson }, { signal }),
+  events: (classId, student, { before, limit, notebook, lesson, signal }) => {
+    const parameters = { class: classId, student, notebook, before, limit, lesson };
+    return request("api/class/events", parameters, { signal });
+  },
 
   /**
    * @param {string} classId
@@ -222,6 +224,19 @@ export const api = {
    */
   view: (classId, content) =>
     request("api/class/viewing", { class: classId }, { method: "POST", content }),
+
+  /**
+   * Every student's latest run of a cell in the current lesson, the newest first.
+   *
+   * @param {string} classId
+   * @param {{ notebookPath: string | null, cellId: string }} place
+   * @param {EventsOptions} options
+   * @returns {Promise<{ events: DeliveredEvent[], next?: number }>}
+   */
+  latestRuns: (classId, { notebookPath, cellId }, { before, limit, signal }) => {
+    const place = { cell: cellId, notebook: notebookPath ?? undefined };
+    return request("api/class/events", { class: classId, ...place, before, limit }, { signal });
+  },
 
   /**
    * Lowers a student's hand.

@@ -6,6 +6,7 @@ import { api } from "./api.js";
 import { Clock } from "./clock.js";
 import { Connection, LOADING } from "./connection.js";
 import { h, show } from "./dom.js";
+import { Focus } from "./focus.js";
 import { speak } from "./i18n.js";
 import { Me, leave } from "./me.js";
 import { Preferences } from "./preferences.js";
@@ -60,10 +61,16 @@ const page = {
   lessonId: null,
   studentId: null,
   status: null,
+  focus: new Focus(),
   connection: LOADING,
   retry: () => connection?.retry(),
-  open: (studentId) => {
-    for (const view of views) view.open?.(studentId);
+  open: (studentId, place) => {
+    for (const view of views) view.open?.(studentId, place);
+  },
+  openCell: (place) => {
+    // The relay has the latest runs of the current lesson alone.
+    if (page.lessonId !== null) return;
+    for (const view of views) view.openCell?.(place);
   },
   opened: (studentId) => {
     page.studentId = studentId;
@@ -72,6 +79,13 @@ const page = {
   },
   filter: (status) => {
     page.status = status;
+    store.note("filter");
+  },
+  limit: (choice) => {
+    page.focus.set(choice);
+    const { team, minutes } = page.focus;
+    preferences.setFocus(page.classId, { team, minutes });
+    history.replaceState(null, "", addressOf(page));
     store.note("filter");
   },
   choose: (classId) => {
@@ -100,6 +114,7 @@ function address() {
     classId: query.get("class") || DEFAULT_CLASS,
     lessonId: query.get("lesson") || null,
     studentId: query.get("student"),
+    limits: { team: query.get("team") ?? undefined, minutes: query.get("minutes") ?? undefined },
   };
 }
 
@@ -110,14 +125,21 @@ function addressOf({ classId, lessonId = null, studentId = null }) {
   if (classId !== DEFAULT_CLASS) url.searchParams.set("class", classId);
   if (lessonId !== null) url.searchParams.set("lesson", lessonId);
   if (studentId !== null) url.searchParams.set("student", studentId);
+  // Another class has other teams.
+  const { team, minutes } = page.classId === classId ? page.focus : new Focus();
+  if (team !== null) url.searchParams.set("team", team);
+  if (minutes > 0) url.searchParams.set("minutes", String(minutes));
   return url;
 }
 
 /** Shows the class that the address names. The page stays, and reads everything again. */
 function enter() {
   connection?.close();
-  const { classId, lessonId, studentId } = address();
-  Object.assign(page, { classId, lessonId, studentId, connection: LOADING });
+  const { classId, lessonId, studentId, limits } = address();
+  const focus = new Focus();
+  focus.set(preferences.focusOf(classId));
+  focus.set(limits);
+  Object.assign(page, { classId, lessonId, studentId, focus, connection: LOADING });
   clock.hold(null);
   store.clear();
   presence.clear();

@@ -2,9 +2,15 @@
 
 import { browserLanguage } from "./i18n.js";
 
-/** @import { OrderName } from "./views/grid-model.js" */
+/**
+ * @import { AnswerOrder } from "./answers.js"
+ * @import { Choice } from "./focus.js"
+ * @import { OrderName } from "./views/grid-model.js"
+ */
 
 const KEY = "progress-relay";
+/** The most classes whose limits are remembered. */
+const MAX_CLASSES = 50;
 
 /** @typedef {"auto" | "light" | "dark"} Theme */
 
@@ -28,6 +34,11 @@ function defaults() {
     /** Whether a hand that goes up is heard, and whether it is shown beside other programs. */
     handSound: false,
     handNotification: false,
+    /** Whether one cell of all students is shown with names, and its order. */
+    answerNames: true,
+    answerOrder: /** @type {AnswerOrder} */ ("number"),
+    /** What the page is limited to, by class; the class that was chosen last comes last. */
+    limits: /** @type {[classId: string, choice: Choice][]} */ ([]),
   };
 }
 
@@ -76,6 +87,29 @@ export class Preferences {
     }
     this.#apply();
     this.#changed(name);
+  }
+
+  /**
+   * What the page of a class was limited to.
+   *
+   * @param {string} classId
+   * @returns {Partial<Choice>}
+   */
+  focusOf(classId) {
+    const { limits } = this.#choices;
+    return (Array.isArray(limits) && limits.find((entry) => entry?.[0] === classId)?.[1]) || {};
+  }
+
+  /**
+   * @param {string} classId
+   * @param {Choice} choice
+   */
+  setFocus(classId, choice) {
+    const { limits } = this.#choices;
+    const others = Array.isArray(limits) ? limits.filter((entry) => entry?.[0] !== classId) : [];
+    /** @type {Choices["limits"]} */
+    const all = [...others, [classId, choice]];
+    this.set("limits", all.slice(-MAX_CLASSES));
   }
 
   nextTheme() {

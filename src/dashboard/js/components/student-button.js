@@ -13,11 +13,11 @@ import { shortId, studentName } from "../names.js";
  *
  * @param {Page} page
  * @param {string} studentId
+ * @param {() => void} [open] instead of opening the drawer alone
  */
-export function studentButton(page, studentId) {
+export function studentButton(page, studentId, open = () => page.open(studentId)) {
   const { store, t } = page;
   const name = bdi();
-  const open = () => page.open(studentId);
   const button = h("button", { type: "button", class: "student-name", on: { click: open } }, name);
   const id = bdi("", { class: "student-id" });
   const mark = h("span", { class: "unconfigured-mark", title: t.unconfigured.mark });

@@ -19,14 +19,15 @@
  *   failed: string, conflict: string, takeTheirs: string, inMember: (member: string, reason:
  *   string) => string, unread: string, close: string }} classSettings
  * @property {{ heading: string, hint: string, choose: string, none: string, remove: string,
- *   count: (students: number, named: number, teams: number) => string, fresh: string,
+ *   count: (students: number, named: number, teams: number) => string,
+ *   fresh: (what: string) => string,
  *   wrong: (count: number) => string, more: (count: number) => string,
  *   line: (line: number, what: string) => string,
  *   fault: (fault: RosterFault, other: number) => string }} roster
  * @property {{ heading: string, hint: string, choose: string, none: string, path: string,
  *   count: (cells: number, exercises: number) => string, remove: (notebook: string) => string,
  *   exercise: (cell: string) => string, exercises: string, full: (most: number) => string,
- *   fault: (file: string, fault: NotebookFault) => string }} outline
+ *   fault: (file: string, fault: NotebookFault) => string }} outlineSettings
  * @property {{ text: Record<Suggestion, string>, apply: Record<Suggestion, string>,
  *   applying: string, dismiss: string, failed: string }} suggestions
  * @property {{ heading: string, newHeading: string, newText: string, title: string, begin: string,
@@ -96,7 +97,7 @@ export const classEn = {
       ]
         .filter((part) => part !== "")
         .join(", "),
-    fresh: "It takes effect when you save.",
+    fresh: (what) => `${what.replace(/\.$/, "")}. It takes effect when you save.`,
     wrong: (count) => `The roster was not taken: ${many(count, "error")}.`,
     more: (count) => `and ${many(count, "further error")}`,
     line: (line, what) => `Line ${digits.format(line)}: ${what}`,
@@ -115,7 +116,7 @@ export const classEn = {
         twice: `The id was there before, in line ${digits.format(other)}.`,
       })[fault],
   },
-  outline: {
+  outlineSettings: {
     heading: "Outline",
     hint:
       "The lesson’s notebooks as you hand them out: the page then knows cells that nobody has " +

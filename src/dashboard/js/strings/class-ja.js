@@ -53,7 +53,7 @@ export const classJa = {
       ]
         .filter((part) => part !== "")
         .join("、"),
-    fresh: "保存すると反映されます。",
+    fresh: (what) => `${what.replace(/。$/, "")}。保存すると反映されます。`,
     wrong: (count) => `名簿は読み込まれませんでした。エラー${n(count)}件`,
     more: (count) => `ほか${n(count)}件のエラー`,
     line: (line, what) => `${n(line)}行目：${what}`,
@@ -72,7 +72,7 @@ export const classJa = {
         twice: `IDが${n(other)}行目と重複しています。`,
       })[fault],
   },
-  outline: {
+  outlineSettings: {
     heading: "アウトライン",
     hint:
       "配布するノートブックを登録すると、まだ誰も実行していないセルや課題のセルも分かります。" +

@@ -1,6 +1,7 @@
 // The page's texts in English, and the names and types of the texts of every language.
 
 /**
+ * @import { AnswerOrder } from "../answers.js"
  * @import { OrderName } from "../views/grid-model.js"
  * @import { Theme } from "../preferences.js"
  * @import { Status } from "../student.js"
@@ -102,6 +103,19 @@
  *   silent
  * @property {{ heading: string, seen: (day: string) => string, never: string }} absent
  * @property {{ heading: (classId: string) => string, text: string, other: string }} empty
+ * @property {{ order: string, orders: Record<AnswerOrder, string>, names: string,
+ *   counts: (ran: number, here: number, failed: number) => string, succeeded: string,
+ *   noCode: string, picture: string, cut: string, more: (count: number) => string,
+ *   otherCodes: (count: number) => string, full: (count: number) => string,
+ *   open: (cell: string) => string }} oneCell
+ * @property {{ label: string, team: string, all: string, span: string,
+ *   lastly: (minutes: number) => string, lesson: string, everything: string, whole: string }}
+ *   limits
+ * @property {{ progress: (percent: string, done: number, here: number) => string,
+ *   progressHint: (percent: string, done: number, here: number) => string,
+ *   done: (done: number, exercises: number) => string, behind: string, ahead: string,
+ *   doneHint: (done: number, exercises: number, median: number) => string,
+ *   added: (count: number) => string, hideAdded: string }} outline
  * @property {string} loading
  */
 
@@ -303,7 +317,7 @@ export const en = {
     table: "As a table",
     label: (students, cells) =>
       `Grid of ${n(students)} students and ${n(cells)} cells. ` +
-      "Arrow keys move, Enter opens the student.",
+      "Arrow keys move, Enter opens the student's run, Shift with Enter the cell of all students.",
     legend: {
       ok: "succeeded",
       mended: "succeeded after failures",
@@ -437,6 +451,46 @@ export const en = {
       "This page fills by itself as soon as the first student runs a cell. " +
       "Point the JupyterLab extension at:",
     other: "Or choose another class:",
+  },
+  oneCell: {
+    order: "Order of the answers",
+    orders: { number: "most common", time: "newest", length: "shortest" },
+    names: "Names",
+    counts: (ran, here, failed) =>
+      `${n(ran)} of ${many(here, "1 student", `${n(here)} students`)} here ran it: ` +
+      `${n(failed)} failed, ${n(ran - failed)} succeeded`,
+    succeeded: "succeeded",
+    noCode: "(no code was sent)",
+    picture: "Picture that the cell made",
+    cut: "cut: the student's drawer has more",
+    more: (count) => `Show ${n(count)} more answers`,
+    otherCodes: (count) => `and ${n(count)} other ways of failing like this`,
+    full: (count) => `The first ${n(count)} students are shown.`,
+    open: (cell) => `${cell}: everyone's code and result`,
+  },
+  limits: {
+    label: "Limit the page to",
+    team: "Team",
+    all: "all teams",
+    span: "Time",
+    lastly: (minutes) => `Students and cells with a run in the last ${minutes} minutes`,
+    lesson: "lesson",
+    everything: "Students and cells of the whole lesson",
+    whole: "of the whole class",
+  },
+  outline: {
+    progress: (percent, done, here) => `${percent} (${n(done)}/${n(here)})`,
+    progressHint: (percent, done, here) =>
+      `${percent} (${n(done)}/${n(here)}): ${n(done)} of the ` +
+      `${many(here, "1 student", `${n(here)} students`)} here succeeded in it at least once`,
+    done: (done, exercises) => `${n(done)}/${n(exercises)}`,
+    behind: "behind the class",
+    ahead: "ahead of the class",
+    doneHint: (done, exercises, median) =>
+      `${n(done)} of ${many(exercises, "1 exercise", `${n(exercises)} exercises`)} done; ` +
+      `half the class has done ${n(median)} or more`,
+    added: (count) => `+ ${many(count, "1 added cell", `${n(count)} added cells`)}`,
+    hideAdded: "hide added cells",
   },
   loading: "Reading the class …",
 };

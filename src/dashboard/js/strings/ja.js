@@ -185,7 +185,7 @@ export const ja = {
     overview: "全員を一画面に",
     table: "表で表示",
     label: (students, cells) =>
-      `受講者${n(students)}人とセル${n(cells)}個の一覧。矢印キーで移動、Enterキーで受講者を開きます。`,
+      `受講者${n(students)}人とセル${n(cells)}個の一覧。矢印キーで移動、Enterキーでその実行を、Shift＋Enterキーで全員のセルを開きます。`,
     legend: {
       ok: "成功",
       mended: "失敗のあと成功",
@@ -315,6 +315,43 @@ export const ja = {
     heading: (classId) => `「${classId}」からはまだ何も届いていません`,
     text: "受講者が最初のセルを実行すると、このページに自動で表示されます。JupyterLab拡張機能の送信先：",
     other: "または別のクラスを選択：",
+  },
+  oneCell: {
+    order: "解答の並び順",
+    orders: { number: "多い順", time: "新しい順", length: "短い順" },
+    names: "名前を表示",
+    counts: (ran, here, failed) =>
+      `参加中の${n(here)}人中${n(ran)}人が実行：失敗${n(failed)}人、成功${n(ran - failed)}人`,
+    succeeded: "成功",
+    noCode: "（コードは送信されていません）",
+    picture: "セルが出力した画像",
+    cut: "一部のみ表示しています。続きは受講者の詳細にあります",
+    more: (count) => `ほか${n(count)}件の解答を表示`,
+    otherCodes: (count) => `同じ失敗をした別のコードがほかに${n(count)}件`,
+    full: (count) => `最初の${n(count)}人を表示しています。`,
+    open: (cell) => `${cell}：全員のコードと結果`,
+  },
+  limits: {
+    label: "表示の絞り込み",
+    team: "チーム",
+    all: "すべてのチーム",
+    span: "期間",
+    lastly: (minutes) => `直近${minutes}分に実行のあった受講者とセル`,
+    lesson: "授業全体",
+    everything: "授業全体の受講者とセル",
+    whole: "クラス全体の値",
+  },
+  outline: {
+    progress: (percent, done, here) => `${percent}（${n(done)}/${n(here)}）`,
+    progressHint: (percent, done, here) =>
+      `${percent}（${n(done)}/${n(here)}）：参加中の${n(here)}人中${n(done)}人が一度は成功`,
+    done: (done, exercises) => `${n(done)}/${n(exercises)}`,
+    behind: "クラスより遅れています",
+    ahead: "クラスより進んでいます",
+    doneHint: (done, exercises, median) =>
+      `課題${n(exercises)}問中${n(done)}問を完了。クラスの中央値は${n(median)}問`,
+    added: (count) => `＋追加されたセル${n(count)}個`,
+    hideAdded: "追加されたセルを隠す",
   },
   loading: "クラスを読み込んでいます…",
 };

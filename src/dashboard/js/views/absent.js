@@ -43,7 +43,7 @@ export default function absentList(page) {
   });
 
   function draw() {
-    const absent = [...store.absent()];
+    const absent = store.absent().filter((student) => page.focus.hasTeam(student));
     const compare = absent.length > MANY ? compareTexts : order.compare;
     absent.sort(
       (a, b) => compare(studentName(a), studentName(b)) || (a.studentId < b.studentId ? -1 : 1),
@@ -59,7 +59,7 @@ export default function absentList(page) {
     element: view.element,
     slot: "board",
     updateCalmly(changes) {
-      if (changes.all || changes.statuses) draw();
+      if (changes.all || changes.filter || changes.statuses) draw();
     },
   };
 }

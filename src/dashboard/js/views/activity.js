@@ -3,7 +3,7 @@
 import { segmentedControl } from "../components/buttons.js";
 import { card } from "../components/card.js";
 import { legend } from "../components/legend.js";
-import { h, s, setAttribute, setText } from "../dom.js";
+import { h, s, setAttribute, setText, show } from "../dom.js";
 import { MINUTE } from "../time.js";
 
 /**
@@ -37,7 +37,8 @@ export default function activity(page) {
     preferences.set("activityMinutes", minutes);
     draw();
   });
-  const view = card("activity", t.activity.heading, spans.element);
+  const whole = h("span", { class: "secondary-text" }, t.limits.whole);
+  const view = card("activity", t.activity.heading, whole, spans.element);
   const chart = s("svg", {
     class: "activity-chart",
     viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
@@ -63,6 +64,7 @@ export default function activity(page) {
   function draw() {
     const minutes = preferences.get("activityMinutes");
     spans.update(minutes);
+    show(whole, page.focus.team !== null);
     if (bars.length !== minutes) {
       for (const bar of bars) bar.element.remove();
       bars = Array.from({ length: minutes }, (_, at) => new Bar(at, minutes));
@@ -101,7 +103,7 @@ export default function activity(page) {
     slot: "board",
     updateCalmly(changes) {
       const isNextMinute = Math.floor(clock.now() / MINUTE) !== drawnMinute;
-      if (changes.all || changes.minutes || isNextMinute) draw();
+      if (changes.all || changes.filter || changes.minutes || isNextMinute) draw();
     },
   };
 }

@@ -20,7 +20,7 @@ const MAX_MESSAGES = 5;
  * @returns {View}
  */
 export default function failingCells(page) {
-  const { store, t } = page;
+  const { t } = page;
   const view = card("cells", t.cells.heading);
   const empty = emptyState(t.cells.empty, { good: true });
   const body = h("tbody");
@@ -38,16 +38,15 @@ export default function failingCells(page) {
   /** Whether all cells are shown. */
   let all = false;
 
-  /** @type {List<Cell, CellRow>} */
+  /** @type {List<FailingCell, CellRow>} */
   const list = new List(body, {
-    key: (cell) => cellName(cell.notebookPath, cell.cellId),
+    key: ({ cell }) => cellName(cell.notebookPath, cell.cellId),
     create: () => new CellRow(page),
-    update: (row, cell) => row.update(cell),
+    update: (row, failing) => row.update(failing),
   });
 
   function draw() {
-    const cells = [...store.state.cells.values()].filter((cell) => cell.failedRuns > 0);
-    cells.sort(worstFirst);
+    const cells = failing(page).sort(worstFirst);
     list.show(all ? cells : cells.slice(0, FEW));
     setText(view.count, cells.length);
     show(empty.element, cells.length === 0);
@@ -60,14 +59,47 @@ export default function failingCells(page) {
     element: view.element,
     slot: "board",
     updateCalmly(changes) {
-      if (changes.all || changes.cells.size > 0) draw();
+      const isPassing = page.focus.minutes > 0 && changes.tick;
+      if (changes.all || changes.filter || isPassing || changes.cells.size > 0) draw();
     },
   };
 }
 
 /**
- * @param {Cell} a
- * @param {Cell} b
+ * A cell in which runs fail, as counted over the students that the page is limited to.
+ *
+ * @typedef {object} FailingCell
+ * @property {Cell} cell
+ * @property {string} cellId
+ * @property {number} students
+ * @property {number} failingStudents
+ * @property {number} runs
+ * @property {number} failedRuns
+ */
+
+/**
+ * @param {Page} page
+ * @returns {FailingCell[]}
+ */
+function failing({ store, clock, focus }) {
+  const now = clock.now();
+  const cells = [...store.state.cells.values()].filter((cell) => cell.failedRuns > 0);
+  const counted = cells.map((cell) => {
+    const { cellId } = cell;
+    if (focus.isWhole) return { ...cell, cell, students: cell.students.size };
+    const pairs = focus.runsOf(cell, cellName(cell.notebookPath, cellId), now);
+    const sum = (/** @type {"runs" | "failedRuns"} */ name) =>
+      pairs.reduce((total, pair) => total + pair[name], 0);
+    const failingStudents = pairs.filter((pair) => pair.failedRuns > 0).length;
+    const [runs, failedRuns] = [sum("runs"), sum("failedRuns")];
+    return { cell, cellId, students: pairs.length, failingStudents, runs, failedRuns };
+  });
+  return counted.filter(({ failedRuns }) => failedRuns > 0);
+}
+
+/**
+ * @param {FailingCell} a
+ * @param {FailingCell} b
  */
 function worstFirst(a, b) {
   return (
@@ -81,6 +113,9 @@ class CellRow {
   element;
   #page;
   #label = bdi("", { class: "cell-label" });
+  /** @type {Cell | null} */
+  #cell = null;
+  #open;
   #notebook = bdi("", { class: "secondary-text" });
   #students = meter();
   #runs = meter();
@@ -90,28 +125,31 @@ class CellRow {
   /** @param {Page} page */
   constructor(page) {
     this.#page = page;
+    const click = () => this.#cell !== null && page.openCell(this.#cell);
+    this.#open = h("button", { type: "button", class: "cell-open", on: { click } }, this.#label);
     this.element = h(
       "tr",
       {},
-      h("th", { scope: "row" }, this.#label, this.#notebook),
+      h("th", { scope: "row" }, this.#open, this.#notebook),
       h("td", {}, this.#students.element),
       h("td", {}, this.#runs.element),
       h("td", { class: "cell-errors" }, this.#message, this.#times),
     );
   }
 
-  /** @param {Cell} cell */
-  update(cell) {
-    const { store, t } = this.#page;
-    const { failingStudents, failedRuns, messages } = cell;
-    const students = cell.students.size;
+  /** @param {FailingCell} failing */
+  update({ cell, students, failingStudents, runs, failedRuns }) {
+    const { store, t, focus } = this.#page;
+    const { messages } = cell;
+    this.#cell = cell;
     setText(this.#label, cellLabel(cell, t));
+    setAttribute(this.#open, "title", t.oneCell.open(cellLabel(cell, t)));
     setText(this.#notebook, notebookName(cell.notebookPath, t));
     show(this.#notebook, store.notebooks.size > 1);
     const share = students > 0 ? failingStudents / students : 0;
     this.#students.update(t.cells.of(failingStudents, students), share);
-    this.#runs.update(t.percent(failedRuns / cell.runs), failedRuns / cell.runs);
-    setAttribute(this.#runs.element, "title", t.cells.ofRuns(failedRuns, cell.runs));
+    this.#runs.update(t.percent(failedRuns / runs), failedRuns / runs);
+    setAttribute(this.#runs.element, "title", t.cells.ofRuns(failedRuns, runs));
     const { message, count } = messages[0] ?? { message: "", count: 0 };
     setText(this.#message, errorLine(message) || t.stuck.noMessage);
     const named = messages.slice(0, MAX_MESSAGES);
@@ -121,6 +159,8 @@ class CellRow {
     setAttribute(this.#message, "title", lines.join("\n"));
     const others = messages.length - 1;
     const times = [count > 0 ? t.cells.times(count) : "", others > 0 ? t.cells.more(others) : ""];
+    // Messages are counted by cell, and not by student.
+    if (!focus.isWhole) times.push(`(${t.limits.whole})`);
     setText(this.#times, times.filter(Boolean).join(" "));
   }
 }

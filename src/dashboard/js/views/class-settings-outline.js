@@ -27,8 +27,8 @@ export function outlinePart(page) {
   const drop = fileDrop(
     {
       name: "outline-drop",
-      label: t.outline.choose,
-      hint: t.outline.hint,
+      label: t.outlineSettings.choose,
+      hint: t.outlineSettings.hint,
       accept: ".ipynb,application/json",
       multiple: true,
     },
@@ -37,7 +37,7 @@ export function outlinePart(page) {
   const element = h(
     "fieldset",
     { class: "settings-part outline-part" },
-    h("legend", {}, t.outline.heading),
+    h("legend", {}, t.outlineSettings.heading),
     drop,
     problem.element,
     state,
@@ -50,8 +50,8 @@ export function outlinePart(page) {
     const faults = [];
     for (const file of files) {
       const read = readNotebookFile(await bytesOf(file, MAX_FILE), pathOf(file.name, page));
-      if ("fault" in read) faults.push(t.outline.fault(file.name, read.fault));
-      else if (!put(read.notebook)) faults.push(t.outline.full(MAX_NOTEBOOKS));
+      if ("fault" in read) faults.push(t.outlineSettings.fault(file.name, read.fault));
+      else if (!put(read.notebook)) faults.push(t.outlineSettings.full(MAX_NOTEBOOKS));
     }
     problem.say(faults.join(" "));
     draw();
@@ -71,7 +71,7 @@ export function outlinePart(page) {
   }
 
   function draw() {
-    setText(state, outline.length === 0 ? t.outline.none : t.outline.exercises);
+    setText(state, outline.length === 0 ? t.outlineSettings.none : t.outlineSettings.exercises);
     list.replaceChildren(...outline.map(item));
   }
 
@@ -80,17 +80,17 @@ export function outlinePart(page) {
     const count = h("span", { class: "hint" });
     const recount = () => {
       const exercises = notebook.cells.filter(({ exercise }) => exercise === true).length;
-      setText(count, t.outline.count(notebook.cells.length, exercises));
+      setText(count, t.outlineSettings.count(notebook.cells.length, exercises));
     };
     recount();
     const path = h("input", {
       type: "text",
-      "aria-label": t.outline.path,
-      title: t.outline.path,
+      "aria-label": t.outlineSettings.path,
+      title: t.outlineSettings.path,
       value: notebook.notebook,
       on: { change: () => (notebook.notebook = path.value.trim() || notebook.notebook) },
     });
-    const remove = iconButton("close", t.outline.remove(notebook.notebook), () => {
+    const remove = iconButton("close", t.outlineSettings.remove(notebook.notebook), () => {
       outline = outline.filter((other) => other !== notebook);
       draw();
       drop.querySelector("input")?.focus();
@@ -122,7 +122,7 @@ export function outlinePart(page) {
       const label = cell.index === undefined ? (cell.id ?? "") : t.cell(cell.index + 1);
       const input = h("input", {
         type: "checkbox",
-        "aria-label": t.outline.exercise(label),
+        "aria-label": t.outlineSettings.exercise(label),
         checked: cell.exercise === true,
         on: {
           change: () => {

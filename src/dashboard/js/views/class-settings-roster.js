@@ -45,8 +45,8 @@ export function rosterPart({ t }) {
     drop,
     h("div", { class: "settings-state" }, state, remove),
     preview,
-    errors,
     problem.element,
+    errors,
   );
 
   /** @param {File} file */
@@ -54,7 +54,7 @@ export function rosterPart({ t }) {
     const read = readRosterFile(await bytesOf(file, MAX_FILE));
     isWrong = read.errors.length > 0;
     if (!isWrong) roster = read.entries;
-    draw(isWrong ? "" : ` ${t.roster.fresh}`);
+    draw(!isWrong);
     problem.say(isWrong ? t.roster.wrong(read.errors.length + read.moreErrors) : "");
     drawErrors(read);
   }
@@ -64,16 +64,17 @@ export function rosterPart({ t }) {
     isWrong = false;
     errors.replaceChildren();
     problem.say("");
-    draw(` ${t.roster.fresh}`);
+    draw(true);
   }
 
-  /** @param {string} more */
-  function draw(more) {
+  /** @param {boolean} isFresh whether it is not what is stored */
+  function draw(isFresh) {
     const entries = roster ?? [];
     const named = entries.filter(({ name }) => name !== undefined).length;
     const teams = new Set(entries.flatMap(({ team }) => team ?? [])).size;
     const count = t.roster.count(entries.length, named, teams);
-    setText(state, `${entries.length === 0 ? t.roster.none : count}${more}`);
+    const what = entries.length === 0 ? t.roster.none : count;
+    setText(state, isFresh ? t.roster.fresh(what) : what);
     show(remove, entries.length > 0 || isWrong);
     show(preview, entries.length > 0);
     const first = entries.slice(0, MAX_PREVIEW);
@@ -109,7 +110,7 @@ export function rosterPart({ t }) {
       isWrong = false;
       errors.replaceChildren();
       problem.say("");
-      draw("");
+      draw(false);
     },
     read: () => (isWrong ? null : { roster }),
     say: (text) => isWrong || problem.say(text),

@@ -77,7 +77,7 @@ class SettingsPanel {
     this.element = h(
       "form",
       { novalidate: true },
-      h("h2", {}, t.classSettings.heading),
+      h("h2", { tabindex: "-1", autofocus: true }, t.classSettings.heading),
       this.#note,
       this.#fields,
       h(

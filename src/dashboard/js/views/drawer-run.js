@@ -54,6 +54,7 @@ export class LatestRun {
     const t = this.#t;
     setText(this.#heading, isLatest ? t.drawer.code : t.drawer.codeOfThen);
     show(this.#latest, !isLatest);
+    this.element.classList.toggle("is-chosen", !isLatest);
     if (event === this.#shown) return;
     this.#shown = event;
     show(this.#none, false);

@@ -13,13 +13,16 @@ import { formatTime } from "../time.js";
  * @import { Text } from "../i18n.js"
  * @import { IconName } from "../icons.js"
  * @import { DeliveredEvent, NormalizedEvent } from "../normalize.js"
- * @import { Page } from "./list.js"
+ * @import { Page, Place } from "./list.js"
  */
 
 /** The number of events that are read at a time. */
 const PAGE = 50;
 /** The most events that are shown. */
 const MAX_EVENTS = 1_000;
+/** So many older events are read at a time, and so often, to find a run of a cell. */
+const SEARCHED = 200;
+const MAX_SEARCHED = 10;
 
 /** @type {Map<string, IconName>} */
 const ICONS = new Map([
@@ -54,6 +57,12 @@ export class Timeline {
    * @type {DeliveredEvent | null}
    */
   #chosen = null;
+  /**
+   * The cell whose latest run is to be shown as soon as it is found.
+   *
+   * @type {Place | null}
+   */
+  #wanted = null;
   /**
    * The newest first.
    *
@@ -104,10 +113,14 @@ export class Timeline {
       this.#note,
       this.#older,
     );
+    const choose = (/** @type {DeliveredEvent} */ run) => {
+      this.#wanted = null;
+      this.choose(run);
+    };
     /** @type {List<Entry, EntryItem>} */
     this.#list = new List(list, {
       key: (entry) => String(entry.events[0].event.id),
-      create: (entry) => new EntryItem(t, entry, (run) => this.choose(run)),
+      create: (entry) => new EntryItem(t, entry, choose),
       update: (item, entry) => item.update(entry),
     });
     this.#unwatch = store.watch({
@@ -158,6 +171,7 @@ export class Timeline {
       show(this.#note, this.#next === null && this.#events.length > 0);
       setText(this.#older, t.drawer.older);
       show(this.#older, this.#next !== null && this.#events.length < MAX_EVENTS);
+      if (this.#wanted !== null) this.#searchWanted(this.#wanted);
     } catch {
       if (signal.aborted) return;
       setText(this.#note, t.drawer.failed);
@@ -177,7 +191,7 @@ export class Timeline {
     // In the order of the header, which says where the student is.
     this.#events.sort(newestFirst);
     this.#events.length = Math.min(this.#events.length, MAX_EVENTS);
-    this.choose(this.#chosen);
+    if (!this.#findWanted()) this.choose(this.#chosen);
     if (!this.#drawRequested) {
       this.#drawRequested = true;
       requestAnimationFrame(() => this.#draw());
@@ -194,6 +208,59 @@ export class Timeline {
     const latest = this.#events.find(({ event }) => event.kind === "run")?.delivered;
     const shown = run ?? latest;
     if (shown !== undefined) this.#showRun(shown, shown === latest);
+  }
+
+  /**
+   * Shows the student's latest run of a cell. Older events are read until it is found.
+   *
+   * @param {Place} place
+   */
+  chooseCell(place) {
+    this.#wanted = place;
+    if (!this.#findWanted()) this.#searchWanted(place);
+  }
+
+  /** Looks for the wanted run among the events that were read. */
+  #findWanted() {
+    const wanted = this.#wanted;
+    const run = this.#events.find(({ event }) => wanted !== null && isRunOf(event, wanted));
+    if (run === undefined) return false;
+    this.#wanted = null;
+    this.choose(run.delivered);
+    return true;
+  }
+
+  /**
+   * Reads the student's older events of the cell's notebook, within bounds.
+   *
+   * @param {Place} place
+   */
+  async #searchWanted(place) {
+    const { classId, store } = this.#page;
+    const { signal } = this.#abort;
+    let before = this.#next ?? undefined;
+    const first = store.state.lesson?.first ?? 0;
+    const notebook = place.notebookPath ?? undefined;
+    try {
+      for (let page = 0; page < MAX_SEARCHED && before !== undefined && before > first; page += 1) {
+        const options = { before, limit: SEARCHED, notebook, signal };
+        const answer = await api.events(classId, this.#studentId, options);
+        if (this.#wanted !== place) return;
+        const runs = answer.events.map((delivered) => ({
+          delivered,
+          event: normalize(delivered, store.state.settings),
+        }));
+        const run = runs.find(({ event }) => isRunOf(event, place));
+        if (run !== undefined) {
+          this.#wanted = null;
+          this.choose(run.delivered);
+          return;
+        }
+        before = answer.next;
+      }
+    } catch {
+      // The latest run stays; what cannot be read now is said below the timeline.
+    }
   }
 
   #draw() {
@@ -306,6 +373,14 @@ function entriesOf(events) {
     else entries.push({ kind, events: [entry] });
   }
   return entries;
+}
+
+/**
+ * @param {NormalizedEvent} event
+ * @param {Place} place
+ */
+function isRunOf({ kind, notebook, cell }, { notebookPath, cellId }) {
+  return kind === "run" && notebook === notebookPath && cell === cellId;
 }
 
 /** @param {NormalizedEvent} event */

@@ -12,9 +12,10 @@ import { Timeline } from "./drawer-timeline.js";
 import { outcome, outcomeText } from "./grid-model.js";
 
 /**
+ * @import { Cell } from "../cell.js"
  * @import { Row } from "../store.js"
  * @import { Status, Student } from "../student.js"
- * @import { Page, View } from "./list.js"
+ * @import { Page, Place, View } from "./list.js"
  */
 
 /** Below this width the drawer covers the page. */
@@ -35,8 +36,11 @@ export default function drawer(page) {
    */
   let opener = null;
 
-  /** @param {string} studentId */
-  function open(studentId) {
+  /**
+   * @param {string} studentId
+   * @param {Place} [place] whose latest run is to be shown
+   */
+  function open(studentId, place) {
     if (!dialog.open) opener = document.activeElement;
     if (panel?.studentId !== studentId) {
       panel?.close();
@@ -45,10 +49,12 @@ export default function drawer(page) {
       dialog.scrollTop = 0;
     }
     if (!dialog.open) {
-      if (NARROW.matches) dialog.showModal();
+      // Over a dialog that covers the page, only another one of its kind can be seen.
+      if (NARROW.matches || document.querySelector("dialog:modal") !== null) dialog.showModal();
       else dialog.show();
     }
     page.opened(studentId);
+    if (place !== undefined) panel.choose(place);
     panel.focus();
   }
 
@@ -69,6 +75,7 @@ export default function drawer(page) {
     element: dialog,
     slot: "side",
     open,
+    openCell: () => dialog.close(),
     update(changes) {
       if (panel === null) return;
       const row = page.store.rows.get(panel.studentId);
@@ -95,6 +102,8 @@ class StudentPanel {
   #unconfigured;
   #viewers = h("p", { class: "viewers", role: "status" });
   #cells;
+  /** @type {Cell[]} */
+  #drawnCells = [];
   #run;
   #timeline;
 
@@ -159,6 +168,11 @@ class StudentPanel {
 
   focus() {
     moveFocus(this.#heading);
+  }
+
+  /** @param {Place} place whose latest run is to be shown */
+  choose(place) {
+    this.#timeline.chooseCell(place);
   }
 
   /** `undefined` if the student is not in the class's state. */
@@ -231,19 +245,22 @@ class StudentPanel {
       .filter((cell) => cell.notebookPath === student.notebookPath && cell.students.has(student));
     show(this.#cells, cells.length > 0);
     while (this.#cells.children.length > cells.length) this.#cells.lastElementChild?.remove();
+    this.#drawnCells = cells;
     while (this.#cells.children.length < cells.length) {
-      const label = h("span", { "aria-hidden": "true" });
-      this.#cells.append(h("span", { role: "listitem" }, label));
+      const at = this.#cells.children.length;
+      const click = () => this.choose(this.#drawnCells[at]);
+      this.#cells.append(
+        h("span", { role: "listitem" }, h("button", { type: "button", on: { click } })),
+      );
     }
     cells.forEach((cell, at) => {
       const runs = student.cells.get(cellName(cell.notebookPath, cell.cellId));
-      const square = this.#cells.children[at];
+      const square = this.#cells.children[at].firstElementChild;
+      if (square === null) return;
       const text = `${cellLabel(cell, t)}: ${outcomeText(runs, t)}`;
       const current = cell.cellId === student.cellId ? " is-current" : "";
       setAttribute(square, "class", `cell-square outcome-${outcome(runs)}${current}`);
-      if (square.firstElementChild !== null) {
-        setText(square.firstElementChild, cellNumber(cell) ?? "·");
-      }
+      setText(square, cellNumber(cell) ?? "·");
       setAttribute(square, "title", text);
       setAttribute(square, "aria-label", text);
     });

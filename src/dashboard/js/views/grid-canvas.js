@@ -6,11 +6,13 @@ import { cellLabel, fullName } from "../names.js";
 import { Drawing } from "./grid-drawing.js";
 import { Geometry } from "./grid-geometry.js";
 import { outcomeText } from "./grid-model.js";
+import { describeColumn, describeDone } from "./grid-words.js";
 
 /**
  * @import { Row } from "../store.js"
  * @import { Spot } from "./grid-drawing.js"
  * @import { Column } from "./grid-model.js"
+ * @import { Progress } from "../outline.js"
  * @import { Page } from "./list.js"
  */
 
@@ -35,7 +37,7 @@ export class GridCanvas {
    * @type {Map<Row, number>}
    */
   #indices = new Map();
-  #overview = false;
+  #look = { overview: false, isPlanned: false };
   /**
    * Where the keyboard is.
    *
@@ -61,7 +63,7 @@ export class GridCanvas {
     const properties = { class: "grid-scroll", tabindex: "0", role: "application" };
     this.element = h("div", properties, this.#spacer, this.#tip, this.#voice);
     const { element } = this;
-    this.#geometry = new Geometry(element, 0, 0, false);
+    this.#geometry = new Geometry(element, 0, 0, this.#look);
     element.addEventListener("scroll", () => this.#invalidate(), { passive: true });
     element.addEventListener("pointermove", (event) => this.#point(event));
     element.addEventListener("pointerleave", () => this.#leave());
@@ -88,13 +90,15 @@ export class GridCanvas {
    * @param {Row[]} rows
    * @param {Column[]} columns
    * @param {boolean} overview whether all rows are to be in sight at once
+   * @param {Progress | null} progress if the columns are those of an outline
    */
-  show(rows, columns, overview) {
+  show(rows, columns, overview, progress) {
     const chosen = this.#cursor === null ? undefined : this.#rows[this.#cursor.row];
     this.#rows = rows;
     this.#columns = columns;
     this.#indices = new Map(rows.map((row, index) => [row, index]));
-    this.#overview = overview;
+    this.#look = { overview, isPlanned: progress !== null };
+    this.#drawing.progress = progress;
     if (this.#cursor !== null) {
       // The cursor stays at its student.
       const index = chosen === undefined ? undefined : this.#indices.get(chosen);
@@ -134,7 +138,7 @@ export class GridCanvas {
 
   #measure() {
     const counts = /** @type {const} */ ([this.#rows.length, this.#columns.length]);
-    const geometry = new Geometry(this.element, ...counts, this.#overview);
+    const geometry = new Geometry(this.element, ...counts, this.#look);
     this.#geometry = geometry;
     this.#spacer.style.height = `${geometry.totalHeight}px`;
     this.#spacer.style.width = `${geometry.totalWidth}px`;
@@ -229,13 +233,25 @@ export class GridCanvas {
   #click(event) {
     const at = this.#at(event);
     if (at === null) return;
-    this.#cursor = { row: at.row, column: at.column ?? 0 };
-    this.#open(at.row);
+    const { row, column } = at;
+    if (row !== null) this.#cursor = { row, column: column ?? 0 };
+    this.#open(at);
   }
 
-  /** @param {number} row */
-  #open(row) {
-    this.#page.open(this.#rows[row].student.studentId);
+  /**
+   * Opens the cell of all students, a student, or the student's latest run of the cell.
+   *
+   * @param {Spot} spot
+   */
+  #open({ row, column }) {
+    const cell = column === null ? null : this.#columns[column].cell;
+    if (row === null) {
+      if (cell !== null) this.#page.openCell(cell);
+      return;
+    }
+    const { student } = this.#rows[row];
+    const hasRun = cell?.students.has(student) ?? false;
+    this.#page.open(student.studentId, cell !== null && hasRun ? cell : undefined);
   }
 
   /** @param {KeyboardEvent} event */
@@ -245,7 +261,7 @@ export class GridCanvas {
     const cursor = this.#cursor ?? { row: 0, column: 0 };
     const move = this.#move(event.key);
     if (event.key === "Enter") {
-      this.#open(cursor.row);
+      this.#open(event.shiftKey ? { ...cursor, row: null } : cursor);
     } else if (move !== undefined) {
       // The first key only shows where the cursor is.
       const [down, across] = this.#cursor === null ? [0, 0] : move;
@@ -300,9 +316,15 @@ export class GridCanvas {
   /** @param {Spot} spot */
   #describe({ row, column }) {
     const { store, t } = this.#page;
+    if (row === null)
+      return column === null ? "" : describeColumn(this.#columns[column], this.#page);
     const { student, status } = this.#rows[row];
     const name = `\u2068${fullName(student, store)}\u2069`;
-    if (column === null) return `${name} · ${t.status[status]}`;
+    if (column === null) {
+      const progress = this.#drawing.progress;
+      const done = progress === null ? "" : ` · ${describeDone(progress, student, t)}`;
+      return `${name} · ${t.status[status]}${done}`;
+    }
     const { cell, name: key } = this.#columns[column];
     return t.grid.at(name, cellLabel(cell, t), outcomeText(student.cells.get(key), t));
   }

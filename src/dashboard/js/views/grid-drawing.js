@@ -1,12 +1,15 @@
 // Draws rows, names and heads of the grid into its canvas.
 
 import { cellLabel, cellNumber, fullName } from "../names.js";
+import { standing } from "../outline.js";
 import { outcome } from "./grid-model.js";
 import { Cells, FittedNames, drawMark, drawOutline, readColours } from "./grid-shapes.js";
 
 /**
+ * @import { Progress } from "../outline.js"
  * @import { Page } from "./list.js"
  * @import { Row } from "../store.js"
+ * @import { Student } from "../student.js"
  * @import { Geometry } from "./grid-geometry.js"
  * @import { Column } from "./grid-model.js"
  * @import { Box, Colours } from "./grid-shapes.js"
@@ -20,9 +23,9 @@ const HEAD_SIZE = 0.6875;
 const STILL = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
- * A row or a cell that is pointed at, or that has the keyboard's cursor.
+ * A row, a cell or a column's head that is pointed at, or that has the keyboard's cursor.
  *
- * @typedef {{ row: number, column: number | null }} Spot
+ * @typedef {{ row: number | null, column: number | null }} Spot
  */
 
 export class Drawing {
@@ -32,6 +35,12 @@ export class Drawing {
   #names = new FittedNames();
   /** @type {Colours | null} */
   #colours = null;
+  /**
+   * How far the students are, if the columns are those of an outline.
+   *
+   * @type {Progress | null}
+   */
+  progress = null;
 
   /**
    * @param {HTMLCanvasElement} canvas
@@ -138,7 +147,7 @@ export class Drawing {
    * @param {[index: number, row: Row][]} rows
    */
   #rowNames(geometry, rows) {
-    const { rem, gutter, isNamed } = geometry;
+    const { rem, gutter, isNamed, done } = geometry;
     const { store } = this.#page;
     const context = this.#context;
     const colours = this.#palette;
@@ -155,9 +164,31 @@ export class Drawing {
       }
       drawMark(context, colours[status], status, [0.6 * rem, middle], 0.26 * rem);
       context.fillStyle = status === "idle" ? colours.inkFaint : colours.ink;
-      const name = this.#names.fit(context, fullName(student, store), gutter - 1.75 * rem);
+      const name = this.#names.fit(context, fullName(student, store), gutter - done - 1.75 * rem);
       context.fillText(name, 1.25 * rem, middle + 0.5);
+      this.#done(student, gutter - 0.5 * rem, middle);
     }
+  }
+
+  /**
+   * Writes how many exercises a student has done, and whether that is behind or ahead of the class.
+   *
+   * @param {Student} student
+   * @param {number} right
+   * @param {number} middle
+   */
+  #done(student, right, middle) {
+    if (this.progress === null) return;
+    const { exercises, done } = this.progress;
+    const context = this.#context;
+    const colours = this.#palette;
+    const where = standing(this.progress, student);
+    const text = this.#page.t.outline.done(done.get(student) ?? 0, exercises);
+    context.textAlign = "right";
+    context.fillStyle = where === 0 ? colours.inkFaint : colours.inkSoft;
+    const mark = where === 0 ? "" : where < 0 ? "▾ " : "▴ ";
+    context.fillText(mark + text, right, middle + 0.5);
+    context.textAlign = "left";
   }
 
   /**
@@ -166,10 +197,11 @@ export class Drawing {
    * @param {Spot | null} lit
    */
   head(geometry, columns, lit) {
-    const { rem, head, gutter, column, width } = geometry;
+    const { rem, head, gutter, column, width, isPlanned } = geometry;
     const context = this.#context;
     const colours = this.#palette;
     this.#clipped([gutter, 0, width - gutter, head], () => {
+      if (isPlanned) this.#headings(geometry, columns);
       this.#setFont(HEAD_SIZE * rem);
       context.textAlign = "center";
       context.textBaseline = "middle";
@@ -185,9 +217,76 @@ export class Drawing {
         const text = String(cellNumber(cell) ?? label);
         context.fillText(text, geometry.columnLeft(index) + column / 2, head / 2);
       }
+      if (isPlanned) this.#shares(geometry, columns);
     });
     context.fillStyle = colours.line;
     context.fillRect(0, head - 1, width, 1);
+  }
+
+  /**
+   * Writes each heading of the outline above its columns; what has no room is cut.
+   *
+   * @param {Geometry} geometry
+   * @param {Column[]} columns
+   */
+  #headings(geometry, columns) {
+    const { rem, column, gutter, head } = geometry;
+    const context = this.#context;
+    const colours = this.#palette;
+    const [left, right] = geometry.columnsInSight;
+    this.#setFont(HEAD_SIZE * rem);
+    let first = left;
+    while (first > 0 && isUnder(columns[first], columns[first - 1])) first -= 1;
+    while (first < right) {
+      let next = first + 1;
+      while (next < columns.length && isUnder(columns[next], columns[first])) next += 1;
+      const from = geometry.columnLeft(first);
+      const start = Math.max(gutter, from);
+      const room = geometry.columnLeft(next) - start - 0.4 * rem;
+      const text = columns[first].planned?.headings.at(-1) ?? "";
+      context.fillStyle = colours.line;
+      context.fillRect(from, 0, 1, head);
+      if (text !== "" && room > column / 2) {
+        context.textAlign = "left";
+        context.textBaseline = "middle";
+        context.fillStyle = colours.inkFaint;
+        context.fillText(this.#names.fit(context, text, room), start + 0.3 * rem, head / 6);
+      }
+      first = next;
+    }
+    context.textAlign = "center";
+  }
+
+  /**
+   * Draws the share of the students here who have succeeded in each cell of the outline: as a
+   * number where there is room, as a bar below it.
+   *
+   * @param {Geometry} geometry
+   * @param {Column[]} columns
+   */
+  #shares(geometry, columns) {
+    const { rem, column, head } = geometry;
+    const { store, t, focus } = this.#page;
+    const context = this.#context;
+    const colours = this.#palette;
+    const here = focus.team === null ? store.rows.size : focus.ofTeam(store.rows.values()).length;
+    const [left, right] = geometry.columnsInSight;
+    for (let index = left; index < right; index += 1) {
+      const { planned, done } = columns[index];
+      if (planned === null || here === 0) continue;
+      const from = geometry.columnLeft(index) + 1;
+      context.fillStyle = colours.none;
+      context.fillRect(from, head - 5, column - 2, 3);
+      context.fillStyle = colours.ok;
+      context.fillRect(from, head - 5, (column - 2) * (done / here), 3);
+      if (column < 2.1 * rem) continue;
+      context.fillStyle = colours.inkFaint;
+      const text =
+        column > 5 * rem
+          ? t.outline.progress(t.percent(done / here), done, here)
+          : t.percent(done / here);
+      context.fillText(text, from + column / 2, (head * 5) / 6 - 0.2 * rem);
+    }
   }
 
   /**
@@ -223,6 +322,16 @@ export class Drawing {
     context.restore();
     return result;
   }
+}
+
+/**
+ * Whether a column stands under the heading of another one.
+ *
+ * @param {Column} column
+ * @param {Column} other
+ */
+function isUnder(column, other) {
+  return column.planned?.headings.join("\0") === other.planned?.headings.join("\0");
 }
 
 /**

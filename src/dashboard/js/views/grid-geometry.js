@@ -5,8 +5,12 @@
 const NAMED_HEIGHT = 12;
 /** The sizes below are in rem. */
 const HEAD = 1.75;
+/** A head with a heading above the number, and a progress below it. */
+const HEAD_PLANNED = 3.75;
 const ROW = 1.5;
 const NAME = 12;
+/** Room beside a name for what the student has done. */
+const DONE = 3.75;
 const LEAST_COLUMN = 1.1;
 const MOST_COLUMN = 3.5;
 const MOST_COLUMN_OVERVIEW = 4.5;
@@ -18,9 +22,10 @@ export class Geometry {
    * @param {HTMLElement} scrolled the scrolled area
    * @param {number} rows
    * @param {number} columns
-   * @param {boolean} overview whether all rows are to be in sight at once
+   * @param {{ overview: boolean, isPlanned: boolean }} look whether all rows are to be in sight at
+   *   once, and whether the columns are those of an outline
    */
-  constructor(scrolled, rows, columns, overview) {
+  constructor(scrolled, rows, columns, { overview, isPlanned }) {
     this.#scrolled = scrolled;
     this.rows = rows;
     this.columns = columns;
@@ -29,12 +34,15 @@ export class Geometry {
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     this.rem = rem;
     /** Height of the columns' heads. */
-    this.head = HEAD * rem;
+    this.isPlanned = isPlanned;
+    this.head = (isPlanned ? HEAD_PLANNED : HEAD) * rem;
     const fit = (this.height - this.head) / Math.max(1, rows);
     this.row = overview ? Math.max(1, Math.min(ROW * rem, fit)) : ROW * rem;
     this.isNamed = this.row >= NAMED_HEIGHT;
     /** Width of the names. */
-    this.gutter = this.isNamed ? Math.min(NAME * rem, this.width * 0.36) : ROW * rem;
+    this.done = isPlanned && this.isNamed ? DONE * rem : 0;
+    const names = Math.min(NAME * rem, this.width * 0.36);
+    this.gutter = this.isNamed ? names + this.done : ROW * rem;
     const most = (overview ? MOST_COLUMN_OVERVIEW : MOST_COLUMN) * rem;
     const share = (this.width - this.gutter - 0.5 * rem) / Math.max(1, columns);
     this.column = Math.max(LEAST_COLUMN * rem, Math.min(most, share));
@@ -42,7 +50,7 @@ export class Geometry {
 
   /** Width of the whole grid. */
   get totalWidth() {
-    return this.gutter + this.column * this.columns;
+    return this.gutter + this.column * this.columns + 0.5 * this.rem;
   }
 
   /** Height of the whole grid. */
@@ -85,16 +93,20 @@ export class Geometry {
   }
 
   /**
-   * The row and column at a point of the canvas. The column is `null` beside the cells; all is
-   * `null` where there is no row.
+   * The row and column at a point of the canvas. The column is `null` beside the cells, the row at
+   * a column's head; all is `null` where there is neither.
    *
    * @param {number} x
    * @param {number} y
-   * @returns {{ row: number, column: number | null } | null}
+   * @returns {{ row: number | null, column: number | null } | null}
    */
   at(x, y) {
+    if (y < this.head) {
+      const column = Math.floor((x - this.gutter + this.#scrolled.scrollLeft) / this.column);
+      return x >= this.gutter && column < this.columns ? { row: null, column } : null;
+    }
     const row = Math.floor((y - this.head + this.#scrolled.scrollTop) / this.row);
-    if (y < this.head || row < 0 || row >= this.rows) return null;
+    if (row < 0 || row >= this.rows) return null;
     if (x < this.gutter) return { row, column: null };
     const column = Math.floor((x - this.gutter + this.#scrolled.scrollLeft) / this.column);
     return { row, column: column < this.columns ? column : null };

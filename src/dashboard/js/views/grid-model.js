@@ -1,12 +1,15 @@
 // The students and cells that the grid shows, and their order.
 
 import { cellName } from "../cell.js";
+import { Focus } from "../focus.js";
 import { studentName } from "../names.js";
+import { hasSucceeded, nameOf, outlineFor, outlineOf, plannedCell } from "../outline.js";
 import { STATUSES } from "../student.js";
 
 /**
  * @import { Cell, CellRuns } from "../cell.js"
  * @import { Text } from "../i18n.js"
+ * @import { OutlineCell } from "../outline.js"
  * @import { Row, Store } from "../store.js"
  * @import { Status } from "../student.js"
  */
@@ -18,13 +21,21 @@ import { STATUSES } from "../student.js";
 const COMMON_SHARE = 1 / 20;
 
 /**
- * A cell, and the `cellName` by which a student's runs of it are found.
- *
- * @typedef {{ cell: Cell, name: string }} Column
+ * @typedef {object} Column
+ * @property {Cell} cell
+ * @property {string} name the `cellName` by which a student's runs of it are found
+ * @property {OutlineCell | null} planned what the outline says of it
+ * @property {number} done the students who have succeeded in it
  */
 
 /**
- * The paths of the notebooks, the one with the most students first.
+ * What limits the columns: the page's focus, and whether the cells that students added are shown.
+ *
+ * @typedef {{ focus?: Focus, now?: number, isOpen?: boolean }} ColumnChoice
+ */
+
+/**
+ * The paths of the notebooks, the one with the most students first; the outline's are among them.
  *
  * @param {Store} store
  */
@@ -32,6 +43,10 @@ export function notebooks(store) {
   /** @type {Map<string | null, number>} */
   const counts = new Map();
   for (const cell of store.state.cells.values()) counts.set(cell.notebookPath, 0);
+  const names = new Set([...counts.keys()].flatMap((path) => [path, nameOf(path)]));
+  for (const path of outlineOf(store.state.settings).keys()) {
+    if (!names.has(path)) counts.set(path, 0);
+  }
   for (const { student } of store.rows.values()) {
     const count = counts.get(student.notebookPath);
     if (count !== undefined) counts.set(student.notebookPath, count + 1);
@@ -40,16 +55,53 @@ export function notebooks(store) {
 }
 
 /**
+ * The columns of a notebook: the cells of its outline, in its order; without one those that are
+ * common. `added` are the cells that are not in the outline.
+ *
  * @param {Store} store
  * @param {string | null} notebook
- * @returns {Column[]}
+ * @param {ColumnChoice} [choice]
+ * @returns {{ columns: Column[], added: number, isPlanned: boolean }}
  */
-export function columns(store, notebook) {
-  const cells = store.state.orderedCells().filter((cell) => cell.notebookPath === notebook);
-  const most = Math.max(0, ...cells.map((cell) => cell.students.size));
-  return cells
-    .filter((cell) => cell.students.size >= most * COMMON_SHARE)
-    .map((cell) => ({ cell, name: cellName(cell.notebookPath, cell.cellId) }));
+export function columnsOf(store, notebook, { focus = new Focus(), now = 0, isOpen } = {}) {
+  const { state } = store;
+  const outline = outlineFor(state.settings, notebook);
+  const cells = state.orderedCells().filter((cell) => cell.notebookPath === notebook);
+  /** @type {Map<Cell, OutlineCell | null>} */
+  const shown = new Map();
+  for (const planned of outline ?? []) {
+    shown.set(plannedCell(planned, notebook, state.cells), planned);
+  }
+  const others = cells.filter((cell) => !shown.has(cell));
+  const most = Math.max(0, ...others.map((cell) => cell.students.size));
+  if (outline === undefined) {
+    const common = others.filter((cell) => cell.students.size >= most * COMMON_SHARE);
+    for (const cell of common) shown.set(cell, null);
+  } else if (isOpen) {
+    for (const cell of others) shown.set(cell, null);
+  }
+  const columns = [...shown].map(([cell, planned]) => {
+    const name = cellName(cell.notebookPath, cell.cellId);
+    let done = 0;
+    for (const student of planned === null ? [] : cell.students) {
+      if (focus.hasTeam(student) && hasSucceeded(student, name)) done += 1;
+    }
+    return { cell, name, planned, done };
+  });
+  const inSpan = columns.filter(
+    ({ cell, name }) => focus.minutes === 0 || focus.runsOf(cell, name, now).length > 0,
+  );
+  const added = outline === undefined ? 0 : others.length;
+  return { columns: inSpan, added, isPlanned: outline !== undefined };
+}
+
+/**
+ * @param {Store} store
+ * @param {string | null} notebook
+ * @param {ColumnChoice} [choice]
+ */
+export function columns(store, notebook, choice) {
+  return columnsOf(store, notebook, choice).columns;
 }
 
 /** @typedef {"attention" | "name" | "team" | "progress"} OrderName */
@@ -134,9 +186,10 @@ export function isOrder(name) {
  * The students that are shown, in order.
  *
  * @param {Store} store
- * @param {{ order: OrderName, find: string, status: Status | null, columns: Column[] }} choice
+ * @param {{ order: OrderName, find: string, status: Status | null, columns: Column[],
+ *   focus?: Focus, now?: number }} choice
  */
-export function rows(store, { order, find, status, columns }) {
+export function rows(store, { order, find, status, columns, focus = new Focus(), now = 0 }) {
   const wanted = find.trim().toLocaleLowerCase();
   /** @param {Row} row */
   const matches = ({ student }) =>
@@ -145,7 +198,8 @@ export function rows(store, { order, find, status, columns }) {
       text?.toLocaleLowerCase().includes(wanted),
     );
   const shown = [...store.rows.values()].filter(
-    (row) => (status === null || row.status === status) && matches(row),
+    (row) =>
+      (status === null || row.status === status) && focus.has(row.student, now) && matches(row),
   );
   return shown.sort(ORDERS[isOrder(order) ? order : "attention"](columns));
 }

@@ -6,8 +6,9 @@ import { legend } from "../components/legend.js";
 import { h, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { notebookName } from "../names.js";
+import { progressOf } from "../outline.js";
 import { GridCanvas } from "./grid-canvas.js";
-import { columns, isOrder, notebooks, orders, rows } from "./grid-model.js";
+import { columnsOf, isOrder, notebooks, orders, rows } from "./grid-model.js";
 import { GridTable } from "./grid-table.js";
 
 /** @import { Page, View } from "./list.js" */
@@ -20,7 +21,7 @@ const TABLE_PACE = 2_000;
  * @returns {View}
  */
 export default function grid(page) {
-  const { store, t, preferences } = page;
+  const { store, clock, t, preferences } = page;
   const { notebookSelect, sortSelect, search, searchLabel } = controls(page);
   let asTable = false;
   const everyone = iconButton("rows", t.grid.overview, () => {
@@ -43,7 +44,15 @@ export default function grid(page) {
   const clear = { click: () => page.filter(null) };
   const filtered = h("button", { type: "button", class: "chip grid-filter", on: clear });
   setPressed(filtered, true);
-  view.count.after(filtered);
+  let isOpen = false;
+  const fold = {
+    click: () => {
+      isOpen = !isOpen;
+      draw();
+    },
+  };
+  const addedCells = h("button", { type: "button", class: "chip grid-added", on: fold });
+  view.count.after(filtered, addedCells);
   const empty = emptyState("");
   const canvas = new GridCanvas(page);
   const table = new GridTable(page);
@@ -91,10 +100,19 @@ export default function grid(page) {
 
   function draw() {
     listNotebooks();
-    const shownColumns = notebook === undefined ? [] : columns(store, notebook);
+    const { status, focus } = page;
+    const now = clock.now();
+    const found = columnsOf(store, notebook ?? null, { focus, now, isOpen });
+    const shownColumns = notebook === undefined ? [] : found.columns;
     const order = preferences.get("gridSort");
-    const { status } = page;
-    const shownRows = rows(store, { order, find: search.value, status, columns: shownColumns });
+    const choice = { order, find: search.value, status, columns: shownColumns, focus, now };
+    const shownRows = rows(store, choice);
+    const inTeam = found.isPlanned ? focus.ofTeam(store.rows.values()) : [];
+    const students = inTeam.map(({ student }) => student);
+    const progress = found.isPlanned ? progressOf(students, found.columns) : null;
+    show(addedCells, found.added > 0);
+    setText(addedCells, isOpen ? t.outline.hideAdded : t.outline.added(found.added));
+    setPressed(addedCells, isOpen);
     const visible = notebook !== undefined && shownRows.length > 0;
     show(empty.element, !visible);
     setText(empty.message, notebook === undefined ? t.grid.empty : t.grid.noMatch);
@@ -107,8 +125,8 @@ export default function grid(page) {
     setPressed(tableButton, asTable);
     setText(view.count, shownRows.length);
     if (!visible) return;
-    if (asTable) table.show(shownRows, shownColumns);
-    else canvas.show(shownRows, shownColumns, preferences.get("gridOverview"));
+    if (asTable) table.show(shownRows, shownColumns, progress);
+    else canvas.show(shownRows, shownColumns, preferences.get("gridOverview"), progress);
   }
 
   return {
@@ -122,7 +140,8 @@ export default function grid(page) {
     // Rows and columns, and their order. They do not move under someone's pointer.
     updateCalmly(changes) {
       if (changes.all) return draw();
-      const changed = changes.students.size > 0 || changes.statuses;
+      const isPassing = page.focus.minutes > 0 && changes.tick;
+      const changed = changes.students.size > 0 || changes.statuses || isPassing;
       if (!changed || canvas.isPointedAt) return undefined;
       if (table.element.hidden) return draw();
       if (performance.now() - tableDrawnAt < TABLE_PACE) return undefined;

@@ -35,7 +35,8 @@ export default function helpQueue(page) {
   });
 
   function draw() {
-    const queue = store.withStatus("help").sort((a, b) => raisedAt(a) - raisedAt(b));
+    const raised = page.focus.ofTeam(store.withStatus("help"));
+    const queue = raised.sort((a, b) => raisedAt(a) - raisedAt(b));
     items.show(queue);
     setText(view.count, queue.length);
     show(empty.element, queue.length === 0);
@@ -49,7 +50,7 @@ export default function helpQueue(page) {
     update(changes) {
       const names = changes.raised.map((row) => studentName(row.student));
       if (names.length > 0) setText(announcer, t.help.raised(names.join(", ")));
-      if (concerns(changes, "help")) draw();
+      if (changes.filter || concerns(changes, "help")) draw();
       else if (changes.tick || changes.presence) for (const item of items.parts()) item.tick();
     },
   };

@@ -6,6 +6,7 @@
  * @import { Changes } from "../changes.js"
  * @import { Clock } from "../clock.js"
  * @import { ConnectionState } from "../connection.js"
+ * @import { Choice, Focus } from "../focus.js"
  * @import { Text } from "../i18n.js"
  * @import { Me } from "../me.js"
  * @import { Preferences } from "../preferences.js"
@@ -14,6 +15,8 @@
  * @import { Store } from "../store.js"
  * @import { Status } from "../student.js"
  */
+
+/** @typedef {{ notebookPath: string | null, cellId: string }} Place a cell of the class */
 
 /**
  * The views' shared context. Everything is as of now; `Changes` lists the new parts.
@@ -31,9 +34,13 @@
  * @property {string | null} lessonId an earlier lesson that is shown; `null`: the current one
  * @property {string | null} studentId the student whose drawer is open
  * @property {Status | null} status the status that the grid is limited to
+ * @property {Focus} focus the team and the span of time that the page is limited to
+ * @property {(choice: Partial<Choice>) => void} limit limits it
  * @property {ConnectionState} connection
  * @property {() => void} retry connects now instead of later
- * @property {(studentId: string) => void} open opens a student's drawer
+ * @property {(studentId: string, place?: Place) => void} open opens a student's drawer, at the
+ *   student's latest run of a cell if one is given
+ * @property {(place: Place) => void} openCell shows everyone's latest run of a cell
  * @property {(studentId: string | null) => void} opened notes that a drawer was opened or closed
  * @property {(status: Status | null) => void} filter limits the grid to a status
  * @property {(classId: string) => void} choose shows another class
@@ -60,7 +67,8 @@
  * @property {(changes: Changes) => void} [updateCalmly] is called instead, or as well, twice a
  *   second at most: for what is read, and should hold still
  * @property {() => void} [restyle] is called when colours or sizes have changed
- * @property {(studentId: string) => void} [open] is called when a student was chosen
+ * @property {(studentId: string, place?: Place) => void} [open] is called when a student was chosen
+ * @property {(place: Place) => void} [openCell] is called when a cell was chosen
  * @property {() => void} [end] is called before the view is replaced
  */
 
@@ -74,6 +82,7 @@ const modules = await Promise.all([
   import("./loading.js"),
   import("./empty-class.js"),
   import("./overview.js"),
+  import("./limits.js"),
   import("./help.js"),
   import("./stuck.js"),
   import("./grid.js"),
@@ -84,6 +93,7 @@ const modules = await Promise.all([
   import("./silent.js"),
   import("./absent.js"),
   import("./drawer.js"),
+  import("./one-cell.js"),
 ]);
 
 /**

@@ -1,13 +1,15 @@
 // The number of students of each status. Each number is a filter of the grid, too.
 
 import { setPressed } from "../components/buttons.js";
-import { statusBar } from "../components/status.js";
+import { countByStatus, statusBar } from "../components/status.js";
 import { h, setAttribute, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { STATUSES } from "../student.js";
 import { downloads } from "./overview-downloads.js";
 
 /**
+ * @import { Counts } from "../components/status.js"
+ * @import { Row } from "../store.js"
  * @import { Status } from "../student.js"
  * @import { Page, View } from "./list.js"
  */
@@ -38,10 +40,15 @@ export default function overview(page) {
   );
 
   function draw() {
-    for (const tile of tiles) tile.update();
-    bar.update(store.counts, store.rows.size);
-    const { runs, errors } = store.totals;
-    const here = t.attendance(store.rows.size, store.absent().length);
+    const { focus } = page;
+    const rows = focus.team === null ? null : focus.ofTeam(store.rows.values());
+    const counts = rows === null ? store.counts : countByStatus(rows);
+    const size = rows === null ? store.rows.size : rows.length;
+    for (const tile of tiles) tile.update(counts);
+    bar.update(counts, size);
+    const { runs, errors } = rows === null ? store.totals : totalsOf(rows);
+    const absent = store.absent().filter((student) => focus.hasTeam(student));
+    const here = t.attendance(size, absent.length);
     setText(totals, [here, t.runs(runs), t.failures(errors)].join(" · "));
     show(element, store.isKnown);
   }
@@ -68,6 +75,16 @@ export default function overview(page) {
   };
 }
 
+/** @param {Row[]} rows */
+function totalsOf(rows) {
+  const totals = { runs: 0, errors: 0 };
+  for (const { runs, errors } of rows) {
+    totals.runs += runs;
+    totals.errors += errors;
+  }
+  return totals;
+}
+
 /**
  * @param {Page} page
  * @param {Status} status
@@ -89,8 +106,9 @@ function statusTile(page, status) {
   );
   return {
     element,
-    update() {
-      const count = store.counts[status];
+    /** @param {Counts} counts */
+    update(counts) {
+      const count = counts[status];
       const { stuckAfter, idleAfter } = store.state.settings;
       setAttribute(element, "title", t.statusHint(status, stuckAfter, t.span(idleAfter)));
       setText(number, t.number(count));

@@ -66,7 +66,7 @@ export default function classPlace(page) {
     }
     const now = clock.now();
     let nowhere = 0;
-    for (const row of store.rows.values()) {
+    for (const row of page.focus.ofTeam(store.rows.values())) {
       const { notebookPath, cellId, lastReceivedAt } = row.student;
       // Where a student stopped who is silent says nothing about where the class is.
       if (now - lastReceivedAt >= SILENT_AFTER) continue;
@@ -86,7 +86,7 @@ export default function classPlace(page) {
     element: view.element,
     slot: "board",
     updateCalmly(changes) {
-      if (changes.all || changes.statuses || changes.students.size > 0) draw();
+      if (changes.all || changes.filter || changes.statuses || changes.students.size > 0) draw();
     },
   };
 }

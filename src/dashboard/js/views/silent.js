@@ -44,7 +44,7 @@ export default function silent(page) {
     updateCalmly() {
       const now = clock.now();
       // After the lesson everybody is silent.
-      const rows = store.state.isOver(now) ? [] : [...store.rows.values()];
+      const rows = store.state.isOver(now) ? [] : page.focus.ofTeam(store.rows.values());
       const gone = rows.filter((row) => now - row.student.lastReceivedAt >= SILENT_AFTER);
       // The student who left last may still be found.
       gone.sort((a, b) => b.student.lastReceivedAt - a.student.lastReceivedAt);

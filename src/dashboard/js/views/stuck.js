@@ -74,7 +74,7 @@ export default function stuckList(page) {
   });
 
   function draw() {
-    const stuck = store.withStatus("stuck").sort(mostFailuresFirst);
+    const stuck = page.focus.ofTeam(store.withStatus("stuck")).sort(mostFailuresFirst);
     const groups = groupByCell(stuck, page);
     if (!groups.some((group) => group.name === only)) only = null;
     const chosen = only === null ? stuck : stuck.filter((row) => streakName(row.streak) === only);
@@ -95,7 +95,7 @@ export default function stuckList(page) {
     element: view.element,
     slot: "urgent",
     update(changes) {
-      if (concerns(changes, "stuck")) draw();
+      if (changes.filter || concerns(changes, "stuck")) draw();
       else if (changes.tick) for (const item of items.parts()) item.tick();
     },
   };

@@ -1,5 +1,6 @@
 // The teams: the statuses of their students, and how many of their runs fail.
 
+import { setPressed } from "../components/buttons.js";
 import { card, emptyState } from "../components/card.js";
 import { countByStatus, statusBar } from "../components/status.js";
 import { List, bdi, h, setAttribute, setText, show } from "../dom.js";
@@ -57,7 +58,7 @@ export default function teams(page) {
     element: view.element,
     slot: "board",
     updateCalmly(changes) {
-      if (changes.all || changes.statuses || changes.students.size > 0) draw();
+      if (changes.all || changes.filter || changes.statuses || changes.students.size > 0) draw();
     },
   };
 }
@@ -83,19 +84,26 @@ class TeamRow {
   element;
   #t;
   #name = bdi("", { class: "team-name" });
+  #choose;
+  #page;
+  #team = "";
   #bar;
   #size = h("span", { class: "number" });
   #runs = h("span");
   #failing = h("span");
 
   /** @param {Page} page */
-  constructor({ t }) {
+  constructor(page) {
+    const { t } = page;
+    this.#page = page;
     this.#t = t;
+    const click = () => page.limit({ team: page.focus.team === this.#team ? null : this.#team });
+    this.#choose = h("button", { type: "button", class: "team-choose", on: { click } }, this.#name);
     this.#bar = statusBar(t);
     this.element = h(
       "tr",
       {},
-      h("th", { scope: "row" }, this.#name),
+      h("th", { scope: "row" }, this.#choose),
       h("td", {}, h("div", { class: "team-statuses" }, this.#bar.element, this.#size)),
       h("td", { class: "number" }, this.#runs),
       h("td", { class: "number" }, this.#failing),
@@ -105,6 +113,8 @@ class TeamRow {
   /** @param {Team} team */
   update({ name, rows, runs, errors }) {
     const t = this.#t;
+    this.#team = name ?? "";
+    setPressed(this.#choose, this.#page.focus.team === this.#team);
     setText(this.#name, name ?? t.teams.none);
     setAttribute(this.#name, "title", name);
     this.#bar.update(countByStatus(rows), rows.length);
