@@ -226,16 +226,17 @@ export const api = {
     request("api/class/viewing", { class: classId }, { method: "POST", content }),
 
   /**
-   * Every student's latest run of a cell in the current lesson, the newest first.
+   * Every student's latest run of a cell in the lesson, the newest first.
    *
    * @param {string} classId
    * @param {{ notebookPath: string | null, cellId: string }} place
    * @param {EventsOptions} options
    * @returns {Promise<{ events: DeliveredEvent[], next?: number }>}
    */
-  latestRuns: (classId, { notebookPath, cellId }, { before, limit, signal }) => {
+  latestRuns: (classId, { notebookPath, cellId }, { before, limit, lesson, signal }) => {
     const place = { cell: cellId, notebook: notebookPath ?? undefined };
-    return request("api/class/events", { class: classId, ...place, before, limit }, { signal });
+    const parameters = { class: classId, ...place, before, limit, lesson };
+    return request("api/class/events", parameters, { signal });
   },
 
   /**

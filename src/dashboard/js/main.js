@@ -68,8 +68,6 @@ const page = {
     for (const view of views) view.open?.(studentId, place);
   },
   openCell: (place) => {
-    // The relay has the latest runs of the current lesson alone.
-    if (page.lessonId !== null) return;
     for (const view of views) view.openCell?.(place);
   },
   opened: (studentId) => {

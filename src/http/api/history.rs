@@ -96,7 +96,8 @@ impl ApiRequest<'_> {
                     "gives every student's latest run: it cannot be asked for with student",
                 ));
             }
-            return self.latest_runs(&class, notebook, cell, before, limit).await;
+            let ids = self.latest_runs(&class, notebook, cell).await?;
+            return self.events_of(&class, ids, before, limit).await;
         }
         let lesson = self.lesson(&class).await?;
         let first = lesson.as_ref().map_or(i64::MIN, |lesson| lesson.first.0);
@@ -122,21 +123,36 @@ impl ApiRequest<'_> {
         events.answer(self.headers).await
     }
 
-    /// Every student's latest run of a cell in the current lesson, the newest first.
+    /// Every student's latest run of a cell, as events, the newest first: in the lesson that is
+    /// asked for, or in the current one.
     async fn latest_runs(
         &self,
         class: &ClassId,
         notebook: Option<&str>,
         cell: &str,
-        before: i64,
-        limit: usize,
-    ) -> Result<Response, Problem> {
+    ) -> Result<Vec<EventId>, Problem> {
         self.caught_up().await;
-        let ids = self.relay.classes.read(class, |state, _, _| {
+        let classes = &self.relay.classes;
+        if let Some(lesson) = self.earlier_lesson(class).await? {
+            let runs = classes.earlier_runs(class, lesson.first, notebook, cell).await?;
+            return runs.ok_or_else(Problem::no_lesson);
+        }
+        let runs = classes.read(class, |state, _, _| {
             let notebook = notebook.and_then(|path| state.notebook_name(path));
             state.latest_runs(notebook.as_deref(), cell)
         });
-        let ids = ids.await?.into_iter().filter(|id| id.0 < before);
+        Ok(runs.await?)
+    }
+
+    /// Answers with the events of these ids.
+    async fn events_of(
+        &self,
+        class: &ClassId,
+        ids: Vec<EventId>,
+        before: i64,
+        limit: usize,
+    ) -> Result<Response, Problem> {
+        let ids = ids.into_iter().filter(|id| id.0 < before);
         let ids: Vec<EventId> = ids.take(limit + 1).collect();
         let mut events = Events::new(limit, before, self.relay.answers.begin());
         self.relay.pages.events_of_ids(class, &ids, |event| events.take(event, true)).await?;

@@ -18,9 +18,10 @@ use super::rendered_rows::RenderedRows;
 use super::rendered_summary::{ClassMembers, RenderedSummary, SummaryHead};
 use crate::background;
 use crate::database::LogRow;
-use crate::event::{ClassId, Cursor, EventId};
+use crate::event::{ClassId, Cursor, Epoch, EventId};
 use crate::state::fold::class::ClassState;
 use crate::state::fold::lesson::ListedLesson;
+use crate::state::fold::settings::Settings;
 use crate::state::view::SummaryParts;
 
 /// How long the folding of a lesson may take.
@@ -40,15 +41,13 @@ impl Classes {
         first: EventId,
         parts: SummaryParts,
     ) -> Result<Option<Arc<RenderedSummary>>, LoadError> {
-        let found = self.read(class, |state, cursor, _| {
-            let lesson = state.lessons_listed().into_iter().find(|lesson| lesson.first == first)?;
-            let (settings, event) = state.settings();
-            Some((lesson, Arc::clone(settings), event, cursor.epoch.clone()))
-        });
-        let Some((lesson, settings, settings_event, epoch)) = found.await? else { return Ok(None) };
+        let Some((lesson, settings, epoch)) = self.found(class, first).await? else {
+            return Ok(None);
+        };
         let Some(ended_at) = lesson.ended_at else { return Ok(None) };
         let last = Cursor { epoch, id: lesson.last.0 };
-        let key = Key { class: class.clone(), first, last: last.clone(), settings_event, parts };
+        let text = settings.text.clone();
+        let key = Key { class: class.clone(), first, last: last.clone(), settings: text, parts };
         if let Some(summary) = self.earlier.get(&key) {
             return Ok(Some(summary));
         }
@@ -79,6 +78,45 @@ impl Classes {
         let summary = rendered.await.ok_or(LoadError::Restarted)?;
         self.earlier.put(key, &summary);
         Ok(Some(summary))
+    }
+
+    /// The latest run of a cell by each student in a lesson that has ended, as events, the newest
+    /// first; `None` if the class has had no such lesson.
+    ///
+    /// # Errors
+    /// If the class or the lesson's events cannot be read.
+    pub(crate) async fn earlier_runs(
+        &self,
+        class: &ClassId,
+        first: EventId,
+        notebook: Option<&str>,
+        cell: &str,
+    ) -> Result<Option<Vec<EventId>>, LoadError> {
+        let Some((lesson, settings, epoch)) = self.found(class, first).await? else {
+            return Ok(None);
+        };
+        let last = Cursor { epoch, id: lesson.last.0 };
+        let mut state = ClassState::of_lesson(first, lesson.started_at, settings);
+        let fold = async {
+            let _turn = self.loader.turn().await?;
+            self.fold_lesson(&mut state, class, &last).await
+        };
+        timeout(PATIENCE, fold).await.map_err(|_| LoadError::TooLong)??;
+        let notebook = notebook.and_then(|path| state.notebook_name(path));
+        Ok(Some(state.latest_runs(notebook.as_deref(), cell)))
+    }
+
+    /// A lesson of the class, its settings, and the epoch of its events.
+    async fn found(
+        &self,
+        class: &ClassId,
+        first: EventId,
+    ) -> Result<Option<(ListedLesson, Arc<Settings>, Epoch)>, LoadError> {
+        self.read(class, |state, cursor, _| {
+            let lesson = state.lessons_listed().into_iter().find(|lesson| lesson.first == first)?;
+            Some((lesson, Arc::clone(state.settings().0), cursor.epoch.clone()))
+        })
+        .await
     }
 
     /// Folds a class's events after those that `state` has, up to `last`.
@@ -117,7 +155,7 @@ impl Classes {
         }
     }
 
-    /// The events of a lesson: its first one, and its last one if it has ended.
+    /// The lesson of the class that begins with this event.
     ///
     /// # Errors
     /// If the class cannot be loaded.
@@ -126,9 +164,6 @@ impl Classes {
         class: &ClassId,
         first: EventId,
     ) -> Result<Option<ListedLesson>, LoadError> {
-        let find = |state: &ClassState| {
-            state.lessons_listed().into_iter().find(|lesson| lesson.first == first)
-        };
-        self.read(class, |state, _, _| find(state)).await
+        Ok(self.found(class, first).await?.map(|(lesson, ..)| lesson))
     }
 }

@@ -16,7 +16,8 @@ pub(super) struct Key {
     pub(super) class: ClassId,
     pub(super) first: EventId,
     pub(super) last: Cursor,
-    pub(super) settings_event: EventId,
+    /// The settings by which it was folded.
+    pub(super) settings: Box<str>,
     pub(super) parts: SummaryParts,
 }
 

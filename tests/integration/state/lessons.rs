@@ -90,6 +90,9 @@ async fn a_lesson_begins_and_the_earlier_one_can_be_read() {
         assert_eq!(ids(&earlier["students"]), ["a", "b"]);
         assert_eq!(earlier["now"], lessons[1]["endedAt"]);
         assert_eq!(earlier["cells"][0]["failedRuns"], 1);
+        let latest =
+            format!("/api/class/events?class=c&cell=x&notebook=lesson1.ipynb&lesson={first}");
+        assert_eq!(ids(&get(relay, &latest).await["events"]), ["b", "a"]);
         // The second time it comes from the cache.
         assert_eq!(get(relay, &format!("{SUMMARY}&lesson={first}")).await, earlier);
         let events = get(relay, &format!("/api/class/events?class=c&lesson={first}")).await;

@@ -178,7 +178,8 @@ class CellPanel {
       /** @type {number | undefined} */
       let before;
       do {
-        const options = { before, limit: PAGE, signal };
+        const lesson = this.#page.lessonId ?? undefined;
+        const options = { before, limit: PAGE, lesson, signal };
         const answer = await api.latestRuns(classId, this.#place, options);
         for (const delivered of answer.events) {
           answers.add(delivered, normalize(delivered, store.state.settings));
