@@ -104,6 +104,7 @@ function enter() {
   connection = new Connection(classId, {
     summary: (summary, asked) => store.load(summary, asked),
     events: (events) => store.fold(events),
+    now: (now) => clock.hear(now),
     state: (state) => {
       const wasLive = page.connection.name === "live";
       page.connection = state;
