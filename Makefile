@@ -14,8 +14,8 @@ SECONDS_EACH ?= 5
 .PHONY: help setup toolchain node python browser fault-tools jupyterhub extensions clients build
 .PHONY: run test
 .PHONY: lint format figures docs
-.PHONY: check bench bench-quick hostile memory summary cost names faults churn model fuzz
-.PHONY: pictures frames openapi-fuzz deny clean
+.PHONY: check bench bench-quick hostile memory summary cost year names faults churn model fuzz
+.PHONY: long-day pictures frames openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
@@ -111,6 +111,12 @@ cost: setup ## measure: a summary's cost as its class grows to 5,000,000 events 
 names: setup ## measure: the memory of classes whose names are all as long as may be (5 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::names
 
+year: setup ## measure: a class with a year of lessons beside one with a day (3 min)
+	cargo test --release --locked --test integration -- --ignored --nocapture measure::year
+
+long-day: node ## measure: the page's memory over eight hours at 50 events/s, faster than life (2 min)
+	LONG_DAY=1 node --test --test-reporter spec tests/dashboard/long-day.test.js
+
 summary: setup ## measure: a class at work while 20 dashboards ask for the largest class (2 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::summary
 
@@ -138,7 +144,7 @@ pictures: browser ## docs/screenshots, of a simulated lesson
 	@bash scripts/setup fonts
 	cargo test --locked --test integration -- --ignored browser::screenshots::screenshots
 
-frames: browser ## measure: a hand on the page, and frames at 500 students and 200 events/s (2 min)
+frames: browser ## measure: the first picture, a hand, frames at 500 students, 200 events/s (3 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture --test-threads 1 \
 	  measure::frames
 

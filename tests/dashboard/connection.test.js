@@ -76,7 +76,7 @@ beforeEach(() => {
   timers = fakeTimers();
   [sockets, streams, requests, answers, states] = [[], [], [], [], []];
   me = new TypeError("no relay");
-  told = { summaries: [], events: [] };
+  told = { summaries: [], events: [], times: [] };
   setGlobal("WebSocket", FakeSocket);
   setGlobal("EventSource", FakeStream);
   setGlobal("fetch", async (url) => {
@@ -103,6 +103,7 @@ async function connect() {
       told.events.push(...events);
       return events.some(({ refold }) => refold);
     },
+    now: (now) => told.times.push(now),
     state: (state) => states.push(state),
   });
   await settled();
@@ -225,6 +226,29 @@ test("a summary that is needed again soon is waited for", async () => {
   now += 30_000;
   assert.deepEqual(await lose(), []);
   assert.deepEqual(await lose(), [1_000]);
+});
+
+test("pages of a class that all need a new summary do not ask at the same moment", async () => {
+  await connectLive();
+  sockets[0].receive({ type: "reset" });
+  await settled();
+  mock.method(Math, "random", () => 0);
+  sockets[1].receive({ type: "reset" });
+  assert.deepEqual(timers.waits, [500]);
+  await timers.pass(500);
+  mock.method(Math, "random", () => 0.5);
+  sockets[2].receive({ type: "reset" });
+  assert.deepEqual(timers.waits, [1_500]);
+  assert.equal(told.summaries.length, 3);
+});
+
+test("the time is heard from whatever frame tells it", async () => {
+  await connect();
+  sockets[0].receive({ type: "progress", events: [], cursor: "k2" });
+  sockets[0].receive({ type: "live", cursor: "k2", now: "t1" });
+  sockets[0].receive({ type: "mark", cursor: "k2", now: "t2" });
+  sockets[0].receive({ type: "pong", cursor: "k2" });
+  assert.deepEqual(told.times, ["t1", "t2"]);
 });
 
 test("a relay that does not serve the class is not asked again", async () => {

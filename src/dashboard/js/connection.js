@@ -42,8 +42,10 @@ const SIGN_IN_PACE = 15_000;
 
 /** A summary that is needed sooner than this after the last one is waited for. */
 const RESYNC_SPAN = 30_000;
-/** The first such wait. Each further one is twice as long. */
+/** The first such wait is at most this long. Each further one may be twice as long. */
 const RESYNC_FIRST = 1_000;
+/** The least share of such a wait that is waited. The rest is at random. */
+const RESYNC_SHARE = 0.5;
 
 /** The relay's word for it when it cannot find out who calls. */
 const SIGN_IN_AWAY = "sign-in-unavailable";
@@ -80,8 +82,9 @@ const NOT_ALLOWED = 1008;
 
 /**
  * @typedef {object} Listener
- * @property {(summary: Summary, asked: number) => void} summary
+ * @property {(summary: Summary, asked: number) => void} summary `asked`: by `performance.now()`
  * @property {(events: DeliveredEvent[]) => boolean} events whether a new summary is needed
+ * @property {(now: string) => void} now is told the database's time
  * @property {(state: ConnectionState) => void} state
  */
 
@@ -189,7 +192,7 @@ export class Connection {
   }
 
   async #load() {
-    const asked = Date.now();
+    const asked = performance.now();
     try {
       const summary = await api.summary(this.#classId, this.#lesson, this.#abort.signal);
       if (this.#abort.signal.aborted) return;
@@ -248,6 +251,7 @@ export class Connection {
   #take(frame) {
     this.#hasFrames = true;
     this.#received();
+    if (typeof frame.now === "string") this.#listener.now(frame.now);
     // The state may lack events. A new summary has them, and says up to where it reaches.
     if (frame.type === "reset") return this.#resynchronise(false);
     if (frame.type === "progress" && this.#listener.events(frame.events)) {
@@ -264,7 +268,7 @@ export class Connection {
   /**
    * Loads a new summary: the first time at once; when it is needed again soon, after a wait, so
    * that neither settings that change again and again nor a relay that keeps on sending `reset`
-   * make every page of a class ask without end.
+   * make every page of a class ask without end, and not all of them at the same moment.
    *
    * @param {boolean} isBySettings
    */
@@ -273,8 +277,9 @@ export class Connection {
     this.#cursor = null;
     this.#set("resynchronising", { since: this.state.since ?? Date.now(), isBySettings });
     const isSoon = performance.now() - this.#resyncAt < RESYNC_SPAN;
-    const wait = isSoon ? this.#resyncWait : 0;
-    this.#resyncWait = isSoon ? Math.min(BACKOFF_CAP, 2 * wait) : RESYNC_FIRST;
+    const bound = isSoon ? this.#resyncWait : 0;
+    const wait = bound * (RESYNC_SHARE + (1 - RESYNC_SHARE) * Math.random());
+    this.#resyncWait = isSoon ? Math.min(BACKOFF_CAP, 2 * bound) : RESYNC_FIRST;
     const load = () => {
       this.#resyncAt = performance.now();
       this.#load();

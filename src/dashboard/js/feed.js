@@ -1,9 +1,10 @@
 // A class's frames, by a WebSocket or by an event stream. Both bring the same frames. Some networks
 // and proxies let no WebSocket through, but an answer that does not end.
 
+/** @import { DeliveredEvent } from "./normalize.js" */
+
 /**
- * @typedef {{ type: string, events: import("./normalize.js").DeliveredEvent[], cursor?: string }}
- *   Frame
+ * @typedef {{ type: string, events: DeliveredEvent[], cursor?: string, now?: string }} Frame
  */
 
 /**

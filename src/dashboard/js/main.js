@@ -149,6 +149,7 @@ function enter() {
       store.load(summary, asked);
     },
     events: (events) => store.fold(events),
+    now: (now) => clock.hear(now),
     state: (state) => {
       const wasLive = page.connection.name === "live";
       page.connection = state;

@@ -85,6 +85,8 @@ export class Store {
    */
   #absent = null;
   #clock;
+  /** The time of the latest `tick`. */
+  #tickedAt = -Infinity;
   #changes = newChanges();
   #changed;
   /** @type {Set<Watcher>} */
@@ -103,7 +105,7 @@ export class Store {
    * Replaces the state by that of a summary.
    *
    * @param {Summary} summary
-   * @param {number} asked when the relay was asked for it, by `Date.now()`
+   * @param {number} asked when the relay was asked for it, by `performance.now()`
    */
   load(summary, asked) {
     this.#clock.set(summary.now, asked);
@@ -197,8 +199,11 @@ export class Store {
   /** Updates the statuses that end by time alone. Is called once a second. */
   tick() {
     const now = this.#clock.now();
+    // A clock that was ahead was put right: what seemed to have ended may go on.
+    const isEarlier = now < this.#tickedAt;
+    this.#tickedAt = now;
     for (const row of this.rows.values()) {
-      if (row.until <= now) {
+      if (isEarlier || row.until <= now) {
         this.#updateStatus(row, now);
         this.#changes.students.add(row);
       }

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::browser::{Chrome, MARK, MARKED, Page, classroom, event, page_of, run, says};
+use crate::support::browser::{
+    Chrome, MARK, MARKED, Page, classroom, counts, event, page_of, run, says,
+};
 use crate::support::{Database, Relay, run as run_program};
 
 async fn runs(page: &Page, count: &str) {
@@ -99,6 +101,34 @@ async fn a_drain_is_followed_promptly() {
     .await;
     again.post(&json!([run("c", "s2", 1, None)])).await;
     page.until(&says("#grid .card-count", "2")).await;
+}
+
+/// Somebody sets the machine's clock, or a time server does: a hand that is up stays up, and its age
+/// goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_of_the_clock_hides_no_hand() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    relay.post(&json!([run("c", "s1", 1, None)])).await;
+    let chrome = Chrome::start().await;
+    let page = chrome.open(&page_of(&relay, "c")).await;
+    relay.post(&json!([event("c", "s1", "help", &json!({}))])).await;
+    page.until(&counts("#help .help-item", 1)).await;
+    page.value("window.realNow = Date.now.bind(Date)").await;
+    let age = "document.querySelector('#help .help-item .help-wait-time')?.textContent";
+    for hours in [3, -3] {
+        page.value(&format!("Date.now = () => realNow() + {hours} * 3_600_000")).await;
+        // Ages are drawn after the statuses were looked at.
+        for _ in 0..2 {
+            page.value(&format!("window.age = {age}")).await;
+            page.until(&format!("{age} !== window.age")).await;
+        }
+        let shown = page.value(age).await;
+        assert!(shown.as_str().is_some_and(|age| age.starts_with("0:")), "{hours} h: {shown}");
+        page.until(&counts("#help .help-item", 1)).await;
+    }
+    relay.post(&json!([event("c", "s2", "help", &json!({}))])).await;
+    page.until(&counts("#help .help-item", 2)).await;
 }
 
 /// A relay that stops answering on an open connection: the page sends a ping and reconnects without

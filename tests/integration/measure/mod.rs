@@ -7,7 +7,7 @@ mod churn;
 mod cost;
 // Every fault at full scale, in one table: `make faults`.
 mod faults_table;
-// How soon the page shows a raised hand, and how long its frames take: `make frames`.
+// How soon the page shows a class and a raised hand, and how long its frames take: `make frames`.
 mod frames;
 // A class at work beside 500 hostile peers: `make hostile`.
 mod hostile;
@@ -19,6 +19,8 @@ mod names;
 mod peers;
 // A class at work while dashboards ask for the largest class that the limits allow: `make summary`.
 mod summary;
+// A class with a year of lessons beside one with a day of them: `make year`.
+mod year;
 
 use std::time::Duration;
 

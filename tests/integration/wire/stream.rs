@@ -6,7 +6,7 @@ use progress_relay::client::ws::Subscriber;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::support::{Database, Relay, event, handshake_with, origin, text, within};
@@ -137,6 +137,22 @@ async fn the_subprotocol_is_echoed_to_those_who_offer_it() {
     }
 }
 
+/// The frames of a stream that tell the time, until one of `kind`.
+async fn until_frame(relay: &Relay, kind: &str) -> Value {
+    let mut stream = TcpStream::connect(relay.url.authority()).await.expect("a connection");
+    let request = "GET /api/class/stream HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut lines = BufReader::new(stream).lines();
+    loop {
+        let line = within(kind, lines.next_line()).await.expect("a line").expect("a frame");
+        let Some(data) = line.strip_prefix("data: ") else { continue };
+        let frame: Value = serde_json::from_str(data).expect("JSON");
+        if frame["type"] == kind {
+            return frame;
+        }
+    }
+}
+
 /// `live` and `mark` carry the time of the database, not that of the machine.
 #[tokio::test]
 async fn live_and_mark_tell_the_time() {
@@ -146,11 +162,21 @@ async fn live_and_mark_tell_the_time() {
     let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
     let clock = async || -> i64 { client.query_one(sql, &[]).await.expect("the time").get(0) };
     let mut subscriber = Subscriber::connect(&relay.url, &[], None).await.expect("a subscription");
+    let by_socket = async |kind: &'static str| -> Value {
+        let frame = within(kind, subscriber.next_text()).await.expect("a frame");
+        serde_json::from_str(&frame).expect("JSON")
+    };
+    check_times(by_socket, &clock).await;
+    check_times(async |kind: &'static str| until_frame(&relay, kind).await, &clock).await;
+}
+
+/// Checks the times of `live` and of `mark`, which a quiet class gets after 25 s at most.
+async fn check_times(
+    mut next: impl AsyncFnMut(&'static str) -> Value,
+    clock: &impl AsyncFn() -> i64,
+) {
     for kind in ["live", "mark"] {
-        // A quiet class gets a mark after 25 s at most.
-        let frame: Value =
-            serde_json::from_str(&within(kind, subscriber.next_text()).await.expect("a frame"))
-                .expect("JSON");
+        let frame = next(kind).await;
         assert_eq!(frame["type"], kind);
         let now = text(&frame, "now");
         assert_eq!((now.len(), now.ends_with('Z')), (27, true), "six digits of the second: {now}");
