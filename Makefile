@@ -114,7 +114,7 @@ names: setup ## measure: the memory of classes whose names are all as long as ma
 year: setup ## measure: a class with a year of lessons beside one with a day (3 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::year
 
-long-day: node ## measure: the page's memory over eight hours at 50 events/s, faster than life (2 min)
+long-day: node ## measure: the page's memory over eight hours at 50 events/s (2 min)
 	LONG_DAY=1 node --test --test-reporter spec tests/dashboard/long-day.test.js
 
 summary: setup ## measure: a class at work while 20 dashboards ask for the largest class (2 min)

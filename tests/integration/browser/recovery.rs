@@ -103,8 +103,8 @@ async fn a_drain_is_followed_promptly() {
     page.until(&says("#grid .card-count", "2")).await;
 }
 
-/// Somebody sets the machine's clock, or a time server does: a hand that is up stays up, and its age
-/// goes on.
+/// Somebody sets the machine's clock, or a time server does: a hand that is up stays up, and its
+/// age goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_of_the_clock_hides_no_hand() {
     let database = Database::migrated().await;

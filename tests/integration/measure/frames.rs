@@ -14,8 +14,8 @@ const HANDS: usize = 30;
 const STUDENTS: usize = 200;
 const CELLS: usize = 30;
 const PICTURES: usize = 9;
-/// The first picture is there within this time, in milliseconds. A debug build takes longer.
-const PICTURE_BAR: f64 = if cfg!(debug_assertions) { 1_000.0 } else { 300.0 };
+/// The first picture is there within this time, in milliseconds.
+const PICTURE_BAR: f64 = 300.0;
 
 fn share(sorted: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * share).round() as usize]
@@ -103,12 +103,14 @@ async fn measures_the_first_picture() {
     took.sort_by(f64::total_cmp);
     answered.sort_by(f64::total_cmp);
     println!(
-        "the first picture of {STUDENTS} students × {CELLS} cells: p50 {:.0} ms, max {:.0} ms after \
-         the navigation; the summary was there after {:.0} ms",
-        share(&took, 0.5),
-        share(&took, 1.0),
-        share(&answered, 0.5)
+        "the first picture of {STUDENTS} students × {CELLS} cells, after the navigation began:"
     );
+    println!("  painted: p50 {:.0} ms, max {:.0} ms", share(&took, 0.5), share(&took, 1.0));
+    println!("  summary there: p50 {:.0} ms", share(&answered, 0.5));
+    // The bar is that of a release build.
+    if cfg!(debug_assertions) {
+        return;
+    }
     assert!(share(&took, 0.5) < PICTURE_BAR, "{took:?}");
 }
 

@@ -1,5 +1,7 @@
-//! `make year`: a class with a year of lessons beside one with a day of them. A class costs what its
-//! current lesson costs: its summary, and the time until a relay that was restarted answers.
+//! `make year`: a class with a year of lessons beside one with a day of them.
+//!
+//! A class costs what its current lesson costs: its summary, and the time until a relay that was
+//! restarted answers for it.
 
 use std::time::{Duration, Instant};
 
