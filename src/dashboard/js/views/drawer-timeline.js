@@ -236,14 +236,15 @@ export class Timeline {
    * @param {Place} place
    */
   async #searchWanted(place) {
-    const { classId, store } = this.#page;
+    const { classId, store, lessonId } = this.#page;
     const { signal } = this.#abort;
+    const lesson = lessonId ?? undefined;
     let before = this.#next ?? undefined;
     const first = store.state.lesson?.first ?? 0;
     const notebook = place.notebookPath ?? undefined;
     try {
       for (let page = 0; page < MAX_SEARCHED && before !== undefined && before > first; page += 1) {
-        const options = { before, limit: SEARCHED, notebook, signal };
+        const options = { before, limit: SEARCHED, notebook, lesson, signal };
         const answer = await api.events(classId, this.#studentId, options);
         if (this.#wanted !== place) return;
         const runs = answer.events.map((delivered) => ({
