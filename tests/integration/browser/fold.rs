@@ -90,6 +90,7 @@ async fn a_summary_folded_on_is_the_next_summary() {
              for (const event of events) following.state.fold(event);
              following.folded += events.length;
            },
+           now: () => {},
            state: ({ name }) => { following.name = name; },
          });
          window.compare = async () => {
