@@ -11,8 +11,6 @@ use crate::support::{Database, Relay};
 fn answer(student: &str, cell: u32, code: &str, error: Option<&str>) -> Value {
     let mut run = run("c", student, cell, error);
     run["code"] = code.into();
-    // Another run of the cell within five seconds, with the same count, would be the same run.
-    run["executionCount"] = fastrand::u32(1..1_000_000).into();
     let team = if student.ends_with(['0', '2', '4', '6', '8']) { "even" } else { "odd" };
     run["teamName"] = team.into();
     run

@@ -73,6 +73,8 @@ export default function grid(page) {
   let notebook;
   let listedNotebooks = "";
   let tableDrawnAt = 0;
+  /** Whether something has changed since the last drawing. */
+  let isStale = false;
   sortSelect.addEventListener("change", () => {
     if (isOrder(sortSelect.value)) preferences.set("gridSort", sortSelect.value);
     draw();
@@ -139,14 +141,15 @@ export default function grid(page) {
     },
     // Rows and columns, and their order. They do not move under someone's pointer.
     updateCalmly(changes) {
-      if (changes.all) return draw();
       const isPassing = page.focus.minutes > 0 && changes.tick;
-      const changed = changes.students.size > 0 || changes.statuses || isPassing;
-      if (!changed || canvas.isPointedAt) return undefined;
-      if (table.element.hidden) return draw();
-      if (performance.now() - tableDrawnAt < TABLE_PACE) return undefined;
-      tableDrawnAt = performance.now();
-      return draw();
+      isStale ||= changes.all || changes.students.size > 0 || changes.statuses || isPassing;
+      // What is not drawn now is drawn with the next tick, also if nothing else changes.
+      const isTable = !table.element.hidden;
+      const waits = canvas.isPointedAt || (isTable && performance.now() - tableDrawnAt < TABLE_PACE);
+      if (!isStale || (waits && !changes.all)) return;
+      if (isTable) tableDrawnAt = performance.now();
+      isStale = false;
+      draw();
     },
   };
 }
