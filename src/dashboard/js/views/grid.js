@@ -145,7 +145,8 @@ export default function grid(page) {
       isStale ||= changes.all || changes.students.size > 0 || changes.statuses || isPassing;
       // What is not drawn now is drawn with the next tick, also if nothing else changes.
       const isTable = !table.element.hidden;
-      const waits = canvas.isPointedAt || (isTable && performance.now() - tableDrawnAt < TABLE_PACE);
+      const waits =
+        canvas.isPointedAt || (isTable && performance.now() - tableDrawnAt < TABLE_PACE);
       if (!isStale || (waits && !changes.all)) return;
       if (isTable) tableDrawnAt = performance.now();
       isStale = false;
