@@ -117,8 +117,7 @@ impl ApiRequest<'_> {
     async fn is_hand_up(&self, class: &ClassId, student: &StudentId) -> Result<bool, Problem> {
         self.caught_up().await;
         let is_up = self.relay.classes.read(class, |state, _, _| {
-            let student = state.student(student.as_str());
-            student.filter(|student| student.is_here).map(|student| student.help_since.is_some())
+            state.student(student.as_str()).map(|student| student.help_since.is_some())
         });
         is_up.await?.ok_or_else(|| Problem::no_student(student.as_str()))
     }

@@ -58,6 +58,7 @@ impl<'a> Client<'a> {
         headers.extend(credential.as_ref().map(|(name, value)| (*name, value.as_str())));
         let body = match (method, route.kind) {
             ("POST", Kind::Ingest) => event(caller, way).to_string().into(),
+            ("PUT", _) => Bytes::from_static(b"{}"),
             _ => Bytes::new(),
         };
         let answer = self.connection.request(method, &target, &headers, body.clone()).await;
@@ -125,7 +126,8 @@ async fn all_routes(scene: &Scene, anyone: &[u16], caller: &Caller, way: Way) ->
         if route.kind == Kind::Subscription {
             continue;
         }
-        let methods: &[&str] = if route.method == "GET" { &["GET", "HEAD"] } else { &["POST"] };
+        let methods: &[&str] =
+            if route.method == "GET" { &["GET", "HEAD"] } else { &[route.method] };
         for method in methods {
             let what = format!("{method} {} as {} by {way:?}", route.path, caller.name);
             let answer = client.ask(method, route, caller, way).await;

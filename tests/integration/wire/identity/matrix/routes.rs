@@ -38,7 +38,7 @@ const fn route(
 }
 
 /// Every route. `w` is a writer, `s` a student, `i` an instructor, `o` an operator.
-pub const ROUTES: [Route; 27] = [
+pub const ROUTES: [Route; 34] = [
     route("POST", "/student-progress", Kind::Ingest, "wso", "/student-progress?class=algebra"),
     route("POST", "/api/v1/events", Kind::Ingest, "wso", "/api/v1/events/?class=algebra"),
     route("POST", "/cell-monitor", Kind::Open, "", "/cell-monitor?class=algebra"),
@@ -58,6 +58,25 @@ pub const ROUTES: [Route; 27] = [
     route("GET", "/api/class/activity", Kind::OfAClass, "io", "/api/class/activity?class=algebra"),
     route("GET", "/api/class/export", Kind::OfAClass, "io", "/api/class/export?class=algebra"),
     route("GET", "/api/class/refused", Kind::OfAClass, "io", "/api/class/refused?class=algebra"),
+    route("GET", "/api/class/settings", Kind::OfAClass, "io", "/api/class/settings?class=algebra"),
+    route("PUT", "/api/class/settings", Kind::OfAClass, "io", "/api/class/settings?class=algebra"),
+    route("GET", "/api/class/lessons", Kind::OfAClass, "io", "/api/class/lessons?class=algebra"),
+    route("POST", "/api/class/lessons", Kind::OfAClass, "io", "/api/class/lessons?class=algebra"),
+    route("POST", "/api/class/viewing", Kind::OfAClass, "io", "/api/class/viewing?class=algebra"),
+    route(
+        "POST",
+        "/api/class/students/{student}/help/claim",
+        Kind::OfAClass,
+        "io",
+        "/api/class/students/s1/help/claim?class=algebra",
+    ),
+    route(
+        "DELETE",
+        "/api/class/students/{student}/help/claim",
+        Kind::OfAClass,
+        "io",
+        "/api/class/students/s1/help/claim?class=algebra",
+    ),
     route(
         "POST",
         "/api/class/students/{student}/help/resolve",
@@ -86,7 +105,8 @@ fn documented() -> BTreeSet<String> {
     let document = include_str!("../../../../../docs/access.md");
     let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
     let rows = rows.map(|(route, _)| route.to_owned());
-    rows.filter(|route| route.starts_with("GET /") || route.starts_with("POST /")).collect()
+    let methods = ["GET /", "POST /", "PUT /", "DELETE /"];
+    rows.filter(|route| methods.iter().any(|method| route.starts_with(method))).collect()
 }
 
 #[test]
