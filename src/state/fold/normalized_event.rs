@@ -174,3 +174,31 @@ impl<'a> NormalizedEvent<'a> {
         self.time.min(self.received)
     }
 }
+
+/// Whether an event is a run of a cell.
+pub(crate) fn is_run(event: &StoredEvent<'_>) -> bool {
+    // The settings say by which name a cell is known, and not what a run is.
+    NormalizedEvent::of(event, &Settings::default()).kind == EventKind::Run
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_a_code_cell_that_ran() {
+        for (members, expected) in [
+            (r#""eventType":"cell_executed""#, true),
+            (r#""eventType":"cell_executed","cellType":"code","executionCount":1"#, true),
+            (r#""eventType":"cell_executed","cellType":"code","hasError":true"#, true),
+            (r#""eventType":"cell_executed","cellType":"code","hasError":false"#, false),
+            (r#""eventType":"cell_executed","cellType":"markdown","executionCount":1"#, false),
+            (r#""eventType":"help""#, false),
+        ] {
+            let body = format!("{{{members}}}");
+            let (id, received_at) = (1, Micros(0));
+            let event = StoredEvent { id, class: "c", student: "s", received_at, body: &body };
+            assert_eq!(is_run(&event), expected, "{members}");
+        }
+    }
+}
