@@ -1,7 +1,7 @@
 // A student's events, the newest first: read once, then continued by the events as they arrive.
 
 import { api } from "../api.js";
-import { List, bdi, h, setText, show } from "../dom.js";
+import { List, bdi, h, setAttribute, setText, show } from "../dom.js";
 import { HELP_LAPSE } from "../hand.js";
 import { icon } from "../icons.js";
 import { lapses } from "../lapses.js";
@@ -190,7 +190,7 @@ export class Timeline {
     }
     // In the order of the header, which says where the student is.
     this.#events.sort(newestFirst);
-    this.#events.length = Math.min(this.#events.length, MAX_EVENTS);
+    for (const { event } of this.#events.splice(MAX_EVENTS)) this.#seen.delete(event.id);
     if (!this.#findWanted()) this.choose(this.#chosen);
     if (!this.#drawRequested) {
       this.#drawRequested = true;
@@ -291,7 +291,8 @@ function lapseOf(help) {
   const at = help.received + HELP_LAPSE;
   // Between the hand's event and the next.
   const id = help.id + 0.5;
-  const event = { ...help, id, kind: /** @type {const} */ ("other"), eventType: "lapsed" };
+  const kind = /** @type {const} */ ("other");
+  const event = { ...help, id, kind, eventType: "lapsed", helpMessage: null };
   return {
     delivered: { id, studentId: help.student, receivedAt: formatTime(at) },
     event: { ...event, moment: at, received: at, notebook: null, cell: null },
@@ -340,9 +341,13 @@ class EntryItem {
     setText(this.#kind, known ?? "?");
     setText(this.#place, placeOf(event, t));
     setText(this.#repeats, events.length > 1 ? t.drawer.repeats(events.length) : "");
-    const message = kind === "failed" ? errorLine(event.message) : "";
+    const said = events.find((one) => one.event.helpMessage !== null);
+    const message = said?.event.helpMessage ?? errorLine(event.message);
     setText(this.#message, message);
-    show(this.#message, message !== "");
+    // The whole of it, which the relay has bounded.
+    setAttribute(this.#message, "title", said?.delivered.message);
+    this.#message.classList.toggle("help-message", said !== undefined);
+    show(this.#message, message.trim() !== "");
   }
 }
 
@@ -396,6 +401,7 @@ function kindOf({ kind, eventType, failed, isReleased }) {
  * @param {NormalizedEvent} b of the same kind
  */
 function isSame(a, b) {
+  if (a.kind === "help" && !saysTheSame(a, b)) return false;
   if (a.kind !== "run") return a.notebook === b.notebook && a.cell === b.cell;
   return (
     a.cell === b.cell &&
@@ -404,4 +410,14 @@ function isSame(a, b) {
     a.executionCount !== null &&
     a.executionCount === b.executionCount
   );
+}
+
+/**
+ * Whether a `help` repeats another one: with the same words, or with none.
+ *
+ * @param {NormalizedEvent} a
+ * @param {NormalizedEvent} b
+ */
+function saysTheSame({ helpMessage: a }, { helpMessage: b }) {
+  return a === null || b === null || a === b;
 }

@@ -100,6 +100,7 @@ class StudentPanel {
   #drawnStatus = null;
   #facts = { id: bdi(), team: bdi(), lastHeard: bdi(), executed: bdi(), errors: bdi() };
   #unconfigured;
+  #message = bdi("", { class: "help-message", dir: "auto" });
   #viewers = h("p", { class: "viewers", role: "status" });
   #cells;
   /** @type {Cell[]} */
@@ -142,6 +143,7 @@ class StudentPanel {
         { class: "drawer-body" },
         this.#viewers,
         this.#unconfigured,
+        this.#message,
         h("dl", { class: "student-facts" }, facts),
         this.#cells,
         this.#run.element,
@@ -192,6 +194,7 @@ class StudentPanel {
     setText(this.#name, studentName(student));
     show(this.#unconfigured, student.unconfigured);
     this.#updateStatus(row);
+    this.#updateMessage(row);
     setText(this.#place, `${t.status[row.status]} · ${placeLabel(student, store, t)}`);
     setText(this.#facts.team, student.teamName ?? "–");
     setText(this.#facts.id, student.studentId);
@@ -224,6 +227,7 @@ class StudentPanel {
     setText(this.#facts.executed, "–");
     setText(this.#facts.errors, "–");
     show(this.#cells, false);
+    show(this.#message, false);
   }
 
   /** @param {Row} row */
@@ -231,6 +235,17 @@ class StudentPanel {
     if (this.#drawnStatus === status) return;
     this.#drawnStatus = status;
     this.#status.replaceChildren(statusMark(status, this.#page.t), this.#place);
+  }
+
+  /**
+   * Writes what the student wrote with the hand, while it is up.
+   *
+   * @param {Row} row
+   */
+  #updateMessage({ status, student }) {
+    const message = status === "help" ? (student.helpMessage ?? "") : "";
+    setText(this.#message, message);
+    show(this.#message, message.trim() !== "");
   }
 
   /**

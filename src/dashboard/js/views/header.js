@@ -101,8 +101,9 @@ function connectionBadge(page) {
       const { name, since } = page.connection;
       element.dataset.state = name;
       if (name === "offline") {
-        // The time of this machine's clock, which the instructor can compare with.
-        setText(text, t.connection.offline(since === null ? null : t.clockMinute(since * 1000)));
+        // By the database's clock, as every time on the page.
+        const time = since === null ? null : t.clockMinute(page.clock.timeAt(since));
+        setText(text, t.connection.offline(time));
       } else {
         setText(text, name === "earlier" ? t.lessons.badge : t.connection[name]);
       }
