@@ -1,5 +1,6 @@
 // The menu of the class in the header: its settings, and its lessons.
 
+import { closeAsMenu } from "../components/menu.js";
 import { h, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { settingsDialog } from "./class-settings.js";
@@ -40,16 +41,7 @@ export function classMenu(page) {
     "aria-label": t.classMenu.label,
   };
   const element = h("details", { class: "class-menu" }, h("summary", summary, icon("menu")), list);
-  element.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || !element.open) return;
-    element.open = false;
-    element.querySelector("summary")?.focus();
-    event.stopPropagation();
-  });
-  element.addEventListener("focusout", (event) => {
-    const next = event.relatedTarget;
-    if (next instanceof Node && !element.contains(next)) element.open = false;
-  });
+  closeAsMenu(element);
   const dialogs = items.map(([, , dialog]) => dialog.element);
   return {
     element: h("div", { class: "class-menu-control" }, element, dialogs),

@@ -8,6 +8,7 @@ import { languages } from "../i18n.js";
 import { accountControl } from "./account.js";
 import { alertsControl } from "./alerts.js";
 import { classMenu } from "./class-menu.js";
+import { ownNameControl } from "./own-name.js";
 import { presenceList } from "./presence.js";
 
 /**
@@ -29,6 +30,7 @@ export default function header(page) {
   const account = accountControl(page);
   const picker = classPicker(page);
   const presence = presenceList(page);
+  const own = ownNameControl(page);
   const menu = classMenu(page);
   const attendance = h("a", { class: "attendance", href: "#absent" });
   const settings = { class: "display-settings", role: "group", "aria-label": t.settings.label };
@@ -40,6 +42,7 @@ export default function header(page) {
     menu.element,
     attendance,
     presence.element,
+    own.element,
     badge.element,
     account.element,
     h(
@@ -67,6 +70,7 @@ export default function header(page) {
         menu.update();
       }
       if (changes.all || changes.presence) presence.update();
+      if (changes.all || changes.presence || changes.me) own.update();
     },
   };
 }

@@ -10,7 +10,7 @@ import { MINUTE } from "../time.js";
 
 /**
  * @import { Row } from "../store.js"
- * @import { OwnName } from "./help-name.js"
+ * @import { OwnName } from "./own-name.js"
  * @import { Page } from "./list.js"
  */
 
