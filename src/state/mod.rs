@@ -30,7 +30,8 @@
 //!   characters. Messages are counted as one if they are equal with each of these words replaced:
 //!   `0x` and 4 hexadecimal digits or more, 7 digits or more, `ipykernel_` and digits, and 12
 //!   hexadecimal digits or more, of which at least one is a letter and one is not.
-//! - What a `help` says is its `message` if that is a text that is not empty, cut to 200 characters.
+//! - What a `help` says is its `message` if that is a text that is not empty, cut to 200
+//!   characters.
 //! - `help_resolved`, `help_claimed`, `lesson_started`, `settings_changed`, `student_erased`,
 //!   `class_deleted` and `instructor_viewing` are the relay's: no activity of a student, and they
 //!   make no student. `instructor_viewing` changes nothing but the count of events.

@@ -1,4 +1,5 @@
-//! A raised hand: what the student wrote with it, and the name under which an instructor goes there.
+//! A raised hand: what the student wrote with it, and the name under which an instructor goes
+//! there.
 
 use serde_json::{Value, json};
 
@@ -65,7 +66,7 @@ async fn an_instructor_has_a_name_where_nobody_signs_in() {
     let chrome = Chrome::start().await;
     let here = chrome.open(&page_of(&relay, "c")).await;
     let there = chrome.open(&page_of(&relay, "c")).await;
-    let own = ".own-name > .text-button";
+    let (own, save) = (".own-name > .text-button", ".own-name .primary-button");
     for page in [&here, &there] {
         page.until(&says(own, "Your name …")).await;
         assert_eq!(page.value("document.querySelector('dialog:modal')").await, Value::Null);
@@ -73,7 +74,7 @@ async fn an_instructor_has_a_name_where_nobody_signs_in() {
     here.click(own).await;
     here.until("document.activeElement?.id === 'own-name'").await;
     here.value("document.activeElement.value = 'Ito'").await;
-    here.press("Enter").await;
+    here.click(save).await;
     here.until(&says(own, "You: Ito")).await;
     there.until(&says(".presence", "Ito")).await;
     // It is kept, in this browser, and is not asked for again.
@@ -82,17 +83,17 @@ async fn an_instructor_has_a_name_where_nobody_signs_in() {
     relay.post(&json!([hand("s1", "")])).await;
     here.click("#help .help-claim").await;
     there.until("document.querySelector('#help .help-claimed')?.textContent.includes('Ito')").await;
-    // It can be changed, and is left as it was by Escape.
+    // It can be changed, and is left as it was.
     here.click(own).await;
     here.until("document.activeElement?.id === 'own-name'").await;
     assert_eq!(here.value("document.activeElement.value").await, "Ito");
-    here.press("Escape").await;
+    here.click(".own-name .dialog-buttons .text-button").await;
     here.until("document.activeElement?.matches('.own-name > .text-button')").await;
     assert_eq!(here.value(&says(own, "You: Ito")).await, true);
-    here.press("Enter").await;
+    here.click(own).await;
     here.until("document.activeElement?.id === 'own-name'").await;
     here.value("document.activeElement.value = ' Sato '").await;
-    here.press("Enter").await;
+    here.click(save).await;
     here.until(&says(own, "You: Sato")).await;
     for page in [&here, &there] {
         assert_eq!(page.complaints(), [""; 0]);
