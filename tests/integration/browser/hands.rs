@@ -66,7 +66,8 @@ async fn an_instructor_has_a_name_where_nobody_signs_in() {
     let chrome = Chrome::start().await;
     let here = chrome.open(&page_of(&relay, "c")).await;
     let there = chrome.open(&page_of(&relay, "c")).await;
-    let (own, save) = (".own-name > .text-button", ".own-name .primary-button");
+    let own = ".page-header > .own-name > .text-button";
+    let save = ".page-header > .own-name .primary-button";
     for page in [&here, &there] {
         page.until(&says(own, "Your name …")).await;
         assert_eq!(page.value("document.querySelector('dialog:modal')").await, Value::Null);
@@ -87,8 +88,8 @@ async fn an_instructor_has_a_name_where_nobody_signs_in() {
     here.click(own).await;
     here.until("document.activeElement?.id === 'own-name'").await;
     assert_eq!(here.value("document.activeElement.value").await, "Ito");
-    here.click(".own-name .dialog-buttons .text-button").await;
-    here.until("document.activeElement?.matches('.own-name > .text-button')").await;
+    here.click(".page-header > .own-name .dialog-buttons .text-button").await;
+    here.until("document.activeElement?.matches('.page-header > .own-name > .text-button')").await;
     assert_eq!(here.value(&says(own, "You: Ito")).await, true);
     here.click(own).await;
     here.until("document.activeElement?.id === 'own-name'").await;

@@ -5,6 +5,7 @@ import { h, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { settingsDialog } from "./class-settings.js";
 import { lessonsDialog, newLessonDialog } from "./lessons.js";
+import { ownNameControl } from "./own-name.js";
 
 /** @import { Page } from "./list.js" */
 
@@ -23,9 +24,12 @@ export function classMenu(page) {
   const items = [["lessons", t.classMenu.lessons, lessonsDialog(page)]];
   // What was an earlier lesson's cannot be changed.
   if (page.lessonId === null) items.unshift(...acts);
+  // On a phone the header has no room for it.
+  const name = ownNameControl(page);
   const list = h(
     "ul",
     { class: "class-menu-list" },
+    h("li", {}, name.element),
     items.map(([name, text, dialog]) => {
       const open = () => {
         element.open = false;
@@ -45,6 +49,9 @@ export function classMenu(page) {
   const dialogs = items.map(([, , dialog]) => dialog.element);
   return {
     element: h("div", { class: "class-menu-control" }, element, dialogs),
-    update: () => show(element, page.me.caller === null || ROLES.includes(page.me.caller.role)),
+    update() {
+      show(element, page.me.caller === null || ROLES.includes(page.me.caller.role));
+      name.update();
+    },
   };
 }

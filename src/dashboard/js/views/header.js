@@ -65,12 +65,12 @@ export default function header(page) {
         picker.update();
       }
       if (changes.all || changes.connection) badge.update();
-      if (changes.all || changes.me) {
-        account.update();
+      if (changes.all || changes.me) account.update();
+      if (changes.all || changes.presence) presence.update();
+      if (changes.all || changes.presence || changes.me) {
+        own.update();
         menu.update();
       }
-      if (changes.all || changes.presence) presence.update();
-      if (changes.all || changes.presence || changes.me) own.update();
     },
   };
 }
