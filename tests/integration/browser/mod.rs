@@ -8,6 +8,8 @@ mod extensions;
 mod foreign_pages;
 // The page folds events and summaries exactly as the relay does.
 mod fold;
+// What a raised hand says, and the name of who goes there.
+mod hands;
 // A lesson as an instructor reads it: one cell of all students, any run, an outline, a team.
 mod lesson;
 // Lessons that begin, settings that change, hands that are claimed.
