@@ -16,6 +16,8 @@ mod lessons;
 mod page;
 // An open page when the relay, or its log, is replaced.
 mod recovery;
+// Classes as they are met in a school, in every look: `make pictures`.
+mod pictures;
 // The screenshots of the documentation: `make pictures`.
 mod screenshots;
 // A class's settings, its earlier lessons, and who looks at what.

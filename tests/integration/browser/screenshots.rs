@@ -141,16 +141,3 @@ async fn sign_in_screenshots() {
         take(&page, &format!("{name}-again")).await;
     }
 }
-
-/// Serves the same classes until it is stopped, for work on the page: `cargo test --test
-/// integration -- --ignored --nocapture a_class_to_look_at`
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "runs until it is ended"]
-async fn a_class_to_look_at() {
-    let database = Database::migrated().await;
-    classroom::fill(&database, "data-science-101", &classroom::lesson(500, 8)).await;
-    classroom::fill(&database, "python-101", &classroom::lesson(200, 7)).await;
-    let relay = Relay::start(&database, &[]).await;
-    println!("{}", page_of(&relay, "python-101"));
-    std::future::pending::<()>().await;
-}

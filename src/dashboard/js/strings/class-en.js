@@ -40,7 +40,8 @@
  */
 
 const digits = new Intl.NumberFormat("en");
-const names = new Intl.ListFormat("en");
+/** Is made when it is needed: that takes a browser longer than all other texts together. */
+const names = () => new Intl.ListFormat("en");
 
 /**
  * @param {number} count
@@ -180,6 +181,6 @@ export const classEn = {
     label: "Other instructors who look at this class",
     more: (count) => `+${digits.format(count)}`,
     looking: (who) =>
-      `${names.format(who)} ${who.length === 1 ? "is" : "are"} looking at this student`,
+      `${names().format(who)} ${who.length === 1 ? "is" : "are"} looking at this student`,
   },
 };

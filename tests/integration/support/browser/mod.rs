@@ -3,6 +3,7 @@
 
 mod chrome;
 pub mod classroom;
+pub mod scenes;
 mod site;
 
 use serde_json::{Value, json};
