@@ -140,9 +140,10 @@ fuzz: toolchain ## fuzz events, URLs, cursors, credentials, FUZZ_SECONDS (300) e
 	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 || exit 1; \
 	done
 
-pictures: browser ## docs/screenshots, of a simulated lesson
+pictures: browser ## docs/screenshots, and target/pictures: classes as schools have them, all looks
 	@bash scripts/setup fonts
-	cargo test --locked --test integration -- --ignored browser::screenshots::screenshots
+	cargo test --locked --test integration -- --ignored browser::screenshots::screenshots \
+	  browser::pictures::pictures
 
 frames: browser ## measure: the first picture, a hand, frames at 500 students, 200 events/s (3 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture --test-threads 1 \

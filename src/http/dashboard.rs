@@ -193,7 +193,8 @@ mod tests {
             }
         }
         for line in script.lines() {
-            let has = |word: &str| line.starts_with(word) || line.contains(&format!("await {word}("));
+            let has =
+                |word: &str| line.starts_with(word) || line.contains(&format!("await {word}("));
             assert!(!has("import") && !has("export"), "{line}");
         }
     }

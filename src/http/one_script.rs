@@ -109,7 +109,8 @@ mod tests {
             ("js/a.js", "import view from \"./views/b.js\";\nview(1);\n"),
             (
                 "js/views/b.js",
-                "import {\n  one,\n  two as deux,\n} from \"../c.js\";\n\nexport default function b(x) {\n  return x + one + deux();\n}\n",
+                "import {\n  one,\n  two as deux,\n} from \"../c.js\";\n\n\
+                 export default function b(x) {\n  return x + one + deux();\n}\n",
             ),
             ("js/c.js", "export const one = 1;\nexport async function two() {}\n"),
             ("js/unused.js", "export class Unused {}\n"),

@@ -22,6 +22,8 @@ mod pictures;
 mod screenshots;
 // A class's settings, its earlier lessons, and who looks at what.
 mod settings;
+// What a new instructor does first, by the names of what is seen; and the way of the keyboard.
+mod tasks;
 // A browser signs in and out, by a token or a one-time link, and what others try with it.
 mod sign_in;
 

@@ -184,8 +184,8 @@ export function drawMark(context, colour, status, [x, y], size) {
 }
 
 /**
- * Names in type of one size, shortened to the width that there is. Each is isolated, so that its direction of writing
- * does not change that of the text around it.
+ * Names in type of one size, shortened to the width that there is. Each is isolated, so that its
+ * direction of writing does not change that of the text around it.
  */
 export class FittedNames {
   /** @type {Map<string, string>} */
