@@ -33,6 +33,12 @@ const PLACE: &str = "document.querySelector('#cells').scrollIntoView(); scrollBy
 const ONE_CELL: &str = "document.querySelector('#cells tbody button').click()";
 const NAMELESS: &str = "document.querySelector('.one-cell .checkbox input').click()";
 
+/// Two other instructors look at the class, and one of them at a student.
+const VIEWERS: &str = "Promise.all([['Ito'], ['Sato', 's004@example.com']].map(([by, student]) => \
+     fetch('api/class/viewing?class=assisted', { method: 'POST', \
+       headers: { 'content-type': 'application/json' }, \
+       body: JSON.stringify({ by, student }) })))";
+
 const SCENES: &[Scene] = &[
     ("morning", MORNING, &[("absent", PLACE)]),
     ("own-ids", OWN_IDS, &[("grid", GRID), ("place", PLACE)]),
@@ -44,7 +50,7 @@ const SCENES: &[Scene] = &[
         &[("grid", GRID), ("everyone", EVERYONE), ("table", TABLE), ("settings", SETTINGS)],
     ),
     ("one-cell", LARGE, &[("named", ONE_CELL), ("nameless", NAMELESS)]),
-    ("assisted", ASSISTED, &[]),
+    ("assisted", ASSISTED, &[("others", VIEWERS)]),
     ("recorded", RECORDED, &[("grid", GRID)]),
 ];
 

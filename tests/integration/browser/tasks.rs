@@ -120,10 +120,12 @@ async fn a_hand_is_handed_over() {
     here.choose("button", "I am going").await;
     claimed(&here, "You are going").await;
     here.choose("button", "I am not going to Name of s1 after all").await;
-    // The browser's own window has the name of the first instructor: this is another browser's.
-    let there = chrome.open(&page_of(&relays[1], "c")).await;
-    there.value("localStorage.clear()").await;
+    // This browser knows the name of the first instructor; the assistant's does not.
+    let there = chrome.blank().await;
+    let script = json!({ "source": "localStorage.clear()" });
+    there.call("Page.addScriptToEvaluateOnNewDocument", script).await;
     there.go(&page_of(&relays[1], "c")).await;
+    there.until(&super::is("live")).await;
     there.choose("button", "I am going to Name of s1").await;
     there.until("document.activeElement.id === 'own-name'").await;
     there.write("Sato").await;

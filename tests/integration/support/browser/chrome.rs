@@ -372,7 +372,16 @@ impl Page {
 
     /// A screenshot of the visible part, as PNG.
     pub async fn screenshot(&self) -> Vec<u8> {
-        let answer = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
+        self.screenshot_as(json!({ "format": "png" })).await
+    }
+
+    /// A screenshot of the visible part for a document, as WebP: a quarter of a PNG's bytes.
+    pub async fn small_screenshot(&self) -> Vec<u8> {
+        self.screenshot_as(json!({ "format": "webp", "quality": 85 })).await
+    }
+
+    async fn screenshot_as(&self, format: Value) -> Vec<u8> {
+        let answer = self.call("Page.captureScreenshot", format).await;
         BASE64_STANDARD.decode(answer["data"].as_str().expect("a picture")).expect("base64")
     }
 

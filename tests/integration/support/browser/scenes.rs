@@ -79,10 +79,6 @@ pub async fn act(relay: &Relay) {
         classroom::student(9).replace('@', "%40")
     );
     ask(relay, "POST", &claim, &json!({ "by": "Ito" })).await;
-    let viewing = format!("/api/class/viewing?class={ASSISTED}");
-    ask(relay, "POST", &viewing, &json!({ "by": "Ito" })).await;
-    let looks = json!({ "by": "Sato", "student": classroom::student(4) });
-    ask(relay, "POST", &viewing, &looks).await;
     for line in CAPTURES.iter().flat_map(|capture| capture.lines()) {
         let request: Value = serde_json::from_str(line).expect("a captured request");
         if request["method"] != "POST" {
