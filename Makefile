@@ -140,9 +140,10 @@ fuzz: toolchain ## fuzz events, URLs, cursors, credentials, FUZZ_SECONDS (300) e
 	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 || exit 1; \
 	done
 
-pictures: browser ## docs/screenshots, of a simulated lesson
+pictures: browser ## docs/screenshots, and target/pictures: classes as schools have them, all looks
 	@bash scripts/setup fonts
-	cargo test --locked --test integration -- --ignored browser::screenshots::screenshots
+	cargo test --locked --test integration -- --ignored browser::screenshots::screenshots \
+	  browser::pictures::pictures
 
 page-day: browser ## measure: the heap of a page, and of a hidden one, over eight hours (5 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture \
