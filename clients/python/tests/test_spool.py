@@ -157,6 +157,29 @@ class AfterTheEnd(InFolder):
         self.assertEqual(everything(spool), [*range(30), 100])
         self.assertEqual(len(self.files()), 1)
 
+    def test_what_killed_kernels_left_goes_before_what_is_recorded_since(self):
+        segments = 3 * spool_module.MAX_ADOPTED
+        self.killed(
+            f"for n in range({segments}):\n"
+            "    spool.append(b'{\"n\":%d}\\n' % n)\n"
+            "    spool._rotate()"
+        )
+        spool = self.spool()
+        with mock.patch.object(spool_module, "SEGMENT_BYTES", 200):
+            for number in range(segments, 2 * segments):
+                spool.append(line(number, 100))
+            found = []
+            while True:
+                spool.scan()
+                adopted = [segment for segment in spool._own() if segment.is_adopted]
+                self.assertLessEqual(len(adopted), spool_module.MAX_ADOPTED)
+                batch = spool.take(10, 1 << 20)
+                if batch is None:
+                    break
+                found += numbers(batch)
+                spool.done(batch)
+        self.assertEqual(found, list(range(2 * segments)), "in order")
+
     def test_what_was_acknowledged_is_not_taken_again(self):
         self.killed(
             "for n in range(30): spool.append(b'{\"n\":%d}\\n' % n)\n"

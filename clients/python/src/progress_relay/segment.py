@@ -85,6 +85,8 @@ class Segment:
         self.synced = acked
         self.touched = time.monotonic()
         self.is_gone = False
+        # Begun by a kernel that has ended.
+        self.is_adopted = False
         # Only where there is no pread: a position is then shared by reader and writer.
         self._position = threading.Lock()
 
@@ -124,6 +126,7 @@ class Segment:
                 os.close(fd)
                 return None
             segment = cls(path, fd, HEADER, HEADER, 0)
+            segment.is_adopted = True
             segment._measure(os.fstat(fd).st_size)
             return segment
         except OSError:
