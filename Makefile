@@ -127,8 +127,9 @@ faults: fault-tools ## measure: a table of every fault under load (25 min); FAUL
 churn: setup ## measure: the leaks after ten minutes of coming and going; CHURN_MINUTES=n
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::churn
 
-absence: setup clients ## measure: a kernel, and a relay away for an hour; ABSENCE_MINUTES=n
-	cargo test --locked --test integration -- --ignored --nocapture measure::absence
+absence: setup clients ## measure: a kernel while the relay is away for an hour; ABSENCE_MINUTES=n
+	cargo build --locked
+	target/clients/bin/python clients/python/tests/absence.py target/debug/progress-relay
 
 model: toolchain ## check the snapshots' rule for larger numbers than make test does (20 min)
 	cargo test --release --locked --test model -- --ignored --nocapture

@@ -1,8 +1,6 @@
 //! Measurements. `make test` leaves them out; each is a command of the Makefile and prints its
 //! figures.
 
-// A student who works for an hour while the relay is away: `make absence`.
-mod absence;
 // Leaks after connections came, went and vanished for ten minutes: `make churn`.
 mod churn;
 // The cost of a summary while the history of its class grows: `make cost`.
