@@ -53,8 +53,9 @@ class Relay:
                 time.sleep(0.1)
 
     def stop(self):
-        self.process.terminate()
-        self.process.wait()
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
 
     def get(self, path):
         with urllib.request.urlopen(self.url + path, timeout=PATIENCE) as answer:
@@ -78,7 +79,7 @@ class Student:
         shutil.copytree(PACKAGE / "src", folder / "src")
         self.codes, self.times = [], []
         self.largest = self.growth = 0
-        self.start()
+        self.manager = None
 
     def start(self):
         removed = ("RELAY_", "PROGRESS_RELAY", "JUPYTER", "JPY_")
@@ -97,7 +98,7 @@ class Student:
         self.manager = KernelManager(
             kernel_name="python3", transport="ipc", ip=str(self.home / "kernel")
         )
-        self.manager.kernel_spec.argv[:] = [*self.by, *self.manager.kernel_spec.argv]
+        self.manager.kernel_spec.argv[:1] = [*self.by, sys.executable]
         self.manager.start_kernel(env=env)
         self.connect()
 
@@ -146,6 +147,10 @@ class Student:
         self.manager.shutdown_kernel(now=True)
         self.start()
 
+    def vanish(self):
+        if self.manager is not None and self.manager.has_kernel:
+            self.manager.shutdown_kernel(now=True)
+
     def end(self):
         self.client.stop_channels()
         self.manager.shutdown_kernel()
@@ -158,7 +163,6 @@ class Student:
 
     def finish(self, what, relay):
         """Waits for the table to have every run, and asserts what it has."""
-        # No `run`: the client's own magics are no work of the student's.
         returned = time.monotonic()
         while len(rows := relay.runs()) < len(self.codes):
             assert time.monotonic() - returned < RETURN, f"{len(rows)} of {len(self.codes)}"
@@ -204,9 +208,10 @@ def free_port(address):
 
 def the_relay_is_away(folder, program, minutes):
     relay = Relay(program, folder / "away-data", "127.0.0.1")
-    relay.start()
     student = Student(folder / "away", relay.url, [])
     try:
+        relay.start()
+        student.start()
         student.work(BEFORE)
         relay.stop()
         began = time.monotonic()
@@ -219,8 +224,7 @@ def the_relay_is_away(folder, program, minutes):
         passed = (time.monotonic() - began) / 60
         student.finish(f"the relay away for {passed:.1f} min", relay)
     finally:
-        if student.manager.has_kernel:
-            student.manager.shutdown_kernel(now=True)
+        student.vanish()
         relay.stop()
 
 
@@ -235,12 +239,14 @@ def the_network_is_dead(folder, program, minutes):
         ip("link", "add", cable, "type", "veth", "peer", "name", f"{cable}p", "netns", name)
         ip("addr", "add", f"{outside}/30", "dev", cable)
         ip("link", "set", cable, "up")
+        ip("-n", name, "link", "set", "lo", "up")
         ip("-n", name, "addr", "add", f"{inside}/30", "dev", f"{cable}p")
         ip("-n", name, "link", "set", f"{cable}p", "up")
         relay = Relay(program, folder / "dead-data", outside)
-        relay.start()
         student = Student(folder / "dead", relay.url, ["ip", "netns", "exec", name])
         try:
+            relay.start()
+            student.start()
             student.work(BEFORE)
             ip("-n", name, "link", "set", f"{cable}p", "down")
             began = time.monotonic()
@@ -249,8 +255,7 @@ def the_network_is_dead(folder, program, minutes):
             passed = (time.monotonic() - began) / 60
             student.finish(f"the network dead for {passed:.1f} min", relay)
         finally:
-            if student.manager.has_kernel:
-                student.manager.shutdown_kernel(now=True)
+            student.vanish()
             relay.stop()
     finally:
         ip("netns", "del", name)
