@@ -15,7 +15,7 @@ import uuid
 from datetime import datetime, timezone
 from typing import Dict, List, Optional, Tuple
 
-from .notebook import Notebook, cell_id
+from .notebook import Notebook, cell_place
 from .settings import Settings
 from .transport import AGENT
 
@@ -67,11 +67,12 @@ class Runs:
             count = shell.execution_count - 1  # type: ignore[attr-defined]
         event = self._event("cell_executed", shell)
         event["cellType"] = "code"
-        cell = cell_id(getattr(info, "cell_id", None) or _cell_of_request(shell))
+        cell, index = cell_place(getattr(info, "cell_id", None) or _cell_of_request(shell))
         self.last_cell = cell
         if cell:
             event["cellId"] = cell
-            index = self.notebook.index(cell)
+            if index is None:
+                index = self.notebook.index(cell)
             if index is not None:
                 event["cellIndex"] = index
         if type(count) is int:

@@ -133,7 +133,7 @@ class Spool:
         return self._current if self._current is not None else self._rotate()
 
     def _condemn(self, segment: Segment) -> None:
-        segment.unlink()
+        segment.discard()
         self._condemned.append(segment)
 
     def _remember(self, line: bytes) -> None:
@@ -307,6 +307,9 @@ class Spool:
                     self._memory.popleft()
             except OSError as error:
                 self._note(error)
+            for segment in self._condemned:
+                segment.close()
+            self._condemned = []
             for segment in self._own():
                 if segment.waiting():
                     segment.close()
