@@ -168,6 +168,11 @@ impl Kernel {
         outputs.as_array().expect("outputs").clone()
     }
 
+    /// Runs code that no student has asked for.
+    pub async fn run_silently(&mut self, code: &str) {
+        self.ask(json!({ "do": "silently", "code": code })).await;
+    }
+
     /// Begins a cell that does not end by itself.
     pub async fn begin(&mut self, code: &str) {
         self.ask(json!({ "do": "begin", "code": code, "cell": "begun" })).await;
