@@ -15,7 +15,16 @@ const LESSON: &[(&str, Option<&str>, Option<&str>)] = &[
     ("1 / 0", Some("ZeroDivisionError: division by zero"), None),
     ("x = = 1", Some("SyntaxError: invalid syntax"), None),
     ("raise ValueError('一つ\\n二つ')", Some("ValueError: 一つ\n二つ"), None),
-    ("import asyncio\nawait asyncio.sleep(0.05)\n'slept'", None, Some("'slept'")),
+    (
+        "import asyncio\nprint('asleep')\nawait asyncio.sleep(0.05)\nprint('awake')\n'slept'",
+        None,
+        Some("asleep\nawake\n'slept'"),
+    ),
+    (
+        "print(1); print(2, end='')\nimport sys; print('no result', file=sys.stderr)\n3",
+        None,
+        Some("1\n23"),
+    ),
     ("%%time\npass", None, None),
     ("'\\ud83d'", None, Some("'\\ud83d'")),
     ("# \u{1f600} 日本語だけ", None, None),

@@ -19,8 +19,12 @@ use super::{data_folder, within};
 /// The file by which a kernel begins to record.
 pub const STARTUP: &str = "50-progress-relay.py";
 
-/// The Python of target/clients.
+/// The Python of target/clients, or that of `CLIENTS_PYTHON`: another release, with the same
+/// packages.
 pub fn python() -> PathBuf {
+    if let Some(python) = std::env::var_os("CLIENTS_PYTHON") {
+        return python.into();
+    }
     let python = root().join("target/clients/bin/python");
     assert!(python.exists(), "{python:?} is missing: scripts/setup clients");
     python
