@@ -16,6 +16,8 @@ mod lessons;
 mod page;
 // An open page when the relay, or its log, is replaced.
 mod recovery;
+// A lesson that real clients sent, with a notebook that fails as a whole.
+mod run_all;
 // The screenshots of the documentation: `make pictures`.
 mod screenshots;
 // A class's settings, its earlier lessons, and who looks at what.
