@@ -121,7 +121,8 @@ impl From<PageError> for Problem {
     }
 }
 
-fn unread(detail: &str) -> Problem {
+/// What an answer needs cannot be read, for now.
+pub(super) fn unread(detail: &str) -> Problem {
     Problem::unavailable(
         "not-readable-now",
         "the database cannot be read now",

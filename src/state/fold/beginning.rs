@@ -113,6 +113,10 @@ impl ClassState {
         if event.id <= self.settings_event {
             return;
         }
+        // Another instructor has changed them meanwhile.
+        if event.replaces.is_some_and(|replaced| self.settings_event > replaced) {
+            return;
+        }
         self.settings = Arc::new(Settings::parse(event.settings.unwrap_or("{}")));
         self.settings_event = event.id;
         // Of a lesson that begins with the change, nothing was folded yet.

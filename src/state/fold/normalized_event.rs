@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::names;
 use super::settings::Settings;
-use super::values::{beginning, integer, message, text, time};
+use super::values::{beginning, integer, message, received, text, time};
 use crate::event::{EventId, Micros, StoredEvent, json};
 
 /// The rules of the fold that an event falls under.
@@ -80,6 +80,8 @@ pub(super) struct NormalizedEvent<'a> {
     pub(super) title: Option<Cow<'a, str>>,
     /// Settings, as JSON.
     pub(super) settings: Option<&'a str>,
+    /// The event whose settings these replace; none if they replace any.
+    pub(super) replaces: Option<EventId>,
 }
 
 /// The fields that more than one rule looks at.
@@ -98,7 +100,7 @@ struct Fields<'a> {
 impl<'a> NormalizedEvent<'a> {
     /// The event, by the rules and the settings of its class.
     pub(super) fn of(event: &StoredEvent<'a>, settings: &Settings) -> Self {
-        let received = event.received_at.in_years();
+        let received = received(event.received_at);
         let mut this = Self {
             id: EventId(event.id),
             student: event.student,
@@ -121,6 +123,7 @@ impl<'a> NormalizedEvent<'a> {
             claimed_by: None,
             title: None,
             settings: None,
+            replaces: None,
         };
         let mut fields = Fields::default();
         // Of a key that comes twice, the last counts, as in JavaScript.
@@ -172,6 +175,7 @@ impl<'a> NormalizedEvent<'a> {
             "released" => fields.is_released = value == "true",
             "title" => self.title = text(value),
             "settings" => self.settings = Some(value),
+            "replaces" => self.replaces = integer(value).map(EventId),
             _ => {}
         }
     }

@@ -20,6 +20,8 @@ mod page;
 mod recovery;
 // Classes as they are met in a school, in every look: `make pictures`.
 mod pictures;
+// A lesson that real clients sent, with a notebook that fails as a whole.
+mod run_all;
 // The screenshots of the documentation: `make pictures`.
 mod screenshots;
 // A class's settings, its earlier lessons, and who looks at what.
