@@ -24,34 +24,55 @@ use crate::state::fold::lesson::ListedLesson;
 use crate::state::fold::settings::Settings;
 use crate::state::view::SummaryParts;
 
+/// A lesson of a class, and by what its events are read and folded.
+#[derive(Debug)]
+pub(crate) struct FoundLesson {
+    pub(crate) listed: ListedLesson,
+    settings: Arc<Settings>,
+    epoch: Epoch,
+}
+
+impl FoundLesson {
+    pub(crate) fn has_ended(&self) -> bool {
+        self.listed.ended_at.is_some()
+    }
+
+    /// The cursor of its last event.
+    fn last(&self) -> Cursor {
+        Cursor { epoch: self.epoch.clone(), id: self.listed.last.0 }
+    }
+
+    /// The lesson before its first event.
+    fn unfolded(&self) -> ClassState {
+        let ListedLesson { first, started_at, .. } = self.listed;
+        ClassState::of_lesson(first, started_at, Arc::clone(&self.settings))
+    }
+}
+
 /// How long the folding of a lesson may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Events of one page.
 const PAGE_ROWS: usize = 10_000;
 
 impl Classes {
-    /// The summary of a lesson, as it was when the lesson ended; `None` if the class has had none
-    /// that begins with this event, or if it has not ended.
+    /// The summary of a lesson, as it was when the lesson ended; `None` if it has not ended.
     ///
     /// # Errors
-    /// If the class or the lesson's events cannot be read.
+    /// If the lesson's events cannot be read.
     pub(crate) async fn earlier_lesson(
         &self,
         class: &ClassId,
-        first: EventId,
+        lesson: &FoundLesson,
         parts: SummaryParts,
     ) -> Result<Option<Arc<RenderedSummary>>, LoadError> {
-        let Some((lesson, settings, epoch)) = self.found(class, first).await? else {
-            return Ok(None);
-        };
-        let Some(ended_at) = lesson.ended_at else { return Ok(None) };
-        let last = Cursor { epoch, id: lesson.last.0 };
-        let text = settings.text.clone();
+        let Some(ended_at) = lesson.listed.ended_at else { return Ok(None) };
+        let (first, last, text) =
+            (lesson.listed.first, lesson.last(), lesson.settings.text.clone());
         let key = Key { class: class.clone(), first, last: last.clone(), settings: text, parts };
         if let Some(summary) = self.earlier.get(&key) {
             return Ok(Some(summary));
         }
-        let mut state = ClassState::of_lesson(first, lesson.started_at, settings);
+        let mut state = lesson.unfolded();
         let fold = async {
             let _turn = self.loader.turn().await?;
             // Another request may have waited for the same turn.
@@ -64,7 +85,7 @@ impl Classes {
             return Ok(Some(summary));
         }
         if let Some(current) = &mut state.lesson {
-            current.title = lesson.title;
+            current.title = lesson.listed.title.clone();
         }
         let class = class.clone();
         let rendered = background::run(move || {
@@ -81,42 +102,25 @@ impl Classes {
     }
 
     /// The latest run of a cell by each student in a lesson that has ended, as events, the newest
-    /// first; `None` if the class has had no such lesson.
+    /// first.
     ///
     /// # Errors
-    /// If the class or the lesson's events cannot be read.
+    /// If the lesson's events cannot be read.
     pub(crate) async fn earlier_runs(
         &self,
         class: &ClassId,
-        first: EventId,
+        lesson: &FoundLesson,
         notebook: Option<&str>,
         cell: &str,
-    ) -> Result<Option<Vec<EventId>>, LoadError> {
-        let Some((lesson, settings, epoch)) = self.found(class, first).await? else {
-            return Ok(None);
-        };
-        let last = Cursor { epoch, id: lesson.last.0 };
-        let mut state = ClassState::of_lesson(first, lesson.started_at, settings);
+    ) -> Result<Vec<EventId>, LoadError> {
+        let (last, mut state) = (lesson.last(), lesson.unfolded());
         let fold = async {
             let _turn = self.loader.turn().await?;
             self.fold_lesson(&mut state, class, &last).await
         };
         timeout(PATIENCE, fold).await.map_err(|_| LoadError::TooLong)??;
         let notebook = notebook.and_then(|path| state.notebook_name(path));
-        Ok(Some(state.latest_runs(notebook.as_deref(), cell)))
-    }
-
-    /// A lesson of the class, its settings, and the epoch of its events.
-    async fn found(
-        &self,
-        class: &ClassId,
-        first: EventId,
-    ) -> Result<Option<(ListedLesson, Arc<Settings>, Epoch)>, LoadError> {
-        self.read(class, |state, cursor, _| {
-            let lesson = state.lessons_listed().into_iter().find(|lesson| lesson.first == first)?;
-            Some((lesson, Arc::clone(state.settings().0), cursor.epoch.clone()))
-        })
-        .await
+        Ok(state.latest_runs(notebook.as_deref(), cell))
     }
 
     /// Folds a class's events after those that `state` has, up to `last`.
@@ -163,7 +167,12 @@ impl Classes {
         &self,
         class: &ClassId,
         first: EventId,
-    ) -> Result<Option<ListedLesson>, LoadError> {
-        Ok(self.found(class, first).await?.map(|(lesson, ..)| lesson))
+    ) -> Result<Option<FoundLesson>, LoadError> {
+        self.read(class, |state, cursor, _| {
+            let listed = state.lessons_listed().into_iter().find(|lesson| lesson.first == first)?;
+            let (settings, epoch) = (Arc::clone(state.settings().0), cursor.epoch.clone());
+            Some(FoundLesson { listed, settings, epoch })
+        })
+        .await
     }
 }
