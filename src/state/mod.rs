@@ -18,7 +18,8 @@
 //! - A text that is empty, not a string, or over 1,024 bytes is absent; so is a number that is not
 //!   an integer within ±(2^53 − 1). An `eventTime` that is not an RFC 3339 time with an offset in
 //!   the years 2000 to 2100 is replaced by the event's `receivedAt`. Times are cut below a
-//!   microsecond. An event's *moment* is the lesser of `eventTime` and `receivedAt`.
+//!   microsecond. A `receivedAt` before 1900 or after 2199 is moved to the nearest microsecond of
+//!   those years. An event's *moment* is the lesser of `eventTime` and `receivedAt`.
 //! - A `cell_executed` is a *run* if its `cellType` is absent, or is `code` and there is an
 //!   `executionCount` or `hasError` is `true`. Any other one is activity: clients report aborted,
 //!   empty and markdown cells too.
@@ -45,7 +46,8 @@
 //!   here* until an event of theirs is received.
 //! - The lesson is folded by the newest `settings_changed` of the class, also its events before
 //!   that one: then it is folded again from its first event. Members that are not usable are
-//!   absent: see [`fold::settings`].
+//!   absent: see [`fold::settings`]. One with an integer `replaces` changes nothing if the settings
+//!   were changed by an event after that one.
 //! - With a roster, those of it who are not here are listed as such, and no others. Its names and
 //!   teams count before those of the students' events.
 //!
@@ -110,7 +112,10 @@ mod view;
 pub(crate) use fold::activity::{MAX_MINUTES, MINUTE, minute_of};
 pub use fold::class::ClassState;
 pub(crate) use fold::lesson::ListedLesson;
+pub(crate) use fold::normalized_event::is_run;
 pub(crate) use fold::settings::{MAX_ROSTER, Settings};
+pub(crate) use fold::student::Student;
+pub(crate) use fold::tally::{StudentTally, Tallies};
 pub(crate) use live::class_table::Round;
 pub(crate) use live::classes::Classes;
 pub(crate) use live::live_class::{TakenChanges, UnsavedChanges};

@@ -44,6 +44,7 @@ const preferences = new Preferences((name) => {
 const presence = new Presence({
   name: () => ownName({ me, preferences }),
   now: () => clock.now(),
+  hasBegun: () => store.state.lesson !== null,
   send: (looksAt) => api.view(page.classId, looksAt),
   changed: () => store.note("presence"),
 });

@@ -3,7 +3,7 @@
 
 import { integer, text, wellFormed } from "./fields.js";
 import { cellOf, notebookOf } from "./matching.js";
-import { parseClientTime, parseTime } from "./time.js";
+import { parseClientTime, parseReceived } from "./time.js";
 
 /** @import { Settings } from "./settings.js" */
 
@@ -79,7 +79,7 @@ const KINDS = new Map([
  * @returns {NormalizedEvent}
  */
 export function normalize(event, settings) {
-  const received = parseTime(event.receivedAt) ?? 0;
+  const received = parseReceived(event.receivedAt);
   const time = parseClientTime(event.eventTime) ?? received;
   const cellIndex = integer(event.cellIndex);
   const failed = event.hasError === true;

@@ -40,11 +40,18 @@ export function classMenu(page) {
     }),
   );
   const summary = {
-    class: "icon-button",
+    class: "icon-button class-menu-button",
     title: t.classMenu.label,
     "aria-label": t.classMenu.label,
   };
-  const element = h("details", { class: "class-menu" }, h("summary", summary, icon("menu")), list);
+  // An icon alone does not say that tomorrow's lesson is prepared here.
+  const words = h("span", { class: "class-menu-words" }, t.classMenu.label);
+  const element = h(
+    "details",
+    { class: "class-menu" },
+    h("summary", summary, icon("menu"), words),
+    list,
+  );
   closeAsMenu(element);
   const dialogs = items.map(([, , dialog]) => dialog.element);
   return {

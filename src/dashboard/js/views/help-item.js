@@ -74,8 +74,8 @@ export class HelpItem {
       "li",
       { class: "help-item" },
       h("div", { class: "help-wait" }, this.#wait, this.#warning),
-      h("div", { class: "student-line" }, this.#name.element, this.#team),
-      h("div", { class: "student-line secondary-text" }, this.#place, this.#streak),
+      h("div", { class: "student-line" }, this.#name.element, this.#streak, this.#team),
+      h("div", { class: "student-line secondary-text" }, this.#place),
       this.#actions,
       h("div", { class: "help-notes" }, this.#message, this.#claimed, this.#viewers, this.#failed),
     );
