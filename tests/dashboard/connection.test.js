@@ -132,6 +132,16 @@ test("a summary is loaded, then followed from its cursor", async () => {
   assert.deepEqual([current().name, current().since, current().retryAt], ["live", null, null]);
 });
 
+test("a step of this machine's clock moves no attempt", async () => {
+  const stepped = mock.method(Date, "now", () => 0);
+  mock.method(performance, "now", () => 5_000);
+  await connectLive();
+  sockets[0].lose();
+  assert.deepEqual([current().since, current().retryAt], [5_000, 5_300]);
+  sockets[0].receive({ type: "reset" });
+  assert.equal(stepped.mock.callCount(), 0);
+});
+
 test("the answer that was asked for early is taken, once", async () => {
   const url = "api/class/summary?class=c&include=grid%2Cactivity%2Csettings";
   window.early = { url, answer: Promise.resolve(summary("early")) };

@@ -8,6 +8,8 @@ mod extensions;
 mod foreign_pages;
 // The page folds events and summaries exactly as the relay does.
 mod fold;
+// What a raised hand says, and the name of who goes there.
+mod hands;
 // A lesson as an instructor reads it: one cell of all students, any run, an outline, a team.
 mod lesson;
 // Lessons that begin, settings that change, hands that are claimed.
@@ -18,6 +20,8 @@ mod page;
 mod recovery;
 // Classes as they are met in a school, in every look: `make pictures`.
 mod pictures;
+// A lesson that real clients sent, with a notebook that fails as a whole.
+mod run_all;
 // The screenshots of the documentation: `make pictures`.
 mod screenshots;
 // A class's settings, its earlier lessons, and who looks at what.

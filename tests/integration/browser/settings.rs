@@ -184,7 +184,7 @@ async fn a_lesson_begins_and_the_one_before_is_looked_at() {
     here.value("document.querySelector('.drawer').close()").await;
     // Its download holds its events and no others.
     here.value("document.querySelector('.downloads').open = true").await;
-    here.until("document.querySelector('.downloads a').href.includes('to=')").await;
+    here.until("document.querySelector('.downloads a').href.includes('lesson=')").await;
     let download = "fetch(document.querySelectorAll('.downloads a')[2].href).then((r) => r.text())";
     let events = here.value(download).await;
     let events = events.as_str().expect("events");

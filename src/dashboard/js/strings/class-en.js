@@ -36,7 +36,8 @@
  *   banner: (when: string) => string, noSuch: string, back: string, only: string,
  *   span: (from: string, to: string) => string, badge: string }} lessons
  * @property {{ label: string, more: (count: number) => string,
- *   looking: (names: string[]) => string }} presence
+ *   looking: (names: string[]) => string, own: (name: string) => string, unnamed: string,
+ *   why: string, change: string, save: string }} presence
  */
 
 const digits = new Intl.NumberFormat("en");
@@ -185,5 +186,10 @@ export const classEn = {
     more: (count) => `+${digits.format(count)}`,
     looking: (who) =>
       `${names().format(who)} ${who.length === 1 ? "is" : "are"} looking at this student`,
+    own: (name) => `You: ${name}`,
+    unnamed: "Your name …",
+    why: "Other instructors then see that you are here, and to whom you go",
+    change: "Change your name",
+    save: "Save",
   },
 };

@@ -135,5 +135,10 @@ export const classJa = {
     label: "このクラスを見ているほかの講師",
     more: (count) => `ほか${n(count)}人`,
     looking: (who) => `${who.join("、")}さんがこの受講者を見ています`,
+    own: (name) => `あなた：${name}`,
+    unnamed: "お名前を登録",
+    why: "ほかの講師に、あなたが見ていることと、だれのところへ向かうかが表示されます",
+    change: "お名前を変更",
+    save: "保存",
   },
 };

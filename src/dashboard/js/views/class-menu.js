@@ -1,9 +1,11 @@
 // The menu of the class in the header: its settings, and its lessons.
 
+import { closeAsMenu } from "../components/menu.js";
 import { h, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { settingsDialog } from "./class-settings.js";
 import { lessonsDialog, newLessonDialog } from "./lessons.js";
+import { ownNameControl } from "./own-name.js";
 
 /** @import { Page } from "./list.js" */
 
@@ -22,9 +24,12 @@ export function classMenu(page) {
   const items = [["lessons", t.classMenu.lessons, lessonsDialog(page)]];
   // What was an earlier lesson's cannot be changed.
   if (page.lessonId === null) items.unshift(...acts);
+  // On a phone the header has no room for it.
+  const name = ownNameControl(page);
   const list = h(
     "ul",
     { class: "class-menu-list" },
+    h("li", {}, name.element),
     items.map(([name, text, dialog]) => {
       const open = () => {
         element.open = false;
@@ -47,19 +52,13 @@ export function classMenu(page) {
     h("summary", summary, icon("menu"), words),
     list,
   );
-  element.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || !element.open) return;
-    element.open = false;
-    element.querySelector("summary")?.focus();
-    event.stopPropagation();
-  });
-  element.addEventListener("focusout", (event) => {
-    const next = event.relatedTarget;
-    if (next instanceof Node && !element.contains(next)) element.open = false;
-  });
+  closeAsMenu(element);
   const dialogs = items.map(([, , dialog]) => dialog.element);
   return {
     element: h("div", { class: "class-menu-control" }, element, dialogs),
-    update: () => show(element, page.me.caller === null || ROLES.includes(page.me.caller.role)),
+    update() {
+      show(element, page.me.caller === null || ROLES.includes(page.me.caller.role));
+      name.update();
+    },
   };
 }

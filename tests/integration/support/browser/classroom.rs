@@ -388,8 +388,13 @@ pub fn lesson(students: usize, seed: u64) -> Vec<Past> {
         if asks {
             let since = -walk.rng.f64() * walk.rng.f64() * 540.0 - 9.0;
             let mut at = since;
+            let words = match student % 3 {
+                0 => json!({ "message": "I do not understand what the loop does" }),
+                1 => json!({ "message": "問題3の意味が分かりません" }),
+                _ => json!({}),
+            };
             while at < 0.0 {
-                walk.event_at(at, "help", &json!({}));
+                walk.event_at(at, "help", &words);
                 at += 10.0;
             }
         }
