@@ -77,6 +77,34 @@ pub(super) fn if_none_match(headers: &HeaderMap, etag: &str) -> bool {
         .any(|tag| tag.trim() == "*" || tag.trim().trim_start_matches("W/") == opaque)
 }
 
+/// What a request demands of the version that it changes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Match {
+    /// That there is one.
+    Any,
+    /// This one, or one of a few.
+    Tag,
+    /// Others.
+    None,
+}
+
+/// Compares `If-Match` with the version's ETag. A weak tag is that of no version: RFC 9110 has them
+/// compared strongly here.
+pub(super) fn if_match(headers: &HeaderMap, etag: &str) -> Match {
+    let values = headers.get_all(header::IF_MATCH).iter();
+    let tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let mut found = Match::None;
+    for tag in tags.map(str::trim) {
+        if tag == "*" {
+            return Match::Any;
+        }
+        if tag == etag {
+            found = Match::Tag;
+        }
+    }
+    found
+}
+
 /// Whether the client takes gzip.
 pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     let refuses = |parameters: &str| {
@@ -154,5 +182,17 @@ mod tests {
             assert!(if_none_match(&headers(header::IF_NONE_MATCH, value), &answer.etag), "{value}");
         }
         assert!(!if_none_match(&headers(header::IF_NONE_MATCH, "\"x\""), &answer.etag));
+    }
+
+    #[test]
+    fn a_version_is_matched_by_its_strong_tag() {
+        let matched = |value: &str| if_match(&headers(header::IF_MATCH, value), "\"7\"");
+        for value in ["\"7\"", " \"6\" ,\"7\"", "\"7\",W/\"7\""] {
+            assert_eq!(matched(value), Match::Tag, "{value}");
+        }
+        for value in ["", "7", "W/\"7\"", "\"77\"", "\"\"", "\"6\", \"8\""] {
+            assert_eq!(matched(value), Match::None, "{value}");
+        }
+        assert_eq!(matched("*"), Match::Any);
     }
 }

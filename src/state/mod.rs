@@ -18,7 +18,8 @@
 //! - A text that is empty, not a string, or over 1,024 bytes is absent; so is a number that is not
 //!   an integer within ±(2^53 − 1). An `eventTime` that is not an RFC 3339 time with an offset in
 //!   the years 2000 to 2100 is replaced by the event's `receivedAt`. Times are cut below a
-//!   microsecond. An event's *moment* is the lesser of `eventTime` and `receivedAt`.
+//!   microsecond. A `receivedAt` before 1900 or after 2199 is moved to the nearest microsecond of
+//!   those years. An event's *moment* is the lesser of `eventTime` and `receivedAt`.
 //! - A `cell_executed` is a *run* if its `cellType` is absent, or is `code` and there is an
 //!   `executionCount` or `hasError` is `true`. Any other one is activity: clients report aborted,
 //!   empty and markdown cells too.
@@ -30,6 +31,8 @@
 //!   characters. Messages are counted as one if they are equal with each of these words replaced:
 //!   `0x` and 4 hexadecimal digits or more, 7 digits or more, `ipykernel_` and digits, and 12
 //!   hexadecimal digits or more, of which at least one is a letter and one is not.
+//! - What a `help` says is its `message` if that is a text that is not empty, cut to 200
+//!   characters.
 //! - `help_resolved`, `help_claimed`, `lesson_started`, `settings_changed`, `student_erased`,
 //!   `class_deleted` and `instructor_viewing` are the relay's: no activity of a student, and they
 //!   make no student. `instructor_viewing` changes nothing but the count of events.
@@ -43,7 +46,8 @@
 //!   here* until an event of theirs is received.
 //! - The lesson is folded by the newest `settings_changed` of the class, also its events before
 //!   that one: then it is folded again from its first event. Members that are not usable are
-//!   absent: see [`fold::settings`].
+//!   absent: see [`fold::settings`]. One with an integer `replaces` changes nothing if the settings
+//!   were changed by an event after that one.
 //! - With a roster, those of it who are not here are listed as such, and no others. Its names and
 //!   teams count before those of the students' events.
 //!
@@ -71,7 +75,8 @@
 //!   `receivedAt`; or if the hand is neither up nor closed: `helpSince` becomes `receivedAt`,
 //!   `handClosed` false, and the claim is cleared. Unless the `help` was overtaken, `lastHelpAt`
 //!   becomes the greatest `receivedAt`, and the hand lapses unless the `help` has
-//!   `"until":"help_stop"`.
+//!   `"until":"help_stop"`. `helpMessage` is what the hand's newest `help` that says something
+//!   says; it goes with `helpSince`.
 //! - `help_stop` clears `helpSince`, `lastHelpAt`, `handClosed` and the claim; `handLoweredAt`
 //!   becomes its moment if that is greater. `help_resolved` clears `helpSince` and the claim and
 //!   sets `handClosed`, if `helpSince` is set. `help_claimed` sets the claim, or with
@@ -107,7 +112,10 @@ mod view;
 pub(crate) use fold::activity::{MAX_MINUTES, MINUTE, minute_of};
 pub use fold::class::ClassState;
 pub(crate) use fold::lesson::ListedLesson;
+pub(crate) use fold::normalized_event::is_run;
 pub(crate) use fold::settings::{MAX_ROSTER, Settings};
+pub(crate) use fold::student::Student;
+pub(crate) use fold::tally::{StudentTally, Tallies};
 pub(crate) use live::class_table::Round;
 pub(crate) use live::classes::Classes;
 pub(crate) use live::live_class::{TakenChanges, UnsavedChanges};

@@ -21,11 +21,11 @@ async function pass(presence, seconds) {
   }
 }
 
-function presenceOf(name) {
+function presenceOf(name, hasBegun = () => true) {
   const sent = [];
   const send = async (looksAt) => sent.push(looksAt);
-  const presence = new Presence({ name: () => name, now: clock, send, changed: () => {} });
-  return { presence, sent };
+  const around = { name: () => name, now: clock, hasBegun, send, changed: () => {} };
+  return { presence: new Presence(around), sent };
 }
 
 const viewing = (actor, student, age = 0) => ({
@@ -68,6 +68,19 @@ test("who has no name tells nothing", async () => {
   presence.begin("s1");
   await pass(presence, 400);
   assert.deepEqual(sent, []);
+});
+
+test("a class without events is not brought into being by being looked at", async () => {
+  let hasBegun = false;
+  const { presence, sent } = presenceOf("Ito", () => hasBegun);
+  presence.begin("s1");
+  await pass(presence, 400);
+  assert.deepEqual(sent, []);
+  hasBegun = true;
+  await pass(presence, 2);
+  assert.deepEqual(sent, [{ by: "Ito", student: "s1" }]);
+  await pass(presence, 200);
+  assert.equal(sent.length, 1);
 });
 
 test("others are there until six minutes after their last word", async () => {

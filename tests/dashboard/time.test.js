@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { formatTime, parseClientTime, parseTime } from "../../src/dashboard/js/time.js";
+import {
+  formatTime,
+  parseClientTime,
+  parseReceived,
+  parseTime,
+} from "../../src/dashboard/js/time.js";
 
 const NINE = Date.UTC(2026, 3, 1, 9) * 1000;
 
@@ -32,6 +37,8 @@ test("anything else is no time", () => {
     "2026-04-01T24:00:00Z",
     "2026-04-01T09:00:60Z",
     "2026-04-01T09:00:00+24:00",
+    "0099-12-31T23:59:59-23:59",
+    "0000-02-29T00:00:00Z",
     " 2026-04-01T09:00:00Z",
     null,
     undefined,
@@ -48,6 +55,18 @@ test("a client's clock may show the years 2000 to 2100", () => {
   assert.notEqual(parseClientTime("2100-12-31T23:59:59Z"), null);
   assert.equal(parseClientTime("2101-01-01T00:00:00Z"), null);
   assert.equal(parseClientTime("soon"), null);
+});
+
+test("the database's clock may show the years 1900 to 2199", () => {
+  for (const [text, moved] of [
+    ["0001-01-01T00:00:00.000000Z", "1900-01-01T00:00:00.000000Z"],
+    ["1899-12-31T23:59:59.999999Z", "1900-01-01T00:00:00.000000Z"],
+    ["2199-12-31T23:59:59.999999Z", "2199-12-31T23:59:59.999999Z"],
+    ["9999-12-31T23:59:59.999999Z", "2199-12-31T23:59:59.999999Z"],
+  ]) {
+    assert.equal(formatTime(parseReceived(text)), moved);
+  }
+  assert.equal(parseReceived("2026-04-01T09:00:00Z"), NINE);
 });
 
 test("a moment is written as the relay does", () => {

@@ -23,7 +23,8 @@ function folded(events, state = new ClassState(), from = 0) {
 
 /** A summary as a page gets it. */
 function summaryOf(state, now) {
-  const summary = { settings: state.settings.written, ...renderSummary(state, now) };
+  const settings = { settings: state.settings.written, settingsVersion: `${state.settingsEvent}` };
+  const summary = { ...settings, ...renderSummary(state, now) };
   return JSON.parse(JSON.stringify(summary));
 }
 

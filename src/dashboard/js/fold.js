@@ -12,6 +12,7 @@ import {
   newRuns,
   removeStudent,
 } from "./cell.js";
+import { integer } from "./fields.js";
 import { claim, resolve } from "./hand.js";
 import { LruMap } from "./lru-map.js";
 import { normalize } from "./normalize.js";
@@ -98,14 +99,14 @@ export class ClassState {
    */
   minutes = new Map();
   settings = readSettings(null);
+  /** The event that made the settings. */
+  settingsEvent = 0;
   /** @type {Lesson | null} */
   lesson = null;
   /** When the newest event of the class was received, what instructors look at aside. */
   lastReceivedAt = -Infinity;
   #newestMinute = -Infinity;
   #lastEvent = 0;
-  /** The event that made the settings. */
-  #settingsEvent = 0;
 
   /**
    * Folds the class's next event. Returns `null` if the event changed nothing.
@@ -141,7 +142,7 @@ export class ClassState {
       case "erased":
         return null;
       case "settings_changed":
-        return this.#changeSettings(event.id, delivered.settings);
+        return this.#changeSettings(delivered);
       case "help_resolved":
       case "help_claimed":
         if (known === undefined) return null;
@@ -216,13 +217,14 @@ export class ClassState {
   }
 
   /**
-   * @param {number} id of the event that changes them
-   * @param {unknown} settings as somebody wrote them
+   * @param {DeliveredEvent} delivered
    * @returns {Partial<Folded> | null}
    */
-  #changeSettings(id, settings) {
-    if (id <= this.#settingsEvent) return null;
-    this.#settingsEvent = id;
+  #changeSettings({ id, settings, replaces }) {
+    if (id <= this.settingsEvent) return null;
+    // Another instructor has changed them meanwhile.
+    if (this.settingsEvent > (integer(replaces) ?? Infinity)) return null;
+    this.settingsEvent = id;
     this.settings = readSettings(settings);
     // Of a lesson that begins with the change, nothing was folded yet.
     return { refold: id !== this.lesson?.first };
@@ -339,8 +341,8 @@ export class ClassState {
    *
    * @param {Restored} restored
    */
-  restore({ settings, lesson, lastReceivedAt, students, cells, pairs, minutes }) {
-    Object.assign(this, { settings, lesson, lastReceivedAt });
+  restore({ students, cells, pairs, minutes, ...members }) {
+    Object.assign(this, members);
     const ignored = () => {};
     for (const student of students) this.students.touch(student.studentId, () => student, ignored);
     for (const cell of cells) {
@@ -366,6 +368,7 @@ export class ClassState {
  *
  * @typedef {object} Restored
  * @property {Settings} settings
+ * @property {number} settingsEvent
  * @property {Lesson | null} lesson
  * @property {number} lastReceivedAt
  * @property {Student[]} students

@@ -23,6 +23,8 @@ const MAX_INSTRUCTORS = 100;
  * @typedef {object} Surroundings
  * @property {() => string} name of this instructor; `""` if nobody knows it
  * @property {() => number} now by the database's clock
+ * @property {() => boolean} hasBegun whether the class has had an event: a class whose name was
+ *   mistyped must not come into being because somebody looks at it
  * @property {(looksAt: { by: string, student?: string }) => Promise<unknown>} send
  * @property {() => void} changed is called when the others have changed
  */
@@ -42,6 +44,8 @@ export class Presence {
   /** What was told last, as text. */
   #told = "";
   #toldAt = -Infinity;
+  /** Whether it is told as soon as the class has begun. */
+  #isWaiting = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
@@ -54,6 +58,7 @@ export class Presence {
   clear() {
     clearTimeout(this.#timer);
     this.#isOn = false;
+    this.#isWaiting = false;
     this.#others.clear();
     this.#told = "";
     this.#toldAt = -Infinity;
@@ -99,6 +104,8 @@ export class Presence {
     const isDue = performance.now() - this.#toldAt >= PACE;
     const told = JSON.stringify(looksAt);
     if (by === "" || !isSeen || (told === this.#told && !isDue)) return;
+    this.#isWaiting = !this.#around.hasBegun();
+    if (this.#isWaiting) return;
     this.#told = told;
     this.#toldAt = performance.now();
     try {
@@ -120,7 +127,9 @@ export class Presence {
       this.#others.delete(name);
       this.#around.changed();
     }
-    if (this.#isOn && this.isSeen && performance.now() - this.#toldAt >= PACE) this.#send();
+    const isDue = performance.now() - this.#toldAt >= PACE;
+    const canTell = this.#isWaiting && this.#around.hasBegun();
+    if (this.#isOn && this.isSeen && (isDue || canTell)) this.#send();
   }
 
   /**

@@ -87,6 +87,7 @@ const RUN_TIMES = /** @type {const} */ (["at", "receivedAt"]);
  * @property {string} cursor
  * @property {WrittenLesson} [lesson]
  * @property {unknown} [settings]
+ * @property {string} [settingsVersion] the event that made them
  * @property {WrittenStudent[]} students those who are here
  * @property {WrittenAbsent[]} [absent]
  * @property {WrittenCell[]} [cells]
@@ -107,6 +108,7 @@ export function restoreState(summary) {
   const state = new ClassState();
   state.restore({
     settings: readSettings(summary.settings),
+    settingsEvent: Number(summary.settingsVersion ?? 0),
     lesson: restoreLesson(summary),
     lastReceivedAt: readTime(summary.lesson?.lastReceivedAt),
     students,

@@ -13,9 +13,10 @@ use uuid::Uuid;
 use warp::reply::Response;
 
 use super::request::ApiRequest;
-use crate::event::{ClassId, Cursor, Event, ObjectWriter, StudentId};
+use crate::event::{ClassId, Cursor, Event, Micros, ObjectWriter, StudentId};
 use crate::http::ingest;
 use crate::http::problem::Problem;
+use crate::state::Student;
 use crate::writer::Outcome;
 
 /// The longest name of an instructor, title of a lesson, and id of a student, in bytes.
@@ -52,7 +53,9 @@ impl Stored {
 impl ApiRequest<'_> {
     pub(super) async fn resolve(&self, student: &str) -> Result<Response, Problem> {
         let (class, student) = (self.class()?, student_of(student)?);
-        if !self.is_hand_up(&class, &student).await? {
+        // A hand that has lapsed is lowered too: a dashboard may not know yet.
+        let is_raised = |student: &Student, _| student.help_since.is_some();
+        if !self.has_hand(&class, &student, is_raised).await? {
             // Another instructor was there first, or the student has lowered the hand: either way
             // it is down, as the request demands.
             let body = ObjectWriter::object(|object| object.json("resolved", false));
@@ -72,7 +75,8 @@ impl ApiRequest<'_> {
     pub(super) async fn claim(&self, student: &str, claims: bool) -> Result<Response, Problem> {
         let (class, student) = (self.class()?, student_of(student)?);
         let actor = self.actor(&self.words()?)?;
-        if !self.is_hand_up(&class, &student).await? {
+        let is_up = |student: &Student, now| student.hand_until(now).is_some();
+        if !self.has_hand(&class, &student, is_up).await? {
             let body = ObjectWriter::object(|object| object.json("claimed", false));
             return self.answer(body).await;
         }
@@ -113,11 +117,16 @@ impl ApiRequest<'_> {
         self.answer(ObjectWriter::object(|object| stored.write(object))).await
     }
 
-    /// Whether the student's hand is up.
-    async fn is_hand_up(&self, class: &ClassId, student: &StudentId) -> Result<bool, Problem> {
+    /// Whether the student's hand is as `is_up` demands, at the time of the database's clock.
+    async fn has_hand(
+        &self,
+        class: &ClassId,
+        student: &StudentId,
+        is_up: impl Fn(&Student, Micros) -> bool,
+    ) -> Result<bool, Problem> {
         self.caught_up().await;
-        let is_up = self.relay.classes.read(class, |state, _, _| {
-            state.student(student.as_str()).map(|student| student.help_since.is_some())
+        let is_up = self.relay.classes.read(class, |state, _, now| {
+            state.student(student.as_str()).map(|student| is_up(student, now))
         });
         is_up.await?.ok_or_else(|| Problem::no_student(student.as_str()))
     }

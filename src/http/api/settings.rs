@@ -8,9 +8,10 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 use warp::reply::Response;
 
-use super::request::ApiRequest;
-use crate::event::{ObjectWriter, StudentId};
+use super::request::{ApiRequest, unread};
+use crate::event::{ClassId, Cursor, EventId, ObjectWriter, StudentId};
 use crate::http::problem::Problem;
+use crate::http::representation::{Match, if_match};
 use crate::state::MAX_ROSTER;
 
 /// Notebooks of an outline, and cells of each.
@@ -48,26 +49,18 @@ impl ApiRequest<'_> {
             Problem::bad_parameter("body", &format!("is no JSON object of settings: {error}"))
         })?;
         let settings = checked(&settings).map_err(|fault| invalid(&fault))?;
-        if let Some(wanted) = self.headers.get(IF_MATCH) {
-            self.caught_up().await;
-            let read = self.relay.classes.read(&class, |state, _, _| state.settings().1);
-            let version = format!("\"{}\"", read.await?.0);
-            if wanted != "*" && wanted.as_bytes() != version.as_bytes() {
-                return Err(Problem::new(
-                    StatusCode::PRECONDITION_FAILED,
-                    "settings-changed",
-                    "the settings were changed by somebody else meanwhile",
-                    "read them again, and make the change on top of what they are now",
-                ));
-            }
-        }
+        let replaced = self.replaced(&class).await?;
         let text = settings.to_string();
         let actor = self.caller.name.as_deref().unwrap_or(&self.caller.subject);
         let write = |object: &mut ObjectWriter<'_>| {
             object.text("actor", actor);
             object.json("settings", &text);
+            object.opt_json("replaces", replaced);
         };
-        let stored = self.store("settings_changed", class, None, write).await?;
+        let stored = self.store("settings_changed", class.clone(), None, write).await?;
+        if replaced.is_some() {
+            self.check_replaced(&class, stored.cursor.as_ref(), &text).await?;
+        }
         let body = ObjectWriter::object(|object| {
             object
                 .opt_text("version", stored.cursor.as_ref().map(|at| at.id.to_string()).as_deref());
@@ -75,6 +68,55 @@ impl ApiRequest<'_> {
         });
         self.answer(body).await
     }
+
+    /// The version that the request means to replace; `None` if it replaces any.
+    async fn replaced(&self, class: &ClassId) -> Result<Option<EventId>, Problem> {
+        if !self.headers.contains_key(IF_MATCH) {
+            return Ok(None);
+        }
+        self.caught_up().await;
+        let version = self.relay.classes.read(class, |state, _, _| state.settings().1).await?;
+        match if_match(self.headers, &format!("\"{version}\"")) {
+            Match::Any => Ok(None),
+            Match::Tag => Ok(Some(version)),
+            Match::None => Err(changed_meanwhile()),
+        }
+    }
+
+    /// Whether the settings that were just stored have replaced those that the request named. The
+    /// log decides: of two instructors who change the same version at once, on any replicas, the
+    /// fold takes the one whose event comes first.
+    async fn check_replaced(
+        &self,
+        class: &ClassId,
+        stored: Option<&Cursor>,
+        text: &str,
+    ) -> Result<(), Problem> {
+        self.caught_up().await;
+        let read = self.relay.classes.read(class, |state, cursor, _| {
+            let (settings, event) = state.settings();
+            match stored {
+                Some(stored) if cursor.id < stored.id => None,
+                Some(stored) => Some(event.0 == stored.id),
+                // The connection was lost at the commit, and the event's id with it.
+                None => Some(&*settings.text == text),
+            }
+        });
+        match read.await? {
+            Some(true) => Ok(()),
+            Some(false) => Err(changed_meanwhile()),
+            None => Err(unread("the settings are stored, and this replica has not read them yet")),
+        }
+    }
+}
+
+fn changed_meanwhile() -> Problem {
+    Problem::new(
+        StatusCode::PRECONDITION_FAILED,
+        "settings-changed",
+        "the settings were changed by somebody else meanwhile",
+        "read them again, and make the change on top of what they are now",
+    )
 }
 
 /// What is wrong with settings, and where.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::names;
 use super::settings::Settings;
-use super::values::{integer, message, text, time};
+use super::values::{beginning, integer, message, received, text, time};
 use crate::event::{EventId, Micros, StoredEvent, json};
 
 /// The rules of the fold that an event falls under.
@@ -68,6 +68,8 @@ pub(super) struct NormalizedEvent<'a> {
     pub(super) failed: bool,
     /// The first line of a failed run's error.
     pub(super) message: Option<String>,
+    /// The beginning of what a `help` says.
+    pub(super) help_message: Option<String>,
     /// Whether a `help` stays until its `help_stop`.
     pub(super) until_stop: bool,
     /// Whether the client has not been told who its student is.
@@ -78,6 +80,8 @@ pub(super) struct NormalizedEvent<'a> {
     pub(super) title: Option<Cow<'a, str>>,
     /// Settings, as JSON.
     pub(super) settings: Option<&'a str>,
+    /// The event whose settings these replace; none if they replace any.
+    pub(super) replaces: Option<EventId>,
 }
 
 /// The fields that more than one rule looks at.
@@ -87,6 +91,7 @@ struct Fields<'a> {
     cell_id: Option<Cow<'a, str>>,
     notebook: Option<Cow<'a, str>>,
     error: Option<&'a str>,
+    message: Option<&'a str>,
     actor: Option<Cow<'a, str>>,
     by: Option<Cow<'a, str>>,
     is_released: bool,
@@ -95,7 +100,7 @@ struct Fields<'a> {
 impl<'a> NormalizedEvent<'a> {
     /// The event, by the rules and the settings of its class.
     pub(super) fn of(event: &StoredEvent<'a>, settings: &Settings) -> Self {
-        let received = event.received_at.in_years();
+        let received = received(event.received_at);
         let mut this = Self {
             id: EventId(event.id),
             student: event.student,
@@ -112,11 +117,13 @@ impl<'a> NormalizedEvent<'a> {
             execution_count: None,
             failed: false,
             message: None,
+            help_message: None,
             until_stop: false,
             unconfigured: false,
             claimed_by: None,
             title: None,
             settings: None,
+            replaces: None,
         };
         let mut fields = Fields::default();
         // Of a key that comes twice, the last counts, as in JavaScript.
@@ -136,6 +143,9 @@ impl<'a> NormalizedEvent<'a> {
         }
         if this.kind == EventKind::Run && this.failed {
             this.message = fields.error.and_then(message);
+        }
+        if this.kind == EventKind::Help {
+            this.help_message = fields.message.and_then(beginning);
         }
         if !fields.is_released {
             this.claimed_by = fields.by.or(fields.actor);
@@ -157,6 +167,7 @@ impl<'a> NormalizedEvent<'a> {
             "executionCount" => self.execution_count = integer(value),
             "hasError" => self.failed = value == "true",
             "errorMessage" => fields.error = Some(value),
+            "message" => fields.message = Some(value),
             "until" => self.until_stop = text(value).as_deref() == Some("help_stop"),
             "unconfigured" => self.unconfigured = value == "true",
             "actor" => fields.actor = text(value),
@@ -164,6 +175,7 @@ impl<'a> NormalizedEvent<'a> {
             "released" => fields.is_released = value == "true",
             "title" => self.title = text(value),
             "settings" => self.settings = Some(value),
+            "replaces" => self.replaces = integer(value).map(EventId),
             _ => {}
         }
     }
@@ -172,5 +184,33 @@ impl<'a> NormalizedEvent<'a> {
     /// believed.
     pub(super) fn moment(&self) -> Micros {
         self.time.min(self.received)
+    }
+}
+
+/// Whether an event is a run of a cell.
+pub(crate) fn is_run(event: &StoredEvent<'_>) -> bool {
+    // The settings say by which name a cell is known, and not what a run is.
+    NormalizedEvent::of(event, &Settings::default()).kind == EventKind::Run
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_a_code_cell_that_ran() {
+        for (members, expected) in [
+            (r#""eventType":"cell_executed""#, true),
+            (r#""eventType":"cell_executed","cellType":"code","executionCount":1"#, true),
+            (r#""eventType":"cell_executed","cellType":"code","hasError":true"#, true),
+            (r#""eventType":"cell_executed","cellType":"code","hasError":false"#, false),
+            (r#""eventType":"cell_executed","cellType":"markdown","executionCount":1"#, false),
+            (r#""eventType":"help""#, false),
+        ] {
+            let body = format!("{{{members}}}");
+            let (id, received_at) = (1, Micros(0));
+            let event = StoredEvent { id, class: "c", student: "s", received_at, body: &body };
+            assert_eq!(is_run(&event), expected, "{members}");
+        }
     }
 }

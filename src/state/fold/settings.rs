@@ -80,7 +80,7 @@ impl Settings {
         if !value.starts_with('{') {
             return this;
         }
-        this.text = value.into();
+        this.text = well_formed(value);
         let is = |value: &str, word: &str| text(value).as_deref() == Some(word);
         // Of a key that comes twice, the last counts, as in JavaScript.
         for (key, value) in json::members(value) {
@@ -148,6 +148,17 @@ impl Settings {
     }
 }
 
+/// Settings as they are sent to those who ask: SQL may have written what strict readers refuse, as
+/// halves of surrogate pairs.
+fn well_formed(value: &str) -> Box<str> {
+    let mut text = String::with_capacity(value.len());
+    match json::canonical(value, &mut text) {
+        Ok(()) => text.into(),
+        // Nested so deep that it is no use to anybody.
+        Err(_) => value.into(),
+    }
+}
+
 fn enrolled(value: &str) -> Option<Enrolled> {
     if !value.starts_with('{') {
         return None;
@@ -177,6 +188,15 @@ mod tests {
             assert_eq!(settings.thresholds, Thresholds::default());
             assert!(settings.roster.is_empty());
         }
+    }
+
+    #[test]
+    fn what_strict_readers_refuse_is_mended() {
+        let text = "{\"a\":\"\\ud800\\u0000\",\n\"roster\":[{\"id\":\"\\udc00\"}],\"a\":1}";
+        let settings = Settings::parse(text);
+        assert_eq!(&*settings.text, "{\"a\":1,\"roster\":[{\"id\":\"\u{fffd}\"}]}");
+        assert_eq!(Settings::parse(&settings.text), settings);
+        assert!(settings.enrolled("\u{fffd}").is_some());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::class_table::ClassTable;
 use super::clock::Clock;
 use super::earlier_cache::EarlierLessons;
@@ -19,6 +21,8 @@ use crate::state::fold::class::ClassState;
 /// A class may be evicted, or the log change, between its loading and its reading: then it is
 /// loaded again.
 pub(super) const ATTEMPTS: usize = 3;
+/// Earlier lessons that are folded at once; the others take turns.
+const EARLIER_TURNS: usize = 1;
 
 /// The classes in memory. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -28,6 +32,8 @@ pub(crate) struct Classes {
     clock: Arc<Clock>,
     pub(super) pages: Pages,
     pub(super) earlier: Arc<EarlierLessons>,
+    /// To fold an earlier lesson.
+    pub(super) earlier_turns: Arc<Semaphore>,
 }
 
 impl Classes {
@@ -35,7 +41,9 @@ impl Classes {
     pub(crate) fn new(pages: Pages) -> Self {
         let table = Arc::new(ClassTable::new());
         let loader = Loader::new(Arc::clone(&table), pages.clone());
-        Self { table, loader, clock: Arc::default(), pages, earlier: Arc::default() }
+        let earlier_turns = Arc::new(Semaphore::new(EARLIER_TURNS));
+        let (clock, earlier) = (Arc::default(), Arc::default());
+        Self { table, loader, clock, pages, earlier, earlier_turns }
     }
 
     /// How many classes there are, and whether this replica writes the snapshots.

@@ -1,14 +1,14 @@
 //! Earlier lessons of a class, folded from the table when they are asked for.
 //!
-//! Such a lesson changes no more, so its summary is folded once and cached. Few are folded at a
-//! time, in the same turns as classes are loaded, and none for longer than a bounded time: a
-//! request for last year's largest lesson must not take the memory or the connections that the
-//! classes in use need.
+//! Such a lesson changes no more, so its summary is folded once and cached. One is folded at a
+//! time, in turns of its own, and none for longer than a bounded time: requests for a year's
+//! lessons must not take the memory, the connections or the turns that the classes in use need.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use super::classes::Classes;
@@ -29,6 +29,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Events of one page.
 const PAGE_ROWS: usize = 10_000;
 
+/// A lesson that a class has had.
+struct FoundLesson {
+    lesson: ListedLesson,
+    /// Those of the class, by which the lesson is folded.
+    settings: Arc<Settings>,
+    settings_event: EventId,
+    /// Of the lesson's events.
+    epoch: Epoch,
+}
+
 impl Classes {
     /// The summary of a lesson, as it was when the lesson ended; `None` if the class has had none
     /// that begins with this event, or if it has not ended.
@@ -41,19 +51,17 @@ impl Classes {
         first: EventId,
         parts: SummaryParts,
     ) -> Result<Option<Arc<RenderedSummary>>, LoadError> {
-        let Some((lesson, settings, epoch)) = self.found(class, first).await? else {
-            return Ok(None);
-        };
+        let Some(found) = self.found(class, first).await? else { return Ok(None) };
+        let FoundLesson { lesson, settings, settings_event, epoch } = found;
         let Some(ended_at) = lesson.ended_at else { return Ok(None) };
         let last = Cursor { epoch, id: lesson.last.0 };
-        let text = settings.text.clone();
-        let key = Key { class: class.clone(), first, last: last.clone(), settings: text, parts };
+        let key = Key { class: class.clone(), first, last: last.clone(), settings_event, parts };
         if let Some(summary) = self.earlier.get(&key) {
             return Ok(Some(summary));
         }
         let mut state = ClassState::of_lesson(first, lesson.started_at, settings);
         let fold = async {
-            let _turn = self.loader.turn().await?;
+            let _turn = self.earlier_turn().await?;
             // Another request may have waited for the same turn.
             if let Some(summary) = self.earlier.get(&key) {
                 return Ok(Some(summary));
@@ -92,13 +100,12 @@ impl Classes {
         notebook: Option<&str>,
         cell: &str,
     ) -> Result<Option<Vec<EventId>>, LoadError> {
-        let Some((lesson, settings, epoch)) = self.found(class, first).await? else {
-            return Ok(None);
-        };
+        let Some(found) = self.found(class, first).await? else { return Ok(None) };
+        let FoundLesson { lesson, settings, epoch, .. } = found;
         let last = Cursor { epoch, id: lesson.last.0 };
         let mut state = ClassState::of_lesson(first, lesson.started_at, settings);
         let fold = async {
-            let _turn = self.loader.turn().await?;
+            let _turn = self.earlier_turn().await?;
             self.fold_lesson(&mut state, class, &last).await
         };
         timeout(PATIENCE, fold).await.map_err(|_| LoadError::TooLong)??;
@@ -106,15 +113,24 @@ impl Classes {
         Ok(Some(state.latest_runs(notebook.as_deref(), cell)))
     }
 
-    /// A lesson of the class, its settings, and the epoch of its events.
+    /// Waits for a turn to fold an earlier lesson, and for memory for it.
+    async fn earlier_turn(&self) -> Result<SemaphorePermit<'_>, LoadError> {
+        let turn = self.earlier_turns.acquire().await.map_err(|_| LoadError::Restarted)?;
+        self.loader.wait_for_room().await?;
+        Ok(turn)
+    }
+
+    /// A lesson of the class.
     async fn found(
         &self,
         class: &ClassId,
         first: EventId,
-    ) -> Result<Option<(ListedLesson, Arc<Settings>, Epoch)>, LoadError> {
+    ) -> Result<Option<FoundLesson>, LoadError> {
         self.read(class, |state, cursor, _| {
             let lesson = state.lessons_listed().into_iter().find(|lesson| lesson.first == first)?;
-            Some((lesson, Arc::clone(state.settings().0), cursor.epoch.clone()))
+            let (settings, settings_event) = state.settings();
+            let (settings, epoch) = (Arc::clone(settings), cursor.epoch.clone());
+            Some(FoundLesson { lesson, settings, settings_event, epoch })
         })
         .await
     }
@@ -164,6 +180,6 @@ impl Classes {
         class: &ClassId,
         first: EventId,
     ) -> Result<Option<ListedLesson>, LoadError> {
-        Ok(self.found(class, first).await?.map(|(lesson, ..)| lesson))
+        Ok(self.found(class, first).await?.map(|found| found.lesson))
     }
 }

@@ -10,14 +10,15 @@ use crate::state::view::SummaryParts;
 /// Summaries of earlier lessons that are cached, and the bytes that they may take up.
 const MAX_CACHED: usize = 64;
 const MAX_CACHED_BYTES: usize = 32 << 20;
+
 /// A lesson's summary depends on these. Under another epoch ids may mean other events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) class: ClassId,
     pub(super) first: EventId,
     pub(super) last: Cursor,
-    /// The settings by which it was folded.
-    pub(super) settings: Box<str>,
+    /// The event that made the settings by which it was folded.
+    pub(super) settings_event: EventId,
     pub(super) parts: SummaryParts,
 }
 

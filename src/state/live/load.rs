@@ -67,7 +67,8 @@ impl Loader {
     }
 
     /// The class's slot, once the class is live. If the log has changed while the class was loaded,
-    /// the tail will notice that soon: then the class is loaded again.
+    /// the tail will notice that soon: then the class is loaded again. If the class's settings have
+    /// changed, it is loaded again at once.
     ///
     /// # Errors
     /// If the class cannot be loaded.
@@ -76,6 +77,7 @@ impl Loader {
             let mut resets = self.table.resets();
             match self.try_load(class).await {
                 Err(LoadError::Restarted) => drop(timeout(RESTART_WAIT, resets.changed()).await),
+                Err(LoadError::SettingsChanged) => {}
                 other => return other,
             }
         }
@@ -136,7 +138,7 @@ impl Loader {
             });
         }
         if past.state.needs_refold() {
-            return Err(LoadError::Restarted);
+            return Err(LoadError::SettingsChanged);
         }
         let (events, read, elapsed) = (past.state.events(), past.read, began.elapsed());
         tracing::debug!(%class, events, read, ?elapsed, "the class is loaded");
@@ -153,7 +155,7 @@ impl Loader {
     ///
     /// # Errors
     /// If there is no memory.
-    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, LoadError> {
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, LoadError> {
         let turn = self.turns.acquire().await.map_err(|_| LoadError::Restarted)?;
         self.wait_for_room().await?;
         Ok(turn)
@@ -161,7 +163,10 @@ impl Loader {
 
     /// Waits until there is memory for one more class. Classes that are not asked for are evicted;
     /// a class with unsaved events can be evicted once its snapshot is written.
-    async fn wait_for_room(&self) -> Result<(), LoadError> {
+    ///
+    /// # Errors
+    /// If there is none in time.
+    pub(super) async fn wait_for_room(&self) -> Result<(), LoadError> {
         let deadline = Instant::now() + ROOM_PATIENCE;
         while self.table.memory().is_full() {
             evict::sweep(&self.table);

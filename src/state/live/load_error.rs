@@ -22,6 +22,10 @@ pub(crate) enum LoadError {
     /// An earlier lesson has too many events to be folded in time.
     #[error("the lesson's events take too long to read")]
     TooLong,
+    /// The class's settings changed while it joined the tail, so that its lesson has to be folded
+    /// again.
+    #[error("the class's settings changed while it was read")]
+    SettingsChanged,
     /// The log's version changed, or the class was evicted, while it was read.
     #[error("it changed while it was read")]
     Restarted,

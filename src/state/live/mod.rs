@@ -5,7 +5,8 @@
 //! - [`load`]: loading a class while the tail goes on, with its [`past`]; [`intake`]: the tail's
 //!   events; [`evict`]: which classes are dropped
 //! - [`rendered_rows`], [`rendered_summary`], [`render`]: summaries, rendered without the class's
-//!   lock, of a large class on a thread of low priority; [`own_summary`]: a student's own
+//!   lock, of a large class on a thread of low priority; [`own_summary`]: a student's own;
+//!   [`earlier`]: of lessons that have ended, with their [`earlier_cache`]
 //! - [`classes`]: for those who read; [`rounds`]: for the leader's snapshot writer; [`clock`]: the
 //!   database's
 

@@ -32,6 +32,8 @@ pub(in crate::state) struct ClassMembers {
     /// When the newest event was received.
     pub(in crate::state) last_received_at: Option<Micros>,
     pub(in crate::state) settings: Arc<Settings>,
+    /// The event that made the settings; none for an earlier lesson.
+    pub(in crate::state) settings_event: Option<EventId>,
     pub(in crate::state) minutes: Vec<(Micros, Minute)>,
 }
 
@@ -41,6 +43,7 @@ impl ClassMembers {
             lesson: state.lesson.clone(),
             last_received_at: state.last_received_at(),
             settings: Arc::clone(&state.settings),
+            settings_event: Some(state.settings_event).filter(|&event| event < EventId::MAX),
             minutes: state.minutes_since(Micros::MIN),
         }
     }
@@ -161,6 +164,9 @@ pub(in crate::state) fn write_members(
     if parts.settings {
         out.push_str(",\"settings\":");
         out.push_str(&members.settings.text);
+        if let Some(event) = members.settings_event {
+            out.push_str(&format!(",\"settingsVersion\":\"{event}\""));
+        }
     }
     if parts.cells || parts.grid {
         out.push(',');

@@ -52,7 +52,8 @@ async fn vectors() {
                for (const cut of cuts) {{
                  const state = folded(events.slice(0, cut));
                  const settings = state.settings.written;
-                 const summary = {{ settings, ...renderSummary(state, now) }};
+                 const settingsVersion = String(state.settingsEvent);
+                 const summary = {{ settings, settingsVersion, ...renderSummary(state, now) }};
                  const resumed = restoreState(JSON.parse(JSON.stringify(summary)));
                  if (!same(renderSummary(folded(events, resumed, cut), now), expect)) {{
                    wrong.push(`${{name}}, resumed after ${{cut}}`);

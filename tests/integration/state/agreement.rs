@@ -8,15 +8,16 @@ use progress_relay::client::BaseUrl;
 use progress_relay::client::http::Connection;
 use progress_relay::event::Micros;
 use progress_relay::state::ClassState;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use super::{check, newest, saved};
 use crate::support::class::{
-    cursor_id, fold, fold_all, micros, random_act, random_event, state_of, summary_of,
-    without_times,
+    cursor_id, fold, fold_all, micros, random_act, random_event, random_settings, state_of,
+    summary_of, without_times,
 };
+use crate::support::page_fold::PageFold;
 use crate::support::{Database, Follower, PATIENCE, Relay, run, until};
 
 const WHOLE: &str = "/api/class/summary?include=grid,activity&class=";
@@ -68,12 +69,19 @@ async fn post_random(
     }
 }
 
+/// Inserts random events and acts with SQL. Now and then some are received hours or days later than
+/// all before them, so that a lesson begins; those that the relays store meanwhile are of the day.
 async fn insert_random(client: Client, class: &'static str, left: Arc<AtomicUsize>) {
     const INSERT: &str = "INSERT INTO progress_event (event_id, class_id, student_id, \
-         occurred_at, body) \
-        SELECT gen_random_uuid(), $1, value ->> 'userId', now(), value FROM \
+         occurred_at, received_at, body) \
+        SELECT gen_random_uuid(), $1, value ->> 'userId', now(), \
+               clock_timestamp() + $3::bigint * interval '1 second', value FROM \
         json_array_elements($2::text::json) AS e(value)";
+    let mut ahead = 0;
     loop {
+        if fastrand::u8(..30) == 0 {
+            ahead += [3 * 3_600, 6 * 3_600 + 60, 24 * 3_600][fastrand::usize(..3)];
+        }
         let count = fastrand::usize(1..40);
         if left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(count))
@@ -86,7 +94,41 @@ async fn insert_random(client: Client, class: &'static str, left: Arc<AtomicUsiz
             _ => random_event(class, 60),
         };
         let events = Value::Array((0..count).map(|_| any()).collect()).to_string();
-        client.execute(INSERT, &[&class, &events]).await.expect("an insert");
+        let ahead: i64 = if fastrand::bool() { ahead } else { 0 };
+        client.execute(INSERT, &[&class, &events, &ahead]).await.expect("an insert");
+    }
+}
+
+/// Acts as instructors do, on any replica, until `stop`. A replica that is killed meanwhile, a hand
+/// that is down, and settings that another instructor has changed are no failures.
+async fn act_randomly(urls: Urls, class: &'static str, stop: Arc<AtomicBool>) {
+    let mut version = String::from("\"0\"");
+    while !stop.load(Ordering::Relaxed) {
+        tokio::time::sleep(std::time::Duration::from_millis(fastrand::u64(5..100))).await;
+        let student = format!("s{:03}", fastrand::usize(..60));
+        let help = format!("/api/class/students/{student}/help");
+        let (method, path, body) = match fastrand::u8(..20) {
+            0 => ("POST", "/api/class/lessons".to_owned(), json!({"title": "Next"})),
+            1..4 => ("PUT", "/api/class/settings".to_owned(), random_settings()),
+            4..7 => ("POST", "/api/class/viewing".to_owned(), json!({"student": student})),
+            7..12 => ("POST", format!("{help}/claim"), json!({"by": "Ito"})),
+            12..16 => ("DELETE", format!("{help}/claim"), json!({})),
+            _ => ("POST", format!("{help}/resolve"), json!({})),
+        };
+        let Ok(mut connection) = Connection::open(&urls.any()).await else { continue };
+        let mut headers = vec![("content-type", "application/json")];
+        if method == "PUT" && fastrand::bool() {
+            headers.push(("if-match", &version));
+        }
+        let path = format!("{path}?class={class}");
+        let asked = connection.request(method, &path, &headers, body.to_string().into()).await;
+        let Ok(answer) = asked else { continue };
+        let status = answer.status.as_u16();
+        assert!([200, 404, 412, 503].contains(&status), "{method} {path}: {status}");
+        if method == "PUT" && status == 200 {
+            let body: Value = answer.json().expect("JSON");
+            version = format!("\"{}\"", body["version"].as_str().unwrap_or("0"));
+        }
     }
 }
 
@@ -122,6 +164,10 @@ async fn three_replicas_agree_though_the_leader_is_killed_twice() {
         writers.spawn(post_random(urls.clone(), "r", Arc::clone(&left), Arc::clone(&stop)));
     }
     writers.spawn(insert_random(database.client().await, "r", Arc::clone(&left)));
+    let mut instructors = JoinSet::new();
+    for _ in 0..2 {
+        instructors.spawn(act_randomly(urls.clone(), "r", Arc::clone(&stop)));
+    }
     for _ in 0..2 {
         let leads = |relay: &Relay| relay.terms_as_leader() > 0;
         let leader = until("a leader", || async { relays.iter().position(leads) }).await;
@@ -129,7 +175,9 @@ async fn three_replicas_agree_though_the_leader_is_killed_twice() {
         relays.push(Relay::start(&database, &[]).await);
         urls.set(&relays);
     }
-    while writers.join_next().await.is_some() {}
+    joined(writers).await;
+    stop.store(true, Ordering::Relaxed);
+    joined(instructors).await;
 
     let newest = newest(&client).await;
     let mut expected = ClassState::default();
@@ -145,9 +193,22 @@ async fn three_replicas_agree_though_the_leader_is_killed_twice() {
         assert!(cursor_id(summary["cursor"].as_str().expect("a cursor")) >= newest);
         assert!(without_times(summary) == expected, "a replica differs");
     }
+    let mut page = PageFold::start();
+    let events: Vec<String> = follower.events.iter().map(Value::to_string).collect();
+    let (page_summary, again) = page.fold(&events, Micros(0), events.len() / 2);
+    assert!(without_times(page_summary) == expected, "the page differs");
+    assert_eq!(again, json!([]), "the page that takes a summary differs");
+    page.end();
     saved(&client).await;
     let checked = check(&database).await;
     assert!(checked.contains(&format!("{} events", follower.events.len())), "{checked}");
+}
+
+/// Waits for tasks, none of which may fail.
+async fn joined(mut tasks: JoinSet<()>) {
+    while let Some(task) = tasks.join_next().await {
+        task.expect("a task that ends");
+    }
 }
 
 /// The cursor before the first event.
@@ -187,7 +248,7 @@ async fn a_summary_folded_forward_is_the_next_summary() {
         }
     }
     stop.store(true, Ordering::Relaxed);
-    while writers.join_next().await.is_some() {}
+    joined(writers).await;
 }
 
 #[tokio::test]

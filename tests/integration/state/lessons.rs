@@ -7,7 +7,7 @@ use super::{check, saved};
 use crate::support::{Database, Follower, Relay, event_of};
 
 /// A student's run of a cell.
-fn run(student: &str, cell: &str, index: i64, failed: bool) -> Value {
+pub(super) fn run(student: &str, cell: &str, index: i64, failed: bool) -> Value {
     let mut event = event_of("c", fastrand::usize(1..1_000_000));
     event["userId"] = student.into();
     event["eventType"] = "cell_executed".into();
@@ -23,7 +23,7 @@ fn run(student: &str, cell: &str, index: i64, failed: bool) -> Value {
     event
 }
 
-async fn ask(relay: &Relay, method: &str, path: &str, body: &Value) -> Response {
+pub(super) async fn ask(relay: &Relay, method: &str, path: &str, body: &Value) -> Response {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let headers = [("content-type", "application/json")];
     let mut connection = relay.connection().await;
@@ -31,24 +31,24 @@ async fn ask(relay: &Relay, method: &str, path: &str, body: &Value) -> Response 
 }
 
 /// The JSON of an answer, which must be 200.
-async fn get(relay: &Relay, path: &str) -> Value {
+pub(super) async fn get(relay: &Relay, path: &str) -> Value {
     let answer = ask(relay, "GET", path, &Value::Null).await;
     assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
     answer.json().expect("JSON")
 }
 
-async fn act(relay: &Relay, method: &str, path: &str, body: Value) -> Value {
+pub(super) async fn act(relay: &Relay, method: &str, path: &str, body: Value) -> Value {
     let answer = ask(relay, method, path, &body).await;
     assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
     answer.json().expect("JSON")
 }
 
-fn ids(students: &Value) -> Vec<&str> {
+pub(super) fn ids(students: &Value) -> Vec<&str> {
     let students = students.as_array().expect("students").iter();
     students.map(|student| student["studentId"].as_str().expect("an id")).collect()
 }
 
-const SUMMARY: &str = "/api/class/summary?class=c&include=cells,grid,settings";
+pub(super) const SUMMARY: &str = "/api/class/summary?class=c&include=cells,grid,settings";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lesson_begins_and_the_earlier_one_can_be_read() {

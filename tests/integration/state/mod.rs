@@ -1,11 +1,15 @@
 //! The state of a class: the same on every replica, in the snapshots and at a dashboard.
 
+// What instructors ask for at once, and what no page asks for.
+mod acts;
 // Every replica, every snapshot and every dashboard agrees on the state of a class.
 mod agreement;
 // One elected replica writes the snapshots, and another one follows when it freezes or vanishes.
 mod leader;
 // Lessons, settings and the acts of instructors, on every replica and after a restart.
 mod lessons;
+// The relay's fold and the page's make the same of anything.
+mod two_folds;
 // A snapshot equals the fold of its events, also after the epoch, the table or the leader changed.
 mod snapshots;
 
@@ -38,10 +42,17 @@ async fn from_table(client: &Client, class: &str) -> Value {
          body::text \
          FROM progress_event WHERE class_id = $1 ORDER BY id";
     let mut state = ClassState::default();
-    for row in client.query(sql, &[&class]).await.expect("events") {
+    let rows = client.query(sql, &[&class]).await.expect("events");
+    let mut at = 0;
+    while let Some(row) = rows.get(at) {
         let (student, body): (&str, &str) = (row.get(1), row.get(3));
         let received_at = Micros(row.get(2));
         state.fold(&StoredEvent { id: row.get(0), class, student, received_at, body });
+        at += 1;
+        if state.needs_refold() {
+            let after = state.begin_refold().0;
+            at = rows.partition_point(|row| row.get::<_, i64>(0) <= after);
+        }
     }
     without_times(summary_of(&mut state, Micros(0)))
 }

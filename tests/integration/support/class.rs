@@ -17,6 +17,10 @@ pub fn micros(time: &Value) -> Micros {
     Micros(i64::try_from(moment.unix_timestamp_nanos() / 1000).expect("a time of ours"))
 }
 
+fn one_of<T: Copy>(of: &[T]) -> T {
+    of[fastrand::usize(..of.len())]
+}
+
 /// A random event of a student, with the time of a clock that is sometimes wrong.
 pub fn random_event(class: &str, students: usize) -> Value {
     let now = OffsetDateTime::now_utc()
@@ -43,14 +47,26 @@ pub fn random_event(class: &str, students: usize) -> Value {
         "userId": format!("s{student:03}"),
         "userName": format!("Student \u{1f600} {}", student),
         "sessionId": format!("k{}", fastrand::u8(..2)),
-        "notebookPath": format!("lesson{}.ipynb", fastrand::u8(..2)),
+        "notebookPath": format!("{}lesson{}.ipynb", one_of(&["", "RTC:", "./", "own/"]),
+            one_of(&["0", "1", "1-Copy1"])),
     });
+    if fastrand::u8(..30) == 0 {
+        event["userId"] = "student001@example.com".into();
+        event["sessionId"] = format!("unconfigured-{}", fastrand::u8(..5)).into();
+    }
+    if kind == "help" && fastrand::bool() {
+        event["until"] = "help_stop".into();
+    }
     if kind == "cell_executed" {
         let cell = fastrand::u8(..12);
         event["cellId"] = format!("cell-{cell}").into();
         event["cellIndex"] = cell.into();
         event["executionCount"] = fastrand::u8(..5).into();
-        if fastrand::u8(..3) == 0 {
+        if fastrand::u8(..6) == 0 {
+            // An aborted cell, or one of text.
+            event["cellType"] = one_of(&["code", "markdown"]).into();
+            event.as_object_mut().expect("an object").remove("executionCount");
+        } else if fastrand::u8(..3) == 0 {
             event["hasError"] = true.into();
             event["errorMessage"] = format!("Error{}: no", fastrand::u8(..30)).into();
         }
@@ -105,6 +121,7 @@ pub fn state_of(summary: &Value) -> ClassState {
             hand_lowered_at: time(&student["handLoweredAt"]),
             is_here: true,
             is_unconfigured: student["unconfigured"] == true,
+            help_message: text(&student["helpMessage"]),
             help_until_stop: student["helpUntilStop"] == true,
             claim: text(&student["helpClaimedBy"]).zip(time(&student["helpClaimedAt"])),
         });
@@ -249,16 +266,24 @@ pub fn random_act(class: &str, students: usize) -> Value {
         _ => "help_resolved",
     }
     .into();
+    act["settings"] = random_settings();
+    if fastrand::bool() {
+        act["released"] = true.into();
+    }
+    act
+}
+
+/// Random settings of a class.
+pub fn random_settings() -> Value {
     let roster: Vec<Value> = (0..fastrand::usize(..4))
         .map(|n| json!({"id": format!("s{:03}", n * 7), "name": format!("Enrolled {n}")}))
         .collect();
-    act["settings"] = json!({
-        "cellsBy": if fastrand::bool() { "position" } else { "id" },
-        "notebooksBy": if fastrand::bool() { "name" } else { "path" },
+    json!({
+        "cellsBy": one_of(&["position", "id"]),
+        "notebooksBy": one_of(&["name", "path"]),
         "stuckAfter": fastrand::u8(1..5),
         "roster": roster,
-    });
-    act
+    })
 }
 
 /// The members of a summary without the times and states that depend on the time of the request.

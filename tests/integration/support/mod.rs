@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod browser;
+pub mod captures;
 pub mod checker;
 pub mod class;
 pub mod described;
@@ -12,6 +13,7 @@ mod issuer;
 pub mod kernel;
 pub mod lab;
 mod load;
+pub mod page_fold;
 mod pooler;
 mod postgres;
 mod privileges;

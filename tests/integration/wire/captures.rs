@@ -1,33 +1,10 @@
 //! Requests that real clients sent, replayed.
 
-use bytes::Bytes;
-use progress_relay::client::http::{Connection, Response};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use progress_relay::client::http::Response;
+use serde_json::{Value, json};
 
+use crate::support::captures::{Captured, captured, replay};
 use crate::support::{Database, Follower, Relay, Tail, event, parts, text};
-
-#[derive(Clone, Deserialize)]
-struct Captured {
-    method: String,
-    path: String,
-    headers: Map<String, Value>,
-    body: String,
-}
-
-fn captured(text: &str) -> Vec<Captured> {
-    text.lines().map(|line| serde_json::from_str(line).expect("a captured request")).collect()
-}
-
-async fn replay(connection: &mut Connection, request: &Captured) -> Response {
-    let headers: Vec<(&str, &str)> = request
-        .headers
-        .iter()
-        .map(|(name, value)| (&**name, value.as_str().expect("text")))
-        .collect();
-    let body = Bytes::from(request.body.clone());
-    connection.request(&request.method, &request.path, &headers, body).await.expect("an answer")
-}
 
 /// Checks the headers without which a browser hides the answer from the client, or sends a
 /// preflight before every POST.
