@@ -15,7 +15,7 @@ SECONDS_EACH ?= 5
 .PHONY: run test
 .PHONY: lint format figures docs
 .PHONY: check bench bench-quick hostile memory summary cost year names faults churn model fuzz
-.PHONY: long-day pictures frames openapi-fuzz deny clean
+.PHONY: absence long-day page-day pictures frames openapi-fuzz deny clean
 # With -j, cargo would start before the set-up has ended; cargo itself uses all cores.
 .NOTPARALLEL:
 
@@ -127,6 +127,10 @@ faults: fault-tools ## measure: a table of every fault under load (25 min); FAUL
 churn: setup ## measure: the leaks after ten minutes of coming and going; CHURN_MINUTES=n
 	cargo test --release --locked --test integration -- --ignored --nocapture measure::churn
 
+absence: setup clients ## measure: a kernel while the relay is away for an hour; ABSENCE_MINUTES=n
+	cargo build --locked
+	target/clients/bin/python clients/python/tests/absence.py target/debug/progress-relay
+
 model: toolchain ## check the snapshots' rule for larger numbers than make test does (20 min)
 	cargo test --release --locked --test model -- --ignored --nocapture
 
@@ -140,9 +144,14 @@ fuzz: toolchain ## fuzz events, URLs, cursors, credentials, FUZZ_SECONDS (300) e
 	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 || exit 1; \
 	done
 
-pictures: browser ## docs/screenshots, of a simulated lesson
+pictures: browser ## docs/screenshots, and target/pictures: classes as schools have them, all looks
 	@bash scripts/setup fonts
-	cargo test --locked --test integration -- --ignored browser::screenshots::screenshots
+	cargo test --locked --test integration -- --ignored browser::screenshots::screenshots \
+	  browser::pictures::pictures
+
+page-day: browser ## measure: the heap of a page, and of a hidden one, over eight hours (5 min)
+	cargo test --release --locked --test integration -- --ignored --nocapture \
+	  measure::page_day
 
 frames: browser ## measure: the first picture, a hand, frames at 500 students, 200 events/s (3 min)
 	cargo test --release --locked --test integration -- --ignored --nocapture --test-threads 1 \

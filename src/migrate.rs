@@ -38,6 +38,11 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, name: "0008_audit", sql: include_str!("../sql/0008_audit.sql") },
     Migration { version: 9, name: "0009_sign_out", sql: include_str!("../sql/0009_sign_out.sql") },
     Migration { version: 10, name: "0010_lessons", sql: include_str!("../sql/0010_lessons.sql") },
+    Migration {
+        version: 11,
+        name: "0011_help_message",
+        sql: include_str!("../sql/0011_help_message.sql"),
+    },
 ];
 
 /// This binary's release.

@@ -25,9 +25,9 @@ pub(crate) enum Role {
 pub(crate) enum Right {
     /// To store events.
     Post,
-    /// To read one's own events and state.
+    /// To read and follow one's own events and state.
     ReadOwn,
-    /// To read and subscribe to classes.
+    /// To read classes.
     Read,
     /// To act in a class: lower a hand, begin a lesson, change settings.
     Act,

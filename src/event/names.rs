@@ -12,6 +12,10 @@ use super::fingerprint::fingerprint;
 /// The class of an event, and of a subscriber, that names none.
 const DEFAULT_CLASS: &str = "default";
 
+/// The student of an event that is about the class itself. No client and no credential has this
+/// name: as a student's it would be given the class's settings, with the roster's names.
+const THE_CLASS: &str = "@class";
+
 /// The longest class or student id, in bytes. An entry of a B-tree holds at most 2,704 bytes, and
 /// the primary key has both ids in one entry.
 pub(super) const MAX_ID_BYTES: usize = 200;
@@ -28,6 +32,9 @@ pub enum IdError {
     /// The text has a character of U+0000 to U+001F or U+007F to U+009F.
     #[error("contains a control character")]
     Control,
+    /// The text is the relay's own name for a class among its students.
+    #[error("is the relay's name for the class itself")]
+    TheClass,
 }
 
 fn check_id(text: &str) -> Result<(), IdError> {
@@ -128,19 +135,27 @@ impl StudentId {
     /// e-mail address, so that one person with two spellings is one student.
     ///
     /// # Errors
-    /// If the result is no id.
+    /// If the result is no id, or no student's.
     pub(crate) fn of_client(text: &str) -> Result<Self, IdError> {
         let mut text = normalized(text)?;
         if text.bytes().any(|byte| !byte.is_ascii() || byte.is_ascii_uppercase()) && is_email(&text)
         {
             text = Cow::Owned(text.to_lowercase().nfc().collect());
         }
+        if text == THE_CLASS {
+            return Err(IdError::TheClass);
+        }
         check_id(&text).map(|()| Self(text.into()))
     }
 
     /// The student of an event that is about the class itself.
     pub(crate) fn the_class() -> Self {
-        Self("@class".into())
+        Self(THE_CLASS.into())
+    }
+
+    /// Whether a stored event of this student is about the class itself.
+    pub(crate) fn is_the_class(student: &str) -> bool {
+        student == THE_CLASS
     }
 
     /// The student of this name in one session: `<id>#<session>`. Without a session the id stays

@@ -1,6 +1,5 @@
 //! `GET /` and `/assets/`: the dashboard's files, embedded in the program.
 
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -11,6 +10,7 @@ use tokio::sync::OnceCell;
 use warp::Reply;
 use warp::reply::Response;
 
+use super::one_script::{Modules, one_script};
 use super::problem::Problem;
 use super::representation::{if_none_match, takes_gzip};
 use crate::encoding::{etag, gzip_here};
@@ -25,12 +25,12 @@ const SVG: &str = "image/svg+xml";
 static DASHBOARD: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/dashboard");
 
 const INDEX: &str = "index.html";
-/// The first script. It stands in the page itself, all others are imported from it.
+/// The module that imports all others.
 const MAIN: &str = "js/main.js";
-/// The script of the sign-in page: the dashboard does not use it.
-const SIGN_IN: &str = "js/sign-in.js";
-/// The line of the page that the links to style sheets and modules replace.
-const LINKS: &str = "<!-- links -->";
+/// All style sheets as one, and all modules as one: the page fetches these two and no others. The
+/// files that they are made of are served too, to whoever looks for a fault.
+const ONE_SHEET: &str = "page.css";
+const ONE_SCRIPT: &str = "page.js";
 
 /// A file as it is served.
 struct Asset {
@@ -49,7 +49,10 @@ struct Asset {
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     let mut files = files(&DASHBOARD);
     files.sort_unstable();
-    files.iter().filter_map(|(path, bytes)| Asset::new(path, bytes, &files)).collect()
+    let made = [(ONE_SHEET, one_sheet(&files)), (ONE_SCRIPT, whole_script(&files))];
+    let made = made.into_iter().map(|(path, text)| (path, Bytes::from(text)));
+    let files = files.iter().map(|(path, bytes)| (*path, Bytes::from_static(bytes)));
+    files.chain(made).filter_map(|(path, bytes)| Asset::new(path, bytes)).collect()
 });
 
 type File = (&'static str, &'static [u8]);
@@ -59,21 +62,19 @@ fn files(folder: &'static Dir<'static>) -> Vec<File> {
     own.chain(folder.dirs().flat_map(files)).collect()
 }
 
-/// The page, with links to all style sheets and modules: a browser then fetches them at once, and
-/// not import after import.
-fn index(page: &str, files: &[File]) -> String {
-    let mut links = String::new();
-    for (path, _) in files {
-        let link = match content_type(path) {
-            Some(CSS) => "stylesheet",
-            Some(SCRIPT) if path.starts_with("js/") && ![MAIN, SIGN_IN].contains(path) => {
-                "modulepreload"
-            }
-            _ => continue,
-        };
-        let _ = writeln!(links, "<link rel=\"{link}\" href=\"assets/{path}\">");
-    }
-    page.replace(LINKS, &links)
+/// The texts of the files of a type, by their paths.
+fn texts(files: &[File], of: &str) -> Modules<'static> {
+    let texts = files.iter().filter(|(path, _)| content_type(path) == Some(of));
+    texts.filter_map(|(path, bytes)| Some((*path, std::str::from_utf8(bytes).ok()?))).collect()
+}
+
+/// The style sheets in the order of their paths: the first one names the layers of all.
+fn one_sheet(files: &[File]) -> String {
+    texts(files, CSS).into_values().collect()
+}
+
+fn whole_script(files: &[File]) -> String {
+    one_script(MAIN, &texts(files, SCRIPT))
 }
 
 /// `None` for a file that the page does not use, as an editor may leave one behind.
@@ -131,12 +132,8 @@ pub(super) async fn serve(path: &str, headers: &HeaderMap) -> Response {
 }
 
 impl Asset {
-    fn new(path: &'static str, bytes: &'static [u8], files: &[File]) -> Option<Self> {
+    fn new(path: &'static str, bytes: Bytes) -> Option<Self> {
         let content_type = content_type(path)?;
-        let bytes = match std::str::from_utf8(bytes) {
-            Ok(page) if path == INDEX => Bytes::from(index(page, files)),
-            _ => Bytes::from_static(bytes),
-        };
         let (gzip, etag) = (gzip_here(&bytes, Compression::best()), etag(&bytes));
         Some(Self { path, content_type, bytes, gzip, etag })
     }
@@ -161,27 +158,45 @@ mod tests {
         }
     }
 
-    /// Every file of the folder is served; the page links to each style sheet and module.
+    fn text_of(path: &str) -> &'static str {
+        std::str::from_utf8(&asset(path).expect(path).bytes).expect("UTF-8")
+    }
+
+    /// Every file of the folder is served, beside the two that are made of them.
     #[test]
     fn every_file_is_served() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/dashboard");
-        let mut found = BTreeSet::new();
+        let mut found = BTreeSet::from([ONE_SHEET.to_owned(), ONE_SCRIPT.to_owned()]);
         files(&root, &root, &mut found);
         let served: BTreeSet<String> = ASSETS.iter().map(|asset| asset.path.to_owned()).collect();
         assert_eq!(served, found, "touch src/http/dashboard.rs, so that cargo sees new files");
-        let page = asset("/").expect("the page");
-        assert_eq!(page.content_type, HTML);
-        let text = std::str::from_utf8(&page.bytes).expect("UTF-8");
-        for asset in ASSETS.iter().filter(|asset| ![INDEX, SIGN_IN].contains(&asset.path)) {
-            let link = format!("=\"assets/{}\"", asset.path);
-            assert_eq!(text.matches(&link).count(), 1, "{} in the page", asset.path);
-        }
-        // It names the layers of all others.
-        let first = text.find("rel=\"stylesheet\"").map(|at| &text[at..]).expect("a style sheet");
-        assert!(first.starts_with("rel=\"stylesheet\" href=\"assets/css/base.css\""));
+        assert_eq!(asset("/").expect("the page").content_type, HTML);
         assert!(asset("/assets/js/main.js").is_some() && asset("/assets/js/").is_none());
         let tags: BTreeSet<&str> = ASSETS.iter().map(|asset| &*asset.etag).collect();
         assert_eq!(tags.len(), ASSETS.len());
+    }
+
+    /// All style sheets are in the page's, the one that names the layers first; every module is in
+    /// the page's script once, and nothing of `import` and `export` is left in it.
+    #[test]
+    fn the_page_has_all_sheets_and_modules() {
+        let sheet = text_of("/assets/page.css");
+        assert!(sheet.starts_with(text_of("/assets/css/base.css")));
+        let script = text_of("/assets/page.js");
+        for asset in ASSETS.iter() {
+            let text = std::str::from_utf8(&asset.bytes).expect("UTF-8");
+            if asset.path.starts_with("css/") {
+                assert!(sheet.contains(text), "{}", asset.path);
+            } else if asset.path.starts_with("js/") && asset.path != "js/sign-in.js" {
+                let head = format!("// {}\nconst module", asset.path);
+                assert_eq!(script.matches(&head).count(), 1, "{}", asset.path);
+            }
+        }
+        for line in script.lines() {
+            let has =
+                |word: &str| line.starts_with(word) || line.contains(&format!("await {word}("));
+            assert!(!has("import") && !has("export"), "{line}");
+        }
     }
 
     /// No file has a word by which a student's text could become markup or script, or by which the

@@ -29,6 +29,7 @@ mod health;
 mod ingest;
 mod measures;
 mod metrics;
+mod one_script;
 mod policy;
 mod problem;
 mod query;

@@ -46,10 +46,10 @@ impl Policy {
     /// Paths that take POSTs and store nothing.
     pub(super) const NOT_STORED: Self =
         Self { checks: &[], right: None, cors: Cors::AnyOrigin, has_body: true };
-    /// Sockets and streams.
+    /// Sockets and streams. A student follows its own part.
     pub(super) const SUBSCRIBE: Self = Self {
         checks: &[Check::Connections, Check::Draining, Check::Rates, Check::Origin],
-        right: Some(Right::Read),
+        right: Some(Right::ReadOwn),
         cors: Cors::AllowedOrigins { expose: None },
         has_body: false,
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent, json};
+use crate::event::{ClassId, Cursor, Epoch, Micros, StoredEvent};
 
 /// The largest frame in bytes, unless a single event is larger.
 pub(crate) const MAX_FRAME_BYTES: usize = 256 * 1024;
@@ -24,6 +24,8 @@ pub(crate) struct EncodedFrame {
     pub text: Bytes,
     /// The id of the last event.
     pub last: i64,
+    /// See [`Chunk::starts`].
+    starts: Arc<[(i64, u32)]>,
     /// When the first of its events was stored, by the database's clock; of a frame that was copied
     /// from others, the earliest of theirs.
     pub received_at: Micros,
@@ -32,13 +34,11 @@ pub(crate) struct EncodedFrame {
 impl EncodedFrame {
     /// The events in order, each with its id and its text.
     pub(crate) fn events(&self) -> impl Iterator<Item = (i64, &str)> {
-        // `seal` has made the text, of events that begin with their ids.
+        // `seal` has made the text.
         let text = std::str::from_utf8(&self.text).unwrap_or_default();
-        let events = text.split_once(EVENTS).map_or("", |(_, events)| events);
-        json::elements(events).filter_map(|event| {
-            let id = event.strip_prefix("{\"id\":")?.split([',', '}']).next()?.parse().ok()?;
-            Some((id, event))
-        })
+        let event = move |index| text.get(extent(&self.starts, index..index + 1, self.text.len()));
+        let ids = self.starts.iter().map(|&(id, _)| id).enumerate();
+        ids.filter_map(move |(index, id)| Some((id, event(index)?)))
     }
 }
 
@@ -47,7 +47,7 @@ impl EncodedFrame {
 pub(crate) struct Chunk {
     text: Bytes,
     /// Each event's id, and the offset of its text.
-    starts: Box<[(i64, u32)]>,
+    starts: Arc<[(i64, u32)]>,
     /// See [`EncodedFrame::received_at`].
     received_at: Micros,
 }
@@ -71,7 +71,8 @@ impl Chunk {
 
     /// A frame that shares the entry's text.
     pub(crate) fn frame(&self) -> EncodedFrame {
-        EncodedFrame { text: self.text.clone(), last: self.last(), received_at: self.received_at }
+        let (text, starts) = (self.text.clone(), Arc::clone(&self.starts));
+        EncodedFrame { text, last: self.last(), starts, received_at: self.received_at }
     }
 
     /// The index of the first event after `id`.
@@ -81,11 +82,16 @@ impl Chunk {
 
     /// The text of a range of events, with the commas between them.
     fn events(&self, range: Range<usize>) -> &[u8] {
-        let offset = |index: usize| self.starts.get(index).map(|&(_, at)| at as usize);
-        let from = offset(range.start).unwrap_or(self.text.len());
-        let to = offset(range.end).map_or(self.text.len() - TAIL.len(), |next| next - 1);
-        &self.text[from..to]
+        &self.text[extent(&self.starts, range, self.text.len())]
     }
+}
+
+/// Where a range of events stands in a frame of `length` bytes, with the commas between them.
+fn extent(starts: &[(i64, u32)], range: Range<usize>, length: usize) -> Range<usize> {
+    let offset = |index: usize| starts.get(index).map(|&(_, at)| at as usize);
+    let from = offset(range.start).unwrap_or(length);
+    let to = offset(range.end).map_or(length - TAIL.len(), |next| next - 1);
+    from..to
 }
 
 /// Makes chunks of events that are added in the order of their ids.

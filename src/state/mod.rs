@@ -31,6 +31,8 @@
 //!   characters. Messages are counted as one if they are equal with each of these words replaced:
 //!   `0x` and 4 hexadecimal digits or more, 7 digits or more, `ipykernel_` and digits, and 12
 //!   hexadecimal digits or more, of which at least one is a letter and one is not.
+//! - What a `help` says is its `message` if that is a text that is not empty, cut to 200
+//!   characters.
 //! - `help_resolved`, `help_claimed`, `lesson_started`, `settings_changed`, `student_erased`,
 //!   `class_deleted` and `instructor_viewing` are the relay's: no activity of a student, and they
 //!   make no student. `instructor_viewing` changes nothing but the count of events.
@@ -73,7 +75,8 @@
 //!   `receivedAt`; or if the hand is neither up nor closed: `helpSince` becomes `receivedAt`,
 //!   `handClosed` false, and the claim is cleared. Unless the `help` was overtaken, `lastHelpAt`
 //!   becomes the greatest `receivedAt`, and the hand lapses unless the `help` has
-//!   `"until":"help_stop"`.
+//!   `"until":"help_stop"`. `helpMessage` is what the hand's newest `help` that says something
+//!   says; it goes with `helpSince`.
 //! - `help_stop` clears `helpSince`, `lastHelpAt`, `handClosed` and the claim; `handLoweredAt`
 //!   becomes its moment if that is greater. `help_resolved` clears `helpSince` and the claim and
 //!   sets `handClosed`, if `helpSince` is set. `help_claimed` sets the claim, or with
@@ -109,8 +112,10 @@ mod view;
 pub(crate) use fold::activity::{MAX_MINUTES, MINUTE, minute_of};
 pub use fold::class::ClassState;
 pub(crate) use fold::lesson::ListedLesson;
+pub(crate) use fold::normalized_event::is_run;
 pub(crate) use fold::settings::{MAX_ROSTER, Settings};
 pub(crate) use fold::student::Student;
+pub(crate) use fold::tally::{StudentTally, Tallies};
 pub(crate) use live::class_table::Round;
 pub(crate) use live::classes::Classes;
 pub(crate) use live::live_class::{TakenChanges, UnsavedChanges};

@@ -222,6 +222,7 @@ fn student_row(name: &str, entry: &Entry<Arc<str>, NumberedStudent>) -> StudentR
         hand_lowered_at,
         is_here,
         is_unconfigured,
+        help_message,
         help_until_stop,
         claim,
     } = entry.value.state.clone();
@@ -250,6 +251,7 @@ fn student_row(name: &str, entry: &Entry<Arc<str>, NumberedStudent>) -> StudentR
         hand_lowered_at,
         is_here,
         is_unconfigured,
+        help_message,
         help_until_stop,
         claim: claim.map(|Claim { by, at }| (by, at)),
     }
@@ -288,6 +290,7 @@ fn student_of(row: StudentRow) -> (Box<str>, EventId, Student) {
         hand_lowered_at,
         is_here,
         is_unconfigured,
+        help_message,
         help_until_stop,
         claim,
     } = row;
@@ -320,6 +323,7 @@ fn student_of(row: StudentRow) -> (Box<str>, EventId, Student) {
         hand_lowered_at,
         is_here,
         is_unconfigured,
+        help_message,
         help_until_stop,
         claim: claim.map(|(by, at)| Claim { by, at }),
     };

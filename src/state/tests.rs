@@ -1,11 +1,13 @@
 //! The shared vectors, and that neither portions nor snapshots change the state.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::fold::cell::MAX_MESSAGES;
 use super::live::rendered_rows::RenderedRows;
 use super::live::rendered_summary::{ClassMembers, write_members, write_summary};
-use super::{ClassState, SummaryParts};
+use super::{ClassState, SummaryParts, Tallies};
 use crate::database::{CellKey, Changes, Snapshot, StudentCellKey};
 use crate::event::{EventId, Micros, StoredEvent, parse_rfc3339};
 
@@ -16,8 +18,13 @@ fn time(value: &Value) -> Micros {
 }
 
 fn fold(class: &mut ClassState, event: &Value) {
+    with_stored(event, |event| class.fold(event));
+}
+
+/// Calls with an event as it is stored.
+fn with_stored(event: &Value, act: impl FnOnce(&StoredEvent<'_>)) {
     let body = event.to_string();
-    class.fold(&StoredEvent {
+    act(&StoredEvent {
         id: event["id"].as_i64().expect("an id"),
         class: event["classId"].as_str().expect("a class"),
         student: event["studentId"].as_str().expect("a student"),
@@ -69,6 +76,37 @@ fn vectors() {
         }
         assert_eq!(class.events(), events(&case).len() as i64);
     }
+}
+
+/// An export counts a lesson's events as the summary does.
+#[test]
+fn tallies_are_the_summarys_counts() {
+    let mut compared = 0;
+    for case in cases() {
+        let mut class = ClassState::default();
+        fold_all(&mut class, events(&case));
+        let Some(lesson) = &class.lesson else { continue };
+        let mut tallies = Tallies::new(Arc::clone(class.settings().0));
+        for event in
+            events(&case).iter().filter(|event| event["id"].as_i64() >= Some(lesson.first.0))
+        {
+            with_stored(event, |event| tallies.count(event));
+        }
+        for (id, tally) in tallies.take() {
+            // The class stores fewer students than an export.
+            let Some(student) = class.student(&id) else { continue };
+            let names = (student.user_name.as_deref(), student.team_name.as_deref());
+            let counts = (student.cells_executed as u64, student.error_count as u64);
+            let what = format!("{id} of {}", case["name"]);
+            assert_eq!((tally.runs, tally.failed_runs), counts, "{what}");
+            // A name may be of an earlier lesson, or of an earlier roster.
+            if lesson.first == EventId(1) && class.settings().1 == EventId::NONE {
+                assert_eq!((tally.user_name(), tally.team_name()), names, "{what}");
+            }
+            compared += 1;
+        }
+    }
+    assert!(compared > 100, "{compared}");
 }
 
 /// Rendering summaries in between, at any time, does not change the summary in the end.

@@ -64,6 +64,7 @@ pub(super) fn student_members(name: &str, student: &Student) -> String {
     }
     object.opt_time("helpSince", student.help_since);
     object.opt_time("lastHelpAt", student.last_help_at);
+    object.opt_text("helpMessage", student.help_message.as_deref());
     flag(&mut object, "helpUntilStop", student.help_until_stop);
     if let Some(claim) = &student.claim {
         object.text("helpClaimedBy", &claim.by);

@@ -50,6 +50,14 @@ test("a step of this machine's clock changes nothing", () => {
   assert.equal(stepped.mock.callCount(), 0);
 });
 
+test("it says what the time was, also while it is held", () => {
+  const clock = clockAtTen();
+  counted += 5_000;
+  assert.equal(clock.timeAt(7_000), 12 * SECOND);
+  clock.hold(HOUR);
+  assert.equal(clock.timeAt(7_000), 12 * SECOND);
+});
+
 test("it is never earlier than what was received", () => {
   const clock = clockAtTen();
   clock.atLeast(10 * SECOND + 7);

@@ -132,6 +132,35 @@ test("a summary is loaded, then followed from its cursor", async () => {
   assert.deepEqual([current().name, current().since, current().retryAt], ["live", null, null]);
 });
 
+test("a step of this machine's clock moves no attempt", async () => {
+  const stepped = mock.method(Date, "now", () => 0);
+  mock.method(performance, "now", () => 5_000);
+  await connectLive();
+  sockets[0].lose();
+  assert.deepEqual([current().since, current().retryAt], [5_000, 5_300]);
+  sockets[0].receive({ type: "reset" });
+  assert.equal(stepped.mock.callCount(), 0);
+});
+
+test("the answer that was asked for early is taken, once", async () => {
+  const url = "api/class/summary?class=c&include=grid%2Cactivity%2Csettings";
+  window.early = { url, answer: Promise.resolve(summary("early")) };
+  await connectLive();
+  assert.deepEqual([requests, told.summaries], [[], ["early"]]);
+  sockets[0].receive({ type: "reset", reason: "pruned" });
+  await settled();
+  assert.deepEqual([requests, told.summaries], [[url], ["early", "k1"]]);
+});
+
+test("an answer that was asked for early and is none is asked for again", async () => {
+  const url = "api/class/summary?class=c&include=grid%2Cactivity%2Csettings";
+  window.early = { url, answer: Promise.reject(new TypeError("no relay")) };
+  await connect();
+  assert.equal(current().name, "offline");
+  await timers.pass(20_000);
+  assert.deepEqual([requests, told.summaries], [[url], ["k1"]]);
+});
+
 test("a lost connection is resumed from the last cursor, without a new summary", async () => {
   await connectLive();
   sockets[0].receive({ type: "progress", events: [{ id: 7 }], cursor: "k7" });

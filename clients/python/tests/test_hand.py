@@ -15,26 +15,28 @@ PATIENCE = 20.0
 
 
 class Relay:
-    """A stream of what `say` says, or the summary with `state`."""
+    """The summary with `state`, and, if it has one, a stream of what `say` says."""
 
     def __init__(self, has_stream):
         self.state = {}
         self.frames = []
         self.said = threading.Condition()
         self.paths = []
+        self.resumed = []
         relay = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 relay.paths.append(self.path)
                 if self.path.startswith("/api/class/stream") and has_stream:
+                    relay.resumed.append(self.headers.get("Last-Event-ID"))
                     self.send_response(200)
                     self.send_header("Content-Type", "text/event-stream")
                     self.end_headers()
                     relay.stream(self.wfile)
                     return
                 students = [{"studentId": "isaac", "helpSince": "x"}, relay.state]
-                body = json.dumps({"students": students}).encode()
+                body = json.dumps({"students": students, "cursor": "e.7"}).encode()
                 self.send_response(403 if "stream" in self.path else 200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -134,6 +136,23 @@ class TheHand(unittest.TestCase):
         self.assertEqual(self.recorded, [("help", {"message": "問題3"}), ("help_stop", {})])
         self.assertIn("Seen: Ito is on the way.", told)
         self.assertIn("class=%E4%BB%A3%E6%95%B0", relay.paths[0])
+
+    def test_a_known_student_follows_from_where_the_own_state_ends(self):
+        relay, hand = self.hand(has_stream=True)
+        subject = " Ada@Example.com "
+        hand._sender.caller = {"role": "student", "subject": subject}
+        me = "ada@example.com"
+        # Somebody was on the way before the stream began.
+        relay.state = {"studentId": me, "helpSince": "now", "helpClaimedBy": "Ito"}
+        hand.put_up("")
+        self.shows(hand, "Seen: Ito is on the way.")
+        self.assertTrue(hand.is_shown)
+        relay.say(eventType="help_claimed", studentId=me, by="Ito", released=True)
+        self.shows(hand, "Your hand is up in class 代数. %hand_down takes it down.")
+        relay.say(eventType="help_resolved", studentId=me, actor="Ito")
+        self.shows(hand, "Your hand was taken down: resolved.")
+        self.assertEqual(relay.resumed, ["e.7"])
+        self.assertEqual(len([path for path in relay.paths if "summary" in path]), 1)
 
     def test_asks_for_the_own_state_where_the_stream_is_refused(self):
         relay, hand = self.hand(has_stream=False)

@@ -1,6 +1,9 @@
 """The sender: which answers let an event go, and which keep it."""
 
+import base64
+import gzip
 import json
+import os
 import socket
 import tempfile
 import threading
@@ -8,7 +11,9 @@ import time
 import unittest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest import mock
 
+from progress_relay import transport
 from progress_relay.sender import Backoff, Sender
 from progress_relay.settings import Settings
 from progress_relay.spool import Spool
@@ -24,6 +29,7 @@ class Peer:
         self.answers = list(answers)
         self.requests = []
         self.headers = []
+        self.targets = []
         peer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,6 +40,7 @@ class Peer:
                 events = json.loads(body)
                 peer.requests.append((time.monotonic(), [event["n"] for event in events]))
                 peer.headers.append(dict(self.headers))
+                peer.targets.append(self.path)
                 answer = peer.answers.pop(0) if len(peer.answers) > 1 else peer.answers[0]
                 self.reply(*answer(events))
 
@@ -53,6 +60,8 @@ class Peer:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        # A client that has given up is no fault of the peer's.
+        self.server.handle_error = lambda *_arguments: None
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         serve = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         serve.start()
@@ -131,6 +140,8 @@ class TheSender(unittest.TestCase):
             status(200, answer(accepted=-1, duplicates=6)),
             status(200, answer(accepted=4, rejected=[{"index": 77}])),
             status(200, b"[" * 100_000),
+            status(200, b" " * (2 << 20) + answer(accepted=5)),
+            status(200, gzip.compress(answer(accepted=5)), {"Content-Encoding": "gzip"}),
             status(204),
             status(302, headers={"Location": "https://elsewhere.example/?secret=1"}),
             status(400, b"<html>plain HTTP was sent to an HTTPS port</html>"),
@@ -138,6 +149,7 @@ class TheSender(unittest.TestCase):
             problem(401, "unauthorized"),
             problem(403, "class-not-allowed"),
             status(404),
+            status(407),
             status(408),
             status(429, headers={"Retry-After": "0"}),
             status(500),
@@ -180,6 +192,64 @@ class TheSender(unittest.TestCase):
         self.assertEqual(spool.waiting(), (1, 0))
         self.assertIn("no answer from", sender.last_error)
         sender.stop(PATIENCE)
+
+    def test_an_answer_that_never_ends_is_given_up_and_the_event_kept(self):
+        for head in (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nX-Long: ",
+            b"",
+        ):
+            server = socket.create_server(("127.0.0.1", 0))
+            self.addCleanup(server.close)
+
+            def serve(server=server, head=head):
+                piece = b"1\r\n \r\n" if b"chunked" in head else b" "
+                with server.accept()[0] as peer:
+                    peer.recv(65536)
+                    try:
+                        peer.sendall(head or b"HTTP/1.1 100 Continue\r\n\r\n")
+                        while True:
+                            peer.sendall(piece if head else b"HTTP/1.1 100 Continue\r\n\r\n")
+                            time.sleep(0.02)
+                    except OSError:
+                        return
+
+            threading.Thread(target=serve, daemon=True).start()
+            sender, spool = self.sender(f"http://127.0.0.1:{server.getsockname()[1]}")
+            spool.append(b'{"n":0}\n')
+            with mock.patch.object(transport, "REQUEST_TIMEOUT", 0.3):
+                sender.start()
+                sender.wake()
+                self.until(lambda: sender.last_error, lambda: "no end")
+                server.close()
+            self.assertEqual(spool.waiting(), (1, 0), head)
+            sender.stop(PATIENCE)
+
+    def test_a_proxy_of_the_environment_is_asked_for_the_whole_address(self):
+        proxy = Peer(status(502, b"<html>the proxy is ill</html>"), taken)
+        self.addCleanup(proxy.stop)
+        address = proxy.url.replace("http://", "http://ada:p%40ss@")
+        clean = {name: "" for name in os.environ if name.lower().endswith("_proxy")}
+        with mock.patch.dict(os.environ, {**clean, "http_proxy": address}):
+            sender, spool = self.sender("http://relay.example:8000/at", token="secret")
+            spool.append(b'{"n":0}\n')
+            sender.start()
+            sender.wake()
+            self.until(lambda: spool.waiting()[0] == 0, lambda: sender.last_error)
+            sender.stop(PATIENCE)
+        self.assertEqual(proxy.targets, ["http://relay.example:8000/at/student-progress"] * 2)
+        self.assertEqual(proxy.headers[1]["Host"], "relay.example:8000")
+        credential = base64.b64decode(proxy.headers[1]["Proxy-Authorization"].split()[1])
+        self.assertEqual(credential, b"ada:p@ss")
+        self.assertNotIn("p@ss", str(sender.last_error))
+
+    def test_a_relay_of_this_machine_is_reached_without_the_proxy_where_that_is_said(self):
+        with mock.patch.dict(
+            os.environ, {"http_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
+        ):
+            _, sender, _ = self.send(taken)
+        self.assertEqual(sender.sent, 5)
 
     def test_an_event_that_the_relay_rejects_is_set_aside_and_the_others_are_sent(self):
         rejected = [{"index": 1, "field": "eventTime", "reason": "is no time"}]

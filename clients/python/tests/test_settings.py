@@ -1,10 +1,13 @@
 """Who sends what to where, by the variables."""
 
+import ntpath
+import os
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
-from progress_relay.notebook import Notebook, cell_id
+from progress_relay.notebook import Notebook, cell_place
 from progress_relay.runs import is_own_cell
 from progress_relay.settings import read
 
@@ -106,11 +109,49 @@ class TheNotebook(unittest.TestCase):
         self.assertEqual(Notebook("lesson.ipynb", {}).path({}), "lesson.ipynb")
         self.assertEqual(Notebook(None, {"JPY_SESSION_NAME": "Console 1"}).path({}), "Console 1")
 
-    def test_a_cell_of_vs_code_has_the_fragment_of_its_address(self):
-        address = "vscode-notebook-cell:/home/ada/unit1.ipynb#W2sZmlsZQ%3D%3D"
-        self.assertEqual(cell_id(address), "W2sZmlsZQ%3D%3D")
-        self.assertEqual(cell_id("4f1c-22"), "4f1c-22")
-        self.assertIsNone(cell_id(7))
+    def test_a_cell_of_vs_code_is_told_by_its_number(self):
+        for address, place in (
+            ("vscode-notebook-cell:/home/ada/unit1.ipynb#W2sZmlsZQ%3D%3D", ("vscode-2", 2)),
+            # The same cell by SSH, on Windows, and in a notebook that was never saved.
+            (
+                "vscode-notebook-cell://ssh-remote%2Bh/unit1.ipynb#W2sdnNjb2RlLXJlbW90ZQ%3D%3D",
+                ("vscode-2", 2),
+            ),
+            (
+                "vscode-notebook-cell:/c%3A/Users/ada/unit%201.ipynb#X10sZmlsZQ%3D%3D",
+                ("vscode-7", 7),
+            ),
+            (
+                "vscode-notebook-cell:Untitled-1.ipynb?jupyter-notebook#Y100sdW50aXRsZWQ%3D",
+                ("vscode-49", 49),
+            ),
+            # A program with cells: each run is a cell of its own.
+            (
+                "vscode-notebook-cell:Interactive-1.interactive#W0sdW50aXRsZWQ%3D",
+                ("W0sdW50aXRsZWQ%3D", None),
+            ),
+            ("vscode-notebook-cell:/a.ipynb#of-another-release", ("of-another-release", None)),
+            ("vscode-notebook-cell:/a.ipynb", (None, None)),
+            ("4f1c-22", ("4f1c-22", None)),
+            (7, (None, None)),
+        ):
+            self.assertEqual(cell_place(address), place, address)
+
+    def test_vs_code_by_a_jupyter_server_adds_nothing_to_the_name(self):
+        name = "unit1-jvsc-1b4e28ba-2fa1-11d2-883f-0016d3cca427.ipynb"
+        self.assertEqual(Notebook(None, {"JPY_SESSION_NAME": name}).path({}), "unit1.ipynb")
+
+    def test_a_path_of_windows_is_relative_to_the_home_whatever_the_case(self):
+        windows = mock.Mock(wraps=os, path=ntpath, sep="\\")
+        home = {"USERPROFILE": "C:\\Users\\Ada"}
+        with mock.patch("progress_relay.notebook.os", windows), mock.patch.dict(os.environ, home):
+            notebook = Notebook(None, {})
+            for file, path in (
+                ("c:\\Users\\ada\\lessons\\単元1.ipynb", "lessons/単元1.ipynb"),
+                ("d:\\x\\unit1.ipynb", "unit1.ipynb"),
+                ("c:\\Users\\adam\\unit1.ipynb", "unit1.ipynb"),
+            ):
+                self.assertEqual(notebook.path({"__vsc_ipynb_file__": file}), path)
 
     def test_a_cell_of_our_own_magics_is_no_run(self):
         for code in ("%hand 問題3", "%load_ext progress_relay", "# help\n%progress\n\n%hand_down"):

@@ -157,6 +157,29 @@ class AfterTheEnd(InFolder):
         self.assertEqual(everything(spool), [*range(30), 100])
         self.assertEqual(len(self.files()), 1)
 
+    def test_what_killed_kernels_left_goes_before_what_is_recorded_since(self):
+        segments = 3 * spool_module.MAX_ADOPTED
+        self.killed(
+            f"for n in range({segments}):\n"
+            "    spool.append(b'{\"n\":%d}\\n' % n)\n"
+            "    spool._rotate()"
+        )
+        spool = self.spool()
+        with mock.patch.object(spool_module, "SEGMENT_BYTES", 200):
+            for number in range(segments, 2 * segments):
+                spool.append(line(number, 100))
+            found = []
+            while True:
+                spool.scan()
+                adopted = [segment for segment in spool._own() if segment.is_adopted]
+                self.assertLessEqual(len(adopted), spool_module.MAX_ADOPTED)
+                batch = spool.take(10, 1 << 20)
+                if batch is None:
+                    break
+                found += numbers(batch)
+                spool.done(batch)
+        self.assertEqual(found, list(range(2 * segments)), "in order")
+
     def test_what_was_acknowledged_is_not_taken_again(self):
         self.killed(
             "for n in range(30): spool.append(b'{\"n\":%d}\\n' % n)\n"
@@ -229,7 +252,62 @@ class AfterTheEnd(InFolder):
         self.assertIn(line(7), found)
 
 
+    def test_a_kernel_that_is_killed_at_any_moment_leaves_what_it_had_kept(self):
+        text = (
+            "import sys\n"
+            "from pathlib import Path\n"
+            "from progress_relay import spool as spool_module\n"
+            "spool_module.SEGMENT_BYTES = 20_000\n"
+            "spool = spool_module.Spool(Path(sys.argv[1]), 1 << 24)\n"
+            "for n in range(10 ** 9):\n"
+            "    spool.append(b'{\"n\":%d,\"pad\":\"%s\"}\\n' % (n, b'x' * (n % 4000)))\n"
+            "    sys.stdout.write(f'{n}\\n')\n"
+            "    sys.stdout.flush()\n"
+        )
+        for round_number in range(10):
+            process = subprocess.Popen(
+                [sys.executable, "-c", text, self.folder],
+                stdout=subprocess.PIPE,
+                env=dict(os.environ, PYTHONPATH=SOURCE),
+            )
+            for _ in range(5 + 37 * round_number):
+                process.stdout.readline()
+            process.kill()
+            kept = process.stdout.read().splitlines()
+            kept = int(kept[-1]) if kept else 4 + 37 * round_number
+            process.wait()
+            process.stdout.close()
+            spool = self.spool()
+            found = []
+            while True:
+                spool.scan(force=True)
+                batch = spool.take(100, 1 << 20)
+                if batch is None:
+                    break
+                found += numbers(batch)
+                spool.done(batch)
+            self.assertEqual(found, list(range(len(found))), "in order, each once")
+            # The last one may have been kept, and not been told.
+            self.assertIn(len(found) - 1 - kept, (0, 1))
+            spool.close()
+            self.assertEqual(self.files(), [])
+
+
 class AFullDisk(InFolder):
+    def test_a_place_that_is_no_folder_is_a_full_disk(self):
+        self.folder.write_text("a file")
+        for folder in (self.folder, self.folder / "below", Path("/proc/nowhere")):
+            spool = Spool(folder, 1 << 20)
+            spool.open()
+            for number in range(3):
+                spool.append(line(number))
+            spool.sync()
+            spool.set_aside(line(9), "eventTime: is no time")
+            self.assertIsNotNone(spool.problem)
+            self.assertEqual(spool.waiting(), (3, 3))
+            self.assertEqual(everything(spool), [0, 1, 2])
+            spool.close()
+
     def test_runs_wait_in_a_bounded_memory_and_go_to_the_disk_later(self):
         spool = self.spool()
         spool.append(line(0))
@@ -277,6 +355,120 @@ class AFullDisk(InFolder):
         )
         self.assertEqual(process.stderr, b"")
         self.assertTrue(process.stdout.startswith(b"100 "), process.stdout)
+
+
+class TheClock(InFolder):
+    def test_a_clock_that_goes_back_changes_no_order(self):
+        clock = iter(range(2_000, 0, -1))
+        with mock.patch.object(spool_module, "SEGMENT_BYTES", 200):
+            with mock.patch("time.time_ns", lambda: next(clock)):
+                spool = self.spool()
+                for number in range(50):
+                    spool.append(line(number, 100))
+                spool.scan(force=True)
+                self.assertGreater(len(self.files()), 20)
+                self.assertEqual(everything(spool), list(range(50)))
+
+
+class Windows:
+    """What the system's calls are on Windows, for `segment` and `spool`: no pread and no pwrite, no
+    owner, no deletion of a file that is open, and locks of ranges."""
+
+    LK_NBLCK = 2
+    absent = ("pread", "pwrite", "fdatasync", "geteuid", "getuid", "register_at_fork")
+
+    def __init__(self):
+        self.opened = {}
+        self.locked = {}
+
+    def __getattr__(self, name):
+        if name in self.absent:
+            raise AttributeError(name)
+        return getattr(os, name)
+
+    def open(self, path, *arguments):
+        fd = os.open(path, *arguments)
+        self.opened[fd] = str(path)
+        return fd
+
+    def close(self, fd):
+        os.close(fd)
+        del self.opened[fd]
+        self.locked = {path: owner for path, owner in self.locked.items() if owner != fd}
+
+    def unlink(self, path):
+        if str(path) in self.opened.values():
+            raise PermissionError(13, "The process cannot access the file")
+        os.unlink(path)
+
+    def locking(self, fd, _mode, _length):
+        if self.locked.setdefault(self.opened[fd], fd) != fd:
+            raise PermissionError(13, "Permission denied")
+
+
+class OnWindows(InFolder):
+    def setUp(self):
+        super().setUp()
+        self.windows = windows = Windows()
+        for change in (
+            mock.patch("progress_relay.segment.os", windows),
+            mock.patch("progress_relay.spool.os", windows),
+            mock.patch("progress_relay.segment.fcntl", None),
+            mock.patch("progress_relay.segment.msvcrt", windows, create=True),
+        ):
+            change.start()
+            self.addCleanup(change.stop)
+
+    def test_files_are_deleted_when_they_are_done(self):
+        with mock.patch.object(spool_module, "SEGMENT_BYTES", 2000):
+            spool, other = self.spool(), self.spool()
+            for number in range(50):
+                spool.append(line(number, 100))
+            other.scan(force=True)
+            self.assertIsNone(other.take(10, 1 << 20), "they have an owner")
+            spool.sync()
+            self.assertEqual(everything(spool), list(range(50)))
+            self.assertEqual(len(self.files()), 1)
+        spool.close()
+        self.assertEqual(self.files(), [])
+
+    def test_the_next_kernel_has_what_one_left(self):
+        spool = self.spool()
+        for number in range(5):
+            spool.append(line(number))
+        spool.close()
+        spool = self.spool()
+        spool.scan(force=True)
+        self.assertEqual(everything(spool), list(range(5)))
+        spool.close()
+        self.assertEqual(self.files(), [])
+
+    def test_what_was_forgotten_is_sent_by_no_kernel(self):
+        spool = self.spool()
+        for number in range(5):
+            spool.append(line(number))
+        self.assertEqual(spool.forget(), 5)
+        other = self.spool()
+        # The first kernel ends at once, before it could delete the file.
+        for segment in spool._condemned:
+            self.windows.close(segment.fd)
+            segment.fd = -1
+        spool._condemned = []
+        other.scan(force=True)
+        self.assertIsNone(other.take(10, 1 << 20))
+        self.assertEqual(self.files(), [])
+
+    def test_when_it_is_full_the_oldest_go(self):
+        with mock.patch.object(spool_module, "SEGMENT_BYTES", 2000):
+            spool = self.spool(max_bytes=10_000)
+            for number in range(500):
+                spool.append(line(number, 100))
+                # The sender closes what has gone.
+                spool.take(1, 1 << 20)
+                self.assertLessEqual(sum(file.stat().st_size for file in self.files()), 12_000)
+            kept = everything(spool)
+        self.assertEqual(kept, list(range(500 - len(kept), 500)))
+        self.assertEqual(spool.lost, 500 - len(kept))
 
 
 class WithoutLocks(InFolder):

@@ -68,7 +68,7 @@ async function request(path, parameters, { method = "GET", content, version, sig
       signal: AbortSignal.any(signals),
       redirect: /** @type {const} */ ("manual"),
     };
-    const response = await fetch(url, init);
+    const response = await (earlyAnswer(url) ?? fetch(url, init));
     status = response.ok ? 0 : response.status;
     const login = loginOf(response);
     const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
@@ -83,6 +83,21 @@ async function request(path, parameters, { method = "GET", content, version, sig
     // There was no connection, it was cut, or something between here and the relay answered.
     throw new ApiError(status, error instanceof Error ? error.message : String(error));
   }
+}
+
+/**
+ * The answer for which early.js has asked before this script was there. It is taken once.
+ *
+ * @param {string} url
+ */
+function earlyAnswer(url) {
+  const holder = /** @type {{ early?: { url: string, answer: Promise<Response> } | null }} */ (
+    /** @type {unknown} */ (window)
+  );
+  const { early } = holder;
+  if (early?.url !== url) return null;
+  holder.early = null;
+  return early.answer;
 }
 
 /**

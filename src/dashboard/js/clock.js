@@ -34,6 +34,15 @@ export class Clock {
   }
 
   /**
+   * The database's time when the counting clock showed `shown`, also while this clock is held.
+   *
+   * @param {number} shown by `performance.now()`
+   */
+  timeAt(shown) {
+    return Math.round(shown * 1000) + Math.max(...this.#heard);
+  }
+
+  /**
    * Stops the clock at a moment, or lets it go on.
    *
    * @param {number | null} moment

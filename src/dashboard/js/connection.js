@@ -71,8 +71,9 @@ const NOT_ALLOWED = 1008;
 /**
  * @typedef {object} ConnectionState
  * @property {StateName} name
- * @property {number | null} since when the page stopped being current, by `Date.now()`
- * @property {number | null} retryAt when the next attempt begins, by `Date.now()`
+ * @property {number | null} since when the page stopped being current, by
+ *   `performance.now()`: setting the machine's clock must not move it
+ * @property {number | null} retryAt when the next attempt begins, likewise
  * @property {string | null} reason the relay's own words
  * @property {Login | null} login where to sign in
  * @property {boolean} isBySettings whether the summary is loaded again for new settings
@@ -182,7 +183,9 @@ export class Connection {
    */
   #set(name, more = {}) {
     let since = null;
-    if (name !== "live") since = this.state.since ?? (this.#cursor === null ? null : Date.now());
+    if (name !== "live") {
+      since = this.state.since ?? (this.#cursor === null ? null : performance.now());
+    }
     this.state = { ...QUIET, name, since, isByStream: this.#isBlocked, ...more };
     this.#listener.state(this.state);
   }
@@ -275,7 +278,7 @@ export class Connection {
   #resynchronise(isBySettings) {
     this.#drop();
     this.#cursor = null;
-    this.#set("resynchronising", { since: this.state.since ?? Date.now(), isBySettings });
+    this.#set("resynchronising", { since: this.state.since ?? performance.now(), isBySettings });
     const isSoon = performance.now() - this.#resyncAt < RESYNC_SPAN;
     const bound = isSoon ? this.#resyncWait : 0;
     const wait = bound * (RESYNC_SHARE + (1 - RESYNC_SHARE) * Math.random());
@@ -380,7 +383,7 @@ export class Connection {
    * @param {string | null} reason
    */
   #retryAfter(wait, reason, isSignInAway = false) {
-    this.#set("offline", { reason, isSignInAway, retryAt: Date.now() + wait });
+    this.#set("offline", { reason, isSignInAway, retryAt: performance.now() + wait });
     this.#retryTimer = setTimeout(() => this.#proceed(), wait);
   }
 

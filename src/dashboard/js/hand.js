@@ -45,8 +45,10 @@ export function raise(student, event) {
   if (raised) {
     student.helpSince = event.received;
     student.handClosed = false;
+    student.helpMessage = null;
     setClaim(student, null, null);
   }
+  if (student.helpSince !== null) student.helpMessage = event.helpMessage ?? student.helpMessage;
   student.lastHelpAt = Math.max(lastHelpAt ?? -Infinity, event.received);
   student.helpUntilStop = event.isUntilStop;
   return raised;
@@ -61,6 +63,7 @@ export function raise(student, event) {
 export function lower(student, event) {
   student.helpSince = null;
   student.lastHelpAt = null;
+  student.helpMessage = null;
   student.helpUntilStop = false;
   student.handClosed = false;
   student.handLoweredAt = Math.max(student.handLoweredAt ?? -Infinity, event.moment);
@@ -75,6 +78,7 @@ export function lower(student, event) {
 export function resolve(student) {
   if (student.helpSince === null) return;
   student.helpSince = null;
+  student.helpMessage = null;
   student.handClosed = true;
   setClaim(student, null, null);
 }

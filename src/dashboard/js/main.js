@@ -15,7 +15,7 @@ import { Rejections } from "./rejections.js";
 import { Schedule } from "./schedule.js";
 import { Store } from "./store.js";
 import { parseTime } from "./time.js";
-import { ownName } from "./views/help-name.js";
+import { ownName } from "./views/own-name.js";
 import { makers } from "./views/list.js";
 
 /** @import { Page, Slot, View } from "./views/list.js" */
@@ -36,7 +36,10 @@ const me = new Me(
 const preferences = new Preferences((name) => {
   if (name === "language") build();
   if (name === "theme" || name === "projector") restyle();
-  if (name === "ownName") presence.tell();
+  if (name === "ownName") {
+    presence.tell();
+    store.note("presence");
+  }
 });
 const presence = new Presence({
   name: () => ownName({ me, preferences }),

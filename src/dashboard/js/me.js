@@ -33,6 +33,8 @@ export class Me {
    * @type {Caller | null}
    */
   caller = null;
+  /** Whether the relay has said who calls, or that nobody signs in. */
+  hasAnswered = false;
   #channel = new BroadcastChannel(CHANNEL);
   #changed;
 
@@ -49,7 +51,9 @@ export class Me {
   async ask() {
     try {
       const caller = await api.me();
-      if (JSON.stringify(caller) === JSON.stringify(this.caller)) return;
+      const isSame = JSON.stringify(caller) === JSON.stringify(this.caller);
+      if (isSame && this.hasAnswered) return;
+      this.hasAnswered = true;
       this.caller = caller;
       if (caller !== null) this.#channel.postMessage("signed-in");
       this.#changed();

@@ -7,7 +7,10 @@ import { parseClientTime, parseReceived } from "./time.js";
 
 /** @import { Settings } from "./settings.js" */
 
-/** An error is shown, and counted, by this many characters of its first line. */
+/**
+ * An error is shown, and counted, by this many characters of its first line; of a student's words
+ * that many are kept.
+ */
 const MAX_MESSAGE_CHARS = 200;
 
 /**
@@ -45,6 +48,7 @@ const MAX_MESSAGE_CHARS = 200;
  * @property {number | null} executionCount
  * @property {boolean} failed
  * @property {string | null} message the first line of a failed run's error
+ * @property {string | null} helpMessage the beginning of what a `help` says
  * @property {boolean} isUntilStop whether a hand stays up until `help_stop`
  * @property {boolean} isUnconfigured whether the client does not know whose it is
  * @property {string | null} by the instructor who acted
@@ -98,6 +102,7 @@ export function normalize(event, settings) {
     executionCount: integer(event.executionCount),
     failed,
     message: kind === "run" && failed ? firstLine(event.errorMessage) : null,
+    helpMessage: kind === "help" ? beginning(event.message) : null,
     isUntilStop: event.until === "help_stop",
     isUnconfigured: event.unconfigured === true,
     by: text(event.by) ?? text(event.actor),
@@ -134,8 +139,13 @@ function isRun({ cellType, executionCount, hasError }) {
 function firstLine(value) {
   if (typeof value !== "string") return null;
   const line = /[^\r\n]+/.exec(value)?.[0];
-  if (line === undefined) return null;
+  return beginning(line);
+}
+
+/** @param {unknown} value */
+function beginning(value) {
+  if (typeof value !== "string" || value === "") return null;
   // A character takes at most two UTF-16 units.
-  const head = wellFormed(line.slice(0, MAX_MESSAGE_CHARS * 2));
+  const head = wellFormed(value.slice(0, MAX_MESSAGE_CHARS * 2));
   return head.length > MAX_MESSAGE_CHARS ? [...head].slice(0, MAX_MESSAGE_CHARS).join("") : head;
 }

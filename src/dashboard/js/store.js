@@ -1,7 +1,7 @@
 // The page's state of a class: the state, to which each event is folded; each student's status,
 // which time alone can change; and the changes since the last drawing.
 
-import { newChanges } from "./changes.js";
+import { bound, newChanges, noteRaised } from "./changes.js";
 import { cellName } from "./cell.js";
 import { ClassState } from "./fold.js";
 import { studentName } from "./names.js";
@@ -51,6 +51,9 @@ import { restoreState } from "./summary.js";
  * @property {(delivered: DeliveredEvent, folded: Folded | null) => void} event
  * @property {() => void} reloaded
  */
+
+/** The most notebooks that are told apart: whether there is one alone is asked of them. */
+const MAX_NOTEBOOKS = 1_000;
 
 export class Store {
   state = new ClassState();
@@ -112,7 +115,7 @@ export class Store {
     const before = this.rows;
     this.#reset();
     this.state = restoreState(summary);
-    for (const cell of this.state.cells.values()) this.notebooks.add(cell.notebookPath);
+    for (const cell of this.state.cells.values()) this.#addNotebook(cell);
     const now = this.#clock.now();
     for (const student of this.state.students.values()) {
       if (!student.here) continue;
@@ -165,6 +168,7 @@ export class Store {
       if (folded !== null) this.#apply(folded);
     }
     if (this.rows.size > this.state.students.size) this.#removeEvicted();
+    bound(this.#changes);
     this.#changed();
     return false;
   }
@@ -189,13 +193,18 @@ export class Store {
     if (cell !== null) {
       row.ran = { cell, at: performance.now() };
       this.#changes.cells.add(cell);
-      this.notebooks.add(cell.notebookPath);
+      this.#addNotebook(cell);
     }
     if (raised) {
       this.#changes.minutes = true;
-      this.#changes.raised.push(row);
+      noteRaised(this.#changes, row);
     }
     this.#changes.students.add(row);
+  }
+
+  /** @param {Cell} cell that was run */
+  #addNotebook({ notebookPath }) {
+    if (this.notebooks.size < MAX_NOTEBOOKS) this.notebooks.add(notebookPath);
   }
 
   /** Updates the statuses that end by time alone. Is called once a second. */

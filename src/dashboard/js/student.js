@@ -64,6 +64,7 @@ export function emptyCounts() {
  * @property {LastRun | null} lastRun
  * @property {number | null} helpSince
  * @property {number | null} lastHelpAt
+ * @property {string | null} helpMessage the beginning of what the student wrote with the hand
  * @property {boolean} helpUntilStop whether the hand stays up without a further `help`
  * @property {string | null} helpClaimedBy who is on the way
  * @property {number | null} helpClaimedAt
@@ -98,6 +99,7 @@ export function newStudent(studentId, received) {
     lastRun: null,
     helpSince: null,
     lastHelpAt: null,
+    helpMessage: null,
     helpUntilStop: false,
     helpClaimedBy: null,
     helpClaimedAt: null,

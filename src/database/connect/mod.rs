@@ -3,20 +3,19 @@
 //!
 //! - `host`: one host of the connection string: its addresses, and a connection to one of them
 //! - `refusal`: why a host was not connected to, and whether that may pass
+//! - `race`: the first of several that lets the relay in
 //! - `pooler`: whether a connection keeps its server process
 
 mod host;
 mod pooler;
+mod race;
 mod refusal;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use tokio::time::timeout;
 use tokio_postgres::Config;
 use tokio_postgres::error::SqlState;
@@ -31,10 +30,8 @@ use super::tls::{TlsFiles, Verification};
 use super::url::Environment;
 use host::{Host, Opened};
 pub(super) use pooler::{Sharing, sharing};
+use race::first_success;
 use refusal::Refusal;
-
-/// After this time without an answer from one host or address, the next is tried beside it.
-const STAGGER: Duration = Duration::from_secs(1);
 
 /// Connects to one database, on one host, or on several hosts of which one at a time is the
 /// primary. Cheap to clone.
@@ -207,14 +204,11 @@ impl Connector {
         notified: Notified,
     ) -> Result<Session, ConnectError> {
         let host = &self.hosts[index];
-        let addresses = host.addresses().await.map_err(|refusal| host.error(refusal))?;
-        let ask = |address| {
-            let attempt = self.connect_at(host, address, name, Arc::clone(&notified));
-            in_time(host, attempt).boxed()
-        };
-        let refused = match first_success(addresses.iter().copied(), ask).await {
+        let addresses = host.named_addresses().await?;
+        let attempt = |address| self.connect_at(host, address, name, Arc::clone(&notified));
+        let refused = match host.first_of(&addresses, attempt).await {
             Ok(session) => return Ok(session),
-            Err(refused) => ConnectError::of_all(refused, &host.server),
+            Err(refused) => refused,
         };
         // Nothing that is not PostgreSQL has ever let the relay in.
         if !refused.is_permanent()
@@ -265,16 +259,9 @@ impl Connector {
         notified: Notified,
     ) -> Result<Session, ConnectError> {
         let host = &self.hosts[index];
-        let addresses = host.addresses().await.map_err(|refusal| host.error(refusal))?;
-        let ask = |address| {
-            let attempt = self.drive(host, address, name, Arc::clone(&notified));
-            in_time(host, attempt).boxed()
-        };
-        self.with_room(
-            first_success(addresses, ask)
-                .await
-                .map_err(|refused| ConnectError::of_all(refused, &host.server)),
-        )
+        let addresses = host.named_addresses().await?;
+        let attempt = |address| self.drive(host, address, name, Arc::clone(&notified));
+        self.with_room(host.first_of(&addresses, attempt).await)
     }
 
     /// Makes readers give way if a session was refused for want of room.
@@ -344,6 +331,31 @@ impl Connector {
 }
 
 impl Host {
+    async fn named_addresses(&self) -> Result<Vec<Option<IpAddr>>, ConnectError> {
+        self.addresses().await.map_err(|refusal| self.error(refusal))
+    }
+
+    /// The first session at one of these addresses, each of which has its own time.
+    async fn first_of<'a, F>(
+        &'a self,
+        addresses: &[Option<IpAddr>],
+        attempt: impl Fn(Option<IpAddr>) -> F,
+    ) -> Result<Session, ConnectError>
+    where
+        F: Future<Output = Result<Session, ConnectError>> + Send + 'a,
+    {
+        let ask = |address| {
+            let attempt = timeout(self.address_timeout, attempt(address));
+            let silent = || self.error(Refusal::silent(self.address_timeout));
+            async move { attempt.await.unwrap_or_else(|_| Err(silent())) }.boxed()
+        };
+        let refused = match first_success(addresses.iter().copied(), ask).await {
+            Ok(session) => return Ok(session),
+            Err(refused) => refused,
+        };
+        Err(ConnectError::of_all(refused, &self.server))
+    }
+
     /// The error of a host that has refused a statement.
     fn refused(&self, error: &tokio_postgres::Error) -> ConnectError {
         self.error(self.refusal(error))
@@ -352,114 +364,5 @@ impl Host {
     fn error(&self, refusal: Refusal) -> ConnectError {
         let Refusal { reason, permanent, code, .. } = refusal;
         ConnectError::Refused { server: self.server.clone(), reason, permanent, code }
-    }
-}
-
-/// An attempt at one address, which has its own time.
-async fn in_time<T>(
-    host: &Host,
-    attempt: impl Future<Output = Result<T, ConnectError>>,
-) -> Result<T, ConnectError> {
-    match timeout(host.address_timeout, attempt).await {
-        Ok(connected) => connected,
-        Err(_) => Err(host.error(Refusal::silent(host.address_timeout))),
-    }
-}
-
-/// The first success among hosts, or among the addresses of one. Each is asked when the one before
-/// it has failed, or has not answered for [`STAGGER`].
-///
-/// While one of them does not answer, those that have refused are asked again. In mid-failover the
-/// standby refuses until it is promoted, and the old primary may be silent: the relay would not
-/// learn of the promotion before the time of the silent one is over.
-///
-/// # Errors
-/// The latest error of each, if none succeeds.
-async fn first_success<'a, K: Copy, T>(
-    order: impl IntoIterator<Item = K>,
-    ask: impl Fn(K) -> BoxFuture<'a, Result<T, ConnectError>>,
-) -> Result<T, Vec<ConnectError>> {
-    let mut untried = order.into_iter().peekable();
-    let mut running = FuturesUnordered::new();
-    // How many have not answered yet.
-    let mut unanswered = 0;
-    let mut failed = Vec::new();
-    let begin = |key: K, is_first: bool| ask(key).map(move |answer| (key, is_first, answer));
-    loop {
-        if let Some(key) = untried.next() {
-            running.push(begin(key, true));
-            unanswered += 1;
-        }
-        match timeout(STAGGER, running.next()).await {
-            Ok(Some((_, _, Ok(success)))) => return Ok(success),
-            Ok(Some((key, is_first, Err(error)))) => {
-                unanswered -= usize::from(is_first);
-                failed.push((key, error));
-            }
-            Err(_) if untried.peek().is_none() && unanswered > 0 => {
-                let (lasting, passing): (Vec<_>, _) =
-                    failed.into_iter().partition(|(_, error)| error.is_permanent());
-                running.extend(passing.into_iter().map(|(key, _)| begin(key, false)));
-                failed = lasting;
-            }
-            Ok(None) | Err(_) => {}
-        }
-        if running.is_empty() && untried.peek().is_none() {
-            return Err(failed.into_iter().map(|(_, error)| error).collect());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::time::{Instant, sleep};
-
-    use super::*;
-
-    fn refused(server: usize, permanent: bool) -> ConnectError {
-        let (server, reason) = (server.to_string(), String::new());
-        ConnectError::Refused { server, reason, permanent, code: None }
-    }
-
-    /// The first host is silent for 5 s. The second is a standby that is promoted after 2.5 s.
-    #[tokio::test(start_paused = true)]
-    async fn a_standby_is_asked_again_while_another_host_is_silent() {
-        let begin = Instant::now();
-        let found = first_success(0..2, |host| {
-            let answer = async move {
-                if host == 0 {
-                    sleep(Duration::from_secs(5)).await;
-                }
-                let promoted = host == 1 && begin.elapsed() > Duration::from_millis(2_500);
-                if promoted { Ok(host) } else { Err(refused(host, false)) }
-            };
-            answer.boxed()
-        });
-        assert_eq!(found.await.expect("the new primary"), 1);
-        assert_eq!(begin.elapsed(), Duration::from_secs(3));
-    }
-
-    /// Nobody succeeds: one error of each, within the time of the silent one. What lasts is not
-    /// asked again.
-    #[tokio::test(start_paused = true)]
-    async fn each_fails_once() {
-        let (begin, asked) = (Instant::now(), AtomicUsize::new(0));
-        let found = first_success(0..3, |host| {
-            if host == 1 {
-                asked.fetch_add(1, Ordering::Relaxed);
-            }
-            let answer = async move {
-                if host == 0 {
-                    sleep(Duration::from_secs(5)).await;
-                }
-                Err::<(), _>(refused(host, host == 1))
-            };
-            answer.boxed()
-        });
-        let mut failed: Vec<String> =
-            found.await.expect_err("none").iter().map(ToString::to_string).collect();
-        failed.sort();
-        assert_eq!(failed, [0, 1, 2].map(|host| refused(host, false).to_string()));
-        assert_eq!((begin.elapsed(), asked.into_inner()), (Duration::from_secs(5), 1));
     }
 }

@@ -183,6 +183,7 @@ fn student_row(row: &Row) -> Result<StudentRow, Error> {
         is_unconfigured: row.try_get(24)?,
         help_until_stop: row.try_get(25)?,
         claim: row.try_get::<_, Option<_>>(26)?.zip(opt_time(row, 27)?),
+        help_message: row.try_get(28)?,
     })
 }
 

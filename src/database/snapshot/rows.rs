@@ -37,6 +37,7 @@ pub struct StudentRow {
     pub hand_lowered_at: Option<Micros>,
     pub is_here: bool,
     pub is_unconfigured: bool,
+    pub help_message: Option<Box<str>>,
     pub help_until_stop: bool,
     /// The columns `claimed_by` and `claimed_at`, which are both null if nobody claims the hand.
     pub claim: Option<(Box<str>, Micros)>,

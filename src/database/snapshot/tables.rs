@@ -32,6 +32,7 @@ const STUDENT: Columns = &[
     ("help_until_stop", "boolean"),
     ("claimed_by", "text"),
     ("claimed_at", "timestamptz"),
+    ("help_message", "text"),
 ];
 const CELL: Columns = &[
     ("notebook_path", "text"),

@@ -176,7 +176,7 @@ async fn upsert_students(
         row.last_run.as_ref().and_then(of)
     }
     let streaks: Vec<String> = column(rows, |row| streaks_json(&row.streaks));
-    let parameters: [&(dyn ToSql + Sync); 29] = [
+    let parameters: [&(dyn ToSql + Sync); 30] = [
         &class,
         &column(rows, |row| &*row.student_id),
         &column(rows, |row| row.last_event),
@@ -206,6 +206,7 @@ async fn upsert_students(
         &column(rows, |row| row.help_until_stop),
         &column(rows, |row| row.claim.as_ref().map(|(by, _)| &**by)),
         &column(rows, |row| row.claim.as_ref().map(|&(_, at)| PgMicros(at))),
+        &column(rows, |row| row.help_message.as_deref()),
     ];
     transaction.execute(statement, &parameters).await.map(drop)
 }

@@ -7,6 +7,7 @@ use crate::access::Caller;
 use crate::database::PageError;
 use crate::event::{ClassId, EventId, StudentId};
 use crate::http::context::Relay;
+use crate::http::gate::caller::own_student;
 use crate::http::gate::client::Client;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
@@ -40,9 +41,7 @@ impl ApiRequest<'_> {
     /// The student about whom the answer is, `None` for all: a student reads about itself, and no
     /// others.
     pub(super) fn own_or(&self, wanted: Option<StudentId>) -> Result<Option<StudentId>, Problem> {
-        let Some(own) = self.caller.own_student() else { return Ok(wanted) };
-        let own = StudentId::of_client(own)
-            .map_err(|error| Problem::forbidden(&format!("the credential's subject {error}")))?;
+        let Some(own) = own_student(self.caller)? else { return Ok(wanted) };
         match wanted {
             Some(wanted) if wanted != own => {
                 Err(Problem::forbidden("a student reads its own events and state"))

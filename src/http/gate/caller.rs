@@ -19,7 +19,7 @@ use super::proxied::UserHeaders;
 use super::rates::{Limited, Rates};
 
 use crate::access::{Access, Caller, Credential, Denial, Right};
-use crate::event::ClassId;
+use crate::event::{ClassId, StudentId};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::request::Request;
@@ -144,6 +144,9 @@ pub(in crate::http) fn permit(
     if !caller.role.has(right) {
         return Err(Problem::forbidden(&format!("{} is {}", caller.subject, caller.role)));
     }
+    if right == Right::ReadOwn {
+        own_student(caller)?;
+    }
     let classes = match right {
         // These are in no class.
         Right::Operate | Right::Browse | Right::Identify => return Ok(()),
@@ -156,6 +159,13 @@ pub(in crate::http) fn permit(
         Some(class) => Err(other_class(class)),
         None => Ok(()),
     }
+}
+
+/// The student that the caller is bound to, as events name it; `None` for one that is bound to
+/// none.
+pub(in crate::http) fn own_student(caller: &Caller) -> Result<Option<StudentId>, Problem> {
+    let own = caller.own_student().map(StudentId::of_client).transpose();
+    own.map_err(|error| Problem::forbidden(&format!("the credential's subject {error}")))
 }
 
 /// The problem of a class that is not one of the caller's.

@@ -300,7 +300,7 @@ impl Gate {
         match caller::known(&self.access, &self.rates, address, Some(&credential)).await {
             Err(Unknown::Denied(denial)) => self.deny(denial, address),
             Err(Unknown::Limited(limited)) => Admission::Limited(too_many(limited, "GET")),
-            Ok(caller) => match caller::permit(&caller, Right::Read, query) {
+            Ok(caller) => match caller::permit(&caller, Right::ReadOwn, query) {
                 Err(problem) => {
                     note_not_allowed(&self.audit, &caller, Some(&credential), query, address);
                     Admission::Forbidden(problem)

@@ -2,8 +2,8 @@
 //! whatever the body says.
 
 use crate::access::{Caller, Right};
-use crate::event::{Batch, ClassId, Rejection, StudentId};
-use crate::http::gate::caller::other_class;
+use crate::event::{Batch, ClassId, Rejection};
+use crate::http::gate::caller::{other_class, own_student};
 use crate::http::problem::Problem;
 
 /// Gives the events the student and the class that the caller is bound to, and rejects those of
@@ -13,7 +13,7 @@ use crate::http::problem::Problem;
 /// If every event is of such a class, or the caller's subject cannot be a student.
 pub(super) fn bind(batch: Batch, caller: &Caller) -> Result<Batch, Problem> {
     let Batch { events, mut rejected, ignored } = batch;
-    let own = caller.own_student().map(own_student).transpose()?;
+    let own = own_student(caller)?;
     let (mut bound, mut other) = (Vec::with_capacity(events.len()), None);
     for (index, mut event) in events {
         if let Some(student) = &own {
@@ -52,9 +52,4 @@ fn not_allowed(index: usize, class: &ClassId) -> Rejection {
 
 fn is_of_other_class(rejection: &Rejection) -> bool {
     rejection.field.as_deref() == Some(CLASS) && rejection.reason == NOT_ALLOWED
-}
-
-fn own_student(subject: &str) -> Result<StudentId, Problem> {
-    StudentId::of_client(subject)
-        .map_err(|error| Problem::forbidden(&format!("the credential's subject {error}")))
 }

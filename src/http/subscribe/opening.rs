@@ -13,6 +13,7 @@ use crate::access::Denial;
 use crate::event::ClassId;
 use crate::http::audit::note_subscription;
 use crate::http::context::Relay;
+use crate::http::gate::caller::own_student;
 use crate::http::gate::{Admission, Admitted};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
@@ -108,8 +109,12 @@ impl Opening {
         if classes.len() > MAX_CLASSES {
             return Err(Refusal::bad("class", format!("names more than {MAX_CLASSES} classes")));
         }
+        let own = match &admitted.caller {
+            Some(caller) => own_student(caller).map_err(|problem| Refusal::forbidden(&problem))?,
+            None => None,
+        };
         let trim =
-            Trim::parse(query).map_err(|wrong| Refusal::bad(wrong.parameter, wrong.reason))?;
+            Trim::parse(query, own).map_err(|wrong| Refusal::bad(wrong.parameter, wrong.reason))?;
         // The position covers every event that any replica acknowledged before this request. It is
         // read before the answer, so that an event POSTed after the answer lies behind it.
         let position = relay.tail.position(POSITION_PATIENCE).await;

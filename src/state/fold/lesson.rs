@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::heap::text_bytes;
+use super::normalized_event::{EventKind, NormalizedEvent};
 use crate::event::{EventId, Micros};
 
 /// An event that comes so long after the class's previous one begins a lesson.
@@ -27,11 +28,12 @@ pub(crate) struct Lesson {
 }
 
 impl Lesson {
-    /// Whether an event that was received at `received` belongs to another lesson, when the class's
-    /// newest event before was received at `last`.
-    pub(super) fn has_ended(&self, received: Micros, last: Option<Micros>) -> bool {
-        last.is_some_and(|last| received >= last + LESSON_GAP)
-            || received >= self.started_at + LESSON_SPAN
+    /// Whether an event begins another lesson, when the class's newest event before was received at
+    /// `last`.
+    pub(super) fn is_followed_by(&self, event: &NormalizedEvent<'_>, last: Option<Micros>) -> bool {
+        event.kind == EventKind::LessonStarted
+            || last.is_some_and(|last| event.received >= last + LESSON_GAP)
+            || event.received >= self.started_at + LESSON_SPAN
     }
 
     /// The bytes that it holds on the heap.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::names;
 use super::settings::Settings;
-use super::values::{integer, message, received, text, time};
+use super::values::{beginning, integer, message, received, text, time};
 use crate::event::{EventId, Micros, StoredEvent, json};
 
 /// The rules of the fold that an event falls under.
@@ -68,6 +68,8 @@ pub(super) struct NormalizedEvent<'a> {
     pub(super) failed: bool,
     /// The first line of a failed run's error.
     pub(super) message: Option<String>,
+    /// The beginning of what a `help` says.
+    pub(super) help_message: Option<String>,
     /// Whether a `help` stays until its `help_stop`.
     pub(super) until_stop: bool,
     /// Whether the client has not been told who its student is.
@@ -89,6 +91,7 @@ struct Fields<'a> {
     cell_id: Option<Cow<'a, str>>,
     notebook: Option<Cow<'a, str>>,
     error: Option<&'a str>,
+    message: Option<&'a str>,
     actor: Option<Cow<'a, str>>,
     by: Option<Cow<'a, str>>,
     is_released: bool,
@@ -114,6 +117,7 @@ impl<'a> NormalizedEvent<'a> {
             execution_count: None,
             failed: false,
             message: None,
+            help_message: None,
             until_stop: false,
             unconfigured: false,
             claimed_by: None,
@@ -140,6 +144,9 @@ impl<'a> NormalizedEvent<'a> {
         if this.kind == EventKind::Run && this.failed {
             this.message = fields.error.and_then(message);
         }
+        if this.kind == EventKind::Help {
+            this.help_message = fields.message.and_then(beginning);
+        }
         if !fields.is_released {
             this.claimed_by = fields.by.or(fields.actor);
         }
@@ -160,6 +167,7 @@ impl<'a> NormalizedEvent<'a> {
             "executionCount" => self.execution_count = integer(value),
             "hasError" => self.failed = value == "true",
             "errorMessage" => fields.error = Some(value),
+            "message" => fields.message = Some(value),
             "until" => self.until_stop = text(value).as_deref() == Some("help_stop"),
             "unconfigured" => self.unconfigured = value == "true",
             "actor" => fields.actor = text(value),
@@ -176,5 +184,33 @@ impl<'a> NormalizedEvent<'a> {
     /// believed.
     pub(super) fn moment(&self) -> Micros {
         self.time.min(self.received)
+    }
+}
+
+/// Whether an event is a run of a cell.
+pub(crate) fn is_run(event: &StoredEvent<'_>) -> bool {
+    // The settings say by which name a cell is known, and not what a run is.
+    NormalizedEvent::of(event, &Settings::default()).kind == EventKind::Run
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_a_code_cell_that_ran() {
+        for (members, expected) in [
+            (r#""eventType":"cell_executed""#, true),
+            (r#""eventType":"cell_executed","cellType":"code","executionCount":1"#, true),
+            (r#""eventType":"cell_executed","cellType":"code","hasError":true"#, true),
+            (r#""eventType":"cell_executed","cellType":"code","hasError":false"#, false),
+            (r#""eventType":"cell_executed","cellType":"markdown","executionCount":1"#, false),
+            (r#""eventType":"help""#, false),
+        ] {
+            let body = format!("{{{members}}}");
+            let (id, received_at) = (1, Micros(0));
+            let event = StoredEvent { id, class: "c", student: "s", received_at, body: &body };
+            assert_eq!(is_run(&event), expected, "{members}");
+        }
     }
 }

@@ -90,6 +90,8 @@ pub(crate) struct Student {
     pub(crate) help_since: Option<Micros>,
     /// When `help` was last received.
     pub(crate) last_help_at: Option<Micros>,
+    /// The beginning of what the student wrote with the hand.
+    pub(crate) help_message: Option<Box<str>>,
     /// Whether the hand stays up until a `help_stop`.
     pub(crate) help_until_stop: bool,
     /// The instructor who is on the way, and since when.
@@ -151,6 +153,7 @@ impl Heap for Student {
             &self.notebook_path,
             &self.cell_id,
             &self.last_event_type,
+            &self.help_message,
         ]
         .into_iter()
         .chain(run)
@@ -216,7 +219,7 @@ impl Student {
         let was_up = self.help_since.take().is_some();
         self.hand_closed |= was_up;
         if was_up {
-            self.claim = None;
+            (self.help_message, self.claim) = (None, None);
         }
         was_up
     }
@@ -312,7 +315,12 @@ impl Student {
         if raised {
             self.help_since = Some(event.received);
             self.hand_closed = false;
-            self.claim = None;
+            (self.help_message, self.claim) = (None, None);
+        }
+        if self.help_since.is_some()
+            && let Some(message) = event.help_message.as_deref()
+        {
+            set(&mut self.help_message, Some(message));
         }
         self.help_until_stop = event.until_stop;
         self.last_help_at = self.last_help_at.max(Some(event.received));
@@ -321,7 +329,7 @@ impl Student {
 
     fn lower(&mut self, event: &NormalizedEvent<'_>) {
         (self.help_since, self.last_help_at, self.hand_closed) = (None, None, false);
-        (self.help_until_stop, self.claim) = (false, None);
+        (self.help_message, self.help_until_stop, self.claim) = (None, false, None);
         self.hand_lowered_at = self.hand_lowered_at.max(Some(event.moment()));
     }
 

@@ -14,7 +14,8 @@ use crate::event::{Micros, json, parse_rfc3339};
 
 /// Longest name, path or id in bytes: the ingest's own bound.
 pub(crate) const MAX_TEXT_BYTES: usize = 1024;
-/// How much of an error's first line identifies the error, in characters.
+/// How much of an error's first line identifies the error, and how much of a student's words is
+/// kept, in characters.
 pub(crate) const MAX_MESSAGE_CHARS: usize = 200;
 /// The largest integer that JavaScript holds exactly.
 const MAX_INTEGER: i64 = (1 << 53) - 1;
@@ -61,6 +62,12 @@ pub(super) fn message(value: &str) -> Option<String> {
     let text = string(value)?;
     let line = text.split(['\n', '\r']).find(|line| !line.is_empty())?;
     Some(line.chars().take(MAX_MESSAGE_CHARS).collect())
+}
+
+/// The first [`MAX_MESSAGE_CHARS`] characters of a text.
+pub(super) fn beginning(value: &str) -> Option<String> {
+    let text = string(value).filter(|text| !text.is_empty())?;
+    Some(text.chars().take(MAX_MESSAGE_CHARS).collect())
 }
 
 pub(super) fn time(value: &str) -> Option<Micros> {

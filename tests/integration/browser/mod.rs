@@ -8,6 +8,8 @@ mod extensions;
 mod foreign_pages;
 // The page folds events and summaries exactly as the relay does.
 mod fold;
+// What a raised hand says, and the name of who goes there.
+mod hands;
 // A lesson as an instructor reads it: one cell of all students, any run, an outline, a team.
 mod lesson;
 // Lessons that begin, settings that change, hands that are claimed.
@@ -16,12 +18,16 @@ mod lessons;
 mod page;
 // An open page when the relay, or its log, is replaced.
 mod recovery;
+// Classes as they are met in a school, in every look: `make pictures`.
+mod pictures;
 // A lesson that real clients sent, with a notebook that fails as a whole.
 mod run_all;
 // The screenshots of the documentation: `make pictures`.
 mod screenshots;
 // A class's settings, its earlier lessons, and who looks at what.
 mod settings;
+// What a new instructor does first, by the names of what is seen; and the way of the keyboard.
+mod tasks;
 // A browser signs in and out, by a token or a one-time link, and what others try with it.
 mod sign_in;
 

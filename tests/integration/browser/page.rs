@@ -252,6 +252,32 @@ async fn another_class_is_chosen_without_a_reload() {
     assert_eq!(page.complaints(), [""; 0]);
 }
 
+/// The page asks for seven things until it shows the class, and for each of them once.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_few_requests() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    relay.post(&json!([run("c ü", "s1", 1, None)])).await;
+    let chrome = Chrome::start().await;
+    let page = chrome.open(&page_of(&relay, "c ü")).await;
+    page.until(&says("#grid .card-count", "1")).await;
+    let asked = "performance.getEntriesByType('resource')
+      .map(({ name }) => new URL(name).pathname)
+      .filter((path) => /assets|summary/.test(path) && !path.endsWith('.svg')).sort()";
+    assert_eq!(
+        page.value(asked).await,
+        json!([
+            "/api/class/summary",
+            "/assets/boot.js",
+            "/assets/early.js",
+            "/assets/page.css",
+            "/assets/page.js",
+            "/assets/too-old.js"
+        ])
+    );
+    assert_eq!(page.complaints(), [""; 0]);
+}
+
 /// Which origins may load the files of the page, and what the page may load.
 #[tokio::test(flavor = "multi_thread")]
 async fn files() {

@@ -4,20 +4,21 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::support::browser::scenes::{self, OUTLINE};
 use crate::support::browser::{Chrome, Page, classroom, page_of, says};
 use crate::support::{Database, Issuer, Relay};
 
 /// The largest file that belongs into a README.
-const MOST_BYTES: usize = 200 * 1024;
+const MOST_BYTES: usize = 100 * 1024;
 
 async fn take(page: &Page, name: &str) {
     // Animations end meanwhile.
     page.value("new Promise((done) => setTimeout(done, 1500))").await;
-    let image = page.screenshot().await;
+    let image = page.small_screenshot().await;
     assert!(image.len() < MOST_BYTES, "{name} takes {} bytes", image.len());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/screenshots");
     std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join(name).with_extension("png"), image).expect("a file");
+    std::fs::write(folder.join(name).with_extension("webp"), image).expect("a file");
 }
 
 /// Opens a class with these preferences.
@@ -45,8 +46,9 @@ async fn screenshots() {
     const PHONE: (u32, u32, f64) = (390, 844, 1.5);
     let database = Database::migrated().await;
     classroom::fill(&database, "data-science-101", &classroom::lesson(500, 8)).await;
-    classroom::fill(&database, "python-101", &classroom::lesson(200, 7)).await;
+    scenes::fill(&database).await;
     let relay = Relay::start(&database, &[]).await;
+    scenes::act(&relay).await;
     let chrome = Chrome::start().await;
     crate::support::until("the classes to be listed", || async {
         let listed = relay.connection().await.get("/api/classes").await.ok()?;
@@ -89,9 +91,9 @@ async fn screenshots() {
     take(&page, "everyone").await;
     let page = open(&chrome, &relay, "python-101", PHONE, "{}").await;
     take(&page, "phone").await;
-    let page = open(&chrome, &relay, "nobody", DESK, "{}").await;
-    page.until("document.querySelector('.other-classes .chip') !== null").await;
-    take(&page, "empty").await;
+    let page = open(&chrome, &relay, OUTLINE, DESK, "{}").await;
+    page.until(&says("#grid .card-count", "25")).await;
+    take(&page, "outline").await;
     let page = open(&chrome, &relay, "python-101", DESK, "{}").await;
     relay.kill().await;
     page.until("!document.querySelector('.connection-banner').hidden").await;
@@ -140,17 +142,4 @@ async fn sign_in_screenshots() {
         page.until("document.documentElement.dataset.connection === 'signedOut'").await;
         take(&page, &format!("{name}-again")).await;
     }
-}
-
-/// Serves the same classes until it is stopped, for work on the page: `cargo test --test
-/// integration -- --ignored --nocapture a_class_to_look_at`
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "runs until it is ended"]
-async fn a_class_to_look_at() {
-    let database = Database::migrated().await;
-    classroom::fill(&database, "data-science-101", &classroom::lesson(500, 8)).await;
-    classroom::fill(&database, "python-101", &classroom::lesson(200, 7)).await;
-    let relay = Relay::start(&database, &[]).await;
-    println!("{}", page_of(&relay, "python-101"));
-    std::future::pending::<()>().await;
 }

@@ -2,22 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::browser::{Chrome, Page, counts, event, page_of, run, says};
+use crate::support::browser::{Chrome, Page, choose_file, counts, event, page_of, run, says};
 use crate::support::{Database, Relay};
-
-/// Gives an input of the page a file, as if it had been chosen.
-async fn choose_file(page: &Page, input: &str, name: &str, content: &str) {
-    page.until(&format!("document.querySelector({}) !== null", json!(input))).await;
-    page.value(&format!(
-        "{{ const input = document.querySelector({input}); const files = new DataTransfer(); \
-         files.items.add(new File([{content}], {name})); input.files = files.files; \
-         input.dispatchEvent(new Event('change')); }}",
-        input = json!(input),
-        content = json!(content),
-        name = json!(name),
-    ))
-    .await;
-}
 
 /// Opens the dialog of the settings and waits until they are there.
 async fn open_settings(page: &Page) {
@@ -112,7 +98,7 @@ async fn a_roster_and_an_outline_are_taken_from_files() {
     let roster = "氏名;学籍番号;班\r\nAnn;s1;A\r\nBob;s2;B\r\nCara;s3;B\r\n";
     choose_file(&here, ".roster-drop input", "roster.csv", roster).await;
     here.until(&counts(".roster-errors li", 0)).await;
-    here.until(&counts(".roster-preview tr", 3)).await;
+    here.until(&counts(".roster-preview tbody tr", 3)).await;
     let notebook = json!({ "nbformat": 4, "nbformat_minor": 5, "cells": [
         { "cell_type": "markdown", "source": "# Part 1" },
         { "cell_type": "code", "source": "x = 1", "id": "cell-1", "metadata": {} },
@@ -130,7 +116,7 @@ async fn a_roster_and_an_outline_are_taken_from_files() {
     }
     // What was saved is there when the dialog is opened again, elsewhere.
     open_settings(&there).await;
-    there.until(&counts(".roster-preview tr", 3)).await;
+    there.until(&counts(".roster-preview tbody tr", 3)).await;
     there
         .until(
             "document.querySelector('.outline-item .hint').textContent === '2 cells, 2 exercises'",
@@ -198,7 +184,7 @@ async fn a_lesson_begins_and_the_one_before_is_looked_at() {
     here.value("document.querySelector('.drawer').close()").await;
     // Its download holds its events and no others.
     here.value("document.querySelector('.downloads').open = true").await;
-    here.until("document.querySelector('.downloads a').href.includes('to=')").await;
+    here.until("document.querySelector('.downloads a').href.includes('lesson=')").await;
     let download = "fetch(document.querySelectorAll('.downloads a')[2].href).then((r) => r.text())";
     let events = here.value(download).await;
     let events = events.as_str().expect("events");

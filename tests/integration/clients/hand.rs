@@ -133,7 +133,7 @@ async fn a_token_says_who_the_student_is_and_a_refused_one_loses_nothing() {
     assert_eq!((students.len(), students[0].get::<_, &str>(0)), (1, "ada"));
     reported(&mut kernel, "ada (RELAY_TOKEN_FILE)").await;
 
-    // A student may read the own state, and not the class's stream.
+    // A student follows what concerns it, from where the own state ends.
     kernel.run("%hand").await;
     until("the hand", || async { (!stored(&database, "help").await.is_empty()).then_some(()) })
         .await;
@@ -149,7 +149,10 @@ async fn a_token_says_who_the_student_is_and_a_refused_one_loses_nothing() {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    let metrics = format!("/metrics?token={}", issuer.token("root", "operator", &[]));
     let mut connection = relay.connection().await;
+    let answer = connection.get(&metrics).await.expect("metrics");
+    assert!(String::from_utf8_lossy(&answer.body).contains("\nrelay_sessions 1\n"), "a stream");
     let answer = connection.post_json(&resolve, String::new()).await.expect("an answer");
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     updated(&mut kernel, "Your hand was taken down: resolved.").await;

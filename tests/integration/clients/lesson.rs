@@ -15,7 +15,16 @@ const LESSON: &[(&str, Option<&str>, Option<&str>)] = &[
     ("1 / 0", Some("ZeroDivisionError: division by zero"), None),
     ("x = = 1", Some("SyntaxError: invalid syntax"), None),
     ("raise ValueError('一つ\\n二つ')", Some("ValueError: 一つ\n二つ"), None),
-    ("import asyncio\nawait asyncio.sleep(0.05)\n'slept'", None, Some("'slept'")),
+    (
+        "import asyncio\nprint('asleep')\nawait asyncio.sleep(0.05)\nprint('awake')\n'slept'",
+        None,
+        Some("asleep\nawake\n'slept'"),
+    ),
+    (
+        "print(1); print(2, end='')\nimport sys; print('no result', file=sys.stderr)\n3",
+        None,
+        Some("1\n23"),
+    ),
     ("%%time\npass", None, None),
     ("'\\ud83d'", None, Some("'\\ud83d'")),
     ("# \u{1f600} 日本語だけ", None, None),
@@ -133,14 +142,17 @@ async fn large_cells_interrupts_forks_and_an_exit_are_recorded_too() {
     kernel.run("import asyncio\nasyncio.current_task().cancel()\nawait asyncio.sleep(1)").await;
     let fork = "import os\npid = os.fork()\nif pid == 0:\n    os._exit(0)\nos.waitpid(pid, 0)[1]";
     kernel.run(fork).await;
+    let pool = "from multiprocessing import get_context\n\
+                with get_context('fork').Pool(2) as pool:\n    print(pool.map(abs, [-1, -2]))";
+    kernel.run(pool).await;
     let nested = "shell = get_ipython()\nshell.run_cell('1', store_history=False)\n\
                   shell.run_line_magic('time', '2')";
     kernel.run(nested).await;
     kernel.run("   ").await;
     kernel.run("exit").await;
 
-    let rows = runs(&database, 7).await;
-    assert_eq!(rows.len(), 7, "{:?}", each(&rows, "code"));
+    let rows = runs(&database, 8).await;
+    assert_eq!(rows.len(), 8, "{:?}", each(&rows, "code"));
     assert_eq!(text(&rows[0], "code").chars().count(), 128 * 1024);
     assert_eq!(rows[0]["cut"], json!(["code"]));
     assert_eq!(text(&rows[0], "result"), "3500000");
@@ -149,8 +161,9 @@ async fn large_cells_interrupts_forks_and_an_exit_are_recorded_too() {
     assert_eq!(rows[2]["errorMessage"], "KeyboardInterrupt");
     assert_eq!(rows[3]["hasError"], true, "{}", rows[3]);
     assert_eq!(rows[4]["result"], "0");
-    assert_eq!(text(&rows[5], "code"), nested);
-    assert_eq!(text(&rows[6], "code"), "exit");
+    assert_eq!(rows[5]["result"], "[1, 2]");
+    assert_eq!(text(&rows[6], "code"), nested);
+    assert_eq!(text(&rows[7], "code"), "exit");
     kernel.shut_down().await;
 }
 

@@ -12,6 +12,8 @@ mod losses;
 mod package;
 // JupyterLab and Notebook, in a browser.
 mod pages;
+// The kernel as VS Code drives it.
+mod vscode;
 
 use serde_json::Value;
 

@@ -15,6 +15,8 @@ mod hostile;
 mod memory;
 // The memory of classes whose names are as long as the limits allow: `make names`.
 mod names;
+// The heap of a page that is open all day: `make page-day`.
+mod page_day;
 // The hostile peers that `hostile` and `churn` start.
 mod peers;
 // A class at work while dashboards ask for the largest class that the limits allow: `make summary`.

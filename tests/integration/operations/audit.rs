@@ -73,7 +73,8 @@ async fn what_callers_do_is_recorded() {
         ask(&relay, "GET", "/api/class/events?class=a&student=s+1", &ann).await;
         ask(&relay, "GET", "/api/class/export?class=a&format=ndjson", &ann).await;
     }
-    // What a student reads of itself.
+    // What a student reads and follows of itself.
+    introduce(&relay, "a", &student).await;
     assert_eq!(ask(&relay, "GET", "/api/class/events?class=a", &student).await.status, 200);
     let resolve = "/api/class/students/s%201/help/resolve?class=a";
     assert_eq!(ask(&relay, "POST", resolve, &ann).await.status, 200);

@@ -121,6 +121,7 @@ pub fn state_of(summary: &Value) -> ClassState {
             hand_lowered_at: time(&student["handLoweredAt"]),
             is_here: true,
             is_unconfigured: student["unconfigured"] == true,
+            help_message: text(&student["helpMessage"]),
             help_until_stop: student["helpUntilStop"] == true,
             claim: text(&student["helpClaimedBy"]).zip(time(&student["helpClaimedAt"])),
         });

@@ -203,6 +203,89 @@ async fn every_student_has_a_row() {
     assert_eq!(nobody.lines().count(), 1, "the names of the columns");
 }
 
+/// An event of a notebook whose cells have new ids at each student's.
+fn run_of(student: &str, cell: usize, count: usize, failed: bool) -> Value {
+    let mut event = event_of("a", count);
+    event["userId"] = student.into();
+    event["sessionId"] = format!("kernel of {student}").into();
+    event["notebookPath"] = format!("RTC:home/{student}/lesson-Copy1.ipynb").into();
+    event["cellId"] = format!("{cell} of {student}, {count}").into();
+    event["cellIndex"] = cell.into();
+    event["cellType"] = "code".into();
+    event["executionCount"] = count.into();
+    event["hasError"] = failed.into();
+    event
+}
+
+/// The counts of the dashboard and of the export are the same, by the settings of the class.
+#[tokio::test]
+async fn a_class_that_is_matched_by_position_is_counted_as_on_the_dashboard() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    let settings = json!({
+        "cellsBy": "position", "notebooksBy": "name",
+        "roster": [{"id": "s1", "name": "Ada L", "team": "blue"}],
+    });
+    let mut connection = relay.connection().await;
+    let headers = [("content-type", "application/json")];
+    let path = "/api/class/settings?class=a";
+    let body = settings.to_string().into();
+    let changed = connection.request("PUT", path, &headers, body).await.expect("an answer");
+    assert_eq!(changed.status, 200);
+    let mut aborted = run_of("s1", 9, 9, false);
+    aborted.as_object_mut().expect("an event").remove("executionCount");
+    // The same run, sent twice; the ids of cells do not count.
+    let mut again = run_of("s1", 0, 1, true);
+    again["cellId"] = "another id".into();
+    let mut help = run_of("s2", 0, 1, false);
+    help["eventType"] = "help".into();
+    let mut other_place = run_of("s2", 3, 4, false);
+    other_place["notebookPath"] = "./copies/lesson.ipynb".into();
+    relay
+        .post(&json!([
+            run_of("s1", 0, 1, true),
+            again,
+            run_of("s1", 0, 2, false),
+            run_of("s1", 1, 3, true),
+            aborted,
+            run_of("s2", 0, 1, false),
+            run_of("s2", 3, 3, true),
+            other_place,
+            help,
+        ]))
+        .await;
+
+    let summary = "/api/class/summary?class=a&include=grid";
+    let summary: Value =
+        connection.get(summary).await.expect("an answer").json().expect("a summary");
+    let students = summary["students"].as_array().expect("students");
+    let grid = summary["grid"].as_array().expect("rows");
+    let on_the_page: Vec<Vec<String>> = students
+        .iter()
+        .map(|student| {
+            let row = grid.iter().find(|row| row["studentId"] == student["studentId"]);
+            let runs = row.expect("a row")["runs"].as_array().expect("runs");
+            // [index, runs, failed runs, whether the latest failed, …]
+            let succeeded = runs.iter().filter(|run| run[3] == 0 || run[3] == false).count();
+            let text = |name: &str| student[name].as_str().unwrap_or_default().to_owned();
+            let counts = [student["cellsExecuted"].to_string(), student["errorCount"].to_string()];
+            let cells = [runs.len().to_string(), succeeded.to_string(), "1".to_owned()];
+            let hand = u8::from(student["helpSince"].is_string()).to_string();
+            let names = [text("studentId"), text("userName"), text("teamName")];
+            [&names[..], &counts, &cells, &[hand]].concat()
+        })
+        .collect();
+    let exported = text(&relay, "rows=students").await;
+    let mut exported = rows(exported.strip_prefix('\u{feff}').unwrap_or(&exported));
+    exported.iter_mut().for_each(|row| row.truncate(9));
+    let mut on_the_page = on_the_page;
+    on_the_page.sort();
+    assert_eq!(exported[1..], on_the_page);
+    let expected = ["s1", "Ada L", "blue", "3", "2", "2", "1", "1", "0"];
+    assert_eq!(exported[1], expected);
+    assert_eq!(exported[2], ["s2", "", "", "3", "1", "2", "2", "1", "1"]);
+}
+
 /// The statements of an export, which a learning record store's validator has accepted.
 async fn statements(relay: &Relay, parameters: &str) -> Vec<Value> {
     let text = text(relay, parameters).await;

@@ -25,7 +25,10 @@ def load_ipython_extension(shell) -> None:
     if _client is None:
         _start(shell)
         if _client and not _client.settings.url:
-            print("progress-relay: RELAY_URL is not set. %progress to URL [class=NAME] [user=NAME]")
+            print(
+                "progress-relay is loaded and sends nothing yet: RELAY_URL is not set, "
+                "or: %progress to URL [class=NAME] [user=NAME]"
+            )
             return
         for problem in _client.settings.problems if _client else ():
             print(f"progress-relay: {problem}")

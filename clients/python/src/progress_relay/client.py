@@ -71,10 +71,13 @@ class Client:
             self.hand.take_down()
         self.is_on = on
         if on:
+            if self.settings.capture in ("all", "no-code"):
+                self.runs.printed.attach()
             events.register("pre_run_cell", self._before)
             events.register("post_run_cell", self._after)
             self.record("notebook_opened", {})
         else:
+            self.runs.printed.detach()
             for event, callback in (
                 ("pre_run_cell", self._before),
                 ("post_run_cell", self._after),

@@ -5,8 +5,10 @@ kernel that is killed leaves no hand up for ever. The first `help` and the `help
 the spool like runs; a repeat is sent only where the relay can be reached now, since an old one says
 nothing.
 
-What the relay says comes by its event stream, which is open only while the hand is up. A relay
-that lets students read nothing but their own state is asked for that state instead, every 3 s.
+What the relay says comes by its event stream, which is open only while the hand is up. A student
+whom the relay knows by a token is first answered the own state, and follows from its cursor: so
+nothing is missed between the two. An older relay has no stream for students; it is asked for the
+own state instead, every 3 s.
 
 When an instructor has taken the hand down, the client sends `help_stop` all the same: without it
 the relay would take the next `help` within 75 s for a repeat of the hand that is closed.
@@ -61,7 +63,7 @@ class Hand:
         self._by: Optional[str] = None
         self._claimed = False
         self._resolved = False
-        # Whether the relay's own state has shown this hand.
+        # Whether the relay has shown this hand.
         self.is_shown = False
 
     @property
@@ -94,7 +96,7 @@ class Hand:
             if self._raised is not None:
                 return self._tell()
             ended = self._raised = threading.Event()
-            self._claimed = self._resolved = False
+            self._claimed = self._resolved = self.is_shown = False
             self._by = None
         for target in (self._repeat_until, self._follow_until):
             thread = threading.Thread(target=target, args=(ended,), name="progress-relay-hand")
@@ -144,6 +146,7 @@ class Hand:
         pause = SHORTEST_PAUSE
         while not ended.is_set():
             try:
+                last_id = last_id or self._begin(connection)
                 for event_id, data in connection.stream(self._path(), last_id):
                     last_id = event_id or last_id
                     pause = SHORTEST_PAUSE
@@ -160,26 +163,44 @@ class Hand:
             pause = min(pause * 2, LONGEST_PAUSE)
         connection.close()
 
+    def _begin(self, connection: Connection) -> Optional[str]:
+        """The cursor from which the stream goes on where the student's own state ends. Of a relay
+        that does not know its callers the state would be the whole class's: it is not asked."""
+        if (self._sender.caller or {}).get("role") != "student":
+            return None
+        answer = connection.get(self._summary())
+        summary = answer.json() if answer.status == 200 else None
+        self._see(self._own_state(summary))
+        cursor = summary.get("cursor") if isinstance(summary, dict) else None
+        return cursor if isinstance(cursor, str) else None
+
     def _poll_until(self, ended: threading.Event, connection: Connection) -> None:
         """Asks for the student's own state, until the hand is down or the relay refuses that."""
-        self.is_shown, without = False, 0
+        without = 0
         while not ended.is_set():
             try:
-                answer = connection.get(f"/api/class/summary?class={self._class()}")
+                answer = connection.get(self._summary())
             except Unreachable:
                 ended.wait(POLL_EVERY * (0.5 + random.random()))
                 continue
             if 400 <= answer.status < 500 and answer.status != 429:
                 return
             state = self._own_state(answer.json()) if answer.status == 200 else None
-            if state is not None and state.get("helpSince"):
-                self.is_shown, without = True, 0
-                self._set_claim("helpClaimedBy" in state, state.get("helpClaimedBy"))
+            if self._see(state):
+                without = 0
             elif state is not None and self.is_shown and self._sender.next_attempt is None:
                 without += 1
                 if without >= POLLS_WITHOUT_HAND:
                     self._was_resolved()
             ended.wait(POLL_EVERY * (0.5 + random.random()))
+
+    def _see(self, state: Optional[dict]) -> bool:
+        """Whether the hand is up in the student's own state. Then the state says who comes."""
+        if state is None or not state.get("helpSince"):
+            return False
+        self.is_shown = True
+        self._set_claim("helpClaimedBy" in state, state.get("helpClaimedBy"))
+        return True
 
     def _own_state(self, summary: object) -> Optional[dict]:
         students = summary.get("students") if isinstance(summary, dict) else None
@@ -205,6 +226,9 @@ class Hand:
     def _class(self) -> str:
         return quote(self._sender.class_id, safe="")
 
+    def _summary(self) -> str:
+        return f"/api/class/summary?class={self._class()}"
+
     def _path(self) -> str:
         return f"/api/class/stream?class={self._class()}&fields=-code,-result&max={MAX_FRAME}"
 
@@ -220,6 +244,7 @@ class Hand:
             if not isinstance(event, dict) or event.get("studentId") != self._me():
                 continue
             kind = event.get("eventType")
+            self.is_shown |= kind == "help"
             if kind == "help_claimed":
                 by = event.get("by") or event.get("actor")
                 # An instructor can think better of it.
@@ -228,9 +253,9 @@ class Hand:
                 self._was_resolved()
 
     def _me(self) -> str:
-        """The student's id as the relay has it."""
-        caller = self._sender.caller or {}
+        """The student's id as the relay writes it: it normalises a token's subject too."""
+        caller, user = self._sender.caller or {}, self._settings.user
         if caller.get("role") == "student" and isinstance(caller.get("subject"), str):
-            return str(caller["subject"])
-        user = unicodedata.normalize("NFC", self._settings.user)
+            user = str(caller["subject"])
+        user = unicodedata.normalize("NFC", user.strip())
         return user.lower() if "@" in user else user

@@ -67,6 +67,12 @@ class Magics:
         self.client = self._restart(
             url=url, class_id=given.get("class"), user=given.get("user")
         )
+        if not self.client.is_on:
+            print(f"progress-relay: {_state(self.client)}")
+        else:
+            settings = self.client.settings
+            where = f"{settings.url}, class {self.client.sender.class_id}, as {settings.user}"
+            print(f"progress-relay: each run of a cell goes to {where}. %progress says more.")
         for problem in self.client.settings.problems:
             print(f"progress-relay: {problem}")
 

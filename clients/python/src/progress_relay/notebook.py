@@ -4,20 +4,30 @@ The kernel protocol does not say it. What is known: Jupyter Server puts the note
 JPY_SESSION_NAME when it starts the kernel (so a rename is not seen until a restart), and VS Code
 puts it into the variable `__vsc_ipynb_file__`. The path is made relative to the server's folder, so
 that one notebook has one name for all students, as in clients that run in the browser.
+
+VS Code gives no id of a cell but the address of its editor, in whose fragment is the cell's number:
+cells are numbered in their order when the notebook is opened, and a cell that is added later gets
+the next number. So a number is the same cell for all students until someone saves another order.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from pathlib import Path
-from typing import Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
 VSCODE_VARIABLE = "__vsc_ipynb_file__"
 VSCODE_CELL = "vscode-notebook-cell"
+# A letter for the number's length, the number to the base 7, and the kind of file system, which
+# differs between students.
+VSCODE_FRAGMENT = re.compile(r"[W-Za-fz]([0-6]{1,12})s")
+# VS Code's addition to a notebook's name, where it works with a Jupyter server.
+VSCODE_SUFFIX = re.compile(r"-jvsc-[0-9A-Fa-f-]+(?=\.ipynb$)")
 # Reading a larger notebook would hold the interpreter's lock for too long.
 MAX_NOTEBOOK = 4 * 1024 * 1024
 REREAD_AFTER = 10.0
@@ -42,18 +52,22 @@ class Notebook:
         # A student may bind the name to anything: only a plain text counts.
         if type(file) is not str:
             file = self._session
-        if not file or not file.endswith(".ipynb"):
-            # A console's session has a name and no notebook.
-            return file or None
-        self._file = file
+        if not file:
+            return None
+        if file.endswith(".ipynb"):
+            self._file = file
+            file = VSCODE_SUFFIX.sub("", file)
+        # Else a console, whose session has a name and no notebook, or a program with cells.
         return self._relative(file)
 
     def _relative(self, file: str) -> str:
         if not os.path.isabs(file):
             return file.replace(os.sep, "/")
         for root in (self._root, os.path.expanduser("~")):
-            if root and file.startswith(root.rstrip(os.sep) + os.sep):
-                return os.path.relpath(file, root).replace(os.sep, "/")
+            # VS Code writes the letter of a Windows disk small, the system large.
+            start = os.path.normcase(root or "").rstrip(os.sep) + os.sep
+            if root and os.path.normcase(file).startswith(start):
+                return file[len(start) :].replace(os.sep, "/")
         return os.path.basename(file)
 
     def index(self, cell_id: Optional[str]) -> Optional[int]:
@@ -83,17 +97,22 @@ class Notebook:
             self._lock.release()
 
 
-def cell_id(raw: object) -> Optional[str]:
-    """The id of a cell as its front end gives it. VS Code gives an address, whose path differs from
-    student to student; its fragment names the cell."""
+def cell_place(raw: object) -> Tuple[Optional[str], Optional[int]]:
+    """The id of a cell by what its front end gives, and the index, if that says it."""
     if type(raw) is not str or not raw:
-        return None
-    if raw.startswith(VSCODE_CELL):
-        try:
-            return urlsplit(raw).fragment or None
-        except ValueError:
-            return None
-    return raw
+        return None, None
+    if not raw.startswith(VSCODE_CELL):
+        return raw, None
+    try:
+        address = urlsplit(raw)
+    except ValueError:
+        return None, None
+    found = VSCODE_FRAGMENT.match(address.fragment)
+    if found is None or not address.path.endswith(".ipynb"):
+        # In the window for programs with cells, each run is a new cell.
+        return address.fragment or None, None
+    number = int(found.group(1), 7)
+    return f"vscode-{number}", number
 
 
 def _server_root(environment: Mapping[str, str]) -> Optional[str]:

@@ -15,7 +15,8 @@ import uuid
 from datetime import datetime, timezone
 from typing import Dict, List, Optional, Tuple
 
-from .notebook import Notebook, cell_id
+from .notebook import Notebook, cell_place
+from .printed import Printed
 from .settings import Settings
 from .transport import AGENT
 
@@ -41,6 +42,7 @@ class Runs:
         self.notebook = notebook
         self.session = session
         self.last_cell: Optional[str] = None
+        self.printed = Printed()
         self._begun: Dict[int, Tuple[object, float, object]] = {}
         # Not uuid4: it asks the system each time, which gives the interpreter's lock away. Nor the
         # module's generator, which a student may seed.
@@ -56,6 +58,7 @@ class Runs:
     def end(self, result: object, shell: object) -> Optional[dict]:
         """The event of a run, or None where no cell of a notebook has run."""
         ended = time.perf_counter()
+        self.printed.settle()
         info, begun, traceback = self._match(getattr(result, "info", None))
         code = getattr(info, "raw_cell", None)
         if type(code) is not str or not getattr(info, "store_history", False):
@@ -67,11 +70,12 @@ class Runs:
             count = shell.execution_count - 1  # type: ignore[attr-defined]
         event = self._event("cell_executed", shell)
         event["cellType"] = "code"
-        cell = cell_id(getattr(info, "cell_id", None) or _cell_of_request(shell))
+        cell, index = cell_place(getattr(info, "cell_id", None) or _cell_of_request(shell))
         self.last_cell = cell
         if cell:
             event["cellId"] = cell
-            index = self.notebook.index(cell)
+            if index is None:
+                index = self.notebook.index(cell)
             if index is not None:
                 event["cellIndex"] = index
         if type(count) is int:
@@ -102,16 +106,16 @@ class Runs:
         error = getattr(result, "error_before_exec", None)
         if error is None:
             error = getattr(result, "error_in_exec", None)
-        # The value's own repr has failed: IPython shows a traceback, and calls the run a success.
-        display_failed = getattr(shell, "_last_traceback_during_displayhook", False) is True
+        shown = getattr(shell, "_last_traceback", None)
+        is_new = shown is not before
+        display_failed = error is None and _display_failed(result, shell, is_new, count)
         event["hasError"] = error is not None or display_failed or result is None
         capture = self.settings.capture
         if event["hasError"]:
             name = type(error).__name__ if error is not None else "Error"
             if result is None:
                 name = "KeyboardInterrupt"
-            shown = getattr(shell, "_last_traceback", None)
-            message = _message(shown) if shown is not before else None
+            message = _message(shown) if is_new else None
             if message and issubclass(type(error), SyntaxError):
                 # The lines before it show the code.
                 message = message.splitlines()[-1]
@@ -119,7 +123,7 @@ class Runs:
                 message = name
             _add_text(event, "errorMessage", message or name, MAX_ERROR)
         if capture in ("all", "no-code") and type(count) is int:
-            text = _displayed(shell, count)
+            text = _displayed(shell, count, self.printed.take(shell))
             if text:
                 _add_text(event, "result", text, MAX_RESULT)
 
@@ -174,6 +178,20 @@ def _add_text(event: dict, name: str, text: str, longest: int) -> None:
     event[name] = str.__str__(text) if type(text) is str else str.__add__("", text)
 
 
+def _display_failed(result: object, shell: object, traceback_is_new: bool, count: object) -> bool:
+    """Whether the value's own repr has failed: IPython shows a traceback, and calls the run a
+    success. IPython 9 says it; before, there is a value and a new traceback, and no text of the
+    value."""
+    if getattr(shell, "_last_traceback_during_displayhook", False) is True:
+        return True
+    history = getattr(shell, "history_manager", None)
+    reprs = getattr(history, "output_hist_reprs", None)
+    if isinstance(getattr(history, "outputs", None), dict) or not isinstance(reprs, dict):
+        return False
+    has_value = getattr(result, "result", None) is not None
+    return traceback_is_new and has_value and count not in reprs
+
+
 def _message(traceback: object) -> Optional[str]:
     """The last part of a traceback that IPython has made: the name of the error and its text."""
     if not isinstance(traceback, (list, tuple)):
@@ -187,14 +205,14 @@ def _message(traceback: object) -> Optional[str]:
     return None
 
 
-def _displayed(shell: object, count: int) -> Optional[str]:
+def _displayed(shell: object, count: int, printed: Optional[str]) -> Optional[str]:
     """What the cell has printed and its value, as IPython has shown them. IPython before 9 keeps
     the value alone; IPython 9 keeps what synchronous cells print too."""
     history = getattr(shell, "history_manager", None)
     outputs = getattr(history, "outputs", None)
-    parts: List[str] = []
+    parts: List[str] = [printed] if printed else []
     if isinstance(outputs, dict):
-        room = MAX_RESULT + 1
+        room = MAX_RESULT + 1 - len(printed or "")
         # `get`: the dictionary makes an entry for a missing key.
         for output in outputs.get(count, ()):
             if room <= 0:
@@ -205,7 +223,9 @@ def _displayed(shell: object, count: int) -> Optional[str]:
         return "".join(parts).rstrip("\n") or None
     reprs = getattr(history, "output_hist_reprs", None)
     text = reprs.get(count) if isinstance(reprs, dict) else None
-    return text if isinstance(text, str) else None
+    if isinstance(text, str):
+        parts.append(str.__getitem__(text, slice(MAX_RESULT + 1)))
+    return "".join(parts).rstrip("\n") or None
 
 
 def _text_of(output: object, room: int) -> str:

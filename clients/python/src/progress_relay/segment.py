@@ -34,10 +34,19 @@ ABANDONED_AFTER = 15 * 60.0
 TOUCH_EVERY = 60.0
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 _O_BINARY = getattr(os, "O_BINARY", 0)
+_last_name = 0
 
 
 def _header(acked: int) -> bytes:
     return MAGIC + b"%014d\n" % acked
+
+
+def _new_name() -> str:
+    """A name that sorts after those that this process has given: a clock may stand still, or go
+    back."""
+    global _last_name
+    _last_name = max(_last_name + 1, time.time_ns())
+    return f"{_last_name:020d}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
 
 
 def _check_owner(folder: Path) -> None:
@@ -85,6 +94,10 @@ class Segment:
         self.synced = acked
         self.touched = time.monotonic()
         self.is_gone = False
+        # Begun by a kernel that has ended.
+        self.is_adopted = False
+        # Windows deletes no file that is open.
+        self._delete_at_close = False
         # Only where there is no pread: a position is then shared by reader and writer.
         self._position = threading.Lock()
 
@@ -92,8 +105,7 @@ class Segment:
     def create(cls, folder: Path) -> Segment:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         _check_owner(folder)
-        name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
-        path = folder / name
+        path = folder / _new_name()
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_BINARY, 0o600)
         segment = cls(path, fd, HEADER, HEADER, 0)
         try:
@@ -124,6 +136,7 @@ class Segment:
                 os.close(fd)
                 return None
             segment = cls(path, fd, HEADER, HEADER, 0)
+            segment.is_adopted = True
             segment._measure(os.fstat(fd).st_size)
             return segment
         except OSError:
@@ -188,8 +201,8 @@ class Segment:
 
     def ack(self, length: int, events: int) -> None:
         """The relay has the next `length` bytes, or they have been set aside."""
-        self.acked += length
-        self.events -= events
+        self.acked = min(self.acked + length, self.end)
+        self.events = max(self.events - events, 0)
         try:
             self._write(_header(self.acked), 0)
         except OSError:
@@ -212,12 +225,23 @@ class Segment:
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
             os.close(fd)
+            if self._delete_at_close:
+                self.unlink()
+
+    def discard(self) -> None:
+        """Deletes the file, which may be in use. What is in it is not sent by another kernel, even
+        if the file stays."""
+        self.ack(self.end - self.acked, self.events)
+        self.unlink()
 
     def unlink(self) -> None:
         try:
             os.unlink(self.path)
+        except FileNotFoundError:
+            pass
         except OSError:
-            pass  # It is gone already, or the folder is: it would be sent a second time at worst.
+            # Also where the folder has become read-only: it would be sent a second time at worst.
+            self._delete_at_close = self.fd >= 0
 
     def remove(self) -> None:
         self.unlink()

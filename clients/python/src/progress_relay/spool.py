@@ -71,6 +71,8 @@ class Spool:
         # Bytes of segments that other kernels own, as of the last scan.
         self._others = 0
         self._scanned = float("-inf")
+        # Whether the last scan left segments that it could have adopted.
+        self._left_some = False
         self._closed = False
         self._dirty = threading.Event()
 
@@ -131,7 +133,7 @@ class Spool:
         return self._current if self._current is not None else self._rotate()
 
     def _condemn(self, segment: Segment) -> None:
-        segment.unlink()
+        segment.discard()
         self._condemned.append(segment)
 
     def _remember(self, line: bytes) -> None:
@@ -195,6 +197,9 @@ class Spool:
             if segment in self._older:
                 self._older.remove(segment)
                 segment.remove()
+                if self._left_some:
+                    # The next one is older than what this kernel has recorded since.
+                    self._scanned = float("-inf")
 
     def scan(self, force: bool = False) -> None:
         """Looks for segments of kernels that have ended, and adopts some. Called by the sender."""
@@ -207,14 +212,15 @@ class Spool:
         with self._lock:
             own = self._own()
         mine = {segment.path for segment in own}
-        others = 0
+        others, left_some = 0, False
         adopted: List[Segment] = []
+        room = MAX_ADOPTED - sum(segment.is_adopted for segment in own)
         for path in paths:
             if path in mine:
                 continue
             try:
-                free = len(own) + len(adopted) <= MAX_ADOPTED
-                segment = Segment.adopt(path) if free else None
+                segment = Segment.adopt(path) if len(adopted) < room else None
+                left_some = left_some or len(adopted) >= room
                 if segment is None:
                     others += path.stat().st_size
                 elif segment.waiting():
@@ -224,7 +230,7 @@ class Spool:
             except OSError:
                 continue  # Another kernel has just sent and deleted it.
         with self._lock:
-            self._others = others
+            self._others, self._left_some = others, left_some
             self._older = sorted([*self._older, *adopted], key=lambda segment: segment.path.name)
 
     def _segments(self) -> List[Path]:
@@ -301,6 +307,9 @@ class Spool:
                     self._memory.popleft()
             except OSError as error:
                 self._note(error)
+            for segment in self._condemned:
+                segment.close()
+            self._condemned = []
             for segment in self._own():
                 if segment.waiting():
                     segment.close()

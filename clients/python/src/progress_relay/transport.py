@@ -6,6 +6,7 @@ which would carry the token to another host.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import socket
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from datetime import datetime, timezone
 from typing import Iterator, NamedTuple, Optional, Tuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from .settings import Settings
@@ -64,6 +65,8 @@ class Connection:
         self.settings = settings
         self._connection: Optional[http.client.HTTPConnection] = None
         self._context: Optional[ssl.SSLContext] = None
+        # Of the environment, for an http URL: it is asked for the whole address.
+        self._proxy: Optional[SplitResult] = None
 
     def post(self, body: bytes) -> Answer:
         headers = {"Content-Type": "application/json"}
@@ -89,6 +92,7 @@ class Connection:
         # First: what is wrong with the credential is not the network's fault.
         headers = {**self._headers(), **headers}
         connection = self._open(SOCKET_TIMEOUT)
+        headers.update(_proxy_headers(self._proxy))
         connection.request(method, self._target(path), body, headers)
         response = connection.getresponse()
         data = response.read(MAX_ANSWER)
@@ -111,6 +115,7 @@ class Connection:
             with self._deadline(REQUEST_TIMEOUT):
                 connection = self._open(STREAM_TIMEOUT)
                 headers = {**self._headers(), "Accept": "text/event-stream"}
+                headers.update(_proxy_headers(self._proxy))
                 if last_id:
                     headers["Last-Event-ID"] = last_id
                 connection.request("GET", self._target(path), None, headers)
@@ -124,19 +129,20 @@ class Connection:
             return self._connection
         url = urlsplit(self.settings.url or "")
         host, port, secure = url.hostname or "", url.port, url.scheme == "https"
-        proxy = None if proxy_bypass(host) else getproxies().get(url.scheme)
+        proxy = _proxy_for(url.scheme, host)
         if secure and self._context is None:
             self._context = ssl.create_default_context()
             if self.settings.ca_file:
                 self._context.load_verify_locations(self.settings.ca_file)
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         given = {"context": self._context} if secure else {}
-        if proxy:
-            via = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-            connection = kind(via.hostname or "", via.port, timeout=timeout, **given)
-            connection.set_tunnel(host, port or (443 if secure else 80))
-        else:
+        self._proxy = None if secure else proxy
+        if proxy is None:
             connection = kind(host, port, timeout=timeout, **given)
+        else:
+            connection = kind(proxy.hostname or "", proxy.port or 80, timeout=timeout, **given)
+            if secure:
+                connection.set_tunnel(host, port or 443, _proxy_headers(proxy))
         # Known before it connects, so that a deadline can close it.
         self._connection = connection
         connection.connect()
@@ -144,6 +150,9 @@ class Connection:
         return connection
 
     def _target(self, path: str) -> str:
+        if self._proxy is not None:
+            # A tunnel, as for https, is what most proxies refuse for this.
+            return (self.settings.url or "") + path
         return urlsplit(self.settings.url or "").path + path
 
     def _headers(self) -> dict:
@@ -207,6 +216,18 @@ class Connection:
                 connection.close()
             except OSError:
                 pass
+
+
+def _proxy_for(scheme: str, host: str) -> Optional[SplitResult]:
+    proxy = None if proxy_bypass(host) else getproxies().get(scheme)
+    return urlsplit(proxy if "//" in proxy else f"//{proxy}") if proxy else None
+
+
+def _proxy_headers(proxy: Optional[SplitResult]) -> dict:
+    if proxy is None or proxy.username is None:
+        return {}
+    name = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": "Basic " + base64.b64encode(name.encode()).decode("ascii")}
 
 
 class Refused(Exception):

@@ -18,8 +18,8 @@
  *   stuckAfter: string, idleAfter: string, save: string, saving: string, cancel: string,
  *   failed: string, conflict: string, takeTheirs: string, inMember: (member: string, reason:
  *   string) => string, unread: string, close: string }} classSettings
- * @property {{ heading: string, hint: string, choose: string, none: string, remove: string,
- *   count: (students: number, named: number, teams: number) => string,
+ * @property {{ heading: string, hint: string, choose: string, none: string, student: string,
+ *   remove: string, count: (students: number, named: number, teams: number) => string,
  *   fresh: (what: string) => string,
  *   wrong: (count: number) => string, more: (count: number) => string,
  *   line: (line: number, what: string) => string,
@@ -36,11 +36,13 @@
  *   banner: (when: string) => string, noSuch: string, back: string, only: string,
  *   span: (from: string, to: string) => string, badge: string }} lessons
  * @property {{ label: string, more: (count: number) => string,
- *   looking: (names: string[]) => string }} presence
+ *   looking: (names: string[]) => string, own: (name: string) => string, unnamed: string,
+ *   why: string, change: string, save: string }} presence
  */
 
 const digits = new Intl.NumberFormat("en");
-const names = new Intl.ListFormat("en");
+/** Is made when it is needed: that takes a browser longer than all other texts together. */
+const names = () => new Intl.ListFormat("en");
 
 /**
  * @param {number} count
@@ -53,14 +55,16 @@ const many = (count, one, other = `${one}s`) =>
 /** @type {ClassStrings} */
 export const classEn = {
   classMenu: {
-    label: "This class",
-    settings: "Class settings",
+    label: "Lessons and settings",
+    settings: "Roster, notebooks, settings",
     newLesson: "New lesson",
     lessons: "Earlier lessons",
   },
   classSettings: {
     heading: "Class settings",
-    hint: "They hold for everyone who looks at this class. The current lesson is counted anew.",
+    hint:
+      "They hold for everyone who looks at this class, now and in the lessons to come. " +
+      "The current lesson is counted anew.",
     loading: "Reading the settings …",
     cells: "Cells are matched by",
     cellsBy: { id: "their ids", position: "their position in the notebook" },
@@ -88,6 +92,7 @@ export const classEn = {
       "choose it, or drop it here.",
     choose: "Choose a CSV file",
     none: "There is no roster: everyone who was ever here is expected.",
+    student: "Name",
     remove: "Remove the roster",
     count: (students, named, teams) =>
       [
@@ -117,9 +122,9 @@ export const classEn = {
       })[fault],
   },
   outlineSettings: {
-    heading: "Outline",
+    heading: "Outline: the lesson’s notebooks",
     hint:
-      "The lesson’s notebooks as you hand them out: the page then knows cells that nobody has " +
+      "As you hand them out: the page then knows cells that nobody has " +
       "run yet, and which are exercises. Choose .ipynb files, or drop them here.",
     choose: "Choose notebooks",
     none: "There is no outline: the page knows the cells that were run.",
@@ -127,7 +132,7 @@ export const classEn = {
     count: (cells, exercises) => `${many(cells, "cell")}, ${many(exercises, "exercise")}`,
     remove: (notebook) => `Remove ${notebook}`,
     exercise: (cell) => `${cell} is an exercise`,
-    exercises: "Ticked cells are exercises",
+    exercises: "Open a notebook’s cells below, and tick its exercises.",
     full: (most) => `No more than ${most} notebooks can be added.`,
     fault: (file, fault) =>
       `${file}: ${
@@ -180,6 +185,11 @@ export const classEn = {
     label: "Other instructors who look at this class",
     more: (count) => `+${digits.format(count)}`,
     looking: (who) =>
-      `${names.format(who)} ${who.length === 1 ? "is" : "are"} looking at this student`,
+      `${names().format(who)} ${who.length === 1 ? "is" : "are"} looking at this student`,
+    own: (name) => `You: ${name}`,
+    unnamed: "Your name …",
+    why: "Other instructors then see that you are here, and to whom you go",
+    change: "Change your name",
+    save: "Save",
   },
 };

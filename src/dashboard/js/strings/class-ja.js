@@ -10,14 +10,14 @@ const n = (count) => digits.format(count);
 /** @type {ClassStrings} */
 export const classJa = {
   classMenu: {
-    label: "このクラス",
-    settings: "クラスの設定",
+    label: "授業と設定",
+    settings: "名簿・ノートブック・設定",
     newLesson: "新しい授業",
     lessons: "過去の授業",
   },
   classSettings: {
     heading: "クラスの設定",
-    hint: "このクラスを見る全員に適用されます。現在の授業は集計し直されます。",
+    hint: "このクラスを見る全員に、今後の授業でも適用されます。現在の授業は集計し直されます。",
     loading: "設定を読み込んでいます…",
     cells: "セルの対応付け",
     cellsBy: { id: "セルのID", position: "ノートブック内の位置" },
@@ -44,6 +44,7 @@ export const classJa = {
     hint: "受講者のIDと、必要なら氏名・チームを含むCSVファイルを選択するか、ここにドロップします。",
     choose: "CSVファイルを選択",
     none: "名簿がありません。これまでに参加した全員が対象です。",
+    student: "氏名",
     remove: "名簿を削除",
     count: (students, named, teams) =>
       [
@@ -73,7 +74,7 @@ export const classJa = {
       })[fault],
   },
   outlineSettings: {
-    heading: "アウトライン",
+    heading: "アウトライン：授業のノートブック",
     hint:
       "配布するノートブックを登録すると、まだ誰も実行していないセルや課題のセルも分かります。" +
       ".ipynbファイルを選択するか、ここにドロップします。",
@@ -83,7 +84,7 @@ export const classJa = {
     count: (cells, exercises) => `セル${n(cells)}個、課題${n(exercises)}個`,
     remove: (notebook) => `${notebook}を削除`,
     exercise: (cell) => `${cell}は課題`,
-    exercises: "チェックしたセルが課題です",
+    exercises: "下のノートブックのセルを開き、課題にチェックを付けてください。",
     full: (most) => `ノートブックは${n(most)}個までです。`,
     fault: (file, fault) =>
       `${file}：${
@@ -134,5 +135,10 @@ export const classJa = {
     label: "このクラスを見ているほかの講師",
     more: (count) => `ほか${n(count)}人`,
     looking: (who) => `${who.join("、")}さんがこの受講者を見ています`,
+    own: (name) => `あなた：${name}`,
+    unnamed: "お名前を登録",
+    why: "ほかの講師に、あなたが見ていることと、だれのところへ向かうかが表示されます",
+    change: "お名前を変更",
+    save: "保存",
   },
 };

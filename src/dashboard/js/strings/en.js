@@ -111,7 +111,8 @@
  * @property {{ label: string, team: string, all: string, span: string,
  *   lastly: (minutes: number) => string, lesson: string, everything: string, whole: string }}
  *   limits
- * @property {{ progress: (percent: string, done: number, here: number) => string,
+ * @property {{ exercises: string, share: string, counts: (done: number, here: number) => string,
+ *   progress: (percent: string, done: number, here: number) => string,
  *   progressHint: (percent: string, done: number, here: number) => string,
  *   done: (done: number, exercises: number) => string, behind: string, ahead: string,
  *   doneHint: (done: number, exercises: number, median: number) => string,
@@ -479,6 +480,9 @@ export const en = {
     whole: "of the whole class",
   },
   outline: {
+    exercises: "exercises done",
+    share: "share who succeeded",
+    counts: (done, here) => `(${n(done)}/${n(here)})`,
     progress: (percent, done, here) => `${percent} (${n(done)}/${n(here)})`,
     progressHint: (percent, done, here) =>
       `${percent} (${n(done)}/${n(here)}): ${n(done)} of the ` +

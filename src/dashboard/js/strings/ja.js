@@ -342,6 +342,9 @@ export const ja = {
     whole: "クラス全体の値",
   },
   outline: {
+    exercises: "完了した課題",
+    share: "成功した割合",
+    counts: (done, here) => `(${n(done)}/${n(here)})`,
     progress: (percent, done, here) => `${percent}（${n(done)}/${n(here)}）`,
     progressHint: (percent, done, here) =>
       `${percent}（${n(done)}/${n(here)}）：参加中の${n(here)}人中${n(done)}人が一度は成功`,

@@ -1,9 +1,11 @@
 // The menu of the class in the header: its settings, and its lessons.
 
+import { closeAsMenu } from "../components/menu.js";
 import { h, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { settingsDialog } from "./class-settings.js";
 import { lessonsDialog, newLessonDialog } from "./lessons.js";
+import { ownNameControl } from "./own-name.js";
 
 /** @import { Page } from "./list.js" */
 
@@ -22,9 +24,12 @@ export function classMenu(page) {
   const items = [["lessons", t.classMenu.lessons, lessonsDialog(page)]];
   // What was an earlier lesson's cannot be changed.
   if (page.lessonId === null) items.unshift(...acts);
+  // On a phone the header has no room for it.
+  const name = ownNameControl(page);
   const list = h(
     "ul",
     { class: "class-menu-list" },
+    h("li", {}, name.element),
     items.map(([name, text, dialog]) => {
       const open = () => {
         element.open = false;
@@ -35,24 +40,25 @@ export function classMenu(page) {
     }),
   );
   const summary = {
-    class: "icon-button",
+    class: "icon-button class-menu-button",
     title: t.classMenu.label,
     "aria-label": t.classMenu.label,
   };
-  const element = h("details", { class: "class-menu" }, h("summary", summary, icon("menu")), list);
-  element.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || !element.open) return;
-    element.open = false;
-    element.querySelector("summary")?.focus();
-    event.stopPropagation();
-  });
-  element.addEventListener("focusout", (event) => {
-    const next = event.relatedTarget;
-    if (next instanceof Node && !element.contains(next)) element.open = false;
-  });
+  // An icon alone does not say that tomorrow's lesson is prepared here.
+  const words = h("span", { class: "class-menu-words" }, t.classMenu.label);
+  const element = h(
+    "details",
+    { class: "class-menu" },
+    h("summary", summary, icon("menu"), words),
+    list,
+  );
+  closeAsMenu(element);
   const dialogs = items.map(([, , dialog]) => dialog.element);
   return {
     element: h("div", { class: "class-menu-control" }, element, dialogs),
-    update: () => show(element, page.me.caller === null || ROLES.includes(page.me.caller.role)),
+    update() {
+      show(element, page.me.caller === null || ROLES.includes(page.me.caller.role));
+      name.update();
+    },
   };
 }

@@ -78,7 +78,17 @@ export function rosterPart({ t }) {
     show(remove, entries.length > 0 || isWrong);
     show(preview, entries.length > 0);
     const first = entries.slice(0, MAX_PREVIEW);
+    const heads = [t.drawer.id, t.roster.student, t.drawer.team];
     preview.replaceChildren(
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          heads.map((text) => h("th", { scope: "col" }, text)),
+        ),
+      ),
       h(
         "tbody",
         {},

@@ -66,7 +66,7 @@ class SettingsPanel {
     this.#page = page;
     this.#close = close;
     const { t } = page;
-    this.#parts = [matchingPart(page), thresholdsPart(page), rosterPart(page), outlinePart(page)];
+    this.#parts = [rosterPart(page), outlinePart(page), matchingPart(page), thresholdsPart(page)];
     this.#fields = h("div", { class: "settings-parts", hidden: true });
     this.#fields.append(...this.#parts.map((part) => part.element));
     this.#save = h("button", { class: "primary-button" }, t.classSettings.save);

@@ -49,7 +49,7 @@ export default function connectionBanner(page) {
 
   function drawNextAttempt() {
     const { retryAt } = page.connection;
-    const seconds = retryAt === null ? null : Math.ceil((retryAt - Date.now()) / 1000);
+    const seconds = retryAt === null ? null : Math.ceil((retryAt - performance.now()) / 1000);
     if (seconds === null) setText(nextAttempt, "");
     else if (seconds > 0) setText(nextAttempt, t.connection.retryIn(seconds));
     else setText(nextAttempt, t.connection.retrying);
@@ -69,9 +69,9 @@ export default function connectionBanner(page) {
  * @param {Page} page
  * @param {Text} t
  */
-function explain({ connection, classId }, t) {
+function explain({ connection, classId, clock }, t) {
   const { name, since, reason, isBySettings, isSignInAway } = connection;
-  const time = since === null ? null : t.clockMinute(since * 1000);
+  const time = since === null ? null : t.clockMinute(clock.timeAt(since));
   if (name === "signedOut") return t.connection.signedOutWhy(time);
   if (name === "forbidden") return t.connection.forbiddenWhy(classId);
   if (name === "refused") return t.connection.refusedWhy(reason ?? "");

@@ -1,18 +1,16 @@
 // A student's events, the newest first: read once, then continued by the events as they arrive.
 
 import { api } from "../api.js";
-import { List, bdi, h, setText, show } from "../dom.js";
+import { List, h, setText, show } from "../dom.js";
 import { HELP_LAPSE } from "../hand.js";
-import { icon } from "../icons.js";
 import { lapses } from "../lapses.js";
-import { cellLabel, errorLine, notebookName } from "../names.js";
 import { normalize } from "../normalize.js";
 import { formatTime } from "../time.js";
+import { Day, EntryItem, entriesOf } from "./drawer-entries.js";
 
 /**
- * @import { Text } from "../i18n.js"
- * @import { IconName } from "../icons.js"
  * @import { DeliveredEvent, NormalizedEvent } from "../normalize.js"
+ * @import { Entry, TimelineEvent } from "./drawer-entries.js"
  * @import { Page, Place } from "./list.js"
  */
 
@@ -23,28 +21,6 @@ const MAX_EVENTS = 1_000;
 /** So many older events are read at a time, and so often, to find a run of a cell. */
 const SEARCHED = 200;
 const MAX_SEARCHED = 10;
-
-/** @type {Map<string, IconName>} */
-const ICONS = new Map([
-  ["cell_executed", "active"],
-  ["failed", "error"],
-  ["help", "help"],
-  ["help_stop", "help"],
-  ["lapsed", "help"],
-  ["help_resolved", "active"],
-  ["help_claimed", "help"],
-  ["help_released", "help"],
-]);
-
-/**
- * @typedef {{ delivered: DeliveredEvent, event: NormalizedEvent }} TimelineEvent
- */
-
-/**
- * One or more events that say the same.
- *
- * @typedef {{ kind: string, events: TimelineEvent[] }} Entry
- */
 
 export class Timeline {
   element;
@@ -117,10 +93,10 @@ export class Timeline {
       this.#wanted = null;
       this.choose(run);
     };
-    /** @type {List<Entry, EntryItem>} */
+    /** @type {List<Entry, EntryItem | Day>} */
     this.#list = new List(list, {
-      key: (entry) => String(entry.events[0].event.id),
-      create: (entry) => new EntryItem(t, entry, choose),
+      key: ({ day, events }) => day ?? String(events[0].event.id),
+      create: (entry) => (entry.day === null ? new EntryItem(t, entry, choose) : new Day(entry)),
       update: (item, entry) => item.update(entry),
     });
     this.#unwatch = store.watch({
@@ -190,7 +166,7 @@ export class Timeline {
     }
     // In the order of the header, which says where the student is.
     this.#events.sort(newestFirst);
-    this.#events.length = Math.min(this.#events.length, MAX_EVENTS);
+    for (const { event } of this.#events.splice(MAX_EVENTS)) this.#seen.delete(event.id);
     if (!this.#findWanted()) this.choose(this.#chosen);
     if (!this.#drawRequested) {
       this.#drawRequested = true;
@@ -269,7 +245,10 @@ export class Timeline {
     if (this.#abort.signal.aborted) return;
     const lapsed = this.#lapses();
     this.#lapsed = lapsed.length;
-    this.#list.show(entriesOf([...this.#events, ...lapsed].sort(newestFirst)));
+    const events = [...this.#events, ...lapsed].sort(newestFirst);
+    // Also of an earlier lesson, whose end the page's clock shows.
+    const today = this.#page.clock.timeAt(performance.now());
+    this.#list.show(entriesOf(events, today, this.#page.t));
   }
 }
 
@@ -291,89 +270,12 @@ function lapseOf(help) {
   const at = help.received + HELP_LAPSE;
   // Between the hand's event and the next.
   const id = help.id + 0.5;
-  const event = { ...help, id, kind: /** @type {const} */ ("other"), eventType: "lapsed" };
+  const kind = /** @type {const} */ ("other");
+  const event = { ...help, id, kind, eventType: "lapsed", helpMessage: null };
   return {
     delivered: { id, studentId: help.student, receivedAt: formatTime(at) },
     event: { ...event, moment: at, received: at, notebook: null, cell: null },
   };
-}
-
-/** An entry of the list. Its events are those of one kind; only their number grows. */
-class EntryItem {
-  element;
-  #t;
-  #time = h("time");
-  #mark = h("span", { class: "event-mark" });
-  #kind;
-  #place = bdi("", { class: "event-place" });
-  #repeats = h("span", { class: "event-repeats" });
-  #message = bdi("", { class: "error-message" });
-  #drawn = 0;
-
-  /**
-   * @param {Text} t
-   * @param {Entry} entry
-   * @param {(run: DeliveredEvent) => void} choose is called when a run is to be shown
-   */
-  constructor(t, { events: [{ event, delivered }] }, choose) {
-    this.#t = t;
-    const click = () => choose(delivered);
-    const button = { type: "button", class: "event-kind", title: t.drawer.show, on: { click } };
-    this.#kind = event.kind === "run" ? h("button", button) : h("span", { class: "event-kind" });
-    const line = h("div", {}, this.#kind, " ", this.#place, " ", this.#repeats);
-    this.element = h("li", {}, this.#time, this.#mark, h("div", {}, line, this.#message));
-  }
-
-  /** @param {Entry} entry */
-  update({ kind, events }) {
-    if (this.#drawn === events.length) return;
-    this.#drawn = events.length;
-    const t = this.#t;
-    const { event, delivered } = events[0];
-    this.element.dataset.event = kind;
-    setText(this.#time, t.clock(event.received));
-    this.#time.dateTime = delivered.receivedAt;
-    this.#time.title = t.dateTime(event.received);
-    const name = ICONS.get(kind);
-    this.#mark.replaceChildren(...(name === undefined ? [] : [icon(name)]));
-    const known = Object.hasOwn(t.drawer.event, kind) ? t.drawer.event[kind] : event.eventType;
-    setText(this.#kind, known ?? "?");
-    setText(this.#place, placeOf(event, t));
-    setText(this.#repeats, events.length > 1 ? t.drawer.repeats(events.length) : "");
-    const message = kind === "failed" ? errorLine(event.message) : "";
-    setText(this.#message, message);
-    show(this.#message, message !== "");
-  }
-}
-
-/**
- * @param {NormalizedEvent} event
- * @param {Text} t
- */
-function placeOf({ kind, notebook, cell, cellIndex, executionCount }, t) {
-  if (kind !== "run" && cell === null) return notebook === null ? "" : notebookName(notebook, t);
-  const label = cell === null ? "" : cellLabel({ cellId: cell, cellIndex }, t);
-  const count = executionCount === null ? "" : t.drawer.execution(executionCount);
-  return `${label} ${count}`.trim();
-}
-
-/**
- * Gathers events that say the same into one entry: the repeats of a raised hand, a run that was
- * sent again, a notebook that is saved every few seconds.
- *
- * @param {TimelineEvent[]} events
- */
-function entriesOf(events) {
-  /** @type {Entry[]} */
-  const entries = [];
-  for (const entry of events) {
-    const { event } = entry;
-    const kind = kindOf(event);
-    const last = entries.at(-1);
-    if (last?.kind === kind && isSame(last.events[0].event, event)) last.events.push(entry);
-    else entries.push({ kind, events: [entry] });
-  }
-  return entries;
 }
 
 /**
@@ -382,26 +284,4 @@ function entriesOf(events) {
  */
 function isRunOf({ kind, notebook, cell }, { notebookPath, cellId }) {
   return kind === "run" && notebook === notebookPath && cell === cellId;
-}
-
-/** @param {NormalizedEvent} event */
-function kindOf({ kind, eventType, failed, isReleased }) {
-  if (kind === "help_claimed" && isReleased) return "help_released";
-  if (eventType === "cell_executed" && kind !== "run") return "not_run";
-  return kind === "run" && failed ? "failed" : (eventType ?? "?");
-}
-
-/**
- * @param {NormalizedEvent} a
- * @param {NormalizedEvent} b of the same kind
- */
-function isSame(a, b) {
-  if (a.kind !== "run") return a.notebook === b.notebook && a.cell === b.cell;
-  return (
-    a.cell === b.cell &&
-    a.notebook === b.notebook &&
-    a.session === b.session &&
-    a.executionCount !== null &&
-    a.executionCount === b.executionCount
-  );
 }

@@ -2,6 +2,7 @@
 // that happened before.
 
 import { iconButton } from "../components/buttons.js";
+import { PanelDialog } from "../components/panel-dialog.js";
 import { statusMark } from "../components/status.js";
 import { bdi, h, moveFocus, setAttribute, setText, show } from "../dom.js";
 import { cellName } from "../cell.js";
@@ -26,64 +27,55 @@ const NARROW = window.matchMedia("(max-width: 45rem)");
  * @returns {View}
  */
 export default function drawer(page) {
-  const dialog = h("dialog", { class: "drawer", "aria-labelledby": "drawer-name" });
-  /** @type {StudentPanel | null} */
-  let panel = null;
   /**
    * The element that had the focus before.
    *
    * @type {Element | null}
    */
   let opener = null;
+  /** @type {PanelDialog<StudentPanel>} */
+  const dialog = new PanelDialog("drawer", "drawer-name", () => {
+    page.opened(null);
+    if (opener?.isConnected) moveFocus(opener);
+    opener = null;
+  });
+  const { element } = dialog;
 
   /**
    * @param {string} studentId
    * @param {Place} [place] whose latest run is to be shown
    */
   function open(studentId, place) {
-    if (!dialog.open) opener = document.activeElement;
+    if (!element.open) opener = document.activeElement;
+    let { panel } = dialog;
     if (panel?.studentId !== studentId) {
-      panel?.close();
       panel = new StudentPanel(page, studentId, () => dialog.close());
-      dialog.replaceChildren(...panel.elements);
-      dialog.scrollTop = 0;
+      dialog.hold(panel);
     }
-    if (!dialog.open) {
+    if (!element.open) {
       // Over a dialog that covers the page, only another one of its kind can be seen.
-      if (NARROW.matches || document.querySelector("dialog:modal") !== null) dialog.showModal();
-      else dialog.show();
+      if (NARROW.matches || document.querySelector("dialog:modal") !== null) element.showModal();
+      else element.show();
     }
     page.opened(studentId);
     if (place !== undefined) panel.choose(place);
     panel.focus();
   }
 
-  dialog.addEventListener("close", () => {
-    panel?.close();
-    panel = null;
-    page.opened(null);
-    if (opener?.isConnected) moveFocus(opener);
-    opener = null;
-  });
-  dialog.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    event.preventDefault();
-    dialog.close();
-  });
-
   return {
-    element: dialog,
+    element,
     slot: "side",
     open,
     openCell: () => dialog.close(),
     update(changes) {
+      const { panel } = dialog;
       if (panel === null) return;
       const row = page.store.rows.get(panel.studentId);
       if (changes.all || (row !== undefined && changes.students.has(row))) panel.update();
       if (changes.tick) panel.tick();
       if (changes.all || changes.presence) panel.updateViewers();
     },
-    end: () => panel?.close(),
+    end: () => dialog.end(),
   };
 }
 
@@ -100,6 +92,7 @@ class StudentPanel {
   #drawnStatus = null;
   #facts = { id: bdi(), team: bdi(), lastHeard: bdi(), executed: bdi(), errors: bdi() };
   #unconfigured;
+  #message = bdi("", { class: "help-message", dir: "auto" });
   #viewers = h("p", { class: "viewers", role: "status" });
   #cells;
   /** @type {Cell[]} */
@@ -142,6 +135,7 @@ class StudentPanel {
         { class: "drawer-body" },
         this.#viewers,
         this.#unconfigured,
+        this.#message,
         h("dl", { class: "student-facts" }, facts),
         this.#cells,
         this.#run.element,
@@ -192,6 +186,7 @@ class StudentPanel {
     setText(this.#name, studentName(student));
     show(this.#unconfigured, student.unconfigured);
     this.#updateStatus(row);
+    this.#updateMessage(row);
     setText(this.#place, `${t.status[row.status]} · ${placeLabel(student, store, t)}`);
     setText(this.#facts.team, student.teamName ?? "–");
     setText(this.#facts.id, student.studentId);
@@ -224,6 +219,7 @@ class StudentPanel {
     setText(this.#facts.executed, "–");
     setText(this.#facts.errors, "–");
     show(this.#cells, false);
+    show(this.#message, false);
   }
 
   /** @param {Row} row */
@@ -231,6 +227,17 @@ class StudentPanel {
     if (this.#drawnStatus === status) return;
     this.#drawnStatus = status;
     this.#status.replaceChildren(statusMark(status, this.#page.t), this.#place);
+  }
+
+  /**
+   * Writes what the student wrote with the hand, while it is up.
+   *
+   * @param {Row} row
+   */
+  #updateMessage({ status, student }) {
+    const message = status === "help" ? (student.helpMessage ?? "") : "";
+    setText(this.#message, message);
+    show(this.#message, message.trim() !== "");
   }
 
   /**

@@ -168,6 +168,7 @@ export class GridCanvas {
     }
     this.#everything = false;
     this.#touched.clear();
+    this.#canvas.classList.toggle("has-more", geometry.hasMore);
     this.#drawing.begin(geometry, everything);
     const lit = this.#lit;
     this.touch(this.#drawing.rows(geometry, drawn, this.#columns, lit));

@@ -1,6 +1,6 @@
 // Draws rows, names and heads of the grid into its canvas.
 
-import { cellLabel, cellNumber, fullName } from "../names.js";
+import { cellLabel, cellNumber, shortId, studentName } from "../names.js";
 import { standing } from "../outline.js";
 import { outcome } from "./grid-model.js";
 import { Cells, FittedNames, drawMark, drawOutline, readColours } from "./grid-shapes.js";
@@ -20,6 +20,11 @@ const GLOW = 900;
 /** Sizes of type, in rem. */
 const NAME_SIZE = 0.8125;
 const HEAD_SIZE = 0.6875;
+/** Middles of the lines of an outline's head, in rem. */
+const HEADING_LINE = 0.75;
+const NUMBER_LINE = 1.9;
+/** Less room than this, in rem, says nothing of a heading. */
+const LEAST_HEADING = 2;
 const STILL = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
@@ -33,6 +38,7 @@ export class Drawing {
   #context;
   #page;
   #names = new FittedNames();
+  #fittedHeadings = new FittedNames();
   /** @type {Colours | null} */
   #colours = null;
   /**
@@ -56,6 +62,7 @@ export class Drawing {
   restyle() {
     this.#colours = null;
     this.#names.clear();
+    this.#fittedHeadings.clear();
   }
 
   /** The page's colours. They are read once for each style, since that takes a layout. */
@@ -99,7 +106,7 @@ export class Drawing {
    * @param {Spot | null} lit
    */
   #cells(geometry, rows, columns, lit) {
-    const { width, height, head, gutter, column, isNamed } = geometry;
+    const { width, height, head, gutter, column, isNamed, isScrolled } = geometry;
     const context = this.#context;
     const colours = this.#palette;
     const now = performance.now();
@@ -118,6 +125,7 @@ export class Drawing {
         context.fillStyle = colours.hover;
         context.fillRect(0, y, width, tall);
       }
+      if (isScrolled) this.#edge(gutter, y, tall);
       const alpha = ran !== null && !STILL.matches ? 1 - (now - ran.at) / GLOW : 0;
       if (alpha > 0) glowing.push(row);
       for (let at = left; at < right; at += 1) {
@@ -147,8 +155,7 @@ export class Drawing {
    * @param {[index: number, row: Row][]} rows
    */
   #rowNames(geometry, rows) {
-    const { rem, gutter, isNamed, done } = geometry;
-    const { store } = this.#page;
+    const { rem, gutter, isNamed, isStacked, done } = geometry;
     const context = this.#context;
     const colours = this.#palette;
     context.textBaseline = "middle";
@@ -162,32 +169,55 @@ export class Drawing {
         context.fillRect(gutter - 0.75 * rem, y, 0.5 * rem, tall);
         continue;
       }
-      drawMark(context, colours[status], status, [0.6 * rem, middle], 0.26 * rem);
+      const up = isStacked ? 0.5 * rem : 0;
+      drawMark(context, colours[status], status, [0.6 * rem, middle - up], 0.26 * rem);
       context.fillStyle = status === "idle" ? colours.inkFaint : colours.ink;
-      const name = this.#names.fit(context, fullName(student, store), gutter - done - 1.75 * rem);
-      context.fillText(name, 1.25 * rem, middle + 0.5);
-      this.#done(student, gutter - 0.5 * rem, middle);
+      this.#name(student, gutter - done - 1.75 * rem, [1.25 * rem, middle - up + 0.5]);
+      if (isStacked) this.#done(student, "left", 1.25 * rem, middle + up);
+      else this.#done(student, "right", gutter - 0.5 * rem, middle);
     }
+  }
+
+  /**
+   * Writes a student's name, and the id if somebody else has the same name: of these two the name
+   * is cut.
+   *
+   * @param {Student} student
+   * @param {number} room
+   * @param {[x: number, y: number]} place
+   */
+  #name(student, room, [x, y]) {
+    const context = this.#context;
+    const isShared = this.#page.store.hasNamesake(student);
+    const id = isShared ? ` ${shortId(student.studentId)}` : "";
+    const taken = isShared ? Math.min(room / 2, context.measureText(id).width) : 0;
+    const name = this.#names.fit(context, studentName(student), room - taken);
+    context.fillText(name, x, y);
+    if (!isShared) return;
+    context.fillStyle = this.#palette.inkFaint;
+    context.fillText(id, x + context.measureText(name).width, y, taken);
   }
 
   /**
    * Writes how many exercises a student has done, and whether that is behind or ahead of the class.
    *
    * @param {Student} student
-   * @param {number} right
+   * @param {"left" | "right"} side of the text that `x` is
+   * @param {number} x
    * @param {number} middle
    */
-  #done(student, right, middle) {
+  #done(student, side, x, middle) {
     if (this.progress === null) return;
     const { exercises, done } = this.progress;
     const context = this.#context;
     const colours = this.#palette;
     const where = standing(this.progress, student);
     const text = this.#page.t.outline.done(done.get(student) ?? 0, exercises);
-    context.textAlign = "right";
+    context.textAlign = side;
     context.fillStyle = where === 0 ? colours.inkFaint : colours.inkSoft;
-    const mark = where === 0 ? "" : where < 0 ? "▾ " : "▴ ";
-    context.fillText(mark + text, right, middle + 0.5);
+    const mark = where === 0 ? "" : where < 0 ? "▾" : "▴";
+    const words = side === "left" ? [text, mark] : [mark, text];
+    context.fillText(words.join(" ").trim(), x, middle + 0.5);
     context.textAlign = "left";
   }
 
@@ -197,9 +227,10 @@ export class Drawing {
    * @param {Spot | null} lit
    */
   head(geometry, columns, lit) {
-    const { rem, head, gutter, column, width, isPlanned } = geometry;
+    const { rem, head, gutter, column, width, isPlanned, isScrolled } = geometry;
     const context = this.#context;
     const colours = this.#palette;
+    const middle = isPlanned ? NUMBER_LINE * rem : head / 2;
     this.#clipped([gutter, 0, width - gutter, head], () => {
       if (isPlanned) this.#headings(geometry, columns);
       this.#setFont(HEAD_SIZE * rem);
@@ -215,26 +246,59 @@ export class Drawing {
         const label = cellLabel(cell, this.#page.t).slice(0, 4);
         context.fillStyle = isLit ? colours.accent : colours.inkSoft;
         const text = String(cellNumber(cell) ?? label);
-        context.fillText(text, geometry.columnLeft(index) + column / 2, head / 2);
+        context.fillText(text, geometry.columnLeft(index) + column / 2, middle);
       }
       if (isPlanned) this.#shares(geometry, columns);
     });
+    if (isPlanned) this.#corner(geometry);
     context.fillStyle = colours.line;
     context.fillRect(0, head - 1, width, 1);
+    if (isScrolled) this.#edge(gutter, 0, head);
   }
 
   /**
-   * Writes each heading of the outline above its columns; what has no room is cut.
+   * Says what the numbers beside the names count.
+   *
+   * @param {Geometry} geometry
+   */
+  #corner({ rem, head, gutter, done }) {
+    if (done === 0) return;
+    const context = this.#context;
+    this.#setFont(HEAD_SIZE * rem);
+    context.textAlign = "right";
+    context.textBaseline = "middle";
+    context.fillStyle = this.#palette.inkFaint;
+    context.fillText(this.#page.t.outline.exercises, gutter - 0.5 * rem, head - 0.75 * rem);
+    context.textAlign = "left";
+  }
+
+  /**
+   * Draws the edge below which the columns to the left have gone.
+   *
+   * @param {number} gutter
+   * @param {number} top
+   * @param {number} height
+   */
+  #edge(gutter, top, height) {
+    this.#context.fillStyle = this.#palette.lineStrong;
+    this.#context.fillRect(gutter - 1, top, 1, height);
+  }
+
+  /**
+   * Writes each heading of the outline above its columns. One that has no room for a few letters is
+   * left out: a column's tip has it.
    *
    * @param {Geometry} geometry
    * @param {Column[]} columns
    */
   #headings(geometry, columns) {
-    const { rem, column, gutter, head } = geometry;
+    const { rem, gutter, head, width } = geometry;
     const context = this.#context;
     const colours = this.#palette;
     const [left, right] = geometry.columnsInSight;
     this.#setFont(HEAD_SIZE * rem);
+    context.textAlign = "left";
+    context.textBaseline = "middle";
     let first = left;
     while (first > 0 && isUnder(columns[first], columns[first - 1])) first -= 1;
     while (first < right) {
@@ -242,24 +306,23 @@ export class Drawing {
       while (next < columns.length && isUnder(columns[next], columns[first])) next += 1;
       const from = geometry.columnLeft(first);
       const start = Math.max(gutter, from);
-      const room = geometry.columnLeft(next) - start - 0.4 * rem;
+      // A heading stays in sight while its columns go out of it.
+      const room = Math.min(width, geometry.columnLeft(next)) - start - 0.5 * rem;
       const text = columns[first].planned?.headings.at(-1) ?? "";
-      context.fillStyle = colours.line;
-      context.fillRect(from, 0, 1, head);
-      if (text !== "" && room > column / 2) {
-        context.textAlign = "left";
-        context.textBaseline = "middle";
-        context.fillStyle = colours.inkFaint;
-        context.fillText(this.#names.fit(context, text, room), start + 0.3 * rem, head / 6);
+      context.fillStyle = colours.lineStrong;
+      if (first > 0) context.fillRect(Math.round(from), 0, 1, head);
+      if (text !== "" && room > LEAST_HEADING * rem) {
+        context.fillStyle = colours.ink;
+        const fitted = this.#fittedHeadings.fit(context, text, room);
+        context.fillText(fitted, start + 0.3 * rem, HEADING_LINE * rem);
       }
       first = next;
     }
-    context.textAlign = "center";
   }
 
   /**
-   * Draws the share of the students here who have succeeded in each cell of the outline: as a
-   * number where there is room, as a bar below it.
+   * Draws the share of the students here who have succeeded in each cell of the outline: as a bar,
+   * and as a number above it, which stands upright where columns are narrow.
    *
    * @param {Geometry} geometry
    * @param {Column[]} columns
@@ -274,18 +337,28 @@ export class Drawing {
     for (let index = left; index < right; index += 1) {
       const { planned, done } = columns[index];
       if (planned === null || here === 0) continue;
-      const from = geometry.columnLeft(index) + 1;
+      const from = geometry.columnLeft(index);
       context.fillStyle = colours.none;
-      context.fillRect(from, head - 5, column - 2, 3);
+      context.fillRect(from + 1, head - 5, column - 2, 3);
       context.fillStyle = colours.ok;
-      context.fillRect(from, head - 5, (column - 2) * (done / here), 3);
-      if (column < 2.1 * rem) continue;
-      context.fillStyle = colours.inkFaint;
-      const text =
-        column > 5 * rem
-          ? t.outline.progress(t.percent(done / here), done, here)
-          : t.percent(done / here);
-      context.fillText(text, from + column / 2, (head * 5) / 6 - 0.2 * rem);
+      context.fillRect(from + 1, head - 5, (column - 2) * (done / here), 3);
+      context.fillStyle = colours.inkSoft;
+      const centre = from + column / 2;
+      const percent = t.percent(done / here);
+      const counts = t.outline.counts(done, here);
+      if (column < 2.1 * rem) {
+        context.save();
+        context.translate(centre, 3.55 * rem);
+        context.rotate(-Math.PI / 2);
+        context.fillText(percent, 0, 0);
+        context.restore();
+      } else if (context.measureText(counts).width < column - 2) {
+        context.fillText(percent, centre, 3.05 * rem);
+        context.fillStyle = colours.inkFaint;
+        context.fillText(counts, centre, 4.05 * rem);
+      } else {
+        context.fillText(percent, centre, 3.55 * rem);
+      }
     }
   }
 

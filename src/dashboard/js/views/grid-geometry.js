@@ -6,9 +6,14 @@ const NAMED_HEIGHT = 12;
 /** The sizes below are in rem. */
 const HEAD = 1.75;
 /** A head with a heading above the number, and a progress below it. */
-const HEAD_PLANNED = 3.75;
+const HEAD_PLANNED = 5;
 const ROW = 1.5;
+/** A row in which what the student has done stands below the name. */
+const ROW_STACKED = 2.25;
+/** Names have 12 em of their type, also on a phone: they are what is looked for. */
 const NAME = 12;
+/** A grid that is narrower than this, in rem, has no room beside a name. */
+const NARROW = 32;
 /** Room beside a name for what the student has done. */
 const DONE = 3.75;
 const LEAST_COLUMN = 1.1;
@@ -37,12 +42,14 @@ export class Geometry {
     this.isPlanned = isPlanned;
     this.head = (isPlanned ? HEAD_PLANNED : HEAD) * rem;
     const fit = (this.height - this.head) / Math.max(1, rows);
-    this.row = overview ? Math.max(1, Math.min(ROW * rem, fit)) : ROW * rem;
+    /** Whether what a student has done stands below the name. */
+    this.isStacked = isPlanned && !overview && this.width < NARROW * rem;
+    const row = (this.isStacked ? ROW_STACKED : ROW) * rem;
+    this.row = overview ? Math.max(1, Math.min(row, fit)) : row;
     this.isNamed = this.row >= NAMED_HEIGHT;
+    this.done = isPlanned && this.isNamed && !this.isStacked ? DONE * rem : 0;
     /** Width of the names. */
-    this.done = isPlanned && this.isNamed ? DONE * rem : 0;
-    const names = Math.min(NAME * rem, this.width * 0.36);
-    this.gutter = this.isNamed ? names + this.done : ROW * rem;
+    this.gutter = this.isNamed ? NAME * rem + this.done : ROW * rem;
     const most = (overview ? MOST_COLUMN_OVERVIEW : MOST_COLUMN) * rem;
     const share = (this.width - this.gutter - 0.5 * rem) / Math.max(1, columns);
     this.column = Math.max(LEAST_COLUMN * rem, Math.min(most, share));
@@ -56,6 +63,16 @@ export class Geometry {
   /** Height of the whole grid. */
   get totalHeight() {
     return this.head + this.row * this.rows;
+  }
+
+  /** Whether there are columns to the left of those in sight. */
+  get isScrolled() {
+    return this.#scrolled.scrollLeft > 0;
+  }
+
+  /** Whether there are columns to the right of those in sight. */
+  get hasMore() {
+    return this.#scrolled.scrollLeft + this.width < this.totalWidth - this.rem;
   }
 
   /** The indices of the rows in sight, from the first to below the second. */

@@ -16,6 +16,7 @@ const COLOURS = {
   inkSoft: "--ink-soft",
   inkFaint: "--ink-faint",
   line: "--line",
+  lineStrong: "--line-strong",
   surface: "--surface",
   hover: "--hover",
   accent: "--accent",
@@ -183,8 +184,8 @@ export function drawMark(context, colour, status, [x, y], size) {
 }
 
 /**
- * Names, shortened to the width that there is. Each is isolated, so that its direction of writing
- * does not change that of the text around it.
+ * Names in type of one size, shortened to the width that there is. Each is isolated, so that its
+ * direction of writing does not change that of the text around it.
  */
 export class FittedNames {
   /** @type {Map<string, string>} */
@@ -200,7 +201,8 @@ export class FittedNames {
    * @param {number} width
    */
   fit(context, name, width) {
-    const known = this.#fitted.get(name);
+    const key = `${Math.floor(width)} ${name}`;
+    const known = this.#fitted.get(key);
     if (known !== undefined) return known;
     const characters = [...name.slice(0, MAX_NAME)];
     /** @param {number} count */
@@ -214,7 +216,7 @@ export class FittedNames {
     }
     const text = shortened(low);
     if (this.#fitted.size >= MAX_NAMES) this.#fitted.clear();
-    this.#fitted.set(name, text);
+    this.#fitted.set(key, text);
     return text;
   }
 }

@@ -99,14 +99,22 @@ export class GridTable {
   #drawHead() {
     const { t } = this.#page;
     const titles = this.#columns.map((column) => describeColumn(column, this.#page));
-    const written = JSON.stringify(titles);
+    const here = this.#progress?.done.size ?? 0;
+    const written = JSON.stringify([titles, here]);
     if (written === this.#heads) return;
     this.#heads = written;
-    const heads = this.#columns.map(({ cell }, at) => {
+    const heads = this.#columns.map(({ cell, planned, done }, at) => {
       const open = () => this.#page.openCell(cell);
       const button = { type: "button", class: "text-button", title: titles[at] };
       const number = bdi(cellNumber(cell) ?? cellLabel(cell, t));
-      return h("th", { scope: "col" }, h("button", { ...button, on: { click: open } }, number));
+      const progress =
+        planned !== null && here > 0 ? t.outline.progress(t.percent(done / here), done, here) : "";
+      return h(
+        "th",
+        { scope: "col" },
+        h("button", { ...button, on: { click: open } }, number),
+        progress === "" ? null : h("div", { class: "column-progress" }, progress),
+      );
     });
     this.#head.replaceChildren(h("th", { scope: "col" }, t.grid.student), ...heads);
   }

@@ -21,6 +21,8 @@ export function describeColumn({ cell, planned, done }, { store, t, focus }) {
   const lines = [t.oneCell.open(cellLabel(cell, t))];
   const title = planned?.title;
   if (title) lines.unshift(title);
+  const headings = planned?.headings ?? [];
+  if (headings.length > 0) lines.unshift(headings.join(" › "));
   const here = focus.ofTeam(store.rows.values()).length;
   if (planned !== null && here > 0) {
     lines.push(t.outline.progressHint(t.percent(done / here), done, here));

@@ -63,7 +63,12 @@ export default function grid(page) {
     ["outcome-none", t.grid.legend.none],
     ["current-cell", t.grid.legend.here],
   ]);
-  view.body.append(empty.element, canvas.element, table.element, key);
+  const plannedKey = legend([
+    ["legend-share", t.outline.share],
+    ["legend-behind", t.outline.behind],
+    ["legend-ahead", t.outline.ahead],
+  ]);
+  view.body.append(empty.element, canvas.element, table.element, key, plannedKey);
 
   /**
    * The path of the notebook that is shown; `null` is the name of cells without one.
@@ -121,6 +126,7 @@ export default function grid(page) {
     show(canvas.element, visible && !asTable);
     show(table.element, visible && asTable);
     show(key, visible && !asTable);
+    show(plannedKey, visible && !asTable && found.isPlanned);
     show(filtered, status !== null);
     if (status !== null) setText(filtered, `${t.grid.filtered(t.status[status])} ×`);
     setPressed(everyone, preferences.get("gridOverview"));

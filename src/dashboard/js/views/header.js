@@ -8,6 +8,7 @@ import { languages } from "../i18n.js";
 import { accountControl } from "./account.js";
 import { alertsControl } from "./alerts.js";
 import { classMenu } from "./class-menu.js";
+import { ownNameControl } from "./own-name.js";
 import { presenceList } from "./presence.js";
 
 /**
@@ -29,6 +30,7 @@ export default function header(page) {
   const account = accountControl(page);
   const picker = classPicker(page);
   const presence = presenceList(page);
+  const own = ownNameControl(page);
   const menu = classMenu(page);
   const attendance = h("a", { class: "attendance", href: "#absent" });
   const settings = { class: "display-settings", role: "group", "aria-label": t.settings.label };
@@ -40,6 +42,7 @@ export default function header(page) {
     menu.element,
     attendance,
     presence.element,
+    own.element,
     badge.element,
     account.element,
     h(
@@ -62,11 +65,12 @@ export default function header(page) {
         picker.update();
       }
       if (changes.all || changes.connection) badge.update();
-      if (changes.all || changes.me) {
-        account.update();
+      if (changes.all || changes.me) account.update();
+      if (changes.all || changes.presence) presence.update();
+      if (changes.all || changes.presence || changes.me) {
+        own.update();
         menu.update();
       }
-      if (changes.all || changes.presence) presence.update();
     },
   };
 }
@@ -101,8 +105,9 @@ function connectionBadge(page) {
       const { name, since } = page.connection;
       element.dataset.state = name;
       if (name === "offline") {
-        // The time of this machine's clock, which the instructor can compare with.
-        setText(text, t.connection.offline(since === null ? null : t.clockMinute(since * 1000)));
+        // By the database's clock, as every time on the page.
+        const time = since === null ? null : t.clockMinute(page.clock.timeAt(since));
+        setText(text, t.connection.offline(time));
       } else {
         setText(text, name === "earlier" ? t.lessons.badge : t.connection[name]);
       }

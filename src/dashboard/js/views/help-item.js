@@ -10,7 +10,7 @@ import { MINUTE } from "../time.js";
 
 /**
  * @import { Row } from "../store.js"
- * @import { OwnName } from "./help-name.js"
+ * @import { OwnName } from "./own-name.js"
  * @import { Page } from "./list.js"
  */
 
@@ -34,6 +34,7 @@ export class HelpItem {
   #team = bdi("", { class: "student-team" });
   #place = h("span", { class: "student-place" });
   #streak;
+  #message = bdi("", { class: "help-message", dir: "auto" });
   #claimed = h("p", { class: "help-claimed" });
   #viewers = h("p", { class: "viewers" });
   #failed;
@@ -73,10 +74,10 @@ export class HelpItem {
       "li",
       { class: "help-item" },
       h("div", { class: "help-wait" }, this.#wait, this.#warning),
-      h("div", { class: "student-line" }, this.#name.element, this.#team),
-      h("div", { class: "student-line secondary-text" }, this.#place, this.#streak),
+      h("div", { class: "student-line" }, this.#name.element, this.#streak, this.#team),
+      h("div", { class: "student-line secondary-text" }, this.#place),
       this.#actions,
-      h("div", { class: "help-notes" }, this.#claimed, this.#viewers, this.#failed),
+      h("div", { class: "help-notes" }, this.#message, this.#claimed, this.#viewers, this.#failed),
     );
   }
 
@@ -93,6 +94,10 @@ export class HelpItem {
     setText(this.#team, student.teamName ?? "");
     setAttribute(this.#team, "title", student.teamName);
     show(this.#team, student.teamName !== null);
+    const message = student.helpMessage ?? "";
+    setText(this.#message, message);
+    setAttribute(this.#message, "title", message);
+    show(this.#message, message.trim() !== "");
     setText(this.#place, placeLabel(student, store, t));
     const failures = row.streak?.failures ?? 0;
     setText(this.#streak, t.stuck.times(failures));

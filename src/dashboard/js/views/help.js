@@ -5,7 +5,7 @@ import { concerns } from "../components/status.js";
 import { List, h, setText, show } from "../dom.js";
 import { studentName } from "../names.js";
 import { HelpItem, raisedAt } from "./help-item.js";
-import { nameDialog } from "./help-name.js";
+import { nameDialog } from "./own-name.js";
 
 /**
  * @import { Row } from "../store.js"

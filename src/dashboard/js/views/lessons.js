@@ -3,7 +3,7 @@
 import { api } from "../api.js";
 import { bdi, h, setAttribute, setText, show } from "../dom.js";
 import { parseTime } from "../time.js";
-import { ownName } from "./help-name.js";
+import { ownName } from "./own-name.js";
 
 /**
  * @import { ListedLesson } from "../api.js"

@@ -1,6 +1,28 @@
 // The views of the page. Within a slot they stand in this order. To add one, write its file, whose
 // default export makes the view, and name the file here. Its style sheet is css/views/NAME.css.
 
+import absent from "./absent.js";
+import activity from "./activity.js";
+import cells from "./cells.js";
+import connection from "./connection.js";
+import drawer from "./drawer.js";
+import earlierLesson from "./earlier-lesson.js";
+import emptyClass from "./empty-class.js";
+import grid from "./grid.js";
+import header from "./header.js";
+import help from "./help.js";
+import limits from "./limits.js";
+import loading from "./loading.js";
+import oneCell from "./one-cell.js";
+import overview from "./overview.js";
+import place from "./place.js";
+import rejections from "./rejections.js";
+import silent from "./silent.js";
+import stuck from "./stuck.js";
+import suggestion from "./suggestion.js";
+import teams from "./teams.js";
+import unconfigured from "./unconfigured.js";
+
 /**
  * @import { Alerts } from "../alerts.js"
  * @import { Changes } from "../changes.js"
@@ -72,33 +94,31 @@
  * @property {() => void} [end] is called before the view is replaced
  */
 
-const modules = await Promise.all([
-  import("./header.js"),
-  import("./connection.js"),
-  import("./rejections.js"),
-  import("./unconfigured.js"),
-  import("./earlier-lesson.js"),
-  import("./suggestion.js"),
-  import("./loading.js"),
-  import("./empty-class.js"),
-  import("./overview.js"),
-  import("./limits.js"),
-  import("./help.js"),
-  import("./stuck.js"),
-  import("./grid.js"),
-  import("./cells.js"),
-  import("./place.js"),
-  import("./activity.js"),
-  import("./teams.js"),
-  import("./silent.js"),
-  import("./absent.js"),
-  import("./drawer.js"),
-  import("./one-cell.js"),
-]);
-
 /**
  * Make the views.
  *
  * @type {((page: Page) => View)[]}
  */
-export const makers = modules.map((module) => module.default);
+export const makers = [
+  header,
+  connection,
+  rejections,
+  unconfigured,
+  earlierLesson,
+  suggestion,
+  loading,
+  emptyClass,
+  overview,
+  limits,
+  help,
+  stuck,
+  grid,
+  cells,
+  place,
+  activity,
+  teams,
+  silent,
+  absent,
+  drawer,
+  oneCell,
+];

@@ -5,6 +5,7 @@ import { MAX_ANSWERS, Answers, answerOrders } from "../answers.js";
 import { api } from "../api.js";
 import { cellName } from "../cell.js";
 import { iconButton, segmentedControl } from "../components/buttons.js";
+import { PanelDialog } from "../components/panel-dialog.js";
 import { List, bdi, h, moveFocus, setText, show } from "../dom.js";
 import { cellLabel, notebookName } from "../names.js";
 import { normalize } from "../normalize.js";
@@ -26,33 +27,22 @@ const FEW = 30;
  * @returns {View}
  */
 export default function oneCell(page) {
-  const dialog = h("dialog", { class: "one-cell", "aria-labelledby": "one-cell-heading" });
-  /** @type {CellPanel | null} */
-  let panel = null;
-  dialog.addEventListener("close", () => {
-    panel?.close();
-    panel = null;
-    dialog.replaceChildren();
-  });
-  dialog.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    event.preventDefault();
-    dialog.close();
-  });
+  /** @type {PanelDialog<CellPanel>} */
+  const dialog = new PanelDialog("one-cell", "one-cell-heading");
+  const { element } = dialog;
   return {
-    element: dialog,
+    element,
     slot: "side",
     openCell(place) {
-      panel?.close();
-      panel = new CellPanel(page, place, () => dialog.close());
-      dialog.replaceChildren(...panel.elements);
-      if (!dialog.open) dialog.showModal();
+      const panel = new CellPanel(page, place, () => dialog.close());
+      dialog.hold(panel);
+      if (!element.open) element.showModal();
       panel.focus();
     },
     updateCalmly(changes) {
-      if (changes.all || changes.filter || changes.students.size > 0) panel?.draw();
+      if (changes.all || changes.filter || changes.students.size > 0) dialog.panel?.draw();
     },
-    end: () => panel?.close(),
+    end: () => dialog.end(),
   };
 }
 

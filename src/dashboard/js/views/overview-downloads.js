@@ -1,7 +1,7 @@
 // The class's events as files: for spreadsheets, for programs, for a learning record store.
 
+import { closeAsMenu } from "../components/menu.js";
 import { h, setAttribute } from "../dom.js";
-import { formatTime } from "../time.js";
 
 /** @import { Page } from "./list.js" */
 
@@ -27,42 +27,24 @@ export function downloads({ t, classId, lessonId, store }) {
   );
 
   function draw() {
+    const { lesson } = store.state;
     DOWNLOADS.forEach(([, parameters], at) => {
       // Spreadsheets read no zone: the times are those of this clock, and the column says so.
       const query = new URLSearchParams({
         class: classId,
         ...parameters,
         utcOffset: utcOffset(new Date()),
-        ...(only.checked && spanOf()),
+        ...(only.checked && lesson !== null && { lesson: String(lesson.first) }),
       });
       setAttribute(links[at], "href", `api/class/export?${query}`);
     });
-  }
-
-  /** When the events of the lesson that is shown were received. */
-  function spanOf() {
-    const { lesson, lastReceivedAt } = store.state;
-    if (lesson === null) return {};
-    // The end is not part of a span.
-    const to = lessonId === null ? {} : { to: formatTime(lastReceivedAt + 1) };
-    return { from: formatTime(lesson.startedAt), ...to };
   }
 
   draw();
   const element = h("details", { class: "downloads" }, h("summary", {}, t.overview.download), list);
   // The lesson is not known before the class was read, and another one may begin.
   element.addEventListener("toggle", draw);
-  // A menu closes by Escape, and when something else is chosen.
-  element.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || !element.open) return;
-    element.open = false;
-    element.querySelector("summary")?.focus();
-    event.stopPropagation();
-  });
-  element.addEventListener("focusout", (event) => {
-    const next = event.relatedTarget;
-    if (next instanceof Node && !element.contains(next)) element.open = false;
-  });
+  closeAsMenu(element);
   for (const link of links) link.addEventListener("click", () => (element.open = false));
   return element;
 }

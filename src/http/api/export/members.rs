@@ -34,22 +34,6 @@ impl<'a> Members<'a> {
         self.event_time().unwrap_or(received).min(received).in_years()
     }
 
-    /// Whether the cell failed.
-    pub(super) fn failed(&self) -> bool {
-        self.value("hasError") == Some("true")
-    }
-
-    /// Whether the event is a run of a cell. Clients report cells that were aborted, are empty or
-    /// hold text as well.
-    pub(super) fn is_run(&self) -> bool {
-        self.text("eventType").as_deref() == Some("cell_executed")
-            && match self.text("cellType").as_deref() {
-                None => true,
-                Some("code") => self.value("executionCount").is_some() || self.failed(),
-                Some(_) => false,
-            }
-    }
-
     /// Whether an instructor, an operator or the relay made the event: it is no student's doing.
     pub(super) fn is_act(&self) -> bool {
         self.text("eventType").is_some_and(|event_type| is_made_by_relay(&event_type))
@@ -59,32 +43,5 @@ impl<'a> Members<'a> {
     pub(super) fn cell(&self) -> Option<Cow<'a, str>> {
         let position = || self.value("cellIndex").map(|index| format!("[{index}]").into());
         self.text("cellId").or_else(position)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_is_a_code_cell_that_ran() {
-        for (members, expected) in [
-            (r#""eventType":"cell_executed""#, true),
-            (r#""eventType":"cell_executed","cellType":"code","executionCount":1"#, true),
-            (r#""eventType":"cell_executed","cellType":"code","hasError":true"#, true),
-            (r#""eventType":"cell_executed","cellType":"code","hasError":false"#, false),
-            (r#""eventType":"cell_executed","cellType":"markdown","executionCount":1"#, false),
-            (r#""eventType":"help""#, false),
-        ] {
-            let body = format!("{{{members}}}");
-            let event = StoredEvent {
-                id: 1,
-                class: "c",
-                student: "s",
-                received_at: Micros(0),
-                body: &body,
-            };
-            assert_eq!(Members::of(&event).is_run(), expected, "{members}");
-        }
     }
 }

@@ -9,6 +9,8 @@ mod statements;
 mod stream;
 mod student_rows;
 
+use std::sync::Arc;
+
 use http::{HeaderValue, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
@@ -23,6 +25,7 @@ use super::request::ApiRequest;
 use crate::database::IdRange;
 use crate::event::{ClassId, Micros, parse_rfc3339};
 use crate::http::problem::Problem;
+use crate::state::Settings;
 
 /// The longest URL of the students' accounts.
 const MAX_HOME_PAGE_BYTES: usize = 200;
@@ -32,7 +35,7 @@ const MAX_OFFSET: i64 = 14 * 3600;
 impl ApiRequest<'_> {
     pub(super) async fn export(&self) -> Result<Response, Problem> {
         let class = self.class()?;
-        let form = self.form()?;
+        let form = self.form(&class).await?;
         let name = utf8_percent_encode(class.as_str(), NON_ALPHANUMERIC);
         let (ascii_name, suffix, content_type) = form.file();
         let disposition =
@@ -52,7 +55,7 @@ impl ApiRequest<'_> {
         Ok(response)
     }
 
-    fn form(&self) -> Result<Form, Problem> {
+    async fn form(&self, class: &ClassId) -> Result<Form, Problem> {
         let offset = self.offset()?;
         let home_page = self.home_page()?;
         let students = match self.once("rows")? {
@@ -62,7 +65,9 @@ impl ApiRequest<'_> {
         };
         match self.once("format")? {
             None | Some("csv") if students => {
-                Ok(Form::Students(Box::new(StudentRows::new(offset, &self.relay.answers))))
+                let settings = self.settings_of(class).await?;
+                let rows = StudentRows::new(offset, settings, &self.relay.answers);
+                Ok(Form::Students(Box::new(rows)))
             }
             Some(_) if students => {
                 Err(Problem::bad_parameter("rows", "is students with format=csv only"))
@@ -73,6 +78,13 @@ impl ApiRequest<'_> {
             Some("xapi-ndjson") => Ok(Form::XapiNdjson(Statements::new(home_page))),
             Some(_) => Err(Problem::bad_parameter("format", "is csv, ndjson, xapi or xapi-ndjson")),
         }
+    }
+
+    /// The settings of the class, by which its events are counted.
+    async fn settings_of(&self, class: &ClassId) -> Result<Arc<Settings>, Problem> {
+        self.caught_up().await;
+        let settings = self.relay.classes.read(class, |state, _, _| Arc::clone(state.settings().0));
+        Ok(settings.await?)
     }
 
     /// The events that are asked for, by their ids.

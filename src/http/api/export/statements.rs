@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::members::Members;
 use crate::event::{ObjectWriter, StoredEvent, json};
+use crate::state::is_run;
 
 /// Names the statements: the id of an event's statement is derived from this and from what
 /// identifies the event, so that a store takes an event once however often it is exported.
@@ -53,7 +54,7 @@ impl Statements {
         if members.is_act() {
             return false;
         }
-        let (is_run, event_type) = (members.is_run(), members.text("eventType"));
+        let (is_run, event_type) = (is_run(event), members.text("eventType"));
         let verb = VERBS.iter().find(|(name, ..)| Some(*name) == event_type.as_deref());
         // A cell that was aborted, or holds text, was not attempted.
         let verb = verb.filter(|(name, ..)| is_run || *name != VERBS[0].0).unwrap_or(&INTERACTED);
@@ -138,7 +139,7 @@ fn id_of(event: &StoredEvent<'_>, members: &Members<'_>) -> Uuid {
 
 /// How a run ended.
 fn write_result(result: &mut ObjectWriter<'_>, members: &Members<'_>) {
-    result.json("success", !members.failed());
+    result.json("success", members.value("hasError") != Some("true"));
     let response = members.text("result").or_else(|| members.text("errorMessage"));
     result.opt_text("response", response.as_deref());
     result.nested("extensions", |object| write_extensions(object, members, &RESULT_EXTENSIONS));

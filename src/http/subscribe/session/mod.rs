@@ -98,7 +98,7 @@ pub(super) struct Sources {
 pub(super) struct SubscriberSession<T> {
     sources: Sources,
     classes: Arc<[ClassId]>,
-    /// The members and sizes that the subscriber does not want; most want everything.
+    /// What the subscriber may not have or does not want; most are sent everything.
     trim: Option<Box<Trim>>,
     transport: T,
     heartbeat: Heartbeat,
@@ -180,6 +180,7 @@ impl<T: Transport> SubscriberSession<T> {
             let (log, budget) = (&self.sources.log, self.read_budget);
             match log.read(&self.cursor, self.expiry, &self.classes, budget) {
                 Read::Frames(frames, through) => {
+                    let frames = self.trimmed(frames);
                     if self.live_sent && !self.is_catching_up {
                         self.on_its_way = frames.first().map(|frame| frame.received_at);
                     }
@@ -213,11 +214,15 @@ impl<T: Transport> SubscriberSession<T> {
         Pin::new(&mut self.transport).start_send(frame)
     }
 
-    fn send_frames(&mut self, frames: Vec<EncodedFrame>, through: i64) -> Result<(), Close> {
-        let frames = match &self.trim {
+    /// The part of these frames that is the subscriber's: maybe nothing.
+    fn trimmed(&self, frames: Vec<EncodedFrame>) -> Vec<EncodedFrame> {
+        match &self.trim {
             Some(trim) => trim.frames(&frames, &self.cursor.epoch),
             None => frames,
-        };
+        }
+    }
+
+    fn send_frames(&mut self, frames: Vec<EncodedFrame>, through: i64) -> Result<(), Close> {
         for frame in frames {
             let cursor = Cursor { epoch: self.cursor.epoch.clone(), id: frame.last };
             self.send(Outgoing::Text { text: frame.text, cursor, kind: FrameKind::Events })?;
@@ -276,7 +281,7 @@ impl<T: Transport> SubscriberSession<T> {
                 self.reset(ResetReason::Expired, self.sources.log.position())
             }
             Ok(page) if page.through > self.cursor.id => {
-                self.send_frames(page.frames, page.through)
+                self.send_frames(self.trimmed(page.frames), page.through)
             }
             // The page is empty although the log's head is greater: the newest rows were deleted a
             // moment ago. Ask the tail to look now.

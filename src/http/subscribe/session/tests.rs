@@ -14,7 +14,7 @@ use super::outbox::Outbox;
 use super::*;
 use crate::access::Access;
 use crate::database::Connector;
-use crate::event::{Epoch, Micros, StoredEvent};
+use crate::event::{Epoch, Micros, StoredEvent, StudentId};
 use crate::http::gate::Admitted;
 use crate::http::query::Query;
 use crate::http::server::drain::Drain;
@@ -115,13 +115,18 @@ impl Bench {
 
     /// Appends an event for each id, each in one chunk.
     fn append(&self, ids: std::ops::RangeInclusive<i64>) {
+        self.append_of("s", ids);
+    }
+
+    /// The same, of a student.
+    fn append_of(&self, student: &str, ids: std::ops::RangeInclusive<i64>) {
         for id in ids {
             let body = format!("{{\"code\":\"{}\"}}", "x".repeat(8_000));
             let mut set = ChunkSet::new(self.log.position().epoch);
             set.push(&StoredEvent {
                 id,
                 class: CLASS,
-                student: "s",
+                student,
                 received_at: Micros(0),
                 body: &body,
             });
@@ -132,17 +137,27 @@ impl Bench {
     /// A session that starts at `cursor`, whose peer takes up to `room` frames without being asked
     /// to.
     fn subscribe(&self, cursor: i64, room: usize) -> (Peer, tokio::task::JoinHandle<Close>) {
-        self.subscribe_to("", cursor, room)
+        self.subscribe_trimmed(None, cursor, room)
     }
 
-    /// The same, with what the URL's `query` asks for.
+    /// The same, with what the URL's `query` asks for, of a student if `own` is one.
     fn subscribe_to(
         &self,
-        query: &str,
+        (query, own): (&str, Option<&str>),
         cursor: i64,
         room: usize,
     ) -> (Peer, tokio::task::JoinHandle<Close>) {
-        let trim = Trim::parse(&Query::parse(query)).expect("valid");
+        let own = own.map(|own| StudentId::of_client(own).expect("a student"));
+        let trim = Trim::parse(&Query::parse(query), own).expect("valid");
+        self.subscribe_trimmed(trim, cursor, room)
+    }
+
+    fn subscribe_trimmed(
+        &self,
+        trim: Option<Trim>,
+        cursor: i64,
+        room: usize,
+    ) -> (Peer, tokio::task::JoinHandle<Close>) {
         let (says, from_peer) = mpsc::channel(8);
         let (given, taken) = mpsc::channel(room);
         let activity = LastActivity::new();
@@ -302,7 +317,7 @@ async fn sessions_leave_when_the_relay_drains_and_when_the_peer_does() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_wants_less_stalls_and_then_gets_everything_once() {
     let bench = Bench::new();
-    let (mut peer, _task) = bench.subscribe_to("max=4096", 0, 0);
+    let (mut peer, _task) = bench.subscribe_to(("max=4096", None), 0, 0);
     assert_eq!(peer.frame().await["type"], "live");
     bench.append(1..=100);
     tokio::time::sleep(STALL * 2).await;
@@ -319,4 +334,31 @@ async fn a_peer_that_wants_less_stalls_and_then_gets_everything_once() {
         }
     }
     assert_eq!(ids, (1..=150).collect::<Vec<_>>());
+}
+
+/// A student's cursor follows the class, past what it is not sent.
+#[tokio::test(start_paused = true)]
+async fn a_student_is_sent_its_own_and_stands_where_the_class_stands() {
+    let bench = Bench::new();
+    bench.append_of("bob", 1..=3);
+    let (mut peer, _task) = bench.subscribe_to(("", Some("ann")), 0, 8);
+    let live = peer.frame().await;
+    assert_eq!((&live["type"], &live["cursor"]), (&"live".into(), &"e1.3".into()));
+    bench.append_of("ann", 4..=4);
+    bench.append_of("bob", 5..=60);
+    assert_eq!(peer.follow(4).await, (vec![4], VecDeque::new()));
+    peer.says.send(Incoming::Ping).await.expect("a session");
+    assert_eq!(peer.frame().await["cursor"], "e1.60");
+    let mark = peer.frame().await;
+    assert_eq!((&mark["type"], &mark["cursor"]), (&"mark".into(), &"e1.60".into()));
+
+    // A stall sets the cursor back to where the peer stands, and nothing comes twice.
+    let (mut peer, _task) = bench.subscribe_to(("", Some("ann")), 0, 0);
+    for at in [61, 71, 81, 91] {
+        bench.append_of("ann", at..=at);
+        bench.append_of("bob", at + 1..=at + 9);
+    }
+    tokio::time::sleep(STALL * 2).await;
+    assert!(peer.held.load(Ordering::Relaxed) <= 1);
+    assert_eq!(peer.follow(91).await.0, [4, 61, 71, 81, 91]);
 }

@@ -1,12 +1,19 @@
-//! Smaller events, for a subscriber that asks for them: without some members (`fields=-code`), in
-//! frames of a bounded size (`max=65536`).
+//! Fewer and smaller events: a student's own alone; for a subscriber that asks for it without some
+//! members (`fields=-code`), and in frames of a bounded size (`max=65536`).
 //!
-//! A library that limits a frame's size ends the connection at a larger one. The client resumes,
-//! meets the same frame, and so never gets past it. A subscriber that asks gets other frames, made
-//! for it alone from those that all share; the others' frames cost no more than before.
+//! **A student's own.** A student is sent the events of its own name, which are its activity and
+//! what instructors did about it, and that a lesson began. It is sent no other event of the class
+//! itself: settings have the names of the roster, and whom an instructor looks at is not its
+//! concern. Events are left out here, so that the session, its cursor and its marks are those of
+//! every subscriber: a mark says that there is nothing more of the student's up to there.
+//!
+//! **Sizes.** A library that limits a frame's size ends the connection at a larger one. The client
+//! resumes, meets the same frame, and so never gets past it. A subscriber that asks gets other
+//! frames, made for it alone from those that all share; the others' frames cost no more than
+//! before.
 
 use super::cut;
-use crate::event::{Epoch, json};
+use crate::event::{Epoch, StudentId, json};
 use crate::http::query::Query;
 use crate::log::{ChunkBuilder, ENVELOPE_BYTES, EncodedFrame, MAX_FRAME_BYTES};
 
@@ -16,14 +23,28 @@ const MIN_MAX: usize = 4096;
 /// Most members that may be left out, and the longest name of one in bytes.
 const MAX_LEFT_OUT: usize = 64;
 const MAX_NAME_BYTES: usize = 100;
+/// The events about the class itself that its students are sent: a lesson's beginning lowers hands
+/// and forgets failures.
+const FOR_STUDENTS: [&str; 1] = ["lesson_started"];
+/// Who did it. A student reads who comes to its hand, and nothing more of whom.
+const ACTOR: &str = "actor";
 
-/// The members and sizes that a subscriber does not want.
+/// The events, members and sizes that a subscriber may not have or does not want.
 #[derive(Debug, Default)]
 pub(in crate::http) struct Trim {
+    /// The student whose events alone are sent.
+    own: Option<StudentId>,
     /// Members that are not sent.
     left_out: Vec<String>,
     /// Bytes of a frame.
     max_frame: Option<usize>,
+}
+
+/// How much of an event a subscriber may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    WithoutActor,
 }
 
 /// A parameter that cannot be used: its name, and what it must be.
@@ -34,9 +55,13 @@ pub(in crate::http) struct BadTrim {
 }
 
 impl Trim {
-    /// Reads `fields` and `max`; `None` without them.
-    pub(in crate::http) fn parse(query: &Query<'_>) -> Result<Option<Self>, BadTrim> {
-        let mut trim = Self::default();
+    /// Reads `fields` and `max` for a subscriber that is this student, or is none. `None` if
+    /// everything is sent.
+    pub(in crate::http) fn parse(
+        query: &Query<'_>,
+        own: Option<StudentId>,
+    ) -> Result<Option<Self>, BadTrim> {
+        let mut trim = Self { own, ..Self::default() };
         for list in query.all("fields") {
             for item in list.split(',') {
                 trim.leave_out(item.trim())?;
@@ -45,7 +70,8 @@ impl Trim {
         if let Some(text) = query.first("max") {
             trim.max_frame = Some(parse_max(text, query.all("max").count())?);
         }
-        Ok((trim.max_frame.is_some() || !trim.left_out.is_empty()).then_some(trim))
+        let trims = trim.own.is_some() || trim.max_frame.is_some() || !trim.left_out.is_empty();
+        Ok(trims.then_some(trim))
     }
 
     fn leave_out(&mut self, item: &str) -> Result<(), BadTrim> {
@@ -80,17 +106,38 @@ impl Trim {
         let mut text = String::new();
         for frame in shared {
             for (id, event) in frame.events() {
+                let Some(part) = self.part(event) else { continue };
                 text.clear();
-                self.write(event, max_event, &mut text);
+                self.write(event, part, max_event, &mut text);
                 builder.push_written(id, &text, frame.received_at);
             }
         }
         builder.finish().iter().map(crate::log::Chunk::frame).collect()
     }
 
-    fn write(&self, event: &str, max: usize, out: &mut String) {
+    /// How much of an event the subscriber may have; `None` for nothing.
+    fn part(&self, event: &str) -> Option<Part> {
+        let Some(own) = &self.own else { return Some(Part::Whole) };
+        // The student stands before the members of the body: for most events it is all that is
+        // read.
+        let (_, student) = json::members(event).find(|(key, _)| key == "studentId")?;
+        let student = json::decode(student);
+        if student == own.as_str() {
+            return Some(Part::Whole);
+        }
+        if !StudentId::is_the_class(&student) {
+            return None;
+        }
+        let (_, kind) = json::members(event).filter(|(key, _)| key == "eventType").last()?;
+        FOR_STUDENTS.contains(&&*json::decode(kind)).then_some(Part::WithoutActor)
+    }
+
+    fn write(&self, event: &str, part: Part, max: usize, out: &mut String) {
         let members = || {
-            let wanted = |key: &str| !self.left_out.iter().any(|name| name == key);
+            let wanted = move |key: &str| {
+                !self.left_out.iter().any(|name| name == key)
+                    && (part == Part::Whole || key != ACTOR)
+            };
             json::members(event).filter(move |(key, _)| wanted(key))
         };
         let size: usize = members().map(|(key, value)| cut::size(&key, value)).sum();
@@ -129,7 +176,7 @@ mod tests {
     use crate::event::{Micros, StoredEvent};
 
     fn parse(query: &str) -> Result<Option<Trim>, BadTrim> {
-        Trim::parse(&Query::parse(query))
+        Trim::parse(&Query::parse(query), None)
     }
 
     fn trim(query: &str) -> Trim {
@@ -167,17 +214,52 @@ mod tests {
     }
 
     fn shared(bodies: &[String]) -> Vec<EncodedFrame> {
+        shared_of(bodies.iter().map(|body| ("s", body.as_str())))
+    }
+
+    fn shared_of<'a>(events: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<EncodedFrame> {
         let mut builder = ChunkBuilder::new(Epoch::new("e1"));
-        for (id, body) in (1..).zip(bodies) {
-            builder.push(&StoredEvent {
-                id,
-                class: "a",
-                student: "s",
-                received_at: Micros(0),
-                body,
-            });
+        for (id, (student, body)) in (1..).zip(events) {
+            // A class whose name tries to look like a member.
+            let class = r#"a","studentId":"ann","#;
+            builder.push(&StoredEvent { id, class, student, received_at: Micros(0), body });
         }
         builder.finish().iter().map(crate::log::Chunk::frame).collect()
+    }
+
+    #[test]
+    fn a_student_is_sent_its_own_events_and_that_a_lesson_began() {
+        let own = StudentId::of_client("ann").expect("a student");
+        let with_query = |query: &str| {
+            Trim::parse(&Query::parse(query), Some(own.clone())).expect("valid").expect("some")
+        };
+        let kind = |kind: &str| format!(r#"{{"eventType":"{kind}","actor":"Ito","code":"c"}}"#);
+        let bodies = [
+            ("ann", kind("help")),
+            ("bob", kind("help")),
+            ("bob", r#"{"studentId":"ann","x":{"studentId":"ann"}}"#.to_owned()),
+            ("ann ", kind("help")),
+            ("Ann", kind("help")),
+            ("@class", kind("lesson_started")),
+            ("@class", kind("settings_changed")),
+            ("@class", kind("instructor_viewing")),
+            ("@class", kind("cell_executed")),
+            ("@class", r#"{"eventType":"lesson_started","eventType":"settings_changed"}"#.into()),
+            ("@class", "{}".to_owned()),
+            ("ann", kind("help_claimed")),
+        ];
+        let shared = shared_of(bodies.iter().map(|(student, body)| (*student, body.as_str())));
+        for (query, has_code) in [("", true), ("fields=-code", false), ("max=4096", true)] {
+            let frames = with_query(query).frames(&shared, &Epoch::new("e1"));
+            let sent = events(&frames);
+            let ids: Vec<_> = sent.iter().map(|event| event["id"].as_i64()).collect();
+            assert_eq!(ids, [Some(1), Some(6), Some(12)], "{query}");
+            assert_eq!(sent[2]["actor"], "Ito", "who comes to the hand");
+            assert_eq!(sent[1].get("actor"), None);
+            assert!(sent.iter().all(|event| event.get("code").is_some() == has_code), "{query}");
+        }
+        let of_others = shared_of(std::iter::once(("bob", "{}")));
+        assert!(with_query("").frames(&of_others, &Epoch::new("e1")).is_empty());
     }
 
     fn events(frames: &[EncodedFrame]) -> Vec<serde_json::Value> {

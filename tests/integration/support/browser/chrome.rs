@@ -181,6 +181,7 @@ async fn connect(url: &str) -> Link {
 }
 
 /// An open page, or a frame of one.
+#[derive(Clone)]
 pub struct Page {
     link: Link,
     session: String,
@@ -301,11 +302,53 @@ impl Page {
         self.value(&format!("document.querySelector({}).click()", json!(selector))).await;
     }
 
+    /// Clicks with the mouse on the middle of what assistive technology calls so, by its role and
+    /// its whole name, once there is such a thing. What covers it gets the click.
+    pub async fn choose(&self, role: &str, name: &str) {
+        let node = until(&format!("a {role} called {name}"), || self.called(role, name)).await;
+        let of = json!({ "backendNodeId": node });
+        self.call("DOM.scrollIntoViewIfNeeded", of.clone()).await;
+        let model = self.call("DOM.getBoxModel", of).await;
+        let corners = model["model"]["border"].as_array().expect("corners");
+        let at = |from: usize| {
+            let all = corners.iter().skip(from).step_by(2).filter_map(Value::as_f64);
+            all.sum::<f64>() / 4.0
+        };
+        for kind in ["mousePressed", "mouseReleased"] {
+            let click = json!({ "type": kind, "x": at(0), "y": at(1), "button": "left",
+                "clickCount": 1 });
+            self.call("Input.dispatchMouseEvent", click).await;
+        }
+    }
+
+    async fn called(&self, role: &str, name: &str) -> Option<Value> {
+        let root = self.call("DOM.getDocument", json!({ "depth": 0 })).await;
+        let wanted = json!({ "nodeId": root["root"]["nodeId"], "role": role,
+            "accessibleName": name });
+        let found = self.call("Accessibility.queryAXTree", wanted).await;
+        let nodes = found["nodes"].as_array().cloned().unwrap_or_default();
+        let node = nodes.iter().find(|node| node["ignored"] != true)?;
+        Some(node["backendDOMNodeId"].clone())
+    }
+
+    /// Writes a text where the focus is.
+    pub async fn write(&self, text: &str) {
+        self.call("Input.insertText", json!({ "text": text })).await;
+    }
+
     /// Presses and releases a key.
     pub async fn press(&self, key: &str) {
+        // By this number a browser knows the keys that move the focus and choose.
+        let number = match key {
+            "Tab" => 9,
+            "Enter" => 13,
+            "Escape" => 27,
+            _ => 0,
+        };
         for kind in ["rawKeyDown", "keyUp"] {
-            self.call("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "code": key }))
-                .await;
+            let event =
+                json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": number });
+            self.call("Input.dispatchKeyEvent", event).await;
         }
     }
 
@@ -329,7 +372,16 @@ impl Page {
 
     /// A screenshot of the visible part, as PNG.
     pub async fn screenshot(&self) -> Vec<u8> {
-        let answer = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
+        self.screenshot_as(json!({ "format": "png" })).await
+    }
+
+    /// A screenshot of the visible part for a document, as WebP: a quarter of a PNG's bytes.
+    pub async fn small_screenshot(&self) -> Vec<u8> {
+        self.screenshot_as(json!({ "format": "webp", "quality": 85 })).await
+    }
+
+    async fn screenshot_as(&self, format: Value) -> Vec<u8> {
+        let answer = self.call("Page.captureScreenshot", format).await;
         BASE64_STANDARD.decode(answer["data"].as_str().expect("a picture")).expect("base64")
     }
 

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::Database;
 
+/// The notebook's path.
+pub const NOTEBOOK: &str = "lessons/lesson1.ipynb";
 /// How long the lesson has lasted, in seconds.
 const LESSON: f64 = 3_000.0;
 
@@ -275,11 +277,11 @@ impl Walk<'_> {
         let mut event = json!({
             "eventId": id.to_string(),
             "eventType": kind,
-            "emailAddress": format!("s{number:03}@example.com"),
+            "emailAddress": student(number),
             "userName": name(number),
             "teamName": format!("チーム{}", char::from(b'A' + (number % 10) as u8)),
             "sessionId": format!("17e2b34b-0de8-4810-ac52-{number:012x}"),
-            "notebookPath": "lessons/lesson1.ipynb",
+            "notebookPath": NOTEBOOK,
         });
         for (key, value) in more.as_object().expect("an object") {
             event[key] = value.clone();
@@ -291,7 +293,7 @@ impl Walk<'_> {
         self.executions += 1;
         let (code, failed) = (wrong.map_or(task.code, |(code, _)| code), wrong.is_some());
         let mut run = json!({
-            "cellId": format!("{:08x}-5b1e-4c59", task.index * 2_654_435),
+            "cellId": cell_id(task.index),
             "cellIndex": task.index,
             "cellType": "code",
             "executionCount": self.executions,
@@ -308,7 +310,44 @@ impl Walk<'_> {
     }
 }
 
-fn name(number: usize) -> String {
+/// A student's id.
+pub fn student(number: usize) -> String {
+    format!("s{number:03}@example.com")
+}
+
+fn cell_id(index: u32) -> String {
+    format!("{:08x}-5b1e-4c59", index * 2_654_435)
+}
+
+/// The notebook as an outline has it, with cells that nobody has run yet.
+pub fn outline() -> Value {
+    const PARTS: &[(u32, &str, &str)] = &[
+        (0, "Lesson 1", "Values and names"),
+        (7, "Lesson 1", "Loops and functions"),
+        (13, "Lesson 1", "Lists"),
+        (16, "Lesson 1", "Reading a file"),
+        (22, "Lesson 1", "Classes"),
+    ];
+    const LATER: &[(u32, &str)] = &[(25, "account.withdraw(20)"), (26, "print(account)")];
+    let known = TASKS.iter().map(|task| (task.index, task.code));
+    let cells = known.chain(LATER.iter().copied()).map(|(index, code)| {
+        let part = PARTS.iter().rfind(|(from, ..)| *from <= index).expect("a part");
+        let mut cell = json!({
+            "id": cell_id(index),
+            "index": index,
+            "headings": [part.1, part.2],
+            "title": code.lines().next(),
+        });
+        if index % 3 != 1 {
+            cell["exercise"] = true.into();
+        }
+        cell
+    });
+    json!({ "notebook": NOTEBOOK, "cells": cells.collect::<Vec<_>>() })
+}
+
+/// A student's name.
+pub fn name(number: usize) -> String {
     // The numbers of first and last names are such that 24 × 21 students have different names.
     let given = GIVEN[number % GIVEN.len()];
     let family = (number + number / 168) % FAMILY.len();
@@ -349,8 +388,13 @@ pub fn lesson(students: usize, seed: u64) -> Vec<Past> {
         if asks {
             let since = -walk.rng.f64() * walk.rng.f64() * 540.0 - 9.0;
             let mut at = since;
+            let words = match student % 3 {
+                0 => json!({ "message": "I do not understand what the loop does" }),
+                1 => json!({ "message": "問題3の意味が分かりません" }),
+                _ => json!({}),
+            };
             while at < 0.0 {
-                walk.event_at(at, "help", &json!({}));
+                walk.event_at(at, "help", &words);
                 at += 10.0;
             }
         }

@@ -3,6 +3,7 @@
 
 mod chrome;
 pub mod classroom;
+pub mod scenes;
 mod site;
 
 use serde_json::{Value, json};
@@ -66,4 +67,18 @@ pub fn says(selector: &str, text: &str) -> String {
 /// Whether as many elements are found by a selector.
 pub fn counts(selector: &str, count: usize) -> String {
     format!("document.querySelectorAll({}).length === {count}", json!(selector))
+}
+
+/// Gives an input of the page a file, as if it had been chosen.
+pub async fn choose_file(page: &Page, input: &str, name: &str, content: &str) {
+    page.until(&format!("document.querySelector({}) !== null", json!(input))).await;
+    page.value(&format!(
+        "{{ const input = document.querySelector({input}); const files = new DataTransfer(); \
+         files.items.add(new File([{content}], {name})); input.files = files.files; \
+         input.dispatchEvent(new Event('change')); }}",
+        input = json!(input),
+        content = json!(content),
+        name = json!(name),
+    ))
+    .await;
 }

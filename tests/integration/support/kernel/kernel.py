@@ -2,6 +2,7 @@
 #
 # {"do": "start", "env": {...}}                       a kernel, in this environment
 # {"do": "run", "code": "...", "cell": "..."}         runs a cell; answers with its outputs
+# {"do": "silently", "code": "..."}                    runs what a front end asks for itself
 # {"do": "begin", "code": "...", "cell": "..."}       the same, without waiting for its end
 # {"do": "end"}                                       waits for the end of what was begun
 # {"do": "interrupt"} {"do": "kill"} {"do": "shutdown"} {"do": "restart"}
@@ -33,17 +34,18 @@ def connect():
     client.wait_for_ready(timeout=PATIENCE)
 
 
-def begin(code, cell):
+def begin(code, cell=None):
     global begun
     content = {
         "code": code,
         "silent": False,
-        "store_history": True,
+        "store_history": cell is not None,
         "user_expressions": {},
-        "allow_stdin": False,
+        "allow_stdin": True,
         "stop_on_error": False,
     }
-    message = client.session.msg("execute_request", content, metadata={"cellId": cell})
+    metadata = {} if cell is None else {"cellId": cell}
+    message = client.session.msg("execute_request", content, metadata=metadata)
     client.shell_channel.send(message)
     begun = message["header"]["msg_id"]
 
@@ -87,6 +89,9 @@ def main():
             begin(command["code"], command["cell"])
         elif do == "run":
             begin(command["code"], command["cell"])
+            answer = end()
+        elif do == "silently":
+            begin(command["code"])
             answer = end()
         elif do == "end":
             answer = end()

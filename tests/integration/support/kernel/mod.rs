@@ -19,8 +19,12 @@ use super::{data_folder, within};
 /// The file by which a kernel begins to record.
 pub const STARTUP: &str = "50-progress-relay.py";
 
-/// The Python of target/clients.
+/// The Python of target/clients, or that of `CLIENTS_PYTHON`: another release, with the same
+/// packages.
 pub fn python() -> PathBuf {
+    if let Some(python) = std::env::var_os("CLIENTS_PYTHON") {
+        return python.into();
+    }
     let python = root().join("target/clients/bin/python");
     assert!(python.exists(), "{python:?} is missing: scripts/setup clients");
     python
@@ -166,6 +170,11 @@ impl Kernel {
     pub async fn run_cell(&mut self, cell: &str, code: &str) -> Vec<Value> {
         let outputs = self.ask(json!({ "do": "run", "code": code, "cell": cell })).await;
         outputs.as_array().expect("outputs").clone()
+    }
+
+    /// Runs code that no student has asked for.
+    pub async fn run_silently(&mut self, code: &str) {
+        self.ask(json!({ "do": "silently", "code": code })).await;
     }
 
     /// Begins a cell that does not end by itself.

@@ -4,6 +4,8 @@
 mod claims;
 // The commands that make tokens and look at them.
 mod command;
+// A student follows its own events.
+mod followed;
 // What SIGHUP reads again: revocations, the secret.
 mod live;
 // Every route, by every caller, by every way on which a credential travels.

@@ -183,7 +183,7 @@ async fn no_parameter_shows_a_student_another_one() {
         }
     }
     assert!(own_rows > 10, "it reads its own: {own_rows}");
-    for path in ["cells", "activity", "export", "refused", "stream"] {
+    for path in ["cells", "activity", "export", "refused", "settings", "lessons"] {
         let (status, body) = ann.get(&format!("/api/class/{path}?class=algebra&student=ann")).await;
         assert!(status == 403 && !body.contains(OF_OTHERS), "{path}: {status} {body}");
     }

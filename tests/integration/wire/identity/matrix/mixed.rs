@@ -69,7 +69,8 @@ async fn a_first_message_changes_nothing_of_a_caller_that_is_known() {
     let operator = scene.caller("operator").token.clone().expect("a token");
     let message = serde_json::json!({"type": "auth", "token": operator}).to_string();
     for (name, query, expected) in [
-        ("student", "?class=algebra", Err("unauthorized")),
+        ("writer", "?class=algebra", Err("unauthorized")),
+        ("student", "?class=physics", Err("class")),
         ("wrong signature", "?class=algebra", Err("unauthorized")),
         ("instructor", "?class=physics", Err("class")),
         ("instructor", "?class=algebra", Ok(())),

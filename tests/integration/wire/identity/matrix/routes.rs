@@ -42,8 +42,8 @@ pub const ROUTES: [Route; 34] = [
     route("POST", "/student-progress", Kind::Ingest, "wso", "/student-progress?class=algebra"),
     route("POST", "/api/v1/events", Kind::Ingest, "wso", "/api/v1/events/?class=algebra"),
     route("POST", "/cell-monitor", Kind::Open, "", "/cell-monitor?class=algebra"),
-    route("GET", "/ws/connect", Kind::Subscription, "io", ""),
-    route("GET", "/api/class/stream", Kind::Subscription, "io", ""),
+    route("GET", "/ws/connect", Kind::Subscription, "sio", ""),
+    route("GET", "/api/class/stream", Kind::Subscription, "sio", ""),
     route(
         "GET",
         "/api/class/summary",

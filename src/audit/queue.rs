@@ -1,29 +1,16 @@
-//! The audit: who signed in, opened a class or a student, exported or acted, and whom the relay
-//! refused.
-//!
-//! Students' progress is personal data, so an operator must be able to say who has seen it. A relay
-//! without a source of callers records nothing: there, everyone is the same caller, and the page
-//! that lists them would tell of none.
-//!
-//! A request never waits for the audit and never fails because of it. Its entry waits in memory and
-//! is written a moment later; if the database is away, entries wait until [`MAX_WAITING`] of them
-//! do, and further ones are dropped, counted and logged. A dashboard asks for its class again and
-//! again, and a wrong token comes with every request of a client that has one; so the same entry is
-//! recorded once in a while only, and refusals of all kinds have a limit.
-//!
-//! No entry has a token, a cookie or a link's code: [`Entry`] takes names and fixed words alone.
+//! The entries that wait to be written, within bounds, and the task that writes them.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::access::Caller;
-use crate::database::{NewAuditEntry, Pages};
+use super::action::{OPENED_AGAIN, REFUSED_AGAIN};
+use super::entry::Entry;
+use crate::database::Pages;
 use crate::metrics::{CounterBy, Registry};
 use crate::repeated::Repeated;
 
@@ -35,16 +22,10 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 const MAX_WRITTEN: usize = 500;
 /// The most entries that wait to be written.
 const MAX_WAITING: usize = 4_000;
-/// How long the same caller is not recorded again for opening the same class or student.
-const OPENED_AGAIN: Duration = Duration::from_secs(600);
-/// How long the same refusal, from the same address, is not recorded again.
-const REFUSED_AGAIN: Duration = Duration::from_secs(60);
 /// The most refusals that are recorded in [`REFUSED_AGAIN`]: addresses are cheap.
 const MAX_REFUSALS: u32 = 100;
 /// The most entries that are known as recorded. Beyond them all are forgotten, and recorded again.
 const MAX_RECENT: usize = 20_000;
-/// The longest subject, in bytes.
-const MAX_SUBJECT: usize = 256;
 
 /// The causes for which an entry is not recorded.
 const QUEUE_FULL: &str = "queue-full";
@@ -53,155 +34,6 @@ const REFUSALS: &str = "refusals";
 /// One log line a cause.
 static DROPPED: Repeated = Repeated::new();
 static UNWRITTEN: Repeated = Repeated::new();
-
-/// What was done. docs/audit.md has a line for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Action {
-    /// A browser has signed in.
-    SignedIn,
-    /// A sign-in was refused.
-    SignInRefused,
-    /// A browser has signed out.
-    SignedOut,
-    /// A one-time link was made.
-    LinkMade,
-    /// A one-time link was used.
-    LinkUsed,
-    /// A class was read or subscribed to.
-    ClassOpened,
-    /// A student's events were read.
-    StudentOpened,
-    /// A class was exported.
-    Exported,
-    /// A hand was lowered.
-    HandLowered,
-    /// An instructor was on the way to a raised hand, or was not any more.
-    HandClaimed,
-    /// A lesson was begun.
-    LessonBegun,
-    /// The settings of a class were changed.
-    SettingsChanged,
-    /// The audit was read.
-    AuditRead,
-    /// A token or a session was refused.
-    CredentialRefused,
-    /// A caller has tried what it has no right to.
-    NotAllowed,
-}
-
-impl Action {
-    /// All of them.
-    pub(crate) const ALL: [Self; 15] = [
-        Self::SignedIn,
-        Self::SignInRefused,
-        Self::SignedOut,
-        Self::LinkMade,
-        Self::LinkUsed,
-        Self::ClassOpened,
-        Self::StudentOpened,
-        Self::Exported,
-        Self::HandLowered,
-        Self::HandClaimed,
-        Self::LessonBegun,
-        Self::SettingsChanged,
-        Self::AuditRead,
-        Self::CredentialRefused,
-        Self::NotAllowed,
-    ];
-
-    /// Its name in the table and in the API.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::SignedIn => "signed-in",
-            Self::SignInRefused => "sign-in-refused",
-            Self::SignedOut => "signed-out",
-            Self::LinkMade => "link-made",
-            Self::LinkUsed => "link-used",
-            Self::ClassOpened => "class-opened",
-            Self::StudentOpened => "student-opened",
-            Self::Exported => "exported",
-            Self::HandLowered => "hand-lowered",
-            Self::HandClaimed => "hand-claimed",
-            Self::LessonBegun => "lesson-begun",
-            Self::SettingsChanged => "settings-changed",
-            Self::AuditRead => "audit-read",
-            Self::CredentialRefused => "credential-refused",
-            Self::NotAllowed => "not-allowed",
-        }
-    }
-
-    fn is_refusal(self) -> bool {
-        matches!(self, Self::SignInRefused | Self::CredentialRefused | Self::NotAllowed)
-    }
-
-    /// How long the same entry is not recorded again.
-    fn pause(self) -> Option<Duration> {
-        match self {
-            Self::ClassOpened | Self::StudentOpened | Self::AuditRead => Some(OPENED_AGAIN),
-            _ if self.is_refusal() => Some(REFUSED_AGAIN),
-            _ => None,
-        }
-    }
-}
-
-/// An entry: what was done, from where, and by whom, as far as it is known.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Entry {
-    action: Action,
-    address: IpAddr,
-    who: Option<Who>,
-    class: Option<String>,
-    student: Option<String>,
-    detail: Option<&'static str>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Who {
-    subject: String,
-    role: String,
-    source: &'static str,
-}
-
-impl Entry {
-    /// An entry about an action that came from this address.
-    pub(crate) fn new(action: Action, address: IpAddr) -> Self {
-        Self {
-            action,
-            address: address.to_canonical(),
-            who: None,
-            class: None,
-            student: None,
-            detail: None,
-        }
-    }
-
-    /// It was done by this caller, who is known by `source`.
-    pub(crate) fn by(mut self, caller: &Caller, source: &'static str) -> Self {
-        // PostgreSQL stores no U+0000; an identity provider may name its users as it likes.
-        let mut subject = caller.subject.replace('\0', "\u{FFFD}");
-        subject.truncate(subject.floor_char_boundary(MAX_SUBJECT));
-        self.who = Some(Who { subject, role: caller.role.to_string(), source });
-        self
-    }
-
-    /// It concerns this class, whose name was checked.
-    pub(crate) fn class(mut self, class: &str) -> Self {
-        self.class = Some(class.to_owned());
-        self
-    }
-
-    /// It concerns this student, whose name was checked.
-    pub(crate) fn student(mut self, student: &str) -> Self {
-        self.student = Some(student.to_owned());
-        self
-    }
-
-    /// More about it, by a fixed word.
-    pub(crate) fn detail(mut self, detail: &'static str) -> Self {
-        self.detail = Some(detail);
-        self
-    }
-}
 
 /// Records entries. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -378,26 +210,13 @@ impl State {
     }
 }
 
-impl Entry {
-    fn row(&self, age: Duration) -> NewAuditEntry {
-        let who = self.who.as_ref();
-        NewAuditEntry {
-            age,
-            action: self.action.as_str(),
-            subject: who.map(|who| who.subject.clone()),
-            role: who.map(|who| who.role.clone()),
-            source: who.map(|who| who.source),
-            class: self.class.clone(),
-            student: self.student.clone(),
-            address: self.address,
-            detail: self.detail,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use super::super::action::Action;
     use super::*;
+    use crate::access::Caller;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -463,14 +282,6 @@ mod tests {
             audit.note(opened(&format!("c{class}")));
         }
         assert!(shared.lock().recent.len() <= MAX_RECENT);
-    }
-
-    #[test]
-    fn a_subject_is_made_storable() {
-        let subject = format!("a\0{}", "é".repeat(MAX_SUBJECT));
-        let caller = Caller { subject, ..Caller::anyone() };
-        let who = Entry::new(Action::SignedIn, HERE).by(&caller, "token").who.expect("a caller");
-        assert!(who.subject.starts_with("a\u{FFFD}é") && who.subject.len() <= MAX_SUBJECT);
     }
 
     #[test]
