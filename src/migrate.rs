@@ -204,8 +204,12 @@ async fn missing(client: &Client) -> Result<Vec<&'static Migration>, MigrateErro
 /// then has nothing to apply. Where nothing is missing, nothing is locked, and the role needs no
 /// right to create tables.
 pub async fn apply(connector: &Connector) -> Result<Vec<&'static str>, MigrateError> {
-    let session = connector.connect("migrate").await?;
-    let client = &session.client;
+    apply_by(&connector.connect("migrate").await?.client).await
+}
+
+/// The same as [`apply`], on an existing connection, which must not outlive the start: it holds the
+/// migrations' lock until its end.
+pub(crate) async fn apply_by(client: &Client) -> Result<Vec<&'static str>, MigrateError> {
     if missing(client).await?.is_empty() {
         return Ok(Vec::new());
     }

@@ -2,10 +2,10 @@
 
 use tokio_postgres::Error;
 
-use super::connect::Connector;
 use super::errors::ConnectError;
 use super::pages::MOST_SESSIONS;
 use super::room::{ESSENTIAL_SESSIONS, HELD_SESSIONS};
+use super::session::Session;
 
 /// The smallest limit on the connections of the session's role, and what sets it. The reservation
 /// for other roles exists from PostgreSQL 16 on. A superuser has no limit but the server's.
@@ -54,8 +54,7 @@ impl Allowance {
 ///
 /// # Errors
 /// If it may not, or the server cannot be asked.
-pub(crate) async fn check_allowance(connector: &Connector) -> Result<(), ConnectError> {
-    let session = connector.connect("start").await?;
+pub(crate) async fn check_allowance(session: &Session) -> Result<(), ConnectError> {
     let asked = Allowance::ask(&session.client).await.map_err(|error| session.refused(&error))?;
     let Some(Allowance { allowed, by }) =
         asked.filter(|allowance| allowance.is_below(MOST_SESSIONS))

@@ -29,6 +29,7 @@ mod election;
 mod errors;
 mod history;
 mod identity;
+mod key_file;
 mod lock_wait;
 mod log;
 mod log_version;

@@ -163,14 +163,15 @@ pub(super) async fn connect(
         let attempt = async {
             // The privileges come first: without USAGE on the schema, the migrations would seem to
             // be missing.
-            check_privileges(&connector).await?;
-            check_allowance(&connector).await?;
+            let session = connector.connect("start").await?;
+            check_privileges(&session).await?;
+            check_allowance(&session).await?;
             if !config.migrate {
-                return migrate::check(&connector).await;
+                return migrate::verify(&session.client).await;
             }
-            migrate::apply(&connector).await?;
+            migrate::apply_by(&session.client).await?;
             // Another role may have applied a migration meanwhile.
-            Ok(check_privileges(&connector).await?)
+            Ok(check_privileges(&session).await?)
         };
         let is_patient = || config.patience.is_none_or(|patience| began.elapsed() < patience);
         match attempt.await {

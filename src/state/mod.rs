@@ -111,13 +111,13 @@ mod view;
 
 pub(crate) use fold::activity::{MAX_MINUTES, MINUTE, minute_of};
 pub use fold::class::ClassState;
-pub(crate) use fold::lesson::ListedLesson;
 pub(crate) use fold::normalized_event::is_run;
 pub(crate) use fold::settings::{MAX_ROSTER, Settings};
 pub(crate) use fold::student::Student;
 pub(crate) use fold::tally::{StudentTally, Tallies};
 pub(crate) use live::class_table::Round;
 pub(crate) use live::classes::Classes;
+pub(crate) use live::earlier::FoundLesson;
 pub(crate) use live::live_class::{TakenChanges, UnsavedChanges};
 pub(crate) use live::load_error::LoadError;
 pub use live::rendered_summary::write_summary;

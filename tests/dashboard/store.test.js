@@ -144,8 +144,7 @@ test("a lesson that begins forgets the students, and draws everything", () => {
 
 test("the roster's students are known before anybody comes", () => {
   const roster = [{ id: "s1", name: "Ann" }, { id: "s2" }];
-  assert.equal(store.isKnown, false);
-  store.fold([event("@class", "settings_changed", { settings: { roster } })]);
+  store.load({ ...summaryOf(store), settings: { roster } }, performance.now());
   assert.ok(store.isKnown);
   assert.deepEqual(
     store.absent().map(({ userName }) => userName),
@@ -166,10 +165,13 @@ test("an instructor's act for somebody who is not here makes no row", () => {
   assert.equal(store.rows.size, 0);
 });
 
-test("settings that change in a lesson ask for a new summary", () => {
+test("settings that change ask for a new summary", () => {
   const change = (settings) => event("@class", "settings_changed", { settings });
-  // At the beginning of the lesson nothing has to be folded again.
-  assert.equal(store.fold([change({ stuckAfter: 2 }), run("s1", "E"), run("s1", "E")]), false);
+  // With the lesson's first event too: without the roster of before, others are not here.
+  assert.equal(store.fold([change({ stuckAfter: 2 }), run("s1")]), true);
+  assert.equal(store.rows.has("s1"), false);
+  store.load({ ...summaryOf(store), settings: { stuckAfter: 2 } }, performance.now());
+  assert.equal(store.fold([run("s1", "E"), run("s1", "E")]), false);
   assert.equal(store.counts.stuck, 1);
   const later = run("s2");
   assert.equal(store.fold([run("s1"), change({ cellsBy: "position" }), later]), true);

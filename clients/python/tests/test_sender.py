@@ -278,6 +278,45 @@ class TheSender(unittest.TestCase):
         sent = [n for _, numbers in peer.requests for n in numbers if numbers != [3]]
         self.assertEqual(set(sent), set(range(8)))
 
+    def test_one_event_for_which_a_whole_batch_is_refused_keeps_no_other(self):
+        def strict(events):
+            if any(event["n"] == 3 for event in events):
+                at = [event["n"] for event in events].index(3)
+                rejected = [{"index": at, "field": "code", "reason": "is odd"}]
+                return problem(422, "rejected", rejected=rejected)(events)
+            return taken(events)
+
+        _, sender, spool = self.send(strict, events=8)
+        self.assertEqual((sender.sent, spool.refused), (7, 1))
+        entry = json.loads((spool.folder / "refused.jsonl").read_text())
+        self.assertEqual(json.loads(entry["event"]), {"n": 3})
+
+    def test_a_token_that_has_expired_keeps_every_event_until_it_is_renewed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "token"
+            file.write_text("expired")
+
+            def judge(events):
+                good = peer.headers[-1].get("Authorization") == "Bearer renewed"
+                return taken(events) if good else problem(401, "unauthorized")(events)
+
+            peer = Peer(judge)
+            self.addCleanup(peer.stop)
+            sender, spool = self.sender(peer.url, token_file=str(file))
+            for number in range(5):
+                spool.append(b'{"n":%d}\n' % number)
+            sender.start()
+            sender.wake()
+            self.until(lambda: len(peer.requests) >= 3, lambda: sender.last_error)
+            self.assertEqual(spool.waiting(), (5, 0))
+            # A file that is written anew is not there for a moment.
+            file.unlink()
+            self.until(lambda: str(file) in sender.last_error, lambda: sender.last_error)
+            file.write_text("renewed")
+            self.until(lambda: spool.waiting()[0] == 0, lambda: sender.last_error)
+            self.assertEqual((sender.sent, spool.refused), (5, 0))
+            sender.stop(PATIENCE)
+
     def test_a_batch_that_is_too_large_is_sent_in_parts(self):
         peer, sender, spool = self.send(
             lambda events: taken(events) if len(events) <= 2 else (413, b"too large", {}), events=9

@@ -209,11 +209,16 @@ function build() {
 
 /** @param {import("./changes.js").Changes} changes */
 function draw(changes) {
-  document.title = page.t.title(store.counts.help, page.classId);
+  // Who limits the page to a team is told of no other hands.
+  const { focus } = page;
+  const hands =
+    focus.team === null ? store.counts.help : focus.ofTeam(store.withStatus("help")).length;
+  document.title = page.t.title(hands, page.classId);
   show(board, store.loaded && store.isKnown);
   for (const view of views) view.update?.(changes);
   if (page.connection.name === "live") {
-    alerts.tell(changes.raised, clock.now(), (names) => page.t.help.raised(names.join(", ")));
+    const raised = focus.ofTeam(changes.raised);
+    alerts.tell(raised, clock.now(), (names) => page.t.help.raised(names.join(", ")));
   }
   addChanges(pending, changes);
 }

@@ -18,6 +18,7 @@ use tokio_postgres::{Error, GenericClient};
 
 use crate::database::connect::Connector;
 use crate::database::errors::{ConnectError, explain, is_connection_lost};
+use crate::database::session::Session;
 pub use needs::{LEFT_OUT, NEEDS, Object};
 
 /// A message shows the GRANT statements of at most this many objects; for more, the command alone.
@@ -311,10 +312,9 @@ pub(crate) async fn lacking_privileges(
     find(client, None, EFFECTIVE).await
 }
 
-/// Checks that the connector's role has the privileges that a running relay needs, on the objects
+/// Checks that the session's role has the privileges that a running relay needs, on the objects
 /// that exist already.
-pub(crate) async fn check_privileges(connector: &Connector) -> Result<(), PrivilegeError> {
-    let session = connector.connect("migrate").await?;
+pub(crate) async fn check_privileges(session: &Session) -> Result<(), PrivilegeError> {
     match lacking_privileges(&session.client).await? {
         None => Ok(()),
         Some(lacking) => Err(PrivilegeError::Lacking(lacking)),

@@ -13,6 +13,7 @@ use rustls::sign::CertifiedKey;
 
 use super::certificate::Parsed;
 use crate::cryptography::crypto_provider;
+use crate::database::key_file;
 
 /// Whether a file does not exist. libpq does without such a file where it may.
 pub(super) fn is_missing(file: &Path) -> bool {
@@ -116,10 +117,6 @@ pub(super) fn client(certificate: &Path, key: &Path) -> Result<CertifiedKey, Str
 
 /// Reads a private key: PKCS#8, PKCS#1 or SEC1, in PEM or DER.
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    /// What nobody but the owner may do with a key; and with one of root's, which its group may
-    /// read.
-    const OTHERS: u32 = 0o077;
-    const OTHERS_THAN_GROUP: u32 = 0o037;
     if is_missing(file) {
         return Err(format!(
             "sslkey: {} does not exist: sslcert names a certificate, and its key must be there too",
@@ -127,15 +124,12 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
         ));
     }
     let text = read(file, "sslkey")?;
-    if let Ok(found) = fs::metadata(file) {
-        let forbidden = if found.uid() == 0 { OTHERS_THAN_GROUP } else { OTHERS };
-        if found.mode() & forbidden != 0 {
-            return Err(format!(
-                "sslkey: others than its owner can use {}: run `chmod 600` on it (a key of root's \
-                 may have 640)",
-                file.display()
-            ));
-        }
+    if fs::metadata(file).is_ok_and(|found| key_file::is_open(found.uid(), found.mode())) {
+        return Err(format!(
+            "sslkey: others than its owner can use {}: run `chmod 600` on it (a key of root's may \
+             have 640)",
+            file.display()
+        ));
     }
     if is_encrypted(&text) {
         return Err(format!(

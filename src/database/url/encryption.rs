@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::environment::{Environment, FileStatus};
 use super::error::UrlError;
 use super::values::{Value, Values};
+use crate::database::key_file;
 use crate::database::target::{Roots, TlsMode, TlsSettings};
 
 /// libpq's folder below the home folder.
@@ -149,20 +150,11 @@ fn client(
     Ok(Some((certificate, key)))
 }
 
-/// A key is its owner's alone; one of root's may be read by its group, which is how keys are given
-/// to services.
 fn check_key(name: &str, status: FileStatus) -> Result<(), UrlError> {
-    const ROOT: u32 = 0;
-    /// Write and execute for the group, everything for others.
-    const FORBIDDEN_TO_ROOTS: u32 = 0o037;
     if !status.is_file {
         return Err(UrlError::new(format!("{name}: the certificate's key is no plain file")));
     }
-    let is_open = match status.owner {
-        ROOT => status.mode & FORBIDDEN_TO_ROOTS != 0,
-        _ => status.is_open_to_others(),
-    };
-    if is_open {
+    if key_file::is_open(status.owner, status.mode) {
         return Err(UrlError::new(format!(
             "{name}: others may read the certificate's key; run chmod 600 on it (640 if root owns \
              it)"

@@ -52,68 +52,75 @@ impl Stored {
 
 impl ApiRequest<'_> {
     pub(super) async fn resolve(&self, student: &str) -> Result<Response, Problem> {
-        let (class, student) = (self.class()?, student_of(student)?);
         // A hand that has lapsed is lowered too: a dashboard may not know yet.
-        let is_raised = |student: &Student, _| student.help_since.is_some();
-        if !self.has_hand(&class, &student, is_raised).await? {
-            // Another instructor was there first, or the student has lowered the hand: either way
-            // it is down, as the request demands.
-            let body = ObjectWriter::object(|object| object.json("resolved", false));
-            return self.answer(body).await;
-        }
-        let actor = self.actor(&Words::default())?;
-        let write = |object: &mut ObjectWriter<'_>| object.text("actor", &actor);
-        let stored = self.store("help_resolved", class, Some(student), write).await?;
-        let body = ObjectWriter::object(|object| {
-            object.json("resolved", true);
-            stored.write(object);
-        });
-        self.answer(body).await
+        let is_up = |student: &Student, _| student.help_since.is_some();
+        let answer = ("resolved", true);
+        self.act_on_hand("help_resolved", student, &Words::default(), is_up, answer).await
     }
 
     /// The instructor is on the way to a raised hand (`claims`), or is not any more.
     pub(super) async fn claim(&self, student: &str, claims: bool) -> Result<Response, Problem> {
-        let (class, student) = (self.class()?, student_of(student)?);
-        let actor = self.actor(&self.words()?)?;
         let is_up = |student: &Student, now| student.hand_until(now).is_some();
+        let answer = ("claimed", claims);
+        self.act_on_hand("help_claimed", student, &self.words()?, is_up, answer).await
+    }
+
+    pub(super) async fn begin_lesson(&self) -> Result<Response, Problem> {
+        self.act_on_class("lesson_started", "title", |words| words.title.as_deref()).await
+    }
+
+    pub(super) async fn viewing(&self) -> Result<Response, Problem> {
+        self.act_on_class("instructor_viewing", "student", |words| words.student.as_deref()).await
+    }
+
+    /// Acts on a hand that is up, as `is_up` tells. The answer says by `name` that it was done, and whether the hand is
+    /// now so.
+    async fn act_on_hand(
+        &self,
+        event_type: &str,
+        student: &str,
+        words: &Words,
+        is_up: impl Fn(&Student, Micros) -> bool,
+        (name, is_so): (&str, bool),
+    ) -> Result<Response, Problem> {
+        let (class, student) = (self.class()?, student_of(student)?);
+        let actor = self.actor(words)?;
         if !self.has_hand(&class, &student, is_up).await? {
-            let body = ObjectWriter::object(|object| object.json("claimed", false));
-            return self.answer(body).await;
+            // Another instructor was there first, or the student has lowered the hand: either way
+            // it is down, and nothing is left to be done.
+            return self.answer(ObjectWriter::object(|object| object.json(name, false))).await;
         }
         let write = |object: &mut ObjectWriter<'_>| {
             object.text("actor", &actor);
-            object.text("by", &actor);
-            if !claims {
+            if event_type == "help_claimed" {
+                object.text("by", &actor);
+            }
+            if !is_so {
                 object.json("released", true);
             }
         };
-        let stored = self.store("help_claimed", class, Some(student), write).await?;
+        let stored = self.store(event_type, class, Some(student), write).await?;
         let body = ObjectWriter::object(|object| {
-            object.json("claimed", claims);
+            object.json(name, is_so);
             stored.write(object);
         });
         self.answer(body).await
     }
 
-    pub(super) async fn begin_lesson(&self) -> Result<Response, Problem> {
+    /// Acts on the class itself, with a text that the body may have under this name.
+    async fn act_on_class(
+        &self,
+        event_type: &str,
+        name: &str,
+        text: impl Fn(&Words) -> Option<&str>,
+    ) -> Result<Response, Problem> {
         let (class, words) = (self.class()?, self.words()?);
-        let (actor, title) = (self.actor(&words)?, short("title", words.title.as_deref())?);
+        let (actor, text) = (self.actor(&words)?, short(name, text(&words))?);
         let write = |object: &mut ObjectWriter<'_>| {
             object.text("actor", &actor);
-            object.opt_text("title", title);
+            object.opt_text(name, text);
         };
-        let stored = self.store("lesson_started", class, None, write).await?;
-        self.answer(ObjectWriter::object(|object| stored.write(object))).await
-    }
-
-    pub(super) async fn viewing(&self) -> Result<Response, Problem> {
-        let (class, words) = (self.class()?, self.words()?);
-        let (actor, student) = (self.actor(&words)?, short("student", words.student.as_deref())?);
-        let write = |object: &mut ObjectWriter<'_>| {
-            object.text("actor", &actor);
-            object.opt_text("student", student);
-        };
-        let stored = self.store("instructor_viewing", class, None, write).await?;
+        let stored = self.store(event_type, class, None, write).await?;
         self.answer(ObjectWriter::object(|object| stored.write(object))).await
     }
 

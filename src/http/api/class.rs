@@ -51,7 +51,7 @@ impl ApiRequest<'_> {
             let summary = classes.summary(&class, parts, min_cursor).await?;
             return self.answer_summary(&summary, None).await;
         };
-        let summary = classes.earlier_lesson(&class, lesson.first, parts).await?;
+        let summary = classes.earlier_lesson(&class, &lesson, parts).await?;
         let summary = summary.ok_or_else(Problem::no_lesson)?;
         self.answer_summary(&summary, Some(summary.rendered_at)).await
     }

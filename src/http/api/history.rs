@@ -99,9 +99,10 @@ impl ApiRequest<'_> {
             let ids = self.latest_runs(&class, notebook, cell).await?;
             return self.events_of(&class, ids, before, limit).await;
         }
-        let lesson = self.lesson(&class).await?;
-        let first = lesson.as_ref().map_or(i64::MIN, |lesson| lesson.first.0);
-        let ended = lesson.as_ref().filter(|lesson| lesson.ended_at.is_some());
+        let found = self.lesson(&class).await?;
+        let lesson = found.as_ref().map(|found| &found.listed);
+        let first = lesson.map_or(i64::MIN, |lesson| lesson.first.0);
+        let ended = lesson.filter(|lesson| lesson.ended_at.is_some());
         let before = ended.map_or(before, |lesson| before.min(lesson.last.0 + 1));
         let notebook = self.notebook_of(&class, notebook).await?;
         // One more than asked for tells whether there are more.
@@ -134,8 +135,7 @@ impl ApiRequest<'_> {
         self.caught_up().await;
         let classes = &self.relay.classes;
         if let Some(lesson) = self.earlier_lesson(class).await? {
-            let runs = classes.earlier_runs(class, lesson.first, notebook, cell).await?;
-            return runs.ok_or_else(Problem::no_lesson);
+            return Ok(classes.earlier_runs(class, &lesson, notebook, cell).await?);
         }
         let runs = classes.read(class, |state, _, _| {
             let notebook = notebook.and_then(|path| state.notebook_name(path));

@@ -12,7 +12,7 @@ use crate::http::gate::client::Client;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::representation::Representation;
-use crate::state::{ListedLesson, LoadError};
+use crate::state::{FoundLesson, LoadError};
 
 /// How long a client is told to wait before it asks once more.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
@@ -51,7 +51,7 @@ impl ApiRequest<'_> {
     }
 
     /// The lesson that the request is about; `None` if it names none.
-    pub(super) async fn lesson(&self, class: &ClassId) -> Result<Option<ListedLesson>, Problem> {
+    pub(super) async fn lesson(&self, class: &ClassId) -> Result<Option<FoundLesson>, Problem> {
         let Some(first) = self.number("lesson", 1, i64::MAX)? else { return Ok(None) };
         let found = self.relay.classes.lesson(class, EventId(first)).await?;
         found.map(Some).ok_or_else(Problem::no_lesson)
@@ -61,9 +61,8 @@ impl ApiRequest<'_> {
     pub(super) async fn earlier_lesson(
         &self,
         class: &ClassId,
-    ) -> Result<Option<ListedLesson>, Problem> {
-        let lesson = self.lesson(class).await?;
-        Ok(lesson.filter(|lesson| lesson.ended_at.is_some()))
+    ) -> Result<Option<FoundLesson>, Problem> {
+        Ok(self.lesson(class).await?.filter(FoundLesson::has_ended))
     }
 
     /// A parameter that may be given once.

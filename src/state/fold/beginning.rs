@@ -1,8 +1,8 @@
 //! The beginnings of a class's state: a lesson's, and the settings'.
 //!
-//! A lesson begins with one of its events, before that event is folded. Counts, cells and hands then
-//! begin with nothing, and the students are remembered. Changed settings make void what was folded
-//! of the lesson: it begins with nothing too, and its events are folded again.
+//! A lesson begins with one of its events, before that event is folded. Counts, cells and hands
+//! then begin with nothing, and the students are remembered. Changed settings make void what was
+//! folded of the lesson: it begins with nothing too, and its events are folded again.
 
 use std::sync::Arc;
 

@@ -2,9 +2,10 @@
 //!
 //! [`normalized_event`] holds the members of an event that the fold uses, by the class's
 //! [`settings`] and by the [`names`] under which notebooks, cells and messages are counted.
-//! [`class`] folds it, [`beginning`] begins lessons and takes settings, and the class asks [`lesson`], [`student`], [`streaks`], [`cell`] and [`activity`] for
-//! the rules of each. The collections are [`lru_map`]s, whose bytes are counted by [`heap`].
-//! [`tally`] counts the events of exports by the same rules.
+//! [`class`] folds it, [`beginning`] begins lessons and takes settings, and the class asks
+//! [`lesson`], [`student`], [`streaks`], [`cell`] and [`activity`] for the rules of each. The
+//! collections are [`lru_map`]s, whose bytes are counted by [`heap`]. [`tally`] counts the events
+//! of exports by the same rules.
 
 pub(in crate::state) mod activity;
 mod beginning;

@@ -24,42 +24,56 @@ use crate::state::fold::lesson::ListedLesson;
 use crate::state::fold::settings::Settings;
 use crate::state::view::SummaryParts;
 
+/// A lesson of a class, and by what its events are read and folded.
+#[derive(Debug)]
+pub(crate) struct FoundLesson {
+    pub(crate) listed: ListedLesson,
+    settings: Arc<Settings>,
+    settings_event: EventId,
+    epoch: Epoch,
+}
+
+impl FoundLesson {
+    pub(crate) fn has_ended(&self) -> bool {
+        self.listed.ended_at.is_some()
+    }
+
+    /// The cursor of its last event.
+    fn last(&self) -> Cursor {
+        Cursor { epoch: self.epoch.clone(), id: self.listed.last.0 }
+    }
+
+    /// The lesson before its first event.
+    fn unfolded(&self) -> ClassState {
+        let ListedLesson { first, started_at, .. } = self.listed;
+        ClassState::of_lesson(first, started_at, Arc::clone(&self.settings))
+    }
+}
+
 /// How long the folding of a lesson may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Events of one page.
 const PAGE_ROWS: usize = 10_000;
 
-/// A lesson that a class has had.
-struct FoundLesson {
-    lesson: ListedLesson,
-    /// Those of the class, by which the lesson is folded.
-    settings: Arc<Settings>,
-    settings_event: EventId,
-    /// Of the lesson's events.
-    epoch: Epoch,
-}
-
 impl Classes {
-    /// The summary of a lesson, as it was when the lesson ended; `None` if the class has had none
-    /// that begins with this event, or if it has not ended.
+    /// The summary of a lesson, as it was when the lesson ended; `None` if it has not ended.
     ///
     /// # Errors
-    /// If the class or the lesson's events cannot be read.
+    /// If the lesson's events cannot be read.
     pub(crate) async fn earlier_lesson(
         &self,
         class: &ClassId,
-        first: EventId,
+        lesson: &FoundLesson,
         parts: SummaryParts,
     ) -> Result<Option<Arc<RenderedSummary>>, LoadError> {
-        let Some(found) = self.found(class, first).await? else { return Ok(None) };
-        let FoundLesson { lesson, settings, settings_event, epoch } = found;
-        let Some(ended_at) = lesson.ended_at else { return Ok(None) };
-        let last = Cursor { epoch, id: lesson.last.0 };
+        let Some(ended_at) = lesson.listed.ended_at else { return Ok(None) };
+        let (first, last) = (lesson.listed.first, lesson.last());
+        let settings_event = lesson.settings_event;
         let key = Key { class: class.clone(), first, last: last.clone(), settings_event, parts };
         if let Some(summary) = self.earlier.get(&key) {
             return Ok(Some(summary));
         }
-        let mut state = ClassState::of_lesson(first, lesson.started_at, settings);
+        let mut state = lesson.unfolded();
         let fold = async {
             let _turn = self.earlier_turn().await?;
             // Another request may have waited for the same turn.
@@ -72,7 +86,7 @@ impl Classes {
             return Ok(Some(summary));
         }
         if let Some(current) = &mut state.lesson {
-            current.title = lesson.title;
+            current.title = lesson.listed.title.clone();
         }
         let class = class.clone();
         let rendered = background::run(move || {
@@ -89,28 +103,25 @@ impl Classes {
     }
 
     /// The latest run of a cell by each student in a lesson that has ended, as events, the newest
-    /// first; `None` if the class has had no such lesson.
+    /// first.
     ///
     /// # Errors
-    /// If the class or the lesson's events cannot be read.
+    /// If the lesson's events cannot be read.
     pub(crate) async fn earlier_runs(
         &self,
         class: &ClassId,
-        first: EventId,
+        lesson: &FoundLesson,
         notebook: Option<&str>,
         cell: &str,
-    ) -> Result<Option<Vec<EventId>>, LoadError> {
-        let Some(found) = self.found(class, first).await? else { return Ok(None) };
-        let FoundLesson { lesson, settings, epoch, .. } = found;
-        let last = Cursor { epoch, id: lesson.last.0 };
-        let mut state = ClassState::of_lesson(first, lesson.started_at, settings);
+    ) -> Result<Vec<EventId>, LoadError> {
+        let (last, mut state) = (lesson.last(), lesson.unfolded());
         let fold = async {
             let _turn = self.earlier_turn().await?;
             self.fold_lesson(&mut state, class, &last).await
         };
         timeout(PATIENCE, fold).await.map_err(|_| LoadError::TooLong)??;
         let notebook = notebook.and_then(|path| state.notebook_name(path));
-        Ok(Some(state.latest_runs(notebook.as_deref(), cell)))
+        Ok(state.latest_runs(notebook.as_deref(), cell))
     }
 
     /// Waits for a turn to fold an earlier lesson, and for memory for it.
@@ -118,21 +129,6 @@ impl Classes {
         let turn = self.earlier_turns.acquire().await.map_err(|_| LoadError::Restarted)?;
         self.loader.wait_for_room().await?;
         Ok(turn)
-    }
-
-    /// A lesson of the class.
-    async fn found(
-        &self,
-        class: &ClassId,
-        first: EventId,
-    ) -> Result<Option<FoundLesson>, LoadError> {
-        self.read(class, |state, cursor, _| {
-            let lesson = state.lessons_listed().into_iter().find(|lesson| lesson.first == first)?;
-            let (settings, settings_event) = state.settings();
-            let (settings, epoch) = (Arc::clone(settings), cursor.epoch.clone());
-            Some(FoundLesson { lesson, settings, settings_event, epoch })
-        })
-        .await
     }
 
     /// Folds a class's events after those that `state` has, up to `last`.
@@ -179,7 +175,13 @@ impl Classes {
         &self,
         class: &ClassId,
         first: EventId,
-    ) -> Result<Option<ListedLesson>, LoadError> {
-        Ok(self.found(class, first).await?.map(|found| found.lesson))
+    ) -> Result<Option<FoundLesson>, LoadError> {
+        self.read(class, |state, cursor, _| {
+            let listed = state.lessons_listed().into_iter().find(|lesson| lesson.first == first)?;
+            let (settings, settings_event) = state.settings();
+            let (settings, epoch) = (Arc::clone(settings), cursor.epoch.clone());
+            Some(FoundLesson { listed, settings, settings_event, epoch })
+        })
+        .await
     }
 }

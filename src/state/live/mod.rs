@@ -13,7 +13,7 @@
 pub(super) mod class_table;
 pub(super) mod classes;
 mod clock;
-mod earlier;
+pub(super) mod earlier;
 mod earlier_cache;
 mod evict;
 pub(super) mod intake;

@@ -191,10 +191,12 @@ async fn a_team_alone_is_shown() {
     let page = chrome.open(&page_of(&relay, "c")).await;
     page.until(&says("#grid .card-count", "10")).await;
     page.until(&counts("#help .help-item", 2)).await;
+    page.until("document.title.startsWith('(2) ')").await;
     page.click("#teams .team-choose").await;
     page.until(&says("#grid .card-count", "5")).await;
     page.until(&counts("#help .help-item", 1)).await;
     page.until(&says("#help .student-name", "Name of s2")).await;
+    page.until("document.title.startsWith('(1) ')").await;
     page.until(&says(".status-tile[data-status=help] .status-tile-number", "1")).await;
     page.until(&says("#cells .meter-text", "5 of 5")).await;
     page.until("location.search.includes('team=even')").await;

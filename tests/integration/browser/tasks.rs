@@ -1,5 +1,5 @@
-//! What a new instructor does first: each thing is found by its role and its name, as it is seen and
-//! as a screen reader tells it, and is clicked on with the mouse. And the way of the keyboard.
+//! What a new instructor does first: each thing is found by its role and its name, as it is seen
+//! and as a screen reader tells it, and is clicked on with the mouse. And the way of the keyboard.
 
 use serde_json::json;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::stored;
+use super::{reported, stored};
 use crate::support::kernel::{Home, Kernel};
 use crate::support::{Database, Issuer, PATIENCE, Relay, until};
 
@@ -24,19 +24,6 @@ async fn updated(kernel: &mut Kernel, text: &str) -> Value {
         }
     }
     panic!("{text} was not shown");
-}
-
-/// Waits until `%progress` has this text.
-async fn reported(kernel: &mut Kernel, text: &str) -> String {
-    let mut report = String::new();
-    for _ in 0..600 {
-        report = kernel.progress().await;
-        if report.contains(text) {
-            return report;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("no {text}: {report}");
 }
 
 /// The relay makes this event when an instructor says that they are on the way.

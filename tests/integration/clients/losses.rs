@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
 
 use progress_relay::client::BaseUrl;
 use serde_json::json;
 
-use super::{each, runs};
+use super::{each, reported, runs};
 use crate::support::kernel::{Home, python};
 use crate::support::stage::{Netns, mount_small, unmount};
-use crate::support::{Database, PATIENCE, Proxy, Relay};
+use crate::support::{Database, Proxy, Relay};
 
 /// An address at which nothing listens.
 fn nowhere() -> BaseUrl {
@@ -68,6 +67,8 @@ async fn a_relay_that_was_away_for_long_gets_everything_once() {
     let mut kernel = home.kernel(&road.url(), &[]).await;
     kernel.run("'run 0'").await;
     runs(&database, 1).await;
+    // The client knows it as well.
+    reported(&mut kernel, "waiting     0").await;
 
     relay.kill().await;
     for number in 1..=60 {
@@ -77,9 +78,8 @@ async fn a_relay_that_was_away_for_long_gets_everything_once() {
             road.lead_to(&nowhere());
         }
     }
-    let report = kernel.progress().await;
+    let report = reported(&mut kernel, "last error  no answer from").await;
     assert!(report.contains("waiting     60"), "{report}");
-    assert!(report.contains("last error  no answer from"), "{report}");
 
     let relay = Relay::start(&database, &[]).await;
     road.lead_to(&relay.url);
@@ -102,21 +102,14 @@ async fn a_laptop_that_was_asleep_sends_the_rest() {
     let mut kernel = home.kernel_by(&by, &relay.url.to_string(), &[]).await;
     kernel.run("'awake'").await;
     runs(&database, 1).await;
+    reported(&mut kernel, "waiting     0").await;
 
     laptop.cut();
     for number in 0..20 {
         kernel.run(&format!("{number}")).await;
     }
     // The connection that was open gives up by itself.
-    let mut report = String::new();
-    for _ in 0..PATIENCE.as_secs() * 10 {
-        report = kernel.progress().await;
-        if report.contains("last error  no answer from") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert!(report.contains("last error  no answer from"), "{report}");
+    let report = reported(&mut kernel, "last error  no answer from").await;
     assert!(report.contains("waiting     20"), "{report}");
     laptop.mend();
     let rows = runs(&database, 21).await;

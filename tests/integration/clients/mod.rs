@@ -15,8 +15,11 @@ mod pages;
 // The kernel as VS Code drives it.
 mod vscode;
 
+use std::time::Duration;
+
 use serde_json::Value;
 
+use crate::support::kernel::Kernel;
 use crate::support::{Database, until};
 
 /// The bodies of the stored events of this type, in the order of ids.
@@ -40,4 +43,17 @@ async fn runs(database: &Database, count: usize) -> Vec<Value> {
 /// A member of each event.
 fn each<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
     events.iter().map(|event| &event[name]).collect()
+}
+
+/// Waits until `%progress` has this text.
+async fn reported(kernel: &mut Kernel, text: &str) -> String {
+    let mut report = String::new();
+    for _ in 0..1500 {
+        report = kernel.progress().await;
+        if report.contains(text) {
+            return report;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("no {text}: {report}");
 }

@@ -1,6 +1,6 @@
 //! `make page-day`: the heap of a page that is open all day, and of one that nobody sees. Eight
-//! hours of a class's events pass in some minutes, and each is received as it passes: the views show
-//! the same at the end of each hour, and what grows is a leak.
+//! hours of a class's events pass in some minutes, and each is received as it passes: the views
+//! show the same at the end of each hour, and what grows is a leak.
 
 use std::time::{Duration, Instant};
 

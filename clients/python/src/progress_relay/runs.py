@@ -51,6 +51,7 @@ class Runs:
     def begin(self, info: object, shell: object) -> None:
         if len(self._begun) >= MAX_BEGUN:
             self._begun.clear()
+        self.printed.begin()
         # The info is kept, so that no other one can have its id meanwhile.
         traceback = getattr(shell, "_last_traceback", None)
         self._begun[id(info)] = (info, time.perf_counter(), traceback)
@@ -58,7 +59,6 @@ class Runs:
     def end(self, result: object, shell: object) -> Optional[dict]:
         """The event of a run, or None where no cell of a notebook has run."""
         ended = time.perf_counter()
-        self.printed.settle()
         info, begun, traceback = self._match(getattr(result, "info", None))
         code = getattr(info, "raw_cell", None)
         if type(code) is not str or not getattr(info, "store_history", False):

@@ -160,7 +160,7 @@ class Sender:
                 self._settle(batch, answer, judged)
                 self._ask_who_i_am()
                 return True
-        if answer.status in (400, 413):
+        if answer.status in (400, 413, 422):
             return self._divide(batch, answer)
         return self._failed(_explain(answer, self.settings), answer.retry_after)
 
@@ -181,7 +181,8 @@ class Sender:
         self._limit = min(self._limit * 2, MAX_EVENTS)
 
     def _divide(self, batch: Batch, answer: Answer) -> bool:
-        """The batch is too large, or something in it cannot be read: find the event by halves."""
+        """The batch is too large, or something in it cannot be read or stored: find the event by
+        halves, so that it does not keep the others for ever."""
         if len(batch.lines) > 1:
             self._limit = max(1, len(batch.lines) // 2)
             return True

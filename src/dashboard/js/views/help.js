@@ -48,7 +48,8 @@ export default function helpQueue(page) {
     element: view.element,
     slot: "urgent",
     update(changes) {
-      const names = changes.raised.map((row) => studentName(row.student));
+      const raised = page.focus.ofTeam(changes.raised);
+      const names = raised.map((row) => studentName(row.student));
       if (names.length > 0) setText(announcer, t.help.raised(names.join(", ")));
       if (changes.filter || concerns(changes, "help")) draw();
       else if (changes.tick || changes.presence) for (const item of items.parts()) item.tick();

@@ -93,9 +93,9 @@ impl ApiRequest<'_> {
         let lesson = self.lesson(class).await?;
         let mut range = self.relay.pages.ids_received(class, from, to).await?;
         if let Some(lesson) = lesson {
-            range.first = range.first.max(lesson.first.0);
-            if lesson.ended_at.is_some() {
-                range.end = range.end.min(lesson.last.0 + 1);
+            range.first = range.first.max(lesson.listed.first.0);
+            if lesson.has_ended() {
+                range.end = range.end.min(lesson.listed.last.0 + 1);
             }
         }
         Ok(range)

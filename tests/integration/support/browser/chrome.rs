@@ -345,9 +345,11 @@ impl Page {
             "Escape" => 27,
             _ => 0,
         };
-        for kind in ["rawKeyDown", "keyUp"] {
-            let event =
-                json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": number });
+        // A form is sent by the character, not by the key.
+        let text = if key == "Enter" { "\r" } else { "" };
+        for kind in ["keyDown", "keyUp"] {
+            let event = json!({ "type": kind, "key": key, "code": key, "text": text,
+                "windowsVirtualKeyCode": number });
             self.call("Input.dispatchKeyEvent", event).await;
         }
     }
