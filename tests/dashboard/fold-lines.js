@@ -27,10 +27,7 @@ function resumed(events, cut, now) {
   const taken = (count) => restoreState(sent(folded(events.slice(0, count)), now));
   let state = taken(cut);
   for (let at = cut; at < events.length; at += 1) {
-    const { roster } = state.settings;
-    const change = state.fold(events[at]);
-    const isOfSettings = change?.event.kind === "settings_changed";
-    if (change?.refold || (isOfSettings && roster.size > 0)) state = taken(at + 1);
+    if (state.fold(events[at])?.event.kind === "settings_changed") state = taken(at + 1);
   }
   return state;
 }

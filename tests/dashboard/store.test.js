@@ -179,13 +179,6 @@ test("settings that change ask for a new summary", () => {
   assert.equal(store.counts.active, 1);
 });
 
-test("a roster that goes as a lesson begins asks for a new summary", () => {
-  const change = (settings, more) => event("@class", "settings_changed", { settings, ...more });
-  assert.equal(store.fold([change({ roster: [{ id: "s1" }] })]), false);
-  const receivedAt = formatTime(now + 7 * HOUR);
-  assert.equal(store.fold([change({}, { receivedAt })]), true);
-});
-
 test("a summary replaces the state and keeps what was looked up", () => {
   store.fold([run("s1", "NameError: x"), run("s1", "NameError: x"), run("s2")]);
   const summary = JSON.parse(JSON.stringify(summaryOf(store)));

@@ -160,12 +160,10 @@ export class Store {
    */
   fold(events) {
     for (const delivered of events) {
-      const { roster } = this.state.settings;
       const folded = this.state.fold(delivered);
-      if (folded?.refold) return true;
       // Where a lesson begins with new settings there is nothing to fold again. But without the
       // roster of before, others are known who are not here, and the summary named only its own.
-      if (folded?.event.kind === "settings_changed" && roster.size > 0) return true;
+      if (folded?.event.kind === "settings_changed") return true;
       for (const watcher of this.#watchers) watcher.event(delivered, folded);
       if (folded !== null) this.#apply(folded);
     }
