@@ -327,11 +327,13 @@ async fn acts_that_sql_wrote_are_folded_as_far_as_they_are_usable() {
     for body in [
         r#"{"eventType":"settings_changed","settings":7}"#,
         r#"{"eventType":"settings_changed"}"#,
-        r#"{"eventType":"settings_changed","settings":{"cellsBy":["position"],"roster":{"id":"a"}}}"#,
+        r#"{"eventType":"settings_changed","settings":
+            {"cellsBy":["position"],"roster":{"id":"a"}}}"#,
         "{\"eventType\":\"settings_changed\",\n\"settings\":{ \"x\" : \
              \"\\ud800\\u0000\",\r\n\"n\":1e999,
             \"cellsBy\":\"id\", \"cellsBy\" : \"position\",\t\"stuckAfter\":1.0,
-            \"roster\":[7,{\"id\":\"e\u{301}\",\"name\":\"NFD\"},{\"id\":\"a\",\"name\":\"\\udc00\"}]}}",
+            \"roster\":[7,{\"id\":\"e\u{301}\",\"name\":\"NFD\"},
+            {\"id\":\"a\",\"name\":\"\\udc00\"}]}}",
         r#"{"eventType":"lesson_started","title":{"a":1},"actor":[]}"#,
         r#"{"eventType":"lesson_started","title":"\u0000\ud83d"}"#,
         r#"{"eventType":"help","until":"help_stop"}"#,
