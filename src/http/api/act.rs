@@ -73,8 +73,8 @@ impl ApiRequest<'_> {
         self.act_on_class("instructor_viewing", "student", |words| words.student.as_deref()).await
     }
 
-    /// Acts on a hand that is up, as `is_up` tells. The answer says by `name` that it was done, and whether the hand is
-    /// now so.
+    /// Acts on a hand that is up, as `is_up` tells. The answer says by `name` that it was done, and
+    /// whether the hand is now so.
     async fn act_on_hand(
         &self,
         event_type: &str,

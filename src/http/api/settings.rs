@@ -203,7 +203,10 @@ fn roster(value: &Value) -> Result<Value, Fault> {
         };
         // As clients' ids are stored: trimmed, and an address in lower case.
         let Ok(id) = StudentId::of_client(id) else {
-            return fault(here("id"), "must have 1 to 200 bytes and no control characters");
+            return fault(
+                here("id"),
+                "must have 1 to 200 bytes and no control characters, and not be @class",
+            );
         };
         let mut out = Map::from_iter([("id".to_owned(), id.as_str().into())]);
         for name in ["name", "team"] {

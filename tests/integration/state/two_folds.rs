@@ -325,6 +325,7 @@ impl Hostile {
             "title",
             "settings",
             "replaces",
+            "message",
             "__proto__",
         ] {
             while self.one_in(2) {
@@ -363,7 +364,7 @@ impl Hostile {
             "cellIndex" => self.one(&["0", "1", "2", "3", "-1", "1.0"]).to_owned(),
             "executionCount" | "replaces" => self.one(&["1", "2", "3", "7", "30"]).to_owned(),
             "hasError" | "unconfigured" | "released" => self.one(&["true", "false"]).to_owned(),
-            "errorMessage" => self.message(),
+            "errorMessage" | "message" => self.message(),
             "until" => "\"help_stop\"".to_owned(),
             "settings" => self.settings(),
             _ => self.one(VALUES).to_owned(),

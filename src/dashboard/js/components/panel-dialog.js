@@ -26,6 +26,8 @@ export class PanelDialog {
   constructor(name, heading, closed = () => {}) {
     this.element = h("dialog", { class: name, "aria-labelledby": heading });
     this.element.addEventListener("close", () => {
+      // The event comes a moment later: the dialog may have been opened again meanwhile.
+      if (this.element.open) return;
       this.end();
       closed();
     });
