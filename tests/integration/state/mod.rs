@@ -4,12 +4,16 @@
 mod acts;
 // Every replica, every snapshot and every dashboard agrees on the state of a class.
 mod agreement;
+// Random events for both folds.
+mod hostile_events;
 // One elected replica writes the snapshots, and another one follows when it freezes or vanishes.
 mod leader;
 // Lessons, settings and the acts of instructors, on every replica and after a restart.
 mod lessons;
 // The relay's fold and the page's make the same of anything.
 mod two_folds;
+// Settings: changed at once, under load, and of any size and form.
+mod settings;
 // A snapshot equals the fold of its events, also after the epoch, the table or the leader changed.
 mod snapshots;
 

@@ -5,6 +5,7 @@ mod chrome;
 pub mod classroom;
 pub mod scenes;
 mod site;
+mod tasks;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
