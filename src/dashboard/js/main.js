@@ -151,6 +151,8 @@ function enter() {
     summary: (summary, asked) => {
       if (lessonId !== null) clock.hold(parseTime(summary.now));
       store.load(summary, asked);
+      // The empty page was drawn a moment ago: the class does not wait for half a second after it.
+      schedule.requestAll();
     },
     events: (events) => store.fold(events),
     now: (now) => clock.hear(now),
