@@ -249,7 +249,7 @@ async fn a_database_that_restarts_during_the_migrations_is_waited_for() {
             (!client.query(sql, &[]).await.expect("an answer").is_empty()).then_some(())
         })
         .await;
-        assert_eq!(database.terminate("progress-relay %").await, ["progress-relay migrate"]);
+        assert_eq!(database.terminate("progress-relay %").await, ["progress-relay start"]);
         client.batch_execute("SELECT pg_advisory_unlock_all()").await.expect("the lock back");
     };
     let (relay, ()) = tokio::join!(Relay::start(&database, &[]), ended);
