@@ -34,6 +34,7 @@ use crate::support::{Database, Relay, run, until};
 fn event_of(class: &str, student: &str, cell: usize) -> Value {
     let mut event = random_event(class, 1);
     event["eventType"] = "cell_executed".into();
+    event["cellType"] = "code".into();
     event["userId"] = student.into();
     event["cellId"] = format!("cell-{cell}").into();
     event["executionCount"] = json!(fastrand::u32(..));

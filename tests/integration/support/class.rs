@@ -50,7 +50,8 @@ pub fn random_event(class: &str, students: usize) -> Value {
         "notebookPath": format!("{}lesson{}.ipynb", one_of(&["", "RTC:", "./", "own/"]),
             one_of(&["0", "1", "1-Copy1"])),
     });
-    if fastrand::u8(..30) == 0 {
+    // A class of one student has that one alone.
+    if students > 1 && fastrand::u8(..30) == 0 {
         event["userId"] = "student001@example.com".into();
         event["sessionId"] = format!("unconfigured-{}", fastrand::u8(..5)).into();
     }
