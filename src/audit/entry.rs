@@ -67,9 +67,7 @@ impl Entry {
         self.detail = Some(detail);
         self
     }
-}
 
-impl Entry {
     /// The row of the table, written so long after it was noted.
     pub(super) fn row(&self, age: Duration) -> NewAuditEntry {
         let who = self.who.as_ref();

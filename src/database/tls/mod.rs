@@ -48,4 +48,6 @@ pub use plan::Verification;
 pub(super) use renewal::TlsFiles;
 
 #[cfg(test)]
+mod files_tests;
+#[cfg(test)]
 mod tests;

@@ -12,6 +12,8 @@
 
 mod encryption;
 mod environment;
+#[cfg(test)]
+mod environment_tests;
 mod error;
 mod hosts;
 mod keywords;

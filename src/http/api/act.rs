@@ -50,19 +50,66 @@ impl Stored {
     }
 }
 
+/// What an instructor does about a raised hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HandAct {
+    /// Lowers it.
+    Resolve,
+    /// Is on the way to it.
+    Claim,
+    /// Is not on the way any more.
+    Release,
+}
+
+impl HandAct {
+    fn event_type(self) -> &'static str {
+        match self {
+            Self::Resolve => "help_resolved",
+            Self::Claim | Self::Release => "help_claimed",
+        }
+    }
+
+    /// The answer's member, and what it is once the act is stored.
+    fn answer(self) -> (&'static str, bool) {
+        match self {
+            Self::Resolve => ("resolved", true),
+            Self::Claim => ("claimed", true),
+            Self::Release => ("claimed", false),
+        }
+    }
+
+    /// Whether the student has a hand to act on.
+    fn concerns(self, student: &Student, now: Micros) -> bool {
+        match self {
+            // A hand that has lapsed is lowered too: a dashboard may not know yet.
+            Self::Resolve => student.help_since.is_some(),
+            Self::Claim | Self::Release => student.hand_until(now).is_some(),
+        }
+    }
+
+    /// Writes the event's own members.
+    fn write(self, actor: &str, object: &mut ObjectWriter<'_>) {
+        object.text("actor", actor);
+        match self {
+            Self::Resolve => {}
+            Self::Claim => object.text("by", actor),
+            Self::Release => {
+                object.text("by", actor);
+                object.json("released", true);
+            }
+        }
+    }
+}
+
 impl ApiRequest<'_> {
     pub(super) async fn resolve(&self, student: &str) -> Result<Response, Problem> {
-        // A hand that has lapsed is lowered too: a dashboard may not know yet.
-        let is_up = |student: &Student, _| student.help_since.is_some();
-        let answer = ("resolved", true);
-        self.act_on_hand("help_resolved", student, &Words::default(), is_up, answer).await
+        self.act_on_hand(HandAct::Resolve, student, &Words::default()).await
     }
 
     /// The instructor is on the way to a raised hand (`claims`), or is not any more.
     pub(super) async fn claim(&self, student: &str, claims: bool) -> Result<Response, Problem> {
-        let is_up = |student: &Student, now| student.hand_until(now).is_some();
-        let answer = ("claimed", claims);
-        self.act_on_hand("help_claimed", student, &self.words()?, is_up, answer).await
+        let act = if claims { HandAct::Claim } else { HandAct::Release };
+        self.act_on_hand(act, student, &self.words()?).await
     }
 
     pub(super) async fn begin_lesson(&self) -> Result<Response, Problem> {
@@ -73,33 +120,22 @@ impl ApiRequest<'_> {
         self.act_on_class("instructor_viewing", "student", |words| words.student.as_deref()).await
     }
 
-    /// Acts on a hand that is up, as `is_up` tells. The answer says by `name` that it was done, and
-    /// whether the hand is now so.
+    /// Acts on a hand. The answer says whether it was done, and whether the hand is now so.
     async fn act_on_hand(
         &self,
-        event_type: &str,
+        act: HandAct,
         student: &str,
         words: &Words,
-        is_up: impl Fn(&Student, Micros) -> bool,
-        (name, is_so): (&str, bool),
     ) -> Result<Response, Problem> {
         let (class, student) = (self.class()?, student_of(student)?);
-        let actor = self.actor(words)?;
-        if !self.has_hand(&class, &student, is_up).await? {
+        let (actor, (name, is_so)) = (self.actor(words)?, act.answer());
+        if !self.has_hand(&class, &student, act).await? {
             // Another instructor was there first, or the student has lowered the hand: either way
             // it is down, and nothing is left to be done.
             return self.answer(ObjectWriter::object(|object| object.json(name, false))).await;
         }
-        let write = |object: &mut ObjectWriter<'_>| {
-            object.text("actor", &actor);
-            if event_type == "help_claimed" {
-                object.text("by", &actor);
-            }
-            if !is_so {
-                object.json("released", true);
-            }
-        };
-        let stored = self.store(event_type, class, Some(student), write).await?;
+        let write = |object: &mut ObjectWriter<'_>| act.write(&actor, object);
+        let stored = self.store(act.event_type(), class, Some(student), write).await?;
         let body = ObjectWriter::object(|object| {
             object.json(name, is_so);
             stored.write(object);
@@ -124,18 +160,18 @@ impl ApiRequest<'_> {
         self.answer(ObjectWriter::object(|object| stored.write(object))).await
     }
 
-    /// Whether the student's hand is as `is_up` demands, at the time of the database's clock.
+    /// Whether the student's hand is one to act on, at the time of the database's clock.
     async fn has_hand(
         &self,
         class: &ClassId,
         student: &StudentId,
-        is_up: impl Fn(&Student, Micros) -> bool,
+        act: HandAct,
     ) -> Result<bool, Problem> {
         self.caught_up().await;
-        let is_up = self.relay.classes.read(class, |state, _, now| {
-            state.student(student.as_str()).map(|student| is_up(student, now))
+        let concerns = self.relay.classes.read(class, |state, _, now| {
+            state.student(student.as_str()).map(|student| act.concerns(student, now))
         });
-        is_up.await?.ok_or_else(|| Problem::no_student(student.as_str()))
+        concerns.await?.ok_or_else(|| Problem::no_student(student.as_str()))
     }
 
     /// The body of the request; one that is empty says nothing.

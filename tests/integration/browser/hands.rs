@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::browser::classroom::{self, Past};
-use crate::support::browser::{Chrome, counts, event, page_of, run, says};
+use crate::support::browser::{Chrome, class_of_one, counts, event, page_of, run, says};
 use crate::support::{Database, Relay};
 
 fn hand(student: &str, message: &str) -> Value {
@@ -60,10 +60,7 @@ async fn what_a_hand_says_is_read_before_walking_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instructor_has_a_name_where_nobody_signs_in() {
-    let database = Database::migrated().await;
-    let relay = Relay::start(&database, &[]).await;
-    relay.post(&json!([run("c", "s1", 1, None)])).await;
-    let chrome = Chrome::start().await;
+    let (_database, relay, chrome) = class_of_one("c").await;
     let here = chrome.open(&page_of(&relay, "c")).await;
     let there = chrome.open(&page_of(&relay, "c")).await;
     let own = ".page-header > .own-name > .text-button";

@@ -5,7 +5,9 @@ use std::io::Read as _;
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::support::browser::{Chrome, MARK, MARKED, classroom, counts, event, page_of, run, says};
+use crate::support::browser::{
+    Chrome, MARK, MARKED, class_of_one, classroom, counts, event, page_of, run, says,
+};
 use crate::support::{Database, Relay};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,10 +40,7 @@ async fn a_class_is_shown_and_followed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_download_of_the_menu_is_there() {
-    let database = Database::migrated().await;
-    let relay = Relay::start(&database, &[]).await;
-    relay.post(&json!([run("c ü", "s1", 1, None)])).await;
-    let chrome = Chrome::start().await;
+    let (_database, relay, chrome) = class_of_one("c ü").await;
     let page = chrome.open(&page_of(&relay, "c ü")).await;
     page.until(&says("#grid .card-count", "1")).await;
     page.click(".downloads > summary").await;
@@ -255,10 +254,7 @@ async fn another_class_is_chosen_without_a_reload() {
 /// The page asks for seven things until it shows the class, and for each of them once.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_is_few_requests() {
-    let database = Database::migrated().await;
-    let relay = Relay::start(&database, &[]).await;
-    relay.post(&json!([run("c ü", "s1", 1, None)])).await;
-    let chrome = Chrome::start().await;
+    let (_database, relay, chrome) = class_of_one("c ü").await;
     let page = chrome.open(&page_of(&relay, "c ü")).await;
     page.until(&says("#grid .card-count", "1")).await;
     let asked = "performance.getEntriesByType('resource')

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::browser::{
-    Chrome, MARK, MARKED, Page, classroom, counts, event, page_of, run, says,
+    Chrome, MARK, MARKED, Page, class_of_one, classroom, counts, event, page_of, run, says,
 };
 use crate::support::{Database, Relay, run as run_program};
 
@@ -107,10 +107,7 @@ async fn a_drain_is_followed_promptly() {
 /// age goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_of_the_clock_hides_no_hand() {
-    let database = Database::migrated().await;
-    let relay = Relay::start(&database, &[]).await;
-    relay.post(&json!([run("c", "s1", 1, None)])).await;
-    let chrome = Chrome::start().await;
+    let (_database, relay, chrome) = class_of_one("c").await;
     let page = chrome.open(&page_of(&relay, "c")).await;
     relay.post(&json!([event("c", "s1", "help", &json!({}))])).await;
     page.until(&counts("#help .help-item", 1)).await;
@@ -136,10 +133,7 @@ async fn a_step_of_the_clock_hides_no_hand() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes 45 s: cargo test -- --ignored a_relay_that_hangs"]
 async fn a_relay_that_hangs_is_noticed() {
-    let database = Database::migrated().await;
-    let relay = Relay::start(&database, &[]).await;
-    relay.post(&json!([run("c", "s1", 1, None)])).await;
-    let chrome = Chrome::start().await;
+    let (_database, relay, chrome) = class_of_one("c").await;
     let page = chrome.open(&page_of(&relay, "c")).await;
     relay.signal(nix::sys::signal::Signal::SIGSTOP);
     let offline = "new Promise((done) => { const look = () => \

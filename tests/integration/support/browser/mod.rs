@@ -14,7 +14,15 @@ use time::format_description::well_known::Rfc3339;
 pub use chrome::{Chrome, Page};
 pub use site::Site;
 
-use super::Relay;
+use super::{Database, Relay};
+
+/// A relay with a class of one student, who has run a cell, and a browser.
+pub async fn class_of_one(class: &str) -> (Database, Relay, Chrome) {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    relay.post(&json!([run(class, "s1", 1, None)])).await;
+    (database, relay, Chrome::start().await)
+}
 
 /// The page of a class.
 pub fn page_of(relay: &Relay, class: &str) -> String {
