@@ -19,4 +19,7 @@
   } catch {
     // Storage may be forbidden: the page then begins with the system's own.
   }
+  // The first use of each takes several milliseconds: here the page's script is still on its way.
+  Intl.NumberFormat(root.lang).format(0);
+  Intl.DateTimeFormat(root.lang).format(0);
 })();

@@ -1,5 +1,7 @@
 // Asks for the class while the page's script is still on its way: api.js takes this answer instead
-// of asking. This is a classic script before the style sheet, so that it waits for neither.
+// of asking. Its body is read here, so that it is there when the script begins: the first picture
+// of the page is then that of the class. This is a classic script before the style sheet, so that
+// it waits for neither.
 
 (() => {
   // Of a browser that is too old: too-old.js.
@@ -13,7 +15,8 @@
   if (lesson) asked.set("lesson", lesson);
   const url = `api/class/summary?${asked}`;
   const answer = fetch(url, { redirect: "manual", signal: AbortSignal.timeout(15_000) });
+  const body = answer.then((response) => response.text());
   // Whoever takes the answer tells what is wrong.
-  answer.catch(() => {});
-  Object.assign(window, { early: { url, answer } });
+  body.catch(() => {});
+  Object.assign(window, { early: { url, answer, body } });
 })();

@@ -144,7 +144,8 @@ test("a step of this machine's clock moves no attempt", async () => {
 
 test("the answer that was asked for early is taken, once", async () => {
   const url = "api/class/summary?class=c&include=grid%2Cactivity%2Csettings";
-  window.early = { url, answer: Promise.resolve(summary("early")) };
+  const answer = summary("early");
+  window.early = { url, answer: Promise.resolve(answer), body: answer.text() };
   await connectLive();
   assert.deepEqual([requests, told.summaries], [[], ["early"]]);
   sockets[0].receive({ type: "reset", reason: "pruned" });
@@ -154,7 +155,8 @@ test("the answer that was asked for early is taken, once", async () => {
 
 test("an answer that was asked for early and is none is asked for again", async () => {
   const url = "api/class/summary?class=c&include=grid%2Cactivity%2Csettings";
-  window.early = { url, answer: Promise.reject(new TypeError("no relay")) };
+  const answer = Promise.reject(new TypeError("no relay"));
+  window.early = { url, answer, body: answer };
   await connect();
   assert.equal(current().name, "offline");
   await timers.pass(20_000);

@@ -68,11 +68,12 @@ async function request(path, parameters, { method = "GET", content, version, sig
       signal: AbortSignal.any(signals),
       redirect: /** @type {const} */ ("manual"),
     };
-    const response = await (earlyAnswer(url) ?? fetch(url, init));
+    const early = earlyAnswer(url);
+    const response = await (early?.answer ?? fetch(url, init));
     status = response.ok ? 0 : response.status;
     const login = loginOf(response);
     const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
-    const body = login === "proxy" ? "" : await response.text();
+    const body = login === "proxy" ? "" : await (early?.body ?? response.text());
     const answer = body === "" || (!isJson && !response.ok) ? {} : JSON.parse(body);
     if (response.ok && login === null) return answer;
     const detail = answer.detail ?? answer.title ?? response.statusText;
@@ -85,19 +86,19 @@ async function request(path, parameters, { method = "GET", content, version, sig
   }
 }
 
+/** @typedef {{ url: string, answer: Promise<Response>, body: Promise<string> }} Early */
+
 /**
  * The answer for which early.js has asked before this script was there. It is taken once.
  *
  * @param {string} url
  */
 function earlyAnswer(url) {
-  const holder = /** @type {{ early?: { url: string, answer: Promise<Response> } | null }} */ (
-    /** @type {unknown} */ (window)
-  );
+  const holder = /** @type {{ early?: Early | null }} */ (/** @type {unknown} */ (window));
   const { early } = holder;
   if (early?.url !== url) return null;
   holder.early = null;
-  return early.answer;
+  return early;
 }
 
 /**

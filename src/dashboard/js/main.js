@@ -34,7 +34,10 @@ const me = new Me(
   },
 );
 const preferences = new Preferences((name) => {
-  if (name === "language") build();
+  if (name === "language") {
+    page.t = speak(preferences.get("language"));
+    build();
+  }
   if (name === "theme" || name === "projector") restyle();
   if (name === "ownName") {
     presence.tell();
@@ -187,7 +190,6 @@ function askRejections() {
 /** Makes the whole page in the chosen language. The page's state of the class stays. */
 function build() {
   for (const view of views) view.end?.();
-  page.t = speak(preferences.get("language"));
   page.status = null;
   views = makers.map((make) => make(page));
   /** @param {Slot} slot */

@@ -246,14 +246,15 @@ function restorePairs({ grid }, students, cells) {
  * @returns {CellRuns}
  */
 function restoreRuns([, runs, failedRuns, failed, at, executionCount, session, time], sessions) {
+  const ranAt = readTime(at);
   return {
     runs,
     failedRuns,
     failed,
-    at: readTime(at),
+    at: ranAt,
     executionCount: executionCount ?? null,
     session: sessions[session ?? -1] ?? null,
-    time: readTime(time ?? at),
+    time: typeof time === "string" ? readTime(time) : ranAt,
   };
 }
 

@@ -31,6 +31,12 @@ async fn a_relay_that_is_restarted_leaves_no_gap() {
     first.kill().await;
     page.until("document.documentElement.dataset.connection === 'offline'").await;
     page.until("!document.querySelector('.connection-banner').hidden").await;
+    // It promises no more than it can know: extensions in the field give up after seconds.
+    let banner = page.value("document.querySelector('.connection-banner p').textContent").await;
+    let banner = banner.as_str().expect("a text");
+    let known = "What it has stored since then follows; what students’ extensions give up sending \
+                 does not.";
+    assert!(banner.contains(known), "{banner}");
     for cell in 2..=9 {
         second.post(&json!([run("c", "s1", cell, None), run("c", "s2", cell, None)])).await;
     }

@@ -16,9 +16,30 @@ const CELLS: usize = 30;
 const PICTURES: usize = 9;
 /// The first picture is there within this time, in milliseconds.
 const PICTURE_BAR: f64 = 300.0;
+/// How long a browser rests before the page is opened: what it does to make a window, and to close
+/// the one before, is not the page's.
+const REST: Duration = Duration::from_millis(500);
+/// The load beside it, in events a second: that of some two hundred students.
+const BESIDE: &str = "50";
 
 fn share(sorted: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * share).round() as usize]
+}
+
+/// Sends so many events a second of so many students of the class `load`.
+async fn load(url: String, students: &str, rate: &str, duration: &str) {
+    let arguments = [
+        ["--url", &url],
+        ["--class", "load"],
+        ["--students", students],
+        ["--rate", rate],
+        ["--dashboards", "1"],
+        ["--connections", "8"],
+        ["--warmup", "0s"],
+        ["--duration", duration],
+    ];
+    let done = run_program(&[&["simulate", "--yes"], arguments.as_flattened()].concat(), &[]).await;
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
 }
 
 fn now() -> f64 {
@@ -62,8 +83,8 @@ async fn measures_a_hand() {
     assert!(share(&took, 1.0) < 200.0, "{took:?}");
 }
 
-/// From the beginning of the navigation until a frame with the whole class was painted. Every page
-/// is opened anew, without a cache.
+/// From the beginning of the navigation until a frame with the whole class was painted, while the
+/// relay is sent another class's events. Every page is opened in a new tab, without a cache.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement: make frames"]
 async fn measures_the_first_picture() {
@@ -79,6 +100,7 @@ async fn measures_the_first_picture() {
     );
     database.client().await.batch_execute(&insert).await.expect("a class");
     let relay = Relay::start(&database, &[]).await;
+    let loading = tokio::spawn(load(relay.url.to_string(), "200", BESIDE, "20s"));
     let chrome = Chrome::start().await;
     let look = format!(
         "(() => {{ window.seen = null;
@@ -92,6 +114,7 @@ async fn measures_the_first_picture() {
     for _ in 0..PICTURES {
         let page = chrome.blank().await;
         page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": look })).await;
+        tokio::time::sleep(REST).await;
         page.go(&page_of(&relay, "c")).await;
         page.until("window.seen > 0").await;
         took.push(page.value("window.seen").await.as_f64().expect("a time"));
@@ -100,10 +123,12 @@ async fn measures_the_first_picture() {
         answered.push(page.value(summary).await.as_f64().expect("a time"));
         page.close().await;
     }
+    assert!(!loading.is_finished(), "the load beside it ended before the last page was opened");
+    loading.await.expect("the load");
     took.sort_by(f64::total_cmp);
     answered.sort_by(f64::total_cmp);
     println!(
-        "the first picture of {STUDENTS} students × {CELLS} cells, after the navigation began:"
+        "the first picture of {STUDENTS} students × {CELLS} cells, {BESIDE} events/s beside it:"
     );
     println!("  painted: p50 {:.0} ms, max {:.0} ms", share(&took, 0.5), share(&took, 1.0));
     println!("  summary there: p50 {:.0} ms", share(&answered, 0.5));
@@ -121,34 +146,7 @@ async fn measures_the_first_picture() {
 async fn measures_frames() {
     let database = Database::migrated().await;
     let relay = Relay::start(&database, &[]).await;
-    let url = relay.url.to_string();
-    let load = |seconds: &'static str| {
-        let url = url.clone();
-        async move {
-            let arguments = [
-                "simulate",
-                "--yes",
-                "--url",
-                &url,
-                "--class",
-                "load",
-                "--students",
-                "500",
-                "--rate",
-                "200",
-                "--dashboards",
-                "1",
-                "--connections",
-                "8",
-                "--warmup",
-                "0s",
-                "--duration",
-                seconds,
-            ];
-            let done = run_program(&arguments, &[]).await;
-            assert_eq!(done.code, Some(0), "{}", done.stderr);
-        }
-    };
+    let load = |seconds| load(relay.url.to_string(), "500", "200", seconds);
     load("20s").await;
     let chrome = Chrome::start().await;
     for overview in [false, true] {

@@ -202,8 +202,8 @@ export const en = {
         : "Sign in to see the class.",
     signIn: "Sign in",
     signInAway:
-      "The service that knows who you are cannot be reached; the relay itself works. " +
-      "Nothing is lost.",
+      "The service that knows who you are cannot be reached. The relay itself works, and stores " +
+      "what students’ extensions send.",
     forbiddenWhy: (classId) =>
       `You have no right in class “${classId}”. Choose one of your classes in the list above. If ` +
       "this one should be there, ask the person who runs the relay for the right.",

@@ -29,6 +29,7 @@ export default function emptyClass(page) {
     others,
   );
 
+  let isListed = false;
   async function listOthers() {
     const { classes } = await api.classes();
     const filled = classes.filter((other) => other.classId !== classId && other.students > 0);
@@ -41,12 +42,16 @@ export default function emptyClass(page) {
       others.append(h("li", {}, h("button", chip, bdi(other.classId), size)));
     }
   }
-  // Without the list the class can still be chosen in the header.
-  listOthers().catch(() => {});
-
   return {
     element,
     slot: "main",
-    update: () => show(element, store.loaded && !store.isKnown),
+    update() {
+      const isEmpty = store.loaded && !store.isKnown;
+      show(element, isEmpty);
+      if (!isEmpty || isListed) return;
+      isListed = true;
+      // Without the list the class can still be chosen in the header.
+      listOthers().catch(() => {});
+    },
   };
 }

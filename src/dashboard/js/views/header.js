@@ -13,12 +13,20 @@ import { presenceList } from "./presence.js";
 
 /**
  * @import { IconName } from "../icons.js"
+ * @import { StateName } from "../connection.js"
  * @import { Theme } from "../preferences.js"
  * @import { Page, View } from "./list.js"
  */
 
 /** @type {Record<Theme, IconName>} */
 const THEME_ICONS = { auto: "auto", light: "sun", dark: "moon" };
+
+/**
+ * The states of the connection in which the class is not shown yet.
+ *
+ * @type {StateName[]}
+ */
+const UNSHOWN = ["loading", "connecting"];
 
 /**
  * @param {Page} page
@@ -62,9 +70,9 @@ export default function header(page) {
         const absent = store.absent().length;
         setText(attendance, t.attendance(store.rows.size, absent));
         show(attendance, absent > 0);
-        picker.update();
       }
       if (changes.all || changes.connection) badge.update();
+      if (changes.all || changes.statuses || changes.connection) picker.update();
       if (changes.all || changes.me) account.update();
       if (changes.all || changes.presence) presence.update();
       if (changes.all || changes.presence || changes.me) {
@@ -160,8 +168,9 @@ function projectorButton({ preferences, t }) {
 }
 
 /**
- * Chooses the class. The list of the others is asked for when someone is about to choose; the
- * students of the one that is shown are counted here.
+ * Chooses the class. The list of the others is asked for once the class is shown, which does not
+ * wait for it, and when someone is about to choose. The students of the one that is shown are
+ * counted here.
  *
  * @param {Page} page
  */
@@ -193,13 +202,16 @@ function classPicker(page) {
   };
   select.addEventListener("pointerenter", refresh);
   select.addEventListener("focus", refresh);
-  refresh();
+  let isAsked = false;
   const element = h("label", { class: "class-picker" }, h("span", {}, t.picker.label), select);
   return {
     element,
     update() {
       const { isKnown, rows } = store;
       setText(shown, isKnown ? t.picker.option(classId, t.students(rows.size)) : classId);
+      if (isAsked || UNSHOWN.includes(page.connection.name)) return;
+      isAsked = true;
+      refresh();
     },
   };
 }
