@@ -3,15 +3,15 @@
 //! Settings are stored as an event that holds all of them. Here they are checked; the fold takes
 //! whatever it finds, since anyone may store such an event with SQL.
 
+use http::StatusCode;
 use http::header::IF_MATCH;
-use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 use warp::reply::Response;
 
 use super::request::{ApiRequest, unread};
 use crate::event::{ClassId, Cursor, EventId, ObjectWriter, StudentId};
 use crate::http::problem::Problem;
-use crate::http::representation::{Match, if_match};
+use crate::http::representation::{Match, Representation, if_match};
 use crate::state::MAX_ROSTER;
 
 /// Notebooks of an outline, and cells of each.
@@ -37,16 +37,13 @@ impl ApiRequest<'_> {
             object.json("settings", settings);
             object.text("version", &version);
         });
-        let mut response = self.answer(body).await?;
-        let tag = HeaderValue::try_from(format!("\"{version}\""));
-        tag.into_iter().for_each(|tag| drop(response.headers_mut().insert(header::ETAG, tag)));
-        Ok(response)
+        Representation::versioned(body, &version).answer(self.headers, &self.relay.answers).await
     }
 
     pub(super) async fn change_settings(&self) -> Result<Response, Problem> {
         let class = self.class()?;
         let settings = serde_json::from_slice(self.body).map_err(|error| {
-            Problem::bad_parameter("body", &format!("is no JSON object of settings: {error}"))
+            Problem::bad_body("body", &format!("is no JSON object of settings: {error}"))
         })?;
         let settings = checked(&settings).map_err(|fault| invalid(&fault))?;
         let replaced = self.replaced(&class).await?;
