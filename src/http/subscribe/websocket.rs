@@ -29,8 +29,8 @@ use crate::http::server::timeouts::{LastActivity, TimeoutStream};
 const UPGRADE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a peer without a credential may take to send one.
 const AUTH_PATIENCE: Duration = Duration::from_secs(5);
-/// The largest task of a session, in bytes: each dashboard costs it. A task has room for the largest
-/// future that it ever awaits, even if that is over at once, so such a future must be boxed.
+/// The largest task of a session, in bytes: each dashboard costs it. A task has room for the
+/// largest future that it ever awaits, even if that is over at once: such a future must be boxed.
 const MAX_TASK: usize = 4 * 1024;
 /// The one subprotocol of the relay. A client need not ask for it.
 const SUBPROTOCOL: &str = "progress-relay";
