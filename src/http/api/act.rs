@@ -127,7 +127,11 @@ impl ApiRequest<'_> {
         student: &str,
         words: &Words,
     ) -> Result<Response, Problem> {
-        let (class, student) = (self.class()?, student_of(student)?);
+        let class = self.class()?;
+        let student = percent_decode_str(student)
+            .decode_utf8()
+            .map_err(|_| Problem::bad_parameter("student", "is not UTF-8"))?;
+        let student = self.student_named(&class, &student).await?;
         let (actor, (name, is_so)) = (self.actor(words)?, act.answer());
         if !self.has_hand(&class, &student, act).await? {
             // Another instructor was there first, or the student has lowered the hand: either way
@@ -176,10 +180,15 @@ impl ApiRequest<'_> {
 
     /// The body of the request; one that is empty says nothing.
     fn words(&self) -> Result<Words, Problem> {
-        if self.body.iter().all(u8::is_ascii_whitespace) {
+        let text = self.body.trim_ascii_start();
+        if text.is_empty() {
             return Ok(Words::default());
         }
-        serde_json::from_slice(self.body)
+        // Serde takes a list for an object whose members come in this order.
+        if !text.starts_with(b"{") {
+            return Err(Problem::bad_parameter("body", "must be a JSON object, or empty"));
+        }
+        serde_json::from_slice(text)
             .map_err(|error| Problem::bad_parameter("body", &format!("is no such object: {error}")))
     }
 
@@ -220,14 +229,6 @@ impl ApiRequest<'_> {
         };
         Ok(Stored { event_id, cursor })
     }
-}
-
-/// The student that a path names.
-fn student_of(parameter: &str) -> Result<StudentId, Problem> {
-    let student = percent_decode_str(parameter)
-        .decode_utf8()
-        .map_err(|_| Problem::bad_parameter("student", "is not UTF-8"))?;
-    StudentId::new(&student).map_err(|error| Problem::bad_parameter("student", &error.to_string()))
 }
 
 /// A text of a person's, without blanks around it; `None` if nothing is left.

@@ -82,9 +82,10 @@ impl Events {
 impl ApiRequest<'_> {
     pub(super) async fn events(&self) -> Result<Response, Problem> {
         let class = self.class()?;
-        let student = self.once("student")?.map(StudentId::new).transpose();
-        let student =
-            student.map_err(|error| Problem::bad_parameter("student", &error.to_string()))?;
+        let student = match self.once("student")? {
+            Some(student) => Some(self.student_named(&class, student).await?),
+            None => None,
+        };
         let student = self.own_or(student)?;
         let notebook = self.once("notebook")?;
         let before = self.number("before", 1, i64::MAX)?.unwrap_or(i64::MAX);
@@ -135,13 +136,10 @@ impl ApiRequest<'_> {
         self.caught_up().await;
         let classes = &self.relay.classes;
         if let Some(lesson) = self.earlier_lesson(class).await? {
-            return Ok(classes.earlier_runs(class, &lesson, notebook, cell).await?);
+            let runs = classes.earlier_runs(class, &lesson, notebook, cell).await?;
+            return runs.ok_or_else(Problem::no_lesson);
         }
-        let runs = classes.read(class, |state, _, _| {
-            let notebook = notebook.and_then(|path| state.notebook_name(path));
-            state.latest_runs(notebook.as_deref(), cell)
-        });
-        Ok(runs.await?)
+        Ok(classes.read(class, |state, _, _| state.latest_runs(notebook, cell)).await?)
     }
 
     /// Answers with the events of these ids.

@@ -42,12 +42,34 @@ impl ApiRequest<'_> {
     /// others.
     pub(super) fn own_or(&self, wanted: Option<StudentId>) -> Result<Option<StudentId>, Problem> {
         let Some(own) = own_student(self.caller)? else { return Ok(wanted) };
-        match wanted {
-            Some(wanted) if wanted != own => {
-                Err(Problem::forbidden("a student reads its own events and state"))
-            }
-            _ => Ok(Some(own)),
+        let is_own = |wanted: &StudentId| {
+            *wanted == own || StudentId::of_client(wanted.as_str()).is_ok_and(|id| id == own)
+        };
+        if wanted.as_ref().is_none_or(is_own) {
+            return Ok(Some(own));
         }
+        Err(Problem::forbidden("a student reads its own events and state"))
+    }
+
+    /// The student that a request names. Ingest writes an id in one way, and a person may write it
+    /// in another; an id that SQL has written otherwise counts as it stands.
+    pub(super) async fn student_named(
+        &self,
+        class: &ClassId,
+        text: &str,
+    ) -> Result<StudentId, Problem> {
+        let exact = StudentId::new(text)
+            .map_err(|error| Problem::bad_parameter("student", &error.to_string()))?;
+        let usual = match StudentId::of_client(text) {
+            Ok(usual) if usual != exact => usual,
+            _ => return Ok(exact),
+        };
+        self.caught_up().await;
+        let known = self
+            .relay
+            .classes
+            .read(class, |state, _, _| state.student(exact.as_str()).map(|_| exact.clone()));
+        Ok(known.await?.unwrap_or(usual))
     }
 
     /// The lesson that the request is about; `None` if it names none.

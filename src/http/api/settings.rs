@@ -3,15 +3,15 @@
 //! Settings are stored as an event that holds all of them. Here they are checked; the fold takes
 //! whatever it finds, since anyone may store such an event with SQL.
 
+use http::StatusCode;
 use http::header::IF_MATCH;
-use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 use warp::reply::Response;
 
 use super::request::{ApiRequest, unread};
 use crate::event::{ClassId, Cursor, EventId, ObjectWriter, StudentId};
 use crate::http::problem::Problem;
-use crate::http::representation::{Match, if_match};
+use crate::http::representation::{Match, Representation, if_match};
 use crate::state::MAX_ROSTER;
 
 /// Notebooks of an outline, and cells of each.
@@ -37,10 +37,9 @@ impl ApiRequest<'_> {
             object.json("settings", settings);
             object.text("version", &version);
         });
-        let mut response = self.answer(body).await?;
-        let tag = HeaderValue::try_from(format!("\"{version}\""));
-        tag.into_iter().for_each(|tag| drop(response.headers_mut().insert(header::ETAG, tag)));
-        Ok(response)
+        // The tag is what `If-Match` of a change names.
+        let settings = Representation::versioned(body, &version);
+        settings.answer(self.headers, &self.relay.answers).await
     }
 
     pub(super) async fn change_settings(&self) -> Result<Response, Problem> {
@@ -262,10 +261,17 @@ fn outline_cell(cell: &Value, cells: &str, at: usize) -> Result<Value, Fault> {
     if let Some(title) = text(cell.get("title"), || here("title"))? {
         out.insert("title".to_owned(), title.into());
     }
-    if cell.get("exercise") == Some(&Value::Bool(true)) {
-        out.insert("exercise".to_owned(), true.into());
+    match cell.get("exercise") {
+        None | Some(Value::Null | Value::Bool(false)) => {}
+        Some(Value::Bool(true)) => drop(out.insert("exercise".to_owned(), true.into())),
+        Some(_) => return fault(here("exercise"), "must be true or false"),
     }
-    if let Some(Value::Array(headings)) = cell.get("headings") {
+    let headings = match cell.get("headings") {
+        None | Some(Value::Null) => None,
+        Some(Value::Array(headings)) => Some(headings),
+        Some(_) => return fault(here("headings"), "must be an array"),
+    };
+    if let Some(headings) = headings {
         let headings = headings.iter().take(MAX_HEADINGS);
         let headings: Vec<&str> = headings
             .map(|heading| text(Some(heading), || here("headings")))
@@ -300,6 +306,10 @@ mod tests {
         checked(settings).map_or_else(|fault| fault.member, |_| panic!("{settings} is taken"))
     }
 
+    fn of_cell(cell: Value) -> Value {
+        json!({"outline": [{"notebook": "a", "cells": [cell]}]})
+    }
+
     #[test]
     fn settings_are_stored_in_one_form() {
         let settings = json!({
@@ -328,6 +338,10 @@ mod tests {
             (json!({"roster": [{"id": "a", "name": 7}]}), "roster[0].name"),
             (json!({"outline": [{"cells": []}]}), "outline[0].notebook"),
             (json!({"outline": [{"notebook": "a", "cells": [{}]}]}), "outline[0].cells[0].id"),
+            (of_cell(json!({"id": "a", "exercise": 1})), "outline[0].cells[0].exercise"),
+            (of_cell(json!({"id": "a", "headings": "One"})), "outline[0].cells[0].headings"),
+            (of_cell(json!({"id": "a", "index": 1.5})), "outline[0].cells[0].index"),
+            (of_cell(json!("a")), "outline[0].cells[0].id"),
         ] {
             assert_eq!(wrong(&settings), member, "{settings}");
         }
