@@ -13,7 +13,7 @@ use super::lru_map::{Consumer, Evicted, LruMap};
 use super::normalized_event::{EventKind, NormalizedEvent};
 use super::settings::Settings;
 use super::student::{NumberedStudent, Student};
-use crate::event::{EventId, Micros, StoredEvent};
+use crate::event::{EventId, Micros, StoredEvent, StudentId};
 
 /// Students stored of a class. A new one takes the place of the one of whom no event came for
 /// longest, who counts as a new student at the next event.
@@ -137,14 +137,22 @@ impl ClassState {
         }
     }
 
-    /// The latest run of a cell by each student, as events, the newest first. `path` is that of the
-    /// cell's notebook; without one, the cells of this name in all notebooks are one.
-    pub(crate) fn latest_runs(&self, path: Option<&str>, cell: &str) -> Vec<EventId> {
+    /// The latest run of a cell by each student, or by one, as events, the newest first. `path` is
+    /// that of the cell's notebook; without one, the cells of this name in all notebooks are one.
+    pub(crate) fn latest_runs(
+        &self,
+        path: Option<&str>,
+        cell: &str,
+        student: Option<&StudentId>,
+    ) -> Vec<EventId> {
         let mut latest: HashMap<u64, (Micros, EventId)> = HashMap::new();
         for cell in self.cells_named(path, cell) {
             let pairs = cell.students.iter().map(|&student| Pair { student, cell: cell.number });
             for pair in pairs {
-                let Some(PairRuns { runs, .. }) = self.pairs.get(&pair) else { continue };
+                let Some(PairRuns { names, runs }) = self.pairs.get(&pair) else { continue };
+                if student.is_some_and(|student| student.as_str() != &*names.student) {
+                    continue;
+                }
                 let run = (runs.at, runs.event);
                 let known = latest.entry(pair.student).or_insert(run);
                 *known = run.max(*known);

@@ -18,7 +18,7 @@ use super::rendered_rows::RenderedRows;
 use super::rendered_summary::{ClassMembers, RenderedSummary, SummaryHead};
 use crate::background;
 use crate::database::LogRow;
-use crate::event::{ClassId, Cursor, Epoch, EventId};
+use crate::event::{ClassId, Cursor, Epoch, EventId, StudentId};
 use crate::state::fold::class::ClassState;
 use crate::state::fold::lesson::ListedLesson;
 use crate::state::fold::settings::Settings;
@@ -119,8 +119,8 @@ impl Classes {
         Ok(Some(summary))
     }
 
-    /// The latest run of a cell by each student in a lesson that has ended, as events, the newest
-    /// first; `None` if the lesson's events were pruned.
+    /// The latest run of a cell by each student, or by one, in a lesson that has ended, as events,
+    /// the newest first; `None` if the lesson's events were pruned.
     ///
     /// # Errors
     /// If the lesson's events cannot be read.
@@ -128,8 +128,8 @@ impl Classes {
         &self,
         class: &ClassId,
         lesson: &FoundLesson,
-        notebook: Option<&str>,
-        cell: &str,
+        (notebook, cell): (Option<&str>, &str),
+        student: Option<&StudentId>,
     ) -> Result<Option<Vec<EventId>>, LoadError> {
         let (last, mut state) = (lesson.last(), lesson.unfolded());
         let fold = async {
@@ -137,7 +137,7 @@ impl Classes {
             self.fold_lesson(&mut state, class, &last).await
         };
         let is_whole = timeout(PATIENCE, fold).await.map_err(|_| LoadError::TooLong)??;
-        Ok(is_whole.then(|| state.latest_runs(notebook, cell)))
+        Ok(is_whole.then(|| state.latest_runs(notebook, cell, student)))
     }
 
     /// Waits for a turn to fold an earlier lesson, and for memory for it.

@@ -79,6 +79,10 @@ async fn a_change_is_based_on_a_version() {
     }
     let answered = relay.connection().await.get(SETTINGS).await.expect("an answer");
     let tag = answered.header("etag").expect("a tag").to_owned();
+    let headers = [("if-none-match", &*tag)];
+    let mut connection = relay.connection().await;
+    let known = connection.request("GET", SETTINGS, &headers, "".into()).await.expect("an answer");
+    assert_eq!((known.status.as_u16(), known.header("etag")), (304, Some(&*tag)));
     assert_eq!(put(&relay, &json!({"stuckAfter": 2}), &tag).await.status, 200, "the ETag as given");
 }
 
