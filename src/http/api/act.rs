@@ -136,7 +136,8 @@ impl ApiRequest<'_> {
         if !self.has_hand(&class, &student, act).await? {
             // Another instructor was there first, or the student has lowered the hand: either way
             // it is down, and nothing is left to be done.
-            return self.answer(ObjectWriter::object(|object| object.json(name, false))).await;
+            let body = ObjectWriter::object(|object| object.json(name, false));
+            return self.answer_act(body, None).await;
         }
         let write = |object: &mut ObjectWriter<'_>| act.write(&actor, object);
         let stored = self.store(act.event_type(), class, Some(student), write).await?;
@@ -144,7 +145,7 @@ impl ApiRequest<'_> {
             object.json(name, is_so);
             stored.write(object);
         });
-        self.answer(body).await
+        self.answer_act(body, None).await
     }
 
     /// Acts on the class itself, with a text that the body may have under this name.
@@ -161,7 +162,7 @@ impl ApiRequest<'_> {
             object.opt_text(name, text);
         };
         let stored = self.store(event_type, class, None, write).await?;
-        self.answer(ObjectWriter::object(|object| stored.write(object))).await
+        self.answer_act(ObjectWriter::object(|object| stored.write(object)), None).await
     }
 
     /// Whether the student's hand is one to act on, at the time of the database's clock.

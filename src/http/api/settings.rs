@@ -3,15 +3,15 @@
 //! Settings are stored as an event that holds all of them. Here they are checked; the fold takes
 //! whatever it finds, since anyone may store such an event with SQL.
 
-use http::StatusCode;
-use http::header::IF_MATCH;
+use http::header::{IF_MATCH, IF_NONE_MATCH};
+use http::{HeaderName, StatusCode};
 use serde_json::{Map, Value};
 use warp::reply::Response;
 
 use super::request::{ApiRequest, unread};
 use crate::event::{ClassId, Cursor, EventId, ObjectWriter, StudentId};
 use crate::http::problem::Problem;
-use crate::http::representation::{Match, Representation, if_match};
+use crate::http::representation::{Match, Representation, if_match, if_none_match};
 use crate::state::MAX_ROSTER;
 
 /// Notebooks of an outline, and cells of each.
@@ -60,22 +60,34 @@ impl ApiRequest<'_> {
         if replaced.is_some() {
             self.check_replaced(&class, stored.cursor.as_ref(), &text).await?;
         }
+        let version = stored.cursor.as_ref().map(|at| at.id.to_string());
         let body = ObjectWriter::object(|object| {
-            object
-                .opt_text("version", stored.cursor.as_ref().map(|at| at.id.to_string()).as_deref());
+            object.opt_text("version", version.as_deref());
             stored.write(object);
         });
-        self.answer(body).await
+        self.answer_act(body, version.as_deref()).await
     }
 
     /// The version that the request means to replace; `None` if it replaces any.
     async fn replaced(&self, class: &ClassId) -> Result<Option<EventId>, Problem> {
-        if !self.headers.contains_key(IF_MATCH) {
+        let is_conditional = |name: &HeaderName| self.headers.contains_key(name);
+        if !is_conditional(&IF_MATCH) && !is_conditional(&IF_NONE_MATCH) {
             return Ok(None);
         }
         self.caught_up().await;
         let version = self.relay.classes.read(class, |state, _, _| state.settings().1).await?;
-        match if_match(self.headers, &format!("\"{version}\"")) {
+        let tag = format!("\"{version}\"");
+        if !is_conditional(&IF_MATCH) {
+            // A class without settings has version 0, which `*` does not mean.
+            let is_any = self.headers.get_all(IF_NONE_MATCH).iter().any(|value| value == "*");
+            let has_none = version == EventId::NONE;
+            return match (is_any, has_none) {
+                (true, true) => Ok(Some(version)),
+                _ if if_none_match(self.headers, &tag) => Err(changed_meanwhile()),
+                _ => Ok(None),
+            };
+        }
+        match if_match(self.headers, &tag) {
             Match::Any => Ok(None),
             Match::Tag => Ok(Some(version)),
             Match::None => Err(changed_meanwhile()),
