@@ -29,6 +29,11 @@ impl Representation {
         Self { body, etag }
     }
 
+    /// A body of a version, which is its ETag.
+    pub(super) fn versioned(body: String, version: &str) -> Self {
+        Self { body, etag: format!("\"{version}\"") }
+    }
+
     /// An object with `now` as its first member. The ETag leaves `now` out, since otherwise no
     /// ETag would match.
     pub(super) fn stamped(object: &str, now: &str) -> Self {

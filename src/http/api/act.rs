@@ -127,12 +127,17 @@ impl ApiRequest<'_> {
         student: &str,
         words: &Words,
     ) -> Result<Response, Problem> {
-        let (class, student) = (self.class()?, student_of(student)?);
+        let class = self.class()?;
+        let student = percent_decode_str(student)
+            .decode_utf8()
+            .map_err(|_| Problem::bad_parameter("student", "is not UTF-8"))?;
+        let student = self.student_named(&class, &student).await?;
         let (actor, (name, is_so)) = (self.actor(words)?, act.answer());
         if !self.has_hand(&class, &student, act).await? {
             // Another instructor was there first, or the student has lowered the hand: either way
             // it is down, and nothing is left to be done.
-            return self.answer(ObjectWriter::object(|object| object.json(name, false))).await;
+            let body = ObjectWriter::object(|object| object.json(name, false));
+            return self.answer_act(body, None).await;
         }
         let write = |object: &mut ObjectWriter<'_>| act.write(&actor, object);
         let stored = self.store(act.event_type(), class, Some(student), write).await?;
@@ -140,7 +145,7 @@ impl ApiRequest<'_> {
             object.json(name, is_so);
             stored.write(object);
         });
-        self.answer(body).await
+        self.answer_act(body, None).await
     }
 
     /// Acts on the class itself, with a text that the body may have under this name.
@@ -157,7 +162,7 @@ impl ApiRequest<'_> {
             object.opt_text(name, text);
         };
         let stored = self.store(event_type, class, None, write).await?;
-        self.answer(ObjectWriter::object(|object| stored.write(object))).await
+        self.answer_act(ObjectWriter::object(|object| stored.write(object)), None).await
     }
 
     /// Whether the student's hand is one to act on, at the time of the database's clock.
@@ -176,10 +181,15 @@ impl ApiRequest<'_> {
 
     /// The body of the request; one that is empty says nothing.
     fn words(&self) -> Result<Words, Problem> {
-        if self.body.iter().all(u8::is_ascii_whitespace) {
+        let text = self.body.trim_ascii_start();
+        if text.is_empty() {
             return Ok(Words::default());
         }
-        serde_json::from_slice(self.body)
+        // Serde takes a list for an object whose members come in this order.
+        if !text.starts_with(b"{") {
+            return Err(Problem::bad_parameter("body", "must be a JSON object, or empty"));
+        }
+        serde_json::from_slice(text)
             .map_err(|error| Problem::bad_parameter("body", &format!("is no such object: {error}")))
     }
 
@@ -220,14 +230,6 @@ impl ApiRequest<'_> {
         };
         Ok(Stored { event_id, cursor })
     }
-}
-
-/// The student that a path names.
-fn student_of(parameter: &str) -> Result<StudentId, Problem> {
-    let student = percent_decode_str(parameter)
-        .decode_utf8()
-        .map_err(|_| Problem::bad_parameter("student", "is not UTF-8"))?;
-    StudentId::new(&student).map_err(|error| Problem::bad_parameter("student", &error.to_string()))
 }
 
 /// A text of a person's, without blanks around it; `None` if nothing is left.

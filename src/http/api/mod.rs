@@ -95,7 +95,7 @@ where
             return Ok(None);
         }
         let read =
-            body::read(&request.headers, body, operation.max_body(), patience, &relay.bodies);
+            body::read(&request.headers, body, (operation.max_body(), ""), patience, &relay.bodies);
         read.await.map(Some)
     };
     // The body's part of the memory is held until the answer.

@@ -1,6 +1,6 @@
 //! A request of the API, and its parameters.
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use warp::reply::Response;
 
 use crate::access::Caller;
@@ -42,12 +42,34 @@ impl ApiRequest<'_> {
     /// others.
     pub(super) fn own_or(&self, wanted: Option<StudentId>) -> Result<Option<StudentId>, Problem> {
         let Some(own) = own_student(self.caller)? else { return Ok(wanted) };
-        match wanted {
-            Some(wanted) if wanted != own => {
-                Err(Problem::forbidden("a student reads its own events and state"))
-            }
-            _ => Ok(Some(own)),
+        let is_own = |wanted: &StudentId| {
+            *wanted == own || StudentId::of_client(wanted.as_str()).is_ok_and(|id| id == own)
+        };
+        if wanted.as_ref().is_none_or(is_own) {
+            return Ok(Some(own));
         }
+        Err(Problem::forbidden("a student reads its own events and state"))
+    }
+
+    /// The student that a request names. Ingest writes an id in one way, and a person may write it
+    /// in another; an id that SQL has written otherwise counts as it stands.
+    pub(super) async fn student_named(
+        &self,
+        class: &ClassId,
+        text: &str,
+    ) -> Result<StudentId, Problem> {
+        let exact = StudentId::new(text)
+            .map_err(|error| Problem::bad_parameter("student", &error.to_string()))?;
+        let usual = match StudentId::of_client(text) {
+            Ok(usual) if usual != exact => usual,
+            _ => return Ok(exact),
+        };
+        self.caught_up().await;
+        let known = self
+            .relay
+            .classes
+            .read(class, |state, _, _| state.student(exact.as_str()).map(|_| exact.clone()));
+        Ok(known.await?.unwrap_or(usual))
     }
 
     /// The lesson that the request is about; `None` if it names none.
@@ -91,6 +113,22 @@ impl ApiRequest<'_> {
     /// Answers with a body whose ETag covers all of it.
     pub(super) async fn answer(&self, body: String) -> Result<Response, Problem> {
         Representation::json(body).answer(self.headers, &self.relay.answers).await
+    }
+
+    /// Answers a request that has changed something. `version` is what it has made, if that is
+    /// known. What the client has already (`If-None-Match`) is no reason to leave the answer out.
+    pub(super) async fn answer_act(
+        &self,
+        body: String,
+        version: Option<&str>,
+    ) -> Result<Response, Problem> {
+        let body = match version {
+            Some(version) => Representation::versioned(body, version),
+            None => Representation::json(body),
+        };
+        let mut headers = self.headers.clone();
+        headers.remove(header::IF_NONE_MATCH);
+        body.answer(&headers, &self.relay.answers).await
     }
 
     /// Answers with an object with `now`, the database's time.

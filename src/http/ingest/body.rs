@@ -125,11 +125,12 @@ pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     ))
 }
 
-/// Reads a body of at most `max_body` bytes, within `patience`.
+/// Reads a body of at most `max_body` bytes, within `patience`. `advice` says what to do about one
+/// that is larger.
 pub(in crate::http) async fn read<S, B>(
     headers: &HeaderMap,
     mut body: Pin<&mut S>,
-    max_body: usize,
+    (max_body, advice): (usize, &str),
     patience: Duration,
     budget: &BodyBudget,
 ) -> Result<Body, Problem>
@@ -142,7 +143,7 @@ where
             StatusCode::PAYLOAD_TOO_LARGE,
             "body-too-large",
             "the body is too large",
-            format!("at most {max_body} bytes are taken (--max-body); send fewer events at a time"),
+            format!("at most {max_body} bytes are taken{advice}"),
         )
     };
     let announced = headers

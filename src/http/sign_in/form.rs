@@ -68,7 +68,8 @@ impl Form {
             ));
         }
         let patience = relay.limits.request_timeout;
-        let body = body::read(&request.headers, body, MAX_FORM, patience, &relay.bodies).await?;
+        let body =
+            body::read(&request.headers, body, (MAX_FORM, ""), patience, &relay.bodies).await?;
         let fields = if is_of_a_page { of_form(&body.bytes) } else { of_json(&body.bytes)? };
         let token = fields.token.trim();
         let proof = match fields.code.trim() {
