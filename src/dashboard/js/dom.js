@@ -110,11 +110,27 @@ export function setVariable(element, name, value) {
 }
 
 /**
+ * Shows or hides an element. The focus in an element that is hidden, as a button that hides itself
+ * when it is pressed, goes on to what is around it: else the keyboard would begin at the top again.
+ *
  * @param {HTMLElement} element
  * @param {boolean} visible
  */
 export function show(element, visible) {
-  if (element.hidden === visible) element.hidden = !visible;
+  if (element.hidden !== visible) return;
+  const hadFocus = !visible && element.contains(document.activeElement);
+  element.hidden = !visible;
+  if (hadFocus) focusAround(element.parentElement);
+}
+
+/** What takes the focus for something in it that is gone. */
+const AROUND = "section, dialog, main";
+
+/** @param {Element | null} element */
+function focusAround(element) {
+  const around = element?.closest(AROUND) ?? null;
+  if (around !== null && !around.hasAttribute("tabindex")) around.setAttribute("tabindex", "-1");
+  moveFocus(around);
 }
 
 /**
@@ -202,7 +218,8 @@ export class List {
       // next item, or else to the card.
       const buttons = [...(nextWanted(element, wanted)?.querySelectorAll("button") ?? [])];
       const same = buttons.find((button) => button.className === focused.className);
-      moveFocus(same ?? this.#parent.closest("section"));
+      if (same === undefined) focusAround(this.#parent);
+      else moveFocus(same);
     }
     this.#parts.delete(key);
     element.remove();

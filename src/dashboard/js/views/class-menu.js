@@ -15,9 +15,10 @@ const ROLES = ["instructor", "operator"];
 /** @param {Page} page */
 export function classMenu(page) {
   const { t } = page;
+  const settings = settingsDialog(page);
   /** @type {[string, string, { element: HTMLElement, open: () => void }][]} */
   const acts = [
-    ["settings", t.classMenu.settings, settingsDialog(page)],
+    ["settings", t.classMenu.settings, settings],
     ["new-lesson", t.classMenu.newLesson, newLessonDialog(page)],
   ];
   /** @type {typeof acts} */
@@ -59,6 +60,16 @@ export function classMenu(page) {
     update() {
       show(element, page.me.caller === null || ROLES.includes(page.me.caller.role));
       name.update();
+    },
+    /**
+     * Files were dropped onto the page.
+     *
+     * @param {File[]} files
+     */
+    drop(files) {
+      const modal = document.querySelector("dialog:modal");
+      const isCovered = modal !== null && modal !== settings.element;
+      if (!isCovered && !element.hidden && page.lessonId === null) settings.take(files);
     },
   };
 }

@@ -40,10 +40,12 @@ export default function connectionBanner(page) {
     setText(text, isWrong ? explain(page, t) : isByStream ? t.connection.byStream : "");
     show(button, retryAt !== null);
     show(signIn, login !== null);
-    // A proxy asks for the sign-in once the page is loaded again.
+    // A proxy asks for the sign-in once the page is loaded again, which an address with a `#` is not.
     // In a frame of another page the sign-in page does not show.
     setAttribute(signIn, "target", window.top === window ? null : "_blank");
-    if (login !== null) signIn.href = login === "relay" ? signInAddress(location) : location.href;
+    if (login !== null)
+      signIn.href =
+        login === "relay" ? signInAddress(location) : location.pathname + location.search;
     drawNextAttempt();
   }
 
