@@ -123,13 +123,23 @@ export function show(element, visible) {
   if (hadFocus) focusAround(element.parentElement);
 }
 
-/** What takes the focus for something in it that is gone. */
-const AROUND = "section, dialog, main";
+/**
+ * What takes the focus for an element in it that is gone.
+ *
+ * @param {Element | null} element
+ */
+export function around(element) {
+  return element?.closest("section, dialog, main") ?? null;
+}
 
 /** @param {Element | null} element */
-function focusAround(element) {
-  const around = element?.closest(AROUND) ?? null;
-  if (around !== null && !around.hasAttribute("tabindex")) around.setAttribute("tabindex", "-1");
+export function focusAround(element) {
+  focusOnWhole(around(element));
+}
+
+/** @param {Element | null} around */
+export function focusOnWhole(around) {
+  if (around !== null) setAttribute(around, "tabindex", around.getAttribute("tabindex") ?? "-1");
   moveFocus(around);
 }
 

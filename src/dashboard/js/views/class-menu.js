@@ -34,6 +34,8 @@ export function classMenu(page) {
     items.map(([name, text, dialog]) => {
       const open = () => {
         element.open = false;
+        // What has the focus now gets it back when the dialog is closed, and the menu is closed then.
+        element.querySelector("summary")?.focus();
         dialog.open();
       };
       const button = { type: "button", class: `class-menu-item open-${name}`, on: { click: open } };

@@ -34,7 +34,9 @@ export default function connectionBanner(page) {
 
   function draw() {
     const { name, retryAt, login, isByStream } = page.connection;
-    const isWrong = SHOWN.includes(name);
+    // That there is no such lesson is said where the lesson is named: earlier-lesson.js.
+    const isOfLesson = name === "refused" && page.lessonId !== null;
+    const isWrong = SHOWN.includes(name) && !isOfLesson;
     show(element, isWrong || isByStream);
     element.dataset.state = isWrong ? name : "stream";
     setText(text, isWrong ? explain(page, t) : isByStream ? t.connection.byStream : "");

@@ -40,6 +40,9 @@ export default function earlierLesson(page) {
   return {
     element,
     slot: "top",
-    update: (changes) => changes.all && show(element, page.lessonId !== null),
+    update(changes) {
+      if (changes.all) show(element, page.lessonId !== null);
+      if (page.connection.name === "refused") setText(text, t.lessons.noSuch);
+    },
   };
 }

@@ -36,7 +36,7 @@ export default function oneCell(page) {
     openCell(place) {
       const panel = new CellPanel(page, place, () => dialog.close());
       dialog.hold(panel);
-      if (!element.open) element.showModal();
+      dialog.open(true);
       panel.focus();
     },
     updateCalmly(changes) {
