@@ -33,6 +33,7 @@ export const classJa = {
     saving: "保存しています…",
     cancel: "キャンセル",
     failed: "設定を保存できませんでした。もう一度お試しください。",
+    wrong: "保存されていません。先に上のエラーを修正してください。",
     conflict: "その間にほかの人が設定を変更しました。何も保存されていません。",
     takeTheirs: "自分の変更を破棄して読み込む",
     inMember: (member, reason) => `${member}：${reason}`,
@@ -105,10 +106,12 @@ export const classJa = {
   },
   suggestions: {
     text: {
-      cells: "ほとんどのセルが1人にしか実行されていません。受講者ごとにセルのIDが異なるようです。",
+      cells:
+        "ほとんどのセルが1人にしか実行されていません。受講者ごとにセルのIDが異なるようです。" +
+        "位置で対応付けると、同じ位置のセルが全員で同じセルになります。",
       notebooks: "1つのノートブックに複数のパスがあり、別々に集計されています。",
     },
-    apply: { cells: "位置で対応付ける", notebooks: "ファイル名で対応付ける" },
+    apply: { cells: "セルを位置で対応付ける", notebooks: "ファイル名で対応付ける" },
     applying: "保存しています…",
     dismiss: "このままにする",
     failed: "保存できませんでした。もう一度お試しください。",
