@@ -29,7 +29,7 @@ impl Representation {
         Self { body, etag }
     }
 
-    /// A body of a version, which is its ETag.
+    /// A body whose ETag is the name of its version, strong: a change may be made on top of it.
     pub(super) fn versioned(body: String, version: &str) -> Self {
         Self { body, etag: format!("\"{version}\"") }
     }

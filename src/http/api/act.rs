@@ -7,11 +7,14 @@
 //! - `POST /api/class/lessons`: a lesson begins
 //! - `POST /api/class/viewing`: the instructor looks at the class, or at a student
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use uuid::Uuid;
 use warp::reply::Response;
 
+use super::outcome::Outcome as ActOutcome;
 use super::request::ApiRequest;
 use crate::event::{ClassId, Cursor, Event, Micros, ObjectWriter, StudentId};
 use crate::http::ingest;
@@ -128,24 +131,21 @@ impl ApiRequest<'_> {
         words: &Words,
     ) -> Result<Response, Problem> {
         let class = self.class()?;
-        let student = percent_decode_str(student)
-            .decode_utf8()
-            .map_err(|_| Problem::bad_parameter("student", "is not UTF-8"))?;
-        let student = self.student_named(&class, &student).await?;
+        let student = self.student(&class, &decoded(student)?).await?;
         let (actor, (name, is_so)) = (self.actor(words)?, act.answer());
         if !self.has_hand(&class, &student, act).await? {
             // Another instructor was there first, or the student has lowered the hand: either way
             // it is down, and nothing is left to be done.
             let body = ObjectWriter::object(|object| object.json(name, false));
-            return self.answer_act(body, None).await;
+            return Ok(ActOutcome::of(student, false, self.answer_act(body, None).await?));
         }
         let write = |object: &mut ObjectWriter<'_>| act.write(&actor, object);
-        let stored = self.store(act.event_type(), class, Some(student), write).await?;
+        let stored = self.store(act.event_type(), class, Some(student.clone()), write).await?;
         let body = ObjectWriter::object(|object| {
             object.json(name, is_so);
             stored.write(object);
         });
-        self.answer_act(body, None).await
+        Ok(ActOutcome::of(student, true, self.answer_act(body, None).await?))
     }
 
     /// Acts on the class itself, with a text that the body may have under this name.
@@ -185,12 +185,12 @@ impl ApiRequest<'_> {
         if text.is_empty() {
             return Ok(Words::default());
         }
-        // Serde takes a list for an object whose members come in this order.
-        if !text.starts_with(b"{") {
-            return Err(Problem::bad_parameter("body", "must be a JSON object, or empty"));
+        // serde takes an array for an object: its elements would be the members, in their order.
+        if self.body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::bad_body("body", "must be a JSON object"));
         }
-        serde_json::from_slice(text)
-            .map_err(|error| Problem::bad_parameter("body", &format!("is no such object: {error}")))
+        serde_json::from_slice(self.body)
+            .map_err(|error| Problem::bad_body("body", &format!("is no such object: {error}")))
     }
 
     /// Who acts. Where callers are known, the caller: nobody acts in another's name.
@@ -232,12 +232,18 @@ impl ApiRequest<'_> {
     }
 }
 
+/// The name of the student in a path.
+fn decoded(parameter: &str) -> Result<Cow<'_, str>, Problem> {
+    let name = percent_decode_str(parameter).decode_utf8();
+    name.map_err(|_| Problem::bad_parameter("student", "is not UTF-8"))
+}
+
 /// A text of a person's, without blanks around it; `None` if nothing is left.
 fn short<'a>(name: &str, text: Option<&'a str>) -> Result<Option<&'a str>, Problem> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
     if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
         let most = format!("may have {MAX_TEXT} bytes and no control characters");
-        return Err(Problem::bad_parameter(name, &most));
+        return Err(Problem::bad_body(name, &most));
     }
     Ok(Some(text))
 }

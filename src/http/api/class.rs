@@ -33,7 +33,8 @@ impl ApiRequest<'_> {
     }
 
     pub(super) async fn summary(&self) -> Result<Response, Problem> {
-        let (class, parts, student) = (self.class()?, self.parts()?, self.own_or(None)?);
+        let (class, parts) = (self.class()?, self.parts()?);
+        let student = self.own_or(&class, None).await?;
         let min_cursor = self.caught_up().await;
         let classes = &self.relay.classes;
         if let Some(own) = student {

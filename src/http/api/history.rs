@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use warp::reply::Response;
 
+use super::outcome::Outcome;
 use super::request::ApiRequest;
 use crate::event::{ClassId, EventId, ObjectWriter, StoredEvent, StudentId, json};
 use crate::http::budget::{self, Reservation};
@@ -82,11 +83,7 @@ impl Events {
 impl ApiRequest<'_> {
     pub(super) async fn events(&self) -> Result<Response, Problem> {
         let class = self.class()?;
-        let student = match self.once("student")? {
-            Some(student) => Some(self.student_named(&class, student).await?),
-            None => None,
-        };
-        let student = self.own_or(student)?;
+        let student = self.own_or(&class, self.once("student")?).await?;
         let notebook = self.once("notebook")?;
         let before = self.number("before", 1, i64::MAX)?.unwrap_or(i64::MAX);
         let limit = self.number("limit", 1, MAX_EVENTS)?.unwrap_or(DEFAULT_EVENTS) as usize;
@@ -102,10 +99,10 @@ impl ApiRequest<'_> {
         let notebook = self.notebook_of(&class, notebook).await?;
         // One more than asked for tells whether there are more.
         let rows = if notebook.is_some() { MAX_LOOKED_AT } else { limit + 1 };
-        let student = student.as_ref().map(StudentId::as_str);
+        let id = student.as_ref().map(StudentId::as_str);
         let mut events = Events::new(limit, before, self.relay.answers.begin());
         let mut is_over = false;
-        let looked_at = self.relay.pages.history(&class, student, before, rows, |event| {
+        let looked_at = self.relay.pages.history(&class, id, before, rows, |event| {
             is_over = event.id < first;
             if is_over {
                 return ControlFlow::Break(());
@@ -116,7 +113,11 @@ impl ApiRequest<'_> {
         if looked_at.await? == rows && events.next.is_none() && !is_over {
             events.next = Some(events.last);
         }
-        events.answer(self.headers).await
+        let answer = events.answer(self.headers).await?;
+        Ok(match student {
+            Some(student) => Outcome::of(student, true, answer),
+            None => answer,
+        })
     }
 
     /// Every student's latest run of a cell, or one's, as events, the newest first: in the lesson

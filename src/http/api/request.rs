@@ -5,7 +5,7 @@ use warp::reply::Response;
 
 use crate::access::Caller;
 use crate::database::PageError;
-use crate::event::{ClassId, EventId, StudentId};
+use crate::event::{ClassId, EventId, IdError, StudentId};
 use crate::http::context::Relay;
 use crate::http::gate::caller::own_student;
 use crate::http::gate::client::Client;
@@ -39,37 +39,41 @@ impl ApiRequest<'_> {
     }
 
     /// The student about whom the answer is, `None` for all: a student reads about itself, and no
-    /// others.
-    pub(super) fn own_or(&self, wanted: Option<StudentId>) -> Result<Option<StudentId>, Problem> {
-        let Some(own) = own_student(self.caller)? else { return Ok(wanted) };
-        let is_own = |wanted: &StudentId| {
-            *wanted == own || StudentId::of_client(wanted.as_str()).is_ok_and(|id| id == own)
+    /// others. `wanted` is the name that the URL has.
+    pub(super) async fn own_or(
+        &self,
+        class: &ClassId,
+        wanted: Option<&str>,
+    ) -> Result<Option<StudentId>, Problem> {
+        let Some(own) = own_student(self.caller)? else {
+            return match wanted {
+                Some(wanted) => self.student(class, wanted).await.map(Some),
+                None => Ok(None),
+            };
         };
-        if wanted.as_ref().is_none_or(is_own) {
+        let is_own = |wanted| match StudentId::of_client(wanted) {
+            Ok(wanted) => Ok(wanted == own),
+            Err(error) => Err(bad_student(error)),
+        };
+        if wanted.map_or(Ok(true), is_own)? {
             return Ok(Some(own));
         }
         Err(Problem::forbidden("a student reads its own events and state"))
     }
 
-    /// The student that a request names. Ingest writes an id in one way, and a person may write it
-    /// in another; an id that SQL has written otherwise counts as it stands.
-    pub(super) async fn student_named(
-        &self,
-        class: &ClassId,
-        text: &str,
-    ) -> Result<StudentId, Problem> {
-        let exact = StudentId::new(text)
-            .map_err(|error| Problem::bad_parameter("student", &error.to_string()))?;
-        let usual = match StudentId::of_client(text) {
-            Ok(usual) if usual != exact => usual,
-            _ => return Ok(exact),
+    /// The student of this name. A client may spell it as it posts it: `Ann@School.example` is
+    /// stored as `ann@school.example`. SQL may have stored any spelling; that one goes first.
+    pub(super) async fn student(&self, class: &ClassId, name: &str) -> Result<StudentId, Problem> {
+        let as_spelled = StudentId::new(name).map_err(bad_student)?;
+        let as_posted = match StudentId::of_client(name) {
+            Ok(as_posted) if as_posted != as_spelled => as_posted,
+            _ => return Ok(as_spelled),
         };
         self.caught_up().await;
-        let known = self
-            .relay
-            .classes
-            .read(class, |state, _, _| state.student(exact.as_str()).map(|_| exact.clone()));
-        Ok(known.await?.unwrap_or(usual))
+        let classes = &self.relay.classes;
+        let is_known =
+            classes.read(class, |state, _, _| state.student(as_spelled.as_str()).is_some());
+        Ok(if is_known.await? { as_spelled } else { as_posted })
     }
 
     /// The lesson that the request is about; `None` if it names none.
@@ -136,6 +140,10 @@ impl ApiRequest<'_> {
         let now = self.relay.classes.now().to_rfc3339();
         Representation::stamped(object, &now).answer(self.headers, &self.relay.answers).await
     }
+}
+
+fn bad_student(error: IdError) -> Problem {
+    Problem::bad_parameter("student", &error.to_string())
 }
 
 impl From<LoadError> for Problem {

@@ -37,15 +37,13 @@ impl ApiRequest<'_> {
             object.json("settings", settings);
             object.text("version", &version);
         });
-        // The tag is what `If-Match` of a change names.
-        let settings = Representation::versioned(body, &version);
-        settings.answer(self.headers, &self.relay.answers).await
+        Representation::versioned(body, &version).answer(self.headers, &self.relay.answers).await
     }
 
     pub(super) async fn change_settings(&self) -> Result<Response, Problem> {
         let class = self.class()?;
         let settings = serde_json::from_slice(self.body).map_err(|error| {
-            Problem::bad_parameter("body", &format!("is no JSON object of settings: {error}"))
+            Problem::bad_body("body", &format!("is no JSON object of settings: {error}"))
         })?;
         let settings = checked(&settings).map_err(|fault| invalid(&fault))?;
         let replaced = self.replaced(&class).await?;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use warp::Reply;
 use warp::reply::Response;
 
+use self::body::MaxBody;
 use super::context::Relay;
 use super::problem::{Problem, trace_refusal};
 use super::query::Query;
@@ -80,8 +81,8 @@ where
     }
     let limits = &relay.limits;
     let patience = limits.request_timeout;
-    let body =
-        body::read(headers, body, (limits.max_body, TOO_LARGE), patience, &relay.bodies).await?;
+    let max = MaxBody { bytes: limits.max_body, advice: TOO_LARGE };
+    let body = body::read(headers, body, max, patience, &relay.bodies).await?;
     let class = query.class_for_events().or(caller.scope.single().map(ClassId::as_str));
     let batch = parse_body(&body.bytes, class, limits.events).map_err(refused)?;
     drop(body);
