@@ -108,7 +108,7 @@ impl Problem {
             "no-such-lesson",
             "the class has had no such lesson",
             "GET /api/class/lessons lists its lessons; their ids change when events are restored \
-             from a dump",
+             from a dump, and a lesson cannot be shown once its first events are deleted",
         )
         .with("field", "lesson")
     }

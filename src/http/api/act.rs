@@ -146,7 +146,7 @@ impl ApiRequest<'_> {
             // Another instructor was there first, or the student has lowered the hand: either way
             // it is down, and nothing is left to be done.
             let body = ObjectWriter::object(|object| object.json(name, false));
-            return Ok(ActOutcome::of(student, false, self.answer(body).await?));
+            return Ok(ActOutcome::of(student, false, self.answer_act(body, None).await?));
         }
         let write = |object: &mut ObjectWriter<'_>| act.write(&actor, object);
         let stored = self.store(act.event_type(), class, Some(student.clone()), write).await?;
@@ -154,7 +154,7 @@ impl ApiRequest<'_> {
             object.json(name, is_so);
             stored.write(object);
         });
-        Ok(ActOutcome::of(student, true, self.answer(body).await?))
+        Ok(ActOutcome::of(student, true, self.answer_act(body, None).await?))
     }
 
     /// Acts on the class itself, with a text that the body may have under this name.
@@ -171,7 +171,7 @@ impl ApiRequest<'_> {
             object.opt_text(name, text);
         };
         let stored = self.store(event_type, class, None, write).await?;
-        self.answer(ObjectWriter::object(|object| stored.write(object))).await
+        self.answer_act(ObjectWriter::object(|object| stored.write(object)), None).await
     }
 
     /// Whether the student's hand is one to act on, at the time of the database's clock.
@@ -190,7 +190,8 @@ impl ApiRequest<'_> {
 
     /// The body of the request; one that is empty says nothing.
     fn words(&self) -> Result<Words, Problem> {
-        if self.body.iter().all(u8::is_ascii_whitespace) {
+        let text = self.body.trim_ascii_start();
+        if text.is_empty() {
             return Ok(Words::default());
         }
         // serde takes an array for an object: its elements would be the members, in their order.

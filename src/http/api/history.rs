@@ -12,7 +12,7 @@ use crate::event::{ClassId, EventId, ObjectWriter, StoredEvent, StudentId, json}
 use crate::http::budget::{self, Reservation};
 use crate::http::problem::Problem;
 use crate::http::representation::Representation;
-use crate::state::Settings;
+use crate::state::{ClassState, Settings};
 
 /// Events of one answer, unless asked otherwise, and at most.
 const DEFAULT_EVENTS: i64 = 100;
@@ -83,24 +83,12 @@ impl Events {
 impl ApiRequest<'_> {
     pub(super) async fn events(&self) -> Result<Response, Problem> {
         let class = self.class()?;
-        let wanted = self.once("student")?;
-        let student = self.own_or(&class, wanted).await?;
+        let student = self.own_or(&class, self.once("student")?).await?;
         let notebook = self.once("notebook")?;
         let before = self.number("before", 1, i64::MAX)?.unwrap_or(i64::MAX);
         let limit = self.number("limit", 1, MAX_EVENTS)?.unwrap_or(DEFAULT_EVENTS) as usize;
         if let Some(cell) = self.once("cell")? {
-            if wanted.is_some() {
-                return Err(Problem::bad_parameter(
-                    "cell",
-                    "gives every student's latest run: it cannot be asked for with student",
-                ));
-            }
-            if student.is_some() {
-                return Err(Problem::forbidden(
-                    "a cell's latest runs are every student's; a student reads its own events",
-                ));
-            }
-            let ids = self.latest_runs(&class, notebook, cell).await?;
+            let ids = self.latest_runs(&class, (notebook, cell), student.as_ref()).await?;
             return self.events_of(&class, ids, before, limit).await;
         }
         let found = self.lesson(&class).await?;
@@ -132,24 +120,22 @@ impl ApiRequest<'_> {
         })
     }
 
-    /// Every student's latest run of a cell, as events, the newest first: in the lesson that is
-    /// asked for, or in the current one.
+    /// Every student's latest run of a cell, or one's, as events, the newest first: in the lesson
+    /// that is asked for, or in the current one.
     async fn latest_runs(
         &self,
         class: &ClassId,
-        notebook: Option<&str>,
-        cell: &str,
+        (notebook, cell): (Option<&str>, &str),
+        student: Option<&StudentId>,
     ) -> Result<Vec<EventId>, Problem> {
         self.caught_up().await;
         let classes = &self.relay.classes;
         if let Some(lesson) = self.earlier_lesson(class).await? {
-            return Ok(classes.earlier_runs(class, &lesson, notebook, cell).await?);
+            let runs = classes.earlier_runs(class, &lesson, (notebook, cell), student).await?;
+            return runs.ok_or_else(Problem::no_lesson);
         }
-        let runs = classes.read(class, |state, _, _| {
-            let notebook = notebook.and_then(|path| state.notebook_name(path));
-            state.latest_runs(notebook.as_deref(), cell)
-        });
-        Ok(runs.await?)
+        let read = |state: &ClassState| state.latest_runs(notebook, cell, student);
+        Ok(classes.read(class, |state, _, _| read(state)).await?)
     }
 
     /// Answers with the events of these ids.
@@ -185,6 +171,7 @@ impl ApiRequest<'_> {
 
 /// A notebook whose events are wanted.
 struct WantedNotebook {
+    /// None if those of no notebook are wanted.
     name: Option<String>,
     settings: Arc<Settings>,
 }
@@ -194,8 +181,6 @@ impl WantedNotebook {
     fn has(&self, body: &str) -> bool {
         let path = json::members(body).filter(|(key, _)| key == "notebookPath").last();
         let path = path.filter(|(_, value)| value.starts_with('"'));
-        path.is_some_and(|(_, value)| {
-            self.name.is_some() && self.settings.notebook_name(&json::decode(value)) == self.name
-        })
+        path.and_then(|(_, value)| self.settings.notebook_name(&json::decode(value))) == self.name
     }
 }

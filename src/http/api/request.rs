@@ -1,6 +1,6 @@
 //! A request of the API, and its parameters.
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use warp::reply::Response;
 
 use crate::access::Caller;
@@ -69,6 +69,7 @@ impl ApiRequest<'_> {
             Ok(as_posted) if as_posted != as_spelled => as_posted,
             _ => return Ok(as_spelled),
         };
+        self.caught_up().await;
         let classes = &self.relay.classes;
         let is_known =
             classes.read(class, |state, _, _| state.student(as_spelled.as_str()).is_some());
@@ -116,6 +117,22 @@ impl ApiRequest<'_> {
     /// Answers with a body whose ETag covers all of it.
     pub(super) async fn answer(&self, body: String) -> Result<Response, Problem> {
         Representation::json(body).answer(self.headers, &self.relay.answers).await
+    }
+
+    /// Answers a request that has changed something. `version` is what it has made, if that is
+    /// known. What the client has already (`If-None-Match`) is no reason to leave the answer out.
+    pub(super) async fn answer_act(
+        &self,
+        body: String,
+        version: Option<&str>,
+    ) -> Result<Response, Problem> {
+        let body = match version {
+            Some(version) => Representation::versioned(body, version),
+            None => Representation::json(body),
+        };
+        let mut headers = self.headers.clone();
+        headers.remove(header::IF_NONE_MATCH);
+        body.answer(&headers, &self.relay.answers).await
     }
 
     /// Answers with an object with `now`, the database's time.

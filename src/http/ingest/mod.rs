@@ -24,6 +24,8 @@ use crate::writer::{Outcome, WriteError};
 
 /// How long a client is told to wait before it tries again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// What to do about a body that is too large.
+const TOO_LARGE: &str = " (--max-body); send fewer events at a time";
 
 /// Stores a request's events, and answers once they are committed.
 pub(super) async fn post<S, B>(
@@ -79,8 +81,7 @@ where
     }
     let limits = &relay.limits;
     let patience = limits.request_timeout;
-    let max =
-        MaxBody { bytes: limits.max_body, advice: " (--max-body); send fewer events at a time" };
+    let max = MaxBody { bytes: limits.max_body, advice: TOO_LARGE };
     let body = body::read(headers, body, max, patience, &relay.bodies).await?;
     let class = query.class_for_events().or(caller.scope.single().map(ClassId::as_str));
     let batch = parse_body(&body.bytes, class, limits.events).map_err(refused)?;
