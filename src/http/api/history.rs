@@ -89,7 +89,8 @@ impl ApiRequest<'_> {
         let limit = self.number("limit", 1, MAX_EVENTS)?.unwrap_or(DEFAULT_EVENTS) as usize;
         if let Some(cell) = self.once("cell")? {
             let ids = self.latest_runs(&class, (notebook, cell), student.as_ref()).await?;
-            return self.events_of(&class, ids, before, limit).await;
+            let answer = self.events_of(&class, ids, before, limit).await?;
+            return Ok(about(student, answer));
         }
         let found = self.lesson(&class).await?;
         let lesson = found.as_ref().map(|found| &found.listed);
@@ -113,11 +114,7 @@ impl ApiRequest<'_> {
         if looked_at.await? == rows && events.next.is_none() && !is_over {
             events.next = Some(events.last);
         }
-        let answer = events.answer(self.headers).await?;
-        Ok(match student {
-            Some(student) => Outcome::of(student, true, answer),
-            None => answer,
-        })
+        Ok(about(student, events.answer(self.headers).await?))
     }
 
     /// Every student's latest run of a cell, or one's, as events, the newest first: in the lesson
@@ -166,6 +163,14 @@ impl ApiRequest<'_> {
             WantedNotebook { name, settings: Arc::clone(settings) }
         });
         Ok(Some(read.await?))
+    }
+}
+
+/// An answer that the audit records as one about this student.
+fn about(student: Option<StudentId>, answer: Response) -> Response {
+    match student {
+        Some(student) => Outcome::of(student, true, answer),
+        None => answer,
     }
 }
 

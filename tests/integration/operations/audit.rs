@@ -73,6 +73,8 @@ async fn what_callers_do_is_recorded() {
         ask(&relay, "GET", "/api/class/events?class=a&student=s+1", &ann).await;
         ask(&relay, "GET", "/api/class/export?class=a&format=ndjson", &ann).await;
     }
+    let one_cell = "/api/class/events?class=a&cell=x&student=S2%40School.example";
+    assert_eq!(ask(&relay, "GET", one_cell, &ann).await.status, 200);
     // What a student reads and follows of itself.
     introduce(&relay, "a", &student).await;
     assert_eq!(ask(&relay, "GET", "/api/class/events?class=a", &student).await.status, 200);
@@ -97,6 +99,7 @@ async fn what_callers_do_is_recorded() {
         "student-opened ann instructor token a s 1 -",
         "exported ann instructor token a - ndjson",
         "exported ann instructor token a - ndjson",
+        "student-opened ann instructor token a s2@school.example -",
         "hand-claimed ann instructor token a s 1 -",
         "hand-claimed ann instructor token a s 1 released",
         "hand-lowered ann instructor token a s 1 -",
