@@ -358,8 +358,9 @@ async fn a_student_is_found_by_any_spelling_of_the_address() {
     let nobody = ask(&relay, "POST", &hand("BOB@example.com", "resolve"), &Value::Null).await;
     assert_eq!(nobody.status, 404);
     // An id that SQL has written otherwise counts as it stands.
-    let sql = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) VALUES \
-               (gen_random_uuid(), 'c', 'Zoe@Example.com', now(), '{\"eventType\":\"help\"}')";
+    let sql = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) \
+               SELECT gen_random_uuid(), 'c', 'Zoe@Example.com', now(), \
+               '{\"eventType\":\"help\"}'";
     database.client().await.batch_execute(sql).await.expect("an insert");
     let resolved = act(&relay, "POST", &hand("Zoe@Example.com", "resolve"), json!({})).await;
     assert_eq!(resolved["resolved"], true);
