@@ -44,6 +44,21 @@ const SETTINGS: &[(&str, &str)] = &[
     ("default_statistics_target", "1"),
     ("max_parallel_workers_per_gather", "4"),
     ("tcp_keepalives_idle", "7200"),
+    ("plpgsql.extra_errors", "'all'"),
+    ("plpgsql.variable_conflict", "'use_column'"),
+    ("session_replication_role", "'replica'"),
+    ("transform_null_equals", "on"),
+    ("check_function_bodies", "off"),
+    ("backslash_quote", "off"),
+    ("client_encoding", "'LATIN1'"),
+    ("join_collapse_limit", "1"),
+    ("from_collapse_limit", "1"),
+    ("enable_hashjoin", "off"),
+    ("enable_sort", "off"),
+    ("enable_seqscan", "off"),
+    ("cursor_tuple_fraction", "0"),
+    ("temp_buffers", "'800kB'"),
+    ("xmlbinary", "'hex'"),
     ("application_name", "'another application'"),
 ];
 
@@ -58,9 +73,12 @@ async fn tuned(database: &Database, role: &str, zone: &str) {
         sql.push_str(&format!("ALTER ROLE {role} SET {name} = {value};"));
     }
     let row = client.query_one("SHOW server_version_num", &[]).await.expect("a release");
-    if row.get::<_, &str>(0).parse::<u32>().expect("a number") >= 170_000 {
+    let release: u32 = row.get::<_, &str>(0).parse().expect("a number");
+    if release >= 170_000 {
         sql.push_str(&format!("ALTER ROLE {role} SET transaction_timeout = '400ms';"));
     }
+    let parallel = if release >= 160_000 { "debug_parallel_query" } else { "force_parallel_mode" };
+    sql.push_str(&format!("ALTER ROLE {role} SET {parallel} = on;"));
     client.batch_execute(&sql).await.expect("settings");
 }
 
