@@ -209,3 +209,29 @@ async fn settings_for_other_applications_change_nothing() {
         assert!(!run.stdout.contains("differ from"), "{}", run.stdout);
     }
 }
+
+/// The role's transactions wait until no other serializable transaction writes, and its statements
+/// may take 300 ms. Another application has such a transaction open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_of_another_application_are_not_waited_for() {
+    let database = Database::new().await;
+    let client = database.client().await;
+    let waiting = role("waiting");
+    let url = installation(&database, &waiting, "app", "app").await;
+    for setting in [
+        "default_transaction_isolation = serializable",
+        "default_transaction_read_only = on",
+        "default_transaction_deferrable = on",
+        "statement_timeout = '300ms'",
+    ] {
+        let sql = format!("ALTER ROLE {waiting} SET {setting}");
+        client.batch_execute(&sql).await.expect("a setting");
+    }
+    let open = "BEGIN ISOLATION LEVEL SERIALIZABLE; CREATE TABLE theirs (); SELECT FROM theirs";
+    client.batch_execute(open).await.expect("their transaction");
+    let migrated = run(&["migrate", "--database-url", &url], &[]).await;
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+    let relay = Relay::serve(&["--database-url", &url]).await;
+    relay.post(&event(1)).await;
+    client.batch_execute("ROLLBACK").await.expect("its end");
+}
