@@ -16,8 +16,9 @@
  *   Record<"id" | "position", string>, cellsHint: string, notebooks: string, notebooksBy:
  *   Record<"path" | "name", string>, notebooksHint: string, thresholds: string,
  *   stuckAfter: string, idleAfter: string, save: string, saving: string, cancel: string,
- *   failed: string, conflict: string, takeTheirs: string, inMember: (member: string, reason:
- *   string) => string, unread: string, close: string }} classSettings
+ *   failed: string, wrong: string, conflict: string, takeTheirs: string,
+ *   inMember: (member: string, reason: string) => string, unread: string,
+ *   close: string }} classSettings
  * @property {{ heading: string, hint: string, choose: string, none: string, student: string,
  *   remove: string, count: (students: number, named: number, teams: number) => string,
  *   fresh: (what: string) => string,
@@ -79,6 +80,7 @@ export const classEn = {
     saving: "Saving …",
     cancel: "Cancel",
     failed: "The settings were not saved. Try again.",
+    wrong: "Nothing was saved: mend first what is marked above.",
     conflict: "Somebody else has changed the settings meanwhile. Nothing was saved.",
     takeTheirs: "Load theirs, without my changes",
     inMember: (member, reason) => `${member}: ${reason}`,
@@ -110,6 +112,9 @@ export const classEn = {
       ({
         size: "The file is larger than 5 MiB.",
         encoding: "The file is neither UTF-8, UTF-16 nor Shift_JIS. Save it as CSV in UTF-8.",
+        notText: "The file is no table. Save the list as CSV.",
+        unreadable: "The file cannot be read. Is it a folder, or was it moved?",
+        several: "These are several files. A class has one roster: drop one file.",
         empty: "The file has no students.",
         noId: "No column is called “id”.",
         tooMany: "The file has more than 10,000 students.",
@@ -139,6 +144,8 @@ export const classEn = {
         {
           size: "larger than 20 MiB.",
           encoding: "not UTF-8, as notebooks are.",
+          unreadable: "cannot be read. Is it a folder, or was it moved?",
+          twice: "was dropped with another file of this name. Rename one of them.",
           json: "no notebook: the file is broken.",
           notebook: "no notebook.",
           empty: "has no code cells.",
@@ -150,12 +157,12 @@ export const classEn = {
     text: {
       cells:
         "Most cells were run by one student only: the students’ notebooks seem to have cell ids " +
-        "of their own.",
+        "of their own. By position, the second cell is the same cell for everyone.",
       notebooks: "One notebook has several paths, and is counted as several.",
     },
-    apply: { cells: "Match by position", notebooks: "Match by file name" },
+    apply: { cells: "Match cells by position", notebooks: "Match notebooks by file name" },
     applying: "Saving …",
-    dismiss: "Not here",
+    dismiss: "Leave it",
     failed: "That was not saved. Try again.",
   },
   lessons: {

@@ -52,7 +52,7 @@ export default function failingCells(page) {
     show(empty.element, cells.length === 0);
     show(table, cells.length > 0);
     show(more, cells.length > FEW);
-    setText(more, all ? t.stuck.fewer : t.stuck.more(cells.length - FEW));
+    setText(more, all ? t.stuck.fewer : t.cells.showMore(cells.length - FEW));
   }
 
   return {

@@ -3,12 +3,13 @@
 import { iconButton, setPressed } from "../components/buttons.js";
 import { card, emptyState } from "../components/card.js";
 import { legend } from "../components/legend.js";
-import { h, setText, show } from "../dom.js";
+import { h, setAttribute, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { notebookName } from "../names.js";
 import { progressOf } from "../outline.js";
 import { GridCanvas } from "./grid-canvas.js";
-import { columnsOf, isOrder, notebooks, orders, rows } from "./grid-model.js";
+import { notebookToShow } from "./grid-choice.js";
+import { columnsOf, countNotebooks, isOrder, orders, rows } from "./grid-model.js";
 import { GridTable } from "./grid-table.js";
 
 /** @import { Page, View } from "./list.js" */
@@ -23,13 +24,13 @@ const TABLE_PACE = 2_000;
 export default function grid(page) {
   const { store, clock, t, preferences } = page;
   const { notebookSelect, sortSelect, search, searchLabel } = controls(page);
-  let asTable = false;
+  const { grid: choice } = page;
   const everyone = iconButton("rows", t.grid.overview, () => {
     preferences.set("gridOverview", !preferences.get("gridOverview"));
     draw();
   });
   const tableButton = iconButton("table", t.grid.table, () => {
-    asTable = !asTable;
+    choice.asTable = !choice.asTable;
     draw();
   });
   const view = card(
@@ -44,15 +45,14 @@ export default function grid(page) {
   const clear = { click: () => page.filter(null) };
   const filtered = h("button", { type: "button", class: "chip grid-filter", on: clear });
   setPressed(filtered, true);
-  let isOpen = false;
   const fold = {
     click: () => {
-      isOpen = !isOpen;
+      choice.isOpen = !choice.isOpen;
       draw();
     },
   };
-  const addedCells = h("button", { type: "button", class: "chip grid-added", on: fold });
-  view.count.after(filtered, addedCells);
+  const folded = h("button", { type: "button", class: "chip grid-folded", on: fold });
+  view.count.after(filtered, folded);
   const empty = emptyState("");
   const canvas = new GridCanvas(page);
   const table = new GridTable(page);
@@ -84,15 +84,20 @@ export default function grid(page) {
     if (isOrder(sortSelect.value)) preferences.set("gridSort", sortSelect.value);
     draw();
   });
-  search.addEventListener("input", draw);
+  search.value = choice.find;
+  search.addEventListener("input", () => {
+    choice.find = search.value;
+    draw();
+  });
   notebookSelect.addEventListener("change", () => {
-    notebook = JSON.parse(notebookSelect.value);
+    choice.notebook = JSON.parse(notebookSelect.value);
     draw();
   });
 
   function listNotebooks() {
-    const paths = notebooks(store);
-    if (notebook === undefined || !paths.includes(notebook)) notebook = paths[0];
+    const counts = countNotebooks(store);
+    const paths = [...counts.keys()];
+    notebook = notebookToShow(counts, choice.notebook, notebook);
     const listed = JSON.stringify(paths);
     if (listed !== listedNotebooks && document.activeElement !== notebookSelect) {
       listedNotebooks = listed;
@@ -108,18 +113,19 @@ export default function grid(page) {
   function draw() {
     listNotebooks();
     const { status, focus } = page;
+    const { asTable, isOpen, find } = choice;
     const now = clock.now();
     const found = columnsOf(store, notebook ?? null, { focus, now, isOpen });
     const shownColumns = notebook === undefined ? [] : found.columns;
     const order = preferences.get("gridSort");
-    const choice = { order, find: search.value, status, columns: shownColumns, focus, now };
-    const shownRows = rows(store, choice);
+    const shownRows = rows(store, { order, find, status, columns: shownColumns, focus, now });
     const inTeam = found.isPlanned ? focus.ofTeam(store.rows.values()) : [];
     const students = inTeam.map(({ student }) => student);
     const progress = found.isPlanned ? progressOf(students, found.columns) : null;
-    show(addedCells, found.added > 0);
-    setText(addedCells, isOpen ? t.outline.hideAdded : t.outline.added(found.added));
-    setPressed(addedCells, isOpen);
+    const { added, hideAdded } = found.isPlanned ? t.outline : t.grid;
+    show(folded, found.folded > 0);
+    setText(folded, isOpen ? hideAdded : added(found.folded));
+    setAttribute(folded, "title", found.isPlanned ? null : t.grid.rare);
     const visible = notebook !== undefined && shownRows.length > 0;
     show(empty.element, !visible);
     setText(empty.message, notebook === undefined ? t.grid.empty : t.grid.noMatch);
@@ -169,7 +175,8 @@ function controls({ preferences, t }) {
     { "aria-label": t.grid.sort },
     orders.map((name) => h("option", { value: name }, t.grid.sorts[name])),
   );
-  sortSelect.value = preferences.get("gridSort");
+  const order = preferences.get("gridSort");
+  if (isOrder(order)) sortSelect.value = order;
   const search = h("input", {
     type: "search",
     placeholder: t.grid.find,

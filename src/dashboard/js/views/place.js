@@ -58,7 +58,11 @@ export default function classPlace(page) {
     },
   });
 
+  /** When the next student falls silent, if nothing more is heard. */
+  let silentAt = Infinity;
+
   function draw() {
+    silentAt = Infinity;
     /** @type {Map<string, Place>} */
     const places = new Map();
     for (const cell of store.state.orderedCells()) {
@@ -70,13 +74,16 @@ export default function classPlace(page) {
       const { notebookPath, cellId, lastReceivedAt } = row.student;
       // Where a student stopped who is silent says nothing about where the class is.
       if (now - lastReceivedAt >= SILENT_AFTER) continue;
+      silentAt = Math.min(silentAt, lastReceivedAt + SILENT_AFTER);
       const place = cellId === null ? undefined : places.get(cellName(notebookPath, cellId));
       if (place === undefined) nowhere += 1;
       else place.rows.push(row);
     }
     const lines = withHeadings(linesOf([...places.values()]));
     items.show(lines);
-    show(empty.element, lines.length === 0);
+    const isQuiet = places.size > 0 && nowhere === 0;
+    setText(empty.message, isQuiet ? t.place.quiet : t.place.empty);
+    show(empty.element, lines.length === 0 && (isQuiet || places.size === 0));
     show(note, lines.length > 0);
     show(others, nowhere > 0);
     setText(others, t.place.others(nowhere));
@@ -86,13 +93,15 @@ export default function classPlace(page) {
     element: view.element,
     slot: "board",
     updateCalmly(changes) {
-      if (changes.all || changes.filter || changes.statuses || changes.students.size > 0) draw();
+      const changed = changes.all || changes.filter || changes.statuses;
+      if (changed || changes.students.size > 0 || clock.now() >= silentAt) draw();
     },
   };
 }
 
 /**
- * The lines of places where students are, and of cells that are common.
+ * The lines of places where students are, and of cells that are common, but for those that the
+ * whole class has left behind.
  *
  * @param {Place[]} places
  * @returns {PlaceLine[]}
@@ -101,7 +110,11 @@ function linesOf(places) {
   const most = Math.max(0, ...places.map(({ rows }) => rows.length));
   const total = places.reduce((sum, { rows }) => sum + rows.length, 0);
   const common = Math.max(1, ...places.map(({ cell }) => cell.students.size)) * COMMON_SHARE;
-  const shown = places.filter(({ cell, rows }) => rows.length > 0 || cell.students.size >= common);
+  const first = places.findIndex(({ rows }) => rows.length > 0);
+  const shown = places.filter(
+    ({ cell, rows }, at) =>
+      rows.length > 0 || (first >= 0 && at > first && cell.students.size >= common),
+  );
   let counted = 0;
   return shown.map((place) => {
     const before = counted;
