@@ -119,7 +119,16 @@ impl ApiRequest<'_> {
         self.act_on_class("lesson_started", "title", |words| words.title.as_deref()).await
     }
 
+    /// Stores nothing for a class without events: a page that is opened with a mistyped name would
+    /// make it a class, listed for ever.
     pub(super) async fn viewing(&self) -> Result<Response, Problem> {
+        let class = self.class()?;
+        self.caught_up().await;
+        let read = self.relay.classes.read(&class, |state, _, _| state.lessons_listed().is_empty());
+        if read.await? {
+            self.words()?;
+            return self.answer("{}".to_owned()).await;
+        }
         self.act_on_class("instructor_viewing", "student", |words| words.student.as_deref()).await
     }
 

@@ -70,9 +70,9 @@ impl Loader {
         Self { table, pages, turns: Arc::new(Semaphore::new(LOADS)) }
     }
 
-    /// The class's slot, once the class is live, within [`LOAD_PATIENCE`]. If the log has changed while the class was loaded,
-    /// the tail will notice that soon: then the class is loaded again. If the class's settings have
-    /// changed, it is loaded again at once.
+    /// The class's slot, once the class is live, within [`LOAD_PATIENCE`]. If the log has changed
+    /// while the class was loaded, the tail will notice that soon: then the class is loaded again.
+    /// If the class's settings have changed, it is loaded again at once.
     ///
     /// # Errors
     /// If the class cannot be loaded.

@@ -175,6 +175,24 @@ async fn settings_are_read_again_only_if_they_were_changed() {
     }
 }
 
+/// A page that is opened with a mistyped class makes no class of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn to_look_makes_no_class() {
+    let class = Class::new(&[]).await;
+    let operator = ("operator", "root");
+    for (name, is_stored) in [("typo", false), ("a", true)] {
+        let viewing = format!("/api/class/viewing?class={name}");
+        let answer = class.ask_as(operator, ("POST", &viewing), &[JSON], "{}").await;
+        assert_eq!(answer.status, 200);
+        let answer: Value = answer.json().expect("an answer");
+        assert_eq!(answer.get("eventId").is_some(), is_stored, "{name}: {answer}");
+    }
+    let listed = class.ask_as(operator, ("GET", "/api/classes"), &[], "").await;
+    let listed: Value = listed.json().expect("classes");
+    let names = listed["classes"].as_array().expect("classes").iter().map(|one| &one["classId"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["a"]);
+}
+
 /// Browsers send no credential with a preflight.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_preflight_needs_no_credential() {
