@@ -8,7 +8,7 @@ import { cellName } from "./cell.js";
  * @import { Student } from "./student.js"
  */
 
-/** The longest id that is shown whole. */
+/** The most characters of a cell's id that are shown. */
 const SHORT_ID = 8;
 
 /** @param {Pick<Student, "userName" | "studentId">} student */
@@ -16,8 +16,9 @@ export function studentName(student) {
   return student.userName ?? student.studentId;
 }
 
-/** The longest id that stands beside a name. */
+/** The longest id that stands beside a name, and the end of a longer one that does. */
 const LONG_ID = 24;
+const END_OF_ID = 6;
 
 /**
  * An id to tell students of one name apart: of a long one its end, which differs.
@@ -25,7 +26,7 @@ const LONG_ID = 24;
  * @param {string} id
  */
 export function shortId(id) {
-  return id.length > LONG_ID ? `…${id.slice(-SHORT_ID)}` : id;
+  return id.length > LONG_ID ? `…${id.slice(-END_OF_ID)}` : id;
 }
 
 /**

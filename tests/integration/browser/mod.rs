@@ -14,6 +14,8 @@ mod hands;
 mod lesson;
 // Lessons that begin, settings that change, hands that are claimed.
 mod lessons;
+// What stands there can be read in every look, and a projector shows nobody unasked.
+mod looks;
 // The page under an instructor's hands: views, drawer, grid, languages.
 mod page;
 // An open page when the relay, or its log, is replaced.
