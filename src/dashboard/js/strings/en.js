@@ -115,7 +115,8 @@
  * @property {{ label: string, team: string, all: string, span: string,
  *   lastly: (minutes: number) => string, lesson: string, everything: string, whole: string }}
  *   limits
- * @property {{ exercises: string, exercise: string, share: string, counts: (done: number, here: number) => string,
+ * @property {{ exercises: string, exercise: string, share: string,
+ *   counts: (done: number, here: number) => string,
  *   progress: (percent: string, done: number, here: number) => string,
  *   progressHint: (percent: string, done: number, here: number) => string,
  *   done: (done: number, exercises: number) => string, behind: string, ahead: string,
