@@ -11,13 +11,14 @@
     history.replaceState(null, "", address);
   }
   const root = document.documentElement;
+  root.lang = navigator.language.startsWith("ja") ? "ja" : "en";
   try {
-    const chosen = JSON.parse(localStorage.getItem("progress-relay") ?? "{}");
-    if (chosen.theme) root.dataset.theme = chosen.theme;
-    if (chosen.projector) root.dataset.projector = "";
-    root.lang = chosen.language ?? (navigator.language.startsWith("ja") ? "ja" : "en");
+    const chosen = JSON.parse(localStorage.getItem("progress-relay") ?? "{}") ?? {};
+    if (["light", "dark"].includes(chosen.theme)) root.dataset.theme = chosen.theme;
+    if (chosen.projector === true) root.dataset.projector = "";
+    if (["en", "ja"].includes(chosen.language)) root.lang = chosen.language;
   } catch {
-    // Storage may be forbidden: the page then begins with the system's own.
+    // Storage may be forbidden, or hold something else: the page begins with the system's own.
   }
   // The first use of each takes several milliseconds: here the page's script is still on its way.
   Intl.NumberFormat(root.lang).format(0);

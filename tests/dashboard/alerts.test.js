@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 import { Alerts, permission } from "../../src/dashboard/js/alerts.js";
-import { fakePage, setGlobal } from "./browser.js";
+import { fakePage, setGlobal, settled } from "./browser.js";
 
 const NOW = 1_000_000_000;
 
@@ -81,6 +81,37 @@ test("a sound is made once for many hands", () => {
   clock += 1;
   tell(hand("Dora"));
   assert.equal(tones, 4);
+});
+
+test("a browser that waits for a click does not play what is over", async () => {
+  chosen.handSound = true;
+  let plays;
+  setGlobal(
+    "AudioContext",
+    class {
+      state = "suspended";
+      currentTime = 0;
+      resume = () => new Promise((done) => (plays = done));
+    },
+  );
+  tell(hand("Ann"));
+  clock += 60_000;
+  plays();
+  await settled();
+  assert.equal(tones, 0);
+  // What goes up when it plays is heard.
+  tell(hand("Bea"));
+  clock += 100;
+  plays();
+  await settled();
+  assert.equal(tones, 2);
+});
+
+test("a machine that plays nothing shows the hand all the same", () => {
+  Object.assign(chosen, { handSound: true, handNotification: true });
+  setGlobal("AudioContext", undefined);
+  tell(hand("Ann"));
+  assert.equal(shown.length, 1);
 });
 
 test("a notification names who asks, and leads to the page", () => {

@@ -85,3 +85,13 @@ test("pictures are PNG or JPEG in base64, and nothing else", () => {
   assert.equal(of({ "image/png": "A".repeat(300_000) }), null);
   assert.equal(pictureOf("iVBORw0="), null);
 });
+
+test("blanks at the ends of lines make no other code, and many of them cost little", () => {
+  run("a", "x = 1  \n\ty\t\r\n\n");
+  run("b", "x = 1\n\ty");
+  assert.deepEqual(shown(), ["x = 1\n\ty: 2"]);
+  const begun = performance.now();
+  run("c", `${" ".repeat(200_000)}x`);
+  // A pattern that looks at the run once for each blank takes half a minute.
+  assert.ok(performance.now() - begun < 2_000);
+});

@@ -289,6 +289,15 @@ test("a relay that does not serve the class is not asked again", async () => {
   assert.deepEqual(timers.waits, []);
 });
 
+test("an answer of something else than the relay is not taken for a summary", async () => {
+  for (const body of ["", "[]", "null", '{"status":"ok"}']) {
+    answers.push(new Response(body, { headers: { "content-type": "application/json" } }));
+    await connect();
+    assert.equal(current().name, "offline", body);
+    connection.close();
+  }
+});
+
 test("a summary that is refused says why", async () => {
   answers.push(Response.json({ detail: "not from here" }, { status: 403 }));
   await connect();

@@ -75,3 +75,23 @@ test("hostile cells do no harm", () => {
   assert.equal([...cells[2].title].length, 120);
   assert.equal([...cells[3].headings[0]].length, 120);
 });
+
+test("before version 4 a heading was a cell of its own", () => {
+  const heading = (source, level) => ({ cell_type: "heading", level, source });
+  const cells = [
+    heading(["Part\n", "one"], 1),
+    heading("Loops", 2),
+    { cell_type: "code", input: "x" },
+  ];
+  const written = { nbformat: 3, worksheets: [{ cells: [...cells, heading("B", 99), code("y")] }] };
+  assert.deepEqual(cellsOf(written), [
+    { index: 2, title: "x", headings: ["Part one", "Loops"] },
+    { index: 4, title: "y", headings: ["Part one", "Loops", "B"] },
+  ]);
+});
+
+test("a long line of blanks in a heading costs little", () => {
+  const begun = performance.now();
+  cellsOf(notebook([markdown(`# A${" #".repeat(100_000)}${" ".repeat(200_000)}x`), code("y")]));
+  assert.ok(performance.now() - begun < 2_000);
+});

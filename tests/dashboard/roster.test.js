@@ -94,3 +94,23 @@ test("large and hostile files are bounded", () => {
     { id: "__proto__", name: "constructor" },
   ]);
 });
+
+test("files that are dropped by mistake are no rosters", () => {
+  const wrong = {
+    pdf: "%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\n",
+    rtf: "{\\rtf1 a}",
+    notebook: '{ "cells": [] }',
+    page: "\ufeff\n<!doctype html>\n<p>x",
+    picture: "\0\u0001PNG,x",
+    program: "id\n" + "a\u0001b".repeat(8),
+  };
+  for (const [name, text] of Object.entries(wrong)) {
+    assert.deepEqual(faults(text), [["notText", null]], name);
+  }
+});
+
+test("the line by which Excel names the delimiter is none of the table", () => {
+  const { entries, errors } = readRosterText("sep=;\r\nid;name\r\ns1;Ann, A\r\n;Bob\r\n");
+  assert.deepEqual(entries, [{ id: "s1", name: "Ann, A" }]);
+  assert.deepEqual(errors, [{ fault: "missingId", line: 4, other: undefined }]);
+});

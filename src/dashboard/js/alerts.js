@@ -49,7 +49,7 @@ export class Alerts {
     this.#preferences = preferences;
     this.#clicked = clicked;
     // After the page was loaded, a browser plays nothing until somebody does something on it.
-    const wake = () => this.#preferences.get("handSound") && this.#wake();
+    const wake = () => this.#preferences.get("handSound") && this.#wake(() => {});
     document.addEventListener("pointerdown", wake);
     document.addEventListener("keydown", wake);
   }
@@ -84,27 +84,29 @@ export class Alerts {
     this.#show(words);
   }
 
-  #wake() {
-    this.#audio ??= new AudioContext();
-    if (this.#audio.state === "suspended") void this.#audio.resume();
-    return this.#audio;
+  /**
+   * Calls back with what plays the tones, once it does.
+   *
+   * @param {(audio: AudioContext) => void} run
+   */
+  #wake(run) {
+    try {
+      const audio = (this.#audio ??= new AudioContext());
+      if (audio.state === "running") run(audio);
+      else audio.resume().then(() => run(audio), ignored);
+    } catch {
+      // A machine or a browser that plays nothing shows the hands all the same.
+    }
   }
 
   #play() {
     const now = performance.now();
     if (now - this.#soundAt < SOUND_PACE) return;
     this.#soundAt = now;
-    const audio = this.#wake();
-    for (const [hertz, wait] of TONES) {
-      const begin = audio.currentTime + wait;
-      const tone = new OscillatorNode(audio, { frequency: hertz });
-      const gain = new GainNode(audio, { gain: 0 });
-      gain.gain.setValueAtTime(VOLUME, begin);
-      gain.gain.exponentialRampToValueAtTime(0.001, begin + TONE_LENGTH);
-      tone.connect(gain).connect(audio.destination);
-      tone.start(begin);
-      tone.stop(begin + TONE_LENGTH);
-    }
+    this.#wake((audio) => {
+      // A browser that has waited for a click would play all the hands of the hour at once.
+      if (performance.now() - now < SOUND_PACE) playTones(audio);
+    });
   }
 
   /** @param {string} words */
@@ -121,5 +123,21 @@ export class Alerts {
     } catch {
       // Some browsers of phones have notifications for installed pages alone.
     }
+  }
+}
+
+const ignored = () => {};
+
+/** @param {AudioContext} audio */
+function playTones(audio) {
+  for (const [hertz, wait] of TONES) {
+    const begin = audio.currentTime + wait;
+    const tone = new OscillatorNode(audio, { frequency: hertz });
+    const gain = new GainNode(audio, { gain: 0 });
+    gain.gain.setValueAtTime(VOLUME, begin);
+    gain.gain.exponentialRampToValueAtTime(0.001, begin + TONE_LENGTH);
+    tone.connect(gain).connect(audio.destination);
+    tone.start(begin);
+    tone.stop(begin + TONE_LENGTH);
   }
 }

@@ -164,9 +164,14 @@ const ORDERS = {
   length: (a, b) => a.variants[0].code.length - b.variants[0].code.length || b.size - a.size,
 };
 
-/** @param {string} code */
+/**
+ * Line by line: a pattern would look at a long run of blanks once for each of them.
+ *
+ * @param {string} code
+ */
 function withoutTrailingBlanks(code) {
-  return code.replace(/[ \t\r]+$/gm, "").trimEnd();
+  const lines = code.split("\n").map((line) => line.trimEnd());
+  return lines.join("\n").trimEnd();
 }
 
 /**

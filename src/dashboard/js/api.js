@@ -172,10 +172,13 @@ export const api = {
    * @param {AbortSignal} signal
    * @returns {Promise<Summary>}
    */
-  summary: (classId, lesson, signal) => {
+  summary: async (classId, lesson, signal) => {
     const include = "grid,activity,settings";
     const parameters = { class: classId, include, lesson: lesson ?? undefined };
-    return request("api/class/summary", parameters, { signal });
+    const answer = await request("api/class/summary", parameters, { signal });
+    if (Array.isArray(answer?.students)) return answer;
+    // Something between here and the relay answered, and may do so for a moment only.
+    throw new ApiError(0, "the answer is no summary");
   },
 
   /**
@@ -250,7 +253,8 @@ export const api = {
    * @returns {Promise<{ events: DeliveredEvent[], next?: number }>}
    */
   latestRuns: (classId, { notebookPath, cellId }, { before, limit, lesson, signal }) => {
-    const place = { cell: cellId, notebook: notebookPath ?? undefined };
+    // An empty path is that of no notebook.
+    const place = { cell: cellId, notebook: notebookPath ?? "" };
     const parameters = { class: classId, ...place, before, limit, lesson };
     return request("api/class/events", parameters, { signal });
   },

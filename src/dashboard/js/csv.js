@@ -13,10 +13,12 @@ const DELIMITERS = [",", ";", "\t"];
  *   nothing closes
  */
 export function readCsv(text, most) {
-  const delimiter = delimiterOf(text);
+  // Excel may name the delimiter in a line before the table.
+  const [named, sign] = /^sep=(.)(?:\r\n|\r|\n)/i.exec(text) ?? ["", ""];
+  const delimiter = sign || delimiterOf(text);
   /** @type {CsvRecord[]} */
   const records = [];
-  let [line, at] = [1, 0];
+  let [line, at] = [named === "" ? 1 : 2, named.length];
   while (at < text.length && records.length < most) {
     const record = { line, fields: /** @type {string[]} */ ([]) };
     for (;;) {

@@ -110,11 +110,37 @@ export function setVariable(element, name, value) {
 }
 
 /**
+ * Shows or hides an element. The focus in an element that is hidden, as a button that hides itself
+ * when it is pressed, goes on to what is around it: else the keyboard would begin at the top again.
+ *
  * @param {HTMLElement} element
  * @param {boolean} visible
  */
 export function show(element, visible) {
-  if (element.hidden === visible) element.hidden = !visible;
+  if (element.hidden !== visible) return;
+  const hadFocus = !visible && element.contains(document.activeElement);
+  element.hidden = !visible;
+  if (hadFocus) focusAround(element.parentElement);
+}
+
+/**
+ * What takes the focus for an element in it that is gone.
+ *
+ * @param {Element | null} element
+ */
+export function around(element) {
+  return element?.closest("section, dialog, main") ?? null;
+}
+
+/** @param {Element | null} element */
+export function focusAround(element) {
+  focusOnWhole(around(element));
+}
+
+/** @param {Element | null} around */
+export function focusOnWhole(around) {
+  if (around !== null) setAttribute(around, "tabindex", around.getAttribute("tabindex") ?? "-1");
+  moveFocus(around);
 }
 
 /**
@@ -202,7 +228,8 @@ export class List {
       // next item, or else to the card.
       const buttons = [...(nextWanted(element, wanted)?.querySelectorAll("button") ?? [])];
       const same = buttons.find((button) => button.className === focused.className);
-      moveFocus(same ?? this.#parent.closest("section"));
+      if (same === undefined) focusAround(this.#parent);
+      else moveFocus(same);
     }
     this.#parts.delete(key);
     element.remove();

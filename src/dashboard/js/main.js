@@ -5,7 +5,7 @@ import { addChanges, newChanges } from "./changes.js";
 import { api } from "./api.js";
 import { Clock } from "./clock.js";
 import { Connection, LOADING } from "./connection.js";
-import { h, show } from "./dom.js";
+import { h, moveFocus, show } from "./dom.js";
 import { Focus } from "./focus.js";
 import { speak } from "./i18n.js";
 import { Me, leave } from "./me.js";
@@ -16,6 +16,7 @@ import { Schedule } from "./schedule.js";
 import { Store } from "./store.js";
 import { parseTime } from "./time.js";
 import { ownName } from "./views/own-name.js";
+import { newGridChoice } from "./views/grid-choice.js";
 import { makers } from "./views/list.js";
 
 /** @import { Page, Slot, View } from "./views/list.js" */
@@ -36,7 +37,7 @@ const me = new Me(
 const preferences = new Preferences((name) => {
   if (name === "language") {
     page.t = speak(preferences.get("language"));
-    build();
+    buildAgain();
   }
   if (name === "theme" || name === "projector") restyle();
   if (name === "ownName") {
@@ -68,6 +69,7 @@ const page = {
   lessonId: null,
   studentId: null,
   status: null,
+  grid: newGridChoice(),
   focus: new Focus(),
   connection: LOADING,
   retry: () => connection?.retry(),
@@ -79,7 +81,7 @@ const page = {
   },
   opened: (studentId) => {
     page.studentId = studentId;
-    history.replaceState(null, "", addressOf(page));
+    keepAddress();
     presence.look(studentId);
   },
   filter: (status) => {
@@ -90,15 +92,18 @@ const page = {
     page.focus.set(choice);
     const { team, minutes } = page.focus;
     preferences.setFocus(page.classId, { team, minutes });
-    history.replaceState(null, "", addressOf(page));
+    keepAddress();
     store.note("filter");
   },
   choose: (classId) => {
     history.pushState(null, "", addressOf({ classId }));
     enter();
   },
-  showLesson: (lessonId) => {
-    history.pushState(null, "", addressOf({ classId: page.classId, lessonId }));
+  showLesson: (lessonId, isCorrection = false) => {
+    const url = addressOf({ classId: page.classId, lessonId });
+    // An address that was wrong stays in the history no longer: the way back would end at it.
+    if (isCorrection) history.replaceState(null, "", url);
+    else history.pushState(null, "", url);
     enter();
   },
 };
@@ -112,13 +117,16 @@ let board = h("div");
 /** The changes that the calm views have not shown yet. */
 let pending = newChanges();
 
+/** What the page shows, as the address named it last. */
+let shown = "";
+
 /** The class, the lesson and the student that the address names. */
 function address() {
   const query = new URLSearchParams(location.search);
   return {
     classId: query.get("class") || DEFAULT_CLASS,
     lessonId: query.get("lesson") || null,
-    studentId: query.get("student"),
+    studentId: query.get("student") || null,
     limits: { team: query.get("team") ?? undefined, minutes: query.get("minutes") ?? undefined },
   };
 }
@@ -137,14 +145,27 @@ function addressOf({ classId, lessonId = null, studentId = null }) {
   return url;
 }
 
+/** Writes into the address what is shown, without a step in the history. */
+function keepAddress() {
+  history.replaceState(null, "", addressOf(page));
+  shown = location.search;
+}
+
+/** The address is another one. A link within the page leads elsewhere on what is shown. */
+function moved() {
+  if (location.search !== shown) enter();
+}
+
 /** Shows the class that the address names. The page stays, and reads everything again. */
 function enter() {
   connection?.close();
+  shown = location.search;
   const { classId, lessonId, studentId, limits } = address();
   const focus = new Focus();
   focus.set(preferences.focusOf(classId));
   focus.set(limits);
   Object.assign(page, { classId, lessonId, studentId, focus, connection: LOADING });
+  Object.assign(page, { status: null, grid: newGridChoice() });
   clock.hold(null);
   store.clear();
   presence.clear();
@@ -168,7 +189,8 @@ function enter() {
       // After a sign-in it may be somebody else.
       if (state.name === "live" && !wasLive) me.ask().then(() => presence.begin(page.studentId));
       if (state.name === "earlier") me.ask();
-      if (state.name === "forbidden") enterAny();
+      // Without the list the page says that it may not show this class.
+      if (state.name === "forbidden") enterAny().catch(() => {});
     },
   };
   connection = new Connection(classId, listener, lessonId);
@@ -178,8 +200,10 @@ function enter() {
 async function enterAny() {
   if (new URLSearchParams(location.search).has("class")) return;
   const { classes } = await api.classes();
-  if (classes.length === 0) return;
-  history.replaceState(null, "", addressOf(classes[0]));
+  const [first] = classes.filter(({ classId }) => classId !== DEFAULT_CLASS);
+  // Another class may have been chosen meanwhile.
+  if (first === undefined || page.connection.name !== "forbidden") return;
+  history.replaceState(null, "", addressOf(first));
   enter();
 }
 
@@ -190,7 +214,6 @@ function askRejections() {
 /** Makes the whole page in the chosen language. The page's state of the class stays. */
 function build() {
   for (const view of views) view.end?.();
-  page.status = null;
   views = makers.map((make) => make(page));
   /** @param {Slot} slot */
   const slot = (slot) => views.filter((view) => view.slot === slot).map((view) => view.element);
@@ -209,6 +232,12 @@ function build() {
   draw({ ...store.takeChanges(), all: true });
   schedule.requestAll();
   if (page.studentId !== null) page.open(page.studentId);
+}
+
+/** Makes the page again, in another language. The focus stays where that was chosen. */
+function buildAgain() {
+  build();
+  moveFocus(document.querySelector(`.language-control [lang="${preferences.get("language")}"]`));
 }
 
 /** @param {import("./changes.js").Changes} changes */
@@ -242,8 +271,18 @@ function restyle() {
 }
 
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
-window.addEventListener("popstate", enter);
+window.addEventListener("popstate", moved);
 document.addEventListener("visibilitychange", () => presence.tell());
+// A browser would show a file that is dropped beside its place, instead of the page.
+for (const type of /** @type {const} */ (["dragover", "drop"])) {
+  document.addEventListener(type, (event) => {
+    const { dataTransfer } = event;
+    if (!dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    const files = [...dataTransfer.files];
+    if (type === "drop") for (const view of views) view.drop?.(files);
+  });
+}
 store.watch({ event: (delivered) => presence.hear(delivered), reloaded: () => {} });
 // A page that the browser had put aside may show a class to somebody who has signed out.
 window.addEventListener("pageshow", (event) => event.persisted && enter());

@@ -23,7 +23,18 @@ export const isFramed = () => window.top !== window;
 
 /** Goes to the sign-in page. In a frame the dashboard says itself that it is signed out. */
 export function leave() {
-  location.assign(isFramed() ? location.href : signInAddress(location));
+  // To go to an address with a `#` would only scroll, if it is the same.
+  if (isFramed()) location.reload();
+  else location.assign(signInAddress(location));
+}
+
+/** The channel of the tabs; `null` where the browser forbids it, with all else that is stored. */
+function openChannel() {
+  try {
+    return new BroadcastChannel(CHANNEL);
+  } catch {
+    return null;
+  }
 }
 
 export class Me {
@@ -35,7 +46,7 @@ export class Me {
   caller = null;
   /** Whether the relay has said who calls, or that nobody signs in. */
   hasAnswered = false;
-  #channel = new BroadcastChannel(CHANNEL);
+  #channel = openChannel();
   #changed;
 
   /**
@@ -44,7 +55,7 @@ export class Me {
    */
   constructor(changed, heard) {
     this.#changed = changed;
-    this.#channel.onmessage = ({ data }) => heard(data);
+    if (this.#channel !== null) this.#channel.onmessage = ({ data }) => heard(data);
   }
 
   /** Asks the relay who is signed in. */
@@ -55,18 +66,28 @@ export class Me {
       if (isSame && this.hasAnswered) return;
       this.hasAnswered = true;
       this.caller = caller;
-      if (caller !== null) this.#channel.postMessage("signed-in");
+      if (caller !== null) this.#channel?.postMessage("signed-in");
       this.#changed();
     } catch {
       // The connection says what is wrong.
     }
   }
 
-  /** Signs this browser out, in all tabs, and goes to the sign-in page. */
+  /**
+   * Signs this browser out, in all tabs, and goes to the sign-in page. Returns `false` if that did
+   * not come about.
+   */
   async signOut() {
-    await api.signOut();
-    this.#channel.postMessage("signed-out");
+    try {
+      // The answer leads to the sign-in page.
+      const { ok, type } = await api.signOut();
+      if (!ok && type !== "opaqueredirect") return false;
+    } catch {
+      return false;
+    }
+    this.#channel?.postMessage("signed-out");
     if (isFramed()) leave();
     else location.assign("sign-in");
+    return true;
   }
 }

@@ -11,9 +11,16 @@ import { cellName } from "./cell.js";
 /** The most characters of a cell's id that are shown. */
 const SHORT_ID = 8;
 
-/** @param {Pick<Student, "userName" | "studentId">} student */
-export function studentName(student) {
-  return student.userName ?? student.studentId;
+/** What can be seen of a text: not what joins, turns or separates characters. */
+const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u;
+
+/**
+ * What a student is called: by the id, if there is no name that can be seen.
+ *
+ * @param {Pick<Student, "userName" | "studentId">} student
+ */
+export function studentName({ userName, studentId }) {
+  return userName !== null && VISIBLE.test(userName) ? userName : studentId;
 }
 
 /** The longest id that stands beside a name, and the end of a longer one that does. */
@@ -48,7 +55,8 @@ export function fullName(student, store) {
  */
 export function notebookName(path, t) {
   if (path === null || path === "") return t.noNotebook;
-  return path.slice(path.lastIndexOf("/") + 1).replace(/\.ipynb$/, "");
+  const name = path.slice(path.lastIndexOf("/") + 1).replace(/\.ipynb$/, "");
+  return name === "" ? path : name;
 }
 
 /**

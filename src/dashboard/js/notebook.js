@@ -8,6 +8,8 @@ export const MAX_FILE = 20 * 1024 * 1024;
 /** The most notebooks of a class, and code cells of a notebook, that the relay takes. */
 export const MAX_NOTEBOOKS = 50;
 const MAX_CELLS = 2_000;
+/** The deepest heading. */
+const MAX_LEVEL = 6;
 /** The longest title or heading, in characters: it stands in one line. */
 const MAX_LINE = 120;
 
@@ -20,7 +22,8 @@ const MAX_LINE = 120;
  * @property {boolean} [exercise]
  *
  * @typedef {{ notebook: string, cells: OutlineCell[] }} OutlineNotebook
- * @typedef {"size" | "encoding" | "json" | "notebook" | "empty" | "tooMany"} NotebookFault
+ * @typedef {"size" | "encoding" | "unreadable" | "json" | "notebook" | "empty" | "tooMany" | "twice"}
+ *   NotebookFault
  * @typedef {{ [member: string]: unknown }} Json
  */
 
@@ -57,6 +60,8 @@ export function readNotebook(written, name) {
   cells.forEach((cell, index) => {
     const source = sourceOf(cell);
     if (cell.cell_type === "markdown") readHeadings(source, headings);
+    // Before version 4 a heading was a cell of its own.
+    if (cell.cell_type === "heading") putHeading(source, Number(cell.level) || 1, headings);
     if (cell.cell_type !== "code") return;
     const id = hasIds ? text(cell.id) : null;
     const above = headings.filter((heading) => heading !== undefined);
@@ -115,12 +120,22 @@ function readHeadings(source, headings) {
     if (/^ {0,3}(```|~~~)/.test(line)) isCode = !isCode;
     const found = isCode ? null : /^ {0,3}(#{1,6})[ \t]+(.*)$/.exec(line);
     if (found === null) continue;
-    const heading = oneLine(found[2].replace(/[ \t]+#+[ \t]*$/, "").replace(/[*`]/g, ""));
-    const level = found[1].length;
-    if (heading === "") continue;
-    headings[level - 1] = heading;
-    headings.length = level;
+    const written = found[2].slice(0, MAX_LINE * 4).trimEnd();
+    putHeading(written.replace(/[ \t]#+$/, ""), found[1].length, headings);
   }
+}
+
+/**
+ * @param {string} written
+ * @param {number} level from 1
+ * @param {(string | undefined)[]} headings by level
+ */
+function putHeading(written, level, headings) {
+  const heading = oneLine(written.replace(/[*`]/g, "").replace(/\s+/g, " "));
+  if (heading === "") return;
+  const place = Math.min(Math.max(Math.trunc(level), 1), MAX_LEVEL);
+  headings[place - 1] = heading;
+  headings.length = place;
 }
 
 /** @param {string} source */

@@ -1,6 +1,7 @@
 // The instructor's preferences. The browser stores them where it allows that.
 
-import { browserLanguage } from "./i18n.js";
+import { answerOrders } from "./answers.js";
+import { browserLanguage, languages } from "./i18n.js";
 
 /**
  * @import { AnswerOrder } from "./answers.js"
@@ -44,6 +45,21 @@ function defaults() {
 
 /** @typedef {ReturnType<typeof defaults>} Choices */
 
+/** The spans of the activity that can be chosen, in minutes. */
+export const ACTIVITY_SPANS = [15, 60, 180];
+
+/**
+ * What may be chosen, where not every value of the type may.
+ *
+ * @type {Partial<Record<string, readonly unknown[]>>}
+ */
+const CHOICES = {
+  language: languages.map(([code]) => code),
+  theme: THEMES,
+  activityMinutes: ACTIVITY_SPANS,
+  answerOrder: answerOrders,
+};
+
 export class Preferences {
   #choices = defaults();
   #changed;
@@ -53,10 +69,12 @@ export class Preferences {
     this.#changed = changed;
     try {
       const stored = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+      // What was stored by another version, or by hand, need not be of this one.
       const known = Object.entries(this.#choices).filter(
         ([name, value]) =>
           typeof stored[name] === typeof value &&
-          Array.isArray(stored[name]) === Array.isArray(value),
+          Array.isArray(stored[name]) === Array.isArray(value) &&
+          (CHOICES[name]?.includes(stored[name]) ?? true),
       );
       Object.assign(this.#choices, Object.fromEntries(known.map(([name]) => [name, stored[name]])));
     } catch {

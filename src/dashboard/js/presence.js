@@ -149,6 +149,8 @@ export class Presence {
     this.#around.changed();
     // Somebody who has just come knows nobody yet.
     if (!isNew) return;
+    // It is told soon in any case: each newcomer would put it off.
+    if (this.#told === "") return;
     this.#told = "";
     this.#tellIn(Math.max(DEBOUNCE, this.#toldAt + ANSWER_SPAN - performance.now()));
   }

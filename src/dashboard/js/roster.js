@@ -20,7 +20,7 @@ const MAX_NAME = 1024;
 /**
  * What is wrong: with the file, or with a line of it. `other`: the line that says the same.
  *
- * @typedef {"size" | "encoding" | "empty" | "noId" | "tooMany" | "quote" | "missingId" | "longId"
+ * @typedef {"size" | "encoding" | "notText" | "unreadable" | "several" | "empty" | "noId" | "tooMany" | "quote" | "missingId" | "longId"
  *   | "badText" | "longText" | "twice"} RosterFault
  * @typedef {{ fault: RosterFault, line: number | null, other?: number }} RosterError
  */
@@ -96,9 +96,9 @@ const encoder = new TextEncoder();
  * @returns {ReadRoster}
  */
 export function readRosterFile(bytes) {
-  if (bytes.length > MAX_FILE) return wrong("size");
+  if (bytes.length > MAX_FILE) return wrongRoster("size");
   const text = decodeText(bytes);
-  return text === null ? wrong("encoding") : readRosterText(text);
+  return text === null ? wrongRoster("encoding") : readRosterText(text);
 }
 
 /**
@@ -106,16 +106,32 @@ export function readRosterFile(bytes) {
  * @returns {ReadRoster}
  */
 export function readRosterText(text) {
+  if (!isTable(text)) return wrongRoster("notText");
   const { records, unclosed } = readCsv(text.replace(/^\ufeff/, ""), MAX_STUDENTS + 2);
-  if (unclosed !== null) return wrong("quote", unclosed);
-  if (records.length === 0) return wrong("empty");
+  if (unclosed !== null) return wrongRoster("quote", unclosed);
+  if (records.length === 0) return wrongRoster("empty");
   const header = headerOf(records[0].fields);
   const columns = header ?? { id: 0, name: 1, team: 2 };
-  if (columns.id === undefined) return wrong("noId", records[0].line);
+  if (columns.id === undefined) return wrongRoster("noId", records[0].line);
   const rows = header === null ? records : records.slice(1);
-  if (rows.length === 0) return wrong("empty");
-  if (rows.length > MAX_STUDENTS) return wrong("tooMany");
+  if (rows.length === 0) return wrongRoster("empty");
+  if (rows.length > MAX_STUDENTS) return wrongRoster("tooMany");
   return { ...readRows(rows, columns), hasHeader: header !== null };
+}
+
+/** What no table holds, but a picture and a program do: zeros, and many characters that control. */
+// eslint-disable-next-line no-control-regex -- control characters are what is looked for
+const BINARY = /\0|(?:[\x01-\x08\x0e-\x1f\x7f][^\x01-\x08\x0e-\x1f\x7f]*){8}/;
+/** How files begin that are text, or look like it, and no table. */
+const FOREIGN = /^\s*(?:%PDF-|\{\\rtf|[{[<]|%!PS)/;
+
+/**
+ * Whether a text can be a table of any kind. Files are dropped by mistake.
+ *
+ * @param {string} text
+ */
+function isTable(text) {
+  return !BINARY.test(text) && !FOREIGN.test(text);
 }
 
 /**
@@ -196,11 +212,13 @@ function headerOf(fields) {
 }
 
 /**
+ * What is read of a file that is no roster.
+ *
  * @param {RosterFault} fault
  * @param {number | null} [line]
  * @returns {ReadRoster}
  */
-function wrong(fault, line = null) {
+export function wrongRoster(fault, line = null) {
   const errors = [{ fault, line }];
   return { entries: [], named: 0, teams: 0, hasHeader: false, errors, moreErrors: 0 };
 }

@@ -17,7 +17,7 @@ fn answer(student: &str, cell: u32, code: &str, error: Option<&str>) -> Value {
 }
 
 /// Stores the settings of the class.
-async fn set(relay: &Relay, settings: &Value) {
+pub(super) async fn set(relay: &Relay, settings: &Value) {
     let headers = [("content-type", "application/json")];
     let body = Bytes::from(settings.to_string());
     let mut connection = relay.connection().await;

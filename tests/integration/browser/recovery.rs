@@ -81,6 +81,29 @@ async fn a_reset_starts_again() {
     assert_eq!(page.complaints(), [""; 0]);
 }
 
+/// Events of a student are deleted: what an open drawer showed of them goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_is_shown_no_longer() {
+    let (database, relay, chrome) = class_of_one("c").await;
+    relay.post(&json!([run("c", "s2", 2, None)])).await;
+    let page = chrome.open(&format!("{}&student=s1", page_of(&relay, "c"))).await;
+    page.until(&says(".drawer .run-code", "cell 1")).await;
+    page.until(&counts(".timeline > li", 1)).await;
+    let client = database.client().await;
+    let deleted = "DELETE FROM progress_event WHERE student_id = 's1'";
+    client.batch_execute(deleted).await.expect("deleted");
+    page.until(&says("#grid .card-count", "1")).await;
+    page.until(&counts(".timeline > li", 0)).await;
+    page.until(
+        "!document.querySelector('.drawer .run-code').checkVisibility() && \
+         document.querySelector('.latest-run > .note').checkVisibility()",
+    )
+    .await;
+    relay.post(&json!([run("c", "s1", 3, None)])).await;
+    page.until(&says(".drawer .run-code", "cell 3")).await;
+    page.until(&counts(".timeline > li", 1)).await;
+}
+
 /// A page whose relay drains connects to another one at once, and shows a problem only briefly.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_is_followed_promptly() {

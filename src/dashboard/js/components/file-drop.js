@@ -40,8 +40,8 @@ export function fileDrop({ name, label, hint, accept, multiple = false }, take) 
         drop: (event) => {
           event.preventDefault();
           over(false);
-          const files = [...(event.dataTransfer?.files ?? [])];
-          take(multiple ? files : files.slice(0, 1));
+          event.stopPropagation();
+          take([...(event.dataTransfer?.files ?? [])]);
         },
       },
     },
@@ -52,12 +52,17 @@ export function fileDrop({ name, label, hint, accept, multiple = false }, take) 
 }
 
 /**
- * The bytes of a file; one that is too large is not read whole.
+ * The bytes of a file; one that is too large is not read whole. `null` if it cannot be read: it is
+ * a folder, or it was moved since.
  *
  * @param {File} file
  * @param {number} most bytes
  */
 export async function bytesOf(file, most) {
   // One more than allowed tells that it is too large.
-  return new Uint8Array(await file.slice(0, most + 1).arrayBuffer());
+  try {
+    return new Uint8Array(await file.slice(0, most + 1).arrayBuffer());
+  } catch {
+    return null;
+  }
 }

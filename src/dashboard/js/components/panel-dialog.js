@@ -1,6 +1,6 @@
 // A dialog whose content is made each time that it opens.
 
-import { h } from "../dom.js";
+import { around, focusOnWhole, h, moveFocus } from "../dom.js";
 
 /**
  * What a dialog holds: its elements, and the end of what they listen to.
@@ -19,6 +19,14 @@ export class PanelDialog {
   panel = null;
 
   /**
+   * What had the focus before the dialog was opened, and what that stood in: it may be gone when
+   * the dialog is closed.
+   *
+   * @type {{ opener: Element | null, place: Element | null }}
+   */
+  #before = { opener: null, place: null };
+
+  /**
    * @param {string} name its class
    * @param {string} heading the id of its heading
    * @param {() => void} [closed] is called after it was closed
@@ -30,6 +38,7 @@ export class PanelDialog {
       if (this.element.open) return;
       this.end();
       closed();
+      this.#returnFocus();
     });
     // The browser does that for a modal dialog alone, and not the second time in a row.
     this.element.addEventListener("keydown", (event) => {
@@ -40,7 +49,7 @@ export class PanelDialog {
   }
 
   /**
-   * Shows a panel in place of the one before. Opening is the caller's.
+   * Shows a panel in place of the one before.
    *
    * @param {Held} panel
    */
@@ -51,8 +60,30 @@ export class PanelDialog {
     this.element.scrollTop = 0;
   }
 
+  /**
+   * Opens the dialog, if it is not open.
+   *
+   * @param {boolean} isModal whether it covers the page
+   */
+  open(isModal) {
+    if (this.element.open) return;
+    const opener = document.activeElement;
+    this.#before = { opener, place: around(opener) };
+    if (isModal) this.element.showModal();
+    else this.element.show();
+  }
+
   close() {
     this.element.close();
+  }
+
+  /** Gives the focus back, unless something else has it. */
+  #returnFocus() {
+    const { opener, place } = this.#before;
+    this.#before = { opener: null, place: null };
+    if (document.activeElement !== document.body) return;
+    if (opener?.isConnected) moveFocus(opener);
+    else if (place?.isConnected) focusOnWhole(place);
   }
 
   /** Ends the panel. */

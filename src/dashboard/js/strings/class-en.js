@@ -112,6 +112,9 @@ export const classEn = {
       ({
         size: "The file is larger than 5 MiB.",
         encoding: "The file is neither UTF-8, UTF-16 nor Shift_JIS. Save it as CSV in UTF-8.",
+        notText: "The file is no table. Save the list as CSV.",
+        unreadable: "The file cannot be read. Is it a folder, or was it moved?",
+        several: "These are several files. A class has one roster: drop one file.",
         empty: "The file has no students.",
         noId: "No column is called “id”.",
         tooMany: "The file has more than 10,000 students.",
@@ -141,6 +144,8 @@ export const classEn = {
         {
           size: "larger than 20 MiB.",
           encoding: "not UTF-8, as notebooks are.",
+          unreadable: "cannot be read. Is it a folder, or was it moved?",
+          twice: "was dropped with another file of this name. Rename one of them.",
           json: "no notebook: the file is broken.",
           notebook: "no notebook.",
           empty: "has no code cells.",

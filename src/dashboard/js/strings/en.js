@@ -46,8 +46,8 @@
  *   signIn: string, signInAway: string, forbiddenWhy: (classId: string) => string,
  *   refusedWhy: (reason: string) => string, byStream: string, retryIn: (seconds: number) => string,
  *   retrying: string, retry: string }} connection
- * @property {{ label: string, role: (role: string) => string, signOut: string, link: string,
- *   making: string, hint: (minutes: number) => string, failed: string, copy: string,
+ * @property {{ label: string, role: (role: string) => string, signOut: string,
+ *   signOutFailed: string, link: string, making: string, hint: (minutes: number) => string, failed: string, copy: string,
  *   copied: string, close: string }} account
  * @property {{ summary: (count: number, since: string) => string, hint: string,
  *   times: (count: number) => string }} rejections
@@ -224,6 +224,7 @@ export const en = {
     label: "Who is signed in",
     role: (role) => role,
     signOut: "Sign out",
+    signOutFailed: "You are still signed in: the relay did not answer. Try again.",
     link: "Link for a projector or phone",
     making: "Making the link …",
     hint: (minutes) =>

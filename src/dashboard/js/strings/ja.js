@@ -96,6 +96,7 @@ export const ja = {
     label: "サインイン中の利用者",
     role: (role) => ({ instructor: "講師", operator: "管理者" })[role] ?? role,
     signOut: "サインアウト",
+    signOutFailed: "リレーが応答しないため、まだサインインしています。もう一度お試しください。",
     link: "プロジェクターやスマートフォン用のリンク",
     making: "リンクを作成しています…",
     hint: (minutes) =>

@@ -17,15 +17,22 @@ export function accountControl(page) {
   const link = iconButton("link", t.account.link, () => linkDialog.open());
   const signOut = h(
     "button",
-    { type: "button", class: "text-button sign-out", on: { click: () => me.signOut() } },
+    { type: "button", class: "text-button sign-out", on: { click: leave } },
     t.account.signOut,
   );
+  const failed = h("p", { class: "dialog-error", role: "alert", hidden: true });
+  setText(failed, t.account.signOutFailed);
+  async function leave() {
+    show(failed, false);
+    show(failed, !(await me.signOut()));
+  }
   const element = h(
     "div",
     { class: "account", role: "group", "aria-label": t.account.label },
     name,
     link,
     signOut,
+    failed,
     linkDialog.element,
   );
   return {

@@ -4,6 +4,7 @@ import { segmentedControl } from "../components/buttons.js";
 import { card } from "../components/card.js";
 import { legend } from "../components/legend.js";
 import { h, s, setAttribute, setText, show } from "../dom.js";
+import { ACTIVITY_SPANS } from "../preferences.js";
 import { MINUTE } from "../time.js";
 
 /**
@@ -11,8 +12,6 @@ import { MINUTE } from "../time.js";
  * @import { Page, View } from "./list.js"
  */
 
-/** The spans that can be chosen, in minutes. */
-const SPANS = [15, 60, 180];
 /** The chart's own units: it is stretched to the room that there is. */
 const HEIGHT = 120;
 const WIDTH = 600;
@@ -32,7 +31,10 @@ const TICKS = 5;
  */
 export default function activity(page) {
   const { store, clock, t, preferences } = page;
-  const options = SPANS.map((minutes) => ({ value: minutes, text: t.activity.span(minutes) }));
+  const options = ACTIVITY_SPANS.map((minutes) => ({
+    value: minutes,
+    text: t.activity.span(minutes),
+  }));
   const spans = segmentedControl(t.activity.spanLabel, options, (minutes) => {
     preferences.set("activityMinutes", minutes);
     draw();

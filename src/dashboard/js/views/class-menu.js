@@ -15,9 +15,10 @@ const ROLES = ["instructor", "operator"];
 /** @param {Page} page */
 export function classMenu(page) {
   const { t } = page;
+  const settings = settingsDialog(page);
   /** @type {[string, string, { element: HTMLElement, open: () => void }][]} */
   const acts = [
-    ["settings", t.classMenu.settings, settingsDialog(page)],
+    ["settings", t.classMenu.settings, settings],
     ["new-lesson", t.classMenu.newLesson, newLessonDialog(page)],
   ];
   /** @type {typeof acts} */
@@ -33,6 +34,8 @@ export function classMenu(page) {
     items.map(([name, text, dialog]) => {
       const open = () => {
         element.open = false;
+        // What has the focus now gets it back when the dialog is closed, and the menu is closed then.
+        element.querySelector("summary")?.focus();
         dialog.open();
       };
       const button = { type: "button", class: `class-menu-item open-${name}`, on: { click: open } };
@@ -59,6 +62,16 @@ export function classMenu(page) {
     update() {
       show(element, page.me.caller === null || ROLES.includes(page.me.caller.role));
       name.update();
+    },
+    /**
+     * Files were dropped onto the page.
+     *
+     * @param {File[]} files
+     */
+    drop(files) {
+      const modal = document.querySelector("dialog:modal");
+      const isCovered = modal !== null && modal !== settings.element;
+      if (!isCovered && !element.hidden && page.lessonId === null) settings.take(files);
     },
   };
 }

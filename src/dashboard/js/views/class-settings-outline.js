@@ -48,13 +48,27 @@ export function outlinePart(page) {
   async function take(files) {
     problem.say("");
     const faults = [];
+    const names = new Set();
     for (const file of files) {
-      const read = readNotebookFile(await bytesOf(file, MAX_FILE), pathOf(file.name, page));
-      if ("fault" in read) faults.push(t.outlineSettings.fault(file.name, read.fault));
-      else if (!put(read.notebook)) faults.push(t.outlineSettings.full(MAX_NOTEBOOKS));
+      const read = await readFile(file);
+      const fault = "fault" in read ? read.fault : names.has(file.name) ? "twice" : null;
+      names.add(file.name);
+      if (fault !== null) faults.push(t.outlineSettings.fault(file.name, fault));
+      else if ("notebook" in read && !put(read.notebook))
+        faults.push(t.outlineSettings.full(MAX_NOTEBOOKS));
     }
     problem.say(faults.join(" "));
     draw();
+  }
+
+  /**
+   * @param {File} file
+   * @returns {Promise<ReturnType<typeof readNotebookFile>>}
+   */
+  async function readFile(file) {
+    const bytes = await bytesOf(file, MAX_FILE);
+    if (bytes === null) return { fault: "unreadable" };
+    return readNotebookFile(bytes, pathOf(file.name, page));
   }
 
   /**
@@ -83,12 +97,16 @@ export function outlinePart(page) {
       setText(count, t.outlineSettings.count(notebook.cells.length, exercises));
     };
     recount();
+    function rename() {
+      notebook.notebook = path.value.trim() || notebook.notebook;
+    }
     const path = h("input", {
       type: "text",
       "aria-label": t.outlineSettings.path,
       title: t.outlineSettings.path,
       value: notebook.notebook,
-      on: { change: () => (notebook.notebook = path.value.trim() || notebook.notebook) },
+      // At once: another file may be dropped while this one's path is written.
+      on: { input: rename, change: rename },
     });
     const remove = iconButton("close", t.outlineSettings.remove(notebook.notebook), () => {
       outline = outline.filter((other) => other !== notebook);
@@ -147,6 +165,7 @@ export function outlinePart(page) {
     },
     read: () => ({ outline: outline.length > 0 ? outline : undefined }),
     say: problem.say,
+    take,
   };
 }
 

@@ -2,7 +2,7 @@
 
 import { bytesOf, fileDrop } from "../components/file-drop.js";
 import { h, setText, show } from "../dom.js";
-import { MAX_FILE, readRosterFile } from "../roster.js";
+import { MAX_FILE, readRosterFile, wrongRoster } from "../roster.js";
 import { problemText } from "./class-settings-counting.js";
 
 /**
@@ -36,7 +36,7 @@ export function rosterPart({ t }) {
       hint: t.roster.hint,
       accept: ".csv,.tsv,.txt,text/csv,text/plain",
     },
-    ([file]) => file !== undefined && take(file),
+    take,
   );
   const element = h(
     "fieldset",
@@ -49,9 +49,18 @@ export function rosterPart({ t }) {
     errors,
   );
 
-  /** @param {File} file */
-  async function take(file) {
-    const read = readRosterFile(await bytesOf(file, MAX_FILE));
+  /** The latest files that were dropped: those before them may still be read. */
+  let taken = 0;
+
+  /** @param {File[]} files */
+  async function take(files) {
+    if (files.length === 0) return;
+    taken += 1;
+    const turn = taken;
+    const bytes = files.length === 1 ? await bytesOf(files[0], MAX_FILE) : null;
+    if (turn !== taken) return;
+    const fault = files.length > 1 ? "several" : "unreadable";
+    const read = bytes === null ? wrongRoster(fault) : readRosterFile(bytes);
     isWrong = read.errors.length > 0;
     if (!isWrong) roster = read.entries;
     draw(!isWrong);
@@ -60,6 +69,7 @@ export function rosterPart({ t }) {
   }
 
   function forget() {
+    taken += 1;
     roster = undefined;
     isWrong = false;
     errors.replaceChildren();
@@ -115,6 +125,7 @@ export function rosterPart({ t }) {
     element,
     members: ["roster"],
     show({ roster: written }) {
+      taken += 1;
       // The relay has checked it.
       roster = Array.isArray(written) && written.length > 0 ? written : undefined;
       isWrong = false;
@@ -124,5 +135,6 @@ export function rosterPart({ t }) {
     },
     read: () => (isWrong ? null : { roster }),
     say: (text) => isWrong || problem.say(text),
+    take,
   };
 }

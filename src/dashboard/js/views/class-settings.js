@@ -27,6 +27,7 @@ const INVALID = 422;
  * @property {() => StoredSettings["settings"] | null} read what is to be saved; an absent member is
  *   `undefined`; `null` while the part has errors
  * @property {(problem: string) => void} say
+ * @property {(files: File[]) => Promise<void>} [take] takes files that were dropped
  */
 
 /** @param {Page} page */
@@ -34,15 +35,32 @@ export function settingsDialog(page) {
   const { t } = page;
   const dialog = { class: "page-dialog settings-dialog", "aria-label": t.classSettings.heading };
   const element = h("dialog", dialog);
+  /** @type {SettingsPanel | null} */
+  let panel = null;
   return {
     element,
-    async open() {
-      const panel = new SettingsPanel(page, () => element.close());
-      element.replaceChildren(panel.element);
-      element.showModal();
-      await panel.load();
+    open,
+    /**
+     * Takes files that were dropped anywhere on the page.
+     *
+     * @param {File[]} files
+     */
+    async take(files) {
+      if (!element.open) await open();
+      await panel?.take(files);
     },
   };
+
+  async function open() {
+    const opened = new SettingsPanel(page, () => {
+      // What was saved late must not close a dialog that was opened since.
+      if (panel === opened) element.close();
+    });
+    panel = opened;
+    element.replaceChildren(opened.element);
+    element.showModal();
+    await opened.load();
+  }
 }
 
 class SettingsPanel {
@@ -114,6 +132,27 @@ class SettingsPanel {
     }
     show(this.#fields, this.#stored !== null);
     show(this.#save, this.#stored !== null);
+  }
+
+  /**
+   * Takes files: notebooks for the outline, and anything else for the roster.
+   *
+   * @param {File[]} files
+   */
+  async take(files) {
+    if (this.#stored === null) return;
+    const isNotebook = (/** @type {File} */ { name }) => name.toLowerCase().endsWith(".ipynb");
+    const notebooks = files.filter(isNotebook);
+    const others = files.filter((file) => !isNotebook(file));
+    for (const [member, taken] of /** @type {const} */ ([
+      ["outline", notebooks],
+      ["roster", others],
+    ])) {
+      const part = this.#parts.find(({ members }) => members.includes(member));
+      if (part === undefined || taken.length === 0) continue;
+      part.element.scrollIntoView({ block: "nearest" });
+      await part.take?.(taken);
+    }
   }
 
   async #put() {

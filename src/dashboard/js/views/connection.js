@@ -34,16 +34,20 @@ export default function connectionBanner(page) {
 
   function draw() {
     const { name, retryAt, login, isByStream } = page.connection;
-    const isWrong = SHOWN.includes(name);
+    // That there is no such lesson is said where the lesson is named: earlier-lesson.js.
+    const isOfLesson = name === "refused" && page.lessonId !== null;
+    const isWrong = SHOWN.includes(name) && !isOfLesson;
     show(element, isWrong || isByStream);
     element.dataset.state = isWrong ? name : "stream";
     setText(text, isWrong ? explain(page, t) : isByStream ? t.connection.byStream : "");
     show(button, retryAt !== null);
     show(signIn, login !== null);
-    // A proxy asks for the sign-in once the page is loaded again.
+    // A proxy asks for the sign-in once the page is loaded again, which an address with a `#` is not.
     // In a frame of another page the sign-in page does not show.
     setAttribute(signIn, "target", window.top === window ? null : "_blank");
-    if (login !== null) signIn.href = login === "relay" ? signInAddress(location) : location.href;
+    if (login !== null)
+      signIn.href =
+        login === "relay" ? signInAddress(location) : location.pathname + location.search;
     drawNextAttempt();
   }
 

@@ -47,18 +47,22 @@ export class LatestRun {
   }
 
   /**
-   * @param {DeliveredEvent} event
+   * @param {DeliveredEvent | null} event
    * @param {boolean} isLatest
    */
   update(event, isLatest) {
     const t = this.#t;
+    show(this.#none, event === null);
+    show(this.#body, event !== null);
+    if (event === null) {
+      this.#shown = null;
+      return;
+    }
     setText(this.#heading, isLatest ? t.drawer.code : t.drawer.codeOfThen);
     show(this.#latest, !isLatest);
     this.element.classList.toggle("is-chosen", !isLatest);
     if (event === this.#shown) return;
     this.#shown = event;
-    show(this.#none, false);
-    show(this.#body, true);
     const truncated = Array.isArray(event.truncated) ? event.truncated : [];
     const failed = event.hasError === true;
     this.#code.show(event.code, { truncated: truncated.includes("code"), coloured: false });

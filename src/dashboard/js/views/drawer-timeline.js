@@ -1,7 +1,7 @@
 // A student's events, the newest first: read once, then continued by the events as they arrive.
 
 import { api } from "../api.js";
-import { List, h, setText, show } from "../dom.js";
+import { List, h, setAttribute, setText, show } from "../dom.js";
 import { HELP_LAPSE } from "../hand.js";
 import { lapses } from "../lapses.js";
 import { normalize } from "../normalize.js";
@@ -69,8 +69,8 @@ export class Timeline {
   /**
    * @param {Page} page
    * @param {string} studentId
-   * @param {(event: DeliveredEvent, isLatest: boolean) => void} showRun is called with the latest
-   *   run, or the one that was chosen
+   * @param {(event: DeliveredEvent | null, isLatest: boolean) => void} showRun is called with the
+   *   latest run, or the one that was chosen; `null`: there is none
    */
   constructor(page, studentId, showRun) {
     this.#page = page;
@@ -109,6 +109,10 @@ export class Timeline {
         this.#chosen = null;
         this.#seen.clear();
         this.#next = null;
+        // What is still being read is of that log.
+        this.#abort.abort();
+        this.#abort = new AbortController();
+        setAttribute(this.#older, "aria-disabled", null);
         this.#read();
       },
     });
@@ -134,13 +138,16 @@ export class Timeline {
   async #read() {
     const { t, classId, lessonId } = this.#page;
     const { signal } = this.#abort;
+    if (this.#older.ariaDisabled === "true") return;
     setText(this.#note, t.drawer.loading);
     show(this.#note, true);
-    show(this.#older, false);
+    // It stays, with the focus: who reads on presses it again.
+    setAttribute(this.#older, "aria-disabled", "true");
     try {
       const lesson = lessonId ?? undefined;
       const options = { before: this.#next ?? undefined, limit: PAGE, lesson, signal };
       const answer = await api.events(classId, this.#studentId, options);
+      if (signal.aborted) return;
       this.#next = answer.next ?? null;
       this.#add(answer.events);
       setText(this.#note, t.drawer.beginning);
@@ -154,6 +161,7 @@ export class Timeline {
       setText(this.#older, t.drawer.retry);
       show(this.#older, true);
     }
+    setAttribute(this.#older, "aria-disabled", null);
   }
 
   /** @param {DeliveredEvent[]} events */
@@ -183,7 +191,7 @@ export class Timeline {
     this.#chosen = run;
     const latest = this.#events.find(({ event }) => event.kind === "run")?.delivered;
     const shown = run ?? latest;
-    if (shown !== undefined) this.#showRun(shown, shown === latest);
+    this.#showRun(shown ?? null, shown === latest);
   }
 
   /**
@@ -222,7 +230,7 @@ export class Timeline {
       for (let page = 0; page < MAX_SEARCHED && before !== undefined && before > first; page += 1) {
         const options = { before, limit: SEARCHED, notebook, lesson, signal };
         const answer = await api.events(classId, this.#studentId, options);
-        if (this.#wanted !== place) return;
+        if (this.#wanted !== place || signal.aborted) return;
         const runs = answer.events.map((delivered) => ({
           delivered,
           event: normalize(delivered, store.state.settings),

@@ -27,18 +27,8 @@ const NARROW = window.matchMedia("(max-width: 45rem)");
  * @returns {View}
  */
 export default function drawer(page) {
-  /**
-   * The element that had the focus before.
-   *
-   * @type {Element | null}
-   */
-  let opener = null;
   /** @type {PanelDialog<StudentPanel>} */
-  const dialog = new PanelDialog("drawer", "drawer-name", () => {
-    page.opened(null);
-    if (opener?.isConnected) moveFocus(opener);
-    opener = null;
-  });
+  const dialog = new PanelDialog("drawer", "drawer-name", () => page.opened(null));
   const { element } = dialog;
 
   /**
@@ -46,17 +36,13 @@ export default function drawer(page) {
    * @param {Place} [place] whose latest run is to be shown
    */
   function open(studentId, place) {
-    if (!element.open) opener = document.activeElement;
     let { panel } = dialog;
     if (panel?.studentId !== studentId) {
       panel = new StudentPanel(page, studentId, () => dialog.close());
       dialog.hold(panel);
     }
-    if (!element.open) {
-      // Over a dialog that covers the page, only another one of its kind can be seen.
-      if (NARROW.matches || document.querySelector("dialog:modal") !== null) element.showModal();
-      else element.show();
-    }
+    // Over a dialog that covers the page, only another one of its kind can be seen.
+    dialog.open(NARROW.matches || document.querySelector("dialog:modal") !== null);
     page.opened(studentId);
     if (place !== undefined) panel.choose(place);
     panel.focus();

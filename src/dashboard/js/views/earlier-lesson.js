@@ -28,7 +28,7 @@ export default function earlierLesson(page) {
     if (page.classId !== classId || page.lessonId !== lessonId) return;
     const lesson = lessons.find(({ id }) => id === lessonId);
     // A link to a lesson that still goes on.
-    if (lesson?.current === true) page.showLesson(null);
+    if (lesson?.current === true) page.showLesson(null, true);
     else if (lesson === undefined) setText(text, t.lessons.noSuch);
     else setText(text, t.lessons.banner(lessonTimes(lesson, t)));
     setText(title, lesson?.title ?? "");
@@ -40,6 +40,9 @@ export default function earlierLesson(page) {
   return {
     element,
     slot: "top",
-    update: (changes) => changes.all && show(element, page.lessonId !== null),
+    update(changes) {
+      if (changes.all) show(element, page.lessonId !== null);
+      if (page.connection.name === "refused") setText(text, t.lessons.noSuch);
+    },
   };
 }

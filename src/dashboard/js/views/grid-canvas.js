@@ -103,7 +103,9 @@ export class GridCanvas {
       // The cursor stays at its student.
       const index = chosen === undefined ? undefined : this.#indices.get(chosen);
       this.#cursor.row = index ?? Math.min(this.#cursor.row, rows.length - 1);
-      if (rows.length === 0) this.#cursor = null;
+      // Another notebook has fewer columns.
+      this.#cursor.column = Math.min(this.#cursor.column, columns.length - 1);
+      if (rows.length === 0 || columns.length === 0) this.#cursor = null;
     }
     const label = this.#page.t.grid.label(rows.length, columns.length);
     this.element.setAttribute("aria-label", label);

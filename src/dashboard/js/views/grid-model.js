@@ -36,11 +36,11 @@ const COMMON_SHARE = 1 / 20;
  */
 
 /**
- * The paths of the notebooks, the one with the most students first; the outline's are among them.
+ * The students of each notebook, by its path; the fullest first. The outline's are among them.
  *
  * @param {Store} store
  */
-export function notebooks(store) {
+export function countNotebooks(store) {
   /** @type {Map<string | null, number>} */
   const counts = new Map();
   for (const cell of store.state.cells.values()) counts.set(cell.notebookPath, 0);
@@ -52,7 +52,16 @@ export function notebooks(store) {
     const count = counts.get(student.notebookPath);
     if (count !== undefined) counts.set(student.notebookPath, count + 1);
   }
-  return [...counts].sort((a, b) => b[1] - a[1]).map(([path]) => path);
+  return new Map([...counts].sort((a, b) => b[1] - a[1]));
+}
+
+/**
+ * The paths of the notebooks, the one with the most students first.
+ *
+ * @param {Store} store
+ */
+export function notebooks(store) {
+  return [...countNotebooks(store).keys()];
 }
 
 /**

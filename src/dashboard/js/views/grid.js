@@ -8,7 +8,8 @@ import { icon } from "../icons.js";
 import { notebookName } from "../names.js";
 import { progressOf } from "../outline.js";
 import { GridCanvas } from "./grid-canvas.js";
-import { columnsOf, isOrder, notebooks, orders, rows } from "./grid-model.js";
+import { notebookToShow } from "./grid-choice.js";
+import { columnsOf, countNotebooks, isOrder, orders, rows } from "./grid-model.js";
 import { GridTable } from "./grid-table.js";
 
 /** @import { Page, View } from "./list.js" */
@@ -23,13 +24,13 @@ const TABLE_PACE = 2_000;
 export default function grid(page) {
   const { store, clock, t, preferences } = page;
   const { notebookSelect, sortSelect, search, searchLabel } = controls(page);
-  let asTable = false;
+  const { grid: choice } = page;
   const everyone = iconButton("rows", t.grid.overview, () => {
     preferences.set("gridOverview", !preferences.get("gridOverview"));
     draw();
   });
   const tableButton = iconButton("table", t.grid.table, () => {
-    asTable = !asTable;
+    choice.asTable = !choice.asTable;
     draw();
   });
   const view = card(
@@ -44,10 +45,9 @@ export default function grid(page) {
   const clear = { click: () => page.filter(null) };
   const filtered = h("button", { type: "button", class: "chip grid-filter", on: clear });
   setPressed(filtered, true);
-  let isOpen = false;
   const fold = {
     click: () => {
-      isOpen = !isOpen;
+      choice.isOpen = !choice.isOpen;
       draw();
     },
   };
@@ -85,9 +85,13 @@ export default function grid(page) {
     if (isOrder(sortSelect.value)) preferences.set("gridSort", sortSelect.value);
     draw();
   });
-  search.addEventListener("input", draw);
+  search.value = choice.find;
+  search.addEventListener("input", () => {
+    choice.find = search.value;
+    draw();
+  });
   notebookSelect.addEventListener("change", () => {
-    notebook = JSON.parse(notebookSelect.value);
+    choice.notebook = JSON.parse(notebookSelect.value);
     draw();
   });
 
@@ -99,8 +103,9 @@ export default function grid(page) {
   }
 
   function listNotebooks() {
-    const paths = notebooks(store);
-    if (notebook === undefined || !paths.includes(notebook)) notebook = paths[0];
+    const counts = countNotebooks(store);
+    const paths = [...counts.keys()];
+    notebook = notebookToShow(counts, choice.notebook, notebook);
     const listed = JSON.stringify(paths);
     if (listed !== listedNotebooks && document.activeElement !== notebookSelect) {
       listedNotebooks = listed;
@@ -116,12 +121,12 @@ export default function grid(page) {
   function draw() {
     listNotebooks();
     const { status, focus } = page;
+    const { asTable, isOpen, find } = choice;
     const now = clock.now();
     const found = columnsOf(store, notebook ?? null, { focus, now, isOpen });
     const shownColumns = notebook === undefined ? [] : found.columns;
     const order = preferences.get("gridSort");
-    const choice = { order, find: search.value, status, columns: shownColumns, focus, now };
-    const shownRows = rows(store, choice);
+    const shownRows = rows(store, { order, find, status, columns: shownColumns, focus, now });
     const inTeam = found.isPlanned ? focus.ofTeam(store.rows.values()) : [];
     const students = inTeam.map(({ student }) => student);
     const progress = found.isPlanned ? progressOf(students, found.columns) : null;
@@ -180,7 +185,8 @@ function controls({ preferences, t }) {
     { "aria-label": t.grid.sort },
     orders.map((name) => h("option", { value: name }, t.grid.sorts[name])),
   );
-  sortSelect.value = preferences.get("gridSort");
+  const order = preferences.get("gridSort");
+  if (isOrder(order)) sortSelect.value = order;
   const search = h("input", {
     type: "search",
     placeholder: t.grid.find,

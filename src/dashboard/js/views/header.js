@@ -22,11 +22,11 @@ import { presenceList } from "./presence.js";
 const THEME_ICONS = { auto: "auto", light: "sun", dark: "moon" };
 
 /**
- * The states of the connection in which the class is not shown yet.
+ * The states of the connection in which the relay answers and the class does not wait for it.
  *
  * @type {StateName[]}
  */
-const UNSHOWN = ["loading", "connecting"];
+const LISTABLE = ["live", "earlier", "forbidden", "refused"];
 
 /**
  * @param {Page} page
@@ -65,6 +65,7 @@ export default function header(page) {
   return {
     element,
     slot: "top",
+    drop: (files) => menu.drop(files),
     update(changes) {
       if (changes.all || changes.statuses) {
         const absent = store.absent().length;
@@ -135,6 +136,7 @@ function languageControl({ preferences, t }) {
     preferences.set("language", code),
   );
   control.update(preferences.get("language"));
+  control.element.classList.add("language-control");
   return control.element;
 }
 
@@ -181,9 +183,12 @@ function classPicker(page) {
   const shown = h("option", { value: classId }, classId);
   select.append(shown);
   let listed = "";
+  let isListed = false;
   const refresh = async () => {
     try {
       const { classes } = await api.classes();
+      isListed = true;
+      select.removeAttribute("title");
       const ids = JSON.stringify(classes.map((other) => other.classId));
       // Replacing a list that someone chooses from would close it: new counts are not worth that.
       if (ids === listed && document.activeElement === select) return;
@@ -202,15 +207,17 @@ function classPicker(page) {
   };
   select.addEventListener("pointerenter", refresh);
   select.addEventListener("focus", refresh);
-  let isAsked = false;
+  /** The state of the connection in which the list was asked for. */
+  let askedIn = page.connection;
   const element = h("label", { class: "class-picker" }, h("span", {}, t.picker.label), select);
   return {
     element,
     update() {
       const { isKnown, rows } = store;
       setText(shown, isKnown ? t.picker.option(classId, t.students(rows.size)) : classId);
-      if (isAsked || UNSHOWN.includes(page.connection.name)) return;
-      isAsked = true;
+      const { connection } = page;
+      if (isListed || askedIn === connection || !LISTABLE.includes(connection.name)) return;
+      askedIn = connection;
       refresh();
     },
   };

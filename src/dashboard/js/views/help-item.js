@@ -2,7 +2,7 @@
 
 import { studentButton } from "../components/student-button.js";
 import { api } from "../api.js";
-import { bdi, h, setAttribute, setText, show } from "../dom.js";
+import { bdi, h, moveFocus, setAttribute, setText, show } from "../dom.js";
 import { claimOf } from "../hand.js";
 import { icon } from "../icons.js";
 import { placeLabel, studentName } from "../names.js";
@@ -130,11 +130,23 @@ export class HelpItem {
     setText(this.#viewers, viewers.length > 0 ? t.presence.looking(viewers) : "");
     show(this.#viewers, viewers.length > 0);
     show(this.#claimed, claim !== null);
-    show(this.#claim, !isOwn);
-    show(this.#release, isOwn);
+    this.#offer(isOwn);
     if (claim === null) return;
     const since = t.wait(now - claim.at);
     setText(this.#claimed, isOwn ? t.help.going(since) : t.help.isGoing(claim.by, since));
+  }
+
+  /**
+   * Offers to go, or to stay. Who has just chosen one has the focus on the other.
+   *
+   * @param {boolean} isOwn whether this instructor is on the way
+   */
+  #offer(isOwn) {
+    const [offered, other] = isOwn ? [this.#release, this.#claim] : [this.#claim, this.#release];
+    const hadFocus = document.activeElement === other;
+    show(offered, true);
+    if (hadFocus) moveFocus(offered);
+    show(other, false);
   }
 
   async #goThere() {

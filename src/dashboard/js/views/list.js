@@ -36,6 +36,7 @@ import unconfigured from "./unconfigured.js";
  * @import { Rejections } from "../rejections.js"
  * @import { Store } from "../store.js"
  * @import { Status } from "../student.js"
+ * @import { GridChoice } from "./grid-choice.js"
  */
 
 /** @typedef {{ notebookPath: string | null, cellId: string }} Place a cell of the class */
@@ -56,6 +57,7 @@ import unconfigured from "./unconfigured.js";
  * @property {string | null} lessonId an earlier lesson that is shown; `null`: the current one
  * @property {string | null} studentId the student whose drawer is open
  * @property {Status | null} status the status that the grid is limited to
+ * @property {GridChoice} grid what else was chosen at the grid
  * @property {Focus} focus the team and the span of time that the page is limited to
  * @property {(choice: Partial<Choice>) => void} limit limits it
  * @property {ConnectionState} connection
@@ -66,8 +68,8 @@ import unconfigured from "./unconfigured.js";
  * @property {(studentId: string | null) => void} opened notes that a drawer was opened or closed
  * @property {(status: Status | null) => void} filter limits the grid to a status
  * @property {(classId: string) => void} choose shows another class
- * @property {(lessonId: string | null) => void} showLesson shows an earlier lesson, or the current
- *   one
+ * @property {(lessonId: string | null, isCorrection?: boolean) => void} showLesson shows an earlier
+ *   lesson, or the current one; a correction takes the place of the address in the history
  */
 
 /**
@@ -91,6 +93,7 @@ import unconfigured from "./unconfigured.js";
  * @property {() => void} [restyle] is called when colours or sizes have changed
  * @property {(studentId: string, place?: Place) => void} [open] is called when a student was chosen
  * @property {(place: Place) => void} [openCell] is called when a cell was chosen
+ * @property {(files: File[]) => void} [drop] is called when files were dropped onto the page
  * @property {() => void} [end] is called before the view is replaced
  */
 

@@ -4,6 +4,9 @@ import { h, show } from "../dom.js";
 
 /** @import { Page, View } from "./list.js" */
 
+/** In these states nothing is read until somebody does something, which the page says. */
+const FINAL = ["refused", "forbidden", "signedOut"];
+
 /**
  * @param {Page} page
  * @returns {View}
@@ -13,6 +16,6 @@ export default function loading(page) {
   return {
     element,
     slot: "main",
-    update: () => show(element, !page.store.loaded && page.connection.name !== "refused"),
+    update: () => show(element, !page.store.loaded && !FINAL.includes(page.connection.name)),
   };
 }

@@ -2,7 +2,7 @@
 
 import { terminalText } from "../components/terminal.js";
 import { studentButton } from "../components/student-button.js";
-import { h, setText, show } from "../dom.js";
+import { List, h, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 
 /**
@@ -17,10 +17,12 @@ const MAX_NAMES = 40;
 export class AnswerGroup {
   element;
   #page;
-  #place;
   #count = h("span", { class: "answer-count" });
   #what = h("span", { class: "answer-what" });
-  #names = h("div", { class: "answer-names" });
+  #named = h("span", { class: "answer-named" });
+  #others = h("span");
+  #names = h("div", { class: "answer-names" }, this.#named, this.#others);
+  #list;
   #variants = h("div", { class: "answer-variants" });
   /** What is drawn, to draw it only when something differs. */
   #drawn = "";
@@ -31,7 +33,15 @@ export class AnswerGroup {
    */
   constructor(page, place) {
     this.#page = page;
-    this.#place = place;
+    /** @type {List<Answer, ReturnType<typeof studentButton>>} */
+    this.#list = new List(this.#named, {
+      key: ({ studentId }) => studentId,
+      create: ({ studentId }) => studentButton(page, studentId, () => page.open(studentId, place)),
+      update(name, { studentId }) {
+        const row = page.store.rows.get(studentId);
+        name.update(row?.student ?? { studentId, userName: null });
+      },
+    });
     const head = h("div", { class: "answer-head" }, this.#count, this.#what);
     this.element = h("li", { class: "answer-group" }, head, this.#names, this.#variants);
   }
@@ -65,21 +75,15 @@ export class AnswerGroup {
    * @param {boolean} isNamed
    */
   #drawNames(answers, isNamed) {
-    const { store, t } = this.#page;
+    const { t } = this.#page;
     show(this.#names, isNamed);
     if (!isNamed) {
-      this.#names.replaceChildren();
+      this.#list.show([]);
       return;
     }
-    const names = answers.slice(0, MAX_NAMES).map(({ studentId }) => {
-      const open = () => this.#page.open(studentId, this.#place);
-      const name = studentButton(this.#page, studentId, open);
-      const row = store.rows.get(studentId);
-      name.update(row?.student ?? { studentId, userName: null });
-      return name.element;
-    });
-    const others = answers.length - names.length;
-    this.#names.replaceChildren(...names, others > 0 ? t.silent.more(others) : "");
+    this.#list.show(answers.slice(0, MAX_NAMES));
+    const others = answers.length - MAX_NAMES;
+    setText(this.#others, others > 0 ? t.silent.more(others) : "");
   }
 
   /**

@@ -36,7 +36,7 @@ export default function oneCell(page) {
     openCell(place) {
       const panel = new CellPanel(page, place, () => dialog.close());
       dialog.hold(panel);
-      if (!element.open) element.showModal();
+      dialog.open(true);
       panel.focus();
     },
     updateCalmly(changes) {
@@ -61,7 +61,10 @@ class CellPanel {
   #more;
   #list;
   #all = false;
+  /** Whether the answers, or what is chosen of them, have changed since they were grouped. */
   #changed = true;
+  /** How many students have run the cell, and how many of those failed. */
+  #answered = { all: 0, failures: 0 };
 
   /**
    * @param {Page} page
@@ -189,7 +192,15 @@ class CellPanel {
   }
 
   draw() {
-    if (!this.#changed) return;
+    if (this.#changed) this.#drawAnswers();
+    const { store, t, focus } = this.#page;
+    const { all, failures } = this.#answered;
+    // Students come who have not run the cell.
+    const here = [...store.rows.values()].filter(({ student }) => focus.hasTeam(student)).length;
+    setText(this.#counts, t.oneCell.counts(all, Math.max(all, here), failures));
+  }
+
+  #drawAnswers() {
     this.#changed = false;
     const { store, t, focus, preferences } = this.#page;
     const { notebookPath, cellId } = this.#place;
@@ -207,9 +218,7 @@ class CellPanel {
     const groups = this.#answers.groups(preferences.get("answerOrder"), wanted);
     const count = (/** @type {boolean} */ failed) =>
       groups.reduce((sum, group) => sum + (group.failed === failed ? group.size : 0), 0);
-    const [failures, successes] = [count(true), count(false)];
-    const here = [...store.rows.values()].filter(({ student }) => focus.hasTeam(student)).length;
-    setText(this.#counts, t.oneCell.counts(failures + successes, here, failures));
+    this.#answered = { all: count(true) + count(false), failures: count(true) };
     this.#list.show(this.#all ? groups : groups.slice(0, FEW));
     show(this.#more, !this.#all && groups.length > FEW);
     setText(this.#more, t.oneCell.more(groups.length - FEW));

@@ -58,7 +58,11 @@ export default function classPlace(page) {
     },
   });
 
+  /** When the next student falls silent, if nothing more is heard. */
+  let silentAt = Infinity;
+
   function draw() {
+    silentAt = Infinity;
     /** @type {Map<string, Place>} */
     const places = new Map();
     for (const cell of store.state.orderedCells()) {
@@ -70,6 +74,7 @@ export default function classPlace(page) {
       const { notebookPath, cellId, lastReceivedAt } = row.student;
       // Where a student stopped who is silent says nothing about where the class is.
       if (now - lastReceivedAt >= SILENT_AFTER) continue;
+      silentAt = Math.min(silentAt, lastReceivedAt + SILENT_AFTER);
       const place = cellId === null ? undefined : places.get(cellName(notebookPath, cellId));
       if (place === undefined) nowhere += 1;
       else place.rows.push(row);
@@ -88,7 +93,8 @@ export default function classPlace(page) {
     element: view.element,
     slot: "board",
     updateCalmly(changes) {
-      if (changes.all || changes.filter || changes.statuses || changes.students.size > 0) draw();
+      const changed = changes.all || changes.filter || changes.statuses;
+      if (changed || changes.students.size > 0 || clock.now() >= silentAt) draw();
     },
   };
 }

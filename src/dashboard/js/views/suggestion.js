@@ -61,12 +61,13 @@ export default function suggestion(page) {
 
   async function change() {
     if (shown === null || apply.ariaDisabled === "true") return;
+    const remedy = REMEDIES[shown];
     setAttribute(apply, "aria-disabled", "true");
     setText(apply, t.suggestions.applying);
     show(failed, false);
     try {
       const { settings, version } = await api.settings(classId);
-      const changed = { ...settings, ...REMEDIES[shown] };
+      const changed = { ...settings, ...remedy };
       // What comes of it is shown when the relay's own event says so.
       await api.changeSettings(classId, { settings: changed, version });
     } catch {
