@@ -196,7 +196,7 @@ class StuckItem {
     this.#row = row;
     setText(this.#count, t.stuck.times(failures));
     setAttribute(this.#count, "title", t.stuck.failed(failures));
-    setText(this.#word, t.stuck.word(failures));
+    setText(this.#word, t.stuck.word[failures === 1 ? "one" : "other"]);
     this.#name.update(student);
     setText(this.#place, streakPlace(row, store, t));
     const found = failing === null ? t.stuck.loading : errorLine(failing.message);
