@@ -23,11 +23,11 @@ async fn enter(page: &Page, selector: &str) {
     page.press("Enter").await;
 }
 
-/// Drops files onto the middle of the page, as from a file manager.
+/// Drops files onto the edge of the page, as from a file manager: beside an open dialog too.
 async fn drop_files(page: &Page, paths: &[String]) {
     let data = json!({ "items": [], "files": paths, "dragOperationsMask": 1 });
     for kind in ["dragEnter", "dragOver", "drop"] {
-        let event = json!({ "type": kind, "x": 700, "y": 450, "data": data });
+        let event = json!({ "type": kind, "x": 20, "y": 400, "data": data });
         page.call("Input.dispatchDragEvent", event).await;
     }
 }
