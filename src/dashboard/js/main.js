@@ -166,6 +166,8 @@ function enter() {
   focus.set(limits);
   Object.assign(page, { classId, lessonId, studentId, focus, connection: LOADING });
   Object.assign(page, { status: null, grid: newGridChoice() });
+  // Whoever copies the address copies what it shows.
+  if (!focus.isWhole) keepAddress();
   clock.hold(null);
   store.clear();
   presence.clear();
@@ -246,7 +248,8 @@ function draw(changes) {
   const { focus } = page;
   const hands =
     focus.team === null ? store.counts.help : focus.ofTeam(store.withStatus("help")).length;
-  document.title = page.t.title(hands, page.classId);
+  // Nobody waits any more in a lesson that is over.
+  document.title = page.t.title(page.lessonId === null ? hands : 0, page.classId);
   show(board, store.loaded && store.isKnown);
   for (const view of views) view.update?.(changes);
   if (page.connection.name === "live") {

@@ -33,6 +33,8 @@ export const classJa = {
     saving: "保存しています…",
     cancel: "キャンセル",
     failed: "設定を保存できませんでした。もう一度お試しください。",
+    signedOut:
+      "サインアウトしているため保存されていません。別のタブでサインインしてから保存してください。",
     conflict: "その間にほかの人が設定を変更しました。何も保存されていません。",
     takeTheirs: "自分の変更を破棄して読み込む",
     inMember: (member, reason) => `${member}：${reason}`,
