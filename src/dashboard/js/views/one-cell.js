@@ -28,7 +28,7 @@ const FEW = 30;
  */
 export default function oneCell(page) {
   /** @type {PanelDialog<CellPanel>} */
-  const dialog = new PanelDialog("one-cell", "one-cell-heading");
+  const dialog = new PanelDialog("one-cell", "one-cell-heading", () => page.openedCell(null));
   const { element } = dialog;
   return {
     element,
@@ -37,6 +37,7 @@ export default function oneCell(page) {
       const panel = new CellPanel(page, place, () => dialog.close());
       dialog.hold(panel);
       dialog.open(true);
+      page.openedCell(place);
       panel.focus();
     },
     updateCalmly(changes) {
