@@ -182,7 +182,9 @@ async fn applied(client: &Client) -> Result<Vec<i32>, MigrateError> {
 
 /// Checks that no migration is missing or too new. It changes nothing.
 pub(crate) async fn check(connector: &Connector) -> Result<(), MigrateError> {
-    verify(&connector.connect("migrate").await?.client).await
+    let session = connector.connect("migrate").await?;
+    let work = verify(&session.client);
+    database::naming_blockers(connector, session.backend_pid, work).await
 }
 
 /// The same as [`check`], on an existing connection.
@@ -204,7 +206,9 @@ async fn missing(client: &Client) -> Result<Vec<&'static Migration>, MigrateErro
 /// then has nothing to apply. Where nothing is missing, nothing is locked, and the role needs no
 /// right to create tables.
 pub async fn apply(connector: &Connector) -> Result<Vec<&'static str>, MigrateError> {
-    apply_by(&connector.connect("migrate").await?.client).await
+    let session = connector.connect("migrate").await?;
+    let work = apply_by(&session.client);
+    database::naming_blockers(connector, session.backend_pid, work).await
 }
 
 /// The same as [`apply`], on an existing connection, which must not outlive the start: it holds the
@@ -280,7 +284,8 @@ async fn apply_one(client: &Client, migration: &'static Migration) -> Result<(),
 /// reset. This is a step of restoring a backup.
 pub(crate) async fn new_epoch(connector: &Connector) -> Result<String, MigrateError> {
     let session = connector.connect("migrate").await?;
-    database::renew_nonce(&session, None).await?;
+    let work = database::renew_nonce(&session, None);
+    database::naming_blockers(connector, session.backend_pid, work).await?;
     let row = session.client.query_one("SELECT progress_epoch()", &[]).await?;
     Ok(row.try_get(0)?)
 }

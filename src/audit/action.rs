@@ -96,3 +96,26 @@ impl Action {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn every_action_is_described() {
+        let names: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
+        let page = include_str!("../../docs/audit.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        assert_eq!(rows.collect::<Vec<_>>(), names, "docs/audit.md");
+        let openapi: Value =
+            serde_json::from_str(include_str!("../http/api/openapi.json")).expect("openapi.json");
+        let parameters = openapi["paths"]["/api/audit"]["get"]["parameters"].as_array();
+        let mut parameters = parameters.expect("parameters").iter();
+        let asked = parameters.find(|one| one["name"] == "action").expect("action");
+        assert_eq!(asked["schema"]["enum"], Value::from(names.clone()));
+        let entry = "/components/schemas/Audit/properties/entries/items/properties/action/enum";
+        assert_eq!(openapi.pointer(entry), Some(&Value::from(names)));
+    }
+}

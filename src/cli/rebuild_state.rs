@@ -7,7 +7,7 @@ use clap::builder::BoolishValueParser;
 
 use super::flags::database::DatabaseFlags;
 use super::output::print;
-use crate::database::{Connector, explain};
+use crate::database::{Connector, explain, naming_blockers};
 use crate::error::Failure;
 use crate::event::ClassId;
 use crate::migrate;
@@ -51,15 +51,17 @@ async fn rebuild(
         Failure::new(format!("rebuilding state: {}", explain(&error)))
     };
     let unmade = |error: RebuildError| Failure::new(format!("rebuilding state: {error}"));
-    let mut rebuilder =
-        Rebuilder::new(connector.connect("rebuild-state").await?).await.map_err(failed)?;
+    let session = connector.connect("rebuild-state").await?;
+    let pid = session.backend_pid;
+    let mut rebuilder = Rebuilder::new(session).await.map_err(failed)?;
     if classes.is_empty() {
         classes = rebuilder.classes().await.map_err(failed)?;
     }
     let (mut differing, mut compared) = (0, 0);
     for (index, class) in classes.iter().enumerate() {
         let began = Instant::now();
-        let rebuilt = rebuilder.rebuild(class, !check).await.map_err(unmade)?;
+        let work = rebuilder.rebuild(class, !check);
+        let rebuilt = naming_blockers(connector, pid, work).await.map_err(unmade)?;
         let (events, elapsed) = (rebuilt.events, began.elapsed().as_secs_f32());
         let place = format!("{}/{}", index + 1, classes.len());
         compared += usize::from(rebuilt.compared);

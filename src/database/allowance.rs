@@ -17,11 +17,10 @@ const LIMIT: &str = "\
       UNION ALL SELECT datconnlimit, format('the CONNECTION LIMIT of database %I', datname) \
         FROM pg_catalog.pg_database WHERE datname = current_database() AND NOT \
             (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user) \
-      UNION ALL SELECT (current_setting('max_connections')::bigint - \
-      sum(setting::bigint))::bigint, \
+      UNION ALL SELECT current_setting('max_connections')::bigint \
+            - current_setting('superuser_reserved_connections')::bigint \
+            - coalesce(current_setting('reserved_connections', true), '0')::bigint, \
             'max_connections less the reserved ones' \
-        FROM pg_catalog.pg_settings \
-        WHERE name IN ('superuser_reserved_connections', 'reserved_connections') \
     ) AS limits WHERE allowed >= 0 ORDER BY allowed LIMIT 1";
 
 /// The connections that a role may have at a time.

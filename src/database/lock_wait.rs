@@ -28,10 +28,11 @@ const MAX_FOUND: i64 = 16;
 /// progress_event_lock() in sql/.
 ///
 /// PostgreSQL hides state, age and wait of other roles' sessions from a role that lacks
-/// pg_read_all_stats. Their pid, role and application can be seen.
+/// pg_read_all_stats. Their pid, role and application can be seen. Some servers hide the views
+/// pg_locks and pg_stat_activity; the functions of which they are made can be called.
 const BLOCKERS: &str = "\
     WITH waiting AS (\
-        SELECT DISTINCT pid, locktype FROM pg_locks \
+        SELECT DISTINCT pid, locktype FROM pg_lock_status() \
         WHERE NOT granted \
           AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
           AND (locktype = 'advisory' AND classid = 1886545776 AND objsubid = 2 \
@@ -40,12 +41,12 @@ const BLOCKERS: &str = "\
                OR relation = 'progress_event'::regclass)), \
     blocking AS (\
         SELECT DISTINCT unnest(pg_blocking_pids(pid)) AS pid FROM waiting) \
-    SELECT blocker.pid, coalesce(blocker.usename, ''), coalesce(blocker.application_name, ''), \
+    SELECT blocker.pid, coalesce(pg_get_userbyid(blocker.usesysid), ''), coalesce(blocker.application_name, ''), \
            coalesce(blocker.state, ''), \
            extract(epoch FROM clock_timestamp() - blocker.xact_start)::float8, \
-           blocker.usename IS NOT DISTINCT FROM current_user, coalesce(blocker.wait_event, ''), \
+           pg_get_userbyid(blocker.usesysid) IS NOT DISTINCT FROM current_user, coalesce(blocker.wait_event, ''), \
            coalesce(extract(epoch FROM clock_timestamp() - blocker.state_change), 0)::float8 \
-    FROM blocking JOIN pg_stat_activity AS blocker USING (pid) \
+    FROM blocking JOIN pg_stat_get_activity(NULL) AS blocker USING (pid) \
     WHERE NOT EXISTS (SELECT FROM waiting AS queued \
                       WHERE queued.pid = blocker.pid AND queued.locktype = 'advisory') \
     ORDER BY EXISTS (SELECT FROM waiting AS queued WHERE queued.pid = blocker.pid), \
@@ -153,7 +154,7 @@ pub(crate) async fn terminate(session: &Session, pid: i32) -> Result<(), Error> 
 
 /// Whether the server process `pid` is executing a statement.
 pub(crate) async fn is_active(session: &Session, pid: i32) -> Result<bool, Error> {
-    const ACTIVE: &str = "SELECT FROM pg_stat_activity WHERE pid = $1 AND state = 'active'";
+    const ACTIVE: &str = "SELECT FROM pg_stat_get_activity($1) WHERE state = 'active'";
     Ok(session.client.query_opt(ACTIVE, &[&pid]).await?.is_some())
 }
 

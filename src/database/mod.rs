@@ -17,7 +17,7 @@
 //! - `privileges`: the grants that a running relay needs
 //! - `sign_in`: the key of browsers' sessions, and the one-time links
 //! - `doorbell`: the channel of the doorbell; `lock_wait`: the sessions that block writers;
-//!   `survey`: whether a host is the primary; `types`: PostgreSQL's binary format
+//!   `waiting`: those that block a command; `survey`: whether a host is the primary; `types`: PostgreSQL's binary format
 
 mod allowance;
 mod audit;
@@ -50,6 +50,7 @@ mod target;
 mod tls;
 mod types;
 mod url;
+mod waiting;
 
 pub(crate) use allowance::check_allowance;
 pub(crate) use audit::{AuditEntry, AuditFilter, NewAuditEntry, prune_audit};
@@ -95,3 +96,4 @@ pub use target::Target;
 pub use tls::Verification;
 pub(crate) use types::{PgMicros, RawJson};
 pub use url::{Environment, UrlError};
+pub(crate) use waiting::naming_blockers;

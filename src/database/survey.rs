@@ -52,7 +52,8 @@ async fn ask(
     surveyed(connector.host_server(host), &rows).map_err(|error| explain(&error))
 }
 
-/// The statements of a survey, in one round trip. They change no setting that outlives their
+/// The statements of a survey, in one round trip. The function is what the view pg_stat_activity
+/// shows, which some servers hide. They change no setting that outlives their
 /// transaction, since the connection may lead through a pooler.
 fn question(schema: Option<&str>, watched: &[i32]) -> String {
     let mut pids = String::from("0");
@@ -67,7 +68,7 @@ fn question(schema: Option<&str>, watched: &[i32]) -> String {
          SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE progress_epoch() END; \
          SELECT pid, coalesce(state, ''), coalesce(wait_event, ''), \
          coalesce((extract(epoch FROM clock_timestamp() - state_change) * 1000)::bigint, 0) FROM \
-         pg_stat_activity WHERE pid IN ({pids}); COMMIT"
+         pg_stat_get_activity(NULL) WHERE pid IN ({pids}); COMMIT"
     )
 }
 

@@ -1,20 +1,20 @@
 //! What of the requests the audit records. The gate notes refusals, `dispatch` the answers of the
 //! API, a subscription its beginning, and the sign-in its steps.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::StatusCode;
-use percent_encoding::percent_decode_str;
+use warp::reply::Response;
 
 use super::api::Operation;
+use super::api::outcome::Outcome;
 use super::context::Relay;
 use super::gate::{Admission, Admitted};
 use super::query::Query;
 use super::request::Request;
 use crate::access::{Caller, Credential};
 use crate::audit::{Action, Audit, Entry};
-use crate::event::{ClassId, StudentId};
+use crate::event::ClassId;
 
 impl Admitted {
     /// An entry about what this caller did; `None` for a student, who reads its own state alone.
@@ -39,10 +39,14 @@ pub(super) fn note_operation(
     operation: Operation,
     admitted: &Admitted,
     request: &Request,
-    parameter: &str,
-    status: StatusCode,
+    answer: &Response,
 ) {
+    let status = answer.status();
     if !status.is_success() && status != StatusCode::NOT_MODIFIED {
+        return;
+    }
+    let outcome: Option<&Outcome> = answer.extensions().get();
+    if outcome.is_some_and(|outcome| !outcome.is_done) {
         return;
     }
     let query = Query::parse(&request.query);
@@ -69,15 +73,11 @@ pub(super) fn note_operation(
         let class = query.first("class").map(ClassId::new).and_then(Result::ok);
         entry = entry.class(class.unwrap_or_default().as_str());
     }
-    let student = match action {
-        Action::StudentOpened => query.first("student").map(Cow::Borrowed),
-        Action::HandLowered | Action::HandClaimed => {
-            Some(percent_decode_str(parameter).decode_utf8_lossy())
-        }
-        _ => None,
-    };
-    if let Some(student) = student.and_then(|student| StudentId::new(&student).ok()) {
+    if let Some(Outcome { student, .. }) = outcome {
         entry = entry.student(student.as_str());
+    }
+    if let Operation::Release = operation {
+        entry = entry.detail("released");
     }
     if action == Action::Exported {
         entry = entry.detail(match (query.first("format"), query.first("rows")) {

@@ -82,8 +82,7 @@ where
         let asked = Asked { path, parameter: found.parameter };
         let response = handle(&relay, handler, admission, &request, asked, body.as_mut()).await;
         if let (Handler::Api(operation), Some(admitted)) = (handler, admitted) {
-            let status = response.status();
-            audit::note_operation(&relay, operation, &admitted, &request, asked.parameter, status);
+            audit::note_operation(&relay, operation, &admitted, &request, &response);
         }
         response
     } else if let Err(problem) = admission.caller() {

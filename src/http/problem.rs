@@ -79,6 +79,17 @@ impl Problem {
         .with("field", name)
     }
 
+    /// The body of an act, or a member of it, cannot be used.
+    pub(super) fn bad_body(member: &str, reason: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-body",
+            "the body cannot be used",
+            format!("{member} {reason}"),
+        )
+        .with("field", member)
+    }
+
     /// The class has no such student.
     pub(super) fn no_student(student: &str) -> Self {
         Self::new(
@@ -97,7 +108,7 @@ impl Problem {
             "no-such-lesson",
             "the class has had no such lesson",
             "GET /api/class/lessons lists its lessons; their ids change when events are restored \
-             from a dump",
+             from a dump, and a lesson cannot be shown once its first events are deleted",
         )
         .with("field", "lesson")
     }

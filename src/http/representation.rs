@@ -29,6 +29,11 @@ impl Representation {
         Self { body, etag }
     }
 
+    /// A body whose ETag is the name of its version, strong: a change may be made on top of it.
+    pub(super) fn versioned(body: String, version: &str) -> Self {
+        Self { body, etag: format!("\"{version}\"") }
+    }
+
     /// An object with `now` as its first member. The ETag leaves `now` out, since otherwise no
     /// ETag would match.
     pub(super) fn stamped(object: &str, now: &str) -> Self {

@@ -257,6 +257,46 @@ mod tests {
         assert_eq!(unmet, [], "described, and without a row");
     }
 
+    /// The statuses that a row's checks and its body can end in, whatever the handler does.
+    fn of_the_gate(route: &Route) -> Vec<&'static str> {
+        let checks = |check| route.policy.checks.contains(&check);
+        let mut statuses = Vec::new();
+        if checks(Check::Connections) {
+            statuses.push("503");
+        }
+        if checks(Check::Rates) && route.method != Method::POST {
+            statuses.push("429");
+        }
+        if checks(Check::Origin) {
+            statuses.push("403");
+        }
+        if route.policy.right.is_some() {
+            statuses.extend(["401", "403"]);
+        }
+        if route.method != Method::GET && matches!(route.handler, Handler::Api(_)) {
+            statuses.extend(["400", "408", "413", "415"]);
+        }
+        statuses
+    }
+
+    #[test]
+    fn every_answer_of_the_gate_is_described() {
+        let openapi: Value = serde_json::from_str(OPENAPI).expect("openapi.json");
+        for route in ROUTES {
+            let responses =
+                &openapi["paths"][route.path][route.method.as_str().to_lowercase()]["responses"];
+            let Some(responses) = responses.as_object() else { continue };
+            for status in of_the_gate(route) {
+                assert!(
+                    responses.contains_key(status),
+                    "{} {}: {status}",
+                    route.method,
+                    route.path
+                );
+            }
+        }
+    }
+
     /// The table of docs/access.md: who may ask which route.
     fn table_of_rights() -> String {
         let roles = [Role::Writer, Role::Student, Role::Instructor, Role::Operator];

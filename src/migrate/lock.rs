@@ -37,11 +37,11 @@ pub(super) async fn acquire(client: &Client) -> Result<(), Error> {
     client.execute(NAME, &[]).await.map(drop)
 }
 
-/// Logs who holds the lock. `pg_locks` and a session's name may be read by every role.
+/// Logs who holds the lock. Locks and a session's name may be read by every role.
 async fn report(client: &Client, waited: Duration) -> Result<(), Error> {
     let sql = format!(
         "SELECT pid, coalesce(application_name, '') \
-         FROM pg_locks LEFT JOIN pg_stat_activity USING (pid) \
+         FROM pg_lock_status() LEFT JOIN pg_stat_get_activity(NULL) AS activity USING (pid) \
          WHERE locktype = 'advisory' AND granted AND objsubid = 2 \
            AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
            AND classid = $1::int::bigint::oid AND objid = ({SCHEMA} & 4294967295)::oid"

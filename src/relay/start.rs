@@ -13,7 +13,9 @@ use crate::access::{Access, Sessions};
 use crate::agreement::Agreement;
 use crate::audit::Audit;
 use crate::backoff::Backoff;
-use crate::database::{Connector, Pages, check_allowance, check_privileges};
+use crate::database::{
+    Connector, Pages, Session, check_allowance, check_privileges, naming_blockers,
+};
 use crate::embedded::PrivatePostgres;
 use crate::error::{Failure, chain};
 use crate::event::{Cursor, Epoch};
@@ -25,6 +27,7 @@ use crate::http::{
 use crate::listener::Listener;
 use crate::log::Log;
 use crate::metrics::Registry;
+use crate::migrate::MigrateError;
 use crate::rejections::Rejections;
 use crate::repeated::Repeated;
 use crate::state::Classes;
@@ -148,6 +151,18 @@ pub(super) async fn construct(config: &Config, url: &str) -> Result<Parts, Failu
     Ok(Parts { relay, tasks, private, migrated, connector, supervisor, access })
 }
 
+/// Checks the role's privileges, and applies or checks the migrations.
+async fn prepare(session: &Session, migrates: bool) -> Result<(), MigrateError> {
+    check_privileges(session).await?;
+    check_allowance(session).await?;
+    if !migrates {
+        return migrate::verify(&session.client).await;
+    }
+    migrate::apply_by(&session.client).await?;
+    // Another role may have applied a migration meanwhile.
+    Ok(check_privileges(session).await?)
+}
+
 /// Applies or checks the migrations, lets the parts connect, and waits until every part has worked.
 /// If the database is away (starting, or restarting meanwhile), it waits and tries again.
 pub(super) async fn connect(
@@ -164,14 +179,8 @@ pub(super) async fn connect(
             // The privileges come first: without USAGE on the schema, the migrations would seem to
             // be missing.
             let session = connector.connect("start").await?;
-            check_privileges(&session).await?;
-            check_allowance(&session).await?;
-            if !config.migrate {
-                return migrate::verify(&session.client).await;
-            }
-            migrate::apply_by(&session.client).await?;
-            // Another role may have applied a migration meanwhile.
-            Ok(check_privileges(&session).await?)
+            let prepare = prepare(&session, config.migrate);
+            naming_blockers(&connector, session.backend_pid, prepare).await
         };
         let is_patient = || config.patience.is_none_or(|patience| began.elapsed() < patience);
         match attempt.await {

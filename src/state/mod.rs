@@ -29,8 +29,9 @@
 //!   is `#` and the `cellIndex`, or the `cellId` if there is no index.
 //! - An error's message is the first line of `errorMessage` that is not empty, cut to 200
 //!   characters. Messages are counted as one if they are equal with each of these words replaced:
-//!   `0x` and 4 hexadecimal digits or more, 7 digits or more, `ipykernel_` and digits, and 12
-//!   hexadecimal digits or more, of which at least one is a letter and one is not.
+//!   `0x` and 4 hexadecimal digits or more, 7 digits or more, `ipykernel_` and digits, a UUID, and
+//!   12 hexadecimal digits or more, of which at least one is a letter and one is not; and digits
+//!   before `.py`, in `In[…]` or `In […]`, and behind `ipython-input-`.
 //! - What a `help` says is its `message` if that is a text that is not empty, cut to 200
 //!   characters.
 //! - `help_resolved`, `help_claimed`, `lesson_started`, `settings_changed`, `student_erased`,
@@ -68,11 +69,12 @@
 //!   of its cell, which becomes the last of `streaks`; a success ends those of its cell, and of the
 //!   cells of the same notebook with a lower `cellIndex`. 16 cells are stored; of more, the one
 //!   that failed longest ago is dropped. `consecutiveErrors` and `streakCell` are those of the
-//!   last of `streaks`.
+//!   last of `streaks`. An event that is received 30 min or more after the student's last one ends
+//!   all failures in a row before it is folded.
 //! - A `help` whose moment is within 10 s before `handLoweredAt` (excluding both ends) was
 //!   overtaken by its `help_stop`, and changes nothing of the hand. Otherwise the hand goes up if
-//!   `lastHelpAt` is absent; if the hand lapses, and `lastHelpAt` is at least 75 s before
-//!   `receivedAt`; or if the hand is neither up nor closed: `helpSince` becomes `receivedAt`,
+//!   `lastHelpAt` is absent; if the hand lapses or is closed, and `lastHelpAt` is at least 75 s
+//!   before `receivedAt`; or if the hand is neither up nor closed: `helpSince` becomes `receivedAt`,
 //!   `handClosed` false, and the claim is cleared. Unless the `help` was overtaken, `lastHelpAt`
 //!   becomes the greatest `receivedAt`, and the hand lapses unless the `help` has
 //!   `"until":"help_stop"`. `helpMessage` is what the hand's newest `help` that says something

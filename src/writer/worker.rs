@@ -27,6 +27,8 @@ const PREPARE_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENT_MARGIN: Duration = Duration::from_secs(10);
 /// After this long without an answer the worker looks at the state of its backend.
 const SILENCE: Duration = Duration::from_secs(1);
+/// After this long readiness and answers say that the server does not answer.
+const UNANSWERED: Duration = Duration::from_secs(3);
 /// The wait event of a commit that waits for a synchronous standby.
 const STANDBY_WAIT: &str = "SyncRep";
 /// The cause that readiness and answers name meanwhile.
@@ -304,6 +306,10 @@ impl Worker {
                     return Err(Stop::Lost(
                         "the server no longer has the writer's session".to_owned(),
                     ));
+                }
+                // Nothing is heard of the backend either.
+                None if began.elapsed() >= UNANSWERED => {
+                    self.troubles.note("the server does not answer the writer's statement", false)
                 }
                 Some(Some(_)) | None => {}
             }

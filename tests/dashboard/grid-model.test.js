@@ -3,7 +3,13 @@ import { beforeEach, test } from "node:test";
 
 import { Clock } from "../../src/dashboard/js/clock.js";
 import { Store } from "../../src/dashboard/js/store.js";
-import { columns, notebooks, outcome, rows } from "../../src/dashboard/js/views/grid-model.js";
+import {
+  columns,
+  columnsOf,
+  notebooks,
+  outcome,
+  rows,
+} from "../../src/dashboard/js/views/grid-model.js";
 
 const AT = new Date().toISOString();
 let store;
@@ -39,7 +45,7 @@ test("the notebook with the most students comes first", () => {
   assert.deepEqual(notebooks(store), ["b.ipynb", "a.ipynb"]);
 });
 
-test("a cell that hardly any student ran has no column", () => {
+test("a cell that hardly any student ran is folded away, and counted", () => {
   for (let student = 0; student < 41; student += 1) run(`s${student}`, 1);
   run("s1", 2);
   run("s2", 3);
@@ -49,6 +55,12 @@ test("a cell that hardly any student ran has no column", () => {
     columns(store, "a.ipynb").map(({ cell }) => cell.cellIndex),
     [1, 3],
   );
+  const { columns: all, folded } = columnsOf(store, "a.ipynb", { isOpen: true });
+  assert.deepEqual(
+    all.map(({ cell }) => cell.cellIndex),
+    [1, 2, 3],
+  );
+  assert.equal(folded, 1);
 });
 
 test("students are ordered by name, team, progress or need", () => {

@@ -50,7 +50,7 @@ test("columns are the outline's, in its order; added cells are folded away", () 
   run("s2", "c9");
   const shown = (choice) => columnsOf(store, "a.ipynb", choice).columns.map((c) => c.cell.cellId);
   assert.deepEqual(shown(), ["c9", "c1", "c5"]);
-  assert.equal(columnsOf(store, "a.ipynb").added, 1);
+  assert.equal(columnsOf(store, "a.ipynb").folded, 1);
   assert.deepEqual(shown({ isOpen: true }), ["c9", "c1", "c5", "own"]);
 });
 

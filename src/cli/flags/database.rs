@@ -116,13 +116,14 @@ fn given(
     Ok(Some(GivenUrl { text, flag }))
 }
 
-/// The URL that a file holds. A line break at its end does not count.
+/// The URL that a file holds. A line break at its end does not count, nor does the mark by which
+/// editors of Windows begin a file in UTF-8.
 fn read_url(flag: &str, file: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     File::open(file)
         .and_then(|open| open.take(LONGEST_URL).read_to_string(&mut text))
         .map_err(|error| Failure::usage(format!("{flag}: {}: {error}", file.display())))?;
-    Ok(text.trim().to_owned())
+    Ok(text.trim_start_matches('\u{feff}').trim().to_owned())
 }
 
 /// Reads the two URLs. Without a direct one, the first serves for everything. With one, the first

@@ -253,7 +253,8 @@ export const api = {
    * @returns {Promise<{ events: DeliveredEvent[], next?: number }>}
    */
   latestRuns: (classId, { notebookPath, cellId }, { before, limit, lesson, signal }) => {
-    const place = { cell: cellId, notebook: notebookPath ?? undefined };
+    // An empty path is that of no notebook.
+    const place = { cell: cellId, notebook: notebookPath ?? "" };
     const parameters = { class: classId, ...place, before, limit, lesson };
     return request("api/class/events", parameters, { signal });
   },

@@ -38,10 +38,10 @@ export function raise(student, event) {
   if (lowered !== null && lowered - OVERTAKEN_WINDOW < event.moment && event.moment < lowered) {
     return false;
   }
-  const { lastHelpAt, helpUntilStop } = student;
-  const lapsed =
-    lastHelpAt === null || (!helpUntilStop && event.received - lastHelpAt >= HELP_LAPSE);
-  const raised = lapsed || (student.helpSince === null && !student.handClosed);
+  const { lastHelpAt, helpUntilStop, handClosed } = student;
+  const lapses = !helpUntilStop || handClosed;
+  const lapsed = lastHelpAt === null || (lapses && event.received - lastHelpAt >= HELP_LAPSE);
+  const raised = lapsed || (student.helpSince === null && !handClosed);
   if (raised) {
     student.helpSince = event.received;
     student.handClosed = false;

@@ -11,13 +11,19 @@ const ROOT = /^(?:\.?\/)+/;
 /** What JupyterLab puts behind the name of a copy. */
 const COPY = /-Copy[0-9]+$/;
 
-const WORD = /[A-Za-z0-9_]+/g;
+/** A UUID, or a word. */
+const WORD = /[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?!\w)|\w+/g;
 /**
- * Words that differ from run to run: an address; an id, or the hash of a file's name; a process; a
- * hash. Of the last, a text of letters alone may be a word of some language.
+ * Words that differ from run to run: an address; an id; a process; a UUID; a hash. Of the last, a
+ * text of letters alone may be a word of some language.
  */
 const DIFFERS =
-  /^(?:0[xX][0-9a-fA-F]{4,}|[0-9]{7,}|ipykernel_[0-9]+|(?=.*[0-9])(?=.*[a-fA-F])[0-9a-fA-F]{12,})$/;
+  /^(?:0[xX][0-9a-fA-F]{4,}|[0-9]{7,}|ipykernel_[0-9]+|.*-.*|(?=.*[0-9])(?=.*[a-fA-F])[0-9a-fA-F]{12,})$/;
+const DIGITS = /^[0-9]+$/;
+/** What stands before the count of runs, as IPython names a cell by it. */
+const IN_CELL = /In ?\[$/;
+/** What stands behind the hash of a cell's code, as the name of its file. */
+const AFTER_HASH = /^\.py(?!\w)/;
 
 /**
  * The notebook of a path as a client gave it; `null` if nothing is left of it.
@@ -58,5 +64,21 @@ export function cellOf(id, index, { cellsBy }) {
  * @param {string} message
  */
 export function messageKey(message) {
-  return message.replace(WORD, (word) => (DIFFERS.test(word) ? "*" : word));
+  return message.replace(WORD, (word, /** @type {number} */ at) => {
+    const differs = DIFFERS.test(word) || (DIGITS.test(word) && namesRun(message, at, word));
+    return differs ? "*" : word;
+  });
+}
+
+/**
+ * Whether a number names the run that failed.
+ *
+ * @param {string} message
+ * @param {number} at where the number stands
+ * @param {string} word the number
+ */
+function namesRun(message, at, word) {
+  const [before, after] = [message.slice(0, at), message.slice(at + word.length)];
+  if (AFTER_HASH.test(after) || before.endsWith("ipython-input-")) return true;
+  return IN_CELL.test(before) && after.startsWith("]");
 }

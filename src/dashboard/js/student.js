@@ -16,8 +16,8 @@ import { MINUTE, SECOND } from "./time.js";
 /** A run that repeats the latest one of its cell has a time that is this close to it. */
 const REPEAT_WINDOW = 5 * SECOND;
 const ERROR_SPAN = 5 * MINUTE;
-/** A student who is stuck and of whom nothing is heard for this long has left. */
-const STUCK_LAPSE = 30 * MINUTE;
+/** When nothing is heard of a student for this long, the failures in a row end. */
+const SILENCE = 30 * MINUTE;
 
 /** @typedef {"help" | "stuck" | "error" | "active" | "idle"} Status */
 
@@ -182,6 +182,7 @@ export function isRepeat(student, event) {
 export function foldStudent(student, event, enrolled) {
   arrive(student, event.received);
   const late = event.moment < Math.min(student.lastEventTime, student.lastReceivedAt);
+  if (event.received >= student.lastReceivedAt + SILENCE) student.streaks = [];
   student.lastReceivedAt = Math.max(student.lastReceivedAt, event.received);
   if (!late) updateLast(student, event);
   // The roster's names are better than those that clients have.
@@ -273,7 +274,7 @@ export function statusAt(student, now, { stuckAfter, idleAfter }) {
   /** @type {[Status, number][]} */
   const ends = [
     ["help", handUntil(student)],
-    ["stuck", isStuck ? lastReceivedAt + STUCK_LAPSE : -Infinity],
+    ["stuck", isStuck ? lastReceivedAt + SILENCE : -Infinity],
     ["error", last === undefined ? -Infinity : last.failedAt + ERROR_SPAN],
     ["active", lastReceivedAt + idleAfter],
   ];

@@ -25,6 +25,9 @@ use crate::database::tls::{TlsConnector, TlsFiles, TlsStream};
 /// answers. An address that accepts and then does not answer must not keep the relay from trying
 /// the others.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest such time that `connect_timeout` can give. Where a name moves to another server in a
+/// failover, it is looked up again only once the old address has had its time.
+const LONGEST_ADDRESS_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the system's resolver may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The addresses of one name that are tried.
@@ -80,7 +83,8 @@ impl Host {
         if let Some(options) = &target.options {
             config.options(options);
         }
-        let address_timeout = target.connect_timeout.unwrap_or(ADDRESS_TIMEOUT);
+        let address_timeout =
+            target.connect_timeout.unwrap_or(ADDRESS_TIMEOUT).min(LONGEST_ADDRESS_TIMEOUT);
         config
             .port(host.port)
             .channel_binding(target.channel_binding)

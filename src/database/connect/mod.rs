@@ -14,6 +14,7 @@ mod refusal;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use futures::FutureExt;
 use tokio::time::timeout;
@@ -230,7 +231,23 @@ impl Connector {
         name: &str,
         notified: Notified,
     ) -> Result<Session, ConnectError> {
-        let mut session = self.drive(host, address, name, notified).await?;
+        let began = Instant::now();
+        let session = self.drive(host, address, name, notified).await?;
+        // Less than what is left of the address's time, after which nobody would say that the
+        // server has let the relay in.
+        let left = host.address_timeout.saturating_sub(began.elapsed()).mul_f32(0.9);
+        let ready = timeout(left, self.make_ready(host, address, session)).await;
+        ready.unwrap_or_else(|_| Err(host.error(Refusal::unanswered())))
+    }
+
+    /// Makes sure that a new session leads to the primary, and past any pooler; gives it its
+    /// settings.
+    async fn make_ready(
+        &self,
+        host: &Host,
+        address: Option<IpAddr>,
+        mut session: Session,
+    ) -> Result<Session, ConnectError> {
         let refused = |error: tokio_postgres::Error| host.refused(&error);
         let (pid, is_standby) = session.identity().await.map_err(refused)?;
         if is_standby {
@@ -322,7 +339,7 @@ impl Connector {
                 return Err(ConnectError::pooler(&host.server));
             }
             Ok(Sharing::Unknown) => {
-                return Err(host.error(Refusal::silent(host.address_timeout)));
+                return Err(host.error(Refusal::unanswered()));
             }
             Err(error) => return Err(host.refused(&error)),
         }

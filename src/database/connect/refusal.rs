@@ -18,6 +18,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 
 use crate::database::errors::explain;
+use crate::database::room::ESSENTIAL_SESSIONS;
 
 /// How long the look at a port waits for an answer, twice.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -53,6 +54,15 @@ impl Refusal {
         Self::passing(format!("no answer within {} s", patience.as_secs_f32()))
     }
 
+    /// A session was made, and its statements were not answered in time.
+    pub(super) fn unanswered() -> Self {
+        Self::passing(format!(
+            "it let the relay in, and then did not answer in time: the server hangs, or it is a \
+             pooler that has no connection to the server left (a relay takes {ESSENTIAL_SESSIONS} \
+             to write and to listen)"
+        ))
+    }
+
     /// The same refusal with the reason of the attempt before it, which had the other mode.
     pub(super) fn after(self, before: &Self, mode: SslMode) -> Self {
         let (first, second) = match mode {
@@ -65,8 +75,14 @@ impl Refusal {
 
     /// The refusal by an error of the driver. The TLS errors are told apart by the caller.
     pub(super) fn of(error: &Error, has_password: bool) -> Self {
-        let reason = explain(error);
+        let mut reason = explain(error);
         if let Some(state) = error.code() {
+            if *state == SqlState::TOO_MANY_CONNECTIONS {
+                reason.push_str(&format!(
+                    "; a relay takes {ESSENTIAL_SESSIONS} connections to write and to listen, and \
+                     some more to read"
+                ));
+            }
             return Self {
                 permanent: is_permanent(state),
                 code: Some(state.clone()),
@@ -92,7 +108,7 @@ impl Refusal {
 
 /// Whether a server's refusal lasts until an operator has acted: wrong user, password or
 /// `pg_hba.conf` (class 28), no such database (3D000), no right to connect (42501), a protocol or
-/// a setting that this server does not know.
+/// `options` that this server does not take.
 fn is_permanent(state: &SqlState) -> bool {
     let code = state.code();
     code.starts_with("28")
@@ -102,6 +118,8 @@ fn is_permanent(state: &SqlState) -> bool {
             SqlState::FEATURE_NOT_SUPPORTED,
             SqlState::UNDEFINED_OBJECT,
             SqlState::INVALID_PARAMETER_VALUE,
+            SqlState::SYNTAX_ERROR,
+            SqlState::CANT_CHANGE_RUNTIME_PARAM,
         ]
         .contains(state)
 }

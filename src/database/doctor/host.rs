@@ -57,9 +57,9 @@ const LOOK: &str = "\
     SELECT pg_is_in_recovery() AS in_recovery, current_setting('server_version') AS release, \
         quote_ident(current_user) AS role, quote_ident(current_database()) AS database, \
         extract(epoch FROM clock_timestamp() - backend_start)::float8 AS age, \
-        coalesce(ssl, false) AS tls, coalesce(version || ' ' || cipher, '') AS cipher, \
+        coalesce(ssl, false) AS tls, coalesce(sslversion || ' ' || sslcipher, '') AS cipher, \
         host(inet_server_addr()) AS server_address, host(inet_client_addr()) AS client_address \
-    FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid) WHERE pid = pg_backend_pid()";
+    FROM pg_stat_get_activity(pg_backend_pid())";
 
 impl Connector {
     /// Connects to one host, primary or standby, and asks who it is. Nothing is set.

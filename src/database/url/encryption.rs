@@ -14,8 +14,13 @@ const FOLDER: &str = ".postgresql";
 /// The value of `sslrootcert` for the authorities that the system trusts.
 const SYSTEM: &str = "system";
 
-/// The settings of TLS.
-pub(super) fn parse(values: &Values, environment: &Environment) -> Result<TlsSettings, UrlError> {
+/// The settings of TLS. `by_sockets` says that every host is a Unix socket, which is never
+/// encrypted: as in libpq, a mode that is set for other programs then needs no certificates.
+pub(super) fn parse(
+    values: &Values,
+    by_sockets: bool,
+    environment: &Environment,
+) -> Result<TlsSettings, UrlError> {
     let mode = mode(values)?;
     let least = values.word("ssl_min_protocol_version");
     let most = values.word("ssl_max_protocol_version");
@@ -41,8 +46,8 @@ pub(super) fn parse(values: &Values, environment: &Environment) -> Result<TlsSet
         ));
     }
     // No file is looked at in vain.
-    if mode == TlsMode::Disable {
-        return Ok(settings);
+    if mode == TlsMode::Disable || by_sockets {
+        return Ok(TlsSettings { mode: TlsMode::Disable, ..settings });
     }
     Ok(TlsSettings {
         roots: roots(mode, values, environment)?,

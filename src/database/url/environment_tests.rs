@@ -187,3 +187,19 @@ fn client_certificates() {
     }
     around().reads("host=a sslkey=/k", a);
 }
+
+/// A mode that is set for other programs needs no files where every host is a Unix socket.
+#[test]
+fn a_unix_socket_needs_no_certificates() {
+    let strict = around().variable("PGSSLMODE", "verify-full");
+    strict.reads("host=/tmp", "me @ socket /tmp 5432 / me");
+    strict.refuses("host=/tmp,db", &["sslrootcert"]);
+    let open = around().file("/home/me/.postgresql/postgresql.crt", "").file_of(
+        "/home/me/.postgresql/postgresql.key",
+        0o644,
+        ME,
+        "",
+    );
+    open.reads("host=/tmp", "me @ socket /tmp 5432 / me");
+    open.refuses("host=db", &["chmod 600"]);
+}

@@ -23,16 +23,20 @@ pub(super) fn parse(
     };
     let (hosts, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
     let count = hosts.len().max(addresses.len()).max(1);
+    let label = |name| values.get(name).map_or(name, Value::label);
     if !hosts.is_empty() && !addresses.is_empty() && hosts.len() != addresses.len() {
         return Err(UrlError::new(format!(
-            "host names {} hosts and hostaddr {} addresses; write one address for each host",
+            "{} names {} hosts and {} {} addresses; write one address for each host",
+            label("host"),
             hosts.len(),
+            label("hostaddr"),
             addresses.len()
         )));
     }
     if ports.len() > 1 && ports.len() != count {
         return Err(UrlError::new(format!(
-            "port names {} ports for {count} hosts; write one port, or one for each host",
+            "{} names {} ports for {count} hosts; write one port, or one for each host",
+            label("port"),
             ports.len()
         )));
     }

@@ -6,6 +6,11 @@ use super::values::{Values, known};
 
 /// Parses the whole string.
 pub(super) fn parse(text: &str) -> Result<Values, UrlError> {
+    if has_semicolons(text) {
+        return Err(UrlError::form(
+            "it has semicolons between its parameters, as .NET, ODBC and PDO write them",
+        ));
+    }
     let mut values = Values::default();
     let mut after_password = false;
     let mut rest = text.trim_start();
@@ -25,6 +30,19 @@ pub(super) fn parse(text: &str) -> Result<Values, UrlError> {
         rest = after.trim_start();
     }
     Ok(values)
+}
+
+/// Whether it begins as `Server=db;Database=x;…` of .NET, as Azure's portal shows it, or as
+/// `pgsql:host=db;dbname=x` of PDO. libpq would take the whole for the value of the first parameter.
+fn has_semicolons(text: &str) -> bool {
+    const THEIRS: [&str; 6] =
+        ["server", "data source", "driver", "user id", "pgsql:host", "pgsql:dbname"];
+    const COMMON: [&str; 3] = ["host", "database", "username"];
+    let Some((name, rest)) = text.split_once('=') else { return false };
+    let name = &*name.trim().to_ascii_lowercase();
+    let first = rest.split(char::is_whitespace).next().unwrap_or_default();
+    (THEIRS.contains(&name) && rest.contains(';'))
+        || (COMMON.contains(&name) && first.contains(';'))
 }
 
 /// Parses the value at the begin of the text, and returns the text after it.

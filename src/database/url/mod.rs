@@ -36,7 +36,7 @@ pub use self::error::UrlError;
 use self::parameters::PARAMETERS;
 use self::password_file::PasswordFile;
 use self::values::{Source, Values};
-use super::target::{Target, TargetHost};
+use super::target::{Place, Target, TargetHost};
 
 /// The longest name of a schema, in bytes.
 const LONGEST_NAME: usize = 63;
@@ -93,14 +93,16 @@ fn complete(values: &Values, environment: &Environment) -> Result<Target, UrlErr
         let password = password.clone().or_else(from_file);
         TargetHost { place, port, password }
     });
+    let hosts: Vec<TargetHost> = hosts.collect();
+    let by_sockets = hosts.iter().all(|host| matches!(host.place, Place::Unix(_)));
     Ok(Target {
-        hosts: hosts.collect(),
+        hosts,
         user: user.to_owned(),
         database: database.to_owned(),
         options: values.text("options").map(str::to_owned),
         schema: schema(values)?,
         connect_timeout: connect_timeout(values)?,
-        tls: encryption::parse(values, environment)?,
+        tls: encryption::parse(values, by_sockets, environment)?,
         channel_binding: match values.word("channel_binding").as_deref() {
             Some("disable") => ChannelBinding::Disable,
             Some("require") => ChannelBinding::Require,
@@ -114,8 +116,9 @@ fn complete(values: &Values, environment: &Environment) -> Result<Target, UrlErr
 /// The schema, in the words of three drivers.
 fn schema(values: &Values) -> Result<Option<String>, UrlError> {
     let mut schema: Option<&str> = None;
-    for value in
-        ["schema", "currentSchema", "search_path"].iter().filter_map(|name| values.get(name))
+    for value in ["schema", "currentSchema", "search_path", "schema_search_path"]
+        .iter()
+        .filter_map(|name| values.get(name))
     {
         let name = value.text.as_str();
         if name.contains([',', '"', '$']) || name.len() > LONGEST_NAME {

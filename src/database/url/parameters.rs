@@ -1,7 +1,7 @@
 //! Every parameter that is known: those of libpq, and those that drivers of other languages add.
 //! Each is taken, ignored, or refused by a sentence.
 
-use self::Treatment::{Ignored, OneOf, Refused, Taken};
+use self::Treatment::{Ignored, OneOf, Refused, Setting, Taken};
 
 /// A parameter of a connection string.
 #[derive(Debug)]
@@ -22,6 +22,9 @@ pub(super) enum Treatment {
     /// The relay has its own setting, or the parameter is about something that the relay does not
     /// do.
     Ignored,
+    /// A setting of the server's sessions. The relay's sessions have their own value. As at the
+    /// server, the name may be in either case.
+    Setting,
     /// The sentence says why, and what to do.
     Refused(&'static str),
 }
@@ -30,6 +33,7 @@ const MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "
 const MODES_SENTENCE: &str = "write disable, allow, prefer, require, verify-ca or verify-full \
                               (no-verify of Node is require)";
 const NO_SCRAM_KEYS: Treatment = Refused("the relay logs in with a password; write password");
+const NO_SOCKET_FILE: &str = "write host, which names the folder of the socket";
 const NO_OAUTH: Treatment = Refused("the relay does not log in by OAuth; use a password");
 
 const fn of(name: &'static str, variable: &'static str, treatment: Treatment) -> Parameter {
@@ -204,6 +208,13 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     only("schema", Taken),
     only("currentSchema", Taken),
     only("search_path", Taken),
+    only("schema_search_path", Taken),
+    only(
+        "encoding",
+        OneOf(&["utf8", "utf-8", "unicode"], "the relay reads and writes UTF8; leave it out"),
+    ),
+    only("unix_sock", Refused(NO_SOCKET_FILE)),
+    only("unixSocketPath", Refused(NO_SOCKET_FILE)),
     only(
         "sslaccept",
         OneOf(&["accept_invalid_certs"], "the relay has libpq's word for it: sslmode=verify-full"),
@@ -213,19 +224,63 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         Refused("the relay reads PEM; write the certificate as sslcert and its key as sslkey"),
     ),
     only("uselibpqcompat", Ignored),
+    only("supa", Ignored),
+    // Their pools.
     only("connection_limit", Ignored),
+    only("pool", Ignored),
+    only("pool_size", Ignored),
     only("pool_timeout", Ignored),
     only("pool_mode", Ignored),
+    only("pool_recycle", Ignored),
+    only("pool_pre_ping", Ignored),
+    only("max_overflow", Ignored),
     only("pool_max_conns", Ignored),
     only("pool_min_conns", Ignored),
+    only("pool_min_idle_conns", Ignored),
+    only("pool_max_conn_lifetime", Ignored),
+    only("pool_max_conn_lifetime_jitter", Ignored),
+    only("pool_max_conn_idle_time", Ignored),
+    only("pool_health_check_period", Ignored),
+    only("single_use_connections", Ignored),
+    only("conn_max_age", Ignored),
+    only("conn_health_checks", Ignored),
+    only("checkout_timeout", Ignored),
+    only("reaping_frequency", Ignored),
+    only("idle_timeout", Ignored),
+    // Their statements.
     only("socket_timeout", Ignored),
+    only("command_timeout", Ignored),
     only("statement_cache_size", Ignored),
+    only("statement_cache_capacity", Ignored),
+    only("statement_limit", Ignored),
+    only("description_cache_capacity", Ignored),
     only("prepared_statement_cache_size", Ignored),
+    only("prepared_statement_name_func", Ignored),
+    only("prepared_statements", Ignored),
+    only("prepare_threshold", Ignored),
+    only("default_query_exec_mode", Ignored),
+    only("binary_parameters", Ignored),
+    only("advisory_locks", Ignored),
+    // Settings of the server, which drivers of Go take from the string.
+    only("TimeZone", Setting),
+    only("DateStyle", Setting),
+    only("client_min_messages", Setting),
+    only("extra_float_digits", Setting),
+    only("idle_in_transaction_session_timeout", Setting),
+    only("idle_session_timeout", Setting),
+    only("jit", Setting),
+    only("lock_timeout", Setting),
+    only("standard_conforming_strings", Setting),
+    only("statement_timeout", Setting),
 ];
 
 /// The parameter of this name.
 pub(super) fn find(name: &str) -> Option<&'static Parameter> {
-    PARAMETERS.iter().find(|parameter| parameter.name == name)
+    let is_setting = |parameter: &&Parameter| {
+        matches!(parameter.treatment, Setting) && parameter.name.eq_ignore_ascii_case(name)
+    };
+    let exact = PARAMETERS.iter().find(|parameter| parameter.name == name);
+    exact.or_else(|| PARAMETERS.iter().find(is_setting))
 }
 
 /// The known name that is most like this one, if one is much like it.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::environment::{FileStatus, Files};
-use super::parameters::{PARAMETERS, Treatment, nearest};
+use super::parameters::{PARAMETERS, Treatment, find, nearest};
 use super::*;
 use crate::database::target::{Place, Roots};
 
@@ -125,7 +125,9 @@ pub(super) fn summary(target: &Target) -> String {
     target.schema.iter().for_each(|schema| add("schema", schema.clone()));
     target.connect_timeout.iter().for_each(|time| add("timeout", format!("{time:?}")));
     let tls = &target.tls;
-    if tls.mode != crate::database::target::TlsMode::Prefer {
+    // A Unix socket is never encrypted.
+    let by_sockets = target.hosts.iter().all(|host| matches!(host.place, Place::Unix(_)));
+    if tls.mode != crate::database::target::TlsMode::Prefer && !by_sockets {
         add("tls", format!("{:?}", tls.mode));
     }
     match &tls.roots {
@@ -179,7 +181,22 @@ fn urls_of_every_dialect() {
     around().reads("postgres://ada@db", "ada @ db 5432 / ada");
     around().reads("postgres://ada:@db/?", "ada @ db 5432 / ada");
     around().reads("postgres://db?&dbname=x&", "me @ db 5432 / x");
-    around().refuses("jdbc:postgresql://db/progress", &["jdbc:", "postgres://USER"]);
+    around().refuses("jdbc:postgresql://db/progress", &["jdbc:", "sslmode", "postgres://USER"]);
+    around().refuses("r2dbc:pool:postgresql://db/progress", &["r2dbc:", "postgres://USER"]);
+    for quoted in ["\"postgres://db/x\"", "'postgres://db/x'", "psql 'postgres://db/x'"] {
+        around().refuses(quoted, &["leave out the quotes", "psql"]);
+    }
+    for semicolons in [
+        "Server=db;Database=x;Port=5432;User Id=ada;Password=SECRET;Ssl Mode=Require;",
+        "Host=db; Username=ada; Password=SECRET",
+        "Driver={PostgreSQL Unicode};Server=db;Uid=ada;Pwd=SECRET;",
+        "pgsql:host=db;port=5432;dbname=x;user=ada;password=SECRET",
+    ] {
+        around().refuses(semicolons, &["semicolons", "postgres://USER"]);
+        assert!(!around().read(semicolons).contains("SECRET"));
+    }
+    around().reads("password=a;b host=db", "me password a;b @ db 5432 / me");
+    around().reads("host=db password=a;b", "me password a;b @ db 5432 / me");
     around().refuses("mysql://ada:pw@db/progress", &["no URL of PostgreSQL"]);
     around().refuses("progress", &["neither a URL nor a list of NAME=VALUE"]);
     around().refuses("", &["empty"]);
@@ -289,6 +306,9 @@ fn hosts_ports_and_addresses() {
     around().refuses("host='a b'", &["host: it is no name"]);
     around().refuses("host=a,b hostaddr=::1", &["2 hosts", "1 addresses"]);
     around().refuses("host=a,b port=1,2,3", &["3 ports for 2 hosts"]);
+    let of_variables = around().variable("PGHOSTADDR", "::1").variable("PGPORT", "1,2,3");
+    of_variables.refuses("host=a,b", &["PGHOSTADDR 1 addresses"]);
+    of_variables.refuses("host=a,b hostaddr=::1,::2", &["PGPORT names 3 ports"]);
     around().refuses("hostaddr=db", &["hostaddr: it is no IP address"]);
     for port in ["0", "65536", "-1", "+1", "1e3", "a"] {
         around().refuses(&format!("host=a port={port}"), &["port: the port is no number"]);
@@ -344,6 +364,14 @@ fn parameters_that_are_taken() {
     reads("client_encoding=UTF8&gssencmode=prefer&krbsrvname=a&gsslib=b&gssdelegation=0", "");
     reads("target_session_attrs=any&load_balance_hosts=random&replication=false", "");
     reads("uselibpqcompat=true&sslaccept=accept_invalid_certs&requirepeer=", "");
+    // Rails, SQLAlchemy, Django, pgx, GORM, and Vercel with Supabase.
+    reads("pool=5&encoding=unicode&prepared_statements=false&reaping_frequency=10", "");
+    reads("schema_search_path=relay&advisory_locks=false&checkout_timeout=5", "; schema relay");
+    reads("pool_size=5&max_overflow=10&pool_recycle=300&pool_pre_ping=true", "");
+    reads("conn_max_age=600&conn_health_checks=true", "");
+    reads("pool_max_conns=4&pool_max_conn_lifetime=1h30m&default_query_exec_mode=exec", "");
+    reads("TimeZone=Asia/Shanghai&timezone=UTC&statement_timeout=5000&JIT=off", "");
+    reads("supa=base-pooler.x", "");
 }
 
 #[test]
@@ -368,6 +396,8 @@ fn parameters_that_are_refused() {
         ("ssl_max_protocol_version=TLSv1.1", "TLSv1.2"),
         ("connect_timeout=soon", "seconds"),
         ("search_path=a,b", "one schema"),
+        ("unix_sock=/cloudsql/a:b:c/.s.PGSQL.5432", "write host"),
+        ("encoding=latin1", "UTF8"),
         ("schema=%22a%22", "one schema"),
     ] {
         let name = parameter.split('=').next().unwrap_or_default();
@@ -397,6 +427,7 @@ fn every_parameter_has_one_row_and_a_sentence_that_helps() {
         }
         assert_eq!(nearest(known.name), Some(known.name));
     }
+    assert!(find("SSLMODE").is_none() && find("STATEMENT_TIMEOUT").is_some());
     assert_eq!(nearest("completely_different_name"), None);
     assert_eq!(nearest(&"x".repeat(100_000)), None);
 }
@@ -417,6 +448,23 @@ fn the_document_names_every_parameter_and_variable() {
 
 #[test]
 fn the_forms_of_vendors() {
+    // Cloud SQL.
+    let socket = "/cloudsql/project:europe-west1:relay";
+    let expected = format!("ada password pw @ socket {socket} 5432 / x");
+    around().reads(&format!("postgres://ada:pw@/x?host={socket}"), &expected);
+    around().reads(&format!("postgres://ada:pw@localhost/x?host={socket}"), &expected);
+    let escaped = socket.replace('/', "%2F").replace(':', "%3A");
+    around().reads(&format!("postgres://ada:pw@{escaped}/x"), &expected);
+    // asyncpg and Prisma.
+    around().reads(
+        "postgresql+asyncpg://ada:pw@db/x?ssl=require&prepared_statement_cache_size=0",
+        "ada password pw @ db 5432 / x; tls Require",
+    );
+    around().reads(
+        "postgresql://ada:pw@db:6543/x?schema=relay&connection_limit=5&pool_timeout=10\
+         &pgbouncer=true&connect_timeout=15",
+        "ada password pw @ db 6543 / x; schema relay; timeout 15s; is pooled",
+    );
     around().reads(
         "postgres://ada:pw@ep-cool-1.eu-central-1.aws.neon.tech/neondb?sslmode=require\
          &channel_binding=require&options=endpoint%3Dep-cool-1",

@@ -14,10 +14,17 @@ use super::values::{Values, known};
 /// # Errors
 /// If it is a URL of something else.
 pub(super) fn after_scheme(text: &str) -> Result<Option<&str>, UrlError> {
-    if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("jdbc:")) {
+    let begins =
+        |word: &str| text.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
+    if ["jdbc:", "r2dbc:"].into_iter().any(begins) {
         return Err(UrlError::form(
-            "jdbc: begins a URL of Java, whose ssl=true means another thing than elsewhere",
+            "it is a URL of Java, whose ssl=true means another thing than elsewhere; leave out \
+             jdbc: or r2dbc:, put user and password before the host, and write sslmode for ssl",
         ));
+    }
+    // As it is copied from a vendor's page, or from a file that is not read by a shell.
+    if text.starts_with(['"', '\'', '`']) || begins("psql ") {
+        return Err(UrlError::form("leave out the quotes around it, and the word psql before it"));
     }
     let Some((scheme, rest)) = text.split_once("://") else { return Ok(None) };
     let is_word = |letter: char| letter.is_ascii_alphanumeric() || "+-._".contains(letter);

@@ -7,11 +7,14 @@
 //! - `POST /api/class/lessons`: a lesson begins
 //! - `POST /api/class/viewing`: the instructor looks at the class, or at a student
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use uuid::Uuid;
 use warp::reply::Response;
 
+use super::outcome::Outcome as ActOutcome;
 use super::request::ApiRequest;
 use crate::event::{ClassId, Cursor, Event, Micros, ObjectWriter, StudentId};
 use crate::http::ingest;
@@ -127,20 +130,22 @@ impl ApiRequest<'_> {
         student: &str,
         words: &Words,
     ) -> Result<Response, Problem> {
-        let (class, student) = (self.class()?, student_of(student)?);
+        let class = self.class()?;
+        let student = self.student(&class, &decoded(student)?).await?;
         let (actor, (name, is_so)) = (self.actor(words)?, act.answer());
         if !self.has_hand(&class, &student, act).await? {
             // Another instructor was there first, or the student has lowered the hand: either way
             // it is down, and nothing is left to be done.
-            return self.answer(ObjectWriter::object(|object| object.json(name, false))).await;
+            let body = ObjectWriter::object(|object| object.json(name, false));
+            return Ok(ActOutcome::of(student, false, self.answer_act(body, None).await?));
         }
         let write = |object: &mut ObjectWriter<'_>| act.write(&actor, object);
-        let stored = self.store(act.event_type(), class, Some(student), write).await?;
+        let stored = self.store(act.event_type(), class, Some(student.clone()), write).await?;
         let body = ObjectWriter::object(|object| {
             object.json(name, is_so);
             stored.write(object);
         });
-        self.answer(body).await
+        Ok(ActOutcome::of(student, true, self.answer_act(body, None).await?))
     }
 
     /// Acts on the class itself, with a text that the body may have under this name.
@@ -157,7 +162,7 @@ impl ApiRequest<'_> {
             object.opt_text(name, text);
         };
         let stored = self.store(event_type, class, None, write).await?;
-        self.answer(ObjectWriter::object(|object| stored.write(object))).await
+        self.answer_act(ObjectWriter::object(|object| stored.write(object)), None).await
     }
 
     /// Whether the student's hand is one to act on, at the time of the database's clock.
@@ -176,11 +181,16 @@ impl ApiRequest<'_> {
 
     /// The body of the request; one that is empty says nothing.
     fn words(&self) -> Result<Words, Problem> {
-        if self.body.iter().all(u8::is_ascii_whitespace) {
+        let text = self.body.trim_ascii_start();
+        if text.is_empty() {
             return Ok(Words::default());
         }
+        // serde takes an array for an object: its elements would be the members, in their order.
+        if self.body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::bad_body("body", "must be a JSON object"));
+        }
         serde_json::from_slice(self.body)
-            .map_err(|error| Problem::bad_parameter("body", &format!("is no such object: {error}")))
+            .map_err(|error| Problem::bad_body("body", &format!("is no such object: {error}")))
     }
 
     /// Who acts. Where callers are known, the caller: nobody acts in another's name.
@@ -222,12 +232,10 @@ impl ApiRequest<'_> {
     }
 }
 
-/// The student that a path names.
-fn student_of(parameter: &str) -> Result<StudentId, Problem> {
-    let student = percent_decode_str(parameter)
-        .decode_utf8()
-        .map_err(|_| Problem::bad_parameter("student", "is not UTF-8"))?;
-    StudentId::new(&student).map_err(|error| Problem::bad_parameter("student", &error.to_string()))
+/// The name of the student in a path.
+fn decoded(parameter: &str) -> Result<Cow<'_, str>, Problem> {
+    let name = percent_decode_str(parameter).decode_utf8();
+    name.map_err(|_| Problem::bad_parameter("student", "is not UTF-8"))
 }
 
 /// A text of a person's, without blanks around it; `None` if nothing is left.
@@ -235,7 +243,7 @@ fn short<'a>(name: &str, text: Option<&'a str>) -> Result<Option<&'a str>, Probl
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
     if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
         let most = format!("may have {MAX_TEXT} bytes and no control characters");
-        return Err(Problem::bad_parameter(name, &most));
+        return Err(Problem::bad_body(name, &most));
     }
     Ok(Some(text))
 }

@@ -33,7 +33,8 @@ impl ApiRequest<'_> {
     }
 
     pub(super) async fn summary(&self) -> Result<Response, Problem> {
-        let (class, parts, student) = (self.class()?, self.parts()?, self.own_or(None)?);
+        let (class, parts) = (self.class()?, self.parts()?);
+        let student = self.own_or(&class, None).await?;
         let min_cursor = self.caught_up().await;
         let classes = &self.relay.classes;
         if let Some(own) = student {
@@ -99,9 +100,16 @@ impl ApiRequest<'_> {
     }
 
     pub(super) async fn cells(&self) -> Result<Response, Problem> {
-        let (class, notebook) = (self.class()?, self.once("notebook")?);
+        let (class, path) = (self.class()?, self.once("notebook")?);
         self.caught_up().await;
-        let cells = self.relay.classes.cells(&class, notebook).await?;
+        let classes = &self.relay.classes;
+        // By the class's settings; cells of no notebook have an empty one.
+        let name = |path| classes.read(&class, move |state, _, _| state.notebook_name(path));
+        let notebook = match path {
+            Some(path) => Some(name(path).await?.unwrap_or_default()),
+            None => None,
+        };
+        let cells = classes.cells(&class, notebook.as_deref()).await?;
         let object = ObjectWriter::object(|object| {
             object.text("classId", class.as_str());
             object.members(&cells);

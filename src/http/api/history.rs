@@ -6,12 +6,13 @@ use std::sync::Arc;
 use http::HeaderMap;
 use warp::reply::Response;
 
+use super::outcome::Outcome;
 use super::request::ApiRequest;
 use crate::event::{ClassId, EventId, ObjectWriter, StoredEvent, StudentId, json};
 use crate::http::budget::{self, Reservation};
 use crate::http::problem::Problem;
 use crate::http::representation::Representation;
-use crate::state::Settings;
+use crate::state::{ClassState, Settings};
 
 /// Events of one answer, unless asked otherwise, and at most.
 const DEFAULT_EVENTS: i64 = 100;
@@ -82,21 +83,12 @@ impl Events {
 impl ApiRequest<'_> {
     pub(super) async fn events(&self) -> Result<Response, Problem> {
         let class = self.class()?;
-        let student = self.once("student")?.map(StudentId::new).transpose();
-        let student =
-            student.map_err(|error| Problem::bad_parameter("student", &error.to_string()))?;
-        let student = self.own_or(student)?;
+        let student = self.own_or(&class, self.once("student")?).await?;
         let notebook = self.once("notebook")?;
         let before = self.number("before", 1, i64::MAX)?.unwrap_or(i64::MAX);
         let limit = self.number("limit", 1, MAX_EVENTS)?.unwrap_or(DEFAULT_EVENTS) as usize;
         if let Some(cell) = self.once("cell")? {
-            if student.is_some() {
-                return Err(Problem::bad_parameter(
-                    "cell",
-                    "gives every student's latest run: it cannot be asked for with student",
-                ));
-            }
-            let ids = self.latest_runs(&class, notebook, cell).await?;
+            let ids = self.latest_runs(&class, (notebook, cell), student.as_ref()).await?;
             return self.events_of(&class, ids, before, limit).await;
         }
         let found = self.lesson(&class).await?;
@@ -107,10 +99,10 @@ impl ApiRequest<'_> {
         let notebook = self.notebook_of(&class, notebook).await?;
         // One more than asked for tells whether there are more.
         let rows = if notebook.is_some() { MAX_LOOKED_AT } else { limit + 1 };
-        let student = student.as_ref().map(StudentId::as_str);
+        let id = student.as_ref().map(StudentId::as_str);
         let mut events = Events::new(limit, before, self.relay.answers.begin());
         let mut is_over = false;
-        let looked_at = self.relay.pages.history(&class, student, before, rows, |event| {
+        let looked_at = self.relay.pages.history(&class, id, before, rows, |event| {
             is_over = event.id < first;
             if is_over {
                 return ControlFlow::Break(());
@@ -121,27 +113,29 @@ impl ApiRequest<'_> {
         if looked_at.await? == rows && events.next.is_none() && !is_over {
             events.next = Some(events.last);
         }
-        events.answer(self.headers).await
+        let answer = events.answer(self.headers).await?;
+        Ok(match student {
+            Some(student) => Outcome::of(student, true, answer),
+            None => answer,
+        })
     }
 
-    /// Every student's latest run of a cell, as events, the newest first: in the lesson that is
-    /// asked for, or in the current one.
+    /// Every student's latest run of a cell, or one's, as events, the newest first: in the lesson
+    /// that is asked for, or in the current one.
     async fn latest_runs(
         &self,
         class: &ClassId,
-        notebook: Option<&str>,
-        cell: &str,
+        (notebook, cell): (Option<&str>, &str),
+        student: Option<&StudentId>,
     ) -> Result<Vec<EventId>, Problem> {
         self.caught_up().await;
         let classes = &self.relay.classes;
         if let Some(lesson) = self.earlier_lesson(class).await? {
-            return Ok(classes.earlier_runs(class, &lesson, notebook, cell).await?);
+            let runs = classes.earlier_runs(class, &lesson, (notebook, cell), student).await?;
+            return runs.ok_or_else(Problem::no_lesson);
         }
-        let runs = classes.read(class, |state, _, _| {
-            let notebook = notebook.and_then(|path| state.notebook_name(path));
-            state.latest_runs(notebook.as_deref(), cell)
-        });
-        Ok(runs.await?)
+        let read = |state: &ClassState| state.latest_runs(notebook, cell, student);
+        Ok(classes.read(class, |state, _, _| read(state)).await?)
     }
 
     /// Answers with the events of these ids.
@@ -177,6 +171,7 @@ impl ApiRequest<'_> {
 
 /// A notebook whose events are wanted.
 struct WantedNotebook {
+    /// None if those of no notebook are wanted.
     name: Option<String>,
     settings: Arc<Settings>,
 }
@@ -186,8 +181,6 @@ impl WantedNotebook {
     fn has(&self, body: &str) -> bool {
         let path = json::members(body).filter(|(key, _)| key == "notebookPath").last();
         let path = path.filter(|(_, value)| value.starts_with('"'));
-        path.is_some_and(|(_, value)| {
-            self.name.is_some() && self.settings.notebook_name(&json::decode(value)) == self.name
-        })
+        path.and_then(|(_, value)| self.settings.notebook_name(&json::decode(value))) == self.name
     }
 }

@@ -8,6 +8,7 @@ mod export;
 mod history;
 mod lessons;
 mod me;
+pub(super) mod outcome;
 mod rejected;
 mod request;
 mod settings;
@@ -22,7 +23,7 @@ use warp::reply::Response;
 
 use self::request::ApiRequest;
 use super::context::Relay;
-use super::ingest::body;
+use super::ingest::body::{self, MaxBody};
 use super::problem::Problem;
 use super::query::Query;
 use super::request::Request;
@@ -32,9 +33,10 @@ use crate::access::Caller;
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 /// The most bytes of settings: a roster and an outline.
-const MAX_SETTINGS: usize = 2 << 20;
+const MAX_SETTINGS: MaxBody =
+    MaxBody { bytes: 2 << 20, advice: "; leave out headings and titles of the outline's cells" };
 /// The most bytes of any other body: a few words.
-const MAX_ACT: usize = 4 * 1024;
+const MAX_ACT: MaxBody = MaxBody { bytes: 4 * 1024, advice: " here" };
 
 /// An operation of the API.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +70,7 @@ pub(super) enum Operation {
 
 impl Operation {
     /// The most bytes of a request's body.
-    fn max_body(self) -> usize {
+    fn max_body(self) -> MaxBody {
         match self {
             Self::ChangeSettings => MAX_SETTINGS,
             _ => MAX_ACT,
@@ -94,9 +96,13 @@ where
         if request.method == Method::GET || request.method == Method::HEAD {
             return Ok(None);
         }
-        let read =
-            body::read(&request.headers, body, operation.max_body(), patience, &relay.bodies);
-        read.await.map(Some)
+        let max = operation.max_body();
+        let read = body::read(&request.headers, body, max, patience, &relay.bodies).await?;
+        // An act without a body has no type that would matter.
+        if !read.bytes.is_empty() {
+            body::check_type(&request.headers)?;
+        }
+        Ok::<_, Problem>(Some(read))
     };
     // The body's part of the memory is held until the answer.
     let body = match reading.await {

@@ -1,11 +1,11 @@
 //! A request of the API, and its parameters.
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use warp::reply::Response;
 
 use crate::access::Caller;
 use crate::database::PageError;
-use crate::event::{ClassId, EventId, StudentId};
+use crate::event::{ClassId, EventId, IdError, StudentId};
 use crate::http::context::Relay;
 use crate::http::gate::caller::own_student;
 use crate::http::gate::client::Client;
@@ -39,15 +39,41 @@ impl ApiRequest<'_> {
     }
 
     /// The student about whom the answer is, `None` for all: a student reads about itself, and no
-    /// others.
-    pub(super) fn own_or(&self, wanted: Option<StudentId>) -> Result<Option<StudentId>, Problem> {
-        let Some(own) = own_student(self.caller)? else { return Ok(wanted) };
-        match wanted {
-            Some(wanted) if wanted != own => {
-                Err(Problem::forbidden("a student reads its own events and state"))
-            }
-            _ => Ok(Some(own)),
+    /// others. `wanted` is the name that the URL has.
+    pub(super) async fn own_or(
+        &self,
+        class: &ClassId,
+        wanted: Option<&str>,
+    ) -> Result<Option<StudentId>, Problem> {
+        let Some(own) = own_student(self.caller)? else {
+            return match wanted {
+                Some(wanted) => self.student(class, wanted).await.map(Some),
+                None => Ok(None),
+            };
+        };
+        let is_own = |wanted| match StudentId::of_client(wanted) {
+            Ok(wanted) => Ok(wanted == own),
+            Err(error) => Err(bad_student(error)),
+        };
+        if wanted.map_or(Ok(true), is_own)? {
+            return Ok(Some(own));
         }
+        Err(Problem::forbidden("a student reads its own events and state"))
+    }
+
+    /// The student of this name. A client may spell it as it posts it: `Ann@School.example` is
+    /// stored as `ann@school.example`. SQL may have stored any spelling; that one goes first.
+    pub(super) async fn student(&self, class: &ClassId, name: &str) -> Result<StudentId, Problem> {
+        let as_spelled = StudentId::new(name).map_err(bad_student)?;
+        let as_posted = match StudentId::of_client(name) {
+            Ok(as_posted) if as_posted != as_spelled => as_posted,
+            _ => return Ok(as_spelled),
+        };
+        self.caught_up().await;
+        let classes = &self.relay.classes;
+        let is_known =
+            classes.read(class, |state, _, _| state.student(as_spelled.as_str()).is_some());
+        Ok(if is_known.await? { as_spelled } else { as_posted })
     }
 
     /// The lesson that the request is about; `None` if it names none.
@@ -93,11 +119,31 @@ impl ApiRequest<'_> {
         Representation::json(body).answer(self.headers, &self.relay.answers).await
     }
 
+    /// Answers a request that has changed something. `version` is what it has made, if that is
+    /// known. What the client has already (`If-None-Match`) is no reason to leave the answer out.
+    pub(super) async fn answer_act(
+        &self,
+        body: String,
+        version: Option<&str>,
+    ) -> Result<Response, Problem> {
+        let body = match version {
+            Some(version) => Representation::versioned(body, version),
+            None => Representation::json(body),
+        };
+        let mut headers = self.headers.clone();
+        headers.remove(header::IF_NONE_MATCH);
+        body.answer(&headers, &self.relay.answers).await
+    }
+
     /// Answers with an object with `now`, the database's time.
     pub(super) async fn answer_stamped(&self, object: &str) -> Result<Response, Problem> {
         let now = self.relay.classes.now().to_rfc3339();
         Representation::stamped(object, &now).answer(self.headers, &self.relay.answers).await
     }
+}
+
+fn bad_student(error: IdError) -> Problem {
+    Problem::bad_parameter("student", &error.to_string())
 }
 
 impl From<LoadError> for Problem {

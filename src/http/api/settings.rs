@@ -3,15 +3,15 @@
 //! Settings are stored as an event that holds all of them. Here they are checked; the fold takes
 //! whatever it finds, since anyone may store such an event with SQL.
 
-use http::header::IF_MATCH;
-use http::{HeaderValue, StatusCode, header};
+use http::header::{IF_MATCH, IF_NONE_MATCH};
+use http::{HeaderName, StatusCode};
 use serde_json::{Map, Value};
 use warp::reply::Response;
 
 use super::request::{ApiRequest, unread};
 use crate::event::{ClassId, Cursor, EventId, ObjectWriter, StudentId};
 use crate::http::problem::Problem;
-use crate::http::representation::{Match, if_match};
+use crate::http::representation::{Match, Representation, if_match, if_none_match};
 use crate::state::MAX_ROSTER;
 
 /// Notebooks of an outline, and cells of each.
@@ -37,16 +37,13 @@ impl ApiRequest<'_> {
             object.json("settings", settings);
             object.text("version", &version);
         });
-        let mut response = self.answer(body).await?;
-        let tag = HeaderValue::try_from(format!("\"{version}\""));
-        tag.into_iter().for_each(|tag| drop(response.headers_mut().insert(header::ETAG, tag)));
-        Ok(response)
+        Representation::versioned(body, &version).answer(self.headers, &self.relay.answers).await
     }
 
     pub(super) async fn change_settings(&self) -> Result<Response, Problem> {
         let class = self.class()?;
         let settings = serde_json::from_slice(self.body).map_err(|error| {
-            Problem::bad_parameter("body", &format!("is no JSON object of settings: {error}"))
+            Problem::bad_body("body", &format!("is no JSON object of settings: {error}"))
         })?;
         let settings = checked(&settings).map_err(|fault| invalid(&fault))?;
         let replaced = self.replaced(&class).await?;
@@ -61,22 +58,34 @@ impl ApiRequest<'_> {
         if replaced.is_some() {
             self.check_replaced(&class, stored.cursor.as_ref(), &text).await?;
         }
+        let version = stored.cursor.as_ref().map(|at| at.id.to_string());
         let body = ObjectWriter::object(|object| {
-            object
-                .opt_text("version", stored.cursor.as_ref().map(|at| at.id.to_string()).as_deref());
+            object.opt_text("version", version.as_deref());
             stored.write(object);
         });
-        self.answer(body).await
+        self.answer_act(body, version.as_deref()).await
     }
 
     /// The version that the request means to replace; `None` if it replaces any.
     async fn replaced(&self, class: &ClassId) -> Result<Option<EventId>, Problem> {
-        if !self.headers.contains_key(IF_MATCH) {
+        let is_conditional = |name: &HeaderName| self.headers.contains_key(name);
+        if !is_conditional(&IF_MATCH) && !is_conditional(&IF_NONE_MATCH) {
             return Ok(None);
         }
         self.caught_up().await;
         let version = self.relay.classes.read(class, |state, _, _| state.settings().1).await?;
-        match if_match(self.headers, &format!("\"{version}\"")) {
+        let tag = format!("\"{version}\"");
+        if !is_conditional(&IF_MATCH) {
+            // A class without settings has version 0, which `*` does not mean.
+            let is_any = self.headers.get_all(IF_NONE_MATCH).iter().any(|value| value == "*");
+            let has_none = version == EventId::NONE;
+            return match (is_any, has_none) {
+                (true, true) => Ok(Some(version)),
+                _ if if_none_match(self.headers, &tag) => Err(changed_meanwhile()),
+                _ => Ok(None),
+            };
+        }
+        match if_match(self.headers, &tag) {
             Match::Any => Ok(None),
             Match::Tag => Ok(Some(version)),
             Match::None => Err(changed_meanwhile()),
@@ -262,10 +271,17 @@ fn outline_cell(cell: &Value, cells: &str, at: usize) -> Result<Value, Fault> {
     if let Some(title) = text(cell.get("title"), || here("title"))? {
         out.insert("title".to_owned(), title.into());
     }
-    if cell.get("exercise") == Some(&Value::Bool(true)) {
-        out.insert("exercise".to_owned(), true.into());
+    match cell.get("exercise") {
+        None | Some(Value::Null | Value::Bool(false)) => {}
+        Some(Value::Bool(true)) => drop(out.insert("exercise".to_owned(), true.into())),
+        Some(_) => return fault(here("exercise"), "must be true or false"),
     }
-    if let Some(Value::Array(headings)) = cell.get("headings") {
+    let headings = match cell.get("headings") {
+        None | Some(Value::Null) => None,
+        Some(Value::Array(headings)) => Some(headings),
+        Some(_) => return fault(here("headings"), "must be an array"),
+    };
+    if let Some(headings) = headings {
         let headings = headings.iter().take(MAX_HEADINGS);
         let headings: Vec<&str> = headings
             .map(|heading| text(Some(heading), || here("headings")))
@@ -300,6 +316,10 @@ mod tests {
         checked(settings).map_or_else(|fault| fault.member, |_| panic!("{settings} is taken"))
     }
 
+    fn of_cell(cell: Value) -> Value {
+        json!({"outline": [{"notebook": "a", "cells": [cell]}]})
+    }
+
     #[test]
     fn settings_are_stored_in_one_form() {
         let settings = json!({
@@ -328,6 +348,10 @@ mod tests {
             (json!({"roster": [{"id": "a", "name": 7}]}), "roster[0].name"),
             (json!({"outline": [{"cells": []}]}), "outline[0].notebook"),
             (json!({"outline": [{"notebook": "a", "cells": [{}]}]}), "outline[0].cells[0].id"),
+            (of_cell(json!({"id": "a", "exercise": 1})), "outline[0].cells[0].exercise"),
+            (of_cell(json!({"id": "a", "headings": "One"})), "outline[0].cells[0].headings"),
+            (of_cell(json!({"id": "a", "index": 1.5})), "outline[0].cells[0].index"),
+            (of_cell(json!("a")), "outline[0].cells[0].id"),
         ] {
             assert_eq!(wrong(&settings), member, "{settings}");
         }

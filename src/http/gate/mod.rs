@@ -23,7 +23,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use self::caller::{CallerCheck, CredentialRules, Unknown};
 use self::client::{Client, TrustedProxies};
@@ -208,7 +208,9 @@ impl Gate {
                 Check::Connections | Check::Draining => {}
             }
         }
-        let Some(right) = policy.right else {
+        // A browser asks without a credential whether its page may send one.
+        let right = policy.right.filter(|_| request.method != Method::OPTIONS);
+        let Some(right) = right else {
             return Admission::Admitted(Admitted { caller: None, credential: None });
         };
         let limit = |limited| Admission::Limited(too_many(limited, request.method.as_ref()));
@@ -305,10 +307,13 @@ impl Gate {
                     note_not_allowed(&self.audit, &caller, Some(&credential), query, address);
                     Admission::Forbidden(problem)
                 }
-                Ok(()) => Admission::Admitted(Admitted {
-                    caller: Some(caller),
-                    credential: Some(credential),
-                }),
+                Ok(()) => match self.rates.check_caller(&caller, address) {
+                    Err(limited) => Admission::Limited(too_many(limited, "GET")),
+                    Ok(()) => Admission::Admitted(Admitted {
+                        caller: Some(caller),
+                        credential: Some(credential),
+                    }),
+                },
             },
         }
     }

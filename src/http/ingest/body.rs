@@ -92,8 +92,8 @@ where
     answer
 }
 
-/// Refuses a body that is not plain JSON, before it is read.
-pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+/// Refuses a body that is not plain JSON.
+pub(in crate::http) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let unsupported = |detail: String| {
         Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -125,11 +125,18 @@ pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     ))
 }
 
-/// Reads a body of at most `max_body` bytes, within `patience`.
+/// How long a body may be, and what a client can do whose body is longer.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) struct MaxBody {
+    pub(in crate::http) bytes: usize,
+    pub(in crate::http) advice: &'static str,
+}
+
+/// Reads a body of at most `max` bytes, within `patience`.
 pub(in crate::http) async fn read<S, B>(
     headers: &HeaderMap,
     mut body: Pin<&mut S>,
-    max_body: usize,
+    max: MaxBody,
     patience: Duration,
     budget: &BodyBudget,
 ) -> Result<Body, Problem>
@@ -142,13 +149,13 @@ where
             StatusCode::PAYLOAD_TOO_LARGE,
             "body-too-large",
             "the body is too large",
-            format!("at most {max_body} bytes are taken (--max-body); send fewer events at a time"),
+            format!("at most {} bytes are taken{}", max.bytes, max.advice),
         )
     };
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > max_body) {
+    if announced.is_some_and(|length| length > max.bytes) {
         return Err(too_large());
     }
     let reading = async {
@@ -157,7 +164,7 @@ where
         let mut whole = Body { bytes, reserved: 0, permit: None };
         while let Some(part) = body.next().await {
             let mut part = part.map_err(incomplete)?;
-            if whole.bytes.len() + part.remaining() > max_body {
+            if whole.bytes.len() + part.remaining() > max.bytes {
                 return Err(too_large());
             }
             whole.reserve(part.remaining(), budget)?;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use warp::Reply;
 use warp::reply::Response;
 
+use self::body::MaxBody;
 use super::context::Relay;
 use super::problem::{Problem, trace_refusal};
 use super::query::Query;
@@ -23,6 +24,8 @@ use crate::writer::{Outcome, WriteError};
 
 /// How long a client is told to wait before it tries again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// What to do about a body that is too large.
+const TOO_LARGE: &str = " (--max-body); send fewer events at a time";
 
 /// Stores a request's events, and answers once they are committed.
 pub(super) async fn post<S, B>(
@@ -78,7 +81,8 @@ where
     }
     let limits = &relay.limits;
     let patience = limits.request_timeout;
-    let body = body::read(headers, body, limits.max_body, patience, &relay.bodies).await?;
+    let max = MaxBody { bytes: limits.max_body, advice: TOO_LARGE };
+    let body = body::read(headers, body, max, patience, &relay.bodies).await?;
     let class = query.class_for_events().or(caller.scope.single().map(ClassId::as_str));
     let batch = parse_body(&body.bytes, class, limits.events).map_err(refused)?;
     drop(body);

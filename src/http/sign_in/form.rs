@@ -8,12 +8,12 @@ use http::{StatusCode, header};
 use serde::Deserialize;
 
 use crate::http::context::Relay;
-use crate::http::ingest::body;
+use crate::http::ingest::body::{self, MaxBody};
 use crate::http::problem::Problem;
 use crate::http::request::Request;
 
 /// The most bytes of the body: a token, and an address to go to.
-const MAX_FORM: usize = 16 * 1024;
+const MAX_FORM: MaxBody = MaxBody { bytes: 16 * 1024, advice: ": no token is as long" };
 
 /// What proves who signs in.
 pub(super) enum Proof {

@@ -29,6 +29,9 @@ use crate::http::server::timeouts::{LastActivity, TimeoutStream};
 const UPGRADE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a peer without a credential may take to send one.
 const AUTH_PATIENCE: Duration = Duration::from_secs(5);
+/// The largest task of a session, in bytes: each dashboard costs it. A task has room for the
+/// largest future that it ever awaits, even if that is over at once: such a future must be boxed.
+const MAX_TASK: usize = 4 * 1024;
 /// The one subprotocol of the relay. A client need not ask for it.
 const SUBPROTOCOL: &str = "progress-relay";
 
@@ -62,7 +65,7 @@ async fn try_open(
     let (relay, permit) = (Arc::clone(relay), request.permit.clone());
     let address = request.client.address;
     let sessions = relay.drain.sessions().clone();
-    sessions.spawn(async move {
+    let session = async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_PATIENCE, upgrade).await else {
             return;
         };
@@ -71,7 +74,8 @@ async fn try_open(
         let mut socket = Socket::new(io, read, activity.clone());
         let opening = match opening {
             Some(opening) => opening,
-            None => introduced(&relay, &mut socket, &text, address).await,
+            // Boxed: the future is three times as large as a session, which would keep its room.
+            None => Box::pin(introduced(&relay, &mut socket, &text, address)).await,
         };
         let opening = match opening {
             Ok(opening) => opening,
@@ -86,7 +90,9 @@ async fn try_open(
         socket.close(close).await;
         // The connection is counted until here.
         drop(permit);
-    });
+    };
+    debug_assert!(size_of_val(&session) <= MAX_TASK, "{} bytes", size_of_val(&session));
+    sessions.spawn(session);
     let mut response = Response::new(String::new().into());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answer = response.headers_mut();

@@ -1,18 +1,19 @@
 //! A class's state: the fold over its events in the order of their ids.
 
+use std::collections::HashMap;
 use std::mem::size_of;
 use std::sync::Arc;
 
 use super::activity::{Activity, Minute};
 use super::cell::{
-    Cell, NumberedCell, Pair, PairNames, PairRuns, Runs, cell_name, write_cell_name,
+    Cell, NumberedCell, Pair, PairNames, PairRuns, Runs, cell_name, cell_parts, write_cell_name,
 };
 use super::lesson::{Lesson, Lessons};
 use super::lru_map::{Consumer, Evicted, LruMap};
 use super::normalized_event::{EventKind, NormalizedEvent};
 use super::settings::Settings;
 use super::student::{NumberedStudent, Student};
-use crate::event::{EventId, Micros, StoredEvent};
+use crate::event::{EventId, Micros, StoredEvent, StudentId};
 
 /// Students stored of a class. A new one takes the place of the one of whom no event came for
 /// longest, who counts as a new student at the next event.
@@ -136,14 +137,39 @@ impl ClassState {
         }
     }
 
-    /// The latest run of a cell by each student, as events, the newest first.
-    pub(crate) fn latest_runs(&self, notebook: Option<&str>, cell: &str) -> Vec<EventId> {
-        let Some(cell) = self.cells.get(&*cell_name(notebook, cell)) else { return Vec::new() };
-        let pairs = cell.students.iter().map(|&student| Pair { student, cell: cell.number });
-        let runs = pairs.filter_map(|pair| self.pairs.get(&pair));
-        let mut events: Vec<EventId> = runs.map(|pair| pair.runs.event).collect();
+    /// The latest run of a cell by each student, or by one, as events, the newest first. `path` is
+    /// that of the cell's notebook; without one, the cells of this name in all notebooks are one.
+    pub(crate) fn latest_runs(
+        &self,
+        path: Option<&str>,
+        cell: &str,
+        student: Option<&StudentId>,
+    ) -> Vec<EventId> {
+        let mut latest: HashMap<u64, (Micros, EventId)> = HashMap::new();
+        for cell in self.cells_named(path, cell) {
+            let pairs = cell.students.iter().map(|&student| Pair { student, cell: cell.number });
+            for pair in pairs {
+                let Some(PairRuns { names, runs }) = self.pairs.get(&pair) else { continue };
+                if student.is_some_and(|student| student.as_str() != &*names.student) {
+                    continue;
+                }
+                let run = (runs.at, runs.event);
+                let known = latest.entry(pair.student).or_insert(run);
+                *known = run.max(*known);
+            }
+        }
+        let mut events: Vec<EventId> = latest.into_values().map(|(_, event)| event).collect();
         events.sort_unstable_by(|a, b| b.cmp(a));
         events
+    }
+
+    fn cells_named(&self, path: Option<&str>, cell: &str) -> Vec<&NumberedCell> {
+        if let Some(path) = path {
+            let notebook = self.notebook_name(path);
+            return self.cells.get(&*cell_name(notebook.as_deref(), cell)).into_iter().collect();
+        }
+        let cells = self.cells.entries().filter(|(name, _)| cell_parts(name).1 == cell);
+        cells.map(|(_, entry)| &entry.value).collect()
     }
 
     fn fold_of_student(&mut self, event: &NormalizedEvent<'_>) {

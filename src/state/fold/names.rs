@@ -31,6 +31,8 @@ const ID_DIGITS: usize = 7;
 const ADDRESS_DIGITS: usize = 4;
 /// Hexadecimal digits of a hash.
 const HASH_DIGITS: usize = 12;
+/// The groups of hexadecimal digits of a UUID.
+const UUID_GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
 
 /// The notebook of a path as a client gave it; `None` if nothing is left of it.
 pub(super) fn notebook(path: Cow<'_, str>, by: NotebooksBy) -> Option<Cow<'_, str>> {
@@ -93,12 +95,11 @@ pub(super) fn cell(
 
 /// The text by which a message is counted: without what differs from run to run.
 pub(in crate::state) fn message_key(message: &str) -> Cow<'_, str> {
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let bytes = message.as_bytes();
     let (mut key, mut kept, mut at) = (String::new(), 0, 0);
-    while at < bytes.len() {
-        let length = bytes[at..].iter().take_while(|&&byte| is_word(byte)).count();
-        if length > 0 && differs_by_run(&message[at..at + length]) {
+    while at < message.len() {
+        let id = uuid_length(&message.as_bytes()[at..]);
+        let length = id.unwrap_or_else(|| word_length(&message.as_bytes()[at..]));
+        if id.is_some() || length > 0 && differs_by_run(message, at, at + length) {
             key.push_str(&message[kept..at]);
             key.push('*');
             kept = at + length;
@@ -112,7 +113,30 @@ pub(in crate::state) fn message_key(message: &str) -> Cow<'_, str> {
     Cow::Owned(key)
 }
 
-fn differs_by_run(word: &str) -> bool {
+/// The length of the word that a text begins with.
+fn word_length(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count()
+}
+
+/// The length of the UUID that a text begins with.
+fn uuid_length(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    for (group, length) in UUID_GROUPS.into_iter().enumerate() {
+        if group > 0 {
+            (text.get(at) == Some(&b'-')).then_some(())?;
+            at += 1;
+        }
+        let word = text.get(at..at + length)?;
+        (word.iter().all(u8::is_ascii_hexdigit) && word_length(&text[at..]) == length)
+            .then_some(())?;
+        at += length;
+    }
+    Some(at)
+}
+
+/// Whether the word from `begin` to `end` is another one in each run.
+fn differs_by_run(message: &str, begin: usize, end: usize) -> bool {
+    let (before, word, after) = (&message[..begin], &message[begin..end], &message[end..]);
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if let Some(address) = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
@@ -122,7 +146,17 @@ fn differs_by_run(word: &str) -> bool {
         return !process.is_empty() && digits(process);
     }
     if digits(word) {
-        return word.len() >= ID_DIGITS;
+        // The hash of a cell's code, as the name of its file; the count of runs, as IPython names
+        // a cell by it.
+        let is_file = || {
+            let name = after.strip_prefix(".py");
+            name.is_some_and(|rest| word_length(rest.as_bytes()) == 0)
+        };
+        let is_count = || {
+            ["In[", "In ["].iter().any(|cell| before.ends_with(cell)) && after.starts_with(']')
+                || before.ends_with("ipython-input-")
+        };
+        return word.len() >= ID_DIGITS || is_file() || is_count();
     }
     word.len() >= HASH_DIGITS && hex(word) && word.bytes().any(|byte| byte.is_ascii_digit())
 }
@@ -159,6 +193,15 @@ mod tests {
             ("File /tmp/ipykernel_4711/12345678.py", "File /tmp/*/*.py"),
             ("no id 139872347123456 and 0x1f", "no id * and 0x1f"),
             ("commit a94a8fe5ccb19ba6", "commit *"),
+            ("invalid syntax (1234.py, line 1)", "invalid syntax (*.py, line 1)"),
+            ("12.pyc and 7.python stay", "12.pyc and 7.python stay"),
+            ("(<ipython-input-5-8b2f0e6d0a5c>, line 1)", "(<ipython-input-*-*>, line 1)"),
+            ("Cell In[5], line 1 and Input In [6]", "Cell In[*], line 1 and Input In [*]"),
+            ("list[5] and In[5:6]", "list[5] and In[5:6]"),
+            ("no row 550e8400-e29b-41d4-a716-446655440000!", "no row *!"),
+            ("550E8400-E29B-41D4-A716-AABBCCDDEEFF", "*"),
+            ("x550e8400-e29b-41d4-a716-44665544", "x550e8400-e29b-41d4-a716-*"),
+            ("deadbeef-cafe-cafe-cafe-feedfacecafex", "deadbeef-cafe-cafe-cafe-feedfacecafex"),
             ("integer 123456 is decade deadbeefcafe", "integer 123456 is decade deadbeefcafe"),
             ("日本語 1234567", "日本語 *"),
         ] {

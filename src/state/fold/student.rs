@@ -20,8 +20,9 @@ const HELP_LAPSE: Duration = Duration::from_secs(75);
 /// Clients delay their events by up to 2.2 s and retry for 7 s; an older `help` is of another
 /// device's clock.
 const OVERTAKEN_WINDOW: Duration = Duration::from_secs(10);
-/// How long a student is stuck after the student's last event.
-const STUCK_SPAN: Duration = Duration::from_secs(30 * 60);
+/// Without an event of the student's for this long, the failures in a row end: whoever comes back
+/// from a break begins anew.
+const SILENCE: Duration = Duration::from_secs(30 * 60);
 /// How long a failed run keeps a student's status at `error`.
 const ERROR_SPAN: Duration = Duration::from_secs(300);
 
@@ -243,6 +244,9 @@ impl Student {
         enrolled: Option<&Enrolled>,
     ) -> bool {
         let late = event.moment() < self.last_event_time.min(self.last_received_at);
+        if event.received >= self.last_received_at + SILENCE {
+            self.streaks = Streaks::default();
+        }
         self.last_received_at = self.last_received_at.max(event.received);
         if !late {
             self.set_last(event);
@@ -308,9 +312,11 @@ impl Student {
         if self.hand_lowered_at.is_some_and(|at| at - OVERTAKEN_WINDOW < moment && moment < at) {
             return false;
         }
-        let lapsed = self
-            .last_help_at
-            .is_none_or(|last| !self.help_until_stop && event.received >= last + HELP_LAPSE);
+        // A hand that stays up is repeated by no client: once it was resolved, a `help` that comes
+        // after the span of repeats is another one.
+        let lapses = !self.help_until_stop || self.hand_closed;
+        let lapsed =
+            self.last_help_at.is_none_or(|last| lapses && event.received >= last + HELP_LAPSE);
         let raised = lapsed || (self.help_since.is_none() && !self.hand_closed);
         if raised {
             self.help_since = Some(event.received);
@@ -355,7 +361,7 @@ impl Student {
         }
         let until = |from: Micros, span: Duration| Some(from + span).filter(|&until| now < until);
         if self.streaks.longest() >= thresholds.stuck_after
-            && let Some(until) = until(self.last_received_at, STUCK_SPAN)
+            && let Some(until) = until(self.last_received_at, SILENCE)
         {
             return (Status::Stuck, Some(until));
         }

@@ -135,6 +135,11 @@ impl ClassTable {
         self.lock().epoch.clone()
     }
 
+    /// How many statements have deleted events, as far as the tail knows.
+    pub(super) fn deletions(&self) -> i64 {
+        self.lock().deletions
+    }
+
     /// Every event up to here was given to its class. Read this before the class's lock is taken:
     /// then the events up to here are folded once the lock is held.
     pub(super) fn position(&self) -> EventId {

@@ -18,7 +18,7 @@ use super::rendered_rows::RenderedRows;
 use super::rendered_summary::{ClassMembers, RenderedSummary, SummaryHead};
 use crate::background;
 use crate::database::LogRow;
-use crate::event::{ClassId, Cursor, Epoch, EventId};
+use crate::event::{ClassId, Cursor, Epoch, EventId, StudentId};
 use crate::state::fold::class::ClassState;
 use crate::state::fold::lesson::ListedLesson;
 use crate::state::fold::settings::Settings;
@@ -31,6 +31,7 @@ pub(crate) struct FoundLesson {
     settings: Arc<Settings>,
     settings_event: EventId,
     epoch: Epoch,
+    deletions: i64,
 }
 
 impl FoundLesson {
@@ -50,13 +51,24 @@ impl FoundLesson {
     }
 }
 
+/// How a lesson comes to be folded.
+enum Folded {
+    /// Another request has had it folded.
+    Before(Arc<RenderedSummary>),
+    /// This request has folded it.
+    Now,
+    /// Its first events are no longer in the table.
+    Pruned,
+}
+
 /// How long the folding of a lesson may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Events of one page.
 const PAGE_ROWS: usize = 10_000;
 
 impl Classes {
-    /// The summary of a lesson, as it was when the lesson ended; `None` if it has not ended.
+    /// The summary of a lesson, as it was when the lesson ended; `None` if it has not ended, or if
+    /// its events were pruned.
     ///
     /// # Errors
     /// If the lesson's events cannot be read.
@@ -68,8 +80,10 @@ impl Classes {
     ) -> Result<Option<Arc<RenderedSummary>>, LoadError> {
         let Some(ended_at) = lesson.listed.ended_at else { return Ok(None) };
         let (first, last) = (lesson.listed.first, lesson.last());
-        let settings_event = lesson.settings_event;
-        let key = Key { class: class.clone(), first, last: last.clone(), settings_event, parts };
+        let &FoundLesson { settings_event, deletions, .. } = lesson;
+        let (class_id, last_event) = (class.clone(), last.clone());
+        let key =
+            Key { class: class_id, first, last: last_event, deletions, settings_event, parts };
         if let Some(summary) = self.earlier.get(&key) {
             return Ok(Some(summary));
         }
@@ -78,12 +92,15 @@ impl Classes {
             let _turn = self.earlier_turn().await?;
             // Another request may have waited for the same turn.
             if let Some(summary) = self.earlier.get(&key) {
-                return Ok(Some(summary));
+                return Ok(Folded::Before(summary));
             }
-            self.fold_lesson(&mut state, class, &last).await.map(|()| None)
+            let is_whole = self.fold_lesson(&mut state, class, &last).await?;
+            Ok::<_, LoadError>(if is_whole { Folded::Now } else { Folded::Pruned })
         };
-        if let Some(summary) = timeout(PATIENCE, fold).await.map_err(|_| LoadError::TooLong)?? {
-            return Ok(Some(summary));
+        match timeout(PATIENCE, fold).await.map_err(|_| LoadError::TooLong)?? {
+            Folded::Before(summary) => return Ok(Some(summary)),
+            Folded::Pruned => return Ok(None),
+            Folded::Now => {}
         }
         if let Some(current) = &mut state.lesson {
             current.title = lesson.listed.title.clone();
@@ -102,8 +119,8 @@ impl Classes {
         Ok(Some(summary))
     }
 
-    /// The latest run of a cell by each student in a lesson that has ended, as events, the newest
-    /// first.
+    /// The latest run of a cell by each student, or by one, in a lesson that has ended, as events,
+    /// the newest first; `None` if the lesson's events were pruned.
     ///
     /// # Errors
     /// If the lesson's events cannot be read.
@@ -111,17 +128,16 @@ impl Classes {
         &self,
         class: &ClassId,
         lesson: &FoundLesson,
-        notebook: Option<&str>,
-        cell: &str,
-    ) -> Result<Vec<EventId>, LoadError> {
+        (notebook, cell): (Option<&str>, &str),
+        student: Option<&StudentId>,
+    ) -> Result<Option<Vec<EventId>>, LoadError> {
         let (last, mut state) = (lesson.last(), lesson.unfolded());
         let fold = async {
             let _turn = self.earlier_turn().await?;
             self.fold_lesson(&mut state, class, &last).await
         };
-        timeout(PATIENCE, fold).await.map_err(|_| LoadError::TooLong)??;
-        let notebook = notebook.and_then(|path| state.notebook_name(path));
-        Ok(state.latest_runs(notebook.as_deref(), cell))
+        let is_whole = timeout(PATIENCE, fold).await.map_err(|_| LoadError::TooLong)??;
+        Ok(is_whole.then(|| state.latest_runs(notebook, cell, student)))
     }
 
     /// Waits for a turn to fold an earlier lesson, and for memory for it.
@@ -131,15 +147,17 @@ impl Classes {
         Ok(turn)
     }
 
-    /// Folds a class's events after those that `state` has, up to `last`.
+    /// Folds the events of a lesson that has none yet, up to `last`. Returns whether they are all
+    /// there: retention keeps the list of lessons, and deletes the oldest events first.
     async fn fold_lesson(
         &self,
         state: &mut ClassState,
         class: &ClassId,
         last: &Cursor,
-    ) -> Result<(), LoadError> {
+    ) -> Result<bool, LoadError> {
         let classes = std::slice::from_ref(class);
         let mut from = state.last_event().0;
+        let (first, mut is_whole) = (from + 1, false);
         loop {
             let mut is_same = true;
             let extent = self
@@ -151,6 +169,7 @@ impl Classes {
                     }
                     LogRow::Event(event) if event.id > last.id => ControlFlow::Break(()),
                     LogRow::Event(event) => {
+                        is_whole |= event.id == first;
                         state.fold(event);
                         ControlFlow::Continue(())
                     }
@@ -160,8 +179,8 @@ impl Classes {
             if !is_same {
                 return Err(LoadError::Restarted);
             }
-            if extent.events < PAGE_ROWS || extent.last >= last.id {
-                return Ok(());
+            if !is_whole || extent.events < PAGE_ROWS || extent.last >= last.id {
+                return Ok(is_whole);
             }
             from = extent.last;
         }
@@ -176,11 +195,13 @@ impl Classes {
         class: &ClassId,
         first: EventId,
     ) -> Result<Option<FoundLesson>, LoadError> {
+        // Read before the class is: what is deleted later makes another lesson of it.
+        let deletions = self.table.deletions();
         self.read(class, |state, cursor, _| {
             let listed = state.lessons_listed().into_iter().find(|lesson| lesson.first == first)?;
             let (settings, settings_event) = state.settings();
             let (settings, epoch) = (Arc::clone(settings), cursor.epoch.clone());
-            Some(FoundLesson { listed, settings, settings_event, epoch })
+            Some(FoundLesson { listed, settings, settings_event, epoch, deletions })
         })
         .await
     }

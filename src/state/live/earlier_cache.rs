@@ -11,12 +11,15 @@ use crate::state::view::SummaryParts;
 const MAX_CACHED: usize = 64;
 const MAX_CACHED_BYTES: usize = 32 << 20;
 
-/// A lesson's summary depends on these. Under another epoch ids may mean other events.
+/// A lesson's summary depends on these. Under another epoch ids may mean other events; once events
+/// were deleted by SQL, some of the lesson's may be gone, an erased student's among them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) class: ClassId,
     pub(super) first: EventId,
     pub(super) last: Cursor,
+    /// How many statements had deleted events when the lesson was found.
+    pub(super) deletions: i64,
     /// The event that made the settings by which it was folded.
     pub(super) settings_event: EventId,
     pub(super) parts: SummaryParts,

@@ -47,6 +47,10 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 const ROOM_TICK: Duration = Duration::from_millis(50);
 /// How long a request waits for the tail when the log has changed while its class was loaded.
 const RESTART_WAIT: Duration = Duration::from_secs(2);
+/// How long a request waits for its class, its turn included: classes that are asked for at once
+/// take turns, and a database that does not answer makes each turn long. The class is loaded all
+/// the same, for the next request.
+const LOAD_PATIENCE: Duration = Duration::from_secs(15);
 /// How often a request tries to have its class loaded.
 const ATTEMPTS: usize = 3;
 /// Log lines about classes that could not be loaded: in an outage, every request for one tries
@@ -66,13 +70,17 @@ impl Loader {
         Self { table, pages, turns: Arc::new(Semaphore::new(LOADS)) }
     }
 
-    /// The class's slot, once the class is live. If the log has changed while the class was loaded,
+    /// The class's slot, once the class is live, within [`LOAD_PATIENCE`]. If the log has changed while the class was loaded,
     /// the tail will notice that soon: then the class is loaded again. If the class's settings have
     /// changed, it is loaded again at once.
     ///
     /// # Errors
     /// If the class cannot be loaded.
     pub(super) async fn loaded(&self, class: &ClassId) -> Result<Arc<Slot>, LoadError> {
+        timeout(LOAD_PATIENCE, self.load_again(class)).await.unwrap_or(Err(LoadError::Late))
+    }
+
+    async fn load_again(&self, class: &ClassId) -> Result<Arc<Slot>, LoadError> {
         for _ in 0..ATTEMPTS {
             let mut resets = self.table.resets();
             match self.try_load(class).await {

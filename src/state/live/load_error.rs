@@ -22,6 +22,9 @@ pub(crate) enum LoadError {
     /// An earlier lesson has too many events to be folded in time.
     #[error("the lesson's events take too long to read")]
     TooLong,
+    /// The class is still being read, or waits for its turn.
+    #[error("the class is still being read")]
+    Late,
     /// The class's settings changed while it joined the tail, so that its lesson has to be folded
     /// again.
     #[error("the class's settings changed while it was read")]

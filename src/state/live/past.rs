@@ -107,8 +107,11 @@ impl Past {
                 continue;
             }
             if extent.events < PAGE_ROWS {
-                // The class has no event between its last one and the newest of all classes.
-                self.through = EventId(extent.last.max(extent.header.newest.unwrap_or(0)));
+                // The class has no event between its last one and the newest of all classes. That
+                // one may have been deleted: to go up to the one before would look as if events
+                // had been pruned unread.
+                let newest = extent.header.newest.unwrap_or(0).max(extent.header.pruned);
+                self.through = EventId(extent.last.max(newest));
                 return Ok(());
             }
             self.through = EventId(extent.last);

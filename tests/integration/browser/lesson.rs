@@ -148,7 +148,7 @@ async fn an_outline_orders_the_grid_and_counts_progress() {
     let chrome = Chrome::start().await;
     let page = chrome.open(&page_of(&relay, "c")).await;
     page.until(&says("#grid .card-count", "4")).await;
-    page.until(&says("#grid .grid-added", "+ 1 added cell")).await;
+    page.until(&says("#grid .grid-folded", "+ 1 added cell")).await;
     page.value("document.querySelectorAll('#grid .card-controls .icon-button')[1].click()").await;
     let heads = "[...document.querySelectorAll('.grid-table thead button')].map((e) => e.title)";
     page.until(&counts(".grid-table thead button", 3)).await;
@@ -164,7 +164,7 @@ async fn an_outline_orders_the_grid_and_counts_progress() {
     done.sort_unstable();
     assert_eq!(done, ["1/2", "1/2", "1/2", "2/2"]);
     // Cells that students added.
-    page.click("#grid .grid-added").await;
+    page.click("#grid .grid-folded").await;
     page.until(&counts(".grid-table thead button", 4)).await;
     // Progress is counted as it comes.
     relay.post(&json!([answer("s1", 2, "two", None)])).await;

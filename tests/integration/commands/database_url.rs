@@ -144,3 +144,30 @@ async fn variables_alone_name_no_database() {
     assert_eq!(finished.code, Some(1), "{}", finished.stderr);
     assert!(finished.stderr.contains(text(&folder)), "{}", finished.stderr);
 }
+
+/// A start does not wait for what only an operator can correct.
+#[tokio::test]
+async fn options_that_the_server_does_not_take_end_a_start_at_once() {
+    let database = Database::new().await;
+    for (options, code) in [
+        ("endpoint=ep-cool-1", "42601"),
+        ("-c shared_buffers=1GB", "55P02"),
+        ("-c no_such_setting=1", "42704"),
+        ("-c work_mem=much", "22023"),
+    ] {
+        let url = format!("{} options='{options}'", database.url());
+        let flags = ["serve", "--bind", "127.0.0.1:0", "--start-patience", "forever"];
+        let finished = run(&[&flags[..], &["--database-url", &url]].concat(), &[]).await;
+        assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+        assert!(finished.stderr.contains(code), "{code}: {}", finished.stderr);
+    }
+}
+
+/// A file as editors of Windows write it.
+#[tokio::test]
+async fn a_url_in_a_file_may_follow_a_byte_order_mark() {
+    let database = Database::new().await;
+    let marked = file("marked", &format!("\u{feff}{}\r\n", database.url()), 0o600);
+    let finished = run(&["migrate", "--database-url-file", text(&marked)], &[]).await;
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+}

@@ -77,7 +77,15 @@ async fn what_callers_do_is_recorded() {
     introduce(&relay, "a", &student).await;
     assert_eq!(ask(&relay, "GET", "/api/class/events?class=a", &student).await.status, 200);
     let resolve = "/api/class/students/s%201/help/resolve?class=a";
-    assert_eq!(ask(&relay, "POST", resolve, &ann).await.status, 200);
+    let claim = resolve.replace("resolve", "claim");
+    for method in ["POST", "DELETE"] {
+        assert_eq!(ask(&relay, method, &claim, &ann).await.status, 200);
+    }
+    // The second one finds the hand down, and nothing is done.
+    for _ in 0..2 {
+        assert_eq!(ask(&relay, "POST", resolve, &ann).await.status, 200);
+    }
+    assert_eq!(ask(&relay, "POST", "/api/class/lessons?class=a", &ann).await.status, 200);
     assert_eq!(ask(&relay, "GET", "/api/class/cells?class=b", &ann).await.status, 403);
     assert_eq!(ask(&relay, "GET", "/api/audit", &ann).await.status, 403);
     assert_eq!(ask(&relay, "GET", "/api/class/summary?class=a", "a.wrong.token").await.status, 401);
@@ -89,7 +97,10 @@ async fn what_callers_do_is_recorded() {
         "student-opened ann instructor token a s 1 -",
         "exported ann instructor token a - ndjson",
         "exported ann instructor token a - ndjson",
+        "hand-claimed ann instructor token a s 1 -",
+        "hand-claimed ann instructor token a s 1 released",
         "hand-lowered ann instructor token a s 1 -",
+        "lesson-begun ann instructor token a - -",
         "not-allowed ann instructor token b - -",
         "not-allowed ann instructor token default - -",
         "credential-refused - - - - - invalid",

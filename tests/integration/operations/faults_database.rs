@@ -9,7 +9,7 @@ use crate::support::checker::{Action, Promise};
 use crate::support::stage::{
     Cluster, DATABASE, Outcome, PgBouncer, Play, Scale, mount_small, unmount, url_of,
 };
-use crate::support::{Relay, until};
+use crate::support::{Relay, event, readiness, until, within};
 
 /// The longest time from the end of a fault until POSTs are acknowledged and every dashboard has a
 /// frame.
@@ -130,6 +130,32 @@ async fn the_disk_is_full() {
     if let Some(outcome) = disk_full(Scale::SMALL).await {
         outcome.assert_good(RECOVERY);
     }
+}
+
+/// A frozen server says nothing: the relay says so, and lets no request wait for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_is_frozen() {
+    let primary = Cluster::primary("primary").await;
+    let relay = Relay::serve(&["--database-url", &primary.url()]).await;
+    relay.post(&event(1)).await;
+    primary.freeze();
+    let refused = relay.try_post(&event(2)).await;
+    assert_eq!(refused.status, 503);
+    let cause = "the server does not answer the writer's statement";
+    assert_eq!(refused.json::<serde_json::Value>().expect("a problem")["cause"], cause);
+    assert_eq!(readiness(&relay).await.1["database"], cause);
+    // Classes that are not in memory take turns to be read.
+    let ask = async |class: &str| {
+        let target = format!("/api/class/summary?class={class}");
+        relay.connection().await.get(&target).await.expect("an answer").status
+    };
+    let asked = ["a", "b", "c", "d", "e", "f"].map(ask);
+    let answered = within("every answer", futures::future::join_all(asked)).await;
+    assert!(answered.iter().all(|status| *status == 503), "{answered:?}");
+    primary.thaw();
+    until("a POST", async || (relay.try_post(&event(2)).await.status == 200).then_some(())).await;
+    until("a class", async || (ask("a").await == 200).then_some(())).await;
+    assert_eq!(readiness(&relay).await.1["database"], "ok");
 }
 
 /// A fault that one SQL statement begins and another ends. No POST succeeds meanwhile.

@@ -93,3 +93,19 @@ async fn a_limit_below_what_is_needed_ends_the_start() {
         assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
     }
 }
+
+/// A role that may not even have the connection by which the relay would learn of the limit.
+#[tokio::test]
+async fn a_role_without_connections_is_told_how_many_a_relay_takes() {
+    let roles = Roles::granted().await;
+    let admin = roles.admin().await;
+    for few in [0, 1] {
+        limit(&admin, &roles.relay, few).await;
+        let flags = ["serve", "--bind", "127.0.0.1:0", "--no-migrate", "--start-patience", "1s"];
+        let ended = roles.run(&flags).await;
+        assert_eq!(ended.code, Some(1));
+        for part in ["too many connections for role", "a relay takes 7 connections"] {
+            assert!(ended.stderr.contains(part), "{few}, {part}: {}", ended.stderr);
+        }
+    }
+}

@@ -28,6 +28,32 @@ async fn a_relay_that_waits_for_the_lock_names_the_holder() {
     relay.post(&event(1)).await;
 }
 
+/// A migration, and a start, behind a transaction that somebody has left open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_lock_of_a_table_names_the_holder() {
+    let database = Database::migrated().await;
+    let admin = database.client().await;
+    let last = "DELETE FROM relay_migration WHERE version = 11; \
+         ALTER TABLE student_state DROP COLUMN help_message";
+    admin.batch_execute(last).await.expect("a migration is missing");
+    let holder = database.client().await;
+    let open = "SET application_name = 'forgotten'; BEGIN; SELECT count(*) FROM student_state";
+    holder.batch_execute(open).await.expect("an open transaction");
+    let pid: i32 =
+        holder.query_one("SELECT pg_backend_pid()", &[]).await.expect("a process").get(0);
+    let relay = Relay::begin(&["--database-url", &database.url()]).await;
+    until("a word about the holder", || async {
+        let log = relay.log();
+        let names = log.contains("waiting for a lock of the database")
+            && log.contains(&format!("pid {pid} (role \"postgres\", application \"forgotten\")"));
+        names.then_some(())
+    })
+    .await;
+    holder.batch_execute("COMMIT").await.expect("the end of it");
+    relay.ready().await;
+    relay.post(&event(1)).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_may_not_create_starts_on_a_migrated_database() {
     let database = Database::new().await;

@@ -3,7 +3,7 @@
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::stage::{Cluster, DATABASE, PgBouncer, url, url_of};
-use crate::support::{Finished, Follower, Relay, event, run};
+use crate::support::{Finished, Follower, Relay, event, readiness, run, until};
 
 /// The locks that sessions hold, and the settings on a connection of the pooler that differ from
 /// the server's.
@@ -117,4 +117,18 @@ async fn what_works_through_a_pooler() {
     assert_works(&["--database-url", &pooled]).await;
     assert_works(&["--database-url", &direct, "--listen-url", &pooled]).await;
     assert_eq!(left_behind(&primary, &sessions).await, Vec::<String>::new());
+}
+
+/// A pooler in session mode that has fewer connections to the server than a relay takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_with_too_few_connections_is_named() {
+    let primary = Cluster::primary("primary").await;
+    let pooler = PgBouncer::before(primary.address(), &[("default_pool_size", "3")]).await;
+    let relay = Relay::begin(&["--database-url", &url_of(&[pooler.address])]).await;
+    until("a word about the pooler", async || {
+        let (_, checks) = readiness(&relay).await;
+        let said = checks["listener"].as_str()?.to_owned();
+        (said.contains("a pooler that has no connection") && said.contains("takes 7")).then_some(())
+    })
+    .await;
 }

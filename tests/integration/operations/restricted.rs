@@ -5,7 +5,9 @@ use progress_relay::client::ws::Frame;
 use tokio_postgres::Client;
 
 use crate::support::stage::{Cluster, DATABASE};
-use crate::support::{Database, Relay, event, installation, login, parts, role, until, within};
+use crate::support::{
+    Database, Relay, event, installation, login, parts, readiness, role, run, until, within,
+};
 
 /// The bytes of an epoch without a timeline.
 const NONCE: usize = 12;
@@ -188,4 +190,37 @@ async fn a_log_of_another_cluster_with_the_same_timeline_gets_another_epoch() {
     let relay = Relay::start(&database, &[]).await;
     assert_eq!(refusal(&relay, &before).await.as_deref(), Some("epoch"));
     assert_eq!(parts(&cursor(&relay).await).0[NONCE..], parts(&before).0[NONCE..]);
+}
+
+/// Some servers hide the views of sessions and locks from roles that are not their operators'. The
+/// relay works, and names who keeps events waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hides_its_sessions_and_locks() {
+    let database = Database::new().await;
+    let client = database.client().await;
+    let owner = role("owner");
+    let url = installation(&database, &owner, "app", "app").await;
+    let hide = "REVOKE SELECT ON pg_stat_activity, pg_locks, pg_settings, pg_stat_ssl FROM PUBLIC";
+    client.batch_execute(hide).await.expect("hidden views");
+    let relay = Relay::serve(&["--database-url", &url]).await;
+    relay.post(&event(1)).await;
+    until("a leader", || async { (relay.terms_as_leader() > 0).then_some(()) }).await;
+    let holder = database.client().await;
+    let lock = "BEGIN; SELECT app.progress_event_lock()";
+    holder.batch_execute(lock).await.expect("the ordering lock");
+    let pid: i32 =
+        holder.query_one("SELECT pg_backend_pid()", &[]).await.expect("a process").get(0);
+    assert_eq!(relay.try_post(&event(2)).await.status, 503);
+    until("the holder's name", || async {
+        let (_, checks) = readiness(&relay).await;
+        checks["lock"].as_str()?.contains(&format!("pid {pid}")).then_some(())
+    })
+    .await;
+    holder.batch_execute("COMMIT").await.expect("the lock back");
+    relay.ready().await;
+    let doctor = run(&["doctor", "--json", "--database-url", &url], &[]).await;
+    let report: serde_json::Value = serde_json::from_str(&doctor.stdout).expect("JSON");
+    let reached = report["findings"].as_array().expect("findings").iter();
+    let mut reached = reached.filter(|finding| finding["check"] == "host.reached");
+    assert!(reached.all(|finding| finding["verdict"] == "right"), "{}", doctor.stdout);
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use futures::{StreamExt, stream};
 
-use crate::support::authority::{Form, joined, text};
+use crate::support::authority::{Form, Issued, joined, openssl, text};
 use crate::support::run;
 use crate::support::stage::DATABASE;
 use crate::support::tls::{EITHER, HOST, Outcome, PLAIN, TlsServer, by_psql, by_relay};
@@ -183,6 +183,57 @@ async fn each_mode_and_certificate_ends_as_by_libpq() {
     reasons_are_for_people(&all);
 }
 
+/// The names of certificates: the subject, the extension, and the hosts that are asked for.
+const NAMES: &[(&str, &str, &[&str])] = &[
+    ("/CN=server", "DNS:DB.Example", &[HOST, "DB.EXAMPLE", "db.example.", "db.examples"]),
+    ("/CN=server", "DNS:*.example", &["a.db.example", ".example", "example", "DB.EXAMPLE"]),
+    ("/CN=server", "DNS:*", &[HOST, "localhost"]),
+    ("/CN=server", "DNS:*.*.example", &["a.db.example", HOST]),
+    ("/CN=server", "DNS:d*.example", &[HOST]),
+    ("/CN=server", "DNS:*.db.example", &[HOST, "a.db.example"]),
+    ("/CN=server", "DNS:my_db", &["my_db"]),
+    ("/CN=server", "IP:0:0:0:0:0:0:0:1", &["::1", "0:0::1", "::2", "127.0.0.1"]),
+    ("/CN=server", "IP:127.0.0.1,DNS:db.example", &["127.0.0.1", "127.0.0.2", HOST]),
+    ("/CN=server", "DNS:127.0.0.1", &["127.0.0.1"]),
+    ("/CN=server", "DNS:*.0.0.1", &["127.0.0.1"]),
+    ("/CN=127.0.0.1", "DNS:other.example", &["127.0.0.1"]),
+    ("/CN=127.0.0.1", "IP:127.0.0.2", &["127.0.0.1", "127.0.0.2"]),
+    ("/CN=127.0.0.1", "", &["127.0.0.1"]),
+    ("/CN=::1", "", &["::1", "0::1"]),
+    ("/CN=db.example", "DNS:other.example", &[HOST, "other.example"]),
+    ("/CN=db.example", "IP:127.0.0.1", &[HOST, "127.0.0.1"]),
+    ("/CN=db.example", "email:ada@db.example", &[HOST]),
+    ("/CN=*.example", "", &[HOST, "a.db.example"]),
+    ("/CN=first.example/CN=db.example", "", &["first.example", HOST]),
+    ("/O=db.example", "", &[HOST]),
+];
+
+/// Each kind of name in a certificate, asked for by names and by addresses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_name_of_a_certificate_ends_as_by_libpq() {
+    let server = TlsServer::start().await;
+    let roots = parameter("sslrootcert", Some(&server.root.certificate()));
+    let mut all = Vec::new();
+    for (at, (subject, names, hosts)) in NAMES.iter().enumerate() {
+        let mut extensions = "extendedKeyUsage=serverAuth".to_owned();
+        if !names.is_empty() {
+            extensions.push_str(&format!("\nsubjectAltName={names}"));
+        }
+        let form = Form { subject, extensions: &extensions, days: None };
+        server.present(&server.certificate_of(&format!("name-{at}"), &form)).await;
+        let rows = hosts.iter().map(|host| {
+            let rest = format!("host={host} sslmode=verify-full{roots}");
+            (format!("{subject} {names}: {host}"), server.url("postgres", DATABASE, &rest))
+        });
+        all.extend(compare(rows.collect()).await);
+    }
+    let find = |row: &str| all.iter().find(|(name, ..)| name == row).expect("a row").1;
+    assert_eq!(find("/CN=server IP:0:0:0:0:0:0:0:1: ::1"), Outcome::Encrypted);
+    assert_eq!(find("/CN=server IP:0:0:0:0:0:0:0:1: ::2"), Outcome::Refused);
+    assert_eq!(find("/CN=server DNS:*.example: a.db.example"), Outcome::Refused);
+    assert_eq!(find("/CN=db.example DNS:other.example: db.example"), Outcome::Refused);
+}
+
 /// Each refusal says what is wrong, and with which file or name.
 fn reasons_are_for_people(all: &[(String, Outcome, String)]) {
     let expected = [
@@ -263,8 +314,21 @@ async fn each_client_certificate_ends_as_by_libpq() {
     let open = server.client(&server.root, "open", "by_certificate");
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(&open.key, readable).expect("permissions");
+    let right = server.client(&server.root, "client", "by_certificate");
+    let with_key = |key: &Path| Some(Issued { key: key.to_owned(), ..right.clone() });
+    let of_key = |name: &str, how: &[&str]| {
+        let key = server.folder.join(name);
+        openssl(&[&["pkey", "-in", text(&right.key), "-out", text(&key)], how].concat());
+        with_key(&key)
+    };
     let clients = [
-        ("right", Some(server.client(&server.root, "client", "by_certificate"))),
+        ("key in DER", of_key("der.key", &["-outform", "DER"])),
+        ("key in PKCS#1 or SEC1", of_key("traditional.key", &["-traditional"])),
+        ("key encrypted", of_key("encrypted.key", &["-aes256", "-passout", "pass:secret"])),
+        ("key of another", with_key(&server.client(&server.root, "third", "by_name").key)),
+        ("key absent", with_key(&server.folder.join("absent.key"))),
+        ("key is a folder", with_key(&server.folder)),
+        ("right", Some(right.clone())),
         ("for by_name", Some(server.client(&server.root, "named", "by_name"))),
         ("below", Some(server.client(&server.intermediate, "below", "by_certificate"))),
         ("of another authority", Some(server.client(&server.other, "stray", "by_certificate"))),

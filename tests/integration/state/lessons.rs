@@ -4,7 +4,7 @@ use progress_relay::client::http::Response;
 use serde_json::{Value, json};
 
 use super::{check, saved};
-use crate::support::{Database, Follower, Relay, event_of};
+use crate::support::{Database, Follower, Relay, event_of, until};
 
 /// A student's run of a cell.
 pub(super) fn run(student: &str, cell: &str, index: i64, failed: bool) -> Value {
@@ -216,4 +216,163 @@ async fn every_students_latest_run_of_a_cell() {
     let rest = get(&relay, &format!("{path}&limit=1&before={}", page["next"])).await;
     assert_eq!((ids(&rest["events"]), &rest["next"]), (vec!["b"], &Value::Null));
     assert_eq!(get(&relay, "/api/class/events?class=c&cell=none").await["events"], json!([]));
+    // In any notebook, in one, in none, and of one student.
+    let (mut elsewhere, mut nowhere) = (run("a", "x", 1, true), run("d", "x", 1, true));
+    elsewhere["notebookPath"] = "lesson2.ipynb".into();
+    nowhere.as_object_mut().expect("an event").remove("notebookPath");
+    relay.post(&json!([elsewhere, nowhere])).await;
+    for (place, students) in [
+        ("cell=x", vec!["d", "a", "b"]),
+        ("cell=x&notebook=./lesson2.ipynb", vec!["a"]),
+        ("cell=x&notebook=", vec!["d"]),
+        ("cell=x&student=a", vec!["a"]),
+        ("cell=x&student=c", vec![]),
+        ("cell=", vec![]),
+    ] {
+        let found = get(&relay, &format!("/api/class/events?class=c&{place}")).await;
+        assert_eq!(ids(&found["events"]), students, "{place}");
+    }
+    for (notebook, events, cells) in [
+        ("./lesson1.ipynb", vec!["c", "a", "a", "b", "a"], vec!["x", "y"]),
+        ("RTC:lesson2.ipynb", vec!["a"], vec!["x"]),
+        ("", vec!["d"], vec!["x"]),
+        ("lesson3.ipynb", vec![], vec![]),
+    ] {
+        let found = get(&relay, &format!("/api/class/events?class=c&notebook={notebook}")).await;
+        assert_eq!(ids(&found["events"]), events, "{notebook}");
+        let found = get(&relay, &format!("/api/class/cells?class=c&notebook={notebook}")).await;
+        let found = found["cells"].as_array().expect("cells").iter();
+        assert_eq!(found.map(|cell| cell["cellId"].clone()).collect::<Vec<_>>(), cells);
+    }
+    let own = get(&relay, "/api/class/events?class=c&cell=x&student=a").await;
+    assert_eq!(own["events"][0]["notebookPath"], "lesson2.ipynb");
+}
+
+/// The ids of the lessons, newest first.
+async fn lessons(relay: &Relay) -> Vec<String> {
+    let listed = get(relay, "/api/class/lessons?class=c").await;
+    let listed = listed["lessons"].as_array().expect("lessons").iter();
+    listed.map(|lesson| lesson["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_is_in_no_earlier_lesson() {
+    let database = Database::migrated().await;
+    let client = database.client().await;
+    let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];
+    for lesson in 0..3 {
+        for student in ["a", "b", "c"] {
+            relays[0].post(&run(student, "x", 1, false)).await;
+        }
+        if lesson < 2 {
+            act(&relays[0], "POST", "/api/class/lessons?class=c", json!({})).await;
+        }
+    }
+    let earlier = |id: &str| format!("{SUMMARY}&lesson={id}");
+    let found = lessons(&relays[0]).await;
+    for relay in &relays {
+        for id in &found {
+            assert_eq!(ids(&get(relay, &earlier(id)).await["students"]), ["a", "b", "c"]);
+        }
+    }
+    let delete = "DELETE FROM progress_event WHERE student_id = 'b'";
+    client.batch_execute(delete).await.expect("a deletion");
+    for relay in &relays {
+        for id in &found {
+            until("the deletion", || async {
+                let summary = get(relay, &earlier(id)).await;
+                (ids(&summary["students"]) == ["a", "c"]).then_some(())
+            })
+            .await;
+        }
+    }
+    // Retention keeps the list of lessons. One whose first events are gone is not shown as if the
+    // others were all.
+    saved(&client).await;
+    let first: i64 = found[2].parse().expect("an id");
+    let prune = format!(
+        "SET progress_relay.pruning = on; DELETE FROM progress_event WHERE id <= {first}; RESET \
+         progress_relay.pruning"
+    );
+    client.batch_execute(&prune).await.expect("pruned events");
+    let relay = Relay::start(&database, &[]).await;
+    assert_eq!(lessons(&relay).await, found);
+    for (path, status) in [
+        (earlier(&found[2]), 404),
+        (format!("/api/class/events?class=c&cell=x&lesson={}", found[2]), 404),
+        (format!("/api/class/events?class=c&lesson={}", found[2]), 200),
+        (earlier(&found[1]), 200),
+        (earlier(&found[0]), 200),
+    ] {
+        assert_eq!(ask(&relay, "GET", &path, &Value::Null).await.status, status, "{path}");
+    }
+}
+
+/// The newest events of all classes are deleted: their class, and one that is new, can be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_can_be_read_after_the_newest_events_were_deleted() {
+    let database = Database::migrated().await;
+    let client = database.client().await;
+    let relays = [Relay::start(&database, &[]).await, Relay::start(&database, &[]).await];
+    relays[0].post(&event_of("other", 1)).await;
+    relays[0].post(&json!([run("a", "x", 1, false), run("b", "x", 1, false)])).await;
+    assert_eq!(ids(&get(&relays[0], SUMMARY).await["students"]), ["a", "b"]);
+    let delete = "DELETE FROM progress_event WHERE class_id = 'c'";
+    client.batch_execute(delete).await.expect("a deletion");
+    let fresh = Relay::start(&database, &[]).await;
+    for relay in relays.iter().chain([&fresh]) {
+        for path in [SUMMARY, "/api/class/summary?class=new", "/api/class/summary?class=other"] {
+            until("a summary", || async {
+                let answer = ask(relay, "GET", path, &Value::Null).await;
+                let summary: Value = answer.json().ok()?;
+                let students = summary["students"].as_array()?.len();
+                (students == usize::from(path.ends_with("other"))).then_some(())
+            })
+            .await;
+        }
+        assert_eq!(lessons(relay).await, [] as [String; 0]);
+        assert_eq!(get(relay, "/api/class/lessons?class=new").await["lessons"], json!([]));
+    }
+    relays[1].post(&run("d", "x", 1, false)).await;
+    assert_eq!(ids(&get(&relays[0], SUMMARY).await["students"]), ["d"]);
+    saved(&client).await;
+    check(&database).await;
+}
+
+/// A person may write an address otherwise than ingest stores it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_student_is_found_by_any_spelling_of_the_address() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    let mut help = event_of("c", 1);
+    (help["userId"], help["eventType"]) = ("Ann@Example.com".into(), "help".into());
+    relay.post(&help).await;
+    let hand =
+        |student: &str, act: &str| format!("/api/class/students/{student}/help/{act}?class=c");
+    let claimed = act(&relay, "POST", &hand("ANN%40example.COM", "claim"), json!({})).await;
+    assert_eq!(claimed["claimed"], true);
+    let events = get(&relay, "/api/class/events?class=c&student=ANN@Example.com").await;
+    assert_eq!(ids(&events["events"]), ["ann@example.com"; 2]);
+    let resolved = act(&relay, "POST", &hand("%20ann@EXAMPLE.com", "resolve"), json!({})).await;
+    assert_eq!(resolved["resolved"], true);
+    let nobody = ask(&relay, "POST", &hand("BOB@example.com", "resolve"), &Value::Null).await;
+    assert_eq!(nobody.status, 404);
+    // An id that SQL has written otherwise counts as it stands.
+    let sql = "INSERT INTO progress_event (event_id, class_id, student_id, occurred_at, body) VALUES \
+               (gen_random_uuid(), 'c', 'Zoe@Example.com', now(), '{\"eventType\":\"help\"}')";
+    database.client().await.batch_execute(sql).await.expect("an insert");
+    let resolved = act(&relay, "POST", &hand("Zoe@Example.com", "resolve"), json!({})).await;
+    assert_eq!(resolved["resolved"], true);
+}
+
+/// Nobody begins a lesson with a body that says nothing of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_act_takes_an_object_alone() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    for body in [json!([]), json!(["Ito", "Two"]), json!("Two"), json!(7), json!({"title": 7})] {
+        let answer = ask(&relay, "POST", "/api/class/lessons?class=c", &body).await;
+        assert_eq!(answer.status, 400, "{body}");
+    }
+    assert_eq!(lessons(&relay).await, [] as [String; 0]);
 }

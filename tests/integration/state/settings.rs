@@ -79,6 +79,35 @@ async fn a_change_is_based_on_a_version() {
     }
     let answered = relay.connection().await.get(SETTINGS).await.expect("an answer");
     let tag = answered.header("etag").expect("a tag").to_owned();
+    let headers = [("if-none-match", &*tag)];
+    let mut connection = relay.connection().await;
+    let known = connection.request("GET", SETTINGS, &headers, "".into()).await.expect("an answer");
+    assert_eq!((known.status.as_u16(), known.header("etag")), (304, Some(&*tag)));
+    // A change is answered whatever the client has; `*` is of a class without settings.
+    for (class, name, value, status) in [
+        ("c", "if-none-match", "*", 412),
+        ("c", "if-none-match", &*tag, 412),
+        ("c", "if-none-match", "\"x\"", 200),
+        ("d", "if-none-match", "*", 200),
+        ("d", "if-none-match", "*", 412),
+        ("e", "if-match", "*", 200),
+    ] {
+        let path = format!("/api/class/settings?class={class}");
+        let headers = [(name, value)];
+        let asked = connection.request("PUT", &path, &headers, "{}".into()).await;
+        let answered = asked.expect("an answer");
+        assert_eq!(answered.status, status, "{class} {name} {value}");
+        if status == 200 {
+            let now = connection.get(&path).await.expect("an answer");
+            assert_eq!(now.header("etag"), answered.header("etag"), "the tag of what it has made");
+        }
+    }
+    let begin = "/api/class/lessons?class=c";
+    let headers = [("if-none-match", "*")];
+    let begun = connection.request("POST", begin, &headers, "".into()).await.expect("an answer");
+    assert_eq!(begun.status, 200);
+    let tag = connection.get(SETTINGS).await.expect("an answer");
+    let tag = tag.header("etag").expect("a tag").to_owned();
     assert_eq!(put(&relay, &json!({"stuckAfter": 2}), &tag).await.status, 200, "the ETag as given");
 }
 

@@ -10,11 +10,14 @@ pub async fn assert_described(relay: &Relay, (method, target): (&str, &str), ans
     let described = relay.connection().await.get("/openapi.json").await.expect("a description");
     let described: Value = described.json().expect("a description");
     let path = target.split('?').next().unwrap_or_default();
-    let item = match path.starts_with("/api/class/students/") {
-        true => "/api/class/students/{student}/help/resolve",
-        false => path,
+    let item = match path.strip_prefix("/api/class/students/") {
+        Some(rest) => {
+            let (_, act) = rest.split_once('/').expect("an act");
+            format!("/api/class/students/{{student}}/{act}")
+        }
+        None => path.to_owned(),
     };
-    let operation = &described["paths"][item][method.to_lowercase()];
+    let operation = &described["paths"][&item][method.to_lowercase()];
     let description = &operation["responses"][answer.status.as_str()];
     assert!(description.is_object(), "{method} {target}: {} is not described", answer.status);
     let gzip = answer.header("content-encoding") == Some("gzip");

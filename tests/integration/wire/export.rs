@@ -376,6 +376,10 @@ async fn statements_are_those_of_the_experience_api() {
     assert_eq!(array, json!(found));
     let none = text(&relay, "format=xapi&to=2001-01-01T00:00:00Z").await;
     assert_eq!(serde_json::from_str::<Value>(&none).expect("an array"), json!([]));
+    // What a URL may not hold is written as URLs have it.
+    let odd = statements(&relay, "format=xapi-ndjson&homePage=https://b%C3%BCcher.example/a%20b");
+    let home_page = &odd.await[0]["actor"]["account"]["homePage"].clone();
+    assert_eq!(home_page, "https://xn--bcher-kva.example/a%20b");
     let own = statements(&relay, "format=xapi-ndjson").await;
     assert_eq!(own[0]["actor"]["account"]["homePage"], format!("{}/", relay.url));
 }

@@ -1,5 +1,7 @@
 //! The formats and rules of the HTTP and WebSocket interfaces.
 
+// The routes by which an instructor acts: bodies, types, sizes, preflights, spellings.
+mod acts;
 // The reading API; every answer is compared with its description in `openapi.json`.
 mod api;
 // Requests that real clients sent, replayed.

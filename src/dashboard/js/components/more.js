@@ -12,10 +12,11 @@ const MOST = 500;
  * The button that shows more, or fewer again, and the number of those that are never shown.
  *
  * @param {Text} t
- * @param {number} few items are shown until more are asked for
+ * @param {{ few: number, more: (count: number) => string }} options so few items are shown until
+ *   more are asked for, by a button with these words
  * @param {() => void} changed
  */
-export function moreButton(t, few, changed) {
+export function moreButton(t, { few, more }, changed) {
   let isLong = false;
   const click = () => {
     isLong = !isLong;
@@ -35,7 +36,7 @@ export function moreButton(t, few, changed) {
       const { length } = items;
       const beyond = isLong ? length - MOST : 0;
       show(button, length > few);
-      setText(button, isLong ? t.stuck.fewer : t.stuck.more(Math.min(length, MOST) - few));
+      setText(button, isLong ? t.stuck.fewer : more(Math.min(length, MOST) - few));
       show(others, beyond > 0);
       setText(others, t.silent.more(beyond));
       return items.slice(0, isLong ? MOST : few);

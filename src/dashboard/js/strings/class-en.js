@@ -16,7 +16,7 @@
  *   Record<"id" | "position", string>, cellsHint: string, notebooks: string, notebooksBy:
  *   Record<"path" | "name", string>, notebooksHint: string, thresholds: string,
  *   stuckAfter: string, idleAfter: string, save: string, saving: string, cancel: string,
- *   failed: string, signedOut: string, conflict: string, takeTheirs: string,
+ *   failed: string, wrong: string, signedOut: string, conflict: string, takeTheirs: string,
  *   inMember: (member: string, reason: string) => string, unread: string,
  *   close: string }} classSettings
  * @property {{ heading: string, hint: string, choose: string, none: string, student: string,
@@ -81,6 +81,7 @@ export const classEn = {
     cancel: "Cancel",
     failed: "The settings were not saved. Try again.",
     signedOut: "Nothing was saved: you are signed out. Sign in in another tab, then save here.",
+    wrong: "Nothing was saved: mend first what is marked above.",
     conflict: "Somebody else has changed the settings meanwhile. Nothing was saved.",
     takeTheirs: "Load theirs, without my changes",
     inMember: (member, reason) => `${member}: ${reason}`,
@@ -157,12 +158,12 @@ export const classEn = {
     text: {
       cells:
         "Most cells were run by one student only: the students’ notebooks seem to have cell ids " +
-        "of their own.",
+        "of their own. By position, the second cell is the same cell for everyone.",
       notebooks: "One notebook has several paths, and is counted as several.",
     },
-    apply: { cells: "Match by position", notebooks: "Match by file name" },
+    apply: { cells: "Match cells by position", notebooks: "Match notebooks by file name" },
     applying: "Saving …",
-    dismiss: "Not here",
+    dismiss: "Leave it",
     failed: "That was not saved. Try again.",
   },
   lessons: {

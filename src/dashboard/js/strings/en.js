@@ -60,14 +60,15 @@
  *   over: (day: string, time: string) => string }} overview
  * @property {{ heading: string, empty: string, emptyHint: string, resolve: string,
  *   resolving: string, resolveName: (name: string) => string, failed: string,
- *   raised: (names: string) => string, waiting: (wait: string) => string, long: string,
+ *   raised: (names: string) => string, waiting: (wait: string) => string, word: string,
+ *   long: string,
  *   claim: string, claimName: (name: string) => string, release: string,
  *   releaseName: (name: string) => string, going: (since: string) => string,
  *   isGoing: (who: string, since: string) => string, ownName: string, cancel: string }} help
  * @property {{ heading: string, empty: string, emptyHint: (failures: number) => string,
- *   times: (count: number) => string,
+ *   times: (count: number) => string, word: (count: number) => string,
  *   failed: (count: number) => string, noMessage: string, loading: string,
- *   more: (count: number) => string, fewer: string, at: (cell: string, count: number) => string,
+ *   more: (count: number) => string, fewer: string, at: (cell: string, students: string) => string,
  *   filter: string }} stuck
  * @property {{ heading: string, notebook: string, sort: string, sorts: Record<OrderName, string>,
  *   find: string, overview: string, table: string,
@@ -77,12 +78,13 @@
  *   ok: (runs: string) => string, mended: (runs: string, failures: string) => string,
  *   failed: (runs: string, failures: string) => string },
  *   pages: (from: number, to: number, of: number) => string, previous: string, next: string,
- *   filtered: (status: string) => string }} grid
+ *   filtered: (status: string) => string, added: (count: number) => string, hideAdded: string,
+ *   rare: string }} grid
  * @property {{ heading: string, empty: string, cell: string, students: string, share: string,
  *   message: string, of: (count: number, total: number) => string,
- *   ofRuns: (count: number, total: number) => string,
- *   times: (count: number) => string, more: (count: number) => string }} cells
- * @property {{ heading: string, empty: string,
+ *   ofRuns: (count: number, total: number) => string, times: (count: number) => string,
+ *   more: (count: number) => string, showMore: (count: number) => string }} cells
+ * @property {{ heading: string, empty: string, quiet: string,
  *   here: (cell: string, students: string, parts: string) => string, median: string,
  *   recent: string, others: (count: number) => string }} place
  * @property {{ close: string, id: string, team: string, lastHeard: string,
@@ -102,7 +104,8 @@
  * @property {{ heading: string, empty: string, since: string, more: (count: number) => string }}
  *   silent
  * @property {{ heading: string, seen: (day: string) => string, never: string }} absent
- * @property {{ heading: (classId: string) => string, text: string, other: string }} empty
+ * @property {{ heading: (classId: string) => string, text: string,
+ *   prepare: (menu: string) => string, other: string }} empty
  * @property {{ order: string, orders: Record<AnswerOrder, string>, names: string,
  *   counts: (ran: number, here: number, failed: number) => string, succeeded: string,
  *   noCode: string, picture: string, cut: string, more: (count: number) => string,
@@ -250,7 +253,8 @@ export const en = {
   },
   unconfigured: {
     summary: (count) =>
-      `${many(count, "1 student has", `${n(count)} students have`)} not said who they are`,
+      `${many(count, "1 student has", `${n(count)} students have`)} not said who they are: ` +
+      "what to tell them",
     mark: "The extension was not told whose it is",
     tell:
       "Tell the student: in JupyterLab, open Settings › Settings Editor › Cell Monitor, write " +
@@ -265,9 +269,9 @@ export const en = {
     filter: (status, count) => `${status}: ${count}. Show only these in the grid`,
     download: "Download",
     downloads: {
-      csv: "All events, for spreadsheets (CSV)",
-      students: "A row for each student (CSV)",
-      ndjson: "All events, for programs (NDJSON)",
+      csv: "A row for each event, for spreadsheets (CSV)",
+      students: "A row for each student, for spreadsheets (CSV)",
+      ndjson: "Events, for programs (NDJSON)",
       xapi: "Statements for a learning record store (xAPI)",
     },
     over: (day, time) =>
@@ -284,6 +288,7 @@ export const en = {
     failed: "That did not reach the relay. Try again.",
     raised: (names) => `Hand raised: ${names}`,
     waiting: (wait) => `waiting ${wait}`,
+    word: "waiting",
     long: "a long wait",
     claim: "I am going",
     claimName: (name) => `I am going to ${name}`,
@@ -301,12 +306,13 @@ export const en = {
       `${many(failures, "One failure", `${n(failures)} failures in a row`)} on one cell ` +
       `${many(failures, "brings", "bring")} a student here.`,
     times: (count) => `${n(count)}×`,
+    word: (count) => many(count, "failure", "failures"),
     failed: (count) => `failed ${n(count)} times in a row`,
     noMessage: "no error message",
     loading: "…",
     more: (count) => `Show ${n(count)} more`,
     fewer: "Show fewer",
-    at: (cell, count) => `${cell}: ${n(count)}`,
+    at: (cell, students) => `${cell}: ${students}`,
     filter: "By cell",
   },
   grid: {
@@ -341,6 +347,10 @@ export const en = {
     previous: "Previous",
     next: "Next",
     filtered: (status) => `only: ${status}`,
+    added: (count) =>
+      `+ ${many(count, "1 cell that few have run", `${n(count)} cells that few have run`)}`,
+    hideAdded: "hide cells that few have run",
+    rare: "Cells that students have added, or that only the fastest have reached",
   },
   cells: {
     heading: "Cells that fail",
@@ -353,9 +363,11 @@ export const en = {
     ofRuns: (count, total) => `${n(count)} of ${many(total, "1 run", `${n(total)} runs`)}`,
     times: (count) => `${n(count)}×`,
     more: (count) => `+ ${many(count, "1 other message", `${n(count)} other messages`)}`,
+    showMore: (count) => `Show ${many(count, "1 more cell", `${n(count)} more cells`)}`,
   },
   place: {
     heading: "Where the class is",
+    quiet: "Nobody was heard from in the last 10 minutes.",
     empty: "No student has reached a cell yet.",
     here: (cell, count, parts) => `${cell}: ${count}. ${parts}`,
     median: "half the class is at or beyond this cell",
@@ -433,7 +445,7 @@ export const en = {
     team: "Team",
     state: "Students",
     runs: "Runs",
-    failing: "Failing",
+    failing: "Failing runs",
     none: "without a team",
   },
   silent: {
@@ -452,6 +464,7 @@ export const en = {
     text:
       "This page fills by itself as soon as the first student runs a cell. " +
       "Point the JupyterLab extension at:",
+    prepare: (menu) => `To prepare the lesson, open “${menu}” above: the roster, the notebooks.`,
     other: "Or choose another class:",
   },
   oneCell: {
@@ -459,8 +472,8 @@ export const en = {
     orders: { number: "most common", time: "newest", length: "shortest" },
     names: "Names",
     counts: (ran, here, failed) =>
-      `${n(ran)} of ${many(here, "1 student", `${n(here)} students`)} here ran it: ` +
-      `${n(failed)} failed, ${n(ran - failed)} succeeded`,
+      `${n(ran)} of ${many(here, "1 student", `${n(here)} students`)} here ran it. ` +
+      `Their latest runs: ${n(failed)} failed, ${n(ran - failed)} succeeded`,
     succeeded: "succeeded",
     noCode: "(no code was sent)",
     picture: "Picture that the cell made",
@@ -476,7 +489,7 @@ export const en = {
     all: "all teams",
     span: "Time",
     lastly: (minutes) => `Students and cells with a run in the last ${minutes} minutes`,
-    lesson: "lesson",
+    lesson: "whole lesson",
     everything: "Students and cells of the whole lesson",
     whole: "of the whole class",
   },

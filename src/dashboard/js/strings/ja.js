@@ -123,7 +123,7 @@ export const ja = {
       "通知がブロックされています。ブラウザーの設定で、このアドレスの通知を許可してください。",
   },
   unconfigured: {
-    summary: (count) => `名前を設定していない受講者が${n(count)}人います`,
+    summary: (count) => `名前を設定していない受講者が${n(count)}人います（伝え方）`,
     mark: "拡張機能に本人の情報が設定されていません",
     tell:
       "受講者への伝え方：JupyterLabで「設定」›「設定エディター」›「Cell Monitor」を開き、" +
@@ -136,9 +136,9 @@ export const ja = {
     filter: (status, count) => `${status}：${count}。一覧をこの状態だけに絞る`,
     download: "ダウンロード",
     downloads: {
-      csv: "すべての記録（表計算用CSV）",
-      students: "受講者ごとの集計（CSV）",
-      ndjson: "すべての記録（プログラム用NDJSON）",
+      csv: "記録ごとに1行（表計算用CSV）",
+      students: "受講者ごとに1行（表計算用CSV）",
+      ndjson: "記録（プログラム用NDJSON）",
       xapi: "学習記録ストア用のステートメント（xAPI）",
     },
     over: (day, time) =>
@@ -154,6 +154,7 @@ export const ja = {
     failed: "リレーに届きませんでした。もう一度お試しください。",
     raised: (names) => `挙手：${names}`,
     waiting: (wait) => `待ち時間 ${wait}`,
+    word: "待ち",
     long: "長く待っています",
     claim: "向かいます",
     claimName: (name) => `${name}さんのところへ向かう`,
@@ -169,12 +170,13 @@ export const ja = {
     empty: "行き詰まっている人はいません。",
     emptyHint: (failures) => `同じセルで${n(failures)}回続けて失敗した人がここに並びます。`,
     times: (count) => `${n(count)}回`,
+    word: () => "失敗",
     failed: (count) => `${n(count)}回続けて失敗`,
     noMessage: "エラーメッセージなし",
     loading: "…",
     more: (count) => `ほか${n(count)}人を表示`,
     fewer: "減らす",
-    at: (cell, count) => `${cell}：${n(count)}`,
+    at: (cell, students) => `${cell}：${students}`,
     filter: "セルで絞る",
   },
   grid: {
@@ -208,6 +210,9 @@ export const ja = {
     previous: "前へ",
     next: "次へ",
     filtered: (status) => `${status}のみ`,
+    added: (count) => `＋実行した人が少ないセル${n(count)}個`,
+    hideAdded: "実行した人が少ないセルを隠す",
+    rare: "受講者が追加したセルや、進みの速い人だけが到達したセル",
   },
   cells: {
     heading: "失敗の多いセル",
@@ -220,9 +225,11 @@ export const ja = {
     ofRuns: (count, total) => `${n(total)}回中${n(count)}回`,
     times: (count) => `${n(count)}回`,
     more: (count) => `ほか${n(count)}種類`,
+    showMore: (count) => `ほか${n(count)}個のセルを表示`,
   },
   place: {
     heading: "クラスの現在位置",
+    quiet: "10分以内に操作のあった受講者はいません。",
     empty: "まだ誰もセルに到達していません。",
     here: (cell, count, parts) => `${cell}：${count}。${parts}`,
     median: "半数がこのセル以降にいます",
@@ -298,7 +305,7 @@ export const ja = {
     team: "チーム",
     state: "受講者",
     runs: "実行",
-    failing: "失敗",
+    failing: "失敗率",
     none: "チームなし",
   },
   silent: {
@@ -315,6 +322,7 @@ export const ja = {
   empty: {
     heading: (classId) => `「${classId}」からはまだ何も届いていません`,
     text: "受講者が最初のセルを実行すると、このページに自動で表示されます。JupyterLab拡張機能の送信先：",
+    prepare: (menu) => `授業の準備（名簿・ノートブック）は、上の「${menu}」から始めます。`,
     other: "または別のクラスを選択：",
   },
   oneCell: {
@@ -322,7 +330,7 @@ export const ja = {
     orders: { number: "多い順", time: "新しい順", length: "短い順" },
     names: "名前を表示",
     counts: (ran, here, failed) =>
-      `参加中の${n(here)}人中${n(ran)}人が実行：失敗${n(failed)}人、成功${n(ran - failed)}人`,
+      `参加中の${n(here)}人中${n(ran)}人が実行。最新の実行：失敗${n(failed)}人、成功${n(ran - failed)}人`,
     succeeded: "成功",
     noCode: "（コードは送信されていません）",
     picture: "セルが出力した画像",

@@ -26,7 +26,7 @@ export default function absentList(page) {
   const view = card("absent", t.absent.heading);
   view.element.tabIndex = -1;
   const list = h("ul", { class: "absent-list" });
-  const more = moreButton(t, FEW, draw);
+  const more = moreButton(t, { few: FEW, more: t.stuck.more }, draw);
   view.body.append(list, ...more.elements);
   const order = new Intl.Collator(t.locale, { numeric: true });
 

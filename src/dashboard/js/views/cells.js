@@ -29,7 +29,7 @@ export default function failingCells(page) {
   const head = heads.map((text) => h("th", { scope: "col" }, text));
   const labelled = { "aria-labelledby": "cells-heading" };
   const table = h("table", labelled, h("thead", {}, h("tr", {}, head)), body);
-  const more = moreButton(t, FEW, draw);
+  const more = moreButton(t, { few: FEW, more: t.cells.showMore }, draw);
   view.body.append(empty.element, h("div", { class: "scroll-area" }, table), ...more.elements);
 
   /** @type {List<FailingCell, CellRow>} */

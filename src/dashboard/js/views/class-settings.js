@@ -163,6 +163,7 @@ class SettingsPanel {
     const read = this.#parts.map((part) => part.read());
     const wrong = read.indexOf(null);
     if (wrong >= 0) {
+      this.#fail(t.classSettings.wrong);
       this.#parts[wrong].element.scrollIntoView({ block: "nearest" });
       return;
     }

@@ -25,6 +25,7 @@ export default function emptyClass(page) {
     h("h2", {}, t.empty.heading(classId)),
     h("p", {}, t.empty.text),
     h("code", { class: "endpoint-url" }, endpoint.href),
+    h("p", {}, t.empty.prepare(t.classMenu.label)),
     othersHeading,
     others,
   );

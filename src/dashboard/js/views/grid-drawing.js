@@ -179,8 +179,8 @@ export class Drawing {
   }
 
   /**
-   * Writes a student's name, and the id if somebody else has the same name: of these two the name
-   * is cut.
+   * Writes a student's name, and the id if somebody else has the same name. The id has the room
+   * that the name leaves, and half of the whole at least: it is by what the two differ.
    *
    * @param {Student} student
    * @param {number} room
@@ -188,14 +188,17 @@ export class Drawing {
    */
   #name(student, room, [x, y]) {
     const context = this.#context;
-    const isShared = this.#page.store.hasNamesake(student);
-    const id = isShared ? ` ${shortId(student.studentId)}` : "";
-    const taken = isShared ? Math.min(room / 2, context.measureText(id).width) : 0;
-    const name = this.#names.fit(context, studentName(student), room - taken);
+    const whole = studentName(student);
+    if (!this.#page.store.hasNamesake(student)) {
+      context.fillText(this.#names.fit(context, whole, room), x, y);
+      return;
+    }
+    const left = Math.max(room / 2, room - context.measureText(whole).width);
+    const id = this.#names.fit(context, ` ${shortId(student.studentId)}`, left);
+    const name = this.#names.fit(context, whole, room - context.measureText(id).width);
     context.fillText(name, x, y);
-    if (!isShared) return;
     context.fillStyle = this.#palette.inkFaint;
-    context.fillText(id, x + context.measureText(name).width, y, taken);
+    context.fillText(id, x + context.measureText(name).width, y);
   }
 
   /**

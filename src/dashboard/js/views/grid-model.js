@@ -15,8 +15,9 @@ import { STATUSES } from "../student.js";
  */
 
 /**
- * Students add cells that no other student has. A cell has a column if its students are at least
- * this share of those of the most common cell.
+ * Students add cells that no other student has. Without an outline a cell that fewer than this
+ * share of the most common cell's students ran is folded away, also one that only the fastest have
+ * reached yet.
  */
 const COMMON_SHARE = 1 / 20;
 
@@ -29,7 +30,7 @@ const COMMON_SHARE = 1 / 20;
  */
 
 /**
- * What limits the columns: the page's focus, and whether the cells that students added are shown.
+ * What limits the columns: the page's focus, and whether the cells that are folded away are shown.
  *
  * @typedef {{ focus?: Focus, now?: number, isOpen?: boolean }} ColumnChoice
  */
@@ -65,12 +66,12 @@ export function notebooks(store) {
 
 /**
  * The columns of a notebook: the cells of its outline, in its order; without one those that are
- * common. `added` are the cells that are not in the outline.
+ * common. `folded` is the number of the others, whether they are shown or not.
  *
  * @param {Store} store
  * @param {string | null} notebook
  * @param {ColumnChoice} [choice]
- * @returns {{ columns: Column[], added: number, isPlanned: boolean }}
+ * @returns {{ columns: Column[], folded: number, isPlanned: boolean }}
  */
 export function columnsOf(store, notebook, { focus = new Focus(), now = 0, isOpen } = {}) {
   const { state } = store;
@@ -83,12 +84,9 @@ export function columnsOf(store, notebook, { focus = new Focus(), now = 0, isOpe
   }
   const others = cells.filter((cell) => !shown.has(cell));
   const most = Math.max(0, ...others.map((cell) => cell.students.size));
-  if (outline === undefined) {
-    const common = others.filter((cell) => cell.students.size >= most * COMMON_SHARE);
-    for (const cell of common) shown.set(cell, null);
-  } else if (isOpen) {
-    for (const cell of others) shown.set(cell, null);
-  }
+  const isFolded = (/** @type {Cell} */ cell) =>
+    outline !== undefined || cell.students.size < most * COMMON_SHARE;
+  for (const cell of others) if (isOpen || !isFolded(cell)) shown.set(cell, null);
   const columns = [...shown].map(([cell, planned]) => {
     const name = cellName(cell.notebookPath, cell.cellId);
     let done = 0;
@@ -97,11 +95,14 @@ export function columnsOf(store, notebook, { focus = new Focus(), now = 0, isOpe
     }
     return { cell, name, planned, done };
   });
-  const inSpan = columns.filter(
-    ({ cell, name }) => focus.minutes === 0 || focus.runsOf(cell, name, now).length > 0,
-  );
-  const added = outline === undefined ? 0 : others.length;
-  return { columns: inSpan, added, isPlanned: outline !== undefined };
+  const isInSpan = (/** @type {Cell} */ cell) =>
+    focus.minutes === 0 ||
+    focus.runsOf(cell, cellName(cell.notebookPath, cell.cellId), now).length > 0;
+  return {
+    columns: columns.filter(({ cell }) => isInSpan(cell)),
+    folded: others.filter((cell) => isFolded(cell) && isInSpan(cell)).length,
+    isPlanned: outline !== undefined,
+  };
 }
 
 /**

@@ -3,7 +3,7 @@
 import { iconButton, setPressed } from "../components/buttons.js";
 import { card, emptyState } from "../components/card.js";
 import { legend } from "../components/legend.js";
-import { h, setText, show } from "../dom.js";
+import { h, setAttribute, setText, show } from "../dom.js";
 import { icon } from "../icons.js";
 import { notebookName } from "../names.js";
 import { progressOf } from "../outline.js";
@@ -51,8 +51,8 @@ export default function grid(page) {
       draw();
     },
   };
-  const addedCells = h("button", { type: "button", class: "chip grid-added", on: fold });
-  view.count.after(filtered, addedCells);
+  const folded = h("button", { type: "button", class: "chip grid-folded", on: fold });
+  view.count.after(filtered, folded);
   const empty = emptyState("");
   const canvas = new GridCanvas(page);
   const table = new GridTable(page);
@@ -122,9 +122,10 @@ export default function grid(page) {
     const inTeam = found.isPlanned ? focus.ofTeam(store.rows.values()) : [];
     const students = inTeam.map(({ student }) => student);
     const progress = found.isPlanned ? progressOf(students, found.columns) : null;
-    show(addedCells, found.added > 0);
-    setText(addedCells, isOpen ? t.outline.hideAdded : t.outline.added(found.added));
-    setPressed(addedCells, isOpen);
+    const { added, hideAdded } = found.isPlanned ? t.outline : t.grid;
+    show(folded, found.folded > 0);
+    setText(folded, isOpen ? hideAdded : added(found.folded));
+    setAttribute(folded, "title", found.isPlanned ? null : t.grid.rare);
     const visible = notebook !== undefined && shownRows.length > 0;
     show(empty.element, !visible);
     setText(empty.message, notebook === undefined ? t.grid.empty : t.grid.noMatch);

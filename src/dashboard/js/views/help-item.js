@@ -56,7 +56,7 @@ export class HelpItem {
     this.#ownName = ownName;
     const { t } = page;
     this.#name = studentButton(page, row.student.studentId);
-    this.#streak = h("span", { class: "help-streak", title: t.status.stuck });
+    this.#streak = h("span", { class: "help-streak" });
     this.#failed = h("p", { class: "help-failed", role: "alert", hidden: true }, t.help.failed);
     this.#claim = button("secondary-button help-claim", t.help.claim, () => this.#goThere());
     this.#release = button("text-button help-release", t.help.release, () => this.#stayHere());
@@ -67,13 +67,15 @@ export class HelpItem {
       icon("warning"),
       h("span", { class: "visually-hidden" }, t.help.long),
     );
+    // The time's label says it to screen readers.
+    const word = h("span", { class: "help-wait-word", "aria-hidden": "true" }, t.help.word);
     this.#actions = h("div", { class: "help-actions" }, this.#claim, this.#release, this.#resolve);
     // What was an earlier lesson's cannot be changed.
     show(this.#actions, page.lessonId === null);
     this.element = h(
       "li",
       { class: "help-item" },
-      h("div", { class: "help-wait" }, this.#wait, this.#warning),
+      h("div", { class: "help-wait" }, this.#wait, this.#warning, word),
       h("div", { class: "student-line" }, this.#name.element, this.#streak, this.#team),
       h("div", { class: "student-line secondary-text" }, this.#place),
       this.#actions,
@@ -100,7 +102,8 @@ export class HelpItem {
     show(this.#message, message.trim() !== "");
     setText(this.#place, placeLabel(student, store, t));
     const failures = row.streak?.failures ?? 0;
-    setText(this.#streak, t.stuck.times(failures));
+    setText(this.#streak, t.failures(failures));
+    setAttribute(this.#streak, "title", t.stuck.failed(failures));
     show(this.#streak, failures > 1);
     const name = studentName(student);
     setAttribute(this.#resolve, "aria-label", t.help.resolveName(name));

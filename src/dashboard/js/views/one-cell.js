@@ -92,7 +92,8 @@ class CellPanel {
       redraw();
     };
     const names = h("input", { type: "checkbox", on: { change } });
-    names.checked = preferences.get("answerNames");
+    // On a projector nobody's name is shown before it is asked for.
+    names.checked = preferences.get("answerNames") && !preferences.get("projector");
     const text = { type: "button", class: "text-button", hidden: true };
     this.#retry = h("button", { ...text, on: { click: () => this.#read() } }, t.drawer.retry);
     const showAll = () => {

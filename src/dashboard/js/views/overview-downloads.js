@@ -16,8 +16,9 @@ const DOWNLOADS = [
 ];
 
 /** @param {Page} page */
-export function downloads({ t, classId, lessonId, store }) {
-  const only = h("input", { type: "checkbox", checked: lessonId !== null, on: { change: draw } });
+export function downloads({ t, classId, store }) {
+  // What is downloaded is what is shown, until more is asked for.
+  const only = h("input", { type: "checkbox", checked: true, on: { change: draw } });
   const links = DOWNLOADS.map(([name]) => h("a", { download: "" }, t.overview.downloads[name]));
   const list = h(
     "ul",

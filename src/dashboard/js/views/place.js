@@ -81,7 +81,9 @@ export default function classPlace(page) {
     }
     const lines = withHeadings(linesOf([...places.values()]));
     items.show(lines);
-    show(empty.element, lines.length === 0);
+    const isQuiet = places.size > 0 && nowhere === 0;
+    setText(empty.message, isQuiet ? t.place.quiet : t.place.empty);
+    show(empty.element, lines.length === 0 && (isQuiet || places.size === 0));
     show(note, lines.length > 0);
     show(others, nowhere > 0);
     setText(others, t.place.others(nowhere));
@@ -98,7 +100,8 @@ export default function classPlace(page) {
 }
 
 /**
- * The lines of places where students are, and of cells that are common.
+ * The lines of places where students are, and of cells that are common, but for those that the
+ * whole class has left behind.
  *
  * @param {Place[]} places
  * @returns {PlaceLine[]}
@@ -107,7 +110,11 @@ function linesOf(places) {
   const most = Math.max(0, ...places.map(({ rows }) => rows.length));
   const total = places.reduce((sum, { rows }) => sum + rows.length, 0);
   const common = Math.max(1, ...places.map(({ cell }) => cell.students.size)) * COMMON_SHARE;
-  const shown = places.filter(({ cell, rows }) => rows.length > 0 || cell.students.size >= common);
+  const first = places.findIndex(({ rows }) => rows.length > 0);
+  const shown = places.filter(
+    ({ cell, rows }, at) =>
+      rows.length > 0 || (first >= 0 && at > first && cell.students.size >= common),
+  );
   let counted = 0;
   return shown.map((place) => {
     const before = counted;

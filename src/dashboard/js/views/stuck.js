@@ -37,7 +37,7 @@ export default function stuckList(page) {
   const empty = emptyState(t.stuck.empty, { hint: "", good: true });
   const chips = h("div", { class: "stuck-chips", role: "group", "aria-label": t.stuck.filter });
   const list = h("ul", { class: "stuck-list" });
-  const more = moreButton(t, FEW, draw);
+  const more = moreButton(t, { few: FEW, more: t.stuck.more }, draw);
   view.body.append(empty.element, chips, list, ...more.elements);
   const lookups = new StreakLookups(page);
   /**
@@ -57,7 +57,10 @@ export default function stuckList(page) {
     key: (group) => group.name,
     create: (group) => chip(() => choose(group.name)),
     update: (item, group) => {
-      setText(item.label, t.stuck.at(group.label, group.count));
+      setText(item.label, group.label);
+      setText(item.count, t.number(group.count));
+      setAttribute(item.element, "aria-label", t.stuck.at(group.label, t.students(group.count)));
+      setAttribute(item.element, "title", t.stuck.at(group.label, t.students(group.count)));
       setPressed(item.element, only === group.name);
     },
   });
@@ -71,16 +74,18 @@ export default function stuckList(page) {
   function draw() {
     const stuck = page.focus.ofTeam(store.withStatus("stuck")).sort(mostFailuresFirst);
     const groups = groupByCell(stuck, page);
-    if (!groups.some((group) => group.name === only)) only = null;
+    // Where everybody is stuck at another cell there is nothing to limit the list to.
+    const isGrouped = groups.length > 1 && groups.length < stuck.length;
+    if (!isGrouped || !groups.some((group) => group.name === only)) only = null;
     const chosen = only === null ? stuck : stuck.filter((row) => streakName(row.streak) === only);
     const shown = more.of(chosen);
     items.show(shown);
-    cells.show(groups.length > 1 ? groups.slice(0, MAX_CHIPS) : []);
+    cells.show(isGrouped ? groups.slice(0, MAX_CHIPS) : []);
     lookups.want(shown);
     setText(view.count, stuck.length);
     setText(empty.hint, t.stuck.emptyHint(store.state.settings.stuckAfter));
     show(empty.element, stuck.length === 0);
-    show(chips, groups.length > 1);
+    show(chips, isGrouped);
     show(list, stuck.length > 0);
   }
 
@@ -96,8 +101,9 @@ export default function stuckList(page) {
 
 /** @param {() => void} click */
 function chip(click) {
-  const label = bdi();
-  return { element: h("button", { type: "button", class: "chip", on: { click } }, label), label };
+  const [label, count] = [bdi(), h("span", { class: "card-count" })];
+  const button = { type: "button", class: "chip", on: { click } };
+  return { element: h("button", button, label, count), label, count };
 }
 
 /**
@@ -148,6 +154,7 @@ class StuckItem {
   #page;
   #row;
   #count = h("span", { class: "failure-count" });
+  #word = h("span", { class: "failure-word" });
   #name;
   #place = h("span", { class: "student-place" });
   #since = h("span", { class: "stuck-since" });
@@ -164,7 +171,7 @@ class StuckItem {
     this.element = h(
       "li",
       { class: "stuck-item" },
-      this.#count,
+      h("div", { class: "failure-box" }, this.#count, this.#word),
       h(
         "div",
         { class: "student-lines" },
@@ -182,6 +189,7 @@ class StuckItem {
     this.#row = row;
     setText(this.#count, t.stuck.times(failures));
     setAttribute(this.#count, "title", t.stuck.failed(failures));
+    setText(this.#word, t.stuck.word(failures));
     this.#name.update(student);
     setText(this.#place, streakPlace(row, store, t));
     const found = failing === null ? t.stuck.loading : errorLine(failing.message);

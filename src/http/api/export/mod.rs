@@ -131,10 +131,13 @@ impl ApiRequest<'_> {
                 format!("{scheme}://{}/", host.unwrap_or("localhost"))
             }
         };
-        let is_url = Url::parse(&home_page).is_ok_and(|url| {
+        let url = Url::parse(&home_page).ok().filter(|url| {
             matches!(url.scheme(), "http" | "https") && url.has_host() && url.password().is_none()
         });
-        if is_url && home_page.len() <= MAX_HOME_PAGE_BYTES {
+        // As it was given, if every program reads it so: a store takes another text for another
+        // system.
+        let home_page = url.map(|url| if is_plain(&home_page) { home_page } else { url.into() });
+        if let Some(home_page) = home_page.filter(|url| url.len() <= MAX_HOME_PAGE_BYTES) {
             return Ok(home_page);
         }
         Err(Problem::bad_parameter(
@@ -142,6 +145,12 @@ impl ApiRequest<'_> {
             &format!("must be an http or https URL of at most {MAX_HOME_PAGE_BYTES} bytes"),
         ))
     }
+}
+
+/// Whether a URL has only characters that stand for themselves in one. The parser takes others too,
+/// and writes them otherwise.
+fn is_plain(url: &str) -> bool {
+    url.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"{}|\\^`".contains(&byte))
 }
 
 /// Reads `Z` or `±hh:mm`, in seconds.

@@ -6,7 +6,8 @@
 //! apostrophe before such a text makes it one for every spreadsheet.
 //!
 //! Where the list separator is a semicolon, Excel splits the rows at semicolons and line feeds
-//! inside of quoted fields too, so a formula may also begin there.
+//! inside of quoted fields too, so a formula may also begin there. Blanks and characters that are
+//! not shown do not keep a formula from being one.
 
 use std::fmt::Write as _;
 
@@ -68,7 +69,18 @@ const VALUE_WORDS: &[&str] =
 
 /// A character by which a formula begins.
 fn begins_formula(c: char) -> bool {
-    matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠')
+    const WIDE: [char; 4] = ['＝', '＋', '－', '＠'];
+    const SMALL: [char; 4] = ['﹦', '﹢', '﹣', '﹫'];
+    const MINUS: char = '\u{2212}';
+    matches!(c, '=' | '+' | '-' | '@' | MINUS) || WIDE.contains(&c) || SMALL.contains(&c)
+}
+
+/// A character that may stand before a formula: a blank, or one that is not shown.
+fn is_passed_over(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A character behind which a spreadsheet may begin another cell, although it is quoted.
@@ -78,16 +90,18 @@ fn may_end_cell(c: char) -> bool {
 
 /// Writes a text as a field of CSV that stays the text that it is. Returns whether it was cut.
 pub(super) fn write_text(text: &str, out: &mut String) -> bool {
-    let first = text.trim_start().chars().next();
+    let first = text.chars().find(|&c| !is_passed_over(c));
     let mut units = 0;
     let mut field = String::with_capacity(text.len());
     if text.starts_with(['\t', '\r', '\n']) || first.is_some_and(begins_formula) || is_value(text) {
         field.push('\'');
         units += 1;
     }
-    let (mut is_quoted, mut is_cut, mut previous) = (!field.is_empty(), false, ' ');
+    let (mut is_quoted, mut is_cut, mut may_begin_cell) = (!field.is_empty(), false, false);
     for c in text.chars() {
-        let is_guarded = begins_formula(c) && may_end_cell(previous);
+        // SQL may have stored a NUL, at which other programs end or fail.
+        let c = if c == '\0' { char::REPLACEMENT_CHARACTER } else { c };
+        let is_guarded = begins_formula(c) && may_begin_cell;
         units += c.len_utf16() + usize::from(is_guarded);
         if units > MAX_UNITS {
             is_cut = true;
@@ -101,7 +115,7 @@ pub(super) fn write_text(text: &str, out: &mut String) -> bool {
         }
         is_quoted |= may_end_cell(c) || matches!(c, ',' | ' ' | '\u{3000}');
         field.push(c);
-        previous = c;
+        may_begin_cell = may_end_cell(c) || (may_begin_cell && is_passed_over(c));
     }
     if is_quoted {
         out.push('"');
@@ -244,6 +258,10 @@ mod tests {
         {
             assert_eq!(field(text), format!("\"'{text}\""));
         }
+        for text in ["\u{feff}=1", "\u{200b}+1", "\u{1}@x", "\u{a0}\u{3000}=1", "\u{2212}x", "﹦1"]
+        {
+            assert_eq!(field(text), format!("\"'{text}\""));
+        }
         for (text, expected) in [
             ("a;=1", "\"a;'=1\""),
             ("\n=1", "\"'\n'=1\""),
@@ -252,6 +270,10 @@ mod tests {
             ("a\t+x", "\"a\t'+x\""),
             ("a\"=x", "\"a\"\"'=x\""),
             ("a;＋x", "\"a;'＋x\""),
+            ("a; =x", "\"a; '=x\""),
+            ("a\n \u{200b}\t@x", "\"a\n \u{200b}\t'@x\""),
+            ("a;'=x", "\"a;'=x\""),
+            ("a \0", "\"a \u{fffd}\""),
             ("x = -1", "\"x = -1\""),
             ("a=b", "a=b"),
         ] {

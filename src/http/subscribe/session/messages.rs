@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::access::Credential;
 use crate::event::Cursor;
@@ -53,15 +54,17 @@ impl Incoming {
     /// The message that a text is; `None` for one that another release may understand.
     pub(in crate::http) fn of_text(text: &str) -> Option<Self> {
         #[derive(Deserialize)]
-        struct Message<'a> {
-            r#type: &'a str,
+        struct Message {
+            r#type: String,
             #[serde(default)]
-            token: Option<String>,
+            token: Value,
         }
-        let message: Message<'_> = serde_json::from_str(text).ok()?;
-        match (message.r#type, message.token) {
+        // serde takes an array for an object.
+        let object = text.trim_start().starts_with('{').then_some(text)?;
+        let message: Message = serde_json::from_str(object).ok()?;
+        match (&*message.r#type, message.token) {
             ("ping", _) => Some(Self::Ping),
-            ("auth", Some(token)) => Some(Self::Auth(Credential::Token(token))),
+            ("auth", Value::String(token)) => Some(Self::Auth(Credential::Token(token))),
             _ => None,
         }
     }
@@ -122,6 +125,29 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_message_is_known_by_its_type_however_it_is_written() {
+        let is_ping = |text| matches!(Incoming::of_text(text), Some(Incoming::Ping));
+        for text in [
+            r#"{"type":"ping"}"#,
+            r#" { "n": [1], "type" : "p\u0069ng" } "#,
+            r#"{"type":"ping","token":5}"#,
+            r#"{"token":null,"type":"ping"}"#,
+        ] {
+            assert!(is_ping(text), "{text}");
+        }
+        for text in [
+            r#"["ping"]"#,
+            r#"["auth","t"]"#,
+            "\"ping\"",
+            r#"{"type":"auth","token":5}"#,
+            "",
+            "null",
+        ] {
+            assert!(Incoming::of_text(text).is_none(), "{text}");
+        }
+    }
 
     proptest! {
         #[test]
