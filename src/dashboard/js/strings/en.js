@@ -47,8 +47,8 @@
  *   refusedWhy: (reason: string) => string, byStream: string, retryIn: (seconds: number) => string,
  *   retrying: string, retry: string }} connection
  * @property {{ label: string, role: (role: string) => string, signOut: string,
- *   signOutFailed: string, link: string, making: string, hint: (minutes: number) => string, failed: string, copy: string,
- *   copied: string, close: string }} account
+ *   signOutFailed: string, link: string, making: string, hint: (minutes: number) => string,
+ *   failed: string, copy: string, copied: string, close: string }} account
  * @property {{ summary: (count: number, since: string) => string, hint: string,
  *   times: (count: number) => string }} rejections
  * @property {{ label: string, sound: string, notification: string, tryOut: string,
