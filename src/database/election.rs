@@ -100,8 +100,8 @@ pub(super) const IS_HELD: &str = "\
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// The session that holds the leader's lock, if the server waits for its client to send or to take
-/// bytes. Only a session of this role is found. It follows [`IS_HELD`]. Here the functions are asked
-/// of which the views pg_locks and pg_stat_activity are made, since some servers hide the views.
+/// bytes. Only a session of this role is found. It follows [`IS_HELD`]. The functions are asked of
+/// which the views pg_locks and pg_stat_activity are made, since some servers hide the views.
 const SILENT: &str = "AND pg_get_userbyid(usesysid) = current_user AND wait_event_type = 'Client'";
 
 /// The leader, if the server waits for it at this moment.
@@ -111,7 +111,8 @@ const SILENT: &str = "AND pg_get_userbyid(usesysid) = current_user AND wait_even
 pub(crate) async fn silent_leader(session: &Session) -> Result<Option<SilentLeader>, Error> {
     let sql = format!(
         "SELECT activity.pid, concat(backend_start, ' ', state_change) \
-         FROM pg_lock_status() JOIN pg_stat_get_activity(NULL) AS activity USING (pid) WHERE {IS_HELD} {SILENT}"
+         FROM pg_lock_status() JOIN pg_stat_get_activity(NULL) AS activity USING (pid) \
+         WHERE {IS_HELD} {SILENT}"
     );
     let row = session.client.query_opt(&sql, &[]).await?;
     row.map(|row| Ok(SilentLeader { pid: row.try_get(0)?, since: row.try_get(1)? })).transpose()
@@ -130,7 +131,8 @@ pub(crate) async fn end_silent_leader(
     // pg_terminate_backend before it looks at them.
     let sql = format!(
         "WITH silent AS MATERIALIZED (SELECT activity.pid \
-         FROM pg_lock_status() JOIN pg_stat_get_activity(NULL) AS activity USING (pid) WHERE {IS_HELD} {SILENT} \
+         FROM pg_lock_status() JOIN pg_stat_get_activity(NULL) AS activity USING (pid) \
+         WHERE {IS_HELD} {SILENT} \
          AND activity.pid = $1 AND concat(backend_start, ' ', state_change) = $2) \
          SELECT pg_terminate_backend(pid) FROM silent"
     );

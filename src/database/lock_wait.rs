@@ -41,10 +41,12 @@ const BLOCKERS: &str = "\
                OR relation = 'progress_event'::regclass)), \
     blocking AS (\
         SELECT DISTINCT unnest(pg_blocking_pids(pid)) AS pid FROM waiting) \
-    SELECT blocker.pid, coalesce(pg_get_userbyid(blocker.usesysid), ''), coalesce(blocker.application_name, ''), \
+    SELECT blocker.pid, coalesce(pg_get_userbyid(blocker.usesysid), ''), \
+           coalesce(blocker.application_name, ''), \
            coalesce(blocker.state, ''), \
            extract(epoch FROM clock_timestamp() - blocker.xact_start)::float8, \
-           pg_get_userbyid(blocker.usesysid) IS NOT DISTINCT FROM current_user, coalesce(blocker.wait_event, ''), \
+           pg_get_userbyid(blocker.usesysid) IS NOT DISTINCT FROM current_user, \
+           coalesce(blocker.wait_event, ''), \
            coalesce(extract(epoch FROM clock_timestamp() - blocker.state_change), 0)::float8 \
     FROM blocking JOIN pg_stat_get_activity(NULL) AS blocker USING (pid) \
     WHERE NOT EXISTS (SELECT FROM waiting AS queued \

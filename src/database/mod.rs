@@ -17,7 +17,8 @@
 //! - `privileges`: the grants that a running relay needs
 //! - `sign_in`: the key of browsers' sessions, and the one-time links
 //! - `doorbell`: the channel of the doorbell; `lock_wait`: the sessions that block writers;
-//!   `waiting`: those that block a command; `survey`: whether a host is the primary; `types`: PostgreSQL's binary format
+//!   `waiting`: those that block a command; `survey`: whether a host is the primary; `types`:
+//!   PostgreSQL's binary format
 
 mod allowance;
 mod audit;

@@ -106,10 +106,13 @@ impl Session {
 
     /// The server process, and whether the server is a standby. The question prepares no statement:
     /// behind a pooler in transaction mode, that would be left behind. The role's settings are not
-    /// overridden yet: the names are in full, since its `search_path` may lead to others; and a
-    /// standby refuses every statement of a role whose transactions are serializable.
+    /// overridden yet: the names are in full, since its `search_path` may lead to others; and the
+    /// transaction is not the role's, which may be one that a standby refuses, or one that waits
+    /// for other applications' transactions.
     pub(super) async fn identity(&self) -> Result<(i32, bool), Error> {
-        const IDENTITY: &str = "SET LOCAL jit = off; \
+        const IDENTITY: &str = "\
+             SET TRANSACTION ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; \
+             SET LOCAL statement_timeout = 0; SET LOCAL jit = off; \
              SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery()";
         let answer = match self.client.simple_query(IDENTITY).await {
             Err(error) if error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) => {

@@ -20,7 +20,8 @@ const NEXT_WORD: Duration = Duration::from_secs(30);
 /// The sessions that the session `$1` has been waiting for, in one statement for 5 s and more.
 /// Every role may see these columns of its own sessions, and who holds a lock.
 const BLOCKERS: &str = "\
-    SELECT blocker.pid, coalesce(pg_get_userbyid(blocker.usesysid), ''), coalesce(blocker.application_name, '') \
+    SELECT blocker.pid, coalesce(pg_get_userbyid(blocker.usesysid), ''), \
+           coalesce(blocker.application_name, '') \
     FROM pg_stat_get_activity($1) AS own \
     JOIN pg_stat_get_activity(NULL) AS blocker ON blocker.pid = ANY (pg_blocking_pids(own.pid)) \
     WHERE own.wait_event_type = 'Lock' \

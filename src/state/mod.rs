@@ -74,9 +74,9 @@
 //! - A `help` whose moment is within 10 s before `handLoweredAt` (excluding both ends) was
 //!   overtaken by its `help_stop`, and changes nothing of the hand. Otherwise the hand goes up if
 //!   `lastHelpAt` is absent; if the hand lapses or is closed, and `lastHelpAt` is at least 75 s
-//!   before `receivedAt`; or if the hand is neither up nor closed: `helpSince` becomes `receivedAt`,
-//!   `handClosed` false, and the claim is cleared. Unless the `help` was overtaken, `lastHelpAt`
-//!   becomes the greatest `receivedAt`, and the hand lapses unless the `help` has
+//!   before `receivedAt`; or if the hand is neither up nor closed: `helpSince` becomes
+//!   `receivedAt`, `handClosed` false, and the claim is cleared. Unless the `help` was overtaken,
+//!   `lastHelpAt` becomes the greatest `receivedAt`, and the hand lapses unless the `help` has
 //!   `"until":"help_stop"`. `helpMessage` is what the hand's newest `help` that says something
 //!   says; it goes with `helpSince`.
 //! - `help_stop` clears `helpSince`, `lastHelpAt`, `handClosed` and the claim; `handLoweredAt`

@@ -34,7 +34,7 @@ const answer = (status, more = {}) => ({
   ...more,
 });
 
-test("where a browser forbids the channel with all else that is stored, the page goes on", async () => {
+test("where a browser forbids the channel of the tabs, the page goes on", async () => {
   setGlobal(
     "BroadcastChannel",
     class {

@@ -45,6 +45,14 @@ test("what another version or somebody else stored is left out", () => {
   }
 });
 
+test("two tabs keep what the other one has stored", () => {
+  const [one, other] = [made(null), new Preferences(() => {})];
+  one.set("ownName", "Ito");
+  other.set("theme", "dark");
+  const next = new Preferences(() => {});
+  assert.deepEqual([next.get("ownName"), next.get("theme")], ["Ito", "dark"]);
+});
+
 test("where nothing may be stored a choice holds for as long as the page is open", () => {
   const forbidden = () => {
     throw new DOMException("no", "SecurityError");

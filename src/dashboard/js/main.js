@@ -68,6 +68,7 @@ const page = {
   classId: DEFAULT_CLASS,
   lessonId: null,
   studentId: null,
+  cell: null,
   status: null,
   grid: newGridChoice(),
   focus: new Focus(),
@@ -83,6 +84,9 @@ const page = {
     page.studentId = studentId;
     keepAddress();
     presence.look(studentId);
+  },
+  openedCell: (place) => {
+    page.cell = place;
   },
   filter: (status) => {
     page.status = status;
@@ -165,7 +169,9 @@ function enter() {
   focus.set(preferences.focusOf(classId));
   focus.set(limits);
   Object.assign(page, { classId, lessonId, studentId, focus, connection: LOADING });
-  Object.assign(page, { status: null, grid: newGridChoice() });
+  Object.assign(page, { cell: null, status: null, grid: newGridChoice() });
+  // Whoever copies the address copies what it shows.
+  if (!focus.isWhole) keepAddress();
   clock.hold(null);
   store.clear();
   presence.clear();
@@ -231,7 +237,10 @@ function build() {
   );
   draw({ ...store.takeChanges(), all: true });
   schedule.requestAll();
-  if (page.studentId !== null) page.open(page.studentId);
+  // A student may be looked at over a cell of all students, and not the other way round.
+  const { cell, studentId } = page;
+  if (cell !== null) page.openCell(cell);
+  if (studentId !== null) page.open(studentId);
 }
 
 /** Makes the page again, in another language. The focus stays where that was chosen. */
@@ -246,7 +255,8 @@ function draw(changes) {
   const { focus } = page;
   const hands =
     focus.team === null ? store.counts.help : focus.ofTeam(store.withStatus("help")).length;
-  document.title = page.t.title(hands, page.classId);
+  // Nobody waits any more in a lesson that is over.
+  document.title = page.t.title(page.lessonId === null ? hands : 0, page.classId);
   show(board, store.loaded && store.isKnown);
   for (const view of views) view.update?.(changes);
   if (page.connection.name === "live") {

@@ -17,8 +17,15 @@ const WORD = /[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?!\w)|\w+/g;
  * Words that differ from run to run: an address; an id; a process; a UUID; a hash. Of the last, a
  * text of letters alone may be a word of some language.
  */
-const DIFFERS =
-  /^(?:0[xX][0-9a-fA-F]{4,}|[0-9]{7,}|ipykernel_[0-9]+|.*-.*|(?=.*[0-9])(?=.*[a-fA-F])[0-9a-fA-F]{12,})$/;
+const DIFFERS = new RegExp(
+  `^(?:${[
+    "0[xX][0-9a-fA-F]{4,}",
+    "[0-9]{7,}",
+    "ipykernel_[0-9]+",
+    ".*-.*",
+    "(?=.*[0-9])(?=.*[a-fA-F])[0-9a-fA-F]{12,}",
+  ].join("|")})$`,
+);
 const DIGITS = /^[0-9]+$/;
 /** What stands before the count of runs, as IPython names a cell by it. */
 const IN_CELL = /In ?\[$/;

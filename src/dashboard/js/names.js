@@ -8,7 +8,7 @@ import { cellName } from "./cell.js";
  * @import { Student } from "./student.js"
  */
 
-/** The longest id that is shown whole. */
+/** The most characters of a cell's id that are shown. */
 const SHORT_ID = 8;
 
 /** What can be seen of a text: not what joins, turns or separates characters. */
@@ -23,8 +23,9 @@ export function studentName({ userName, studentId }) {
   return userName !== null && VISIBLE.test(userName) ? userName : studentId;
 }
 
-/** The longest id that stands beside a name. */
+/** The longest id that stands beside a name, and the end of a longer one that does. */
 const LONG_ID = 24;
+const END_OF_ID = 6;
 
 /**
  * An id to tell students of one name apart: of a long one its end, which differs.
@@ -32,7 +33,7 @@ const LONG_ID = 24;
  * @param {string} id
  */
 export function shortId(id) {
-  return id.length > LONG_ID ? `…${id.slice(-SHORT_ID)}` : id;
+  return id.length > LONG_ID ? `…${id.slice(-END_OF_ID)}` : id;
 }
 
 /**

@@ -22,8 +22,8 @@ const MAX_LINE = 120;
  * @property {boolean} [exercise]
  *
  * @typedef {{ notebook: string, cells: OutlineCell[] }} OutlineNotebook
- * @typedef {"size" | "encoding" | "unreadable" | "json" | "notebook" | "empty" | "tooMany" | "twice"}
- *   NotebookFault
+ * @typedef {"size" | "encoding" | "unreadable" | "json" | "notebook" | "empty" | "tooMany"
+ *   | "twice"} NotebookFault
  * @typedef {{ [member: string]: unknown }} Json
  */
 

@@ -60,6 +60,27 @@ const CHOICES = {
   answerOrder: answerOrders,
 };
 
+/**
+ * What is stored, as far as it is of this version.
+ *
+ * @returns {Partial<Choices>}
+ */
+function readStored() {
+  try {
+    const stored = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+    const known = Object.entries(defaults()).filter(
+      ([name, value]) =>
+        typeof stored[name] === typeof value &&
+        Array.isArray(stored[name]) === Array.isArray(value) &&
+        (CHOICES[name]?.includes(stored[name]) ?? true),
+    );
+    return Object.fromEntries(known.map(([name]) => [name, stored[name]]));
+  } catch {
+    // Storage is forbidden or holds something else: the defaults are good enough.
+    return {};
+  }
+}
+
 export class Preferences {
   #choices = defaults();
   #changed;
@@ -67,19 +88,7 @@ export class Preferences {
   /** @param {(name: keyof Choices) => void} changed is called after each change */
   constructor(changed) {
     this.#changed = changed;
-    try {
-      const stored = JSON.parse(localStorage.getItem(KEY) ?? "{}");
-      // What was stored by another version, or by hand, need not be of this one.
-      const known = Object.entries(this.#choices).filter(
-        ([name, value]) =>
-          typeof stored[name] === typeof value &&
-          Array.isArray(stored[name]) === Array.isArray(value) &&
-          (CHOICES[name]?.includes(stored[name]) ?? true),
-      );
-      Object.assign(this.#choices, Object.fromEntries(known.map(([name]) => [name, stored[name]])));
-    } catch {
-      // Storage is forbidden or holds something else: the defaults are good enough.
-    }
+    Object.assign(this.#choices, readStored());
     this.#apply();
   }
 
@@ -99,7 +108,9 @@ export class Preferences {
   set(name, value) {
     this.#choices[name] = value;
     try {
-      localStorage.setItem(KEY, JSON.stringify(this.#choices));
+      // What was chosen in another tab meanwhile stays.
+      const all = { ...this.#choices, ...readStored(), [name]: value };
+      localStorage.setItem(KEY, JSON.stringify(all));
     } catch {
       // Storage is forbidden or full: the choice holds for as long as the page is open.
     }

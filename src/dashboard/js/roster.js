@@ -20,8 +20,8 @@ const MAX_NAME = 1024;
 /**
  * What is wrong: with the file, or with a line of it. `other`: the line that says the same.
  *
- * @typedef {"size" | "encoding" | "notText" | "unreadable" | "several" | "empty" | "noId" | "tooMany" | "quote" | "missingId" | "longId"
- *   | "badText" | "longText" | "twice"} RosterFault
+ * @typedef {"size" | "encoding" | "notText" | "unreadable" | "several" | "empty" | "noId"
+ *   | "tooMany" | "quote" | "missingId" | "longId" | "badText" | "longText" | "twice"} RosterFault
  * @typedef {{ fault: RosterFault, line: number | null, other?: number }} RosterError
  */
 

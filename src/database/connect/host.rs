@@ -202,7 +202,7 @@ impl Host {
 
     /// The refusal by an error of the driver.
     pub(super) fn refusal(&self, error: &Error) -> Refusal {
-        Refusal::of(error, self.has_password())
+        Refusal::of(error, self.has_password(), self.config.get_channel_binding())
     }
 
     /// Whether a password is given for it.

@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
 /// How often it is tried. Other clients of a busy pooler may take the connection that the second
@@ -62,7 +63,13 @@ pub(in crate::database) async fn sharing(
     })
 }
 
-const PID: &str = "SELECT pg_catalog.pg_backend_pid()";
+// The role's settings are not overridden yet: its transactions may wait for those of other
+// applications, and its deadlines be too short for a busy server.
+const PID: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; \
+     SET LOCAL statement_timeout = 0; SELECT pg_catalog.pg_backend_pid()";
+const BEGIN_AND_PID: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY NOT DEFERRABLE; \
+     SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
+     SELECT pg_catalog.pg_backend_pid()";
 
 enum Round {
     /// Each had its own process.
@@ -76,11 +83,12 @@ enum Round {
 }
 
 async fn round(first: &Client, second: &Client, own: i32) -> Result<Round, Error> {
-    let other = pid(second, "BEGIN READ ONLY; SELECT pg_catalog.pg_backend_pid()");
+    let other = pid(second, BEGIN_AND_PID);
     let other = match timeout(ANSWER_TIMEOUT, other).await {
         Ok(Ok(other)) => other,
-        // A pooler in statement mode refuses a transaction of several statements.
-        Ok(Err(error)) if error.as_db_error().is_some() => return Ok(Round::Mixed),
+        // A pooler in statement mode refuses a transaction of several statements. Any other error
+        // is the server's, and says nothing of a pooler.
+        Ok(Err(error)) if refuses_transactions(&error) => return Ok(Round::Mixed),
         Ok(Err(error)) => return Err(error),
         Err(_) => return Ok(Round::Silent),
     };
@@ -100,6 +108,12 @@ async fn round(first: &Client, second: &Client, own: i32) -> Result<Round, Error
             Err(_) => Ok(Round::Silent),
         },
     }
+}
+
+/// Whether a pooler has refused a transaction: PgBouncer by the code of all its errors.
+fn refuses_transactions(error: &Error) -> bool {
+    let codes = [SqlState::PROTOCOL_VIOLATION, SqlState::FEATURE_NOT_SUPPORTED];
+    error.code().is_some_and(|code| codes.contains(code))
 }
 
 /// The server process that answers; 0 if the answer is not a number.

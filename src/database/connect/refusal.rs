@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_postgres::Error;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{ChannelBinding, SslMode};
 use tokio_postgres::error::SqlState;
 
 use crate::database::errors::explain;
@@ -74,7 +74,7 @@ impl Refusal {
     }
 
     /// The refusal by an error of the driver. The TLS errors are told apart by the caller.
-    pub(super) fn of(error: &Error, has_password: bool) -> Self {
+    pub(super) fn of(error: &Error, has_password: bool, binding: ChannelBinding) -> Self {
         let mut reason = explain(error);
         if let Some(state) = error.code() {
             if *state == SqlState::TOO_MANY_CONNECTIONS {
@@ -96,11 +96,17 @@ impl Refusal {
             Some(ErrorKind::PermissionDenied) => Self::lasting(reason),
             Some(_) => Self::passing(reason),
             None if error.is_closed() => Self::passing(reason),
-            // The driver itself gives up: it lacks a password, or does not know the method.
-            None if !has_password => Self::lasting(
-                "the server asks for a password, and none is given: put it into the URL, into \
-                 PGPASSWORD or into the password file (PGPASSFILE, ~/.pgpass)",
-            ),
+            // The driver itself gives up: it lacks a password, or does not know the method, or the
+            // server has asked for none where the exchange was to be bound to TLS.
+            None if binding == ChannelBinding::Require => Self::lasting(format!(
+                "channel_binding=require demands a password, a server that asks for it by \
+                 scram-sha-256 (pg_hba.conf), and a connection by TLS: {reason}"
+            )),
+            None if !has_password => Self::lasting(format!(
+                "the server asks for a password, or for a login that the relay cannot do, and no \
+                 password is given: put it into the URL, into PGPASSWORD or into the password file \
+                 (PGPASSFILE, ~/.pgpass): {reason}"
+            )),
             None => Self::lasting(reason),
         }
     }

@@ -33,7 +33,7 @@ pub(super) fn parse(text: &str) -> Result<Values, UrlError> {
 }
 
 /// Whether it begins as `Server=db;Database=x;…` of .NET, as Azure's portal shows it, or as
-/// `pgsql:host=db;dbname=x` of PDO. libpq would take the whole for the value of the first parameter.
+/// `pgsql:host=db;dbname=x` of PDO. To libpq the whole is the value of the first parameter.
 fn has_semicolons(text: &str) -> bool {
     const THEIRS: [&str; 6] =
         ["server", "data source", "driver", "user id", "pgsql:host", "pgsql:dbname"];

@@ -95,8 +95,8 @@ impl ApiRequest<'_> {
         let found = self.lesson(&class).await?;
         let lesson = found.as_ref().map(|found| &found.listed);
         let first = lesson.map_or(i64::MIN, |lesson| lesson.first.0);
-        let ended = lesson.filter(|lesson| lesson.ended_at.is_some());
-        let before = ended.map_or(before, |lesson| before.min(lesson.last.0 + 1));
+        // Another lesson may begin before the events are read.
+        let before = lesson.map_or(before, |lesson| before.min(lesson.last.0 + 1));
         let notebook = self.notebook_of(&class, notebook).await?;
         // One more than asked for tells whether there are more.
         let rows = if notebook.is_some() { MAX_LOOKED_AT } else { limit + 1 };

@@ -79,6 +79,8 @@ impl ApiRequest<'_> {
     /// The lesson that the request is about; `None` if it names none.
     pub(super) async fn lesson(&self, class: &ClassId) -> Result<Option<FoundLesson>, Problem> {
         let Some(first) = self.number("lesson", 1, i64::MAX)? else { return Ok(None) };
+        // Another replica may just have begun it.
+        self.caught_up().await;
         let found = self.relay.classes.lesson(class, EventId(first)).await?;
         found.map(Some).ok_or_else(Problem::no_lesson)
     }

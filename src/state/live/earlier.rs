@@ -1,6 +1,7 @@
 //! Earlier lessons of a class, folded from the table when they are asked for.
 //!
-//! Such a lesson changes no more, so its summary is folded once and cached. One is folded at a
+//! Such a lesson changes no more, so its summary is folded once and cached, and so is its state
+//! once a cell's runs were asked for. One is folded at a
 //! time, in turns of its own, and none for longer than a bounded time: requests for a year's
 //! lessons must not take the memory, the connections or the turns that the classes in use need.
 
@@ -44,6 +45,13 @@ impl FoundLesson {
         Cursor { epoch: self.epoch.clone(), id: self.listed.last.0 }
     }
 
+    /// What names it among the lessons that are cached.
+    fn key(&self, class: &ClassId) -> Key {
+        let &Self { settings_event, deletions, .. } = self;
+        let (class, first, last) = (class.clone(), self.listed.first, self.last());
+        Key { class, first, last, deletions, settings_event }
+    }
+
     /// The lesson before its first event.
     fn unfolded(&self) -> ClassState {
         let ListedLesson { first, started_at, .. } = self.listed;
@@ -79,19 +87,16 @@ impl Classes {
         parts: SummaryParts,
     ) -> Result<Option<Arc<RenderedSummary>>, LoadError> {
         let Some(ended_at) = lesson.listed.ended_at else { return Ok(None) };
-        let (first, last) = (lesson.listed.first, lesson.last());
-        let &FoundLesson { settings_event, deletions, .. } = lesson;
-        let (class_id, last_event) = (class.clone(), last.clone());
-        let key =
-            Key { class: class_id, first, last: last_event, deletions, settings_event, parts };
-        if let Some(summary) = self.earlier.get(&key) {
+        let (last, key) = (lesson.last(), (lesson.key(class), parts));
+        let summaries = &self.earlier.summaries;
+        if let Some(summary) = summaries.get(&key) {
             return Ok(Some(summary));
         }
         let mut state = lesson.unfolded();
         let fold = async {
             let _turn = self.earlier_turn().await?;
             // Another request may have waited for the same turn.
-            if let Some(summary) = self.earlier.get(&key) {
+            if let Some(summary) = summaries.get(&key) {
                 return Ok(Folded::Before(summary));
             }
             let is_whole = self.fold_lesson(&mut state, class, &last).await?;
@@ -115,7 +120,7 @@ impl Classes {
             Arc::new(RenderedSummary::render(&mut rows, head, parts))
         });
         let summary = rendered.await.ok_or(LoadError::Restarted)?;
-        self.earlier.put(key, &summary);
+        summaries.put(key, &summary);
         Ok(Some(summary))
     }
 
@@ -131,13 +136,27 @@ impl Classes {
         (notebook, cell): (Option<&str>, &str),
         student: Option<&StudentId>,
     ) -> Result<Option<Vec<EventId>>, LoadError> {
-        let (last, mut state) = (lesson.last(), lesson.unfolded());
+        let (last, key) = (lesson.last(), lesson.key(class));
+        let states = &self.earlier.states;
+        let runs = |state: &ClassState| Some(state.latest_runs(notebook, cell, student));
+        if let Some(state) = states.get(&key) {
+            return Ok(runs(&state));
+        }
         let fold = async {
             let _turn = self.earlier_turn().await?;
-            self.fold_lesson(&mut state, class, &last).await
+            // Another request may have waited for the same turn.
+            if let Some(state) = states.get(&key) {
+                return Ok(runs(&state));
+            }
+            let mut state = lesson.unfolded();
+            if !self.fold_lesson(&mut state, class, &last).await? {
+                return Ok(None);
+            }
+            let state = Arc::new(state);
+            states.put(key.clone(), &state);
+            Ok(runs(&state))
         };
-        let is_whole = timeout(PATIENCE, fold).await.map_err(|_| LoadError::TooLong)??;
-        Ok(is_whole.then(|| state.latest_runs(notebook, cell, student)))
+        timeout(PATIENCE, fold).await.map_err(|_| LoadError::TooLong)?
     }
 
     /// Waits for a turn to fold an earlier lesson, and for memory for it.

@@ -59,7 +59,7 @@ async fn one_cell_of_sixty_students_is_grouped() {
     // From the cells that fail.
     page.click("#cells .cell-open").await;
     page.until(&counts(".one-cell .answer-group", 3)).await;
-    let failed = "60 of 60 students here ran it: 15 failed, 45 succeeded";
+    let failed = "60 of 60 students here ran it. Their latest runs: 15 failed, 45 succeeded";
     page.until(&says(".one-cell .one-cell-counts", failed)).await;
     let sizes =
         "[...document.querySelectorAll('.one-cell .answer-count')].map((e) => e.textContent)";
@@ -216,5 +216,23 @@ async fn a_team_alone_is_shown() {
     page.value("document.querySelectorAll('.limits .segment-button')[3].click()").await;
     page.until("location.search.includes('minutes=5')").await;
     page.until(&says("#grid .card-count", "10")).await;
+    assert_eq!(page.complaints(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cells_that_few_have_run_are_counted_and_can_be_shown() {
+    let database = Database::migrated().await;
+    let relay = Relay::start(&database, &[]).await;
+    let common = (0..41).map(|student| run("c", &format!("s{student}"), 1, None));
+    let events: Vec<Value> = common.chain([run("c", "s1", 2, None)]).collect();
+    relay.post(&json!(events)).await;
+    let chrome = Chrome::start().await;
+    let page = chrome.open(&page_of(&relay, "c")).await;
+    page.until(&says("#grid .grid-folded", "+ 1 cell that few have run")).await;
+    page.click("#grid .card-controls .icon-button:last-child").await;
+    page.until(&counts(".grid-table thead button", 1)).await;
+    page.click("#grid .grid-folded").await;
+    page.until(&counts(".grid-table thead button", 2)).await;
+    page.until(&says("#grid .grid-folded", "hide cells that few have run")).await;
     assert_eq!(page.complaints(), [""; 0]);
 }

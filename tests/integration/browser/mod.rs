@@ -14,6 +14,8 @@ mod hands;
 mod lesson;
 // Lessons that begin, settings that change, hands that are claimed.
 mod lessons;
+// What stands there can be read in every look, and a projector shows nobody unasked.
+mod looks;
 // What an instructor does not lose: the page, the focus, what was typed, the way back.
 mod page_stays;
 // The page under an instructor's hands: views, drawer, grid, languages.

@@ -28,7 +28,7 @@ async fn a_class_is_shown_and_followed() {
     relay.post(&json!([run("c", "s2", 1, Some("NameError: x"))])).await;
     relay.post(&json!([run("c", "s2", 1, Some("\u{1b}[31mValueError\u{1b}[0m: y\nmore"))])).await;
     page.until(&says("#stuck .student-name", "Name of s2")).await;
-    page.until(&says("#stuck .failure-count", "3×")).await;
+    page.until(&says("#stuck .failure-count", "3")).await;
     page.until(&says("#stuck .error-message", "ValueError: y")).await;
     // Someone new.
     relay.post(&json!([run("c", "s3", 2, None)])).await;
@@ -51,6 +51,8 @@ async fn every_download_of_the_menu_is_there() {
     assert_eq!(links.len(), 4);
     for link in links {
         let target = format!("/{}", link.as_str().expect("a link"));
+        // What is downloaded is what is shown.
+        assert!(target.contains("lesson="), "{target}");
         let answer = relay.connection().await.get(&target).await.expect("an answer");
         assert_eq!(answer.status, 200, "{target}");
         let text = String::from_utf8(answer.body.to_vec()).expect("UTF-8");

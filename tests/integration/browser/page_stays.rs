@@ -23,11 +23,11 @@ async fn enter(page: &Page, selector: &str) {
     page.press("Enter").await;
 }
 
-/// Drops files onto the middle of the page, as from a file manager.
+/// Drops files onto the edge of the page, as from a file manager: beside an open dialog too.
 async fn drop_files(page: &Page, paths: &[String]) {
     let data = json!({ "items": [], "files": paths, "dragOperationsMask": 1 });
     for kind in ["dragEnter", "dragOver", "drop"] {
-        let event = json!({ "type": kind, "x": 700, "y": 450, "data": data });
+        let event = json!({ "type": kind, "x": 20, "y": 400, "data": data });
         page.call("Input.dispatchDragEvent", event).await;
     }
 }
@@ -250,4 +250,29 @@ async fn what_is_stored_may_be_anything() {
         assert_eq!(page.complaints(), [""; 0], "{script}");
         page.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_cell_follows_the_settings() {
+    let (_database, relay, chrome) = class_of_one("c").await;
+    let mut other = run("c", "s2", 1, None);
+    other["cellId"] = "own".into();
+    relay.post(&json!([other])).await;
+    let page = chrome.open(&page_of(&relay, "c")).await;
+    page.click("#grid .icon-button:last-of-type").await;
+    page.click(".grid-table thead button").await;
+    let counted = "document.querySelector('.one-cell-counts').textContent";
+    page.until(&format!("{counted}.startsWith('1 of 2 ')")).await;
+    set(&relay, &json!({ "cellsBy": "position" })).await;
+    page.until(&format!("{counted}.startsWith('2 of 2 ')")).await;
+    // The language changes, and it stays open.
+    page.click(".language-control [lang=ja]").await;
+    page.until("document.querySelector('.one-cell[open] h2').textContent === 'セル2'").await;
+    page.until(&counts(".answer-named .student-name", 2)).await;
+    page.press("Escape").await;
+    page.until("!document.querySelector('.one-cell').open").await;
+    page.click(".language-control [lang=en]").await;
+    page.until("document.documentElement.lang === 'en'").await;
+    assert_eq!(page.value("document.querySelector('.one-cell').open").await, false);
+    assert_eq!(page.complaints(), [""; 0]);
 }

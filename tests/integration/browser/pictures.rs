@@ -31,7 +31,18 @@ const EVERYONE: &str = "document.querySelectorAll('#grid .card-controls .icon-bu
 const SETTINGS: &str = "document.querySelector('.open-settings').click()";
 const PLACE: &str = "document.querySelector('#cells').scrollIntoView(); scrollBy(0, -60)";
 const ONE_CELL: &str = "document.querySelector('#cells tbody button').click()";
-const NAMELESS: &str = "document.querySelector('.one-cell .checkbox input').click()";
+/// A projector begins without names, the other looks with them.
+const NAMES_TICKED: &str = "document.querySelector('.one-cell .checkbox input').click()";
+const DRAWER: &str = "document.querySelector('.one-cell').close(); \
+     document.querySelector('#stuck .student-name, #help .student-name').click()";
+const LESSONS: &str = "document.querySelector('.open-lessons').click()";
+const DOWNLOADS: &str = "document.querySelector('.downloads').open = true";
+/// A roster with two lines that are wrong, which somebody saves all the same.
+const ROSTER_ERRORS: &str = "{ const input = document.querySelector('.roster-drop input'); \
+     const files = new DataTransfer(); \
+     files.items.add(new File(['id,name\\ns1,Ann\\ns1,Bob\\n,Cara\\n'], 'class.csv')); \
+     input.files = files.files; input.dispatchEvent(new Event('change')); \
+     setTimeout(() => document.querySelector('.settings-dialog form').requestSubmit(), 300); }";
 
 /// Two other instructors look at the class, and one of them at a student.
 const VIEWERS: &str = "Promise.all([['Ito'], ['Sato', 's004@example.com']].map(([by, student]) => \
@@ -40,17 +51,28 @@ const VIEWERS: &str = "Promise.all([['Ito'], ['Sato', 's004@example.com']].map((
        body: JSON.stringify({ by, student }) })))";
 
 const SCENES: &[Scene] = &[
-    ("morning", MORNING, &[("absent", PLACE)]),
+    ("nobody", "nobody", &[]),
+    ("morning", MORNING, &[("absent", PLACE), ("lessons", LESSONS)]),
     ("own-ids", OWN_IDS, &[("grid", GRID), ("place", PLACE)]),
     ("by-position", BY_POSITION, &[("grid", GRID), ("place", PLACE)]),
     ("unconfigured", UNCONFIGURED, &[("grid", GRID)]),
     (
         "outline",
         OUTLINE,
-        &[("grid", GRID), ("everyone", EVERYONE), ("table", TABLE), ("settings", SETTINGS)],
+        &[
+            ("grid", GRID),
+            ("everyone", EVERYONE),
+            ("table", TABLE),
+            ("settings", SETTINGS),
+            ("roster-errors", ROSTER_ERRORS),
+        ],
     ),
-    ("one-cell", LARGE, &[("named", ONE_CELL), ("nameless", NAMELESS)]),
-    ("assisted", ASSISTED, &[("others", VIEWERS)]),
+    (
+        "one-cell",
+        LARGE,
+        &[("as-opened", ONE_CELL), ("other-way", NAMES_TICKED), ("drawer", DRAWER)],
+    ),
+    ("assisted", ASSISTED, &[("others", VIEWERS), ("downloads", DOWNLOADS)]),
     ("recorded", RECORDED, &[("grid", GRID)]),
 ];
 

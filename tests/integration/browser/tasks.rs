@@ -87,6 +87,8 @@ async fn a_lesson_is_prepared() {
     page.until(&counts(".outline-item", 1)).await;
     page.choose("button", "Save").await;
     page.until("!document.querySelector('.settings-dialog').open").await;
+    page.until(&says("#grid .empty-state p", "No student is here yet. The outline has 1 cell."))
+        .await;
     // The first student of tomorrow is known, and so are the cell and who is missing.
     relay.post(&json!([run("c", "s1", 1, None)])).await;
     page.until(&says(".attendance", "1 of 2 here")).await;

@@ -44,6 +44,21 @@ const SETTINGS: &[(&str, &str)] = &[
     ("default_statistics_target", "1"),
     ("max_parallel_workers_per_gather", "4"),
     ("tcp_keepalives_idle", "7200"),
+    ("plpgsql.extra_errors", "'all'"),
+    ("plpgsql.variable_conflict", "'use_column'"),
+    ("session_replication_role", "'replica'"),
+    ("transform_null_equals", "on"),
+    ("check_function_bodies", "off"),
+    ("backslash_quote", "off"),
+    ("client_encoding", "'LATIN1'"),
+    ("join_collapse_limit", "1"),
+    ("from_collapse_limit", "1"),
+    ("enable_hashjoin", "off"),
+    ("enable_sort", "off"),
+    ("enable_seqscan", "off"),
+    ("cursor_tuple_fraction", "0"),
+    ("temp_buffers", "'800kB'"),
+    ("xmlbinary", "'hex'"),
     ("application_name", "'another application'"),
 ];
 
@@ -58,9 +73,12 @@ async fn tuned(database: &Database, role: &str, zone: &str) {
         sql.push_str(&format!("ALTER ROLE {role} SET {name} = {value};"));
     }
     let row = client.query_one("SHOW server_version_num", &[]).await.expect("a release");
-    if row.get::<_, &str>(0).parse::<u32>().expect("a number") >= 170_000 {
+    let release: u32 = row.get::<_, &str>(0).parse().expect("a number");
+    if release >= 170_000 {
         sql.push_str(&format!("ALTER ROLE {role} SET transaction_timeout = '400ms';"));
     }
+    let parallel = if release >= 160_000 { "debug_parallel_query" } else { "force_parallel_mode" };
+    sql.push_str(&format!("ALTER ROLE {role} SET {parallel} = on;"));
     client.batch_execute(&sql).await.expect("settings");
 }
 
@@ -190,4 +208,30 @@ async fn settings_for_other_applications_change_nothing() {
         assert_eq!(run.code, Some(0), "{arguments:?}: {}{}", run.stdout, run.stderr);
         assert!(!run.stdout.contains("differ from"), "{}", run.stdout);
     }
+}
+
+/// The role's transactions wait until no other serializable transaction writes, and its statements
+/// may take 300 ms. Another application has such a transaction open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_of_another_application_are_not_waited_for() {
+    let database = Database::new().await;
+    let client = database.client().await;
+    let waiting = role("waiting");
+    let url = installation(&database, &waiting, "app", "app").await;
+    for setting in [
+        "default_transaction_isolation = serializable",
+        "default_transaction_read_only = on",
+        "default_transaction_deferrable = on",
+        "statement_timeout = '300ms'",
+    ] {
+        let sql = format!("ALTER ROLE {waiting} SET {setting}");
+        client.batch_execute(&sql).await.expect("a setting");
+    }
+    let open = "BEGIN ISOLATION LEVEL SERIALIZABLE; CREATE TABLE theirs (); SELECT FROM theirs";
+    client.batch_execute(open).await.expect("their transaction");
+    let migrated = run(&["migrate", "--database-url", &url], &[]).await;
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+    let relay = Relay::serve(&["--database-url", &url]).await;
+    relay.post(&event(1)).await;
+    client.batch_execute("ROLLBACK").await.expect("its end");
 }

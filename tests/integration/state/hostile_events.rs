@@ -138,6 +138,17 @@ const WORDS: &[&str] = &[
     "\\n",
     "\\r",
     "_1234567",
+    "550e8400-e29b-41d4-a716-446655440000",
+    "AAAAAAAA-BBBB-CCCC-DDDD-EEEEEEEEEEEE",
+    "550e8400-e29b-41d4-a716-44665544000",
+    "12.py",
+    "12.pyx",
+    "In[",
+    "In [",
+    "ipython-input-",
+    "5",
+    "]",
+    ".py",
     ".",
     "-",
 ];
@@ -186,6 +197,7 @@ impl Hostile {
             75 * SECOND - 1,
             75 * SECOND,
             300 * SECOND,
+            1_800 * SECOND - 1,
             1_800 * SECOND,
             -3 * SECOND,
             -90 * SECOND,
@@ -315,7 +327,7 @@ impl Hostile {
         }
         for _ in 0..self.0.usize(..6) {
             text.push_str(self.one(WORDS));
-            text.push_str(self.one(&["", " ", " ", "😀"]));
+            text.push_str(self.one(&["", "", " ", " ", "😀"]));
         }
         text.push('"');
         text

@@ -16,7 +16,7 @@
  *   Record<"id" | "position", string>, cellsHint: string, notebooks: string, notebooksBy:
  *   Record<"path" | "name", string>, notebooksHint: string, thresholds: string,
  *   stuckAfter: string, idleAfter: string, save: string, saving: string, cancel: string,
- *   failed: string, wrong: string, conflict: string, takeTheirs: string,
+ *   failed: string, wrong: string, signedOut: string, conflict: string, takeTheirs: string,
  *   inMember: (member: string, reason: string) => string, unread: string,
  *   close: string }} classSettings
  * @property {{ heading: string, hint: string, choose: string, none: string, student: string,
@@ -80,6 +80,7 @@ export const classEn = {
     saving: "Saving …",
     cancel: "Cancel",
     failed: "The settings were not saved. Try again.",
+    signedOut: "Nothing was saved: you are signed out. Sign in in another tab, then save here.",
     wrong: "Nothing was saved: mend first what is marked above.",
     conflict: "Somebody else has changed the settings meanwhile. Nothing was saved.",
     takeTheirs: "Load theirs, without my changes",

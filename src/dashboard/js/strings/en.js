@@ -47,8 +47,8 @@
  *   refusedWhy: (reason: string) => string, byStream: string, retryIn: (seconds: number) => string,
  *   retrying: string, retry: string }} connection
  * @property {{ label: string, role: (role: string) => string, signOut: string,
- *   signOutFailed: string, link: string, making: string, hint: (minutes: number) => string, failed: string, copy: string,
- *   copied: string, close: string }} account
+ *   signOutFailed: string, link: string, making: string, hint: (minutes: number) => string,
+ *   failed: string, copy: string, copied: string, close: string }} account
  * @property {{ summary: (count: number, since: string) => string, hint: string,
  *   times: (count: number) => string }} rejections
  * @property {{ label: string, sound: string, notification: string, tryOut: string,
@@ -66,14 +66,15 @@
  *   releaseName: (name: string) => string, going: (since: string) => string,
  *   isGoing: (who: string, since: string) => string, ownName: string, cancel: string }} help
  * @property {{ heading: string, empty: string, emptyHint: (failures: number) => string,
- *   times: (count: number) => string, word: (count: number) => string,
+ *   times: (count: number) => string, word: Record<"one" | "other", string>,
  *   failed: (count: number) => string, noMessage: string, loading: string,
  *   more: (count: number) => string, fewer: string, at: (cell: string, students: string) => string,
  *   filter: string }} stuck
  * @property {{ heading: string, notebook: string, sort: string, sorts: Record<OrderName, string>,
  *   find: string, overview: string, table: string,
  *   label: (students: number, cells: number) => string, legend: Record<LegendName, string>,
- *   empty: string, noMatch: string, student: string,
+ *   empty: string, noMatch: string, nobody: string, planned: (cells: number) => string,
+ *   student: string,
  *   at: (name: string, cell: string, what: string) => string, cell: { none: string,
  *   ok: (runs: string) => string, mended: (runs: string, failures: string) => string,
  *   failed: (runs: string, failures: string) => string },
@@ -114,7 +115,8 @@
  * @property {{ label: string, team: string, all: string, span: string,
  *   lastly: (minutes: number) => string, lesson: string, everything: string, whole: string }}
  *   limits
- * @property {{ exercises: string, share: string, counts: (done: number, here: number) => string,
+ * @property {{ exercises: string, exercise: string, share: string,
+ *   counts: (done: number, here: number) => string,
  *   progress: (percent: string, done: number, here: number) => string,
  *   progressHint: (percent: string, done: number, here: number) => string,
  *   done: (done: number, exercises: number) => string, behind: string, ahead: string,
@@ -305,8 +307,8 @@ export const en = {
     emptyHint: (failures) =>
       `${many(failures, "One failure", `${n(failures)} failures in a row`)} on one cell ` +
       `${many(failures, "brings", "bring")} a student here.`,
-    times: (count) => `${n(count)}×`,
-    word: (count) => many(count, "failure", "failures"),
+    times: (count) => n(count),
+    word: { one: "failure", other: "failures" },
     failed: (count) => `failed ${n(count)} times in a row`,
     noMessage: "no error message",
     loading: "…",
@@ -335,6 +337,8 @@ export const en = {
     },
     empty: "No cell has been run yet.",
     noMatch: "No student matches.",
+    nobody: "No student is here yet.",
+    planned: (cells) => `The outline has ${many(cells, "1 cell", `${n(cells)} cells`)}.`,
     student: "Student",
     at: (name, cell, what) => `${name}, ${cell}: ${what}`,
     cell: {
@@ -489,12 +493,13 @@ export const en = {
     all: "all teams",
     span: "Time",
     lastly: (minutes) => `Students and cells with a run in the last ${minutes} minutes`,
-    lesson: "whole lesson",
+    lesson: "lesson",
     everything: "Students and cells of the whole lesson",
     whole: "of the whole class",
   },
   outline: {
     exercises: "exercises done",
+    exercise: "exercise",
     share: "share who succeeded",
     counts: (done, here) => `(${n(done)}/${n(here)})`,
     progress: (percent, done, here) => `${percent} (${n(done)}/${n(here)})`,

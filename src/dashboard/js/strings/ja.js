@@ -170,7 +170,7 @@ export const ja = {
     empty: "行き詰まっている人はいません。",
     emptyHint: (failures) => `同じセルで${n(failures)}回続けて失敗した人がここに並びます。`,
     times: (count) => `${n(count)}回`,
-    word: () => "失敗",
+    word: { one: "失敗", other: "失敗" },
     failed: (count) => `${n(count)}回続けて失敗`,
     noMessage: "エラーメッセージなし",
     loading: "…",
@@ -198,6 +198,8 @@ export const ja = {
     },
     empty: "まだ実行されたセルはありません。",
     noMatch: "該当する受講者はいません。",
+    nobody: "まだ誰も参加していません。",
+    planned: (cells) => `アウトラインのセル：${n(cells)}個`,
     student: "受講者",
     at: (name, cell, what) => `${name}、${cell}：${what}`,
     cell: {
@@ -352,6 +354,7 @@ export const ja = {
   },
   outline: {
     exercises: "完了した課題",
+    exercise: "課題",
     share: "成功した割合",
     counts: (done, here) => `(${n(done)}/${n(here)})`,
     progress: (percent, done, here) => `${percent}（${n(done)}/${n(here)}）`,

@@ -1,6 +1,7 @@
 // Those who are known and not here yet: of the roster, or of earlier lessons.
 
 import { card } from "../components/card.js";
+import { moreButton } from "../components/more.js";
 import { studentButton } from "../components/student-button.js";
 import { List, bdi, h, setAttribute, setText, show } from "../dom.js";
 import { compareTexts } from "../fields.js";
@@ -25,14 +26,8 @@ export default function absentList(page) {
   const view = card("absent", t.absent.heading);
   view.element.tabIndex = -1;
   const list = h("ul", { class: "absent-list" });
-  const toggle = () => {
-    all = !all;
-    draw();
-  };
-  const more = h("button", { type: "button", class: "text-button", on: { click: toggle } });
-  view.body.append(list, more);
-  /** Whether all students are named. */
-  let all = false;
+  const more = moreButton(t, { few: FEW, more: t.stuck.more }, draw);
+  view.body.append(list, ...more.elements);
   const order = new Intl.Collator(t.locale, { numeric: true });
 
   /** @type {List<Absent, ReturnType<typeof absentItem>>} */
@@ -48,11 +43,9 @@ export default function absentList(page) {
     absent.sort(
       (a, b) => compare(studentName(a), studentName(b)) || (a.studentId < b.studentId ? -1 : 1),
     );
-    items.show(all ? absent : absent.slice(0, FEW));
+    items.show(more.of(absent));
     setText(view.count, absent.length);
     show(view.element, absent.length > 0);
-    show(more, absent.length > FEW);
-    setText(more, all ? t.stuck.fewer : t.stuck.more(absent.length - FEW));
   }
 
   return {

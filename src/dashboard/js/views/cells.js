@@ -1,6 +1,7 @@
 // The cells in which runs fail: how many students, how many runs, and the most common error.
 
 import { card, emptyState } from "../components/card.js";
+import { moreButton } from "../components/more.js";
 import { List, bdi, h, setAttribute, setText, setVariable, show } from "../dom.js";
 import { cellName } from "../cell.js";
 import { cellLabel, errorLine, notebookName } from "../names.js";
@@ -28,15 +29,8 @@ export default function failingCells(page) {
   const head = heads.map((text) => h("th", { scope: "col" }, text));
   const labelled = { "aria-labelledby": "cells-heading" };
   const table = h("table", labelled, h("thead", {}, h("tr", {}, head)), body);
-  const toggle = () => {
-    all = !all;
-    draw();
-  };
-  const properties = { type: "button", class: "text-button", hidden: true, on: { click: toggle } };
-  const more = h("button", properties);
-  view.body.append(empty.element, h("div", { class: "scroll-area" }, table), more);
-  /** Whether all cells are shown. */
-  let all = false;
+  const more = moreButton(t, { few: FEW, more: t.cells.showMore }, draw);
+  view.body.append(empty.element, h("div", { class: "scroll-area" }, table), ...more.elements);
 
   /** @type {List<FailingCell, CellRow>} */
   const list = new List(body, {
@@ -47,12 +41,10 @@ export default function failingCells(page) {
 
   function draw() {
     const cells = failing(page).sort(worstFirst);
-    list.show(all ? cells : cells.slice(0, FEW));
+    list.show(more.of(cells));
     setText(view.count, cells.length);
     show(empty.element, cells.length === 0);
     show(table, cells.length > 0);
-    show(more, cells.length > FEW);
-    setText(more, all ? t.stuck.fewer : t.cells.showMore(cells.length - FEW));
   }
 
   return {

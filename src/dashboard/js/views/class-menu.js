@@ -34,7 +34,7 @@ export function classMenu(page) {
     items.map(([name, text, dialog]) => {
       const open = () => {
         element.open = false;
-        // What has the focus now gets it back when the dialog is closed, and the menu is closed then.
+        // What has the focus now gets it back in the end, and the menu is closed then.
         element.querySelector("summary")?.focus();
         dialog.open();
       };

@@ -190,7 +190,8 @@ class SettingsPanel {
       this.#fail(t.classSettings.conflict);
       return;
     }
-    this.#fail(t.classSettings.failed);
+    const isSignedOut = error instanceof ApiError && error.login !== null;
+    this.#fail(isSignedOut ? t.classSettings.signedOut : t.classSettings.failed);
     if (status !== INVALID || !(error instanceof ApiError)) return;
     // The relay names the member first, and then what it has against it.
     const [, member, name, reason] = /^((\w+)\S*) (.*)$/s.exec(error.message) ?? [];

@@ -42,7 +42,7 @@ export default function connectionBanner(page) {
     setText(text, isWrong ? explain(page, t) : isByStream ? t.connection.byStream : "");
     show(button, retryAt !== null);
     show(signIn, login !== null);
-    // A proxy asks for the sign-in once the page is loaded again, which an address with a `#` is not.
+    // A proxy asks for the sign-in once the page is loaded again: with a `#` it would not be.
     // In a frame of another page the sign-in page does not show.
     setAttribute(signIn, "target", window.top === window ? null : "_blank");
     if (login !== null)

@@ -4,8 +4,8 @@
 /**
  * @typedef {object} GridChoice
  * @property {string} find what students are looked for by
- * @property {string | null | undefined} notebook the path of the notebook that was chosen; `null` is
- *   that of cells without one, `undefined`: the one with the most students is shown
+ * @property {string | null | undefined} notebook the path of the notebook that was chosen; `null`
+ *   is that of cells without one, `undefined`: the one with the most students is shown
  * @property {boolean} asTable whether the grid is shown as a table
  * @property {boolean} isOpen whether cells that students added are shown
  */

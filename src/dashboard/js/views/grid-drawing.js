@@ -247,10 +247,13 @@ export class Drawing {
         const isLit = lit?.column === index;
         if (index % every !== 0 && !isLit) continue;
         const label = cellLabel(cell, this.#page.t).slice(0, 4);
-        context.fillStyle = isLit ? colours.accent : colours.inkSoft;
+        const isExercise = columns[index].planned?.isExercise === true;
+        context.fillStyle = isLit ? colours.accent : isExercise ? colours.ink : colours.inkSoft;
+        this.#setFont(HEAD_SIZE * rem, isExercise ? 700 : 400);
         const text = String(cellNumber(cell) ?? label);
         context.fillText(text, geometry.columnLeft(index) + column / 2, middle);
       }
+      this.#setFont(HEAD_SIZE * rem);
       if (isPlanned) this.#shares(geometry, columns);
     });
     if (isPlanned) this.#corner(geometry);
@@ -376,9 +379,12 @@ export class Drawing {
     drawOutline(this.#context, this.#palette.accent, box, 2.5);
   }
 
-  /** @param {number} pixels */
-  #setFont(pixels) {
-    this.#context.font = `${pixels}px ${getComputedStyle(this.#canvas).fontFamily}`;
+  /**
+   * @param {number} pixels
+   * @param {number} [weight]
+   */
+  #setFont(pixels, weight = 400) {
+    this.#context.font = `${weight} ${pixels}px ${getComputedStyle(this.#canvas).fontFamily}`;
   }
 
   /**

@@ -23,6 +23,7 @@ export function describeColumn({ cell, planned, done }, { store, t, focus }) {
   if (title) lines.unshift(title);
   const headings = planned?.headings ?? [];
   if (headings.length > 0) lines.unshift(headings.join(" › "));
+  if (planned?.isExercise) lines.push(t.outline.exercise);
   const here = focus.ofTeam(store.rows.values()).length;
   if (planned !== null && here > 0) {
     lines.push(t.outline.progressHint(t.percent(done / here), done, here));

@@ -64,6 +64,7 @@ export default function grid(page) {
     ["current-cell", t.grid.legend.here],
   ]);
   const plannedKey = legend([
+    ["legend-exercise", t.outline.exercise],
     ["legend-share", t.outline.share],
     ["legend-behind", t.outline.behind],
     ["legend-ahead", t.outline.ahead],
@@ -93,6 +94,13 @@ export default function grid(page) {
     choice.notebook = JSON.parse(notebookSelect.value);
     draw();
   });
+
+  /** @param {number} columns */
+  function emptyText(columns) {
+    if (store.rows.size > 0) return notebook === undefined ? t.grid.empty : t.grid.noMatch;
+    // Who has prepared the lesson sees that its notebook was taken.
+    return columns > 0 ? `${t.grid.nobody} ${t.grid.planned(columns)}` : t.grid.nobody;
+  }
 
   function listNotebooks() {
     const counts = countNotebooks(store);
@@ -128,11 +136,13 @@ export default function grid(page) {
     setAttribute(folded, "title", found.isPlanned ? null : t.grid.rare);
     const visible = notebook !== undefined && shownRows.length > 0;
     show(empty.element, !visible);
-    setText(empty.message, notebook === undefined ? t.grid.empty : t.grid.noMatch);
+    setText(empty.message, emptyText(shownColumns.length));
     show(canvas.element, visible && !asTable);
     show(table.element, visible && asTable);
     show(key, visible && !asTable);
     show(plannedKey, visible && !asTable && found.isPlanned);
+    const hasExercises = shownColumns.some(({ planned }) => planned?.isExercise);
+    show(/** @type {HTMLElement} */ (plannedKey.firstElementChild), hasExercises);
     show(filtered, status !== null);
     if (status !== null) setText(filtered, `${t.grid.filtered(t.status[status])} ×`);
     setPressed(everyone, preferences.get("gridOverview"));

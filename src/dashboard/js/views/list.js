@@ -56,6 +56,7 @@ import unconfigured from "./unconfigured.js";
  * @property {string} classId
  * @property {string | null} lessonId an earlier lesson that is shown; `null`: the current one
  * @property {string | null} studentId the student whose drawer is open
+ * @property {Place | null} cell the cell of which everyone's latest run is shown
  * @property {Status | null} status the status that the grid is limited to
  * @property {GridChoice} grid what else was chosen at the grid
  * @property {Focus} focus the team and the span of time that the page is limited to
@@ -66,6 +67,7 @@ import unconfigured from "./unconfigured.js";
  *   student's latest run of a cell if one is given
  * @property {(place: Place) => void} openCell shows everyone's latest run of a cell
  * @property {(studentId: string | null) => void} opened notes that a drawer was opened or closed
+ * @property {(place: Place | null) => void} openedCell notes that a cell was opened or closed
  * @property {(status: Status | null) => void} filter limits the grid to a status
  * @property {(classId: string) => void} choose shows another class
  * @property {(lessonId: string | null, isCorrection?: boolean) => void} showLesson shows an earlier

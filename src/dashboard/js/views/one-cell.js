@@ -7,6 +7,7 @@ import { cellName } from "../cell.js";
 import { iconButton, segmentedControl } from "../components/buttons.js";
 import { PanelDialog } from "../components/panel-dialog.js";
 import { List, bdi, h, moveFocus, setText, show } from "../dom.js";
+import { notebookOf } from "../matching.js";
 import { cellLabel, notebookName } from "../names.js";
 import { normalize } from "../normalize.js";
 import { cellOutline } from "../outline.js";
@@ -28,7 +29,7 @@ const FEW = 30;
  */
 export default function oneCell(page) {
   /** @type {PanelDialog<CellPanel>} */
-  const dialog = new PanelDialog("one-cell", "one-cell-heading");
+  const dialog = new PanelDialog("one-cell", "one-cell-heading", () => page.openedCell(null));
   const { element } = dialog;
   return {
     element,
@@ -37,6 +38,7 @@ export default function oneCell(page) {
       const panel = new CellPanel(page, place, () => dialog.close());
       dialog.hold(panel);
       dialog.open(true);
+      page.openedCell(place);
       panel.focus();
     },
     updateCalmly(changes) {
@@ -61,6 +63,8 @@ class CellPanel {
   #more;
   #list;
   #all = false;
+  /** The cell's place in its notebook, by which it is found under other settings. */
+  #cellIndex = /** @type {number | null} */ (null);
   /** Whether the answers, or what is chosen of them, have changed since they were grouped. */
   #changed = true;
   /** How many students have run the cell, and how many of those failed. */
@@ -104,7 +108,7 @@ class CellPanel {
     /** @type {List<Group, AnswerGroup>} */
     this.#list = new List(list, {
       key: (group) => group.key,
-      create: () => new AnswerGroup(page, place),
+      create: () => new AnswerGroup(page, this.#place),
       update: (item, group) => item.update(group, names.checked),
     });
     this.elements = [
@@ -132,6 +136,7 @@ class CellPanel {
         this.#changed = true;
       },
       reloaded: () => {
+        this.#follow();
         this.#startAgain();
         this.#read();
       },
@@ -151,6 +156,22 @@ class CellPanel {
   close() {
     this.#abort.abort();
     this.#unwatch();
+  }
+
+  /** Finds the cell again, if the class knows it by another name now: its settings have changed. */
+  #follow() {
+    const { state } = this.#page.store;
+    if (state.cells.has(this.#name) || this.#cellIndex === null) return;
+    const notebook = notebookOf(this.#place.notebookPath, state.settings);
+    const same = [...state.cells.values()].filter(
+      (cell) => cell.notebookPath === notebook && cell.cellIndex === this.#cellIndex,
+    );
+    const [most] = same.sort((a, b) => b.students.size - a.students.size);
+    if (most === undefined) return;
+    this.#place = most;
+    this.#page.openedCell(most);
+    // What is shown leads to the cell by the name of before.
+    this.#list.show([]);
   }
 
   #startAgain() {
@@ -207,6 +228,7 @@ class CellPanel {
     const known = store.state.cells.get(this.#name);
     const planned = cellOutline(store.state.settings, this.#place);
     const cellIndex = known?.cellIndex ?? planned?.cellIndex ?? null;
+    this.#cellIndex = cellIndex;
     setText(this.#heading, cellLabel({ cellId, cellIndex }, t));
     const notebook = store.notebooks.size > 1 ? notebookName(notebookPath, t) : "";
     const parts = [...(planned?.headings ?? []).slice(-1), planned?.title ?? "", notebook];

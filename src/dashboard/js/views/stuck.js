@@ -2,6 +2,7 @@
 
 import { setPressed } from "../components/buttons.js";
 import { card, emptyState } from "../components/card.js";
+import { moreButton } from "../components/more.js";
 import { concerns } from "../components/status.js";
 import { studentButton } from "../components/student-button.js";
 import { List, bdi, h, setAttribute, setText, show } from "../dom.js";
@@ -36,15 +37,9 @@ export default function stuckList(page) {
   const empty = emptyState(t.stuck.empty, { hint: "", good: true });
   const chips = h("div", { class: "stuck-chips", role: "group", "aria-label": t.stuck.filter });
   const list = h("ul", { class: "stuck-list" });
-  const toggle = () => {
-    all = !all;
-    draw();
-  };
-  const more = h("button", { type: "button", class: "text-button", on: { click: toggle } });
-  view.body.append(empty.element, chips, list, more);
+  const more = moreButton(t, { few: FEW, more: t.stuck.more }, draw);
+  view.body.append(empty.element, chips, list, ...more.elements);
   const lookups = new StreakLookups(page);
-  /** Whether all students are shown. */
-  let all = false;
   /**
    * The cell that the list is limited to.
    *
@@ -83,7 +78,7 @@ export default function stuckList(page) {
     const isGrouped = groups.length > 1 && groups.length < stuck.length;
     if (!isGrouped || !groups.some((group) => group.name === only)) only = null;
     const chosen = only === null ? stuck : stuck.filter((row) => streakName(row.streak) === only);
-    const shown = all ? chosen : chosen.slice(0, FEW);
+    const shown = more.of(chosen);
     items.show(shown);
     cells.show(isGrouped ? groups.slice(0, MAX_CHIPS) : []);
     lookups.want(shown);
@@ -92,8 +87,6 @@ export default function stuckList(page) {
     show(empty.element, stuck.length === 0);
     show(chips, isGrouped);
     show(list, stuck.length > 0);
-    show(more, chosen.length > FEW);
-    setText(more, all ? t.stuck.fewer : t.stuck.more(chosen.length - FEW));
   }
 
   return {
@@ -196,7 +189,7 @@ class StuckItem {
     this.#row = row;
     setText(this.#count, t.stuck.times(failures));
     setAttribute(this.#count, "title", t.stuck.failed(failures));
-    setText(this.#word, t.stuck.word(failures));
+    setText(this.#word, t.stuck.word[failures === 1 ? "one" : "other"]);
     this.#name.update(student);
     setText(this.#place, streakPlace(row, store, t));
     const found = failing === null ? t.stuck.loading : errorLine(failing.message);

@@ -94,9 +94,8 @@ impl ApiRequest<'_> {
         let mut range = self.relay.pages.ids_received(class, from, to).await?;
         if let Some(lesson) = lesson {
             range.first = range.first.max(lesson.listed.first.0);
-            if lesson.has_ended() {
-                range.end = range.end.min(lesson.listed.last.0 + 1);
-            }
+            // Another lesson may begin before the events are read.
+            range.end = range.end.min(lesson.listed.last.0 + 1);
         }
         Ok(range)
     }
