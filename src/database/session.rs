@@ -111,7 +111,7 @@ impl Session {
     /// for other applications' transactions.
     pub(super) async fn identity(&self) -> Result<(i32, bool), Error> {
         const IDENTITY: &str = "\
-             SET TRANSACTION ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; \
+             SET LOCAL TRANSACTION ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; \
              SET LOCAL statement_timeout = 0; SET LOCAL jit = off; \
              SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery()";
         let answer = match self.client.simple_query(IDENTITY).await {

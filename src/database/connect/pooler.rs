@@ -65,7 +65,7 @@ pub(in crate::database) async fn sharing(
 
 // The role's settings are not overridden yet: its transactions may wait for those of other
 // applications, and its deadlines be too short for a busy server.
-const PID: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; \
+const PID: &str = "SET LOCAL TRANSACTION ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; \
      SET LOCAL statement_timeout = 0; SELECT pg_catalog.pg_backend_pid()";
 const BEGIN_AND_PID: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY NOT DEFERRABLE; \
      SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
