@@ -11,11 +11,7 @@ beforeEach(() => {
   window.top = window;
   gone.length = 0;
   const location = { pathname: "/base/", search: "?class=c", hash: "#help", href: "/base/#help" };
-  setGlobal("location", {
-    ...location,
-    assign: (url) => gone.push(url),
-    reload: () => gone.push("reload"),
-  });
+  setGlobal("location", { ...location, assign: (url) => gone.push(url) });
   setGlobal("BroadcastChannel", FakeChannel);
   FakeChannel.told = [];
 });
@@ -74,7 +70,7 @@ test("in a frame the page is loaded again, also at an address with a place in it
   leave();
   window.top = {};
   leave();
-  assert.deepEqual(gone, [signInAddress(location), "reload"]);
+  assert.deepEqual(gone, [signInAddress(location), "/base/?class=c"]);
   await settled();
   mock.reset();
 });

@@ -23,9 +23,8 @@ export const isFramed = () => window.top !== window;
 
 /** Goes to the sign-in page. In a frame the dashboard says itself that it is signed out. */
 export function leave() {
-  // To go to an address with a `#` would only scroll, if it is the same.
-  if (isFramed()) location.reload();
-  else location.assign(signInAddress(location));
+  // Without its `#`, since to go to the same address with one would only scroll.
+  location.assign(isFramed() ? location.pathname + location.search : signInAddress(location));
 }
 
 /** The channel of the tabs; `null` where the browser forbids it, with all else that is stored. */
