@@ -53,5 +53,7 @@ mod start;
 // TLS to PostgreSQL: a relay works on a server that accepts nothing else, and takes up new
 // certificates.
 mod tls;
+// TLS to PostgreSQL: the names of certificates count as for psql.
+mod tls_names;
 // TLS to PostgreSQL: each connection is accepted or refused as psql's is.
 mod tls_table;

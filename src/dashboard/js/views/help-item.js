@@ -42,8 +42,10 @@ export class HelpItem {
   #actions;
   #release;
   #resolve;
-  /** Whether the relay has not answered yet. */
+  /** Whether something was done that the relay has neither answered nor told. */
   #isBusy = false;
+  /** Counts what was done: an answer to an earlier act says nothing about a later one. */
+  #turn = 0;
 
   /**
    * @param {Page} page
@@ -143,6 +145,8 @@ export class HelpItem {
    */
   #offer(isOwn) {
     const [offered, other] = isOwn ? [this.#release, this.#claim] : [this.#claim, this.#release];
+    // The relay's event may come before its answer: the other can then be chosen at once.
+    if (!other.hidden) this.#ready();
     const hadFocus = document.activeElement === other;
     show(offered, true);
     if (hadFocus) moveFocus(offered);
@@ -172,7 +176,7 @@ export class HelpItem {
    */
   async #act(act, began) {
     if (this.#isBusy) return;
-    const since = this.#since;
+    const turn = this.#turn;
     this.#isBusy = true;
     for (const element of this.#buttons) setAttribute(element, "aria-disabled", "true");
     show(this.#failed, false);
@@ -184,13 +188,14 @@ export class HelpItem {
       hasFailed = true;
     }
     // A hand that was lowered leaves the queue: until then the button says that it is on its way.
-    if (this.#since !== since || (began !== undefined && !hasFailed)) return;
+    if (this.#turn !== turn || (began !== undefined && !hasFailed)) return;
     this.#ready();
     show(this.#failed, hasFailed);
   }
 
   /** Something can be done about the hand. */
   #ready() {
+    this.#turn += 1;
     this.#isBusy = false;
     for (const element of this.#buttons) setAttribute(element, "aria-disabled", null);
     setText(this.#resolve, this.#page.t.help.resolve);
