@@ -25,6 +25,7 @@ export class PanelDialog {
    * @type {{ opener: Element | null, place: Element | null }}
    */
   #before = { opener: null, place: null };
+  #closed;
 
   /**
    * @param {string} name its class
@@ -33,13 +34,9 @@ export class PanelDialog {
    */
   constructor(name, heading, closed = () => {}) {
     this.element = h("dialog", { class: name, "aria-labelledby": heading });
-    this.element.addEventListener("close", () => {
-      // The event comes a moment later: the dialog may have been opened again meanwhile.
-      if (this.element.open) return;
-      this.end();
-      closed();
-      this.#returnFocus();
-    });
+    this.#closed = closed;
+    // The browser itself may close a dialog.
+    this.element.addEventListener("close", () => this.#hasClosed());
     // The browser does that for a modal dialog alone, and not the second time in a row.
     this.element.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
@@ -75,6 +72,15 @@ export class PanelDialog {
 
   close() {
     this.element.close();
+    // The event comes a moment later, when the page may be another one already.
+    this.#hasClosed();
+  }
+
+  #hasClosed() {
+    if (this.element.open || this.panel === null) return;
+    this.end();
+    this.#closed();
+    this.#returnFocus();
   }
 
   /** Gives the focus back, unless something else has it. */
