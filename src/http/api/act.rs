@@ -195,7 +195,7 @@ impl ApiRequest<'_> {
             return Ok(Words::default());
         }
         // serde takes an array for an object: its elements would be the members, in their order.
-        if self.body.trim_ascii_start().first() != Some(&b'{') {
+        if !text.starts_with(b"{") {
             return Err(Problem::bad_body("body", "must be a JSON object"));
         }
         serde_json::from_slice(self.body)

@@ -12,7 +12,7 @@ use crate::event::{ClassId, EventId, ObjectWriter, StoredEvent, StudentId, json}
 use crate::http::budget::{self, Reservation};
 use crate::http::problem::Problem;
 use crate::http::representation::Representation;
-use crate::state::{ClassState, Settings};
+use crate::state::Settings;
 
 /// Events of one answer, unless asked otherwise, and at most.
 const DEFAULT_EVENTS: i64 = 100;
@@ -131,8 +131,8 @@ impl ApiRequest<'_> {
             let runs = classes.earlier_runs(class, &lesson, (notebook, cell), student).await?;
             return runs.ok_or_else(Problem::no_lesson);
         }
-        let read = |state: &ClassState| state.latest_runs(notebook, cell, student);
-        Ok(classes.read(class, |state, _, _| read(state)).await?)
+        let runs = classes.read(class, |state, _, _| state.latest_runs(notebook, cell, student));
+        Ok(runs.await?)
     }
 
     /// Answers with the events of these ids.
